@@ -1,0 +1,32 @@
+"""Progress of long work: one bar per kind of work, with the time left."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+Progress = Callable[[int, int, str], None]
+
+
+@contextmanager
+def bars(file=None) -> Iterator[Progress]:
+    """A function (done, total, what) that draws a bar for each ``what`` on the terminal, or plain lines where it is none."""
+    shown: dict[str, tqdm] = {}
+    file = file or sys.stderr
+    interval = 0.2 if file.isatty() else 10.0  # a log is read afterwards: a line now and then is enough
+
+    def progress(done: int, total: int, what: str) -> None:
+        bar = shown.get(what)
+        if bar is None:
+            bar = shown[what] = tqdm(total=total, desc=what, file=file, mininterval=interval, dynamic_ncols=True)
+        bar.total = total
+        bar.update(done - bar.n)
+        if done >= total and not bar.disable:
+            bar.close()
+
+    try:
+        yield progress
+    finally:
+        for bar in shown.values():
+            bar.close()
