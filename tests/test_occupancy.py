@@ -1,0 +1,100 @@
+"""Forward-backward against sums over every path, and what must hold on lattices of any length."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import dense_occupancies, every_path, log_sum, pruned_paths, tiny_graph, tiny_scores, words_of
+
+from workbench.sequence.lattice import NoPath, prune
+from workbench.sequence.occupancy import arc_accuracies, arc_occupancies, best_path, by_state, occupancies, total
+from workbench.sequence.search import search
+
+SEEDS = st.integers(0, 10**6)
+
+
+def random_lattice(seed, frames=4, width=1e9, **size):
+    rng = np.random.default_rng(seed)
+    graph = tiny_graph(rng, **size)
+    scores = tiny_scores(rng, frames)
+    return graph, scores, search(graph, scores, np.inf, width, 10**6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(SEEDS, st.sampled_from([1.0, 3.0, 1e9]))
+def test_total_and_occupancies_equal_enumeration(seed, width):
+    """Total and γ equal sums over every surviving path to 1e-6, and γ sums to one per frame."""
+    graph, scores, lattice = random_lattice(seed, width=width)
+    paths = pruned_paths(graph, every_path(graph, scores), width)
+    found, gamma = occupancies(lattice)
+    assert found == total(lattice) == pytest.approx(log_sum(p.score for p in paths), abs=1e-6)
+    np.testing.assert_allclose(gamma.dense(4), dense_occupancies(graph, paths, 4, 4), atol=1e-6)
+    np.testing.assert_allclose(gamma.dense(4).sum(1), 1, atol=1e-12)
+    assert all((np.diff(gamma.row(t)[0]) > 0).all() for t in range(4))
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS)
+def test_best_path_is_the_best_of_all(seed):
+    """Words, tied states and score of the best path are those of the best enumerated path."""
+    graph, scores, lattice = random_lattice(seed)
+    best = max(every_path(graph, scores), key=lambda p: p.score)
+    words, states, score = best_path(lattice)
+    assert score == pytest.approx(best.score, abs=1e-6)
+    assert words == words_of(graph, best)
+    np.testing.assert_array_equal(states, graph.state[list(best.arcs)])
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS)
+def test_accuracies_equal_enumeration(seed):
+    """Expected accuracy, and accuracy of the paths through each state and frame, equal means over every path."""
+    graph, scores, lattice = random_lattice(seed)
+    reference = np.random.default_rng(seed).integers(0, 4, 4)
+    paths = every_path(graph, scores)
+    share = np.exp(np.array([p.score for p in paths]) - log_sum(p.score for p in paths))
+    states = np.array([graph.state[list(p.arcs)] for p in paths])
+    right = (states == reference).sum(1)
+    _, expected, occupancy, through = arc_accuracies(lattice, (lattice.state == reference[lattice.frame]).astype(float))
+    assert expected == pytest.approx((share * right).sum(), abs=1e-6)
+    gradient = by_state(lattice, occupancy * (through - expected)).dense(4)
+    for t in range(4):
+        for s in range(4):
+            here = states[:, t] == s
+            assert gradient[t, s] == pytest.approx((share * (right - expected))[here].sum(), abs=1e-6)
+
+
+def test_long_and_wide_lattices_stay_finite():
+    """Two thousand frames whose total lies a thousand above the best path, and scores of any offset: γ still sums to one."""
+    _, scores, lattice = random_lattice(5, frames=2000, states=12, arcs=60)
+    log_total, gamma = occupancies(lattice)
+    assert log_total > lattice.best + 1000
+    np.testing.assert_allclose(gamma.dense(4).sum(1), 1, atol=1e-9)
+    rng = np.random.default_rng(5)
+    graph = tiny_graph(rng, states=12, arcs=60)
+    moved = search(graph, scores - 50, np.inf, 1e9, 10**6)
+    assert total(moved) == pytest.approx(log_total - 50 * 2000, abs=1e-3)
+    np.testing.assert_allclose(occupancies(moved)[1].dense(4), gamma.dense(4), atol=1e-4)
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, st.floats(0.0, 4.0))
+def test_pruning_twice_is_pruning_once(seed, width):
+    """Exact pruning is idempotent, nested, and loses no total beyond what it drops."""
+    _, _, lattice = random_lattice(seed, frames=6)
+    once = prune(lattice, width)
+    twice = prune(once, width)
+    assert (once.arcs, once.nodes) == (twice.arcs, twice.nodes)
+    assert once.best == pytest.approx(lattice.best, abs=1e-9)
+    assert total(once) <= total(lattice) + 1e-9
+    with pytest.raises(NoPath):
+        prune(lattice, 0.0, floor=lattice.best + 1.0)
+
+
+def test_boost_adds_to_the_arcs():
+    """A boost that is constant per frame moves the total by its sum and leaves the occupancies alone."""
+    _, _, lattice = random_lattice(2, frames=6)
+    plain, occupancy = arc_occupancies(lattice)
+    moved, same = arc_occupancies(lattice, np.full(lattice.arcs, 0.25))
+    assert moved == pytest.approx(plain + 6 * 0.25)
+    np.testing.assert_allclose(same, occupancy, atol=1e-12)

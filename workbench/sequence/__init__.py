@@ -1,0 +1,1 @@
+"""Lattices, occupancies, and the sequence criteria that are made of them."""

@@ -1,0 +1,172 @@
+"""Totals, occupancies and expected accuracies of a lattice by forward-backward in double precision.
+
+Sums are taken relative to the best score of each node and rescaled per frame, so that one exponential per arc suffices
+and nothing overflows, however long the utterance or wide the lattice.
+"""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from workbench.sequence.lattice import Lattice, viterbi
+
+
+@dataclass(frozen=True)
+class Occupancies:
+    """Sparse rows, one per frame: states[indptr[t] : indptr[t + 1]] ascending and distinct, with float64 ``values``."""
+
+    indptr: np.ndarray
+    states: np.ndarray
+    values: np.ndarray
+
+    @property
+    def frames(self) -> int:
+        return len(self.indptr) - 1
+
+    def row(self, frame: int) -> tuple[np.ndarray, np.ndarray]:
+        """(states, values) of one frame."""
+        span = slice(self.indptr[frame], self.indptr[frame + 1])
+        return self.states[span], self.values[span]
+
+    def dense(self, states: int) -> np.ndarray:
+        """The same as float64 [frames, states]."""
+        out = np.zeros((self.frames, states))
+        out[np.repeat(np.arange(self.frames), np.diff(self.indptr)), self.states] = self.values
+        return out
+
+
+def total(lattice: Lattice) -> float:
+    """Log of the summed scores of all paths."""
+    return arc_occupancies(lattice)[0]
+
+
+def arc_occupancies(lattice: Lattice, boost: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+    """(total, occupancy of every arc float64 [arcs]); ``boost`` [arcs] is added to the arcs' log scores first."""
+    weight = lattice.weight if boost is None else lattice.weight + boost
+    log_total, _, occupancy, _ = _pass(lattice, weight, np.zeros(lattice.arcs))
+    return log_total, occupancy
+
+
+def arc_accuracies(lattice: Lattice, accuracy: np.ndarray) -> tuple[float, float, np.ndarray, np.ndarray]:
+    """(total, expected accuracy of a path, occupancies [arcs], accuracy of the paths through each arc [arcs]).
+
+    ``accuracy`` float64 [arcs] adds up along a path. The expected accuracy's gradient with respect to the arcs' log
+    scores is occupancy x (accuracy through the arc - expected accuracy): Povey 2003, section 6.
+    """
+    return _pass(lattice, lattice.weight, np.asarray(accuracy, np.float64))
+
+
+def _pass(lattice: Lattice, weight: np.ndarray, accuracy: np.ndarray):
+    """Forward-backward; raises FloatingPointError where its two totals disagree, which only a broken lattice can cause."""
+    arcs = np.searchsorted(lattice.frame, np.arange(lattice.frames + 1))
+    nodes = np.searchsorted(lattice.node_frame, np.arange(lattice.frames + 2))
+    forward_total, backward_total, *results = forward_backward(
+        arcs, nodes, lattice.source, lattice.target, weight, lattice.final, accuracy
+    )
+    if not abs(forward_total - backward_total) <= 1e-8 * max(1.0, abs(forward_total)):
+        raise FloatingPointError(f"forward total {forward_total} but backward total {backward_total}")
+    return forward_total, *results
+
+
+def occupancies(lattice: Lattice) -> tuple[float, Occupancies]:
+    """(total, γ_t(s)): the probability that frame t is spent in tied state s, summing to one per frame."""
+    log_total, occupancy = arc_occupancies(lattice)
+    return log_total, by_state(lattice, occupancy)
+
+
+def by_state(lattice: Lattice, values: np.ndarray) -> Occupancies:
+    """Sum ``values`` [arcs] over the arcs of equal frame and tied state."""
+    key = lattice.frame.astype(np.int64) << 32 | lattice.state
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    first = np.flatnonzero(np.diff(key, prepend=-1))
+    frames = (key[first] >> 32).astype(np.int64)
+    indptr = np.searchsorted(frames, np.arange(lattice.frames + 1))
+    return Occupancies(indptr, (key[first] & 0xFFFFFFFF).astype(np.int32), np.add.reduceat(values[order], first))
+
+
+def best_path(lattice: Lattice) -> tuple[tuple[int, ...], np.ndarray, float]:
+    """(word ids, tied states int32 [T], log score) of the best path; of equals, the one whose arcs come first."""
+    arcs, score = trace(lattice.frame, lattice.source, lattice.target, lattice.weight, lattice.final, lattice.frames)
+    words = lattice.word[arcs]
+    return tuple(words[words > 0].tolist()), lattice.state[arcs], float(score)
+
+
+@numba.njit(cache=True, nogil=True)
+def trace(frame, source, target, weight, final, frames):
+    """(the arcs of the best path, int64 [frames]; its log score)."""
+    _, behind = viterbi(source, target, weight, final)
+    path = np.empty(frames, np.int64)
+    node, k = 0, 0
+    for t in range(frames):
+        best = -np.inf
+        while k < frame.size and frame[k] == t:
+            if source[k] == node and weight[k] + behind[target[k]] > best:
+                best = weight[k] + behind[target[k]]
+                path[t] = k
+            k += 1
+        node = target[path[t]]
+    return path, behind[0]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def forward_backward(arcs, nodes, source, target, weight, final, accuracy):
+    """(forward total, backward total, expected accuracy, occupancies [arcs], accuracy of the paths through each arc [arcs]).
+
+    ``arcs`` [T + 1] and ``nodes`` [T + 2] bound those of each frame. A node's sum over the paths before it is kept as a number of
+    moderate size, relative to the best of these paths and to a scale of the frame; likewise after it.
+    """
+    frames = arcs.size - 1
+    ahead, behind = viterbi(source, target, weight, final)
+    before, mean_before = np.zeros(final.size), np.zeros(final.size)
+    after, mean_after = np.zeros(final.size), np.zeros(final.size)
+    before[0], log_before, log_after = 1.0, 0.0, 0.0
+    for t in range(frames):
+        for k in range(arcs[t], arcs[t + 1]):
+            i, j = source[k], target[k]
+            if before[i] > 0.0:
+                p = before[i] * np.exp(ahead[i] + weight[k] - ahead[j])
+                before[j] += p
+                mean_before[j] += p * (mean_before[i] + accuracy[k])
+        log_before += rescale(nodes[t + 1], nodes[t + 2], before, mean_before)
+    for j in range(nodes[frames], nodes[frames + 1]):
+        after[j] = 1.0 if final[j] > -np.inf else 0.0
+    for t in range(frames - 1, -1, -1):
+        for k in range(arcs[t], arcs[t + 1]):
+            i, j = source[k], target[k]
+            if after[j] > 0.0:
+                p = after[j] * np.exp(weight[k] + behind[j] - behind[i])
+                after[i] += p
+                mean_after[i] += p * (mean_after[j] + accuracy[k])
+        log_after += rescale(nodes[t], nodes[t + 1], after, mean_after)
+    occupancy, through = np.zeros(weight.size), np.zeros(weight.size)
+    for t in range(frames):
+        total = 0.0
+        for k in range(arcs[t], arcs[t + 1]):
+            i, j = source[k], target[k]
+            if before[i] > 0.0 and after[j] > 0.0:
+                occupancy[k] = before[i] * np.exp(ahead[i] + weight[k] + behind[j] - behind[0]) * after[j]
+                through[k] = mean_before[i] + accuracy[k] + mean_after[j]
+                total += occupancy[k]
+        for k in range(arcs[t], arcs[t + 1]):
+            occupancy[k] /= total
+    ends = 0.0
+    for j in range(nodes[frames], nodes[frames + 1]):
+        if before[j] > 0.0:
+            ends += before[j] * np.exp(ahead[j] + final[j] - behind[0])
+    forward_total, backward_total = log_before + np.log(ends) + behind[0], log_after + np.log(after[0]) + behind[0]
+    return forward_total, backward_total, mean_after[0], occupancy, through
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def rescale(first, end, mass, mean):
+    """Turn sums at the nodes first : end into means, divide the masses by the largest; returns its logarithm."""
+    largest = 0.0
+    for i in range(first, end):
+        if mass[i] > 0.0:
+            mean[i] /= mass[i]
+            largest = max(largest, mass[i])
+    for i in range(first, end):
+        mass[i] /= largest
+    return np.log(largest)

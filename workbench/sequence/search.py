@@ -1,0 +1,142 @@
+"""Time-synchronous beam search: which paths through a graph explain the scores of an utterance.
+
+The lattice is exact in this sense: per frame boundary the tokens within ``beam`` of the best (and of these the best
+``max_active``) are kept; the lattice holds all arcs between kept tokens that lie on a complete path within ``lattice_beam`` of
+the best one. Its values do not depend on the order of arcs, on threads, or on what was searched before.
+"""
+
+import threading
+
+import numpy as np
+
+from workbench.hmm.graph import Graph
+from workbench.sequence import kernels
+from workbench.sequence.compiled import Compiled, compiled
+from workbench.sequence.lattice import Lattice, NoPath, prune
+
+SLACK = 1e-3  # the first pruning sums in float32; the exact one, in double, follows
+
+
+class Workspace:
+    """Arrays that searches of one thread use again and again; they grow when too small, and are never shared."""
+
+    def __init__(self):
+        self.dense = np.empty(0, np.float32)
+        self.touched = np.empty(0, np.uint32)
+        self.number = np.empty(0, np.uint32)
+        self.size_tokens(1 << 16)
+        self.size_arcs(1 << 12)
+
+    def size_states(self, states: int) -> None:
+        """Room for graphs of so many states."""
+        if len(self.dense) < states:
+            self.dense = np.full(states, kernels.NEG, np.float32)
+            self.touched = np.empty(states, np.uint32)
+            self.number = np.full(states, kernels.NONE, np.uint32)
+
+    def size_tokens(self, tokens: int) -> None:
+        self.tokens = np.empty(tokens, np.uint32), np.empty(tokens, np.float32)
+
+    def size_arcs(self, arcs: int) -> None:
+        self.nodes = np.empty(arcs, np.uint32), np.empty(arcs, np.int32), np.empty(arcs, np.float64)
+        self.arcs = np.empty(arcs, np.int32), np.empty(arcs, np.int32), np.empty(arcs, np.int64)
+
+
+_threads = threading.local()
+
+
+def search(
+    graph: Graph,
+    scores: np.ndarray,
+    beam: float,
+    lattice_beam: float,
+    max_active: int,
+    floor: float | None = None,
+    workspace: Workspace | None = None,
+) -> Lattice:
+    """The lattice of ``scores`` [T, tied states] (log, acoustic scale included; -inf forbids) in ``graph``.
+
+    ``floor``: keep paths of at least this log score instead of those within ``lattice_beam`` of the best, so that numerator and
+    denominator are pruned alike. Raises NoPath with the reason, ValueError if a score is NaN or +inf.
+    """
+    scores = np.require(scores, np.float32, ["C", "W"])
+    if scores.ndim != 2 or (graph.arcs and scores.shape[1] <= compiled(graph).last_state):
+        raise ValueError(f"scores of shape {scores.shape} for a graph with tied state {compiled(graph).last_state}")
+    if not (scores < np.inf).all():
+        raise ValueError("a score is NaN or infinite")
+    if len(scores) == 0:
+        raise NoPath("no frames")
+    if workspace is None:
+        workspace = _own_workspace()
+    layout = compiled(graph)
+    workspace.size_states(len(layout.head) - 1)
+    starts, norm = forward(layout, scores, beam, max_active, workspace)
+    found = backward(layout, scores, lattice_beam, floor, workspace, starts, norm)
+    return prune(as_lattice(graph, scores, *found, beam=beam), lattice_beam, floor)
+
+
+def _own_workspace() -> Workspace:
+    if not hasattr(_threads, "workspace"):
+        _threads.workspace = Workspace()
+    return _threads.workspace
+
+
+def forward(layout: Compiled, scores, beam: float, max_active: int, space: Workspace) -> tuple[np.ndarray, np.ndarray]:
+    """Fill the tokens of ``space``; returns their bounds per frame and the best score of each; raises NoPath."""
+    starts, norm = np.zeros(len(scores) + 2, np.int64), np.zeros(len(scores) + 1)
+    states = len(layout.head) - 1
+    while True:
+        tokens = kernels.forward(
+            layout.head, layout.label, layout.weight, layout.fan, layout.shift, layout.graph.final, scores,
+            np.float32(beam), max_active, space.dense[:states], space.touched[:states], *space.tokens, starts, norm,
+        )  # fmt: skip
+        if tokens != kernels.FULL:
+            break
+        space.size_tokens(2 * len(space.tokens[0]) + states)
+    if starts[-1] == starts[-2]:
+        empty = np.flatnonzero(np.diff(starts) == 0)[0]
+        raise NoPath("no final state in the beam" if empty == len(scores) else "no state in the beam")
+    return starts, norm
+
+
+def backward(layout: Compiled, scores, width: float, floor: float | None, space: Workspace, starts, norm):
+    """(frames of the nodes, their states, sources, targets, arcs) of what survives, earliest first; raises NoPath."""
+    graph = layout.graph
+    while True:
+        nodes, arcs = kernels.backward(
+            layout.back_head, layout.back_source, layout.back_arc, graph.state, graph.weight, graph.final, scores,
+            width + SLACK, np.nan if floor is None else floor - SLACK, *space.tokens, starts, norm,
+            space.dense, space.number, *space.nodes, *space.arcs,
+        )  # fmt: skip
+        if nodes != kernels.FULL:
+            break
+        space.size_arcs(4 * len(space.arcs[0]))
+    if nodes == 0:
+        raise NoPath("best path below the floor")
+    states, frames = (a[:nodes][::-1].astype(np.int32) for a in space.nodes[:2])
+    source, target = (nodes - 1 - a[:arcs][::-1] for a in space.arcs[:2])
+    return frames, states, source, target, space.arcs[2][:arcs][::-1].copy()
+
+
+def as_lattice(graph: Graph, scores, node_frame, node_state, source, target, arc, beam: float) -> Lattice:
+    """A Lattice from nodes and arcs of ``graph`` in the order of time; not pruned yet."""
+    frame = node_frame[source]
+    final = np.where(node_frame == len(scores), graph.final[node_state], -np.inf).astype(np.float64)
+    state = graph.state[arc]
+    weight = graph.weight[arc].astype(np.float64)
+    return Lattice(
+        frames=len(scores),
+        node_frame=node_frame,
+        final=final,
+        source=source,
+        target=target,
+        frame=frame,
+        state=state,
+        word=graph.word[arc],
+        phone=graph.phone[arc].astype(np.int32),
+        graph=weight,
+        weight=weight + scores[frame, state],
+        best=np.nan,
+        floor=np.nan,
+        beam=float(beam),
+    )
