@@ -53,8 +53,7 @@ class Network:
     junctions: dict[Hashable, Junction] = field(default_factory=dict)
 
     def __post_init__(self):
-        # Indexing nested lists of Python integers is several times faster than indexing an array.
-        self._table = self.states.table.tolist()
+        self._contexts: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
         self._state, self._phone = [-1], [SIL]
         self._known: dict[Hashable, int] = {}
         self._arcs: list[tuple[int, int, int, float]] = []
@@ -67,7 +66,10 @@ class Network:
     def phone(self, left: int, phone: int, branches: list[Branch]) -> list[Entry]:
         """The three states of a phone, split where its right contexts need different tied states, as late as possible."""
         tree: dict[int, dict[int, dict[int, list[Branch]]]] = {}
-        contexts = self._table[left][phone]
+        contexts = self._contexts.get((left, phone))
+        if contexts is None:
+            # Lists of Python integers are several times faster to read one by one than arrays are.
+            contexts = self._contexts[left, phone] = self.states.table[left, phone].tolist()
         for branch in branches:
             first, middle, last = contexts[branch.right]
             tree.setdefault(first, {}).setdefault(middle, {}).setdefault(last, []).append(branch)

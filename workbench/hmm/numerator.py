@@ -32,7 +32,7 @@ def numerator(
     end = exp(unigram[len(lexicon.words)])
     if end == 0 or not 0 < silence_probability < 1:
         raise ValueError("a reference graph needs p(</s>) > 0 and 0 < silence_probability < 1")
-    builder = _Builder(Network(states), said, np.exp(unigram), end, silence_probability)
+    builder = _Builder(Network(states), said, unigram, end, silence_probability)
     builder.build()
     return builder.network.graph()
 
@@ -80,7 +80,7 @@ class _Builder:
         """Ways into word ``i`` after the phone ``left``, by its first phone; none behind the last word."""
         starts: dict[int, list[Entry]] = {}
         for j, p in enumerate(self.said[i] if i < len(self.said) else ()):
-            mass = float(self.unigram[p.word]) * exp(p.log_probability)
+            mass = exp(self.unigram[p.word] + p.log_probability)
             entries = [Entry(node, p.word, mass * part) for node, _, part in self._phones(i, j, 0, left)]
             starts.setdefault(p.phones[0], []).extend(entries)
         return starts
