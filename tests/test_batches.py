@@ -22,7 +22,10 @@ def an_order(lengths, shuffling="on-the-fly", batch=4, epochs=2.0, seed=0, strea
 
 def obvious_slots(order):
     """One list per slot; a batch pops the first frame of each; an empty slot loads the next utterance."""
-    waiting = [list(range(*order.offsets[u : u + 2])) for u in UtteranceOrder(order.utterances, order.epochs, order.seed).start()]
+    waiting = [
+        list(range(*order.offsets[u : u + 2]))
+        for u in UtteranceOrder(order.utterances, order.epochs, order.seed).start()
+    ]
     slots = [[] for _ in range(order.batch)]
     while True:
         for i in range(order.batch):
@@ -129,7 +132,11 @@ def a_source(utterance, kept, frames=20):
     rows = [np.full(t % 3, utterance + t / 100, np.float32) for t in kept]
     indptr = np.concatenate([[0], np.cumsum([len(r) for r in rows])]).astype(np.int64)
     values = np.concatenate([np.empty(0, np.float32), *rows])
-    return Source(Decoded(utterance, kept, indptr, np.arange(len(values), dtype=np.int32), values, np.arange(frames, dtype=np.int32)))
+    return Source(
+        Decoded(
+            utterance, kept, indptr, np.arange(len(values), dtype=np.int32), values, np.arange(frames, dtype=np.int32)
+        )
+    )
 
 
 def drain(slots, sources):
@@ -170,7 +177,10 @@ def test_a_batch_takes_one_frame_from_each_slot():
 def test_consecutive_frames_without_shuffling():
     """With shuffling=none the batch is filled with consecutive kept frames, utterance after utterance."""
     batches = list(drain(Slots(4, consecutive=True), [a_source(0, [1, 2, 5]), a_source(1, [0, 7]), a_source(2, [3])]))
-    assert [(b.utterance.tolist(), b.frame.tolist()) for b in batches] == [([0, 0, 0, 1], [1, 2, 5, 0]), ([1, 2], [7, 3])]
+    assert [(b.utterance.tolist(), b.frame.tolist()) for b in batches] == [
+        ([0, 0, 0, 1], [1, 2, 5, 0]),
+        ([1, 2], [7, 3]),
+    ]
 
 
 @pytest.mark.parametrize("consecutive", [False, True])

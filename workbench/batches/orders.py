@@ -101,7 +101,9 @@ class FrameOrder:
     def _slots(self, first: int) -> Iterator[np.ndarray]:
         """An utterance goes to the slot that is free first; batch ``t`` takes the frame that each slot is at."""
         free = [(0, slot) for slot in range(self.batch)]  # a heap of (batch from which on the slot is free, slot)
-        running: list[tuple[int, int, int]] = []  # (first batch, slot, utterance) of what may reach beyond the last block
+        running: list[
+            tuple[int, int, int]
+        ] = []  # (first batch, slot, utterance) of what may reach beyond the last block
         length, now = np.diff(self.offsets), first
         for order in self._order().blocks():
             for at in range(0, len(order), BLOCK):

@@ -1,0 +1,102 @@
+"""The seam: what a component may ask of the world. A component is a generator that yields these; an executor answers.
+
+Rules. A component reads no clock, sleeps, prints or opens anything, and touches no global random state: all it knows of the world
+are the answers. ``Work`` is a pure function of its arguments, so it does not matter when or where it is computed. What crosses
+a channel or a service is never written to afterwards.
+
+Resting. Now and then a run is brought to rest, to be saved (a checkpoint) or stopped. A component asks ``Rest()`` where it is easy
+to go on from; if the answer is True it *returns* its state, a small frozen record, and a new generator made from that record
+goes on later. So that every component comes to such a point, a run coming to rest accepts every ``Put`` beyond the capacity and
+answers a ``Take`` or an ``Ask`` that would wait with ``RESTING``.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+
+class Signal(Enum):
+    """Answers that are no data."""
+
+    CLOSED = "the channel is closed"  # to Take: and empty; to Put: the item was dropped
+    RESTING = "the run is coming to rest"
+    NOT_YET = "not yet"  # a service's answer that makes the caller wait
+
+
+CLOSED, RESTING, NOT_YET = Signal.CLOSED, Signal.RESTING, Signal.NOT_YET
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Run ``fn(*args)``, a pure function; the answer is its value."""
+
+    fn: Callable
+    args: tuple = ()
+    size: int = 0  # frames, what a clock charges for
+    kind: str = "work"  # forward | gradient | decode | evaluate
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Call a service's method and wait for the reply.
+
+    A method that answers ``NOT_YET`` is called again after the service's attribute ``released`` has changed; it must not have changed
+    anything else before.
+    """
+
+    service: str
+    method: str
+    args: tuple = ()
+    size: int = 0  # bytes sent
+    reply: int = 0  # bytes received
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Several calls at once; the answer is the list of replies. Services may answer at different times, in different versions."""
+
+    asks: tuple[Ask, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Append to a bounded channel, waiting while it is full; the answer is how many items then wait there, or ``CLOSED``."""
+
+    channel: str
+    item: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Remove the oldest item of a channel, waiting while it is empty; ``CLOSED`` when nothing will come, ``RESTING``."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Nothing will be put into the channel any more, or taken from it."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Record one row of measurements, JSON scalars and lists; the executor adds ``process`` and ``seconds``."""
+
+    row: dict
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The answer is the time in seconds, virtual or real, since the run began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """The answer is True if the component is to return its state now."""
+
+
+Effect = Work | Ask | All | Put | Take | Close | Emit | Now | Rest
+Process = Generator[Effect, Any, Any]
