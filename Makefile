@@ -1,0 +1,41 @@
+# Every target does all of its own set-up; see .ci/setup.
+PYTHON ?=
+BIN := .venv/bin
+INSTALLED := .venv/installed
+# One thread per process: tests and replicas run side by side, and threads of one product starve each other.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.PHONY: help demo test bench lab check format lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED) ## from nothing to a report: synthesised corpus, cross entropy, MMI, word error rates
+	$(BIN)/workbench demo
+
+test: check ## formatting, lint, types, then every test
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile
+
+bench: $(INSTALLED) ## the benchmarks of tests/benchmarks, with their figures printed
+	$(ONE_THREAD) $(BIN)/python -m pytest tests/benchmarks -o python_files='bench_*.py' -s
+
+lab: $(INSTALLED) ## the notebooks, in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+check: $(INSTALLED) ## formatting, lint and types only
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## rewrite the sources as `make check` wants them
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(INSTALLED) ## resolve requirements.lock anew, with the newest packages that work together
+	$(BIN)/python .ci/lock
+
+clean: ## remove what set-up and tools made; corpora and runs stay
+	rm -rf .venv workbench.egg-info build .pytest_cache .ruff_cache .mypy_cache .hypothesis
+
+$(INSTALLED): requirements.lock pyproject.toml .ci/setup
+	@PYTHON='$(PYTHON)' .ci/setup
