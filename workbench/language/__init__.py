@@ -1,0 +1,1 @@
+"""Lexicon, texts, and n-gram language models."""
