@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import dense_occupancies, every_path, log_sum, pruned_paths, tiny_graph, tiny_scores, words_of
+from oracles import dense_occupancies, every_path, pruned_paths, tiny_graph, tiny_scores
 
 from workbench.sequence.lattice import NoPath, prune
 from workbench.sequence.occupancy import arc_accuracies, arc_occupancies, best_path, by_state, occupancies, total
@@ -25,10 +25,10 @@ def random_lattice(seed, frames=4, width=1e9, **size):
 def test_total_and_occupancies_equal_enumeration(seed, width):
     """Total and γ equal sums over every surviving path to 1e-6, and γ sums to one per frame."""
     graph, scores, lattice = random_lattice(seed, width=width)
-    paths = pruned_paths(graph, every_path(graph, scores), width)
+    paths = pruned_paths(every_path(graph, scores), width)
     found, gamma = occupancies(lattice)
-    assert found == total(lattice) == pytest.approx(log_sum(p.score for p in paths), abs=1e-6)
-    np.testing.assert_allclose(gamma.dense(4), dense_occupancies(graph, paths, 4, 4), atol=1e-6)
+    assert found == total(lattice) == pytest.approx(paths.total(), abs=1e-6)
+    np.testing.assert_allclose(gamma.dense(4), dense_occupancies(paths, 4), atol=1e-6)
     np.testing.assert_allclose(gamma.dense(4).sum(1), 1, atol=1e-12)
     assert all((np.diff(gamma.row(t)[0]) > 0).all() for t in range(4))
 
@@ -38,11 +38,11 @@ def test_total_and_occupancies_equal_enumeration(seed, width):
 def test_best_path_is_the_best_of_all(seed):
     """Words, tied states and score of the best path are those of the best enumerated path."""
     graph, scores, lattice = random_lattice(seed)
-    best = max(every_path(graph, scores), key=lambda p: p.score)
+    best = every_path(graph, scores).best()
     words, states, score = best_path(lattice)
-    assert score == pytest.approx(best.score, abs=1e-6)
-    assert words == words_of(graph, best)
-    np.testing.assert_array_equal(states, graph.state[list(best.arcs)])
+    assert score == pytest.approx(best.score[0], abs=1e-6)
+    assert [words] == best.words
+    np.testing.assert_array_equal(states, best.states[0])
 
 
 @settings(max_examples=30, deadline=None)
@@ -52,8 +52,8 @@ def test_accuracies_equal_enumeration(seed):
     graph, scores, lattice = random_lattice(seed)
     reference = np.random.default_rng(seed).integers(0, 4, 4)
     paths = every_path(graph, scores)
-    share = np.exp(np.array([p.score for p in paths]) - log_sum(p.score for p in paths))
-    states = np.array([graph.state[list(p.arcs)] for p in paths])
+    share = np.exp(paths.score - paths.total())
+    states = paths.states
     right = (states == reference).sum(1)
     _, expected, occupancy, through = arc_accuracies(lattice, (lattice.state == reference[lattice.frame]).astype(float))
     assert expected == pytest.approx((share * right).sum(), abs=1e-6)
@@ -65,7 +65,8 @@ def test_accuracies_equal_enumeration(seed):
 
 
 def test_long_and_wide_lattices_stay_finite():
-    """Two thousand frames whose total lies a thousand above the best path, and scores of any offset: γ still sums to one."""
+    """Two thousand frames whose total lies a thousand above the best path, and scores of any offset: γ still sums to
+    one."""
     _, scores, lattice = random_lattice(5, frames=2000, states=12, arcs=60)
     log_total, gamma = occupancies(lattice)
     assert log_total > lattice.best + 1000

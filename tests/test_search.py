@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import every_path, pruned_paths, tiny_graph, tiny_scores
+from oracles import every_path, links, tiny_graph, tiny_scores
 
 from workbench.hmm.graph import Graph, from_arcs
 from workbench.sequence.compiled import NONE, compile_graph, compiled
@@ -66,7 +66,6 @@ def test_lattice_is_every_path_pruned_exactly(seed, width):
     graph, scores = random_case(seed)
     lattice = search(graph, scores, np.inf, width, 10**6)
     paths = every_path(graph, scores)
-    links = {(t, k) for p in pruned_paths(graph, paths, width) for t, k in enumerate(p.arcs)}
     expected = sorted(
         (
             t,
@@ -74,9 +73,9 @@ def test_lattice_is_every_path_pruned_exactly(seed, width):
             int(graph.word[k]),
             round(float(graph.weight[k]) + float(scores[t, graph.state[k]]), 9),
         )
-        for t, k in links
+        for t, k in links(paths, width)
     )
-    assert lattice.best == pytest.approx(max(p.score for p in paths), abs=1e-6)
+    assert lattice.best == pytest.approx(paths.score.max(), abs=1e-6)
     assert lattice_arcs(lattice) == expected
 
 
@@ -90,9 +89,8 @@ def test_shared_fans_change_nothing(seed):
     scores = tiny_scores(rng, 5, 7)
     paths = every_path(graph, scores[:4])
     lattice = search(graph, scores[:4], np.inf, 3.0, 10**6)
-    links = {(t, k) for p in pruned_paths(graph, paths, 3.0) for t, k in enumerate(p.arcs)}
-    assert lattice.best == pytest.approx(max(p.score for p in paths), abs=1e-6)
-    assert lattice.arcs == len(links)
+    assert lattice.best == pytest.approx(paths.score.max(), abs=1e-6)
+    assert lattice.arcs == len(links(paths, 3.0))
 
 
 @settings(max_examples=30, deadline=None)

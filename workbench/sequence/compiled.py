@@ -19,7 +19,8 @@ NONE = np.uint32(0xFFFFFFFF)
 
 @dataclass(frozen=True)
 class Compiled:
-    """Graph for ``search.forward`` and ``search.backward``; S states, the last of them pseudo-states; ``last_state``: the highest tied state.
+    """Graph for ``search.forward`` and ``search.backward``; S states, the last of them pseudo-states; ``last_state``:
+    the highest tied state.
 
     ``head`` uint32 [S + 1]: rows of ``label`` uint32 [n, 2] (target, tied state) and ``weight`` float32 [n].
     ``fan`` uint32 [states]: the pseudo-state that a state also leads to without a frame (or NONE), at ``shift``.
@@ -78,7 +79,8 @@ def compile_graph(graph: Graph) -> Compiled:
 
 
 def shared_fans(graph: Graph) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """Which states share their arcs (self loops apart) up to a constant: (pseudo-state or NONE, shift, first members)."""
+    """Which states share their arcs (self loops apart) up to a constant: (pseudo-state or NONE, shift, first
+    members)."""
     fan = np.full(graph.states, NONE, np.uint32)
     shift = np.zeros(graph.states, np.float32)
     alike: dict[bytes, list[list[int]]] = {}

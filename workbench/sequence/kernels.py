@@ -1,7 +1,7 @@
 """The two passes of the search, compiled. Nothing is kept of what the beam or the lattice beam will drop.
 
-Forward: per frame only the tokens (graph state, best log score) that survive the frame's final beam; no arcs. Scores are
-relative to the frame's best, so that float32 is precise however long the utterance. Backward: from the final
+Forward: per frame only the tokens (graph state, best log score) that survive the frame's final beam; no arcs. Scores
+are relative to the frame's best, so that float32 is precise however long the utterance. Backward: from the final
 tokens, the arcs into surviving tokens are looked up in the graph again; few survive, so this costs next to nothing.
 """
 
@@ -20,9 +20,9 @@ def forward(
 ):
     """Best tokens of every frame; returns their number, or FULL.
 
-    Work and output: ``score`` float32 [S] all NEG (and left so), ``touched`` uint32 [S]; ``state`` uint32 and ``alpha`` float32
-    [tokens] are written frame by frame, ``starts`` int64 [T + 2] their bounds, ``norm`` float64 [T + 1] the best absolute log
-    score of each boundary, to which ``alpha`` is relative. The first token of a frame is its best.
+    Work and output: ``score`` float32 [S] all NEG (and left so), ``touched`` uint32 [S]; ``state`` uint32 and ``alpha``
+    float32 [tokens] are written frame by frame, ``starts`` int64 [T + 2] their bounds, ``norm`` float64 [T + 1] the
+    best absolute log score of each boundary, to which ``alpha`` is relative. The first token of a frame is its best.
     """
     frames = scores.shape[0]
     starts[0], starts[1], norm[0] = 0, 1, 0.0
@@ -50,7 +50,10 @@ def forward(
 
 @numba.njit(cache=True, nogil=True)
 def expand(head, label, weight, fan, shift, x, beam, state, alpha, score, touched):
-    """Every arc of every token: ``score`` of the targets not below the tightening beam; (targets touched, best score)."""
+    """Take every arc of every token, leaving in ``score`` what is not below the tightening beam.
+
+    Returns (targets touched, best score).
+    """
     best, cut, count = NEG, NEG, 0
     fans = touched.size  # pseudo-states that wait are listed from the end of ``touched``
     for i in range(state.size):
@@ -101,7 +104,8 @@ def expand(head, label, weight, fan, shift, x, beam, state, alpha, score, touche
 def settle(count, best, beam, max_active, last, final, score, touched, state, alpha):
     """Move the touched targets within the final beam to ``state`` and ``alpha``, best first; returns how many.
 
-    Of more than ``max_active`` the best are kept (ties with the worst of these too). At the end only final states count.
+    Of more than ``max_active`` the best are kept (ties with the worst of these too). At the end only final states
+    count.
     """
     kept = 0
     cut = best - beam
@@ -161,9 +165,9 @@ def backward(
 ):  # fmt: skip
     """Nodes and arcs on paths within ``width`` of the best (or of at least ``floor`` if that is not NaN), latest first.
 
-    Work: ``dense`` float32 [states] all NEG, ``number`` uint32 [states] all NONE (both left so). Output: ``node_state``, ``node_frame``,
-    ``beta`` [nodes], ``source``, ``target`` (nodes), ``arc`` (of the graph) [arcs]. Returns (nodes, arcs), (FULL, 0) if they do not fit,
-    (0, 0) without a path.
+    Work: ``dense`` float32 [states] all NEG, ``number`` uint32 [states] all NONE (both left so). Output:
+    ``node_state``, ``node_frame``, ``beta`` [nodes], ``source``, ``target`` (nodes), ``arc`` (of the graph) [arcs].
+    Returns (nodes, arcs), (FULL, 0) if they do not fit, (0, 0) without a path.
     """
     frames = scores.shape[0]
     best = -np.inf

@@ -17,11 +17,11 @@ class NoPath(Exception):
 class Lattice:
     """An acyclic graph over nodes of one frame boundary each; node 0 is the start, at boundary 0; natural logarithms.
 
-    ``node_frame`` int32 [nodes], ascending; ``final`` float64 [nodes], -inf where no path may end.
-    Per arc, in the order of ``frame``: ``source``, ``target`` (nodes), ``frame`` (0 .. frames - 1), ``state`` (tied state),
-    ``word`` (0: none), ``phone``, all int32; ``graph`` (log probability of the graph alone) and ``weight`` (with the score) float64.
-    ``best``: log score of the best path; ``floor``: every arc lies on a path of at least this; ``beam``: the search beam
-    that was really used, which k2 may narrow by itself.
+    ``node_frame`` int32 [nodes], ascending; ``final`` float64 [nodes], -inf where no path may end. Per arc, in the
+    order of ``frame``: ``source``, ``target`` (nodes), ``frame`` (0 .. frames - 1), ``state`` (tied state), ``word``
+    (0: none), ``phone``, all int32; ``graph`` (log probability of the graph alone) and ``weight`` (with the score)
+    float64. ``best``: log score of the best path; ``floor``: every arc lies on a path of at least this; ``beam``: the
+    search beam that was really used, which k2 may narrow by itself.
     """
 
     frames: int
@@ -54,7 +54,8 @@ class Lattice:
 
 
 def prune(lattice: Lattice, width: float, floor: float | None = None) -> Lattice:
-    """Exactly the arcs and nodes on paths within ``width`` of the best path, or of at least ``floor``, in double precision.
+    """Exactly the arcs and nodes on paths within ``width`` of the best path, or of at least ``floor``, in double
+    precision.
 
     Raises NoPath if there is no complete path, or none of at least ``floor``.
     """
@@ -82,6 +83,59 @@ def prune(lattice: Lattice, width: float, floor: float | None = None) -> Lattice
         floor=float(floor),
         **arcs,
     )
+
+
+def restrict(lattice: Lattice, words: tuple[int, ...]) -> Lattice:
+    """The paths of ``lattice`` that carry exactly ``words``: its product with the word sequence; raises NoPath if none
+    does."""
+    words = np.asarray(words, np.int32)
+    reached = positions(lattice.source, lattice.target, lattice.word, lattice.final, words)
+    number = (np.cumsum(reached, dtype=np.int32) - np.int32(1)).reshape(reached.shape)
+    spoken = np.concatenate([words, [-1]])
+    arc, before = np.nonzero(
+        reached[lattice.source] & ((lattice.word == 0)[:, None] | (lattice.word[:, None] == spoken))
+    )
+    after = before + (lattice.word[arc] > 0)
+    kept = reached[lattice.target[arc], after]
+    arc, before, after = arc[kept], before[kept], after[kept]
+    node, position = np.nonzero(reached)
+    if not len(node):
+        raise NoPath("words outside the lattice")
+    arcs = {name: getattr(lattice, name)[arc] for name in ("frame", "state", "word", "phone", "graph", "weight")}
+    return prune(
+        replace(
+            lattice,
+            node_frame=lattice.node_frame[node],
+            final=np.where(position == len(words), lattice.final[node], NO_SCORE),
+            source=number[lattice.source[arc], before],
+            target=number[lattice.target[arc], after],
+            **arcs,
+        ),
+        np.inf,
+    )
+
+
+@numba.njit(cache=True, nogil=True)
+def positions(source, target, word, final, words):
+    """Which (node, words said so far) lie on a complete path that says ``words``: bool [nodes, words + 1]."""
+    ahead = np.zeros((final.size, words.size + 1), np.bool_)
+    behind = np.zeros((final.size, words.size + 1), np.bool_)
+    ahead[0, 0] = True
+    for k in range(source.size):
+        for i in range(words.size + 1):
+            if ahead[source[k], i]:
+                if word[k] == 0:
+                    ahead[target[k], i] = True
+                elif i < words.size and word[k] == words[i]:
+                    ahead[target[k], i + 1] = True
+    for n in range(final.size):
+        behind[n, words.size] = final[n] > -np.inf
+    for k in range(source.size - 1, -1, -1):
+        for i in range(words.size + 1):
+            j = i + (word[k] > 0)
+            if j <= words.size and behind[target[k], j] and (word[k] == 0 or word[k] == words[i]):
+                behind[source[k], i] = True
+    return ahead & behind
 
 
 @numba.njit(cache=True, nogil=True)

@@ -24,6 +24,16 @@ class Occupancies:
     def frames(self) -> int:
         return len(self.indptr) - 1
 
+    @property
+    def frame(self) -> np.ndarray:
+        """The frame of every entry: int64 [entries]."""
+        return np.repeat(np.arange(self.frames), np.diff(self.indptr))
+
+    @property
+    def key(self) -> np.ndarray:
+        """frame << 32 | state of every entry, ascending: int64 [entries]."""
+        return self.frame << 32 | self.states
+
     def row(self, frame: int) -> tuple[np.ndarray, np.ndarray]:
         """(states, values) of one frame."""
         span = slice(self.indptr[frame], self.indptr[frame + 1])
@@ -32,7 +42,7 @@ class Occupancies:
     def dense(self, states: int) -> np.ndarray:
         """The same as float64 [frames, states]."""
         out = np.zeros((self.frames, states))
-        out[np.repeat(np.arange(self.frames), np.diff(self.indptr)), self.states] = self.values
+        out[self.frame, self.states] = self.values
         return out
 
 
@@ -58,7 +68,8 @@ def arc_accuracies(lattice: Lattice, accuracy: np.ndarray) -> tuple[float, float
 
 
 def _pass(lattice: Lattice, weight: np.ndarray, accuracy: np.ndarray):
-    """Forward-backward; raises FloatingPointError where its two totals disagree, which only a broken lattice can cause."""
+    """Forward-backward; raises FloatingPointError where its two totals disagree, which only a broken lattice can
+    cause."""
     arcs = np.searchsorted(lattice.frame, np.arange(lattice.frames + 1))
     nodes = np.searchsorted(lattice.node_frame, np.arange(lattice.frames + 2))
     forward_total, backward_total, *results = forward_backward(
@@ -77,25 +88,34 @@ def occupancies(lattice: Lattice) -> tuple[float, Occupancies]:
 
 def by_state(lattice: Lattice, values: np.ndarray) -> Occupancies:
     """Sum ``values`` [arcs] over the arcs of equal frame and tied state."""
-    key = lattice.frame.astype(np.int64) << 32 | lattice.state
+    return summed(lattice.frame.astype(np.int64) << 32 | lattice.state, values, lattice.frames)
+
+
+def summed(key: np.ndarray, values: np.ndarray, frames: int) -> Occupancies:
+    """Rows of ``values`` [n] added up by ``key`` int64 [n], which is frame << 32 | state, in any order."""
     order = np.argsort(key, kind="stable")
     key = key[order]
     first = np.flatnonzero(np.diff(key, prepend=-1))
-    frames = (key[first] >> 32).astype(np.int64)
-    indptr = np.searchsorted(frames, np.arange(lattice.frames + 1))
-    return Occupancies(indptr, (key[first] & 0xFFFFFFFF).astype(np.int32), np.add.reduceat(values[order], first))
+    indptr = np.searchsorted(key[first] >> 32, np.arange(frames + 1))
+    sums = np.add.reduceat(values[order], first) if len(first) else np.zeros(0)
+    return Occupancies(indptr, (key[first] & 0xFFFFFFFF).astype(np.int32), sums)
 
 
 def best_path(lattice: Lattice) -> tuple[tuple[int, ...], np.ndarray, float]:
     """(word ids, tied states int32 [T], log score) of the best path; of equals, the one whose arcs come first."""
-    arcs, score = trace(lattice.frame, lattice.source, lattice.target, lattice.weight, lattice.final, lattice.frames)
+    arcs = best_arcs(lattice)
     words = lattice.word[arcs]
-    return tuple(words[words > 0].tolist()), lattice.state[arcs], float(score)
+    return tuple(words[words > 0].tolist()), lattice.state[arcs], lattice.best
+
+
+def best_arcs(lattice: Lattice) -> np.ndarray:
+    """The arcs of the best path, one per frame: int64 [T]."""
+    return trace(lattice.frame, lattice.source, lattice.target, lattice.weight, lattice.final, lattice.frames)
 
 
 @numba.njit(cache=True, nogil=True)
 def trace(frame, source, target, weight, final, frames):
-    """(the arcs of the best path, int64 [frames]; its log score)."""
+    """The arcs of the best path: int64 [frames]."""
     _, behind = viterbi(source, target, weight, final)
     path = np.empty(frames, np.int64)
     node, k = 0, 0
@@ -107,15 +127,16 @@ def trace(frame, source, target, weight, final, frames):
                 path[t] = k
             k += 1
         node = target[path[t]]
-    return path, behind[0]
+    return path
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def forward_backward(arcs, nodes, source, target, weight, final, accuracy):
-    """(forward total, backward total, expected accuracy, occupancies [arcs], accuracy of the paths through each arc [arcs]).
+    """(forward total, backward total, expected accuracy, occupancies [arcs], accuracy of the paths through each arc
+    [arcs]).
 
-    ``arcs`` [T + 1] and ``nodes`` [T + 2] bound those of each frame. A node's sum over the paths before it is kept as a number of
-    moderate size, relative to the best of these paths and to a scale of the frame; likewise after it.
+    ``arcs`` [T + 1] and ``nodes`` [T + 2] bound those of each frame. A node's sum over the paths before it is kept as a
+    number of moderate size, relative to the best of these paths and to a scale of the frame; likewise after it.
     """
     frames = arcs.size - 1
     ahead, behind = viterbi(source, target, weight, final)

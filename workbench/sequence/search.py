@@ -1,8 +1,9 @@
 """Time-synchronous beam search: which paths through a graph explain the scores of an utterance.
 
 The lattice is exact in this sense: per frame boundary the tokens within ``beam`` of the best (and of these the best
-``max_active``) are kept; the lattice holds all arcs between kept tokens that lie on a complete path within ``lattice_beam`` of
-the best one. Its values do not depend on the order of arcs, on threads, or on what was searched before.
+``max_active``) are kept; the lattice holds all arcs between kept tokens that lie on a complete path within
+``lattice_beam`` of the best one. Its values do not depend on the order of arcs, on threads, or on what was searched
+before.
 """
 
 import threading
@@ -56,8 +57,8 @@ def search(
 ) -> Lattice:
     """The lattice of ``scores`` [T, tied states] (log, acoustic scale included; -inf forbids) in ``graph``.
 
-    ``floor``: keep paths of at least this log score instead of those within ``lattice_beam`` of the best, so that numerator and
-    denominator are pruned alike. Raises NoPath with the reason, ValueError if a score is NaN or +inf.
+    ``floor``: keep paths of at least this log score instead of those within ``lattice_beam`` of the best, so that
+    numerator and denominator are pruned alike. Raises NoPath with the reason, ValueError if a score is NaN or +inf.
     """
     scores = np.require(scores, np.float32, ["C", "W"])
     if scores.ndim != 2 or (graph.arcs and scores.shape[1] <= compiled(graph).last_state):

@@ -1,0 +1,76 @@
+"""The two lattices of an utterance: everything that could have been said, and what was said.
+
+The numerator is the part of the lattice that carries the reference words, so both are pruned alike and the numerator's
+total cannot exceed the denominator's. Only where the reference is missing from the lattice is it aligned apart, with
+its own graph.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from workbench.hmm.graph import Graph
+from workbench.sequence import search as native
+from workbench.sequence.lattice import Lattice, NoPath, restrict
+from workbench.sequence.occupancy import best_path
+from workbench.settings import Settings
+
+OUTSIDE = "reference outside lattice"
+UNALIGNED = "reference cannot be aligned"
+NO_LATTICE = "no lattice: "
+NOT_FINITE = "scores are not finite"
+UNLIMITED = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Numerator and denominator; ``reason``: why the utterance has no value of the criterion, and then either may be
+    missing.
+
+    With the reason OUTSIDE both are there, and the numerator is pruned relative to its own best path.
+    """
+
+    numerator: Lattice | None
+    denominator: Lattice | None
+    reference: tuple[int, ...]
+    reason: str | None
+
+
+def acoustic_scores(log_posteriors: np.ndarray, log_prior: np.ndarray, settings: Settings) -> np.ndarray:
+    """κ (log p_θ(s|x) - prior_scale log p(s)): float32 [T, states]."""
+    offset = np.asarray(settings.acoustic_scale * settings.prior_scale * log_prior, np.float32)
+    return np.float32(settings.acoustic_scale) * log_posteriors - offset
+
+
+def pair(scores: np.ndarray, numerator: Graph, denominator: Graph | None, settings: Settings) -> Pair:
+    """Search both graphs with ``scores`` [T, states]; without ``denominator`` only the reference is aligned."""
+    if not np.isfinite(scores).all():
+        return Pair(None, None, (), NOT_FINITE)
+    aligned, lattice, reason = None, None, None
+    reference: tuple[int, ...] = ()
+    if denominator is not None:
+        try:
+            lattice = lattices(denominator, scores, settings)
+        except NoPath as error:
+            reason = NO_LATTICE + str(error)
+    try:
+        aligned = native.search(numerator, scores, np.inf, settings.lattice_beam, UNLIMITED)
+        reference = best_path(aligned)[0]
+    except NoPath:
+        reason = UNALIGNED
+    if aligned is not None and lattice is not None:
+        try:
+            aligned = restrict(lattice, reference)
+        except NoPath:
+            reason = OUTSIDE
+    return Pair(aligned, lattice, reference, reason)
+
+
+def lattices(graph: Graph, scores: np.ndarray, settings: Settings) -> Lattice:
+    """The lattice by the engine and the limits that ``settings`` name; auto is the native search, faster than k2 on
+    CPUs."""
+    if settings.lattice_engine == "k2":
+        from workbench.sequence import k2_lattice
+
+        return k2_lattice.search(graph, scores, settings.beam, settings.lattice_beam, settings.max_active)
+    return native.search(graph, scores, settings.beam, settings.lattice_beam, settings.max_active)
