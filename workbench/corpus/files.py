@@ -34,6 +34,7 @@ class Stream:
         return {"bytes": self._bytes, "sha256": self._digest.hexdigest()}
 
     def discard(self) -> None:
+        """Leaves nothing behind; does nothing after ``commit``."""
         self._file.close()
         self._part.unlink(missing_ok=True)
 

@@ -84,9 +84,9 @@ def _of_cut(cut: Json, where: str, recordings: Recordings) -> Iterator[Candidate
     supervisions, start = cut.get("supervisions"), _number(cut.get("start"))
     if cut.get("type", "MonoCut") not in ("MonoCut", "MultiCut") or "problem" in cut:
         broken = cut.get("problem") or Problem("unsupported cut", where, f"{cut.get('type')}: only MonoCut")
-        yield Candidate(str(cut.get("id")), where, None, "", problems=(broken,))
+        yield Candidate(_name(cut, where), where, None, "", problems=(broken,))
     elif not isinstance(supervisions, list) or not supervisions:
-        yield Candidate(str(cut.get("id")), where, None, "", problems=(Problem("no text", where, "no supervision"),))
+        yield Candidate(_name(cut, where), where, None, "", problems=(Problem("no text", where, "no supervision"),))
     else:
         recording = cut.get("recording")
         problems = () if isinstance(recording, dict) else (Problem("missing audio", where, "the cut has no recording"),)
@@ -99,7 +99,7 @@ def _of_supervision(
     line: Json, where: str, offset: float, recording: Json | None, recordings: Recordings, problems: tuple[Problem, ...]
 ) -> Candidate:
     if "problem" in line:
-        return Candidate(str(line.get("id")), where, None, "", problems=(line["problem"],))
+        return Candidate(_name(line, where), where, None, "", problems=(line["problem"],))
     start, duration = offset + _number(line.get("start")), _number(line.get("duration"))
     text, speaker = line.get("text"), line.get("speaker")
     found = _open(recording, line, where, recordings) if recording is not None else None
@@ -109,7 +109,7 @@ def _of_supervision(
         problems = (*problems, Problem("no text", where, "the supervision has no text"))
     path, header = found or (None, None)
     words = split_words(text) if isinstance(text, str) else None
-    name = str(line.get("id"))
+    name = _name(line, where)
     return Candidate(name, where, words, str(speaker or name), path, header, start, start + duration, problems)
 
 
@@ -132,6 +132,11 @@ def _open(recording: Json, supervision: Json, where: str, recordings: Recordings
             "unsupported channel", where, f"one of {found[1].channels} channels: save it as a file of its own"
         )
     return found
+
+
+def _name(line: Json, where: str) -> str:
+    """The id of a line, or its place where it has none."""
+    return str(line["id"]) if "id" in line else where
 
 
 def _number(value: Any) -> float:

@@ -21,8 +21,8 @@ def window_index(frames: np.ndarray, first: np.ndarray | int, last: np.ndarray |
     return np.clip(around, np.reshape(first, (-1, 1)), np.reshape(last, (-1, 1)) - 1)
 
 
-def splice(features: np.ndarray) -> np.ndarray:
-    """All windows of one utterance: float32 [T, 40] -> float32 [T, 1040]."""
+def utterance_windows(features: np.ndarray) -> np.ndarray:
+    """All windows of one utterance that is in no store: [T, 40] -> float32 [T, 1040]."""
     index = window_index(np.arange(len(features)), 0, len(features))
     return np.asarray(features, np.float32)[index].reshape(len(features), WINDOW)
 

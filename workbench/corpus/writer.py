@@ -25,7 +25,8 @@ class FrameStoreWriter:
 
     def __init__(self, folder: Path, about: dict[str, Any] | None = None):
         self.folder, self._about = Path(folder), about or {}
-        self._offsets, self._phones, self._knows_phones = [0], [np.empty(0, np.int16)], False
+        self._offsets = [0]
+        self._phones: dict[int, np.ndarray] = {}  # by first frame
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -33,9 +34,10 @@ class FrameStoreWriter:
         return self
 
     def __exit__(self, kind, error, trace) -> None:
-        if kind is None:
-            self._finish()
-        else:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
             for stream in self._streams.values():
                 stream.discard()
 
@@ -44,11 +46,10 @@ class FrameStoreWriter:
         half = np.ascontiguousarray(features, np.float16)
         if half.ndim != 2 or half.shape[1] != MEL or not len(half) or not np.isfinite(half).all():
             raise ValueError(f"{utterance.id}: features must be finite [frames > 0, {MEL}], not {list(half.shape)}")
-        phones = np.full(len(half), -1) if true_phones is None else np.asarray(true_phones)
-        if phones.shape != (len(half),):
-            raise ValueError(f"{utterance.id}: {list(phones.shape)} true phones for {len(half)} frames")
-        self._knows_phones |= true_phones is not None
-        self._phones.append(phones.astype(np.int16))
+        if true_phones is not None:
+            if np.shape(true_phones) != (len(half),):
+                raise ValueError(f"{utterance.id}: {list(np.shape(true_phones))} true phones for {len(half)} frames")
+            self._phones[self._offsets[-1]] = np.asarray(true_phones, np.int16)
         self._offsets.append(self._offsets[-1] + len(half))
         self._streams["features.f16"].write(half.data.cast("B"))
         self._line("utterances.jsonl", self._record(utterance, len(half)))
@@ -70,8 +71,11 @@ class FrameStoreWriter:
             old.unlink()
         files: dict[str, Record] = {name: stream.commit() for name, stream in self._streams.items()}
         files["offsets.npy"] = write_npy(self.folder / "offsets.npy", np.array(self._offsets, np.int64))
-        if self._knows_phones:
-            files["true_phones.npy"] = write_npy(self.folder / "true_phones.npy", np.concatenate(self._phones))
+        if self._phones:
+            phones = np.full(self._offsets[-1], -1, np.int16)
+            for first, known in self._phones.items():
+                phones[first : first + len(known)] = known
+            files["true_phones.npy"] = write_npy(self.folder / "true_phones.npy", phones)
         counts = {"frames": self._offsets[-1], "utterances": len(self._offsets) - 1}
         write_manifest(self.folder, {"format": FORMAT, **counts, "about": self._about, "files": files})
 

@@ -4,16 +4,15 @@ The mean undoes channel and level, which differ from utterance to utterance; the
 so that a quiet bin is not blown up where it holds only noise. Held-out, test and new audio take the scale of training.
 """
 
-import json
 from collections import defaultdict
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from workbench.corpus.files import write_file
 from workbench.corpus.window import MEL
+from workbench.features.logmel import log_mel
 from workbench.settings import UserError
 
 SMALLEST = 1e-3  # standard deviation of a bin that never changes, natural log of energy
@@ -39,19 +38,30 @@ class Normalisation:
         mean = features.mean(axis=0, dtype=np.float64) if mean is None else mean
         return (features - np.asarray(mean, np.float32)) * np.array(self.scale, np.float32)
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def save(self, path: Path) -> None:
-        write_file(Path(path), json.dumps(self.to_dict()).encode())
+    def about(self) -> dict[str, Any]:
+        """As it is kept in the ``about`` of a frame store."""
+        return {"normalisation": self.by, "rate": self.rate, "scale": list(self.scale)}
 
     @classmethod
-    def load(cls, path: Path) -> "Normalisation":
-        """UserError if the file is not one that ``save`` wrote."""
+    def of(cls, about: Mapping[str, Any]) -> "Normalisation":
+        """From the ``about`` of a frame store; UserError if that is not there."""
         try:
-            return cls(**json.loads(Path(path).read_bytes()))
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"{path}: not a normalisation: {error}") from None
+            return cls(about["normalisation"], about["rate"], tuple(about["scale"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"the store of frames does not say how it was normalised ({error}): prepare again"
+            ) from None
+
+
+def features_of(samples: np.ndarray, rate: int, about: Mapping[str, Any]) -> np.ndarray:
+    """Features float32 [T, 40] of new audio, made as those of the store with this ``about``; the mean is of this audio.
+
+    UserError if the audio has a lower rate than the store was made for.
+    """
+    chosen = Normalisation.of(about)
+    if rate < chosen.rate:
+        raise UserError(f"audio of {rate} Hz; the model needs at least {chosen.rate} Hz")
+    return chosen(log_mel(samples, rate, chosen.rate))
 
 
 class Moments:

@@ -21,6 +21,8 @@ class TruePhones:
 
     def __init__(self, path: Path, phones: Sequence[str]):
         """``phones``: the lexicon's; their positions are the ids, 0 is silence. UserError if a line is broken."""
+        if not phones:
+            raise ValueError("the phones of the lexicon are needed to number the true ones")
         self._path, self._ids = Path(path), {phone: i for i, phone in enumerate(phones)}
         self._places: dict[str, int] = {}
         place = 0

@@ -35,35 +35,31 @@ def prepare_features(
     normalisation: Literal["utterance", "speaker"] = "utterance",
     jobs: int = 1,
     progress: Progress | None = None,
-    like: Normalisation | None = None,
-    true_phones: TruePhones | None = None,
+    scale: Sequence[float] | None = None,
     rate: int | None = None,
+    true_phones: Path | None = None,
+    phones: Sequence[str] = (),
 ) -> FrameStore:
     """Decodes all audio of ``dataset`` into a frame store in ``folder``; unusable audio is set aside in the store.
 
-    ``like``: normalise as the training split was (``normalisation_of(train_store)``), instead of by a scale of these
-    data; it then decides ``normalisation`` and ``rate`` too. ``rate``: of the features (None: ``choose_rate``).
+    ``scale`` [40] and ``rate``: those of the training split, from the ``about`` of its store (None: measured on these
+    data, and ``choose_rate``). ``true_phones``: a file as ``TruePhones`` reads, with the lexicon's ``phones``.
     """
+    if scale is not None and rate is None:
+        raise ValueError("scale needs the rate of the features that it was measured on")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    by, rate = (like.by, like.rate) if like else (normalisation, rate or choose_rate(dataset.utterances))
+    truth = TruePhones(true_phones, phones) if true_phones else None
+    rate = rate or choose_rate(dataset.utterances)
     scratch = folder / "features.raw.tmp"
     try:
-        moments, found = _decode(dataset.utterances, scratch, by, rate, jobs, progress)
-        chosen = like or Normalisation(by, rate, moments.scale())
-        with FrameStoreWriter(folder, {"normalisation": chosen.to_dict()}) as writer:
-            _store(dataset.utterances, found, scratch, moments, chosen, writer, true_phones)
+        moments, found = _decode(dataset.utterances, scratch, normalisation, rate, jobs, progress)
+        chosen = Normalisation(normalisation, rate, moments.scale() if scale is None else tuple(scale))
+        with FrameStoreWriter(folder, chosen.about()) as writer:
+            _store(dataset.utterances, found, scratch, moments, chosen, writer, truth)
     finally:
         scratch.unlink(missing_ok=True)
     return FrameStore.open(folder)
-
-
-def normalisation_of(store: FrameStore) -> Normalisation:
-    """How the frames of ``store`` were normalised."""
-    try:
-        return Normalisation(**store.about["normalisation"])
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{store.folder / 'manifest.json'}: says nothing of its normalisation ({error})") from None
 
 
 def choose_rate(utterances: Iterable[Utterance]) -> int:
@@ -101,7 +97,7 @@ def _store(
     moments: Moments,
     chosen: Normalisation,
     writer: FrameStoreWriter,
-    true_phones: TruePhones | None,
+    truth: TruePhones | None,
 ) -> None:
     """Second pass: from the scratch file to the store."""
     with open(scratch, "rb") as file:
@@ -111,7 +107,7 @@ def _store(
                 continue
             features = np.fromfile(file, np.float32, frames * MEL).reshape(frames, MEL)
             mean = moments.mean(utterance.id if chosen.by == "utterance" else utterance.speaker)
-            phones = true_phones.frames(utterance.id, frames) if true_phones else None
+            phones = truth.frames(utterance.id, frames) if truth else None
             writer.add(utterance, chosen(features, mean), phones)
 
 
@@ -153,10 +149,10 @@ def chunks(utterances: Sequence[Utterance]) -> Iterator[list[Utterance]]:
 
 def _extract_chunk(chunk: list[Utterance], rate: int) -> list[Found]:
     with AudioReader() as reader:
-        return [features_of(utterance, reader, rate) for utterance in chunk]
+        return [extract_one(utterance, reader, rate) for utterance in chunk]
 
 
-def features_of(utterance: Utterance, reader: AudioReader, rate: int) -> Found:
+def extract_one(utterance: Utterance, reader: AudioReader, rate: int) -> Found:
     """Log-mel energies float32 [T, 40] at ``rate`` of one utterance, or why there are none."""
     try:
         samples, recorded = reader.read(utterance.audio, utterance.start, utterance.end)
