@@ -1,4 +1,4 @@
-"""The network: its layout, its gradient against finite differences and autograd, and the forms the outer gradient may take."""
+"""The network: its layout, its gradient against finite differences and autograd, the forms of the outer gradient."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def autograd(theta, topology, x, objective):
     flat = torch.tensor(theta, requires_grad=True)
     arrays = [flat[where].view(shape) for where, shape in topology.layout().entries.values()]
     h = torch.tensor(x)
-    for weight, bias in zip(arrays[:-2:2], arrays[1:-2:2]):
+    for weight, bias in zip(arrays[:-2:2], arrays[1:-2:2], strict=True):
         h = torch.nn.functional.linear(h, weight, bias).relu()
     objective(torch.nn.functional.linear(h, *arrays[-2:])).backward()
     return flat.grad.numpy()
@@ -143,7 +143,7 @@ def test_no_rows_give_no_gradient():
 
 
 def test_last_is_a_slice_of_all():
-    """Training the output layer only gives the last slice of the whole gradient; without silence those rows are zero."""
+    """Training the output layer only gives the last slice of the whole gradient; without silence its rows are zero."""
     theta, (x, outer) = parameters(SMALL), batch(SMALL, 5)
     targets, silence = np.array([1, 2, 0, 8, 0]), (0, 5, 8)
     for whole, last, quiet in (
@@ -178,6 +178,29 @@ def test_batches_equal_single_frames():
     singles = sum(network.gradient(theta, SMALL, x[t : t + 1], outer[t : t + 1]) for t in range(500, 520))
     assert np.allclose(network.gradient(theta, SMALL, x[some], outer[some]), singles, rtol=1e-4, atol=1e-4)
     assert network.log_posteriors(theta, SMALL, x[:0]).shape == (0, 9)
+
+
+@pytest.mark.parametrize("frames", [3, 32, 200])
+@pytest.mark.parametrize("trained", ["all", "last", "last-without-silence"])
+def test_a_step_in_place_has_the_bits_of_gradient_and_update(frames, trained):
+    """step_ and ce_step_ leave the bits that the gradient, scaled and added by numpy, would leave."""
+    topology, silence, rate = Topology(33, (40, 37), 90), (0, 7), 0.0173
+    where = network.trained_slice(topology, trained)
+    x, outer = batch(topology, frames, np.float32)
+    targets = np.arange(frames) % 90
+    few = np.zeros(outer.shape, bool)
+    few[:, [0, 3, 89]] = True
+    for o in (outer, rows(outer, few), None):
+        plain, fused = (parameters(topology, np.float32) for _ in range(2))
+        for _ in range(3):
+            if o is None:
+                g, value, errors = network.ce_gradient(plain, topology, x, targets, trained, silence)
+                assert (value, errors) == network.ce_step_(fused, topology, x, targets, rate, trained, silence)
+            else:
+                g = network.gradient(plain, topology, x, o, trained, silence)
+                network.step_(fused, topology, x, o, rate, trained, silence)
+            plain[where] += np.float32(rate) * g
+        assert plain.tobytes() == fused.tobytes()
 
 
 def test_read_only_arrays_are_used_where_they_lie(tmp_path):
@@ -222,12 +245,13 @@ def test_wrong_shapes_are_refused(arrays):
 
 
 def test_transfer_takes_the_hidden_layers():
-    """Transfer keeps the new output layer and takes the hidden layers of the other language; both topologies are named if not."""
+    """Transfer takes the hidden layers of the other language and keeps the new output layer; a misfit names both."""
     english = Topology(7, (6, 5), 14)
     source, fresh = parameters(english, np.float32), network.initial(SMALL, 0)
     theta = network.transfer(fresh, SMALL, source, english)
     hidden = network.trained_slice(SMALL, "last").start
     assert np.array_equal(theta[:hidden], source[:hidden]) and np.array_equal(theta[hidden:], fresh[hidden:])
+    other = Topology(7, (6, 4), 9)
+    theta = network.initial(other, 0)
     with pytest.raises(UserError, match=r"7-6-5-14.*7-6-4-9"):
-        other = Topology(7, (6, 4), 9)
-        network.transfer(network.initial(other, 0), other, source, english)
+        network.transfer(theta, other, source, english)

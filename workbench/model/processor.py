@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
-RECORDED = ("fma", "avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")  # the flags that matter to products
+RECORDED = (
+    "fma",
+    "avx2",
+    "avx512f",
+    "avx512_bf16",
+    "amx_bf16",
+    "asimd",
+    "bf16",
+)  # the flags that matter to products
 
 
 @dataclass(frozen=True)

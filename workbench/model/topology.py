@@ -66,14 +66,18 @@ class Topology:
 
     def to_dict(self) -> dict[str, int | list[int]]:
         """As JSON keeps it; ``Topology(**...)`` reads it back."""
-        return {"inputs": self.inputs, "hidden": list(self.hidden), "states": self.states}
+        return {
+            "inputs": self.inputs,
+            "hidden": list(self.hidden),
+            "states": self.states,
+        }
 
 
 @lru_cache(maxsize=64)
 def _layout(topology: Topology) -> Layout:
     entries: dict[str, tuple[slice, tuple[int, ...]]] = {}
     start = 0
-    for name, inputs, outputs in zip(topology.names, topology.widths, topology.widths[1:]):
+    for name, inputs, outputs in zip(topology.names, topology.widths[:-1], topology.widths[1:], strict=True):
         for part, shape in (("weight", (outputs, inputs)), ("bias", (outputs,))):
             stop = start + math.prod(shape)
             entries[f"{name}.{part}"] = (slice(start, stop), shape)
@@ -82,7 +86,7 @@ def _layout(topology: Topology) -> Layout:
 
 
 def trained_slice(topology: Topology, trained: Trained = "all") -> slice:
-    """The slice of the flat vector that is trained (silence rows of the output layer lie inside it, with zero gradient)."""
+    """The slice of the flat vector that is trained; silence rows of the output layer lie in it, with gradient zero."""
     if trained == "all":
         return slice(0, topology.size)
     if trained not in ("last", "last-without-silence"):
@@ -93,8 +97,8 @@ def trained_slice(topology: Topology, trained: Trained = "all") -> slice:
 def initial(topology: Topology, seed: int) -> np.ndarray:
     """Parameters to begin with, float32 [parameters]: hidden weights N(0, 2 / inputs), all else zero.
 
-    He et al. 2015, eq. 10. The output layer begins at zero, i.e. with uniform posteriors, so that the first updates of the
-    hidden layers are not made through random output weights.
+    He et al. 2015, eq. 10. The output layer begins at zero, i.e. with uniform posteriors, so that the first updates of
+    the hidden layers are not made through random output weights.
     """
     theta = np.zeros(topology.size, np.float32)
     views = topology.layout().views(theta)
@@ -106,11 +110,14 @@ def initial(topology: Topology, seed: int) -> np.ndarray:
 
 
 def transfer(theta: np.ndarray, topology: Topology, source: np.ndarray, source_topology: Topology) -> np.ndarray:
-    """``theta`` with the hidden layers of ``source`` and its own output layer (method.md section 3: boost from English).
+    """``theta`` with the hidden layers of ``source`` and its own output layer (transfer from another language).
 
     The two may differ in states only; anything else raises UserError.
     """
-    if (topology.inputs, topology.hidden) != (source_topology.inputs, source_topology.hidden):
+    if (topology.inputs, topology.hidden) != (
+        source_topology.inputs,
+        source_topology.hidden,
+    ):
         raise UserError(
             f"hidden layers of {source_topology} do not fit {topology}: inputs and hidden layers must agree"
         )
@@ -120,11 +127,11 @@ def transfer(theta: np.ndarray, topology: Topology, source: np.ndarray, source_t
     return out
 
 
-def silence_mask(topology: Topology, trained: Trained, silence: Sequence[int] | np.ndarray) -> np.ndarray | None:
+def silence_rows(topology: Topology, trained: Trained, silence: Sequence[int] | np.ndarray) -> np.ndarray | None:
     """The output rows whose gradient is zeroed, int64, or None where none is."""
     if trained != "last-without-silence":
         return None
     rows = np.unique(np.asarray(silence, np.int64).reshape(-1))
-    if rows.size and not (0 <= rows[0] and rows[-1] < topology.states):
+    if rows.size and (rows[0] < 0 or rows[-1] >= topology.states):
         raise UserError(f"silence states must lie within 0..{topology.states - 1}, not {rows.tolist()}")
     return rows

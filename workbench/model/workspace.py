@@ -3,19 +3,18 @@
 import threading
 import weakref
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
 
 from workbench.model import kernels
-from workbench.model.kernels import Kernel, tensor
+from workbench.model.kernels import Kernel
 from workbench.model.topology import Topology
 
 SPACES = 8  # workspaces kept per thread
 
 _local = threading.local()
-_copies: dict[tuple[int, Topology, str], "Parameters"] = {}
+_copies: dict[tuple[int, Topology, Kernel], "Parameters"] = {}
 
 
 @dataclass(frozen=True)
@@ -40,17 +39,18 @@ class Parameters:
         """Of the factors."""
         return self.layers[0][0].dtype
 
-    @cached_property
+    @property
     def accumulate(self) -> torch.dtype:
         """Of sums and of the softmax."""
         return torch.float64 if self.border == np.float64 else torch.float32
 
 
-def parameters(theta: "np.ndarray | Parameters", topology: Topology, kernel: Kernel | None = None) -> Parameters:
+def parameters(theta: np.ndarray | Parameters, topology: Topology, kernel: Kernel | None = None) -> Parameters:
     """The parameters of flat vector ``theta``, ready for passes; made once, they spare the same vector a second copy.
 
-    On the CPU without a change of dtype they are views. Elsewhere they are a copy, which is kept as long as ``theta`` lives if
-    it owns its memory and is read-only, i.e. is a published version; other arrays may change and are copied each time.
+    On the CPU without a change of dtype they are views. Elsewhere they are a copy, which is kept as long as ``theta``
+    lives if it owns its memory and is read-only, i.e. is a published version; other arrays may change and are copied
+    each time.
     """
     if isinstance(theta, Parameters):
         return theta
@@ -60,9 +60,15 @@ def parameters(theta: "np.ndarray | Parameters", topology: Topology, kernel: Ker
     flat = tensor(theta)
     if kernel.device.type == "cpu" and kernel.factors(flat.dtype) == flat.dtype:
         return _make(theta, topology, kernel, flat, True)
-    key = (id(theta), topology, kernel.name)
+    key = (id(theta), topology, kernel)
     if key not in _copies:
-        made = _make(theta, topology, kernel, flat.to(kernel.device, kernel.factors(flat.dtype)), False)
+        made = _make(
+            theta,
+            topology,
+            kernel,
+            flat.to(kernel.device, kernel.factors(flat.dtype)),
+            False,
+        )
         if theta.flags.writeable or not theta.flags.owndata:
             return made
         _copies[key] = made
@@ -70,64 +76,92 @@ def parameters(theta: "np.ndarray | Parameters", topology: Topology, kernel: Ker
     return _copies[key]
 
 
-def _make(theta: np.ndarray, topology: Topology, kernel: Kernel, flat: torch.Tensor, aliased: bool) -> Parameters:
+def _make(
+    theta: np.ndarray,
+    topology: Topology,
+    kernel: Kernel,
+    flat: torch.Tensor,
+    aliased: bool,
+) -> Parameters:
     views = [flat[where].view(shape) for where, shape in topology.layout().entries.values()]
-    return Parameters(topology, kernel, tuple(zip(views[::2], views[1::2])), theta.dtype, aliased)
+    return Parameters(topology, kernel, tuple(zip(views[::2], views[1::2], strict=True)), theta.dtype, aliased)
 
 
 class Workspace:
-    """The buffers of passes over batches of up to some number of frames; ``resize`` says how many the next batch has."""
+    """The buffers of passes over one batch; they grow to the largest batch so far and are then reused.
+
+    Matrices are [frames, width] to whoever uses them. In memory small batches lie width by width where the kernel is
+    faster so: BLAS packs one factor of a product before it begins, which for few frames costs as much as the product.
+    """
 
     def __init__(self, p: Parameters):
         self.p = p
-        self.capacity = 0
-        self.frames = 0
+        self.frames = -1
+        self._pool: dict[str, torch.Tensor] = {}
 
     def resize(self, frames: int) -> "Workspace":
-        """Make every buffer [frames, ...]; allocates only beyond the largest batch so far."""
-        if frames > self.capacity:
-            self._full = [self._empty(frames, w) for w in self.p.topology.widths]
-            self._full_deltas = [self._empty(frames, w) for w in self.p.topology.hidden]
-            self._full_outer = self._empty(frames, self.p.topology.states, self.p.accumulate)
-            self.capacity, self.frames = frames, -1
-        if frames != self.frames:
-            self._input, *self.hidden, self.logits = (b[:frames] for b in self._full)
-            self.deltas = [b[:frames] for b in self._full_deltas]
-            self.probabilities = self._full_outer[:frames]
-            self.frames = frames
+        """Shape every buffer for batches of ``frames``."""
+        if frames == self.frames:
+            return self
+        p, widths, self.frames = self.p, self.p.topology.widths, frames
+        self._input = self._matrix("input", widths[0])
+        self.hidden = [self._matrix(f"hidden{i}", w) for i, w in enumerate(widths[1:-1])]
+        self.deltas = [self._matrix(f"delta{i}", w) for i, w in enumerate(widths[1:-1])]
+        self.logits = self._matrix("logits", widths[-1])
+        narrow = p.dtype != p.accumulate
+        self.scores = self._matrix("scores", widths[-1], p.accumulate) if narrow else self.logits
+        self.outer = self._matrix("outer", widths[-1], p.accumulate)
         return self
 
-    def _empty(self, rows: int, columns: int, dtype: torch.dtype | None = None) -> torch.Tensor:
-        return torch.empty(rows, columns, dtype=dtype or self.p.dtype, device=self.p.device)
+    def _matrix(self, name: str, width: int, dtype: torch.dtype | None = None) -> torch.Tensor:
+        if self.frames < self.p.kernel.turned:
+            return self.buffer(name, width, self.frames, dtype).t()
+        return self.buffer(name, self.frames, width, dtype)
+
+    def buffer(self, name: str, rows: int, columns: int, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """The buffer ``name`` as an uninitialised matrix [rows, columns]; replaced only where it is too small."""
+        size = rows * columns
+        if name not in self._pool or self._pool[name].numel() < size:
+            self._pool[name] = torch.empty(size, dtype=dtype or self.p.dtype, device=self.p.device)
+        return self._pool[name][:size].view(rows, columns)
 
     def input(self, x: np.ndarray) -> torch.Tensor:
-        """``x`` as factors: itself where possible, else its copy."""
-        if self.p.device.type == "cpu" and x.dtype == self.p.border and self.p.aliased and x.flags.c_contiguous:
+        """Windows [frames, inputs] as factors: themselves where possible, else their copy."""
+        if self.p.aliased and x.dtype == self.p.border and x.flags.c_contiguous:
             return tensor(x)
         return self._input.copy_(tensor(np.ascontiguousarray(x)))
 
-    def dense(self, outer: np.ndarray) -> torch.Tensor:
-        """An array [frames, columns] as factors."""
-        return tensor(np.ascontiguousarray(outer)).to(self.p.device, self.p.dtype)
-
-    def factor(self, delta: torch.Tensor) -> torch.Tensor:
-        """A tensor [frames, states] as factors: itself, or rounded into the buffer of the logits."""
-        return delta if delta.dtype == self.p.dtype else self.logits.copy_(delta)
-
-    def product(self, rows: int, columns: int) -> torch.Tensor:
-        """A buffer [rows, columns] for one product."""
-        size = rows * columns
-        if getattr(self, "_product", None) is None or self._product.numel() < size:
-            self._product = torch.empty(size, dtype=self.p.dtype, device=self.p.device)
-        return self._product[:size].view(rows, columns)
+    def factor(self, matrix: torch.Tensor, name: str) -> torch.Tensor:
+        """A matrix as factors: itself, or its copy in the buffer ``name``."""
+        if matrix.dtype == self.p.dtype and matrix.device == self.p.device:
+            return matrix
+        return self.buffer(name, *matrix.shape).copy_(matrix)
 
 
 def workspace(p: Parameters, frames: int) -> Workspace:
-    """This thread's workspace for such parameters, sized for ``frames``."""
+    """This thread's workspace for such parameters, shaped for ``frames``."""
     spaces: dict[tuple[object, ...], Workspace] = _local.__dict__.setdefault("spaces", {})
-    key = (p.topology, p.kernel.name, p.dtype, p.border)
+    key = (p.topology, p.kernel, p.border)
     space = spaces.pop(key, None) or Workspace(p)
     spaces[key] = space  # the dict is in order of use
     if len(spaces) > SPACES:
         del spaces[next(iter(spaces))]
     return space.resize(frames)
+
+
+def tensor(array: np.ndarray) -> torch.Tensor:
+    """``array`` as a tensor over the same memory, also if it is read-only (then nobody may write to the tensor).
+
+    torch warns of read-only arrays; published parameters and memory-mapped frames always are, so that its warning would
+    say nothing.
+    """
+    return torch.from_numpy(array if array.flags.writeable else np.asarray(_Writeable(array)))
+
+
+class _Writeable:
+    """The array interface of a read-only array without its read-only mark; keeps the array alive."""
+
+    def __init__(self, array: np.ndarray):
+        self.array = array
+        interface = array.__array_interface__
+        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
