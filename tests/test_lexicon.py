@@ -93,7 +93,7 @@ def test_all_faults_are_listed_together(written):
         read_lexicon(path)
     lines = str(caught.value).split("\n")
     assert lines[0].endswith("3 faults") and [line.split(":")[1] for line in lines[1:]] == ["2", "3", "4"]
-    with pytest.raises(UserError, match="... and 5 more"):
+    with pytest.raises(UserError, match=r"\.\.\. and 5 more"):
         read_lexicon(written("lexicon.txt", "".join(f"w{i}\n" for i in range(25))))
 
 
@@ -103,7 +103,7 @@ def test_missing_empty_and_damaged_files(written, tmp_path):
         with pytest.raises(UserError, match=path.name):
             read_lexicon(path)
     torn = written("lm.txt.gz", gzip.compress(b"a b\n" * 99)[:-12])
-    with pytest.raises(UserError, match="lm.txt.gz"):
+    with pytest.raises(UserError, match=r"lm\.txt\.gz"):
         read_text(torn)
 
 

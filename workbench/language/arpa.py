@@ -1,8 +1,8 @@
 """ARPA files of n-gram models (log10; ``.gz`` as well), in and out.
 
 The file's vocabulary may differ from ours. Its other words are dropped with all their n-grams, which leaves
-distributions that sum to less than one; our words that it lacks share the mass of its <unk> equally, or, if it has none,
-cannot be said. All of that is counted in the model's notes, and nothing is renormalised.
+distributions that sum to less than one; our words that it lacks share the mass of its <unk> equally, or, if it has
+none, cannot be said. All of that is counted in the model's notes, and nothing is renormalised.
 """
 
 import gzip
@@ -60,7 +60,7 @@ class _Section:
 def read_arpa(path: Path, words: Sequence[str]) -> NGram:
     """The model in a file, over a lexicon's ``words`` (words[0]: "<eps>").
 
-    UserError with the line's number if the file is malformed: sections or counts that do not fit, a number that is none,
+    UserError with the line's number if the file is malformed: sections or counts that do not fit, what is no number,
     a positive log probability, an n-gram listed twice or without its prefix, no </s>, or a line that is not UTF-8.
     """
     wrong: list[str] = []

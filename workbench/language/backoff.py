@@ -3,8 +3,8 @@
     log p(w | h) = log_p(h w)  if the model lists h w,  else  backoff(h) + log p(w | h without its oldest word)
 
 Word ids are the lexicon's, followed by the end </s> and the beginning <s> of a sentence. A history is a tuple of word
-ids, oldest first; a sentence starts with ``start``. Everything is in natural logarithms; what cannot be said (<eps>, <s>)
-has -inf.
+ids, oldest first; a sentence starts with ``start``. Everything is in natural logarithms; what cannot be said (<eps>,
+<s>) has -inf.
 """
 
 import math
@@ -24,8 +24,8 @@ History = tuple[int, ...]
 class Level:
     """All n-grams of one length, in order of their prefixes, then of their last words.
 
-    ``first``: int64 [shorter n-grams + 1], where the n-grams that continue a shorter one begin; ``word``: int32 [n-grams],
-    the last words; ``log_p``, ``backoff``: float32 [n-grams].
+    ``first``: int64 [shorter n-grams + 1], where the n-grams that continue a shorter one begin; ``word``: int32
+    [n-grams], the last words; ``log_p``, ``backoff``: float32 [n-grams].
     """
 
     first: np.ndarray

@@ -42,7 +42,7 @@ class Lexicon:
     phones: tuple[str, ...]
     pronunciations: tuple[Pronunciation, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.words[:1] != (NO_WORD,) or self.phones[:1] != (SILENCE,):
             raise ValueError(f"word 0 must be {NO_WORD} and phone 0 {SILENCE}")
         if len(set(self.words)) != len(self.words) or len(set(self.phones)) != len(self.phones):
@@ -101,7 +101,7 @@ def read_lexicon(path: Path, phones: Sequence[str] | None = None) -> Lexicon:
         if not fields:
             continue
         word, probability, said = _split(fields, weighted=path.name.startswith("lexiconp."))
-        if word in NO_WORDS or said and SILENCE_PHONES.issuperset(said):
+        if word in NO_WORDS or (said and SILENCE_PHONES.issuperset(said)):
             continue  # only says how silence is written; silence is added where graphs are made
         faults = _faults(word, probability, said, known)
         if not faults and (word, said) in entries:
@@ -164,7 +164,8 @@ def _build(entries: list[tuple[str, tuple[str, ...], float]], phones: Sequence[s
 def write_lexicon(lexicon: Lexicon, path: Path) -> None:
     """Writes lexiconp.txt if the file is called so, else lexicon.txt; reading it back gives an equal lexicon.
 
-    Phones that no word uses are not in the file: give them to ``read_lexicon``. ValueError if probabilities would be lost.
+    Phones that no word uses are not in the file: give them to ``read_lexicon``. ValueError if probabilities would be
+    lost.
     """
     path = Path(path)
     weighted = path.name.startswith("lexiconp.")

@@ -39,8 +39,8 @@ class Coverage:
 def read_text(path: Path, ids: bool = False) -> Text:
     """A sentence a line; ``ids``: its first field is an utterance, as in Kaldi's ``text``, and is left out.
 
-    Marks <s> and </s> around a sentence are dropped: every sentence has a beginning and an end anyway. UserError, naming
-    all lines concerned, if the file is missing or not UTF-8.
+    Marks <s> and </s> around a sentence are dropped: every sentence has a beginning and an end anyway. UserError,
+    naming all lines concerned, if the file is missing or not UTF-8.
     """
     wrong: list[str] = []
     found = [_sentence(fields[1:] if ids else fields) for _, fields in rows(Path(path), wrong)]

@@ -1,7 +1,7 @@
 """The criterion per frame, over the utterances that could be used, with an account of those that could not.
 
-An utterance that is set aside leaves the sum and the frames that it is divided by: to count it as 0, MMI's largest value,
-would flatter the curve.
+An utterance that is set aside leaves the sum and the frames that it is divided by: to count it as 0, MMI's largest
+value, would flatter the curve.
 """
 
 import math
@@ -45,7 +45,7 @@ class Criterion:
             return Criterion(set_aside=(SetAside(reason, 1, frames),))
         return Criterion(float(value), 1, frames, rejected, cancelled)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if min(self.frames_rejected, self.frames_cancelled, self.frames_kept) < 0:
             raise ValueError(
                 f"{self.frames_used} frames cannot be {self.frames_rejected} + {self.frames_cancelled} or more"

@@ -47,7 +47,7 @@ class FrameErrors:
 
 
 def count_frames(states: np.ndarray, alignment: np.ndarray, silence: Sequence[int] | np.ndarray = ()) -> FrameErrors:
-    """Compares states with an alignment, int [frames] both; ``silence``: the states of silence. ValueError: other shapes."""
+    """Compares states with an alignment, int [frames] both; ``silence``: its states. ValueError if shapes differ."""
     states, alignment = np.asarray(states), np.asarray(alignment)
     if states.shape != alignment.shape:
         raise ValueError(f"{states.shape} states against an alignment of {alignment.shape}")
@@ -59,6 +59,6 @@ def count_frames(states: np.ndarray, alignment: np.ndarray, silence: Sequence[in
 
 
 def frame_error(states: np.ndarray, alignment: np.ndarray, silence: Sequence[int] | np.ndarray | None = None) -> float:
-    """The share of aligned frames whose state is wrong; with ``silence`` (its states), of those outside silence alone."""
+    """The share of aligned frames whose state is wrong; with ``silence`` (its states), of frames outside silence."""
     found = count_frames(states, alignment, () if silence is None else silence)
     return found.error if silence is None else found.speech_error

@@ -1,9 +1,9 @@
 """Whether a word error rate, or a difference of two, is more than luck: the bootstrap over utterances.
 
-M. Bisani and H. Ney, *Bootstrap estimates for confidence intervals in ASR performance evaluation*, ICASSP 2004: draw as many
-utterances as there are, with replacement, and look at the spread of the error rate over many such draws. Two systems are
-compared on the same draws. Utterances that share a voice are not independent: to draw speakers, add up the errors per
-speaker first.
+M. Bisani and H. Ney, *Bootstrap estimates for confidence intervals in ASR performance evaluation*, ICASSP 2004: draw
+as many utterances as there are, with replacement, and look at the spread of the error rate over many such draws. Two
+systems are compared on the same draws. Utterances that share a voice are not independent: to draw speakers, add up the
+errors per speaker first.
 
 Only counts matter, so utterances with equal counts are drawn together (one multinomial draw instead of a list of
 utterances): the same distribution, and 10,000 draws of 10,000 utterances take well under a second.
@@ -56,8 +56,9 @@ def bootstrap(errors: Sequence[WordErrors], seed: int = 0, draws: int = DRAWS) -
 def paired_bootstrap(a: Sequence[WordErrors], b: Sequence[WordErrors], seed: int = 0, draws: int = DRAWS) -> Comparison:
     """Paired bootstrap of two systems on the same utterances in the same order.
 
-    p = 2 min(share of draws where b makes no fewer errors, share where it makes no more), at most 1; each share counts one
-    draw more than was drawn, so that p is never 0. ValueError if the references differ in length, or hold no words.
+    p = 2 min(share of draws where b makes no fewer errors, share where it makes no more), at most 1; each share counts
+    one draw more than was drawn, so that p is never 0. ValueError if the references differ in length, or hold no
+    words.
     """
     if [e.reference for e in a] != [e.reference for e in b]:
         raise ValueError("the two systems were not measured on the same utterances")
@@ -70,7 +71,7 @@ def paired_bootstrap(a: Sequence[WordErrors], b: Sequence[WordErrors], seed: int
 
 
 def verdict(p: float, wer_a: float, wer_b: float) -> str:
-    """In words, what going from error rate a to b means: "significantly better (p = 0.004)", "not significant (p = 0.21)"."""
+    """Going from error rate a to b in words: "significantly better (p = 0.004)", "not significant (p = 0.21)"."""
     value = "p < 0.001" if p < 0.001 else f"p = {p:.{3 if p < 0.1 else 2}f}"
     if p >= SIGNIFICANT or wer_a == wer_b:
         return f"not significant ({value})"
@@ -78,7 +79,7 @@ def verdict(p: float, wer_a: float, wer_b: float) -> str:
 
 
 def _draw(counts: list[tuple[int, ...]], seed: int, draws: int) -> np.ndarray:
-    """Sums of the counts over the utterances of each draw, [draws, columns]; draws without reference words are left out."""
+    """Sums of the counts over the utterances of each draw, [draws, columns]; draws without reference words are omitted."""
     if not sum(row[-1] for row in counts):
         raise ValueError("no words in the references")
     kinds, many = np.unique(np.array(counts), axis=0, return_counts=True)

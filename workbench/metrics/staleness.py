@@ -99,7 +99,7 @@ def summary(values: np.ndarray) -> Summary:
 
 
 def histogram(values: np.ndarray, bins: int = 40, whole: bool = False) -> Histogram:
-    """Equally wide bins from 0 to the largest value; ``whole``: bins hold whole numbers, as updates are, 1 or more each."""
+    """Equally wide bins from 0 to the largest value; ``whole``: each bin holds one or more whole numbers (updates)."""
     values = _known(values)
     top = float(values.max()) if len(values) else 0.0
     if whole:
