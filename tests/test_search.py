@@ -1,6 +1,7 @@
 """The search against every path of tiny graphs, and against its own wider and slower settings."""
 
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from oracles import every_path, links, tiny_graph, tiny_scores
 
 from workbench.hmm.graph import Graph, from_arcs
-from workbench.sequence.compiled import NONE, compile_graph, compiled
+from workbench.sequence.compiled import NONE, compile_graph, compiled, once_per_graph
 from workbench.sequence.kernels import kth_largest
 from workbench.sequence.lattice import NoPath
 from workbench.sequence.search import Workspace, search
@@ -191,12 +192,14 @@ def test_kth_largest_is_that_of_a_sort(values, data):
     assert kth_largest(np.array(values, np.float32), k) == np.sort(np.array(values, np.float32))[-k]
 
 
-def test_a_dead_graph_leaves_the_cache():
-    """The layout of a graph is made once and forgotten with the graph."""
-    from workbench.sequence import compiled as module
-
+def test_layouts_live_as_long_as_their_graph():
+    """The layout of a graph is made once, and dies with the graph."""
     graph, _ = random_case(1)
-    assert compiled(graph) is compiled(graph)
-    key = id(graph)
+    made = []
+    known = once_per_graph(lambda g: made.append(g) or set(g.target))
+    assert known(graph) is known(graph)
+    assert len(made) == 1
+    layout = weakref.ref(known(graph))
     del graph
-    assert key not in module._compiled
+    assert layout() is None
+    assert compiled(made[0]) is compiled(made[0])

@@ -6,12 +6,15 @@ pseudo-state, and expanded once per frame. The backward pass looks at the arcs a
 """
 
 import weakref
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from workbench.hmm.graph import Graph
 
+T = TypeVar("T")
 FAN = 8  # arcs from which on sharing is looked for
 SAME = 1e-5  # log probabilities that differ by less are one; 100 times less than the slack of the first pruning
 NONE = np.uint32(0xFFFFFFFF)
@@ -39,18 +42,18 @@ class Compiled:
     back_arc: np.ndarray
 
 
-_compiled: "dict[int, Compiled]" = {}
+def once_per_graph(make: Callable[[Graph], T]) -> Callable[[Graph], T]:
+    """``make``, called once for every graph; what it made is kept as long as the graph lives."""
+    made: dict[int, T] = {}
 
+    def known(graph: Graph) -> T:
+        if id(graph) not in made:
+            # A copy that shares the arrays: if the result held its own graph, that would never die.
+            made[id(graph)] = make(replace(graph))
+            weakref.finalize(graph, made.pop, id(graph), None)
+        return made[id(graph)]
 
-def compiled(graph: Graph) -> Compiled:
-    """The layout of ``graph``, made at its first use and kept as long as the graph itself lives."""
-    found = _compiled.get(id(graph))
-    if found is None:
-        # The copy shares the arrays but is another object, else the entry would keep its own key alive.
-        found = compile_graph(Graph(**{name: getattr(graph, name) for name in graph.__dataclass_fields__}))
-        _compiled[id(graph)] = found
-        weakref.finalize(graph, _compiled.pop, id(graph), None)
-    return found
+    return known
 
 
 def compile_graph(graph: Graph) -> Compiled:
@@ -104,3 +107,6 @@ def shared_fans(graph: Graph) -> tuple[np.ndarray, np.ndarray, list[int]]:
     for i, group in enumerate(fans):
         fan[group] = graph.states + i
     return fan, shift, [group[0] for group in fans]
+
+
+compiled = once_per_graph(compile_graph)

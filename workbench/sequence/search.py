@@ -60,20 +60,27 @@ def search(
     ``floor``: keep paths of at least this log score instead of those within ``lattice_beam`` of the best, so that
     numerator and denominator are pruned alike. Raises NoPath with the reason, ValueError if a score is NaN or +inf.
     """
-    scores = np.require(scores, np.float32, ["C", "W"])
-    if scores.ndim != 2 or (graph.arcs and scores.shape[1] <= compiled(graph).last_state):
-        raise ValueError(f"scores of shape {scores.shape} for a graph with tied state {compiled(graph).last_state}")
-    if not (scores < np.inf).all():
-        raise ValueError("a score is NaN or infinite")
-    if len(scores) == 0:
-        raise NoPath("no frames")
+    scores = checked(graph, scores)
     if workspace is None:
         workspace = _own_workspace()
     layout = compiled(graph)
     workspace.size_states(len(layout.head) - 1)
     starts, norm = forward(layout, scores, beam, max_active, workspace)
     found = backward(layout, scores, lattice_beam, floor, workspace, starts, norm)
-    return prune(as_lattice(graph, scores, *found, beam=beam), lattice_beam, floor)
+    return prune(as_lattice(graph, scores, *found, beam), lattice_beam, floor)
+
+
+def checked(graph: Graph, scores: np.ndarray) -> np.ndarray:
+    """``scores`` as the searches want them; raises NoPath or ValueError where they cannot be searched."""
+    scores = np.require(scores, np.float32, ["C", "W"])
+    last = compiled(graph).last_state
+    if scores.ndim != 2 or scores.shape[1] <= last:
+        raise ValueError(f"scores of shape {scores.shape} for a graph with tied state {last}")
+    if not (scores < np.inf).all():
+        raise ValueError("a score is NaN or infinite")
+    if len(scores) == 0:
+        raise NoPath("no frames")
+    return scores
 
 
 def _own_workspace() -> Workspace:
@@ -101,7 +108,7 @@ def forward(layout: Compiled, scores, beam: float, max_active: int, space: Works
 
 
 def backward(layout: Compiled, scores, width: float, floor: float | None, space: Workspace, starts, norm):
-    """(frames of the nodes, their states, sources, targets, arcs) of what survives, earliest first; raises NoPath."""
+    """(frames and final weights of the nodes, sources, targets, arcs) of what survives, in time; raises NoPath."""
     graph = layout.graph
     while True:
         nodes, arcs = kernels.backward(
@@ -116,19 +123,19 @@ def backward(layout: Compiled, scores, width: float, floor: float | None, space:
         raise NoPath("best path below the floor")
     states, frames = (a[:nodes][::-1].astype(np.int32) for a in space.nodes[:2])
     source, target = (nodes - 1 - a[:arcs][::-1] for a in space.arcs[:2])
-    return frames, states, source, target, space.arcs[2][:arcs][::-1].copy()
+    final = np.where(frames == len(scores), graph.final[states], -np.inf)
+    return frames, final, source, target, space.arcs[2][:arcs][::-1].copy()
 
 
-def as_lattice(graph: Graph, scores, node_frame, node_state, source, target, arc, beam: float) -> Lattice:
+def as_lattice(graph: Graph, scores, node_frame, final, source, target, arc, beam: float) -> Lattice:
     """A Lattice from nodes and arcs of ``graph`` in the order of time; not pruned yet."""
     frame = node_frame[source]
-    final = np.where(node_frame == len(scores), graph.final[node_state], -np.inf).astype(np.float64)
     state = graph.state[arc]
     weight = graph.weight[arc].astype(np.float64)
     return Lattice(
         frames=len(scores),
         node_frame=node_frame,
-        final=final,
+        final=final.astype(np.float64),
         source=source,
         target=target,
         frame=frame,
