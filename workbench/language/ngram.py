@@ -104,7 +104,7 @@ def _grams(tokens: np.ndarray, order: int, begin: int, unknown: int) -> list[_Gr
 
 
 def _adjusted(grams: _Grams, longer: _Grams | None, begin: int) -> np.ndarray:
-    """a(·): different words before an n-gram; plain counts at the highest order, and after <s>, which has none before."""
+    """a(·): different words before an n-gram; plain counts at the highest order and after <s>."""
     if longer is None:
         return grams.count
     return np.where(grams.oldest == begin, grams.count, np.bincount(longer.suffix, minlength=len(grams.word)))
@@ -127,7 +127,7 @@ def _discounts(a: np.ndarray) -> tuple[np.ndarray, str]:
 def _interpolate(
     a: np.ndarray, discounts: np.ndarray, prefix: np.ndarray, histories: int, lower: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """p of each n-gram and γ of each history, from each n-gram's p in the ``lower`` order; γ is 1 of unseen histories."""
+    """p of each n-gram, γ of each history (1 if unseen), from the n-grams' p in the ``lower`` order."""
     D = discounts[np.minimum(a, 3)]
     total = np.bincount(prefix, a, histories)
     gamma = np.divide(np.bincount(prefix, D, histories), total, out=np.ones(histories), where=total > 0)

@@ -79,7 +79,7 @@ def verdict(p: float, wer_a: float, wer_b: float) -> str:
 
 
 def _draw(counts: list[tuple[int, ...]], seed: int, draws: int) -> np.ndarray:
-    """Sums of the counts over the utterances of each draw, [draws, columns]; draws without reference words are omitted."""
+    """Sums of the counts over the utterances of each draw, [draws, columns], less draws without reference words."""
     if not sum(row[-1] for row in counts):
         raise ValueError("no words in the references")
     kinds, many = np.unique(np.array(counts), axis=0, return_counts=True)
