@@ -222,7 +222,10 @@ def bad_recordings(root: Path) -> dict[str, str]:
     tone(root / "slow.wav", rate=4000)
     tone(root / "fast.wav", 0.01, rate=400_000)
     tone(root / "long.wav", 301, rate=8000, subtype="ULAW")
-    unreadable = ("fifo", "nothing", "noise.wav", "text.flac", "headerless.raw", "head.wav")
+    endless = bytearray(tone(root / "endless.flac").read_bytes())
+    endless[21:26] = bytes([endless[21] & 0xF0, 0, 0, 0, 0])  # number of samples not known, as if written to a pipe
+    (root / "endless.flac").write_bytes(endless)
+    unreadable = ("endless.flac", "fifo", "nothing", "noise.wav", "text.flac", "headerless.raw", "head.wav")
     other = {"loop": "missing audio", "empty.wav": "empty audio", "long.wav": "too long"}
     return {
         **dict.fromkeys(unreadable, "unreadable audio"),

@@ -3,7 +3,6 @@
 Several channels are averaged into one.
 """
 
-import math
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import soundfile
 
 from workbench.settings import UserError
 
-UNKNOWN = 1 << 40  # more samples than this: the header does not know (a FLAC written to a pipe)
+UNKNOWN = 1 << 40  # samples; libsndfile says more where a header does not know (a FLAC written to a pipe)
 
 
 class AudioError(UserError):
@@ -30,15 +29,15 @@ class AudioError(UserError):
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself; ``samples`` is None where it does not say how long it is."""
+    """What a file says of itself."""
 
     rate: int
-    samples: int | None
+    samples: int
     channels: int
 
     @property
-    def seconds(self) -> float | None:
-        return None if self.samples is None else self.samples / self.rate
+    def seconds(self) -> float:
+        return self.samples / self.rate
 
 
 def probe(path: Path) -> Header:
@@ -76,20 +75,19 @@ class AudioReader:
 
     def header(self, path: Path) -> Header:
         file = self._open(path)
-        return Header(file.samplerate, None if file.frames > UNKNOWN else file.frames, file.channels)
+        return Header(file.samplerate, file.frames, file.channels)
 
     def read(self, path: Path, start: float = 0.0, end: float | None = None) -> tuple[np.ndarray, int]:
         """As ``read_audio``."""
         header = self.header(path)
-        first, last = round(start * header.rate), header.samples
-        if end is not None:
-            last = round(end * header.rate) if last is None else min(last, round(end * header.rate))
+        first = round(start * header.rate)
+        last = header.samples if end is None else min(header.samples, round(end * header.rate))
         try:
             samples = _samples(self._open(path), first, last)
         except (RuntimeError, OSError, ValueError) as error:
             self.close()
             raise AudioError("unreadable audio", path, _one_line(error)) from None
-        if last is not None and len(samples) < last - first:
+        if len(samples) < last - first:
             raise AudioError("truncated audio", path, f"{len(samples)} of {last - first} samples")
         return samples, header.rate
 
@@ -103,20 +101,29 @@ class AudioReader:
         # TypeError: soundfile asks for the format of files that are called .raw.
         except (RuntimeError, OSError, TypeError, ValueError) as error:
             raise AudioError("unreadable audio", path, _one_line(error)) from None
+        fault = _fault(file)
+        if fault:
+            file.close()
+            raise AudioError("unreadable audio", path, fault)
         self._path, self._file = path, file
-        if file.samplerate < 1 or file.channels < 1:
-            raise AudioError("unreadable audio", path, f"{file.samplerate} Hz, {file.channels} channels")
         return file
 
 
-def _samples(file: soundfile.SoundFile, first: int, last: int | None) -> np.ndarray:
-    """Samples ``first`` .. ``last - 1`` (None: to the end), fewer if the file ends before."""
+def _fault(file: soundfile.SoundFile) -> str:
+    """What a header says that cannot be; "" if nothing."""
+    if file.samplerate < 1 or file.channels < 1:
+        return f"{file.samplerate} Hz, {file.channels} channels"
+    return "its header does not say how long it is: encode it again" if file.frames > UNKNOWN else ""
+
+
+def _samples(file: soundfile.SoundFile, first: int, last: int) -> np.ndarray:
+    """Samples ``first`` .. ``last - 1``, fewer if the file ends before."""
     if file.tell() != first:
         file.seek(first)
     # A header may promise anything, so memory is taken piece by piece, as the samples really come.
-    pieces, left = [np.empty(0, np.float32)], math.inf if last is None else max(0, last - first)
+    pieces, left = [np.empty(0, np.float32)], last - first
     while left > 0:
-        piece = file.read(int(min(left, 1 << 22)), dtype="float32", always_2d=True)
+        piece = file.read(min(left, 1 << 22), dtype="float32", always_2d=True)
         if not len(piece):
             break
         pieces.append(piece[:, 0] if piece.shape[1] == 1 else piece.mean(axis=1, dtype=np.float32))

@@ -105,15 +105,15 @@ def _time_faults(c: Candidate, header: Header) -> list[Problem]:
     """What is wrong with the rate, the length, or the place of the segment in its recording."""
     if not RATES[0] <= header.rate <= RATES[1]:
         return [Problem("unusable sample rate", c.where, f"{c.audio}: {header.rate} Hz, not in {RATES[0]}..{RATES[1]}")]
-    there = math.inf if header.seconds is None else header.seconds
+    there = header.seconds
     end = there if c.end is None else c.end
-    if not (math.isfinite(c.start) and not math.isnan(end)) or c.start < 0:
+    if not math.isfinite(c.start) or math.isnan(end) or c.start < 0:
         return [Problem("bad segment times", c.where, f"{c.start} to {c.end}")]
     if end <= c.start and c.end is not None:
         return [Problem("bad segment times", c.where, f"{c.start} to {c.end}: ends before it starts")]
     if c.start >= there or (c.end is not None and c.end > there + OVERSHOOT):
         return [Problem("segment outside audio", c.where, f"{c.start} to {end:g} of {there:g} s in {c.audio}")]
-    if min(end, there) - c.start > LONGEST and not math.isinf(end):
+    if min(end, there) - c.start > LONGEST:
         return [
             Problem("too long", c.where, f"{min(end, there) - c.start:.0f} s of at most {LONGEST:.0f}: use segments")
         ]
@@ -132,9 +132,7 @@ def _utterance(c: Candidate) -> Utterance:
     """The utterance, its end cut to that of the recording."""
     if c.audio is None or c.header is None or c.words is None:
         raise ValueError(f"{c.id}: neither audio nor a problem")
-    there, end = c.header.seconds, c.end
-    if end is not None and there is not None:
-        end = min(end, there)
-    last = there if end is None else end
-    seconds = None if last is None else last - c.start
+    there = c.header.seconds
+    end = None if c.end is None else min(c.end, there)
+    seconds = (there if end is None else end) - c.start
     return Utterance(c.id, c.speaker, c.words, c.audio, c.start, end, c.where, c.header.rate, seconds)

@@ -14,8 +14,8 @@ of the manifest alone decides which one is valid, and whoever still reads the ol
 
 import hashlib
 import json
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,9 @@ class FrameStore:
 
     @cached_property
     def utterances(self) -> tuple[Utterance, ...]:
-        return tuple(self._utterance(n, record) for n, record in enumerate(_records(self.folder / "utterances.jsonl")))
+        paths = cache(lambda name: self.folder / name)  # many utterances of a corpus may lie in one file
+        records = zip(_records(self.folder / "utterances.jsonl"), self.seconds.tolist(), strict=True)
+        return tuple(_utterance(n, record, paths, seconds) for n, (record, seconds) in enumerate(records, 1))
 
     @cached_property
     def ids(self) -> list[str]:
@@ -126,12 +128,6 @@ class FrameStore:
             raise AudioError("changed audio", found.audio, f"{found.id}: {frames} frames when prepared, now {now:.0f}")
         return samples, rate
 
-    def _utterance(self, n: int, record: dict[str, Any]) -> Utterance:
-        audio, frames = self.folder / record["audio"], int(self.offsets[n + 1] - self.offsets[n])
-        words, where = tuple(record["words"]), f"utterances.jsonl:{n + 1}"
-        span = record["start"], record["end"]
-        return Utterance(record["id"], record["speaker"], words, audio, *span, where, record["rate"], frames * FRAME)
-
     def _optional(self, name: str | None) -> np.ndarray | None:
         return _load(self.folder / name) if name and name in self._manifest["files"] else None
 
@@ -155,6 +151,14 @@ def write_alignment(folder: Path, alignment: np.ndarray) -> None:
     write_manifest(folder, {**manifest, "files": files, "alignment": name})
     if old not in (None, name):
         (folder / old).unlink(missing_ok=True)
+
+
+def _utterance(line: int, record: dict[str, Any], paths: Callable[[str], Path], seconds: float) -> Utterance:
+    words, span = tuple(record["words"]), (record["start"], record["end"])
+    where = f"utterances.jsonl:{line}"
+    return Utterance(
+        record["id"], record["speaker"], words, paths(record["audio"]), *span, where, record["rate"], seconds
+    )
 
 
 def _load(path: Path) -> np.ndarray:

@@ -18,7 +18,7 @@ Seconds = float
 class Utterance:
     """One sentence that was said: ``start`` to ``end`` of the recording ``audio`` (``end`` None: to its end).
 
-    ``rate`` (Hz) and ``seconds`` (of the utterance) are as its header says; 0 and None where it does not.
+    ``rate`` (Hz) and ``seconds`` (of the utterance) are as the header of ``audio`` says; 0 and None: not looked at.
     """
 
     id: str
