@@ -32,8 +32,6 @@ MARGIN = 1.15  # a kernel must be this much faster than one before it in `NAMES`
 TURNED = 128  # batches of fewer frames lie width by width in memory, where the kernel says so
 PROBE_FRAMES, PROBE_WIDTH, PROBE_MATRICES, PROBE_ROUNDS = 32, 1024, 3, 5
 
-torch.set_num_threads(1)
-
 
 @dataclass(frozen=True)
 class Kernel:
@@ -84,6 +82,11 @@ def describe(precision: str = "float32") -> dict[str, Any]:
         "torch": torch.__version__,
         "numpy": np.__version__,
     }
+
+
+def single_thread() -> None:
+    """One arithmetic thread for the caller: two collapse as soon as anything else runs, so parallel means processes."""
+    torch.set_num_threads(1)
 
 
 @functools.cache
@@ -150,10 +153,10 @@ def measure(*kernels: Kernel) -> dict[str, float]:
 
 def _probe(kernel: Kernel) -> Callable[[], float]:
     """A function that makes the three products for several weights and returns the seconds they took."""
-    frames, width, on = PROBE_FRAMES, PROBE_WIDTH, {"dtype": kernel.factors(torch.float32), "device": kernel.device}
-    weights = [torch.full((width, width), 1e-3, **on) for _ in range(PROBE_MATRICES)]
-    h, delta, out = (torch.full((frames, width), 1e-3, **on) for _ in range(3))
-    if frames < kernel.turned:
+    one = torch.full((1, 1), 1e-3, dtype=kernel.factors(torch.float32), device=kernel.device)
+    weights = [one.repeat(PROBE_WIDTH, PROBE_WIDTH) for _ in range(PROBE_MATRICES)]
+    h, delta, out = (one.repeat(PROBE_FRAMES, PROBE_WIDTH) for _ in range(3))
+    if PROBE_FRAMES < kernel.turned:
         h, delta, out = (m.t().contiguous().t() for m in (h, delta, out))
     into = torch.empty_like(weights[0])
 
@@ -235,3 +238,6 @@ def _one_openblas_thread() -> None:
         for name in names:
             if hasattr(library, name):
                 getattr(library, name)(1)
+
+
+single_thread()

@@ -49,8 +49,7 @@ def parameters(theta: np.ndarray | Parameters, topology: Topology, kernel: Kerne
     """The parameters of flat vector ``theta``, ready for passes; made once, they spare the same vector a second copy.
 
     On the CPU without a change of dtype they are views. Elsewhere they are a copy, which is kept as long as ``theta``
-    lives if it owns its memory and is read-only, i.e. is a published version; other arrays may change and are copied
-    each time.
+    lives if that is a published version; other arrays may change and are copied each time.
     """
     if isinstance(theta, Parameters):
         return theta
@@ -69,11 +68,19 @@ def parameters(theta: np.ndarray | Parameters, topology: Topology, kernel: Kerne
             flat.to(kernel.device, kernel.factors(flat.dtype)),
             False,
         )
-        if theta.flags.writeable or not theta.flags.owndata:
+        if not _published(theta):
             return made
         _copies[key] = made
         weakref.finalize(theta, _copies.pop, key, None)
     return _copies[key]
+
+
+def _published(theta: np.ndarray) -> bool:
+    """Whether nobody will change ``theta``: read-only, and in this process's memory (not shared, not mapped)."""
+    owner = theta
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    return not theta.flags.writeable and owner.flags.owndata
 
 
 def _make(
@@ -140,7 +147,10 @@ class Workspace:
 
 def workspace(p: Parameters, frames: int) -> Workspace:
     """This thread's workspace for such parameters, shaped for ``frames``."""
-    spaces: dict[tuple[object, ...], Workspace] = _local.__dict__.setdefault("spaces", {})
+    if not hasattr(_local, "spaces"):
+        kernels.single_thread()
+        _local.spaces = {}
+    spaces: dict[tuple[object, ...], Workspace] = _local.spaces
     key = (p.topology, p.kernel, p.border)
     space = spaces.pop(key, None) or Workspace(p)
     spaces[key] = space  # the dict is in order of use
