@@ -171,27 +171,27 @@ def train(args) -> None:
     given = {k: v for k, v in (("criterion", args.criterion), ("clock", args.clock)) if v is not None}
     settings = preset(args.preset, **given, **changes(args.set))
     with bars() as progress:
-        run = runs.train(args.corpus, settings, name=args.name, init=args.init, transfer=args.transfer,
-                         cluster=args.cluster, progress=progress)  # fmt: skip
+        run = runs.train(args.corpus, settings, name=args.name, init=args.init, transfer_from=args.transfer,
+                         progress=progress)  # fmt: skip
     print(run.folder)
 
 
 def test(args) -> None:
-    from workbench import runs
+    from workbench import recognition
     from workbench.views.progress import bars
     from workbench.views.tables import text_table
 
     with bars() as progress:
-        run = runs.test(args.run_name, progress)
+        run = recognition.test(args.run_name, progress)
     print(text_table([run]))
 
 
 def tune(args) -> None:
-    from workbench import runs
+    from workbench import recognition
     from workbench.views.progress import bars
 
     with bars() as progress:
-        print(runs.tune(args.run_name, args.acoustic, args.prior, progress).to_string(index=False))
+        print(recognition.tune(args.run_name, args.acoustic, args.prior, progress).to_string(index=False))
 
 
 def table(args) -> None:
@@ -203,9 +203,9 @@ def table(args) -> None:
 
 
 def decode(args) -> None:
-    from workbench import runs
+    from workbench import recognition
 
-    for path, words in runs.decode(args.run_name, args.audio):
+    for path, words in recognition.decode(args.run_name, args.audio):
         print(f"{path}\t{' '.join(words)}")
 
 

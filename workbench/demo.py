@@ -1,0 +1,58 @@
+"""The main job from nothing to a report: corpus, cross entropy, scales, MMI, word error rates.
+
+Everything that is there already is kept, so that an interrupted demonstration goes on where it was.
+"""
+
+import os
+import time
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+
+from workbench import preparation, recognition, runs
+from workbench.settings import Settings, UserError, preset
+from workbench.store import Run, find_run
+from workbench.views.progress import bars
+from workbench.views.report import sentences, write_report
+from workbench.views.tables import text_table
+
+STATES = {"tiny": 120, "smoke": 300, "demo": 900, "default": 1800, "paper": 2400}
+CE = dict(epochs=8.0, learning_rate=0.2, decays=3, patience=1, evaluate_every=1.0, checkpoint_every=2.0, evaluate_utterances=100)
+MMI = dict(epochs=3.0, learning_rate=0.02, evaluate_every=0.5, checkpoint_every=1.0)
+
+
+def run(size: str = "demo", open_report: bool = True, out: Callable[[str], None] = print) -> Path:
+    """Prepare, train, test and report at ``size``; returns the report's file."""
+    began = time.monotonic()
+    small = size in ("tiny", "smoke")
+    network = dict(hidden_layers=2, hidden_units=128) if small else {}
+    with bars() as progress:
+        corpus = preparation.prepare(
+            f"icelandic-{size}", preparation.Source(synthetic="is", size=size), preparation.Preparation(states=STATES[size]), 2, progress
+        )
+        out(preparation.describe(corpus))
+        ce = trained(f"ce-{size}", corpus.name, preset("laptop", **network, **CE), None, progress)
+        scales = recognition.tune(ce.name, (0.05, 0.1, 0.15, 0.2, 0.3), (1.0,), progress)
+        out("held-out word error rate (unigram) by acoustic scale:\n" + scales.to_string(index=False))
+        kappa = float(scales.acoustic_scale[0])
+        settings = preset("laptop", criterion="mmi", acoustic_scale=kappa, **network, **MMI)
+        mmi = trained(f"mmi-{size}", corpus.name, settings, ce.name, progress)
+        for trained_run in (ce, mmi):
+            if "test_wer" not in trained_run.summary:
+                recognition.test(trained_run.name, progress)
+    recognition.write_example(mmi.name, [ce.name])
+    report = write_report([ce, mmi], title="Cross entropy and MMI on synthetic Icelandic voice search")
+    out("\n" + text_table([ce, mmi]) + "\n" + "\n".join(sentences([ce, mmi])))
+    out(f"\nreport: {report}\ntime: {(time.monotonic() - began) / 60:.1f} minutes")
+    if open_report and os.environ.get("DISPLAY", os.environ.get("WAYLAND_DISPLAY")):
+        webbrowser.open(report.as_uri())
+    return report
+
+
+def trained(name: str, corpus: str, settings: Settings, init: str | None, progress) -> Run:
+    """The run of this name: as it is if done, resumed if begun, else trained."""
+    try:
+        found = find_run(name)
+    except UserError:
+        return runs.train(corpus, settings, name=name, init=init, progress=progress)
+    return found if found.status()["state"] == "done" else runs.resume(found.name, progress)

@@ -1,0 +1,179 @@
+"""From Settings to who exists and who talks to whom: the one place that knows how many components there are.
+
+`Task` holds the pure functions of a run: decode one utterance, the gradient of one batch, measure on the held-out set.
+`Experiment` wires them to parameter server, replicas, decoders and an evaluator.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from workbench.batches import FrameBatch, FrameOrder, OuterBatch, UtteranceOrder, subsets
+from workbench.corpus.store import FrameStore
+from workbench.metrics.criterion import Criterion
+from workbench.metrics.frames import FrameErrors, count_frames
+from workbench.metrics.words import WordErrors, word_errors
+from workbench.model.network import Topology, ce_gradient, gradient, log_posteriors, trained_slice
+from workbench.corpora import Corpus
+from workbench.sequence.auxiliary import softmax_gradient
+from workbench.sequence.outer import Decoded, decode_outer
+from workbench.settings import Settings, UserError
+from workbench.training import FrameSource, Gradient, OuterSource, Shards, decoder, evaluator, replica
+
+INPUTS = 26 * 40
+EVALUATION_THREADS = 2  # lattices release the GIL; sums are taken in the order of the utterances, so the bits stay
+
+
+@dataclass(frozen=True)
+class Task:
+    """The pure functions of one run; cheap to pickle, since corpora are opened where they are used."""
+
+    corpus: Corpus
+    settings: Settings
+
+    @cached_property
+    def topology(self) -> Topology:
+        s = self.settings
+        return Topology(INPUTS, (s.hidden_units,) * s.hidden_layers, self.corpus.states.count)
+
+    @cached_property
+    def train(self) -> FrameStore:
+        return self.corpus.split("train")
+
+    @cached_property
+    def heldout(self) -> FrameStore:
+        return self.corpus.split("heldout")
+
+    def __getstate__(self):
+        return {"corpus": self.corpus, "settings": self.settings}
+
+    def __setstate__(self, state):
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+
+    @cached_property
+    def measuring(self) -> Settings:
+        """Settings under which held-out data is decoded: always MMI against the lattice, whatever is trained."""
+        return self.settings.replace(criterion="mmi", denominator="lattice", smoothing=0.0, auxiliary="frozen", shuffling="on-the-fly")
+
+    def decode(self, theta: np.ndarray, utterance: int) -> Decoded:
+        """Outer gradient of one training utterance at ``theta`` (method.md section 1)."""
+        logp = log_posteriors(theta, self.topology, self.train.utterance_windows(utterance))
+        return self.decode_split(self.train, utterance, logp, self.settings)
+
+    def decode_split(self, store: FrameStore, utterance: int, logp: np.ndarray, settings: Settings) -> Decoded:
+        """The same of an utterance of any split whose log posteriors [frames, states] are known."""
+        alignment = np.asarray(store.alignment[slice(*store.span(utterance))])
+        return decode_outer(
+            logp, self.corpus.numerator(store.words[utterance]), self.corpus.denominator, self.corpus.log_prior, settings,
+            alignment if len(alignment) and alignment.min() >= 0 else None, utterance,
+        )  # fmt: skip
+
+    def gradient(self, theta: np.ndarray, batch: FrameBatch | OuterBatch) -> Gradient:
+        """Sum over the frames of a batch of the gradient, in the direction of ascent."""
+        s, silence = self.settings, self.corpus.states.silence
+        if isinstance(batch, FrameBatch):
+            targets = np.asarray(self.train.alignment[batch.positions])
+            x = self.train.windows(batch.positions)
+            value, ce, errors = ce_gradient(theta, self.topology, x, targets, s.trained, silence)
+            return Gradient(value, len(x), {"ce": ce, "errors": errors})
+        x = self.train.windows(np.asarray(self.train.offsets)[batch.utterance] + batch.frame)
+        outer: Any = (batch.indptr, batch.states, batch.values)
+        mass = np.array([source.decoded.mass for source in batch.sources], np.float32)
+        if s.auxiliary == "proximal" or mass.any():  # else the softmax cancels, and nothing of it is computed
+            logp = log_posteriors(theta, self.topology, x)
+            weight, before = (s.proximal, decoders_posteriors(batch)) if s.auxiliary == "proximal" else (0.0, None)
+            outer = softmax_gradient(*outer, logp, mass, weight, before)
+        return Gradient(gradient(theta, self.topology, x, outer, s.trained, silence), len(x), {})
+
+    def evaluate(self, theta: np.ndarray) -> dict[str, Any]:
+        """Held-out F_MMI, word errors (unigram), frame error and cross entropy; ``criterion`` is what training climbs."""
+        with ThreadPoolExecutor(EVALUATION_THREADS) as pool:
+            parts = list(pool.map(lambda u: self._measure(theta, u), range(self.heldout_utterances)))
+        mmi, own, words, frames = (sum(column[1:], column[0]) for column in list(zip(*parts, strict=True))[:4])
+        ce = sum(part[4] for part in parts) / frames.frames
+        return {
+            "criterion": own.per_frame if self.settings.sequence else ce, "mmi": mmi.per_frame, "ce": ce,
+            "wer": words.wer, "sub": words.rate(words.substitutions), "del": words.rate(words.deletions),
+            "ins": words.rate(words.insertions), "frame_error": frames.error, "set_aside": mmi.set_aside_total,
+        }  # fmt: skip
+
+    @property
+    def heldout_utterances(self) -> int:
+        wanted = self.settings.evaluate_utterances
+        return min(wanted, len(self.heldout)) if wanted else len(self.heldout)
+
+    def _measure(self, theta: np.ndarray, u: int) -> tuple[Criterion, Criterion, WordErrors, FrameErrors, float]:
+        """(MMI, the criterion that is trained, word errors, frame errors, Σ log p of the alignment) of one utterance."""
+        store = self.heldout
+        logp = log_posteriors(theta, self.topology, store.utterance_windows(u))
+        alignment = np.asarray(store.alignment[slice(*store.span(u))])
+        aligned = alignment >= 0
+        mmi = own = self.decode_split(store, u, logp, self.measuring)
+        if self.settings.criterion in ("bmmi", "mpe", "smbr"):
+            own = self.decode_split(store, u, logp, self.settings)
+        return (
+            Criterion.of(mmi.value, mmi.frames, mmi.reason, mmi.rejected, mmi.cancelled),
+            Criterion.of(own.value, own.frames, own.reason, own.rejected, own.cancelled),
+            word_errors(store.words[u], [self.corpus.lexicon.words[w] for w in mmi.words]),
+            count_frames(logp.argmax(1), alignment, self.corpus.states.silence),
+            float(logp[aligned, alignment[aligned]].sum(dtype=np.float64)),
+        )
+
+
+def decoders_posteriors(batch: OuterBatch) -> np.ndarray:
+    """p_θ' of each frame of a batch, as its decoder had them: float32 [frames, states]."""
+    frames = zip(batch.sources, batch.frame, strict=True)
+    return np.stack([s.decoded.posteriors[np.searchsorted(s.decoded.kept, t)] for s, t in frames])
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Who exists and who talks to whom, for one task and the parameters it starts from."""
+
+    task: Task
+    theta: np.ndarray
+
+    def __post_init__(self):
+        s = self.task.settings
+        if s.sequence and s.clock == "free" and s.decoder_fetch in ("seconds", "synchronous") and s.decoder_seconds > 0:
+            raise UserError("decoder_fetch=seconds and synchronous need a clock on which time passes: clock=cost or measured")
+
+    @cached_property
+    def shards(self) -> Shards:
+        s = self.task.settings
+        return Shards.split(self.theta, trained_slice(self.task.topology, s.trained), s.shards)
+
+    def services(self) -> dict[str, Any]:
+        """The parameter server's shards by name."""
+        return self.shards.servers(self.task.settings)
+
+    def channels(self) -> list[str]:
+        """Names of the channels between decoders and replicas."""
+        s = self.task.settings
+        return [f"decoded {i}" for i in range(s.replicas)] if s.sequence else []
+
+    def processes(self, states: dict[str, Any]) -> dict[str, Any]:
+        """Every process by name, started afresh or from its state record."""
+        return dict(self._processes(states))
+
+    def _processes(self, states: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        task, s = self.task, self.task.settings
+        store = task.train
+        frames = np.diff(np.asarray(store.offsets))
+        for i, utterances in enumerate(subsets(len(store), s.replicas, s.seed)):
+            name, channel = f"replica {i}", f"decoded {i}"
+            if s.sequence:
+                source: Any = OuterSource(channel, s, task.decode if s.auxiliary == "fresh" else None)
+                order = UtteranceOrder(utterances, s.epochs, s.seed)
+                who = f"decoder {i}"
+                yield who, decoder(who, self.shards, s, order, task.decode, frames, channel, states.get(who))
+            else:
+                source = FrameSource(FrameOrder(s.shuffling, np.asarray(store.offsets), utterances, s.batch, s.epochs, s.seed))
+            yield name, replica(name, i, self.shards, s, source, task.gradient, states.get(name))
+        size = int(task.heldout.offsets[task.heldout_utterances])
+        yield "evaluator", evaluator(self.shards, s, task.evaluate, int(frames.sum()), size, states.get("evaluator"))
