@@ -27,6 +27,7 @@ def larger_case(seed, frames=30):
     return tiny_graph(rng, states=40, arcs=200, tied=12), tiny_scores(rng, frames, 12)
 
 
+@pytest.mark.k2
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.floats(1.0, 6.0))
 def test_k2_and_native_agree(k2_search, seed, width):
@@ -44,6 +45,7 @@ def test_k2_and_native_agree(k2_search, seed, width):
     np.testing.assert_allclose(gammas[0].dense(12), gammas[1].dense(12), atol=1e-4)
 
 
+@pytest.mark.k2
 def test_k2_prunes_to_a_floor(k2_search):
     """A floor far below the best path makes k2 search wider, so that the same arcs remain as natively."""
     for seed in range(5):
@@ -55,6 +57,7 @@ def test_k2_prunes_to_a_floor(k2_search):
             k2_search(graph, scores, 60.0, 1.0, 10**6, floor + 8.0)
 
 
+@pytest.mark.k2
 def test_k2_tells_that_there_is_no_path(k2_search):
     """An utterance that is too short raises NoPath from k2 as natively; NaN is refused."""
     task = tiny_task()
@@ -66,6 +69,7 @@ def test_k2_tells_that_there_is_no_path(k2_search):
             engine(task.denominator, scores * np.nan, 10.0, 6.0, 1000)
 
 
+@pytest.mark.k2
 def test_criterion_is_the_same_with_either_engine(k2_search):
     """The whole outer gradient is the same with lattice_engine=k2 and native."""
     task = tiny_task(2)

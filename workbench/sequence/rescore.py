@@ -23,14 +23,14 @@ class Rescorer:
     """Rescores lattices with ``ngram`` in place of ``unigram`` [words + 2] (natural log, the entry behind the words:
     the end).
 
-    ``scale`` multiplies the log probabilities of ``ngram``, ``insertion`` is added per word. ``beam``: tokens worse
+    ``lm_scale`` multiplies the log probabilities of ``ngram``, ``insertion`` is added per word. ``beam``: tokens worse
     than the frame's best by more are dropped, judged with the lattice's own scores of the rest; infinite: exact.
     Answers of the language model are kept from one lattice to the next.
     """
 
     ngram: NGram
     unigram: np.ndarray
-    scale: float = 1.0
+    lm_scale: float = 1.0
     insertion: float = 0.0
     beam: float = np.inf
     _answers: dict = field(default_factory=dict, repr=False)
@@ -59,7 +59,7 @@ class Rescorer:
         first, end = tokens.starts[lattice.frames : lattice.frames + 2]
         node, history, score, back, word = (a for a in tokens.arrays)
         ends = lattice.final[node[first:end]] - self.unigram[self.ngram.eos]
-        ends += [self.scale * self.answer(table.histories[h], self.ngram.eos)[0] for h in history[first:end]]
+        ends += [self.lm_scale * self.answer(table.histories[h], self.ngram.eos)[0] for h in history[first:end]]
         total = score[first:end] + ends
         if not len(total) or not (total > -np.inf).any():
             raise NoPath("no complete path")
@@ -83,12 +83,12 @@ def rescore(
     lattice: Lattice,
     ngram: NGram,
     unigram: np.ndarray,
-    scale: float = 1.0,
+    lm_scale: float = 1.0,
     insertion: float = 0.0,
     beam: float = np.inf,
 ) -> tuple[tuple[int, ...], float]:
     """(word ids, log score) of the best path of one lattice; for many, keep a ``Rescorer``."""
-    return Rescorer(ngram, unigram, scale, insertion, beam)(lattice)
+    return Rescorer(ngram, unigram, lm_scale, insertion, beam)(lattice)
 
 
 class _Table:
@@ -115,7 +115,7 @@ class _Table:
                     self.score = np.concatenate([self.score, np.zeros_like(self.score)])
                     self.follow = np.concatenate([self.follow, np.full_like(self.follow, UNKNOWN)])
             self.follow[h, w] = self.number[after]
-            self.score[h, w] = self.rescorer.scale * score + self.rescorer.insertion - self.rescorer.unigram[word]
+            self.score[h, w] = self.rescorer.lm_scale * score + self.rescorer.insertion - self.rescorer.unigram[word]
 
 
 class _Tokens:
@@ -166,11 +166,10 @@ def advance(
                 h, s, w = history[i], score[i] + weight[k], word[k]
                 if w > 0 or not has_none:
                     after = lm_follow[h, w]
-                    if after == UNKNOWN:
-                        if asked < questions.shape[0]:
-                            questions[asked, 0], questions[asked, 1] = h, w
-                            lm_follow[h, w] = 0  # asked for once only
-                            asked += 1
+                    if after == UNKNOWN and asked < questions.shape[0]:
+                        questions[asked, 0], questions[asked, 1] = h, w
+                        lm_follow[h, w] = 0  # asked for once only
+                        asked += 1
                     s += lm_score[h, w]
                     h = max(after, 0)
                 if asked == 0:
