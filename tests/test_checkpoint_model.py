@@ -44,7 +44,7 @@ def test_others_can_read_it(saved):
 
 def test_a_second_model_replaces_the_first(saved):
     """Saving again leaves the new model, whole."""
-    folder, theta = saved
+    folder, _ = saved
     other = Topology(7, (4,), 3)
     save_model(folder, np.ones(other.size, np.float32), other, {})
     assert load_model(folder)[1] == other

@@ -1,6 +1,6 @@
 """A trained network on disk: its arrays by name as safetensors, and a manifest with what they are and their SHA-256.
 
-    DIR/model.safetensors    float32: hidden1.weight [units, inputs], hidden1.bias [units], ..., output.weight, output.bias
+    DIR/model.safetensors    float32: hidden1.weight [units, inputs], hidden1.bias, ..., output.weight, output.bias
     DIR/manifest.json        topology, metadata, size and digest of the file; written last: without it there is no model
 
 Nothing is ever unpickled: a model file that somebody sent can be opened.

@@ -156,7 +156,7 @@ def _probe(kernel: Kernel) -> Callable[[], float]:
     one = torch.full((1, 1), 1e-3, dtype=kernel.factors(torch.float32), device=kernel.device)
     weights = [one.repeat(PROBE_WIDTH, PROBE_WIDTH) for _ in range(PROBE_MATRICES)]
     h, delta, out = (one.repeat(PROBE_FRAMES, PROBE_WIDTH) for _ in range(3))
-    if PROBE_FRAMES < kernel.turned:
+    if kernel.turned > PROBE_FRAMES:
         h, delta, out = (m.t().contiguous().t() for m in (h, delta, out))
     into = torch.empty_like(weights[0])
 

@@ -17,23 +17,9 @@ import numpy as np
 import torch
 
 from workbench.model.kernels import Kernel
-from workbench.model.topology import (
-    Layout,
-    Topology,
-    Trained,
-    initial,
-    silence_rows,
-    trained_slice,
-    transfer,
-)
+from workbench.model.topology import Layout, Topology, Trained, initial, silence_rows, trained_slice, transfer
 from workbench.model.update import Move, Sink, Store
-from workbench.model.workspace import (
-    Parameters,
-    Workspace,
-    parameters,
-    tensor,
-    workspace,
-)
+from workbench.model.workspace import Parameters, Workspace, parameters, tensor, workspace
 
 __all__ = [
     "Layout", "Parameters", "Rows", "Theta", "Topology", "Trained", "ce_gradient", "ce_outer", "ce_step_", "gradient",
@@ -55,12 +41,7 @@ class Outer(NamedTuple):
 
 
 def log_posteriors(
-    theta: Theta,
-    topology: Topology,
-    x: np.ndarray,
-    *,
-    kernel: Kernel | None = None,
-    out: np.ndarray | None = None,
+    theta: Theta, topology: Topology, x: np.ndarray, *, kernel: Kernel | None = None, out: np.ndarray | None = None
 ) -> np.ndarray:
     """log p(s|x_t), [frames, states], of windows ``x`` [frames, inputs]; written to ``out`` if given."""
     p = parameters(theta, topology, kernel)
@@ -100,13 +81,7 @@ def gradient(
     """
     p = parameters(theta, topology, kernel)
     out = _vector(out, p, trained)
-    _climb(
-        p,
-        x,
-        outer,
-        trained,
-        Store(tensor(out), topology, trained, silence_rows(topology, trained, silence)),
-    )
+    _climb(p, x, outer, trained, Store(tensor(out), topology, trained, silence_rows(topology, trained, silence)))
     return out
 
 
@@ -144,13 +119,7 @@ def step_(
 ) -> None:
     """theta[trained] += float32(rate) * gradient(...), in place, with the same bits; the gradient is never whole."""
     p = parameters(theta, topology, kernel)
-    _climb(
-        p,
-        x,
-        outer,
-        trained,
-        Move(tensor(theta), topology, rate, silence_rows(topology, trained, silence)),
-    )
+    _climb(p, x, outer, trained, Move(tensor(theta), topology, rate, silence_rows(topology, trained, silence)))
 
 
 def ce_step_(
@@ -223,25 +192,16 @@ def _outer(p: Parameters, space: Workspace, outer: np.ndarray | Rows) -> Outer:
     columns, column = np.unique(state, return_inverse=True)
     if len(columns) and (columns[0] < 0 or columns[-1] >= states):
         raise ValueError(f"states {columns[0]}..{columns[-1]} of CSR rows lie outside 0..{states - 1}")
-    if 2 * len(columns) > states:  # gathering rows of the weights would cost more than it saves
-        columns, column = None, state
-    width = states if columns is None else len(columns)
+    every = 2 * len(columns) > states  # then gathering rows of the weights would cost more than it saves
+    place, width = (state, states) if every else (column, len(columns))
     row = np.repeat(np.arange(frames), np.diff(indptr))
-    delta = np.bincount(row * width + column, values, frames * width).reshape(frames, width)
-    delta = space.factor(torch.from_numpy(delta), "logits")
-    return Outer(
-        delta,
-        None if columns is None else torch.from_numpy(columns.astype(np.int64)).to(p.device),
-    )
+    dense = np.bincount(row * width + place, values, frames * width).reshape(frames, width)
+    delta = space.factor(torch.from_numpy(dense), "logits")
+    return Outer(delta, None if every else torch.from_numpy(columns.astype(np.int64)).to(p.device))
 
 
 def _backward(
-    p: Parameters,
-    space: Workspace,
-    activations: list[torch.Tensor],
-    outer: Outer,
-    trained: Trained,
-    sink: Sink,
+    p: Parameters, space: Workspace, activations: list[torch.Tensor], outer: Outer, trained: Trained, sink: Sink
 ) -> None:
     """Give the gradient of each trained layer to ``sink``, the last layer first."""
     delta, columns = outer
@@ -250,14 +210,10 @@ def _backward(
     for layer in range(last, first - 1, -1):
         weight, _ = p.layers[layer]
         if columns is not None:
-            weight = torch.index_select(
-                weight,
-                0,
-                columns,
-                out=space.buffer("rows", len(columns), weight.shape[1]),
-            )
-        below = space.deltas[layer - 1] if layer > first else None
-        if below is not None:  # before the sink, which may change the weights
+            rows = space.buffer("rows", len(columns), weight.shape[1])
+            weight = torch.index_select(weight, 0, columns, out=rows)
+        below = space.deltas[layer - 1] if layer > first else delta
+        if layer > first:  # before the sink, which may change the weights
             p.kernel.product(delta, weight, below)
             torch.ops.aten.threshold_backward.grad_input(below, activations[layer], 0, grad_input=below)
         sink(p, space, layer, delta, activations[layer], columns)

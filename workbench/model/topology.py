@@ -114,10 +114,7 @@ def transfer(theta: np.ndarray, topology: Topology, source: np.ndarray, source_t
 
     The two may differ in states only; anything else raises UserError.
     """
-    if (topology.inputs, topology.hidden) != (
-        source_topology.inputs,
-        source_topology.hidden,
-    ):
+    if (topology.inputs, topology.hidden) != (source_topology.inputs, source_topology.hidden):
         raise UserError(
             f"hidden layers of {source_topology} do not fit {topology}: inputs and hidden layers must agree"
         )

@@ -83,13 +83,7 @@ def _published(theta: np.ndarray) -> bool:
     return not theta.flags.writeable and owner.flags.owndata
 
 
-def _make(
-    theta: np.ndarray,
-    topology: Topology,
-    kernel: Kernel,
-    flat: torch.Tensor,
-    aliased: bool,
-) -> Parameters:
+def _make(theta: np.ndarray, topology: Topology, kernel: Kernel, flat: torch.Tensor, aliased: bool) -> Parameters:
     views = [flat[where].view(shape) for where, shape in topology.layout().entries.values()]
     return Parameters(topology, kernel, tuple(zip(views[::2], views[1::2], strict=True)), theta.dtype, aliased)
 
