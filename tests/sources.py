@@ -1,9 +1,9 @@
 """The project's own files as the tests of form read them: modules by name, their trees, what they import."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,15 +36,15 @@ class Module:
         """The part of the package it belongs to: ``hmm``, ``settings``; empty for the package's own door."""
         return (self.name.split(".") + [""])[1]
 
-    @cached_property
+    @functools.cached_property
     def text(self) -> str:
         return self.path.read_text()
 
-    @cached_property
+    @functools.cached_property
     def tree(self) -> ast.Module:
         return ast.parse(self.text, str(self.path))
 
-    @cached_property
+    @functools.cached_property
     def imports(self) -> tuple[Import, ...]:
         """Every import of the file, wherever it stands, but those for type checkers alone."""
         return tuple(_imports(self.tree, at_import=True))
@@ -54,12 +54,14 @@ class Module:
         return f"{self.path.relative_to(ROOT)}:{line}"
 
 
+@functools.cache
 def package() -> list[Module]:
     """The modules of the package."""
     return [Module(p) for p in sorted((ROOT / "workbench").rglob("*.py"))]
 
 
-def tests() -> list[Module]:
+@functools.cache
+def suite() -> list[Module]:
     """The modules of the tests and benchmarks."""
     return [Module(p) for p in sorted((ROOT / "tests").rglob("*.py"))]
 

@@ -14,7 +14,13 @@ from workbench.settings import UserError
 from workbench.store import home
 
 PACKAGES = ("torch", "k2", "numpy", "numba", "pandas", "pyarrow", "safetensors", "kaldi-native-fbank", "soundfile")
-OPTIONAL = {"k2": "k2", "espeakng_loader": "data", "icegrams": "data", "jupyterlab": "notebooks", "distributed": "cluster"}
+OPTIONAL = {
+    "k2": "k2",
+    "espeakng_loader": "data",
+    "icegrams": "data",
+    "jupyterlab": "notebooks",
+    "distributed": "cluster",
+}
 GIB = 2**30
 LITTLE_DISK, LITTLE_MEMORY = 5 * GIB, 4 * GIB
 SAFE_LOAD = (2, 10)  # the first torch without a known way to run code through torch.load
@@ -60,7 +66,7 @@ def torch_load(release: str) -> Fact:
         return Fact("torch.load", "never called here: models are safetensors")
     return Fact(
         "torch.load",
-        f"torch {release} is older than 2.10, so a file given to torch.load can run code; never called here: models are safetensors",
+        f"torch {release} is older than 2.10, where a file given to torch.load can run code; never called here",
         "do not call torch.load on files of others in your own code beside this package",
     )
 
