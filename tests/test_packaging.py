@@ -66,7 +66,7 @@ def test_k2_has_one_hash() -> None:
 
 
 def test_the_pair_of_torch_and_k2() -> None:
-    """The locked torch is the one that the locked k2 is built for, and numpy is older than 2, as that torch wants it."""
+    """The locked torch is the one that the locked k2 is built for, with a numpy older than 2, as that torch wants."""
     assert (LOCKED["k2"], LOCKED["torch"]) == ("1.23.4", "1.13.1")
     assert Version(LOCKED["numpy"]) < Version("2")
 
