@@ -38,7 +38,7 @@ def obvious_slots(order):
 
 @given(st.integers(1, 60), st.integers(1, 20), st.integers(0, 9))
 def test_subsets_cover_all_utterances_without_overlap(n, replicas, seed):
-    """Every utterance belongs to exactly one replica, and shares differ by at most one; too many replicas are refused."""
+    """Every utterance belongs to one replica, shares differ by at most one, and too many replicas are refused."""
     if replicas > n:
         with pytest.raises(UserError, match="replicas"):
             subsets(n, replicas, seed)
@@ -52,7 +52,7 @@ def test_subsets_cover_all_utterances_without_overlap(n, replicas, seed):
 @given(LENGTHS, SHUFFLINGS, st.integers(1, 6), st.integers(1, 3), st.integers(0, 9))
 def test_every_frame_is_visited_once_per_epoch(lengths, shuffling, batch, epochs, seed):
     """Whatever the shuffling, each frame occurs exactly `epochs` times in the stream, in batches of at most `batch`."""
-    seen = [b for b in an_order(lengths, shuffling, batch, epochs, seed).batches()]
+    seen = list(an_order(lengths, shuffling, batch, epochs, seed).batches())
     assert all(0 < len(b) <= batch and b.dtype == np.int64 for b in seen)
     frames = np.concatenate([np.empty(0, np.int64), *seen])
     assert sorted(frames.tolist()) == sorted(list(range(sum(lengths))) * epochs)

@@ -1,4 +1,4 @@
-"""From utterances to batches: data subsets of replicas, orders of frames and utterances, slots of decoded utterances."""
+"""From utterances to batches: subsets of replicas, orders of frames and utterances, slots of decoded utterances."""
 
 from workbench.batches.orders import FrameBatch, FrameOrder, UtteranceOrder
 from workbench.batches.slots import Loaded, OuterBatch, Slots

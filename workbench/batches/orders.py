@@ -1,9 +1,10 @@
-"""The order in which one replica visits its frames, or its decoder visits its utterances (method: paper section 3.1, Fig. 2).
+"""The order in which one replica visits its frames, or its decoder visits its utterances (method: paper section 3.1,
+Fig. 2).
 
-All passes over the data make one stream: a batch may hold the last frames of one epoch and the first of the next, so every batch is
-full until the stream ends (on-the-fly: until the remaining slots drain, one after another). So the three ways of shuffling make
-the same number of updates per frame. Batch ``n`` is a pure function of the order's fields and ``n``: to resume, ask for
-``batches(first=n)``.
+All passes over the data make one stream: a batch may hold the last frames of one epoch and the first of the next, so
+every batch is full until the stream ends (on-the-fly: until the remaining slots drain, one after another). So the
+three ways of shuffling make the same number of updates per frame. Batch ``n`` is a pure function of the order's
+fields and ``n``: to resume, ask for ``batches(first=n)``.
 """
 
 import heapq
@@ -17,16 +18,19 @@ from workbench.settings import rng
 BLOCK = 2048  # utterances whose frames are laid out at once: bounds memory, not the result
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FrameBatch:
     """Frames to train on with targets known beforehand."""
 
     positions: np.ndarray  # int64 [frames], numbers of frames in the frame store
 
+    def __len__(self) -> int:
+        return len(self.positions)
+
 
 @dataclass(frozen=True, eq=False)
 class UtteranceOrder:
-    """A stream of utterances: one random permutation of the subset after another, ``epochs`` times (the last one may be cut)."""
+    """A stream of utterances: ``epochs`` random permutations of the subset, the last one perhaps cut."""
 
     utterances: np.ndarray  # int64 [n], the replica's subset
     epochs: float

@@ -1,8 +1,10 @@
-"""Slots of decoded utterances: a batch takes one kept frame from each (paper Fig. 2, with frame cancellation of section 2).
+"""Slots of decoded utterances: a batch takes one kept frame from each (paper Fig. 2, with frame cancellation of
+section 2).
 
-Rules: a decoded utterance goes to the first free slot and stays until its kept frames are used up; utterances without kept frames
-are not loaded but counted; when no more utterances come, the remaining slots drain, so the last batches are smaller. With
-``consecutive`` (shuffling=none) there is one queue, and a batch takes the next kept frames, utterance after utterance.
+Rules: a decoded utterance goes to the first free slot and stays until its kept frames are used up; utterances without
+kept frames are not loaded but counted; when no more utterances come, the remaining slots drain, so the last batches
+are smaller. With ``consecutive`` (shuffling=none) there is one queue, and a batch takes the next kept frames,
+utterance after utterance.
 """
 
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A decoded utterance in a slot and how many of its kept frames are used; ``source.decoded`` is what the decoder made."""
+    """A decoded utterance, ``source.decoded``, in a slot, and how many of its kept frames are used."""
 
     source: Any
     used: int
@@ -21,7 +23,7 @@ class Loaded:
 
 @dataclass(frozen=True, eq=False)
 class OuterBatch:
-    """Frames to train on with outer gradients: row ``i`` is Σ_j values[j] e_states[j], j in indptr[i]..indptr[i+1]-1."""
+    """Frames to train on with outer gradients: row i is Σ_j values[j] e_states[j], indptr[i] <= j < indptr[i+1]."""
 
     utterance: np.ndarray  # int64 [frames]
     frame: np.ndarray  # int64 [frames], counted inside the utterance
@@ -30,6 +32,31 @@ class OuterBatch:
     values: np.ndarray  # float32 [entries]
     targets: np.ndarray  # int32 [frames], numerator states
     sources: tuple  # [frames], where each row came from, for its versions and age
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @classmethod
+    def of(cls, taken: list[tuple[Any, int, int]]) -> "OuterBatch":
+        """The rows ``first``..``until``-1 of every (source, first, until); none at all is an empty batch."""
+        utterance, frame, targets, states, values = (
+            [np.empty(0, t)] for t in (np.int64, np.int64, np.int32, np.int32, np.float32)
+        )
+        entries, sources = [np.zeros(1, np.int64)], []
+        for source, first, until in taken:
+            decoded = source.decoded
+            kept = decoded.kept[first:until]
+            begin, end = decoded.indptr[first], decoded.indptr[until]
+            utterance.append(np.full(until - first, decoded.utterance, np.int64))
+            frame.append(kept)
+            targets.append(decoded.numerator_states[kept])
+            entries.append(np.diff(decoded.indptr[first : until + 1]))
+            states.append(decoded.states[begin:end])
+            values.append(decoded.values[begin:end])
+            sources.extend([source] * (until - first))
+        columns: Any = [np.concatenate(parts) for parts in (utterance, frame, entries, states, values, targets)]
+        columns[2] = np.cumsum(columns[2])
+        return cls(*columns, tuple(sources))
 
 
 class Slots:
@@ -44,7 +71,7 @@ class Slots:
     def wanting(self) -> bool:
         """Whether a full batch needs another utterance first."""
         if self.consecutive:
-            return sum(len(x.source.decoded.kept) - x.used for x in self.loaded) < self.count
+            return sum(len(x.source.decoded.kept) - x.used for x in self.loaded if x) < self.count
         return None in self.loaded
 
     @property
@@ -79,30 +106,4 @@ class Slots:
             self.loaded[slot] = Loaded(x.source, until) if until < len(x.source.decoded.kept) else None
         if self.consecutive:
             self.loaded = [x for x in self.loaded if x is not None]
-        return gathered(taken)
-
-
-def gathered(taken: list[tuple[Any, int, int]]) -> OuterBatch:
-    """The rows ``first``..``until``-1 of every (source, first, until), as one batch."""
-    utterance, frame, targets, entries, states, values, sources = [], [], [], [], [], [], []
-    for source, first, until in taken:
-        decoded = source.decoded
-        kept = decoded.kept[first:until]
-        begin, end = decoded.indptr[first], decoded.indptr[until]
-        utterance.append(np.full(until - first, decoded.utterance, np.int64))
-        frame.append(kept)
-        targets.append(decoded.numerator_states[kept])
-        entries.append(np.diff(decoded.indptr[first : until + 1]))
-        states.append(decoded.states[begin:end])
-        values.append(decoded.values[begin:end])
-        sources.extend([source] * (until - first))
-    indptr = np.concatenate([[0], np.cumsum(np.concatenate(entries))]).astype(np.int64)
-    return OuterBatch(
-        np.concatenate(utterance),
-        np.concatenate(frame).astype(np.int64),
-        indptr,
-        np.concatenate(states),
-        np.concatenate(values),
-        np.concatenate(targets),
-        tuple(sources),
-    )
+        return OuterBatch.of(taken)

@@ -1,6 +1,5 @@
 """The engine: effects that components yield, clocks, and the executors that answer."""
 
-from workbench.engine.channels import Held
 from workbench.engine.clocks import Clock, Cost, Free, Measured, free, measured
 from workbench.engine.effects import (
     CLOSED,
@@ -11,6 +10,7 @@ from workbench.engine.effects import (
     Close,
     Effect,
     Emit,
+    Held,
     Now,
     Process,
     Put,

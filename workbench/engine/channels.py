@@ -1,34 +1,27 @@
 """A bounded channel as a state machine without time or threads: every executor hosts the same one.
 
-Each method answers at once, ``WAIT``s, or wakes others: it returns (answer, ((who, answer), ...)), and the executor delivers.
+Each method answers at once, ``WAIT``s, or wakes others: it returns (answer, ((who, answer), ...)), and the executor
+delivers.
 """
 
 from collections import deque
 from collections.abc import Hashable
-from dataclasses import dataclass
 from typing import Any
 
-from workbench.engine.effects import CLOSED, RESTING
+from workbench.engine.effects import CLOSED, RESTING, Held
 
 WAIT = object()  # no answer yet
-Woken = tuple[tuple[Hashable, Any], ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Held:
-    """What a channel holds while a run rests."""
-
-    items: tuple = ()
-    closed: bool = False
+Woken = tuple[tuple[Any, Any], ...]  # (who, answer)
+NOBODY: Woken = ()
 
 
 class Channel:
     """Items in order, and who waits to take or to put."""
 
-    def __init__(self, capacity: int, held: Held = Held()):
+    def __init__(self, capacity: int, held: Held):
         self.capacity, self.items, self.closed, self.resting = (capacity, deque(held.items), held.closed, False)
-        self.takers: deque[Hashable] = deque()
-        self.putters: deque[tuple[Hashable, Any]] = deque()
+        self.takers: deque[Any] = deque()
+        self.putters: deque[tuple[Any, Any]] = deque()
 
     def held(self) -> Held:
         return Held(tuple(self.items), self.closed)
@@ -36,28 +29,28 @@ class Channel:
     def put(self, who: Hashable, item: Any) -> tuple[Any, Woken]:
         """How many items then wait, or CLOSED."""
         if self.closed:
-            return CLOSED, ()
+            return CLOSED, NOBODY
         if self.takers:
             return 0, ((self.takers.popleft(), item),)
         if len(self.items) < self.capacity or self.resting:
             self.items.append(item)
-            return len(self.items), ()
+            return len(self.items), NOBODY
         self.putters.append((who, item))
-        return WAIT, ()
+        return WAIT, NOBODY
 
     def take(self, who: Hashable) -> tuple[Any, Woken]:
         """The oldest item, CLOSED or RESTING."""
         if self.items:
-            item, woken = self.items.popleft(), ()
+            item, woken = self.items.popleft(), NOBODY
             if self.putters:
                 putter, waiting = self.putters.popleft()
                 self.items.append(waiting)
                 woken = ((putter, len(self.items)),)
             return item, woken
         if self.closed or self.resting:
-            return CLOSED if self.closed else RESTING, ()
+            return CLOSED if self.closed else RESTING, NOBODY
         self.takers.append(who)
-        return WAIT, ()
+        return WAIT, NOBODY
 
     def close(self) -> tuple[None, Woken]:
         """What is there can still be taken; what waits to be put is dropped."""

@@ -1,8 +1,8 @@
 """What time is: nothing, what the work really took, or what a model of a machine says it would take.
 
-A clock is three questions: how long a piece of work takes a process, how long bytes travel, how long a service is busy with a call.
-It keeps no state: the chances of the cost clock are a pure function of (seed, process, virtual time), so a run that is resumed, or has
-one more replica, meets the same chances.
+A clock is three questions: how long a piece of work takes a process, how long bytes travel, how long a service is
+busy with a call. It keeps no state: the chances of the cost clock are a pure function of (seed, process, virtual
+time), so a run that is resumed, or has one more replica, meets the same chances.
 """
 
 import functools
@@ -93,7 +93,7 @@ def speed(distribution: str, spread: float, share: float, factor: float, seed: i
 
 
 def pauses(m: Machine, seed: int, process: str, now: int, seconds: Seconds) -> Seconds:
-    """How long the pauses are that begin while the process works: about one in every stretch of ``pause_every`` seconds."""
+    """How long the pauses are that begin while the process works: one in every stretch of ``pause_every``."""
     begin, end, total = now / TICKS, now / TICKS + seconds, 0.0
     for k in range(int(begin / m.pause_every), int(end / m.pause_every) + 1):
         at = (k + chance(seed, process, "pause", k)) * m.pause_every

@@ -1,13 +1,13 @@
 """The seam: what a component may ask of the world. A component is a generator that yields these; an executor answers.
 
-Rules. A component reads no clock, sleeps, prints or opens anything, and touches no global random state: all it knows of the world
-are the answers. ``Work`` is a pure function of its arguments, so it does not matter when or where it is computed. What crosses
-a channel or a service is never written to afterwards.
+Rules. A component reads no clock, sleeps, prints or opens anything, and touches no global random state: all it knows
+of the world are the answers. ``Work`` is a pure function of its arguments, so it does not matter when or where it is
+computed. What crosses a channel or a service is never written to afterwards.
 
-Resting. Now and then a run is brought to rest, to be saved (a checkpoint) or stopped. A component asks ``Rest()`` where it is easy
-to go on from; if the answer is True it *returns* its state, a small frozen record, and a new generator made from that record
-goes on later. So that every component comes to such a point, a run coming to rest accepts every ``Put`` beyond the capacity and
-answers a ``Take`` or an ``Ask`` that would wait with ``RESTING``.
+Resting. Now and then a run is brought to rest, to be saved (a checkpoint) or stopped. A component asks ``Rest()``
+where it is easy to go on from; if the answer is True it *returns* its state, a small frozen record, and a new
+generator made from that record goes on later. So that every component comes to such a point, a run coming to rest
+accepts every ``Put`` beyond the capacity and answers a ``Take`` or an ``Ask`` that would wait with ``RESTING``.
 """
 
 from collections.abc import Callable, Generator
@@ -41,8 +41,8 @@ class Work:
 class Ask:
     """Call a service's method and wait for the reply.
 
-    A method that answers ``NOT_YET`` is called again after the service's attribute ``released`` has changed; it must not have changed
-    anything else before.
+    A method that answers ``NOT_YET`` is called again after the service's attribute ``released`` has changed; it must
+    not have changed anything else before.
     """
 
     service: str
@@ -54,14 +54,14 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """Several calls at once; the answer is the list of replies. Services may answer at different times, in different versions."""
+    """Several calls at once; the answer is the list of replies, which may be made at different times."""
 
     asks: tuple[Ask, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Append to a bounded channel, waiting while it is full; the answer is how many items then wait there, or ``CLOSED``."""
+    """Append to a bounded channel, waiting while it is full; answers how many items then wait, or ``CLOSED``."""
 
     channel: str
     item: Any
@@ -69,7 +69,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """Remove the oldest item of a channel, waiting while it is empty; ``CLOSED`` when nothing will come, ``RESTING``."""
+    """Remove the oldest item of a channel, waiting while it is empty; answers it, ``CLOSED`` or ``RESTING``."""
 
     channel: str
 
@@ -96,6 +96,14 @@ class Now:
 @dataclass(frozen=True, slots=True)
 class Rest:
     """The answer is True if the component is to return its state now."""
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """What a channel holds while a run rests."""
+
+    items: tuple = ()
+    closed: bool = False
 
 
 Effect = Work | Ask | All | Put | Take | Close | Emit | Now | Rest

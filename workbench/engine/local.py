@@ -1,9 +1,9 @@
 """All processes in this thread, on one clock: the same clock gives the same run, row for row.
 
-Rules. Events at equal times happen in the order in which they were scheduled. Work and calls take turns even where they take no time;
-what needs no waiting (rows, the time, a channel with room) goes on at once. A service serves one call at a time in the order of arrival;
-while it is busy, calls queue. Components that come to rest (see ``effects``) leave a run that can be gone on with: give the outcome's
-``channels`` and ``ticks`` to the next ``run``.
+Rules. Events at equal times happen in the order in which they were scheduled. Work and calls take turns even where
+they take no time; what needs no waiting (rows, the time, a channel with room) goes on at once. A service serves one
+call at a time in the order of arrival; while it is busy, calls queue. Components that come to rest (see ``effects``)
+leave a run that can be gone on with: give the outcome's ``channels`` and ``ticks`` to the next ``run``.
 """
 
 import heapq
@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from workbench.engine.channels import WAIT, Channel, Held, Woken
+from workbench.engine.channels import WAIT, Channel, Woken
 from workbench.engine.clocks import TICKS, Clock, free
-from workbench.engine.effects import NOT_YET, RESTING, All, Ask, Close, Emit, Now, Process, Put, Rest, Take, Work
+from workbench.engine.effects import NOT_YET, RESTING, All, Ask, Close, Emit, Held, Now, Process, Put, Rest, Take, Work
 
 SUSPENDED = object()  # a handler's "no answer yet"
 
@@ -85,9 +85,19 @@ class Local:
 class Timeline:
     """The state of one run."""
 
-    def __init__(self, clock, capacity, services, emit, rest, channels, ticks):
-        self.clock, self.capacity, self.services, self.emit, self.rest = (clock, capacity, services, emit, rest)
-        self.now, self.order, self.heap, self.resting = (ticks, itertools.count(), [], False)
+    def __init__(
+        self,
+        clock: Clock,
+        capacity: int,
+        services: Mapping[str, Any],
+        emit: Callable[[dict], None],
+        rest: Callable[[], bool],
+        channels: Mapping[str, Held],
+        ticks: int,
+    ):
+        self.clock, self.capacity, self.services, self.emit, self.rest = clock, capacity, services, emit, rest
+        self.now, self.order, self.resting = ticks, itertools.count(), False
+        self.heap: list[tuple[int, int, Callable, Running, Any]] = []
         self.channels = {name: Channel(capacity, held) for name, held in channels.items()}
         self.alive: dict[str, Running] = {}
         self.returned: dict[str, Any] = {}
@@ -96,7 +106,7 @@ class Timeline:
         self.waiting: dict[str, list] = defaultdict(list)  # by service: calls that were answered NOT_YET
         self.released: dict[str, int] = {}
         self.effects, self.work_seconds = 0, 0.0
-        self.answers = {
+        self.answers: dict[type, Callable[[Running, Any], Any]] = {
             Work: self.work, Ask: self.ask, All: self.all, Put: self.put, Take: self.take,
             Close: self.close, Emit: self.row, Now: self.time, Rest: self.rests,
         }  # fmt: skip
@@ -145,7 +155,7 @@ class Timeline:
         self.returned[process.name] = state
         self.usage(process.name, **{f"{what}_seconds": ticks / TICKS for what, ticks in process.spent.items()})
 
-    def usage(self, name: str, **columns) -> None:
+    def usage(self, name: str, **columns: float) -> None:
         self.emit({"process": name, "seconds": self.now / TICKS, "kind": "usage", **columns})
 
     def suspend(self, process: Running, doing: str) -> Any:
@@ -226,7 +236,7 @@ class Timeline:
 
     def channel(self, name: str) -> Channel:
         if name not in self.channels:
-            self.channels[name] = Channel(self.capacity)
+            self.channels[name] = Channel(self.capacity, Held())
         return self.channels[name]
 
     def put(self, process: Running, put: Put) -> Any:

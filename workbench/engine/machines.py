@@ -1,4 +1,5 @@
-"""Models of machines for the cost clock: what work, messages and calls of the parameter server take, and how unequal processes are.
+"""Models of machines for the cost clock: what work, messages and calls of the parameter server take, and how unequal
+processes are.
 
 A machine is JSON: ``workbench calibrate`` measures one on the computer at hand; the presets below are two more.
 """
@@ -41,7 +42,7 @@ class Machine:
     pause: Seconds = 0.0  # their length
     parameters: int = 0  # of the network, set by the experiment
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.speed not in ("equal", "uniform", "lognormal"):
             raise UserError(f"machine {self.name}: speed={self.speed!r}: choose one of equal, uniform, lognormal")
         if self.speed == "uniform" and not 0 <= self.spread < 1:
@@ -57,9 +58,10 @@ class Machine:
         return price.call + frames * (price.frame + price.frame_parameter * self.parameters)
 
 
-# The paper tells no costs. These are chosen so that what it does tell comes out: with 50 replicas, outer gradients are about a
-# minute old (section 3), and an MMI step costs about two CE steps (section 4.2). Decoding at 1.45 times real time, voice queries
-# of 2.4 s of which 15 % of the frames are kept, and 32 slots give 60 s; an Ethernet of 1 Gbit/s; machines shared with other jobs.
+# The paper tells no costs. These are chosen so that what it does tell comes out: with 50 replicas, outer gradients are
+# about a minute old (section 3), and an MMI step costs about two CE steps (section 4.2). Decoding at 1.45 times real
+# time, voice queries of 2.4 s of which 15 % of the frames are kept, and 32 slots give 60 s; an Ethernet of 1 Gbit/s;
+# machines shared with other jobs.
 PAPER = Machine(
     "paper",
     "a data centre of 2013 as in Heigold et al.: outer gradients are about a minute old with 50 replicas",

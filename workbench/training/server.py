@@ -1,0 +1,261 @@
+"""The parameter server: one shard of the trained parameters, and the only place where they change.
+
+Rules. It serves one call at a time, so it needs no locks. What a fetch gave away is never written again. A push is
+known by its item: sent twice, it counts once. A gradient that is not finite never enters; ten in a row raise
+``Diverged``. Shards do not know of each other and may be at different versions, as in the paper. Where all shards
+must agree on what is applied, and in which order (staleness bound, consistent fetch), a push goes to the first shard,
+which decides, and then to the others with the ``order`` it got; see ``shards``. Synchronous updates wait for all
+replicas that have not left, less the backups (Chen et al. 2016, *Revisiting distributed synchronous SGD*), and are
+the mean over all frames.
+
+A method that answers ``NOT_YET`` is asked again when ``released`` has changed.
+"""
+
+import hashlib
+import math
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from workbench.engine.effects import NOT_YET
+from workbench.settings import Settings, UserError
+from workbench.training.ledger import Ledger
+from workbench.training.messages import Ack, Push, Snapshot, Status
+from workbench.training.updates import compensated, direction, finite, rate
+
+REJECTIONS = 10  # in a row, before training has diverged
+
+
+class Diverged(UserError):
+    """Gradient after gradient is not finite."""
+
+
+@dataclass(frozen=True, eq=False)
+class Deposit:
+    """Gradients of a synchronous update that is not complete."""
+
+    total: np.ndarray | None = None  # float32, sum of frames x mean gradient
+    weight: int = 0  # frames
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training is, for who waits for it."""
+
+    version: int
+    frames: int
+    over: bool  # nothing more will come
+
+
+@dataclass(frozen=True, eq=False)
+class ServerState:
+    """Everything that a shard needs to go on."""
+
+    value: np.ndarray
+    version: int = 0
+    frames: int = 0  # of the corpus, visited by all replicas
+    settled: tuple = ((), ())  # Ledger.state()
+    memory: np.ndarray | None = None  # of the optimizer
+    decays: int = 0
+    ended: bool = False
+    left: tuple[tuple[str, int], ...] = ()  # replicas that push no more, and from which version on
+    deposit: Deposit = Deposit()
+    instant: int = -1
+    frozen: Snapshot | None = None  # what was current at that instant
+    given: tuple[tuple[str, Snapshot], ...] = ()  # last fetched by each replica, for delay compensation
+    rejected: int = 0  # in a row
+
+
+class ParameterServer:
+    """One shard; ``ParameterServer(value, settings)`` is a whole server of one shard."""
+
+    def __init__(self, value: np.ndarray | ServerState, settings: Settings):
+        state = value if isinstance(value, ServerState) else ServerState(value)
+        self.settings, self.version, self.frames = settings, state.version, state.frames
+        self.value = np.array(state.value, np.float32)
+        self.ledger, self.memory = Ledger(*state.settled), state.memory
+        self.decays, self.ended, self.left = state.decays, state.ended, dict(state.left)
+        self.deposit, self.instant, self.frozen = state.deposit, state.instant, state.frozen
+        self.given, self.rejected = dict(state.given), state.rejected
+        self.snapshot: Snapshot | None = None  # of the current version, once somebody fetched it
+        self.history: deque[Snapshot] = deque(maxlen=2 * settings.replicas + 2 if settings.consistent_fetch else 0)
+        self.early: dict[int, Push] = {}  # by order: pushes that overtook another
+        self.awaited = math.inf  # frames that somebody waits for
+        self.released = 0
+
+    def state(self) -> ServerState:
+        """To be saved, and made again by ``ParameterServer(state, settings)``; only while no push is under way."""
+        if self.early:
+            raise RuntimeError(f"pushes {sorted(self.early)} still wait for an earlier one")
+        return ServerState(
+            self.value.copy(), self.version, self.frames, self.ledger.state(), self.memory, self.decays, self.ended,
+            tuple(self.left.items()), self.deposit, self.instant, self.frozen, tuple(self.given.items()), self.rejected,
+        )  # fmt: skip
+
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that name version and parameters."""
+        return hashlib.sha256(self.version.to_bytes(8, "little") + self.value.tobytes()).hexdigest()[:12]
+
+    # --- fetch
+
+    def fetch(self, replica: str = "") -> Snapshot:
+        """The current parameters; a ``replica`` that names itself is remembered for delay compensation."""
+        if self.snapshot is None:
+            view = self.value.view()
+            view.flags.writeable = False
+            self.snapshot = Snapshot(self.version, view, self.ended)
+        if replica and self.settings.delay_compensation:
+            self.given[replica] = self.snapshot
+        return self.snapshot
+
+    def fetch_next(self, replica: str, version: int) -> Snapshot | Any:
+        """The current parameters once they are at ``version`` or beyond, or training has ended."""
+        return self.fetch(replica) if self.version >= version or self.ended else NOT_YET
+
+    def fetch_at(self, replica: str, version: int) -> Snapshot | Any:
+        """The parameters of exactly that version; None if they are no longer kept."""
+        if version > self.version:
+            return NOT_YET
+        if version == self.version:
+            return self.fetch(replica)
+        found = next((s for s in self.history if s.version == version), None)
+        if found and replica and self.settings.delay_compensation:
+            self.given[replica] = found
+        return found
+
+    def fetch_instant(self, instant: int) -> Snapshot:
+        """What was current when the ``instant``-th fetch of all decoders together was first asked for."""
+        if instant > self.instant or self.frozen is None:
+            self.instant, self.frozen = instant, self.fetch()
+        return self.frozen if not self.ended else self.fetch()
+
+    # --- push
+
+    def push(self, push: Push) -> Ack:
+        """Apply the gradient, or say why not."""
+        version = self.version if push.order is None else push.order
+        status = self.decide(push)
+        if status not in (Status.DUPLICATE, Status.ENDED, Status.STALE) and push.order is None:
+            self.settle(push)
+        return Ack(status, version, self.ended)
+
+    def decide(self, push: Push) -> Status:
+        if push.item in self.ledger or (push.order is not None and push.order in self.early):
+            return Status.DUPLICATE
+        if push.order is not None:
+            return self.follow(push, push.order)
+        if self.ended:
+            return Status.ENDED
+        staleness = self.version - push.version
+        assert staleness >= 0, f"{push.replica} pushed from version {push.version}, but the server is at {self.version}"
+        gradient = push.gradient if push.gradient is not None and finite(push.gradient) else None
+        if self.settings.synchronous:
+            return self.add(push, gradient)
+        if gradient is None:
+            return self.reject(push)
+        if 0 < self.settings.staleness_bound < staleness:
+            return Status.STALE
+        return self.apply(gradient, push.replica, staleness)
+
+    def follow(self, push: Push, order: int) -> Status:
+        """Apply in the order in which the first shard did; what came early waits. What that one applied, all apply."""
+        self.early[order] = push
+        while self.version in self.early:
+            due = self.early.pop(self.version)
+            assert due.gradient is not None  # the first shard applied it
+            self.apply(due.gradient, due.replica, self.version - due.version)
+            self.settle(due)
+        return Status.APPLIED
+
+    def settle(self, push: Push) -> None:
+        self.ledger.add(push.item)
+        self.visit(push.frames)
+
+    def visit(self, frames: int) -> None:
+        self.frames += frames
+        if self.frames >= self.awaited:
+            self.awaited, self.released = math.inf, self.released + 1
+
+    def reject(self, push: Push) -> Status:
+        self.rejected += push.gradient is not None
+        if self.rejected >= REJECTIONS:
+            raise Diverged(
+                f"{REJECTIONS} gradients in a row are not finite, the last from {push.replica}: lower learning_rate"
+            )
+        return Status.REJECTED
+
+    def add(self, push: Push, gradient: np.ndarray | None) -> Status:
+        """One replica's part of the synchronous update after ``push.version``; empty if it cannot be used."""
+        if push.version < self.version:
+            return Status.LATE
+        total, weight, count = self.deposit.total, self.deposit.weight, self.deposit.count
+        if gradient is not None:
+            part = gradient * np.float32(push.weight)
+            total, weight = part if total is None else total + part, weight + push.weight
+        status = self.reject(push) if gradient is None else Status.APPLIED
+        self.deposit = Deposit(total, weight, count + 1)
+        self.complete()
+        return status
+
+    def complete(self) -> None:
+        """Update if no more gradients are to be waited for."""
+        gone = sum(version <= self.version for version in self.left.values())
+        if self.deposit.count >= max(1, self.settings.replicas - gone - self.settings.backups):
+            done, self.deposit = self.deposit, Deposit()
+            total = np.zeros_like(self.value) if done.total is None else done.total
+            self.apply(total / np.float32(max(1, done.weight)), "", 0)
+
+    def apply(self, gradient: np.ndarray, replica: str, staleness: int) -> Status:
+        """``theta + rate * direction``, into a new array if somebody holds the old one."""
+        if replica in self.given:
+            then = self.given[replica].value
+            gradient = compensated(gradient, self.settings.delay_compensation, self.value, then)
+        step, self.memory = direction(self.settings, gradient, self.memory)
+        step = step * rate(self.settings, self.version, self.decays, staleness)
+        if self.settings.consistent_fetch:
+            self.history.append(self.fetch())
+        if self.snapshot is None:
+            self.value += step
+        else:
+            step += self.value
+            self.value = step
+        self.snapshot = None
+        self.version += 1
+        self.rejected = 0
+        self.released += self.settings.synchronous or self.settings.consistent_fetch
+        return Status.APPLIED
+
+    # --- schedule and end
+
+    def reached(self, frames: int) -> Progress | Any:
+        """How far training is, once so many frames of the corpus were visited or no more will come."""
+        over = self.ended or len(self.left) >= self.settings.replicas
+        if self.frames < frames and not over:
+            self.awaited = min(self.awaited, frames)
+            return NOT_YET
+        return Progress(self.version, self.frames, over)
+
+    def decay(self, times: int) -> None:
+        """The learning rate has fallen so many times."""
+        self.decays = max(self.decays, times)
+
+    def end(self) -> None:
+        """Training has ended: whoever fetches or pushes learns it, and nothing changes any more."""
+        self.ended, self.snapshot = True, None
+        self.released += 1
+
+    def leave(self, replica: str, frames: int = 0, version: int | None = None) -> int:
+        """``replica`` pushes no more, and has visited ``frames`` of the corpus since its last push.
+
+        The answer is the version from which on it is not waited for; the other shards are told this one.
+        """
+        if replica not in self.left:
+            self.left[replica] = self.version if version is None else version
+            self.visit(frames)
+            if self.settings.synchronous and self.deposit.count:
+                self.complete()
+            self.released += 1
+        return self.left[replica]

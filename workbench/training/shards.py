@@ -1,0 +1,62 @@
+"""How the trained parameters are cut into shards, and joined again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from workbench.settings import Settings, UserError
+from workbench.training.server import ParameterServer
+
+NUMBER = 4  # bytes of a float32
+
+
+@dataclass(frozen=True, eq=False)
+class Shards:
+    """Shard ``i`` holds ``base[trained][bounds[i]:bounds[i + 1]]``; what is not trained stays as in ``base``."""
+
+    base: np.ndarray  # float32 [parameters]
+    trained: slice
+    bounds: tuple[int, ...]
+
+    @classmethod
+    def split(cls, base: np.ndarray, trained: slice = slice(None), count: int = 1) -> "Shards":
+        """Cut the ``trained`` slice into ``count`` nearly equal parts; UserError if it has fewer parameters."""
+        start, stop, _ = trained.indices(len(base))
+        if count > stop - start:
+            raise UserError(f"shards={count}: only {stop - start} parameters to share among them")
+        bounds = tuple((stop - start) * i // count for i in range(count + 1))
+        return cls(np.array(base, np.float32), slice(start, stop), bounds)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Of the services."""
+        return tuple(f"server {i}" for i in range(len(self.bounds) - 1))
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Bytes of each shard."""
+        return tuple(NUMBER * (b - a) for a, b in zip(self.bounds, self.bounds[1:], strict=False))
+
+    def servers(self, settings: Settings) -> dict[str, ParameterServer]:
+        """New services by name, all of them the parameter server."""
+        parts = self.cut(self.base[self.trained])
+        return {name: ParameterServer(part, settings) for name, part in zip(self.names, parts, strict=True)}
+
+    def cut(self, vector: np.ndarray) -> list[np.ndarray]:
+        """A vector over the trained parameters as views, one per shard."""
+        return [vector[a:b] for a, b in zip(self.bounds, self.bounds[1:], strict=False)]
+
+    def join(self, values: list[np.ndarray]) -> np.ndarray:
+        """All parameters, from what each shard holds; without a copy where one shard holds them all."""
+        if len(values) == 1 and len(values[0]) == len(self.base):
+            return values[0]
+        theta = self.base.copy()
+        np.concatenate(values, out=theta[self.trained])
+        theta.flags.writeable = False
+        return theta
+
+    def collect(self, services: Mapping[str, ParameterServer]) -> np.ndarray:
+        """What the servers hold, for a look from outside, e.g. when a run has ended."""
+        return self.join([services[name].fetch().value for name in self.names])

@@ -1,0 +1,54 @@
+"""How an accepted gradient changes the parameters: the three rules, and what scales the step."""
+
+import numpy as np
+
+from workbench.settings import Settings
+
+ADAGRAD_FLOOR = 1e-8  # keeps the first step of a parameter finite
+
+
+def direction(
+    settings: Settings, gradient: np.ndarray, memory: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """What the rate is multiplied with, and the optimizer's new memory; all float32 [parameters of the shard].
+
+    sgd: ``g`` (the paper). momentum: ``m = mu m + g``. adagrad: ``g / (floor + sqrt(sum of g**2))`` (DistBelief: Dean
+    et al. 2012, section 4.1).
+    """
+    if settings.optimizer == "sgd":
+        return gradient, None
+    if memory is None:
+        memory = np.zeros_like(gradient)
+    if settings.optimizer == "momentum":
+        memory = np.float32(settings.momentum) * memory + gradient
+        return memory, memory
+    memory = memory + gradient * gradient
+    return gradient / (np.sqrt(memory) + np.float32(ADAGRAD_FLOOR)), memory
+
+
+def rate(settings: Settings, version: int, decays: int, staleness: int) -> np.float32:
+    """The step size of the update that follows ``version``.
+
+    It rises in a line from a tenth over ``warmup`` updates, is divided by ``decay_factor`` per decay, and with
+    ``staleness_step`` by the staleness of the gradient (Zhang et al. 2016, *Staleness-aware Async-SGD*, equation 6).
+    """
+    step = settings.learning_rate / settings.decay_factor**decays
+    if version < settings.warmup:
+        step *= 0.1 + 0.9 * version / settings.warmup
+    if settings.staleness_step:
+        step /= max(1, staleness)
+    return np.float32(step)
+
+
+def compensated(gradient: np.ndarray, strength: float, here: np.ndarray, then: np.ndarray) -> np.ndarray:
+    """The gradient that parameters ``here`` would have, guessed from the one at ``then``.
+
+    ``g - lambda g g (here - then)``: Zheng et al. 2017, *DC-ASGD*, equation 10, with the other sign because we go
+    uphill.
+    """
+    return gradient - np.float32(strength) * gradient * gradient * (here - then)
+
+
+def finite(gradient: np.ndarray) -> bool:
+    """Whether all numbers are finite; one dot product unless that overflows."""
+    return bool(np.isfinite(np.dot(gradient, gradient)) or np.isfinite(gradient).all())
