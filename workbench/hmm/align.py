@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 
 from workbench.hmm.graph import Graph
+from workbench.hmm.states import POSITIONS
 
 
 class NoPath(ValueError):
@@ -28,6 +29,16 @@ def best_arcs(graph: Graph, scores: np.ndarray) -> tuple[np.ndarray, float]:
     if score == -np.inf:
         raise NoPath(f"no path of {len(scores)} frames")
     return arcs, score
+
+
+def timing(graph: Graph, arcs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The phones of a path (int16 [phones]) and the frames at which they begin (int32 [phones]).
+
+    A phone is entered whenever three arcs that are no self loops have passed, so equal neighbours are told apart.
+    """
+    moves = np.flatnonzero(np.diff(graph.target[arcs], prepend=0))
+    starts = moves[::POSITIONS].astype(np.int32)
+    return graph.phone[arcs[starts]], starts
 
 
 def compact(graph: Graph) -> tuple[Graph, np.ndarray]:

@@ -1,12 +1,12 @@
 """The graph of everything that can be said: all word sequences under a unigram, for the denominator of MMI.
 
-Generative model: at the start and after each word a silence follows with ``silence_probability``; then the utterance ends
-with p(</s>) or goes on with a word of probability p(w), in one of its pronunciations. Phones have left and right context, across
-words too; silence and the ends of the utterance are context SIL.
+Generative model: at the start and after each word a silence follows with ``silence_probability``; then the utterance
+ends with p(</s>) or goes on with a word of probability p(w), in one of its pronunciations. Phones have left and right
+context, across words too; silence and the ends of the utterance are context SIL.
 
-Words share their beginnings in a prefix tree over tied states, and their endings: as soon as what is left of a word is certain,
-the arc carries the word and leads to a tail that all words with the same remaining phones share. Masses (see ``network``) are
-those of the unigram, so the graph is stochastic: arcs and final weight of every state sum to one.
+Words share their beginnings in a prefix tree over tied states, and their endings: as soon as what is left of a word is
+certain, the arc carries the word and leads to a tail that all words with the same remaining phones share. Masses (see
+``network``) are those of the unigram, so the graph is stochastic: arcs and final weight of every state sum to one.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Search graphs as arrays: no epsilons, every arc consumes one frame.
 
-A path starts in state 0, takes one arc per frame and ends in a final state. The graph part of its log probability is the
-sum of the weights of its arcs plus the final weight; the acoustic part is the sum over frames of the score of the tied
-state of the arc taken. Arcs are sorted by their source, as in a sparse matrix of compressed rows.
+A path starts in state 0, takes one arc per frame and ends in a final state. The graph part of its log probability is
+the sum of the weights of its arcs plus the final weight; the acoustic part is the sum over frames of the score of the
+tied state of the arc taken. Arcs are sorted by their source, as in a sparse matrix of compressed rows.
 """
 
 import json
@@ -62,7 +62,7 @@ class Graph:
         return np.repeat(np.arange(self.states, dtype=np.int32), np.diff(self.offsets))
 
     def check(self) -> None:
-        """Raise ValueError unless indices are in range, weights finite, and every state lies on a path to a final state."""
+        """Raise ValueError unless indices are in range, weights finite, and every state lies on a path to an end."""
         arcs = (self.target, self.state, self.word, self.weight, self.phone)
         if len(self.offsets) != self.states + 1 or len({len(a) for a in arcs}) != 1:
             raise ValueError("arrays of different lengths")

@@ -1,12 +1,13 @@
 """Building search graphs from phones in context, sharing everything that has the same future.
 
-A node stands for "the last frame was in this tied state": all arcs into it consume that state, and it has a self loop. Nodes
-are named by their future (the tied state, the phone, and what may follow), so two histories with equal futures share one
-node. What may follow a phone is a set of *junctions*, places between phones; a junction is no node, hence there are no epsilons.
+A node stands for "the last frame was in this tied state": all arcs into it consume that state, and it has a self loop.
+Nodes are named by their future (the tied state, the phone, and what may follow), so two histories with equal futures
+share one node. What may follow a phone is a set of *junctions*, places between phones; a junction is no node, hence
+there are no epsilons.
 
-Look-ahead: every junction has a mass, the probability of all that lies behind it, up to the end of the next word. An arc from
-a node whose junctions weigh M into a part that weighs m gets log(m / M), so choices are paid for as early as they are made,
-and along a path the masses cancel to the unpushed weights, whatever the masses are.
+Look-ahead: every junction has a mass, the probability of all that lies behind it, up to the end of the next word. An
+arc from a node whose junctions weigh M into a part that weighs m gets log(m / M), so choices are paid for as early as
+they are made, and along a path the masses cancel to the unpushed weights, whatever the masses are.
 """
 
 from collections.abc import Hashable
@@ -64,7 +65,7 @@ class Network:
         self._arcs += [(0, node, word, log(mass)) for node, word, mass in entries]
 
     def phone(self, left: int, phone: int, branches: list[Branch]) -> list[Entry]:
-        """The three states of a phone, split where its right contexts need different tied states, as late as possible."""
+        """The three states of a phone, split as late as its right contexts, which need different tied states, allow."""
         tree: dict[int, dict[int, dict[int, list[Branch]]]] = {}
         contexts = self._contexts.get((left, phone))
         if contexts is None:

@@ -1,7 +1,7 @@
-"""The graph of one reference: its words in all their pronunciations, with optional silence, weighted as in the denominator.
+"""The graph of one reference: its words in all their pronunciations, with optional silence.
 
-Every path is a path of ``denominator.denominator`` with the same states, words and weight, so the numerator's total can never
-exceed the denominator's.
+Every path is a path of ``denominator.denominator`` with the same states, words and weight, so the numerator's total can
+never exceed the denominator's.
 """
 
 from collections.abc import Sequence

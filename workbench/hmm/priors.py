@@ -4,9 +4,9 @@ import numpy as np
 
 
 def log_priors(alignment: np.ndarray, count: int, floor: float = 1e-6) -> np.ndarray:
-    """Relative frequencies of ``count`` states in an alignment (negative: not aligned), none below ``floor``: float32 [count].
+    """Relative frequencies of states in an alignment (negative: not aligned), float32 [count].
 
-    The floor keeps a state that was hardly ever seen from being divided by nearly nothing.
+    ``floor``: the smallest before they are made to sum to one again; it keeps a state that was hardly ever seen from being divided by nearly nothing.
     """
     seen = np.bincount(alignment[alignment >= 0], minlength=count).astype(np.float64)
     if len(seen) != count or not seen.any():
