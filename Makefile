@@ -1,7 +1,10 @@
 # Every target does all of its own set-up; see .ci/setup.
 PYTHON ?=
 BIN := .venv/bin
-INSTALLED := .venv/installed
+NOTHING :=
+SPACE := $(NOTHING) $(NOTHING)
+# Named after the place, since a .venv does not survive being moved.
+INSTALLED := .venv/installed$(subst $(SPACE),_,$(subst /,-,$(CURDIR)))
 # One thread per process: tests and replicas run side by side, and threads of one product starve each other.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
@@ -38,4 +41,4 @@ clean: ## remove what set-up and tools made; corpora and runs stay
 	rm -rf .venv workbench.egg-info build .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 $(INSTALLED): requirements.lock pyproject.toml .ci/setup
-	@PYTHON='$(PYTHON)' .ci/setup
+	@PYTHON='$(PYTHON)' .ci/setup $@
