@@ -1,0 +1,100 @@
+"""How hard a synthetic corpus is, and how large: the knobs, with the values that make an honest task (see data/results)."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from workbench.settings import UserError, parse, setting
+
+NOISES = ("pink", "car", "babble", "music", "white")
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """Everything that makes recognition harder or easier; recorded in ``synthesis.json``."""
+
+    pronunciation_noise: float = setting(
+        0.10, "voices", "share of phones replaced (7 of 10) or left out by the speaker", low=0.0, high=0.5
+    )
+    rate_mean: float = setting(185.0, "voices", "mean rate of speaking", "words/min", low=120, high=270)
+    rate_spread: float = setting(
+        25.0, "voices", "standard deviation of the rate of speaking", "words/min", low=0.0, high=60.0
+    )
+    silence_shortest: float = setting(
+        0.1, "voices", "shortest silence before and after an utterance", "s", low=0.0, high=2.0
+    )
+    silence_longest: float = setting(
+        0.4, "voices", "longest silence before and after an utterance", "s", low=0.0, high=2.0
+    )
+    noise: float = setting(1.0, "channel", "share of utterances with noise", low=0.0, high=1.0)
+    noises: str = setting(" ".join(NOISES), "channel", "kinds of noise, one of which is drawn for an utterance")
+    snr_lowest: float = setting(
+        5.0, "channel", "lowest ratio of speech (without its pauses) to noise", "dB", low=-20.0, high=60.0
+    )
+    snr_highest: float = setting(20.0, "channel", "highest ratio of speech to noise", "dB", low=-20.0, high=60.0)
+    reverb: float = setting(0.4, "channel", "share of utterances spoken in a room", low=0.0, high=1.0)
+    reverb_shortest: float = setting(
+        0.15, "channel", "shortest time in which a room's echo falls by 60 dB", "s", low=0.05, high=2.0
+    )
+    reverb_longest: float = setting(
+        0.5, "channel", "longest time in which a room's echo falls by 60 dB", "s", low=0.05, high=2.0
+    )
+    tilt: float = setting(
+        0.6, "channel", "greatest pre-emphasis of the microphone; half as much de-emphasis", low=0.0, high=0.9
+    )
+    telephone: float = setting(0.3, "channel", "share of utterances limited to 300-3600 Hz", low=0.0, high=1.0)
+    templates: float = setting(0.35, "text", "share of queries made from templates", low=0.0, high=1.0)
+    openings: float = setting(
+        0.25, "text", "share of queries that walk through n-grams from the start of a sentence", low=0.0, high=1.0
+    )
+    slot_exponent: float = setting(
+        0.5, "text", "exponent of the Zipf law by which entries fill a template's slot", low=0.0, high=2.0
+    )
+    seed_exponent: float = setting(
+        0.6, "text", "exponent that flattens word counts where other walks begin", low=0.0, high=1.0
+    )
+
+    def __post_init__(self):
+        for f in dataclasses.fields(self):
+            object.__setattr__(self, f.name, parse(f, getattr(self, f.name)))
+        unknown = sorted(set(self.noises.split()) - set(NOISES))
+        if unknown or not self.noises.split():
+            raise UserError(f"noises={self.noises!r}: some of {', '.join(NOISES)}, parted by blanks")
+        for low, high in (
+            ("silence_shortest", "silence_longest"),
+            ("snr_lowest", "snr_highest"),
+            ("reverb_shortest", "reverb_longest"),
+        ):
+            if getattr(self, low) > getattr(self, high):
+                raise UserError(f"{low}={getattr(self, low)} is above {high}={getattr(self, high)}")
+        if self.templates + self.openings > 1:
+            raise UserError(f"templates={self.templates} and openings={self.openings} add up to more than 1")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything; the numbers of ``utterances`` and ``voices`` are for train, heldout and test."""
+
+    utterances: tuple[int, int, int]
+    voices: tuple[int, int, int]
+    vocabulary: int
+    lm_sentences: int
+    walks: bool = True  # whether text also walks through n-grams; templates alone need no n-gram table, which takes seconds to read
+
+
+SPLITS = ("train", "heldout", "test")
+SIZES = {
+    "tiny": Size((44, 8, 12), (8, 3, 4), 150, 1_000, walks=False),
+    "smoke": Size((370, 70, 100), (40, 8, 12), 800, 8_000),
+    "demo": Size((2_150, 180, 400), (150, 20, 40), 4_000, 40_000),
+    "default": Size((10_500, 1_050, 1_500), (400, 50, 80), 29_000, 100_000),
+    "paper": Size((90_000, 1_050, 10_000), (3_000, 100, 400), 29_000, 200_000),
+}
+
+
+def difficulty(**knobs) -> Difficulty:
+    """The knobs with some changed; UserError for one that does not exist."""
+    unknown = sorted(set(knobs) - {f.name for f in dataclasses.fields(Difficulty)})
+    if unknown:
+        known = ", ".join(f.name for f in dataclasses.fields(Difficulty))
+        raise UserError(f"no such knob of difficulty: {', '.join(unknown)}; there are {known}")
+    return Difficulty(**knobs)

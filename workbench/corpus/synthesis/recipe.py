@@ -1,0 +1,59 @@
+"""What makes one synthetic language: its words and templates, its synthesiser's voice, and how that voice's phones are folded."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from workbench.corpus.synthesis.ngrams import Counts
+
+SLOT = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The ranked entries of one slot of templates; an entry has one form for each case: {name} is form 0, {name1} form 1."""
+
+    entries: tuple[tuple[str, ...], ...]
+    share: float  # entries wanted, as a share of the vocabulary
+    most: int  # and at most this many
+    by_count: bool = False  # whether word counts, where there are any, rank better than the order here
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """A language as the synthesiser says it."""
+
+    voice: str  # eSpeak NG's name of the language
+    fold: dict[
+        str, str
+    ]  # eSpeak mnemonic without stress -> phone of the lexicon, "" for none; a word with others is left out
+    near: dict[str, tuple[str, ...]]  # phone -> mnemonics that a careless speaker may say instead
+    vowels: frozenset[str]  # phones that are never left out at a word's border
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A language, without anything that depends on a corpus' size."""
+
+    language: str
+    sounds: Sounds
+    templates: tuple[str, ...]  # "word word {slot}", the frequent ones first
+    slots: dict[str, Slot]
+    counts: Callable[[int], Counts]  # n-gram counts, complete for at least that many leading words
+    letters: str  # a regular expression that every word matches
+    packages: tuple[str, ...]  # whose versions decide on the text
+
+
+def near(table: dict[str, str]) -> dict[str, tuple[str, ...]]:
+    """A table of near sounds from its written form, mnemonics parted by blanks."""
+    return {phone: tuple(others.split()) for phone, others in table.items()}
+
+
+def single(words) -> tuple[tuple[str], ...]:
+    """Entries of one form each, without repetitions."""
+    return tuple((word,) for word in dict.fromkeys(words))
+
+
+def split_lines(text: str) -> tuple[str, ...]:
+    """The non-empty lines, or the parts between bars, of a block of text."""
+    return tuple(part.strip() for part in re.split(r"[|\n]", text) if part.strip())
