@@ -22,10 +22,11 @@ from workbench.corpus.store import FrameStore, write_alignment
 from workbench.corpus.synthesis import synthesise
 from workbench.corpus.utterances import DataSet, SetAside
 from workbench.features.prepare import prepare_features
-from workbench.hmm.bootstrap import bootstrap
+from workbench.hmm.bootstrap import train as train_gaussians
 from workbench.hmm.denominator import denominator
 from workbench.hmm.numerator import shortest_frames
 from workbench.hmm.priors import log_priors
+from workbench.hmm.realign import align_store
 from workbench.language.arpa import write_arpa
 from workbench.language.lexicon import Lexicon, read_lexicon, write_lexicon
 from workbench.language.ngram import estimate
@@ -114,7 +115,7 @@ def _checked(source: Source, data: Path, how: Preparation) -> tuple[dict[str, Da
         raise UserError(f"{data}: no lexicon.txt or lexiconp.txt; name one with --lexicon")
     lexicon = read_lexicon(path)
     splits = (
-        read_lhotse(data) if source.lhotse else read_kaldi_splits(data, source.audio_root, source.allow_commands)
+        read_lhotse(data, source.audio_root) if source.lhotse else read_kaldi_splits(data, source.audio_root, source.allow_commands)
     )
     splits = derive_splits(splits, seed=how.seed)
     splits = {k: check(v, lexicon, lambda words: shortest_frames(words, lexicon)) for k, v in splits.items()}
@@ -159,12 +160,19 @@ def _states(folder: Path, stores: dict[str, FrameStore], lexicon: Lexicon, how: 
     """Flat start, tying and alignment of all splits; priors."""
     if (folder / "priors.npy").exists():
         return
-    made = bootstrap(stores["train"], lexicon, how.states, seed=how.seed, progress=progress)
-    made.states.save(folder / "states.npz")
+    acoustics = train_gaussians(stores["train"], lexicon, how.states, seed=how.seed, progress=progress)
+    acoustics.states.save(folder / "states.npz")
+    alignments = {}
     for split, store in stores.items():
-        alignment = made.alignment if split == "train" else made.align(store, lexicon)
-        write_alignment(folder / split, alignment)
-    np.save(folder / "priors.npy", log_priors(made.alignment, made.states.count))
+        found, _ = align_store(store, lexicon, acoustics.states, acoustics.score(store), named(progress, f"aligning {split}"))
+        alignments[split] = found
+        write_alignment(folder / split, alignments[split])
+    np.save(folder / "priors.npy", log_priors(alignments["train"], acoustics.states.count))
+
+
+def named(progress: Progress, what: str) -> Progress:
+    """``progress`` under a name of its own."""
+    return lambda done, total, _: progress(done, total, what)
 
 
 def _finish(folder: Path, splits: dict[str, DataSet], stores: dict[str, FrameStore], how: Preparation, begun: dict) -> Corpus:

@@ -15,19 +15,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from workbench.corpora import Corpus
 from workbench.corpus.audio import read_audio
 from workbench.corpus.store import FrameStore
 from workbench.corpus.window import utterance_windows
 from workbench.experiment import Task
 from workbench.features import features_of
+from workbench.hmm.align import best_arcs, timing
+from workbench.hmm.states import SIL
 from workbench.metrics.frames import frame_error
 from workbench.metrics.significance import bootstrap, paired_bootstrap
 from workbench.metrics.words import WordErrors, word_errors
 from workbench.model.network import log_posteriors
 from workbench.runs import trained_model
+from workbench.sequence.criteria import overlap
 from workbench.sequence.lattice import Lattice, NoPath
-from workbench.sequence.occupancy import arc_occupancies, best_path, occupancies
-from workbench.sequence.rescore import rescore
+from workbench.sequence.occupancy import Occupancies, arc_occupancies, best_path, occupancies
+from workbench.sequence.outer import Decoded
+from workbench.sequence.rescore import Rescorer
 from workbench.sequence.search import search
 from workbench.settings import UserError
 from workbench.store import Run, find_run, write_atomically, write_json
@@ -60,19 +65,25 @@ class Recogniser:
         """The unigram lattice; NoPath where nothing is found."""
         return search(self.task.corpus.denominator, self.scores(windows), BEAM, LATTICE_BEAM, MAX_ACTIVE)
 
-    def words(self, lattice: Lattice, lm_scales: Sequence[float]) -> list[tuple[str, ...]]:
-        """The best words for each scale of the n-gram."""
+    def rescorers(self, lm_scales: Sequence[float]) -> list[Rescorer]:
+        """The n-gram in place of the unigram, one for each scale; they remember what they looked up."""
         corpus = self.task.corpus
-        found = (rescore(lattice, corpus.ngram, corpus.unigram, lm_scale=scale)[0] for scale in lm_scales)
-        return [tuple(corpus.lexicon.words[w] for w in words) for words in found]
+        return [Rescorer(corpus.ngram, corpus.unigram.unigram(), scale) for scale in lm_scales]
+
+    def words(self, lattice: Lattice, rescorers: Sequence[Rescorer]) -> list[tuple[str, ...]]:
+        """The best words by each rescorer."""
+        words = self.task.corpus.lexicon.words
+        return [tuple(words[w] for w in rescorer(lattice)[0]) for rescorer in rescorers]
 
     def transcripts(self, store: FrameStore, utterances: Sequence[int], lm_scales: Sequence[float], progress: Progress | None,
                     what: str) -> list[list[tuple[str, ...]]]:  # fmt: skip
         """Per utterance, the best words for each scale; nothing where no path was found."""
 
+        rescorers = self.rescorers(lm_scales)
+
         def one(u: int) -> list[tuple[str, ...]]:
             try:
-                return self.words(self.lattice(store.utterance_windows(u)), lm_scales)
+                return self.words(self.lattice(store.utterance_windows(u)), rescorers)
             except NoPath:
                 return [()] * len(lm_scales)
 
@@ -155,13 +166,13 @@ def decode(name: str, audio: Sequence[Path]) -> Iterator[tuple[Path, tuple[str, 
     run = find_run(name)
     recogniser = Recogniser.of(run)
     about = recogniser.task.train.about
-    scale = run.summary.get("lm_scale", 1.0)
+    rescorers = recogniser.rescorers([run.summary.get("lm_scale", 1.0)])
     for path in audio:
         if not path.is_file():
             raise UserError(f"{path}: no such file")
         features = features_of(*read_audio(path, 0.0, None), about)
         try:
-            yield path, recogniser.words(recogniser.lattice(utterance_windows(features)), [scale])[0]
+            yield path, recogniser.words(recogniser.lattice(utterance_windows(features)), rescorers)[0]
         except NoPath as reason:
             raise UserError(f"{path}: nothing recognised: {reason}") from None
 
@@ -188,18 +199,53 @@ def write_example(name: str, others: Sequence[str] = (), utterance: int | None =
         task2, theta2 = trained_model(find_run(other))
         logp2 = log_posteriors(theta2, task2.topology, store.utterance_windows(u))
         said[find_run(other).name] = task2.decode_split(store, u, logp2, task2.measuring).words
-    pieces = corpus.pieces(store.words[u], scores)
+    words, phones = pieces(corpus, store.words[u], scores)
     out = io.BytesIO()
     np.savez_compressed(
         out, features=np.asarray(store.features[first:last], np.float32), states=columns, numerator=gammas[0][:, columns],
-        denominator=gammas[1][:, columns], fate=decoded.fate(), arcs=np.zeros((0, 4)),
+        denominator=gammas[1][:, columns], fate=fate(decoded, num, den, s.rejection),
     )  # fmt: skip
     write_atomically(run.folder / "example.npz", out.getvalue())
     write_json(run.folder / "example.json", {
         "utterance": store.ids[u], "reference": " ".join(store.words[u]),
         "hypotheses": {k: " ".join(corpus.lexicon.words[w] for w in v) for k, v in said.items()},
-        "words": pieces[0], "phones": pieces[1], "labels": word_posteriors(lattice, corpus.lexicon.words),
+        "words": words, "phones": phones, "labels": word_posteriors(lattice, corpus.lexicon.words),
     })  # fmt: skip
+
+
+def pieces(corpus: Corpus, said: Sequence[str], scores: np.ndarray) -> tuple[list, list]:
+    """(word, first frame, last frame + 1) and the same for phones, of the best path of a reference."""
+    graph = corpus.numerator(said)
+    arcs, _ = best_arcs(graph, scores)
+    phones, starts = timing(graph, arcs)
+    edges = [*starts.tolist(), len(arcs)]
+    spans = list(zip(phones.tolist(), edges, edges[1:], strict=False))
+    words, voiced = [], [span for span in spans if span[0] != SIL]
+    for word, pronunciation in zip(said, path_pronunciations(corpus, said, [p for p, _, _ in voiced]), strict=True):
+        part, voiced = voiced[:pronunciation], voiced[pronunciation:]
+        words.append((word, part[0][1], part[-1][2]))
+    return words, [(corpus.lexicon.phones[p], a, b) for p, a, b in spans]
+
+
+def path_pronunciations(corpus: Corpus, said: Sequence[str], phones: list[int]) -> list[int]:
+    """How many of ``phones`` each word takes: the first choice of pronunciations that spells them exactly."""
+    if not said:
+        return []
+    for p in corpus.lexicon.of(corpus.lexicon.word_id(said[0])):
+        n = len(p.phones)
+        if tuple(phones[:n]) == tuple(p.phones) and (n == len(phones)) <= (len(said) == 1):
+            rest = path_pronunciations(corpus, said[1:], phones[n:])
+            if len(rest) == len(said) - 1 and n + sum(rest) == len(phones):
+                return [n, *rest]
+    return []
+
+
+def fate(decoded: Decoded, num: Occupancies, den: Occupancies, rejection: float) -> np.ndarray:
+    """Per frame 0 cancelled, 1 kept, 2 rejected: int8 [frames]."""
+    out = np.zeros(decoded.frames, np.int8)
+    out[overlap(num, den) < rejection] = 2
+    out[decoded.kept] = 1
+    return out
 
 
 def word_posteriors(lattice: Lattice, words: Sequence[str], least: float = 0.01) -> list[tuple[str, int, int, float]]:

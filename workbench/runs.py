@@ -17,14 +17,15 @@ from typing import Any
 import numpy as np
 
 from workbench.corpora import Corpus
-from workbench.engine import Cost, Local, free, machine, measured
+from workbench.engine import Cost, Local, Outcome, free, machine, measured
 from workbench.experiment import Experiment, Task
 from workbench.model import kernels
 from workbench.model.checkpoint import load_model, save_model
 from workbench.model.network import initial, transfer
+from workbench.metrics.staleness import staleness, summary
 from workbench.settings import Settings, UserError
 from workbench.store import Run, Writer, find_run, home, latest_checkpoint
-from workbench.training.state import Checkpoint, pack, unpack
+from workbench.training import Checkpoint, ParameterServer, pack, unpack
 
 Progress = Callable[[int, int, str], None]
 RECORDED = ("workbench", "torch", "k2", "numpy", "numba", "dask", "distributed", "pandas", "kaldialign", "safetensors")
@@ -70,7 +71,7 @@ def resume(name: str, progress: Progress | None = None, stop: Callable[[], bool]
         _, files, damage = latest_checkpoint(run)
         for line in damage:
             drive.writer.log(f"checkpoint passed over: {line}")
-        drive.restore(unpack(files))
+        drive.restore(files)
     else:
         drive.writer.rewind({})
     return _drive(drive)
@@ -122,40 +123,47 @@ class _Drive:
     writer: Writer
     progress: Progress | None
     stop: Callable[[], bool]
-    checkpoint: Checkpoint | None = None
-    services: dict[str, Any] = field(default_factory=dict)
-    counts: Counter = field(default_factory=Counter)
+    at: Checkpoint = Checkpoint()
+    services: dict[str, ParameterServer] = field(default_factory=dict)
+    updates: int = 0
+    rows: int = 0
 
     def __post_init__(self):
         self.services = self.experiment.services()
-        frames = self.experiment.task.train.frames
-        self.frames_total = int(frames * self.experiment.task.settings.epochs)
-        self.interval = max(1, int(frames * self.experiment.task.settings.checkpoint_every))
-
-    def restore(self, checkpoint: Checkpoint) -> None:
-        self.checkpoint = checkpoint
-        checkpoint.restore(self.services)
-        self.writer.rewind(checkpoint.positions)
-        for row in self.writer.run.iter_rows():
-            self.count(row)
+        frames, settings = self.experiment.task.train.frames, self.experiment.task.settings
+        self.total = int(frames * settings.epochs)
+        self.interval = max(1, int(frames * settings.checkpoint_every))
 
     @property
     def frames(self) -> int:
-        """Training frames that the parameter server's updates have used so far, cancelled ones included."""
+        """Training frames that have been visited so far, cancelled and rejected ones included."""
         return self.services["server 0"].frames
 
-    def emit(self, row: dict[str, Any]) -> None:
-        if row["kind"] == "evaluate":
-            row["epochs"] = row["frames"] / self.experiment.task.train.frames
-        self.writer.emit(row["process"], row)
-        self.count(row)
+    @property
+    def finished(self) -> bool:
+        return bool(self.at.states) and all(s.finished for s in self.at.states.values())
 
-    def count(self, row: dict[str, Any]) -> None:
-        self.counts["rows"] += 1
-        if row["kind"] == "push":
-            self.counts["updates"] += 1
-        if self.progress and self.counts["rows"] % 50 == 0:
-            self.progress(min(self.frames, self.frames_total), self.frames_total, f"training {self.writer.run.name}")
+    def emit(self, row: dict[str, Any]) -> None:
+        """A row of the engine, on its way to the run's directory."""
+        self.writer.emit(row["process"], row)
+        self.rows += 1
+        self.updates += row["kind"] == "push"
+        if self.progress and self.rows % 20 == 0:
+            self.progress(min(self.frames, self.total), self.total, f"training {self.writer.run.name}, frames")
+
+    def save(self, outcome: Outcome, due: bool) -> None:
+        """Write the resting run as a checkpoint."""
+        number = self.at.number + due
+        positions = self.writer.positions()
+        self.at = Checkpoint.of(number, outcome.returned, outcome.channels, outcome.ticks, self.services, positions)
+        self.writer.checkpoint(self.updates, pack(self.at))
+
+    def restore(self, files: dict[str, bytes]) -> None:
+        """Go back to a checkpoint; rows written after it are cut off, they will be written again."""
+        self.at = unpack(files)
+        self.at.restore(self.services)
+        self.writer.rewind(self.at.positions)
+        self.updates = sum(row["kind"] == "push" for row in self.writer.run.iter_rows())
 
 
 def clock_of(settings: Settings):
@@ -188,23 +196,22 @@ def _drive(drive: _Drive) -> Run:
 
 
 def _segments(drive: _Drive, stop: Callable[[], bool]) -> bool:
-    """From barrier to barrier; each is a checkpoint. True when training has ended."""
-    executor = Local(clock_of(drive.experiment.task.settings), drive.experiment.task.settings.channel)
-    states, channels, ticks, number = {}, None, 0, 0
-    if drive.checkpoint:
-        states, channels, ticks, number = (drive.checkpoint.states, drive.checkpoint.channels, drive.checkpoint.ticks,
-                                           drive.checkpoint.number)  # fmt: skip
-    while not (states and all(s.finished for s in states.values())):
-        due = (number + 1) * drive.interval
-        outcome = executor.run(drive.experiment.processes(states), drive.services, drive.emit,
-                               rest=lambda due=due: drive.frames >= due or stop(), channels=channels, ticks=ticks)  # fmt: skip
-        states, channels, ticks = outcome.returned, outcome.channels, outcome.ticks
-        number += drive.frames >= due
-        checkpoint = Checkpoint.of(number, states, channels, ticks, drive.services, drive.writer.positions())
-        drive.writer.checkpoint(drive.counts["updates"], pack(checkpoint))
+    """From barrier to barrier; each is a checkpoint. True when training has ended, False when it was stopped.
+
+    Barriers are a part of the schedule of every run, so that a resumed run equals one that was never stopped.
+    """
+    settings = drive.experiment.task.settings
+    executor = Local(clock_of(settings), settings.channel)
+    while not drive.finished:
+        due = (drive.at.number + 1) * drive.interval
+        outcome = executor.run(
+            drive.experiment.processes(drive.at.states), drive.services, drive.emit,
+            rest=lambda due=due: drive.frames >= due or stop(), channels=drive.at.channels or None, ticks=drive.at.ticks,
+        )  # fmt: skip
+        drive.save(outcome, drive.frames >= due)
         if stop():
-            return all(s.finished for s in states.values())
-    return True
+            break
+    return drive.finished
 
 
 @contextmanager
@@ -229,9 +236,10 @@ def summarise(drive: _Drive, theta: np.ndarray) -> dict[str, Any]:
     last = measured_rows.iloc[-1].to_dict() if len(measured_rows) else {}
     aside = Counter(decode["reason"].dropna()) if "reason" in decode else Counter()
     return {
-        "updates": int(last.get("updates", len(push))),
+        "updates": drive.updates, "updates_applied": int(drive.services["server 0"].version),
         "heldout_mmi": last.get("mmi"), "heldout_wer": last.get("wer"), "heldout_sub": last.get("sub"),
         "heldout_del": last.get("del"), "heldout_ins": last.get("ins"), "frame_error": last.get("frame_error"),
+        **_staleness(run),
         "frames_seen": int(decode["frames"].sum()) if len(decode) else int(push["frames"].sum()),
         "frames_kept": int(decode["kept"].sum()) if len(decode) else None,
         "frames_rejected": int(decode["rejected"].sum()) if len(decode) else None,
@@ -239,6 +247,14 @@ def summarise(drive: _Drive, theta: np.ndarray) -> dict[str, Any]:
         "seconds": float(measured_rows["seconds"].max()) if len(measured_rows) else None,
         "rows_digest": run.rows_digest(), "parameters_digest": digest(theta),
     }  # fmt: skip
+
+
+def _staleness(run: Run) -> dict[str, float | None]:
+    """Means of the staleness of inner and outer gradients, in updates, and of the outer ones in seconds."""
+    found = staleness(row for row in run.iter_rows() if row["kind"] == "push")
+    means = {"inner_mean": found.inner, "outer_mean": found.outer, "outer_seconds": found.outer_seconds}
+    values = {name: summary(x).mean for name, x in means.items()}
+    return {f"staleness_{name}": None if x != x else x for name, x in values.items()}
 
 
 def trained_model(run: Run) -> tuple[Task, np.ndarray]:

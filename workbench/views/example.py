@@ -30,7 +30,6 @@ class Example:
     numerator: np.ndarray
     denominator: np.ndarray
     fate: np.ndarray  # [frames] 0 cancelled, 1 kept, 2 rejected
-    arcs: np.ndarray  # [arcs, 4]: start frame, start word-level node height, end frame, posterior
     labels: list[tuple[str, int, int, float]]  # lattice words: (word, first frame, last frame + 1, posterior)
 
 
@@ -44,7 +43,7 @@ def read_example(run: Run) -> Example | None:
         return Example(
             text["utterance"], text["reference"], text["hypotheses"], [tuple(w) for w in text["words"]],
             [tuple(p) for p in text["phones"]], a["features"], a["states"], a["numerator"], a["denominator"], a["fate"],
-            a["arcs"], [tuple(w) for w in text["labels"]],
+            [tuple(w) for w in text["labels"]],
         )  # fmt: skip
 
 
