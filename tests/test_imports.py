@@ -101,10 +101,11 @@ def test_dask_stays_in_the_cluster() -> None:
 
 
 def test_views_see_what_runs_left_behind() -> None:
-    """Views read settings, store and metrics; only panels, which have buttons, may also start runs."""
+    """Views read settings, store, metrics and sweeps; only panels, which have buttons, may also start something."""
     wrong = []
     for module, imported in ours():
-        seen = {"settings", "store", "metrics", "views"} | ({"runs"} if "panel" in module.name else set())
+        seen = {"settings", "store", "metrics", "views", "sweeping"}
+        seen |= {"runs", "launch", "corpora", "recognition", "toy"} if "panel" in module.name else set()
         if module.unit == "views" and imported.module.split(".")[1] not in seen:
             wrong.append(f"{module.where(imported.line)} {imported.module}")
     assert not wrong, "\n".join(wrong)

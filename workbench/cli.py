@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     top = argparse.ArgumentParser(prog="workbench", description="What does asynchrony do to my training?")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_prepare, _train, _test, _tune, _table, _decode, _report, _demo, _info):
+    for add in (_prepare, _train, _test, _tune, _table, _decode, _sweep, _report, _lab, _demo, _info):
         add(commands)
     return top
 
@@ -107,11 +107,37 @@ def _decode(commands) -> None:
     p.add_argument("audio", nargs="+", type=Path)
 
 
+def _sweep(commands) -> None:
+    p = _command(commands, "sweep", sweep, "many runs that differ in chosen settings; the same command again goes on with it",
+                 "examples:\n  workbench sweep icelandic --axis shuffling=none,on-the-fly,full --seeds 0,1,2 --jobs 2\n"
+                 "  workbench sweep icelandic --recipe e3-fetch-interval --init ce --dry-run")  # fmt: skip
+    p.add_argument("corpus", nargs="?", help="a prepared corpus")
+    p.add_argument("--axis", action="append", default=[], metavar="FIELD=V1,V2,...", help="a setting and its values; may be repeated")
+    p.add_argument("--seeds", help="seeds of every cell (default: 0)", metavar="0,1,2")
+    p.add_argument("--preset", choices=sorted(PRESETS), default="laptop", help="size of the network (default: laptop)")
+    p.add_argument("--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help="settings that all runs share")
+    p.add_argument("--init", metavar="RUN", help="all start from this run's model")
+    p.add_argument("--recipe", help="a ready-made sweep; `--recipe list` lists them")
+    p.add_argument("--size", default="watch", help="of the recipe: watch (at most ten minutes) or laptop (default: watch)")
+    p.add_argument("--file", type=Path, help="a sweep.json, for lists of points and random draws")
+    p.add_argument("--name", help="of the sweep (default: made of corpus and axes); alone: go on with the sweep of this name")
+    p.add_argument("--jobs", type=int, default=2, help="runs side by side (default: 2)")
+    p.add_argument("--no-test", action="store_true", help="do not test the models: faster, but no significance")
+    p.add_argument("--retry", action="store_true", help="run failed cells again")
+    p.add_argument("--dry-run", action="store_true", help="say what would be run and how long it would take")
+
+
 def _report(commands) -> None:
-    p = _command(commands, "report", report, "one self-contained HTML file about runs")
-    p.add_argument("runs", nargs="+", metavar="RUN")
-    p.add_argument("--out", type=Path, default=None, help="file to write (default: data/reports/<first run>.html)")
+    p = _command(commands, "report", report, "one self-contained HTML file about runs or a sweep, with Markdown, CSV and notebook")
+    p.add_argument("runs", nargs="+", metavar="RUN|SWEEP")
+    p.add_argument("--out", type=Path, default=None, help="file to write (default: data/reports/<first name>.html)")
     p.add_argument("--title", default=None)
+
+
+def _lab(commands) -> None:
+    p = _command(commands, "lab", lab, "the notebooks, in JupyterLab on this computer alone, with its token")
+    p.add_argument("--port", type=int, default=8888, help="port to try first (default: 8888)")
+    p.add_argument("--no-open", action="store_true", help="do not open a browser; the address is printed")
 
 
 def _demo(commands) -> None:
@@ -209,11 +235,46 @@ def decode(args) -> None:
         print(f"{path}\t{' '.join(words)}")
 
 
+def sweep(args) -> int:
+    from workbench import sweeping
+    from workbench.sweeping.command import sweep_of
+    from workbench.views.progress import bars
+
+    if args.recipe == "list":
+        print("\n".join(f"{name:28} {question}" for name, question in sweeping.recipes().items()))
+        return 0
+    wanted = sweep_of(args)
+    print(f"sweep {wanted.name}: {sweeping.estimate(wanted, args.jobs)}")
+    if args.dry_run:
+        print("\n".join(f"  {c.state:8} {c.cell.id}  seed {c.cell.seed}  {c.cell.label}" for c in sweeping.plan(wanted)))
+        return 0
+    with bars() as progress:
+        cells = sweeping.run(wanted, args.jobs, args.retry, progress)
+    found = sweeping.results(sweeping.find_sweep(wanted.name))
+    print(sweeping.text(found))
+    return int(any(c.state == "failed" for c in cells))
+
+
 def report(args) -> None:
     from workbench.store import find_run
+    from workbench.sweeping import find_sweep, results
     from workbench.views.report import write_report
+    from workbench.views.sweep_report import write_sweep_report
 
-    print(write_report([find_run(name) for name in args.runs], args.out, args.title))
+    try:
+        found = [find_run(name) for name in args.runs]
+    except UserError:
+        if len(args.runs) > 1:
+            raise
+        print(write_sweep_report(results(find_sweep(args.runs[0])), args.out, args.title))
+        return
+    print(write_report(found, args.out, args.title))
+
+
+def lab(args) -> int:
+    from workbench.views.lab import run_lab
+
+    return run_lab(args.port, not args.no_open)
 
 
 def demo(args) -> None:

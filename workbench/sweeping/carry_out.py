@@ -1,0 +1,139 @@
+"""Carry a sweep out: train what is missing, go on with what was stopped, record what failed and do the rest.
+
+Cells run one by one in this process, or side by side in processes of their own, or on any executor with ``submit``,
+e.g. that of a Dask client (``client.get_executor(pure=False)``). A cell is single-threaded and its time is virtual, so
+its numbers do not depend on what runs beside it.
+"""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench import recognition, runs
+from workbench.settings import UserError
+from workbench.store import Run, home, write_atomically, write_json
+from workbench.sweeping.plan import ENDED, PlannedCell, plan, record_path, run_name, run_of
+from workbench.sweeping.spec import Cell, Sweep
+
+Progress = Callable[[int, int, str], None]
+AFTER_CURRENT, NOW = "after current", "now"
+
+
+@dataclass
+class StopFile:
+    """Whether a file asks to stop; looks at most five times a second, since runs ask after every effect."""
+
+    path: Path
+    words: tuple[str, ...] = (NOW,)
+    looked: float = 0.0
+    found: bool = False
+
+    def __call__(self) -> bool:
+        if not self.found and time.monotonic() - self.looked > 0.2:
+            self.looked = time.monotonic()
+            self.found = self.path.exists() and self.path.read_text().strip() in self.words
+        return self.found
+
+
+def ask_to_stop(sweep: Sweep, now: bool = False) -> None:
+    """Ask whoever carries out ``sweep`` to stop: when its current runs have ended, or at their next rest."""
+    write_atomically(sweep.folder / "stop", (NOW if now else AFTER_CURRENT).encode())
+
+
+def run(
+    sweep: Sweep,
+    jobs: int = 1,
+    retry: bool = False,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
+) -> list[PlannedCell]:
+    """Save the sweep and run all cells that have not ended, ``jobs`` at a time; returns how each stands.
+
+    ``retry``: failed ones too, from their last checkpoint. Ctrl-C brings all to rest at a checkpoint first.
+    """
+    if jobs < 1:
+        raise UserError(f"jobs={jobs}: at least 1")
+    sweep = sweep.save()
+    (sweep.folder / "stop").unlink(missing_ok=True)
+    waiting = [p.cell for p in plan(sweep) if p.state not in ENDED | {"running"} and (retry or p.state != "failed")]
+    if sweep.init and waiting:
+        runs.find_run(sweep.init)  # a missing one is said once, not by every cell
+    slots = [executor] * jobs if executor else [_executor(jobs) for _ in range(min(jobs, len(waiting)))]
+    try:
+        _drive(sweep, slots, waiting, progress)
+    except KeyboardInterrupt:
+        ask_to_stop(sweep, now=True)
+        raise
+    finally:
+        for slot in slots if executor is None else ():
+            slot.shutdown()
+    return plan(sweep)
+
+
+def _executor(jobs: int) -> Executor:
+    """Where one cell at a time runs: a thread that Ctrl-C does not hit, or a process, whose end harms no other."""
+    if jobs == 1:
+        return ThreadPoolExecutor(1)
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+
+
+def _drive(sweep: Sweep, slots: list[Executor], waiting: Sequence[Cell], progress: Progress | None) -> None:
+    """Keep every slot busy until no cell is left or the stop file appears."""
+    queue, idle, total = list(waiting), list(range(len(slots))), len(waiting)
+    under_way: dict[Future, tuple[Cell, int]] = {}
+    stop = StopFile(sweep.folder / "stop", (AFTER_CURRENT, NOW))
+    while under_way or (queue and not stop()):
+        while queue and idle and not stop():
+            cell, slot = queue.pop(0), idle.pop()
+            under_way[slots[slot].submit(run_cell, sweep.to_dict(), cell.id, str(home()))] = cell, slot
+        for future in wait(under_way, timeout=0.5, return_when=FIRST_COMPLETED).done:
+            cell, slot = under_way.pop(future)
+            record(sweep, cell, future)
+            if isinstance(future.exception(), BrokenExecutor):
+                slots[slot] = _executor(len(slots))
+            idle.append(slot)
+            if progress:
+                progress(total - len(queue) - len(under_way), total, f"sweep {sweep.name}, runs")
+
+
+def record(sweep: Sweep, cell: Cell, future: Future) -> None:
+    """Keep how the attempt at a cell ended; one that was stopped on request is no failure."""
+    error = future.exception()
+    text = "" if error is None or isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
+    seconds = future.result() if error is None else None
+    about = {"values": dict(cell.values), "seed": cell.seed}
+    write_json(record_path(sweep, cell), {"error": text, "seconds": seconds, **about})
+
+
+def run_cell(spec: dict[str, Any], cell_id: str, data: str) -> float:
+    """Train or go on with one cell, and test it; the seconds it took. Runs in any process that sees the data folder."""
+    os.environ["WORKBENCH_DATA"] = data
+    sweep = Sweep(**spec)
+    cell = next(c for c in sweep.cells() if c.id == cell_id)
+    began = time.monotonic()
+    trained = _trained(sweep, cell, StopFile(sweep.folder / "stop"))
+    if sweep.test and "test_wer" not in trained.summary:
+        recognition.test(trained.name)
+    return time.monotonic() - began
+
+
+def _trained(sweep: Sweep, cell: Cell, stop: StopFile) -> Run:
+    found = run_of(sweep, cell)
+    if found is None:
+        return runs.train(sweep.corpus, cell.settings, name=run_name(sweep, cell), init=sweep.init, stop=stop)
+    return found if found.status()["state"] == "done" else runs.resume(found.name, stop=stop)
