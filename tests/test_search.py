@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from oracles import every_path, links, tiny_graph, tiny_scores
 
 from workbench.hmm.graph import Graph, from_arcs
-from workbench.sequence.compiled import NONE, compile_graph, compiled, once_per_graph
+from workbench.sequence.compiled import compiled, once_per_graph
 from workbench.sequence.kernels import kth_largest
 from workbench.sequence.lattice import NoPath
 from workbench.sequence.search import Workspace, search
@@ -22,29 +22,6 @@ SEEDS = st.integers(0, 10**6)
 def random_case(seed, frames=4, **size):
     rng = np.random.default_rng(seed)
     return tiny_graph(rng, **size), tiny_scores(rng, frames)
-
-
-def fan_graph(rng, ends=6, starts=9, tied=7):
-    """Word ends that all lead to the same starts, up to a constant per end: what the search factors."""
-    source, target, weight = [], [], []
-    state = rng.integers(0, tied, starts)
-    word = rng.integers(0, 4, starts)
-    for e in range(1, ends + 1):
-        source += [0, e] + [e] * starts
-        target += [e, e] + list(range(ends + 1, ends + 1 + starts))
-        weight += [rng.normal(), -0.5] + list(np.linspace(-2, 0, starts) + rng.normal())
-    first = np.arange(ends + 1, ends + 1 + starts)
-    source += [*first, *first]
-    target += [*first, *rng.integers(1, ends + 1, starts)]
-    weight += list(rng.normal(-1, 1, 2 * starts))
-    states = np.concatenate([np.concatenate([rng.integers(0, tied, 2), state]) for _ in range(ends)])
-    words = np.concatenate([np.concatenate([[0, 0], word]) for _ in range(ends)])
-    rest = 2 * starts
-    final = np.where(np.arange(ends + 1 + starts) > ends // 2, -0.7, -np.inf)
-    return from_arcs(
-        source, target, np.concatenate([states, rng.integers(0, tied, rest)]),
-        np.concatenate([words, np.zeros(rest)]), weight, final, np.zeros(len(source)),
-    )  # fmt: skip
 
 
 def lattice_arcs(lattice):
@@ -78,20 +55,6 @@ def test_lattice_is_every_path_pruned_exactly(seed, width):
     )
     assert lattice.best == pytest.approx(paths.score.max(), abs=1e-6)
     assert lattice_arcs(lattice) == expected
-
-
-@settings(max_examples=30, deadline=None)
-@given(SEEDS)
-def test_shared_fans_change_nothing(seed):
-    """Word ends factored into one shared fan give the lattice of the graph in which nothing is alike."""
-    rng = np.random.default_rng(seed)
-    graph = fan_graph(rng)
-    assert (compile_graph(graph).fan != NONE).sum() == 6
-    scores = tiny_scores(rng, 5, 7)
-    paths = every_path(graph, scores[:4])
-    lattice = search(graph, scores[:4], np.inf, 3.0, 10**6)
-    assert lattice.best == pytest.approx(paths.score.max(), abs=1e-6)
-    assert lattice.arcs == len(links(paths, 3.0))
 
 
 @settings(max_examples=30, deadline=None)
@@ -174,6 +137,9 @@ def test_only_final_states_count_at_the_end():
         search(graph, scores, 0.5, 1.0, 100)
     with pytest.raises(NoPath, match="no state"):
         search(graph, np.full((3, 2), -np.inf, np.float32), 10.0, 1.0, 100)
+    scores[2] = -np.inf
+    with pytest.raises(NoPath, match="no final state"):
+        search(graph, scores, np.inf, 1.0, 100)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

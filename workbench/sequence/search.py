@@ -11,6 +11,7 @@ import threading
 import numpy as np
 
 from workbench.hmm.graph import Graph
+from workbench.sequence import backward as backwards
 from workbench.sequence import kernels
 from workbench.sequence.compiled import Compiled, compiled
 from workbench.sequence.lattice import Lattice, NoPath, prune
@@ -22,18 +23,19 @@ class Workspace:
     """Arrays that searches of one thread use again and again; they grow when too small, and are never shared."""
 
     def __init__(self):
-        self.dense = np.empty(0, np.float32)
-        self.touched = np.empty(0, np.uint32)
+        self.score = np.empty(0, np.float32)
+        self.marks = np.empty(0, np.uint64)
         self.number = np.empty(0, np.uint32)
         self.size_tokens(1 << 16)
         self.size_arcs(1 << 12)
 
     def size_states(self, states: int) -> None:
         """Room for graphs of so many states."""
-        if len(self.dense) < states:
-            self.dense = np.full(states, kernels.NEG, np.float32)
-            self.touched = np.empty(states, np.uint32)
-            self.number = np.full(states, kernels.NONE, np.uint32)
+        if len(self.score) < states:
+            self.score = np.full(states, kernels.NEG, np.float32)
+            self.marks = np.zeros(states // 64 + 1, np.uint64)
+            self.place = np.full(states, -1, np.int32)
+            self.number = np.full(states, backwards.NONE, np.uint32)
 
     def size_tokens(self, tokens: int) -> None:
         self.tokens = np.empty(tokens, np.uint32), np.empty(tokens, np.float32)
@@ -64,7 +66,7 @@ def search(
     if workspace is None:
         workspace = _own_workspace()
     layout = compiled(graph)
-    workspace.size_states(len(layout.head) - 1)
+    workspace.size_states(graph.states)
     starts, norm = forward(layout, scores, beam, max_active, workspace)
     found = backward(layout, scores, lattice_beam, floor, workspace, starts, norm)
     return prune(as_lattice(graph, scores, *found, beam), lattice_beam, floor)
@@ -92,15 +94,15 @@ def _own_workspace() -> Workspace:
 def forward(layout: Compiled, scores, beam: float, max_active: int, space: Workspace) -> tuple[np.ndarray, np.ndarray]:
     """Fill the tokens of ``space``; returns their bounds per frame and the best score of each; raises NoPath."""
     starts, norm = np.zeros(len(scores) + 2, np.int64), np.zeros(len(scores) + 1)
-    states = len(layout.head) - 1
+    graph = layout.graph
     while True:
         tokens = kernels.forward(
-            layout.head, layout.label, layout.weight, layout.fan, layout.shift, layout.graph.final, scores,
-            np.float32(beam), max_active, space.dense[:states], space.touched[:states], *space.tokens, starts, norm,
+            layout.head, layout.label, graph.weight, graph.final, scores, np.float32(beam), max_active,
+            space.score, space.marks[: graph.states // 64 + 1], *space.tokens, starts, norm,
         )  # fmt: skip
         if tokens != kernels.FULL:
             break
-        space.size_tokens(2 * len(space.tokens[0]) + states)
+        space.size_tokens(2 * len(space.tokens[0]) + graph.states)
     if starts[-1] == starts[-2]:
         empty = np.flatnonzero(np.diff(starts) == 0)[0]
         raise NoPath("no final state in the beam" if empty == len(scores) else "no state in the beam")
@@ -111,10 +113,10 @@ def backward(layout: Compiled, scores, width: float, floor: float | None, space:
     """(frames and final weights of the nodes, sources, targets, arcs) of what survives, in time; raises NoPath."""
     graph = layout.graph
     while True:
-        nodes, arcs = kernels.backward(
-            layout.back_head, layout.back_source, layout.back_arc, graph.state, graph.weight, graph.final, scores,
+        nodes, arcs = backwards.backward(
+            layout.back_head, layout.back_label, layout.back_weight, graph.final, scores,
             width + SLACK, np.nan if floor is None else floor - SLACK, *space.tokens, starts, norm,
-            space.dense, space.number, *space.nodes, *space.arcs,
+            space.place, space.number, *space.nodes, *space.arcs,
         )  # fmt: skip
         if nodes != kernels.FULL:
             break
