@@ -1,4 +1,4 @@
-"""Synthetic corpora, made from nothing but packages of the index: Icelandic and English spoken queries with known phone times."""
+"""Synthetic corpora made from packages alone: spoken queries in Icelandic and English, with known phone times."""
 
 from workbench.corpus.synthesis.difficulty import SIZES, Difficulty
 from workbench.corpus.synthesis.synthesise import RECIPES, synthesise

@@ -1,4 +1,4 @@
-"""How hard a synthetic corpus is, and how large: the knobs, with the values that make an honest task (see data/results)."""
+"""How hard a synthetic corpus is, and how large: the knobs, with the values that make an honest task."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -78,7 +78,7 @@ class Size:
     voices: tuple[int, int, int]
     vocabulary: int
     lm_sentences: int
-    walks: bool = True  # whether text also walks through n-grams; templates alone need no n-gram table, which takes seconds to read
+    walks: bool = True  # whether text also walks through n-grams, whose table takes seconds to read
 
 
 SPLITS = ("train", "heldout", "test")

@@ -41,7 +41,7 @@ def resample(x: np.ndarray) -> np.ndarray:
 def distort(
     x: np.ndarray, knobs: Difficulty, bank: list[np.ndarray], stream: np.random.Generator
 ) -> tuple[np.ndarray, Conditions]:
-    """``x`` (peak at most 1) as recorded, float32 with peak at most 0.99; ``bank`` holds other people's speech for babble."""
+    """``x`` (peak at most 1) as recorded, peak at most 0.99; ``bank`` holds other people's speech for babble."""
     reverb = snr = kind = None
     x = x * np.float32(stream.uniform(0.1, 0.6))
     if stream.random() < knobs.reverb:
@@ -63,7 +63,7 @@ def distort(
 
 
 def scaled(noise: np.ndarray, speech: np.ndarray, snr: float) -> np.ndarray:
-    """``noise`` times what makes its mean power ``snr`` dB less than that of the parts of ``speech`` that are not silent."""
+    """``noise``, its mean power brought to ``snr`` dB below that of the parts of ``speech`` that are not silent."""
     size = np.abs(speech)
     active = speech[size > ACTIVE * size.max()]
     power = float(np.mean(active**2)) if len(active) else 1e-6

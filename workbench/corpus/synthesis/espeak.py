@@ -1,13 +1,14 @@
 """The speech synthesiser, alone in a process of its own: JSON lines in, JSON lines and raw samples out.
 
-eSpeak NG is licensed under GPL-3.0-or-later; nothing else of the package imports this module or the library it loads. The program
-is started as ``python -m workbench.corpus.synthesis.espeak`` by ``speech.py``, once for each shard, because the library keeps state
-that leaks from one utterance into the next. Requests, one JSON object a line:
+eSpeak NG is licensed under GPL-3.0-or-later; nothing else of the package imports this module or the library it loads.
+The program is started as ``python -m workbench.corpus.synthesis.espeak`` by ``speech.py``, once for each shard, because
+the library keeps state that leaks from one utterance into the next. Requests, one JSON object a line:
 
     {"do": "open", "data": FOLDER | null, "seed": N}              -> {"version": "1.52.0", "rate": 22050}
     {"do": "pronounce", "voice": "is", "texts": [TEXT, ...]}      -> {"phones": ["m_n_e_m_o_n_i_c_s w_o_r_d", ...]}
     {"do": "say", "voice": "is+x", "text": TEXT, "spelled": BOOL, "rate": words/min, "pitch": 0-100, "range": 0-100}
-                                       -> {"samples": N, "events": [[mnemonic, sample], ...]} and then N little-endian int16
+                                       -> {"samples": N, "events": [[mnemonic, sample], ...]} and then N little-endian
+                                       int16
     anything that fails                                           -> {"error": MESSAGE}
 """
 
@@ -98,7 +99,7 @@ class Engine:
         return " ".join(clauses)
 
     def say(self, text: str, voice: str, spelled: bool, rate: int, pitch: int, range: int) -> tuple[bytes, list]:
-        """Samples (int16 as bytes) and the (mnemonic, first sample) of every phone; ``spelled`` text may hold [[mnemonics]]."""
+        """int16 samples, and (mnemonic, first sample) of every sound; ``spelled`` text may hold [[mnemonics]]."""
         self._voice(voice)
         for parameter, value in ((RATE, rate), (PITCH, pitch), (RANGE, range)):
             self.library.espeak_SetParameter(parameter, value, 0)

@@ -1,9 +1,9 @@
 """The trigram table inside the icegrams package, unpacked at once into arrays.
 
-The package answers one question at a time in Python, so that asking for all followers of all words costs a minute or two. Its file is
-a header, a list of words and, for pairs and triples, partitioned Elias-Fano lists (Pibiri and Venturini, "Efficient data structures
-for massive n-gram datasets", SIGIR 2017); numpy unpacks them in a few seconds. ``tests/test_synthesis.py`` holds the result against
-the package's own answers.
+The package answers one question at a time in Python, so that asking for all followers of all words costs a minute or
+two. Its file is a header, a list of words and, for pairs and triples, partitioned Elias-Fano lists (Pibiri and
+Venturini, "Efficient data structures for massive n-gram datasets", SIGIR 2017); numpy unpacks them in a few seconds.
+``tests/test_synthesis.py`` holds the result against the package's own answers.
 """
 
 import gzip
@@ -20,11 +20,13 @@ QUANTUM, PARTITION = (
     128,
     2048,
 )  # list entries between two places noted in an index, and in one part of a partitioned list
-SECTIONS = ["trie", "frequencies", "word_pairs", "pairs", "pair_triples", "triples", "word_counts", "pair_counts", "triple_counts", "words"]
+SECTIONS = ["trie", "frequencies", "word_pairs", "pairs", "pair_triples", "triples"]
+SECTIONS += ["word_counts", "pair_counts", "triple_counts", "words"]
 
 
 def read(leading: int) -> Counts:
-    """Counts of all words (numbered by falling frequency), and of the pairs and triples that begin with the first ``leading`` words.
+    """Counts of all words (numbered by falling frequency), and of the pairs and triples that begin with the first
+    ``leading`` words.
 
     UserError if the package or its table is missing or of another version.
     """
@@ -79,7 +81,7 @@ def _bits(data: np.ndarray, count: int) -> np.ndarray:
 
 def _fields(data: np.ndarray, position: np.ndarray, length) -> np.ndarray:
     """The numbers of ``length`` < 25 bits that begin at each bit position, least significant bit first."""
-    overlapping = np.ndarray(len(data) - 3, "<u4", data, strides=(1,))
+    overlapping: np.ndarray = np.ndarray(len(data) - 3, "<u4", data, strides=(1,))
     return (overlapping[position >> 3] >> (position & 7).astype(np.uint32)) & ((1 << length) - 1)
 
 
@@ -98,14 +100,16 @@ def _monotonic(data: np.ndarray) -> np.ndarray:
 
 
 def _partitioned(data: np.ndarray, total: int) -> np.ndarray:
-    """The first ``total`` entries, int32, of a list cut into parts, each a list less its first value; these have a list of their own.
+    """The first ``total`` entries, int32, of a list cut into parts, each a list less its first value; these have a list
+    of their own.
 
     Values go beyond 32 bits; consumers only need differences within runs, so they are kept modulo 2**32.
     """
     parts = int(_u32(data, 1)[0])
     starts = _u32(data, parts, 4)[: -(-int(total) // PARTITION)]
     first = np.concatenate(([0], _monotonic(data[4 + 4 * parts :])))
-    return np.concatenate([(_monotonic(data[a:]) + b).astype(np.int32) for a, b in zip(starts, first)])[:total]  # noqa: B905
+    pieces = [(_monotonic(data[a:]) + b).astype(np.int32) for a, b in zip(starts, first[: len(starts)], strict=True)]
+    return np.concatenate(pieces)[:total]
 
 
 def _below(values: np.ndarray, first: np.ndarray) -> np.ndarray:
@@ -125,7 +129,7 @@ def _frequency_values(data: np.ndarray) -> list[np.ndarray]:
 
 
 def _ranks(data: np.ndarray, total: int) -> np.ndarray:
-    """The first ``total`` ranks of counts: code words 0, 1, 00, 01, 10, ... packed, with a second array marking where each begins."""
+    """The first ``total`` ranks of counts: packed code words 0, 1, 00, 01, ..., and bits that mark their beginnings."""
     codes = int(data[:2].view("<u2")[0])
     ranks = data[2 : 2 + 2 * codes].view("<u2")
     data = data[2 + 2 * codes :]

@@ -1,7 +1,7 @@
 """The Icelandic recipe: spoken queries about streets, towns, people and businesses, and fragments of everyday text.
 
-Streets and towns with their datives are from iceaddr, names from Faker, word counts up to triples from icegrams. Form 1 of a slot is
-the dative. Templates do not know which towns take "á" and which "í"; neither do all speakers.
+Streets and towns with their datives are from iceaddr, names from Faker, word counts up to triples from icegrams. Form 1
+of a slot is the dative. Templates do not know which towns take "á" and which "í"; neither do all speakers.
 """
 
 import collections
@@ -12,93 +12,59 @@ from contextlib import closing
 from pathlib import Path
 
 from workbench.corpus.synthesis import icegrams_table
-from workbench.corpus.synthesis.recipe import Recipe, Slot, Sounds, near, single, split_lines
+from workbench.corpus.synthesis.recipe import Recipe, Slot, Sounds, arrows, single, split_lines
 from workbench.settings import UserError
 
 LETTERS = r"(?=.*[aeiouyáéíóúýæö])[a-záðéíóúýþæö]{2,17}|[íáæóe]"
 TEMPLATES = split_lines("""
-    {business} í {town1} | {business} á {street1} | {street} {number} | {first} {last} | veður í {town1} | {topic} {town}
-    hvar er næsta {business} | hvernig kemst ég til {town} | símanúmer hjá {first} {last} | {business} {town} | {first} {last} {town}
-    leiðin frá {street1} til {town} | bestu {topic} í {town1} | {topic} {business} | opnunartími {business} {town} | {street} {number} {town}
-    ódýrt {topic} {town} | {business} nálægt mér | {first} {last} sími | veður á morgun í {town1} | {street} {town} | {topic} í kvöld
-    er opið í {business} í dag | hvað er klukkan í {town1} | hvenær opnar {business} á {street1} | hringja í {first} | {business} {street}
-    hringdu í {first} {last} | {topic} á {street1} {number} | hversu langt er til {town} | sýndu mér {topic} í {town1} | {number} {topic}
-    nýjustu {topic} frá {town1} | næsta {business} við {street1}
+    {business} í {town1} | {business} á {street1} | {street} {number} | {first} {last} | veður í {town1}
+    {topic} {town} | hvar er næsta {business} | hvernig kemst ég til {town} | símanúmer hjá {first} {last}
+    {business} {town} | {first} {last} {town} | leiðin frá {street1} til {town} | bestu {topic} í {town1}
+    {topic} {business} | opnunartími {business} {town} | {street} {number} {town} | ódýrt {topic} {town}
+    {business} nálægt mér | {first} {last} sími | veður á morgun í {town1} | {street} {town} | {topic} í kvöld
+    er opið í {business} í dag | hvað er klukkan í {town1} | hvenær opnar {business} á {street1} | hringja í {first}
+    {business} {street} | hringdu í {first} {last} | {topic} á {street1} {number} | hversu langt er til {town}
+    sýndu mér {topic} í {town1} | {number} {topic} | nýjustu {topic} frá {town1} | næsta {business} við {street1}
 """)
 BUSINESSES = """
-    veitingastaður bensínstöð apótek bakarí sundlaug hótel kaffihús banki bókasafn sjúkrahús heilsugæsla bílaverkstæði hárgreiðslustofa
-    blómabúð matvöruverslun pósthús skóli leikskóli kirkja safn bíó leikhús tannlæknir lögfræðingur fasteignasala bílaleiga ísbúð pítsa
-    hamborgari sushi líkamsrækt golfvöllur bókabúð fiskbúð gleraugnabúð dýralæknir lögreglan pípari rafvirki málari smiður ljósmyndari
-    gistiheimili tjaldsvæði skíðasvæði bar krá verslun
+    veitingastaður bensínstöð apótek bakarí sundlaug hótel kaffihús banki bókasafn sjúkrahús heilsugæsla bílaverkstæði
+    hárgreiðslustofa blómabúð matvöruverslun pósthús skóli leikskóli kirkja safn bíó leikhús tannlæknir lögfræðingur
+    fasteignasala bílaleiga ísbúð pítsa hamborgari sushi líkamsrækt golfvöllur bókabúð fiskbúð gleraugnabúð dýralæknir
+    lögreglan pípari rafvirki málari smiður ljósmyndari gistiheimili tjaldsvæði skíðasvæði bar krá verslun
 """
 TOPICS = """
-    veður opnunartími símanúmer heimilisfang leið kort strætó matseðill verð myndir uppskrift fréttir dagskrá tónleikar miðar flug gisting
-    vinna íbúð einbýlishús leiga tilboð úrslit bílar námskeið útsala leikir bækur sýningar ferðir
+    veður opnunartími símanúmer heimilisfang leið kort strætó matseðill verð myndir uppskrift fréttir dagskrá tónleikar
+    miðar flug gisting vinna íbúð einbýlishús leiga tilboð úrslit bílar námskeið útsala leikir bækur sýningar ferðir
 """
 NUMBERS = """
-    einn tveir þrír fjórir fimm sex sjö átta níu tíu ellefu tólf þrettán fjórtán fimmtán sextán sautján átján nítján tuttugu þrjátíu
-    fjörutíu fimmtíu sextíu sjötíu áttatíu níutíu hundrað
+    einn tveir þrír fjórir fimm sex sjö átta níu tíu ellefu tólf þrettán fjórtán fimmtán sextán sautján átján nítján
+    tuttugu þrjátíu fjörutíu fimmtíu sextíu sjötíu áttatíu níutíu hundrað
 """
 POPULAR = """
-    jón guðrún sigurður anna gunnar kristín ólafur margrét einar sigríður magnús helga stefán ragnheiður björn jóhanna árni katrín guðmundur
-    inga kristján hildur helgi elín bjarni sólveig páll eva ragnar ásta daníel þóra arnar lilja davíð birna andri erla
+    jón guðrún sigurður anna gunnar kristín ólafur margrét einar sigríður magnús helga stefán ragnheiður björn jóhanna
+    árni katrín guðmundur inga kristján hildur helgi elín bjarni sólveig páll eva ragnar ásta daníel þóra arnar lilja
+    davíð birna andri erla
 """
 FATHERS = "jóns guðmunds sigurðs gunnars ólafs einars kristjáns magnús stefáns jóhanns björns árna bjarna helga péturs"
-# Length of diphthongs, devoiced r and m, and sounds of foreign words make no phones of their own; "*" is the beginning of a tapped r.
-FOLD = {
-    **{
-        p: p
-        for p in ["a", "a:", "E", "E:", "I", "I:", "i", "i:", "O", "O:", "y", "y:", "u", "W", "b", "c", "C", "d", "D", "f", "g", "h", "j", "J", "k", "l", "m", "n", "N", "p", "Q", "s", "t", "T", "v", "x", "aI", "aU", "eI", "oU", "Yy"]
-    },
-    "u:": "u", "W:": "W", "aI:": "aI", "aU:": "aU", "eI:": "eI", "oU:": "oU", "Yy:": "Yy", "yI": "y", "OI": "O",
-    
-        "R": "r",
-        "R2": "r",
-        "r": "r",
-        "r#": "r",
-        "m#": "m",
-        "n#": "nh",
-        "N#": "nh",
-        "n^#": "nh",
-        "n^": "ny",
-        "l#": "lh",
-        "tl#": "lh"
-    ,
-    "s2": "s", "z": "s", "S": "s", "*": "", "**": "", "@-": "", ";": "",
+# Length of diphthongs, devoiced r and m, and sounds of foreign words make no phones of their own; "*" is the beginning
+# of a tapped r.
+PHONES = """
+    a a: E E: I I: i i: O O: y y: u W b c C d D f g h j J k l m n N p Q s t T v x aI aU eI oU Yy r
+"""
+FOLD = {p: p for p in PHONES.split()} | {
+    p: "".join(q)
+    for p, q in arrows("""
+    u:→u W:→W aI:→aI aU:→aU eI:→eI oU:→oU Yy:→Yy yI→y OI→O R→r R2→r r#→r m#→m n#→nh N#→nh n^#→nh n^→ny l#→lh tl#→lh
+    s2→s z→s S→s *→ **→ @-→ ;→
+""").items()
 }
-NEAR = near(
-    {
-        "a": "O E", "E": "I a", "I": "i E", "i": "I y", "O": "oU a W", "u": "y oU O", "y": "W u I", "W": "O y E",
-        "aI": "a eI", "eI": "E aI", "aU": "oU a", "oU": "O u", "Yy": "W y", "lh": "l", "nh": "n", "ny": "n J",
-        
-            "b": "v p",
-            "d": "D t",
-            "g": "Q k",
-            "p": "b f",
-            "t": "d s",
-            "k": "g x",
-            "c": "k g",
-            "f": "v T",
-            "T": "f s D",
-            "s": "T"
-        ,
-        
-            "x": "h Q",
-            "h": "x",
-            "v": "b f",
-            "D": "d T",
-            "Q": "g x",
-            "j": "I",
-            "m": "n",
-            "n": "m N",
-            "N": "n J",
-            "J": "n",
-            "l": "R",
-            "r": "l D"
-        ,
-    }
-)
-SOUNDS = Sounds("is", FOLD, NEAR, frozenset(["a", "a:", "E", "E:", "I", "I:", "i", "i:", "O", "O:", "y", "y:", "u", "W", "aI", "aU", "eI", "oU", "Yy"]))
+NEAR = arrows("""
+    a→O,E E→I,a I→i,E i→I,y O→oU,a,W u→y,oU,O y→W,u,I W→O,y,E aI→a,eI eI→E,aI aU→oU,a oU→O,u Yy→W,y lh→l nh→n ny→n,J
+    b→v,p d→D,t g→Q,k p→b,f t→d,s k→g,x c→k,g f→v,T T→f,s,D s→T x→h,Q h→x v→b,f D→d,T Q→g,x j→I m→n n→m,N N→n,J J→n
+    l→R r→l,D
+""")
+VOWELS = "a a: E E: I I: i i: O O: y y: u W aI aU eI oU Yy"
+SOUNDS = Sounds("is", FOLD, NEAR, frozenset(VOWELS.split()))
 
 
 def recipe() -> Recipe:

@@ -17,7 +17,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """What is known of one utterance after it was made; times in seconds, of the utterance in its recording, of phones in the utterance."""
+    """What is known of an utterance made; ``start`` and ``end`` in its recording, phones in itself, seconds."""
 
     id: str
     start: float

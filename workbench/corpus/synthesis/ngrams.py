@@ -1,4 +1,4 @@
-"""Counts of words, word pairs and word triples as arrays, and what may follow what among the words of one vocabulary."""
+"""Counts of words, pairs and triples as arrays, and what may follow what among the words of one vocabulary."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ import numpy as np
 class Counts:
     """An n-gram table: word 0 is the border of a sentence.
 
-    The pairs that begin with word i are ``pair_first[i] : pair_first[i + 1]`` of ``pair_word`` and ``pair_count``, in increasing order
-    of their second word; the triples that continue pair p are ``triple_first[p] : triple_first[p + 1]``. A table without triples
-    has an all-zero ``triple_first``.
+    The pairs that begin with word i are ``pair_first[i] : pair_first[i + 1]`` of ``pair_word`` and ``pair_count``, in
+    increasing order of their second word; the triples that continue pair p are ``triple_first[p] : triple_first[p +
+    1]``. A table without triples has an all-zero ``triple_first``.
     """
 
     words: tuple[str, ...]
@@ -33,9 +33,11 @@ class Followers:
     triple_cumulated: np.ndarray  # int64 [triples + 1]
 
     def draw(self, pair: int | None, last: int, u: float) -> tuple[int, int | None] | None:
-        """(word, number of its pair with ``last``) after the two words of ``pair``, or after ``last`` alone; None if nothing follows.
+        """(word, number of its pair with ``last``) after the two words of ``pair``, or after ``last`` alone; None if
+        nothing follows.
 
-        ``pair`` is what the draw before returned: the number of the pair that ends in ``last``, None if the table has none.
+        ``pair`` is what the draw before returned: the number of the pair that ends in ``last``, None if the table has
+        none.
         """
         c = self.counts
         if pair is not None:

@@ -31,7 +31,7 @@ def sounds(mnemonics) -> list[str]:
 
 
 def spoken(mnemonics, fold: dict[str, str]) -> tuple[str, ...] | None:
-    """Phones of one word, runs of the same one joined (a long s is two sounds of the synthesiser); None if a sound is unknown."""
+    """Phones of one word, runs of the same one joined (a long s is two sounds); None if a sound is unknown."""
     phones: list[str] = []
     for mnemonic in sounds(mnemonics):
         phone = fold.get(bare(mnemonic))
@@ -47,8 +47,8 @@ def spell(
 ) -> Spelling:
     """Words as mnemonics, with a ``share`` of their phones replaced by a near one or left out.
 
-    A replaced phone keeps its canonical name, since that is what the lexicon will say; one left out has no time. A word keeps its
-    stressed sounds, its border vowels, and at least three sounds.
+    A replaced phone keeps its canonical name, since that is what the lexicon will say; one left out has no time. A word
+    keeps its stressed sounds, its border vowels, and at least three sounds.
     """
     texts, owner, phones = [], [], []
     for word in words:

@@ -4,9 +4,9 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict
-from queue import Queue
+from queue import Empty, Queue
 
 from workbench.corpus.synthesis.job import Job
 from workbench.corpus.synthesis.speech import child_environment
@@ -14,8 +14,8 @@ from workbench.corpus.synthesis.speech import child_environment
 MODULE = "workbench.corpus.synthesis.shard"
 
 
-def results(jobs: list[Job], workers: int) -> Iterator[tuple[int, list[dict]]]:
-    """(number of the job in ``jobs``, its results) as they get ready; RuntimeError if one fails. Ends its processes in any case."""
+def results(jobs: list[Job], workers: int) -> Generator[tuple[int, list[dict]], None, None]:
+    """(number of the job in ``jobs``, its results) as they get ready; RuntimeError if one fails."""
     waiting: Queue = Queue()
     for i, job in enumerate(jobs):
         waiting.put((i, json.dumps(asdict(job))))
@@ -43,15 +43,25 @@ def results(jobs: list[Job], workers: int) -> Iterator[tuple[int, list[dict]]]:
 
 def _start() -> subprocess.Popen:
     command = [sys.executable, "-m", MODULE]
+    # a session of its own: Ctrl-C reaches the parent alone, which then ends its children
     return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=child_environment(), text=True, encoding="utf-8"
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=child_environment(),
+        text=True,
+        encoding="utf-8",
+        start_new_session=True,
     )
 
 
 def _drive(process: subprocess.Popen, waiting: Queue, done: Queue) -> None:
     """Hands jobs to one process until none waits or the process is gone."""
-    while not waiting.empty():
-        number, job = waiting.get()
+    while True:
+        try:
+            number, job = waiting.get_nowait()
+        except Empty:
+            return
         try:
             process.stdin.write(job + "\n")
             process.stdin.flush()

@@ -1,7 +1,7 @@
 """Sentences: templates with slots, and walks through n-grams, restricted to a vocabulary.
 
-Which split a sentence may belong to is decided by a hash of its words, so that the texts of the splits are disjoint whatever their
-sizes and seeds, and no list of forbidden sentences is needed.
+Which split a sentence may belong to is decided by a hash of its words, so that the texts of the splits are disjoint
+whatever their sizes and seeds, and no list of forbidden sentences is needed.
 """
 
 import hashlib

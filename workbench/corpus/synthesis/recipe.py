@@ -1,4 +1,4 @@
-"""What makes one synthetic language: its words and templates, its synthesiser's voice, and how that voice's phones are folded."""
+"""What makes one synthetic language: words, templates, the synthesiser's voice, and how its sounds are folded."""
 
 import re
 from collections.abc import Callable
@@ -11,7 +11,7 @@ SLOT = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True)
 class Slot:
-    """The ranked entries of one slot of templates; an entry has one form for each case: {name} is form 0, {name1} form 1."""
+    """Ranked entries of one slot of templates, each with a form for each case: {name}, {name1}."""
 
     entries: tuple[tuple[str, ...], ...]
     share: float  # entries wanted, as a share of the vocabulary
@@ -44,9 +44,10 @@ class Recipe:
     packages: tuple[str, ...]  # whose versions decide on the text
 
 
-def near(table: dict[str, str]) -> dict[str, tuple[str, ...]]:
-    """A table of near sounds from its written form, mnemonics parted by blanks."""
-    return {phone: tuple(others.split()) for phone, others in table.items()}
+def arrows(text: str) -> dict[str, tuple[str, ...]]:
+    """A table written as "key→value,value" parted by blanks; a key may have no value."""
+    pairs = (part.partition("→") for part in text.split())
+    return {key: tuple(values.split(",")) if values else () for key, _, values in pairs}
 
 
 def single(words) -> tuple[tuple[str], ...]:

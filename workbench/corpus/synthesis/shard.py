@@ -1,7 +1,8 @@
 """A process that makes shards of a corpus: one job a line in, audio written, one line of results out.
 
-What a shard contains depends on its job alone: the synthesiser is started anew for every shard (its random state leaks from one
-utterance into the next), and every utterance has a random stream of its own. So the number of processes changes nothing.
+What a shard contains depends on its job alone: the synthesiser is started anew for every shard (its random state leaks
+from one utterance into the next), and every utterance has a random stream of its own. So the number of processes
+changes nothing.
 """
 
 import json
@@ -30,7 +31,7 @@ def serve(lines, out) -> None:
     """Answers each job of ``lines`` with the list of its results, or with what went wrong."""
     for line in lines:
         try:
-            answer = {"results": [asdict(r) for r in make(Job(**json.loads(line)))]}
+            answer: dict = {"results": [asdict(r) for r in make(Job(**json.loads(line)))]}
         except (RuntimeError, OSError, ImportError) as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         out.write(json.dumps(answer) + "\n")
@@ -43,7 +44,10 @@ def make(job: Job) -> list[Result]:
     streams = [rng(job.seed, "utterance", id) for id, _, _ in job.utterances]
     state = int(rng(job.seed, "synthesiser", job.name).integers(1 << 31))
     names = sorted({voice for _, voice, _ in job.utterances})
-    with TemporaryDirectory() as folder, Synthesiser(write_data(Path(folder), names, job.seed), state) as synthesiser:
+    with (
+        TemporaryDirectory(dir=Path(job.audio).parent) as folder,
+        Synthesiser(write_data(Path(folder), names, job.seed), state) as synthesiser,
+    ):
         words = in_context(synthesiser, job)
         spoken_parts = [
             say(synthesiser, job.language, voice, w, knobs, s)
@@ -62,7 +66,7 @@ def make(job: Job) -> list[Result]:
 
 
 def in_context(synthesiser: Synthesiser, job: Job) -> list[list[list[str]]]:
-    """Mnemonics of every word of every utterance, as said in its sentence, or alone where the sentence's words cannot be told apart."""
+    """Mnemonics of every word of every utterance, as said in its sentence, or alone where that is not clear."""
     sounds = SOUNDS[job.language]
     texts = [words for _, _, words in job.utterances]
     single = list(dict.fromkeys(w for words in texts for w in words))
@@ -95,10 +99,11 @@ def say(
 def phone_times(
     spelling: Spelling, events, fold: dict[str, str], samples: int, offset: float
 ) -> list[tuple[str, float, float]] | None:
-    """(phone, start, end) of each phone, without gaps, in seconds; None if the synthesiser said another number of phones.
+    """(phone, start, end) of each phone, without gaps, in seconds; None if the synthesiser said another number of
+    phones.
 
-    A sound that belongs to no phone and a pause lengthen the phone before. A plosive begins with its burst, so its closure counts
-    to the phone before, too.
+    A sound that belongs to no phone and a pause lengthen the phone before; a phone swallowed whole is left out. A plosive
+    begins with its burst, so its closure counts to the phone before, too.
     """
     heard = [(bare(mnemonic), sample) for mnemonic, sample in events if bare(mnemonic)]
     starts = [
@@ -114,7 +119,7 @@ def phone_times(
     )  # of the last sound: the pause after it
     bounds = [*(first[i] for i in range(len(spelling.phones))), end]
     seconds = [round(b / SYNTHESISER_RATE + offset, 4) for b in bounds]
-    return [(p, a, b) for p, a, b in zip(spelling.phones, seconds[:-1], seconds[1:], strict=True)]
+    return [(p, a, b) for p, a, b in zip(spelling.phones, seconds[:-1], seconds[1:], strict=True) if a < b]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The synthesiser as seen from this package: a process that is asked in JSON and answers with phones and samples (``espeak.py``)."""
+"""The synthesiser as seen from this package: a process that answers with phones and samples (``espeak.py``)."""
 
 import json
 import os
@@ -60,7 +60,7 @@ class Synthesiser:
     def say(
         self, text: str, voice: str, rate: int, pitch: int, spread: int
     ) -> tuple[np.ndarray, list[tuple[str, int]]]:
-        """int16 samples of ``text``, spelled as [[mnemonics]], and (mnemonic, first sample) of its sounds and pauses."""
+        """int16 samples of ``text``, spelled as [[mnemonics]], and (mnemonic, first sample) of sounds and pauses."""
         answer = self._ask(do="say", voice=voice, text=text, spelled=True, rate=rate, pitch=pitch, range=spread)
         data = self.process.stdout.read(2 * answer["samples"])
         return np.frombuffer(data, "<i2"), [(mnemonic, sample) for mnemonic, sample in answer["events"]]

@@ -6,6 +6,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,24 +34,26 @@ def synthesise(
     progress: Progress | None = None,
     **knobs,
 ) -> Path:
-    """Writes a Kaldi-style data directory of synthetic speech to ``folder``, which must not exist yet, and returns its path.
+    """Writes a Kaldi-style data directory of synthetic speech to ``folder``, which must not exist yet, and returns its
+    path.
 
-    ``language`` is "is" or "en", ``size`` one of ``SIZES``, ``knobs`` are fields of ``Difficulty``. ``jobs`` processes share the work
-    and change nothing of the result. ``progress(done, total, what)`` counts utterances. The folder appears when all of it is written.
-    UserError for an unknown language, size or knob, a folder that exists, or a package that is missing.
+    ``language`` is "is" or "en", ``size`` one of ``SIZES``, ``knobs`` are fields of ``Difficulty``. ``jobs`` processes
+    share the work and change nothing of the result. ``progress(done, total, what)`` counts utterances. The folder
+    appears when all of it is written. UserError for an unknown language, size or knob, a folder that exists, or a
+    package that is missing.
 
         {train,heldout,test}/{wav.scp,segments,text,utt2spk,audio/*.flac}   lexicon.txt   lm.txt   synthesis.json
-        true/{split}.jsonl         {"utt", "phones": [[phone, start, end], ...]} in seconds; only utterances said as they were meant
-        conditions/{split}.jsonl   {"utt", "snr", "noise", "reverb", "tilt", "telephone"}
+        true/{split}.jsonl         {"utt", "phones": [[phone, start, end], ...]} in seconds; only utterances said as
+        they were meant conditions/{split}.jsonl   {"utt", "snr", "noise", "reverb", "tilt", "telephone"}
     """
-    folder, knobs, shape = Path(folder), difficulty(**knobs), _checked(language, size)
+    folder, shape, hard = Path(folder), _checked(language, size), difficulty(**knobs)
     if folder.exists():
         raise UserError(f"{folder}: exists already")
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        _fill(partial, RECIPES[language](), size, shape, seed, jobs, progress or _silent, knobs)
+        _fill(partial, RECIPES[language](), size, shape, seed, jobs, progress or _silent, hard)
         partial.rename(folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -129,10 +132,11 @@ def _spoken(
     ]
     made: dict[int, list] = {}
     done, total = 0, sum(map(len, utterances.values()))
-    for number, results in pool.results(shards, jobs):
-        made[number] = results
-        done += len(results)
-        progress(done, total, "speaking")
+    with closing(pool.results(shards, jobs)) as ready:
+        for number, results in ready:
+            made[number] = results
+            done += len(results)
+            progress(done, total, "speaking")
     return {split: [made[i] for i, (of, _) in enumerate(todo) if of == split] for split in utterances}
 
 

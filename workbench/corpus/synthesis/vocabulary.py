@@ -28,10 +28,11 @@ def choose(
     counts: Counts | None,
     pronounce: Callable[[list[str]], list[list[list[str]]]],
 ) -> Vocabulary:
-    """About ``size`` words: those of the templates, shares of the slots' entries, and then the most frequent words there are.
+    """About ``size`` words: those of the templates, shares of the slots' entries, and then the most frequent words
+    there are.
 
-    ``pronounce`` turns texts into the mnemonics of their words. Words that the synthesiser spells out, says in another language's
-    sounds or as several words are left out.
+    ``pronounce`` turns texts into the mnemonics of their words. Words that the synthesiser spells out, says in another
+    language's sounds or as several words are left out.
     """
     frequency = small_counts(counts, recipe.letters, leading=2 * size) if counts else {}
     names = name_counts(counts, leading=20 * size) if counts else {}

@@ -1,4 +1,4 @@
-"""Speakers: random variants of the synthesiser's voice, as files in a data directory of the synthesiser's own format."""
+"""Speakers: random variants of the synthesiser's voice, as files in a data directory of its own format."""
 
 import importlib.util
 from pathlib import Path
@@ -16,7 +16,7 @@ def speakers(split: str, first: int, count: int) -> list[str]:
 
 
 def source() -> Path:
-    """The synthesiser's own data; UserError if the package that holds it is missing. The package is only looked for, not loaded."""
+    """The synthesiser's data; UserError if the package that holds it is missing. It is only looked for, not loaded."""
     spec = importlib.util.find_spec("espeakng_loader")
     if spec is None or spec.origin is None:
         raise UserError("speech synthesis needs the package espeakng-loader: pip install 'workbench[data]'")
@@ -40,7 +40,7 @@ def write_data(folder: Path, names: list[str], seed: int) -> Path:
 
 
 def variant(name: str, stream: np.random.Generator) -> str:
-    """A voice file: length of the vocal tract, formants, pitch, roughness and timbre drawn at random (docs/voices.md of eSpeak NG)."""
+    """A voice file (docs/voices.md of eSpeak NG): vocal tract, formants, pitch, roughness and timbre at random."""
     female = stream.random() < 0.5
     tract = (1.13 if female else 0.99) * stream.normal(1.0, 0.04)
     pitch = stream.uniform(140, 210) if female else stream.uniform(70, 125)
