@@ -29,7 +29,7 @@ from workbench.settings import UserError
 
 NAMES = ("torch-turned", "torch", "numpy")  # in order of preference
 MARGIN = 1.15  # a kernel must be this much faster than one before it in `NAMES` to be taken instead
-TURNED = 128  # batches of fewer frames lie width by width in memory, where the kernel says so
+TURNED = 160  # batches of fewer frames lie width by width in memory, where the kernel says so
 PROBE_FRAMES, PROBE_WIDTH, PROBE_MATRICES, PROBE_ROUNDS = 32, 1024, 3, 5
 
 
@@ -129,12 +129,14 @@ def fastest(gflops: dict[str, float]) -> str:
 @functools.cache
 def kernel(name: str, precision: str = "float32") -> Kernel:
     """The kernel called ``name`` (of `NAMES`) in ``precision``; products of bfloat16 are always torch's."""
+    on = device()
     if precision == "bfloat16":
-        return Kernel("bfloat16", device(), torch.bfloat16, 0, _torch_product, _torch_affine)
+        return Kernel("bfloat16", on, torch.bfloat16, 0, _torch_product, _torch_affine)
     if name == "numpy":
         _one_openblas_thread()
         return Kernel(name, torch.device("cpu"), None, 0, _numpy_product, _numpy_affine)
-    return Kernel(name, device(), None, TURNED if name == "torch-turned" else 0, _torch_product, _torch_affine)
+    turned = TURNED if name == "torch-turned" and on.type == "cpu" else 0  # a GPU packs nothing
+    return Kernel(name, on, None, turned, _torch_product, _torch_affine)
 
 
 def measure(*kernels: Kernel) -> dict[str, float]:

@@ -5,6 +5,7 @@ in place and a gradient applied by a server give the same bits. (BLAS could add 
 rounds otherwise, and would break that law.)
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +15,7 @@ import torch
 from workbench.model.topology import Topology, Trained, trained_slice
 from workbench.model.workspace import Parameters, Workspace
 
-BLOCK = 1 << 17  # parameters scaled and added at a time, so that the second pass finds them in the cache
+ROWS = 512  # of a weight's gradient made at a time, so that the update still finds them in the cache
 
 
 class Sink(Protocol):
@@ -49,21 +50,18 @@ class Store:
         h: torch.Tensor,
         rows: torch.Tensor | None,
     ) -> None:
-        weight, bias = layer_views(
-            self.out,
-            self.topology,
-            layer,
-            trained_slice(self.topology, self.trained).start,
-        )
-        if rows is None and p.aliased:
-            p.kernel.product(delta.t(), h, weight)
-            torch.sum(delta, 0, out=bias)
-        else:
-            for view, total in zip((weight, bias), totals(p, space, delta, h), strict=True):
-                _place(view, total, rows)
+        views = layer_views(self.out, self.topology, layer, trained_slice(self.topology, self.trained).start)
+        if rows is not None:
+            views[0].zero_()
+            views[1].zero_()
+        for view, total in parts(p, space, views, delta, h, rows, direct=p.aliased and rows is None):
+            if rows is not None:
+                view.index_copy_(0, rows.to(view.device), total.to(view))
+            elif total is not view:
+                view.copy_(total)
         if self.silence is not None:
-            weight.numpy()[self.silence] = 0
-            bias.numpy()[self.silence] = 0
+            for view in views:
+                view.numpy()[self.silence] = 0
 
 
 @dataclass(frozen=True)
@@ -84,25 +82,41 @@ class Move:
         h: torch.Tensor,
         rows: torch.Tensor | None,
     ) -> None:
-        for view, total in zip(
-            layer_views(self.theta, self.topology, layer, 0), totals(p, space, delta, h), strict=True
-        ):
-            change = total.to("cpu", view.dtype)
-            if self.silence is not None:
-                silent = self.silence if rows is None else np.flatnonzero(np.isin(rows.cpu().numpy(), self.silence))
-                change[torch.from_numpy(silent)] = 0
-            if rows is not None:
-                view.index_add_(0, rows.cpu(), change.mul_(self.rate))
-                continue
-            for one, other in zip(view.view(-1).split(BLOCK), change.view(-1).split(BLOCK), strict=True):
-                one.add_(other.mul_(self.rate))
+        views = layer_views(self.theta, self.topology, layer, 0)
+        if self.silence is not None:
+            silent = torch.from_numpy(self.silence).to(p.device)
+            delta = delta.index_fill(1, silent if rows is None else torch.isin(rows, silent).nonzero()[:, 0], 0)
+        for view, total in parts(p, space, views, delta, h, rows, direct=False):
+            change = total.to("cpu", view.dtype).mul_(self.rate)
+            if rows is None:
+                view.add_(change)
+            else:
+                view.index_add_(0, rows.to(view.device), change)
 
 
-def totals(p: Parameters, space: Workspace, delta: torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(deltaᵀ h, Σ_t delta_t) in a buffer that the next call overwrites."""
-    weight = space.buffer("product", delta.shape[1], h.shape[1])
-    p.kernel.product(delta.t(), h, weight)
-    return weight, delta.sum(0, dtype=p.accumulate)
+def parts(
+    p: Parameters,
+    space: Workspace,
+    views: list[torch.Tensor],
+    delta: torch.Tensor,
+    h: torch.Tensor,
+    rows: torch.Tensor | None,
+    direct: bool,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """(part of the weight or bias, its gradient), one by one in the same buffer, or ``direct``ly in the part itself.
+
+    The pieces are the same for everybody: BLAS promises the same bits only for the same product.
+    """
+    weight, bias = views
+    yield bias, delta.sum(0, dtype=p.accumulate)
+    columns = delta.shape[1]
+    height = ROWS if rows is None and p.device.type == "cpu" else max(1, columns)
+    for start in range(0, columns, height):
+        piece = delta[:, start : start + height]
+        view = weight if rows is not None else weight[start : start + height]
+        total = view if direct else space.buffer("product", piece.shape[1], h.shape[1])
+        p.kernel.product(piece.t(), h, total)
+        yield view, total
 
 
 def layer_views(flat: torch.Tensor, topology: Topology, layer: int, base: int) -> list[torch.Tensor]:
@@ -110,10 +124,3 @@ def layer_views(flat: torch.Tensor, topology: Topology, layer: int, base: int) -
     entries = topology.layout().entries
     found = (entries[f"{topology.names[layer]}.{part}"] for part in ("weight", "bias"))
     return [flat[where.start - base : where.stop - base].view(shape) for where, shape in found]
-
-
-def _place(view: torch.Tensor, total: torch.Tensor, rows: torch.Tensor | None) -> None:
-    if rows is None:
-        view.copy_(total)
-    else:
-        view.zero_().index_copy_(0, rows.to(view.device), total.to(view))
