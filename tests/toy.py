@@ -16,12 +16,16 @@ SIZE = INPUTS * CLASSES
 
 
 class Toy:
-    """Utterances of 5 to 12 frames; the class of a frame is that of the largest of its first inputs."""
+    """The class of a frame is that of the largest of its first inputs.
 
-    def __init__(self, utterances: int = 24, seed: int = 0, dtype=np.float32):
-        draw = np.random.default_rng(seed)
-        self.offsets = np.concatenate([[0], np.cumsum(draw.integers(5, 13, utterances))]).astype(np.int64)
-        self.x = draw.normal(size=(self.offsets[-1], INPUTS)).astype(dtype)
+    Utterances have ``lengths`` from the first to below the second; frames with a gradient above ``keep`` are kept.
+    """
+
+    def __init__(self, utterances: int = 24, lengths=(5, 13), keep: float = 0.2, trained: slice = slice(None)):
+        draw = np.random.default_rng(0)
+        self.keep, self.trained = keep, trained
+        self.offsets = np.concatenate([[0], np.cumsum(draw.integers(*lengths, utterances))]).astype(np.int64)
+        self.x = draw.normal(size=(self.offsets[-1], INPUTS)).astype(np.float32)
         self.y = self.x[:, :CLASSES].argmax(1)
         self.lengths = np.diff(self.offsets)
         self.theta = (draw.normal(size=SIZE) * 0.1).astype(np.float32)
@@ -41,13 +45,13 @@ class Toy:
         else:
             positions = batch.positions
             outer = np.eye(CLASSES, dtype=np.float32)[self.y[positions]] - self.posteriors(theta, positions)
-        return Gradient((self.x[positions].T @ outer).ravel(), len(positions), {"batches": 1.0})
+        return Gradient((self.x[positions].T @ outer).ravel()[self.trained], len(positions), {"batches": 1.0})
 
     def decode(self, theta, utterance: int) -> Decoded:
         """Every frame whose class is not certain is kept, with all classes in its row."""
         positions = np.arange(*self.offsets[utterance : utterance + 2])
         outer = np.eye(CLASSES, dtype=np.float32)[self.y[positions]] - self.posteriors(theta, positions)
-        kept = np.flatnonzero(np.abs(outer).max(1) > 0.2).astype(np.int32)
+        kept = np.flatnonzero(np.abs(outer).max(1) > self.keep).astype(np.int32)
         states = np.tile(np.arange(CLASSES, dtype=np.int32), len(kept))
         indptr = np.arange(len(kept) + 1, dtype=np.int64) * CLASSES
         targets = self.y[positions].astype(np.int32)
@@ -60,8 +64,8 @@ class Toy:
         p = self.posteriors(theta, slice(None))
         return {"criterion": float(np.log(p[np.arange(len(p)), self.y]).mean())}
 
-    def shards(self, settings: Settings, trained: slice = slice(None)) -> Shards:
-        return Shards.split(self.theta, trained, settings.shards)
+    def shards(self, settings: Settings) -> Shards:
+        return Shards.split(self.theta, self.trained, settings.shards)
 
     def processes(self, settings: Settings, shards: Shards, states=None, measure=True) -> dict:
         """Everybody, wired as an experiment would."""
@@ -81,9 +85,9 @@ class Toy:
             found["evaluator"] = evaluator(shards, s, self.evaluate, frames, frames, states.get("evaluator"))
         return found
 
-    def run(self, settings: Settings, clock=free, trained: slice = slice(None), measure=True, services=None):
+    def run(self, settings: Settings, clock=free, measure=True, services=None):
         """(parameters, rows, outcome, services) of a whole run without rests."""
-        shards, rows = self.shards(settings, trained), []
+        shards, rows = self.shards(settings), []
         services = services or shards.servers(settings)
         executor = Local(clock, settings.channel)
         outcome = executor.run(self.processes(settings, shards, measure=measure), services, rows.append)

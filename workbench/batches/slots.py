@@ -39,24 +39,31 @@ class OuterBatch:
     @classmethod
     def of(cls, taken: list[tuple[Any, int, int]]) -> "OuterBatch":
         """The rows ``first``..``until``-1 of every (source, first, until); none at all is an empty batch."""
-        utterance, frame, targets, states, values = (
-            [np.empty(0, t)] for t in (np.int64, np.int64, np.int32, np.int32, np.float32)
+        utterance: list[int] = []
+        frame: list[int] = []
+        targets: list[int] = []
+        indptr, sources = [0], []
+        states, values = [np.empty(0, np.int32)], [np.empty(0, np.float32)]
+        for source, first, until in taken:  # Python integers: most pieces are one row, too small for arrays
+            d = source.decoded
+            kept, bounds = d.kept[first:until].tolist(), d.indptr[first : until + 1].tolist()
+            utterance += [d.utterance] * len(kept)
+            frame += kept
+            targets += [d.numerator_states.item(t) for t in kept]
+            sources += [source] * len(kept)
+            shift = indptr[-1] - bounds[0]
+            indptr += [bound + shift for bound in bounds[1:]]
+            states.append(d.states[bounds[0] : bounds[-1]])
+            values.append(d.values[bounds[0] : bounds[-1]])
+        return cls(
+            np.array(utterance, np.int64),
+            np.array(frame, np.int64),
+            np.array(indptr, np.int64),
+            np.concatenate(states),
+            np.concatenate(values),
+            np.array(targets, np.int32),
+            tuple(sources),
         )
-        entries, sources = [np.zeros(1, np.int64)], []
-        for source, first, until in taken:
-            decoded = source.decoded
-            kept = decoded.kept[first:until]
-            begin, end = decoded.indptr[first], decoded.indptr[until]
-            utterance.append(np.full(until - first, decoded.utterance, np.int64))
-            frame.append(kept)
-            targets.append(decoded.numerator_states[kept])
-            entries.append(np.diff(decoded.indptr[first : until + 1]))
-            states.append(decoded.states[begin:end])
-            values.append(decoded.values[begin:end])
-            sources.extend([source] * (until - first))
-        columns: Any = [np.concatenate(parts) for parts in (utterance, frame, entries, states, values, targets)]
-        columns[2] = np.cumsum(columns[2])
-        return cls(*columns, tuple(sources))
 
 
 class Slots:

@@ -14,6 +14,7 @@ from typing import Protocol
 from workbench.engine.effects import Ask, Work
 from workbench.engine.machines import Machine, Seconds
 
+MASK = 2**64 - 1
 TICKS = 1_000_000  # virtual time is a whole number of microseconds, so sums never drift
 
 
@@ -21,7 +22,7 @@ class Clock(Protocol):
     """``elapsed`` is what it took here, in seconds; ``now`` is the virtual time in microseconds."""
 
     def work(self, process: str, work: Work, elapsed: Seconds, now: int) -> Seconds: ...
-    def travel(self, size: int) -> Seconds: ...
+    def travel(self, process: str, service: str, size: int, now: int) -> Seconds: ...
     def serve(self, ask: Ask, elapsed: Seconds) -> Seconds: ...
 
 
@@ -32,7 +33,7 @@ class Free:
     def work(self, process: str, work: Work, elapsed: Seconds, now: int) -> Seconds:
         return 0.0
 
-    def travel(self, size: int) -> Seconds:
+    def travel(self, process: str, service: str, size: int, now: int) -> Seconds:
         return 0.0
 
     def serve(self, ask: Ask, elapsed: Seconds) -> Seconds:
@@ -46,7 +47,7 @@ class Measured:
     def work(self, process: str, work: Work, elapsed: Seconds, now: int) -> Seconds:
         return elapsed
 
-    def travel(self, size: int) -> Seconds:
+    def travel(self, process: str, service: str, size: int, now: int) -> Seconds:
         return 0.0
 
     def serve(self, ask: Ask, elapsed: Seconds) -> Seconds:
@@ -68,11 +69,15 @@ class Cost:
         seconds = m.seconds(work.kind, work.size)
         seconds /= speed(m.speed, m.spread, m.straggler_share, m.straggler_factor, self.seed, process)
         if m.jitter:
-            seconds *= math.exp(m.jitter * normal(self.seed, process, now))
+            seconds *= math.exp(m.jitter * normal(now, self.seed, process, "work"))
         return seconds + pauses(m, self.seed, process, now, seconds) if m.pause_every else seconds
 
-    def travel(self, size: int) -> Seconds:
-        return self.machine.latency + size * self.machine.byte
+    def travel(self, process: str, service: str, size: int, now: int) -> Seconds:
+        m = self.machine
+        seconds = m.latency + size * m.byte
+        if m.network_jitter:
+            seconds *= math.exp(m.network_jitter * normal(now, self.seed, process, service))
+        return seconds
 
     def serve(self, ask: Ask, elapsed: Seconds) -> Seconds:
         return self.machine.serve_call + self.machine.serve_byte * (ask.size + ask.reply)
@@ -86,27 +91,36 @@ def speed(distribution: str, spread: float, share: float, factor: float, seed: i
     """
     drawn = {
         "equal": 1.0,
-        "uniform": 1.0 + spread * (2.0 * chance(seed, process, "speed") - 1.0),
-        "lognormal": math.exp(spread * normal(seed, process, "speed")),
+        "uniform": 1.0 + spread * (2.0 * chance(0, seed, process, "speed") - 1.0),
+        "lognormal": math.exp(spread * normal(0, seed, process, "speed")),
     }[distribution]
-    return drawn / factor if chance(seed, process, "straggler") < share else drawn
+    return drawn / factor if chance(0, seed, process, "straggler") < share else drawn
 
 
 def pauses(m: Machine, seed: int, process: str, now: int, seconds: Seconds) -> Seconds:
     """How long the pauses are that begin while the process works: one in every stretch of ``pause_every``."""
     begin, end, total = now / TICKS, now / TICKS + seconds, 0.0
     for k in range(int(begin / m.pause_every), int(end / m.pause_every) + 1):
-        at = (k + chance(seed, process, "pause", k)) * m.pause_every
+        at = (k + chance(k, seed, process, "pause")) * m.pause_every
         total += m.pause if begin <= at < end else 0.0
     return total
 
 
-def chance(*names: str | int) -> float:
-    """A number in (0, 1) that is a pure function of the names."""
-    digest = hashlib.blake2b(repr(names).encode(), digest_size=8).digest()
-    return (int.from_bytes(digest, "little") + 0.5) / 2.0**64
+@functools.lru_cache(maxsize=65536)
+def key(*names: str | int) -> int:
+    """64 bits that stand for the names."""
+    return int.from_bytes(hashlib.blake2b(repr(names).encode(), digest_size=8).digest(), "little")
 
 
-def normal(*names: str | int) -> float:
-    """A standard normal number that is a pure function of the names (Box and Muller)."""
-    return math.sqrt(-2.0 * math.log(chance(*names, "r"))) * math.cos(2.0 * math.pi * chance(*names, "phi"))
+def chance(number: int, *names: str | int) -> float:
+    """A number in (0, 1) that is a pure function of the names and the number (splitmix64: Steele et al. 2014)."""
+    z = (key(*names) + (number + 1) * 0x9E3779B97F4A7C15) & MASK
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+    return ((z ^ (z >> 31)) + 0.5) / 2.0**64
+
+
+def normal(number: int, *names: str | int) -> float:
+    """A standard normal number, likewise (Box and Muller)."""
+    radius = math.sqrt(-2.0 * math.log(chance(2 * number, *names)))
+    return radius * math.cos(2.0 * math.pi * chance(2 * number + 1, *names))

@@ -186,7 +186,7 @@ class Timeline:
         return self.suspend(process, "ask")
 
     def depart(self, process: Running, ask: Ask, gather: Gather | None, index: int) -> None:
-        travel = round(self.clock.travel(ask.size) * TICKS)
+        travel = round(self.clock.travel(process.name, ask.service, ask.size, self.now) * TICKS)
         if travel:
             self.at(self.now + travel, self.arrive, process, (ask, gather, index))
         else:
@@ -215,7 +215,9 @@ class Timeline:
         busy = round(self.clock.serve(ask, elapsed) * TICKS)
         self.busy[ask.service] += busy
         self.free_at[ask.service] = end = max(self.now, self.free_at[ask.service]) + busy
-        self.deliver(process, call, reply, end + round(self.clock.travel(ask.reply) * TICKS))
+        self.deliver(
+            process, call, reply, end + round(self.clock.travel(process.name, ask.service, ask.reply, end) * TICKS)
+        )
         return True
 
     def deliver(self, process: Running, call: tuple[Ask, Gather | None, int], reply: Any, ticks: int) -> None:

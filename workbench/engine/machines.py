@@ -31,6 +31,7 @@ class Machine:
     prices: dict[str, Price] = field(default_factory=dict)  # by kind of work: gradient, forward, decode, evaluate
     latency: Seconds = 0.0  # of one message
     byte: Seconds = 0.0  # of one byte of a message, the reciprocal of the bandwidth
+    network_jitter: float = 0.0  # sigma of the logarithm of each message's duration
     serve_call: Seconds = 0.0  # a shard is busy this long per call,
     serve_byte: Seconds = 0.0  # and this long per byte that comes or goes
     speed: str = "equal"  # how the speeds of processes are distributed: equal | uniform | lognormal
@@ -73,6 +74,7 @@ PAPER = Machine(
     },
     latency=5e-4,
     byte=8e-9,
+    network_jitter=0.3,
     serve_call=1e-4,
     serve_byte=2e-10,
     speed="lognormal",
@@ -94,6 +96,7 @@ LAPTOP = Machine(
     },
     latency=5e-5,
     byte=2e-10,
+    network_jitter=0.2,
     serve_call=2e-5,
     serve_byte=2e-10,
     speed="uniform",

@@ -38,7 +38,7 @@ class Deposit:
 
     total: np.ndarray | None = None  # float32, sum of frames x mean gradient
     weight: int = 0  # frames
-    count: int = 0
+    replicas: tuple[str, ...] = ()  # who has pushed
 
 
 @dataclass(frozen=True)
@@ -191,19 +191,19 @@ class ParameterServer:
         """One replica's part of the synchronous update after ``push.version``; empty if it cannot be used."""
         if push.version < self.version:
             return Status.LATE
-        total, weight, count = self.deposit.total, self.deposit.weight, self.deposit.count
+        total, weight = self.deposit.total, self.deposit.weight
         if gradient is not None:
             part = gradient * np.float32(push.weight)
             total, weight = part if total is None else total + part, weight + push.weight
         status = self.reject(push) if gradient is None else Status.APPLIED
-        self.deposit = Deposit(total, weight, count + 1)
+        self.deposit = Deposit(total, weight, (*self.deposit.replicas, push.replica))
         self.complete()
         return status
 
     def complete(self) -> None:
         """Update if no more gradients are to be waited for."""
         gone = sum(version <= self.version for version in self.left.values())
-        if self.deposit.count >= max(1, self.settings.replicas - gone - self.settings.backups):
+        if len(self.deposit.replicas) >= max(1, self.settings.replicas - gone - self.settings.backups):
             done, self.deposit = self.deposit, Deposit()
             total = np.zeros_like(self.value) if done.total is None else done.total
             self.apply(total / np.float32(max(1, done.weight)), "", 0)
@@ -253,9 +253,10 @@ class ParameterServer:
         The answer is the version from which on it is not waited for; the other shards are told this one.
         """
         if replica not in self.left:
-            self.left[replica] = self.version if version is None else version
+            own = self.version + (replica in self.deposit.replicas)  # its part of this update still counts
+            self.left[replica] = own if version is None else version
             self.visit(frames)
-            if self.settings.synchronous and self.deposit.count:
+            if self.deposit.replicas:
                 self.complete()
             self.released += 1
         return self.left[replica]

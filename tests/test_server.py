@@ -1,0 +1,291 @@
+"""Laws of the parameter server: what a push changes, what it never changes, and what is counted."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from toy import settings
+
+from workbench.engine import NOT_YET
+from workbench.training import Diverged, Item, ParameterServer, Push, Status, pack, unpack
+from workbench.training.ledger import Ledger
+from workbench.training.server import Progress
+
+THETA = np.array([1.0, -2.0, 0.5], np.float32)
+G = np.array([0.1, 0.2, -0.3], np.float32)
+
+
+def a_push(step=0, gradient=G, version=0, subset=0, **more):
+    return Push(Item(subset, step), gradient, version, f"replica {subset}", **more)
+
+
+def a_server(**changes):
+    return ParameterServer(THETA, settings(**changes))
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 12)), max_size=60))
+def test_the_ledger_is_a_set(items):
+    """The collapsed ledger holds exactly the items that were added, and can be made again from its state."""
+    ledger = Ledger()
+    for subset, step in items:
+        if Item(subset, step) not in ledger:
+            ledger.add(Item(subset, step))
+    for other in (ledger, Ledger(*ledger.state())):
+        assert len(other) == len(set(items))
+        assert all((Item(a, b) in other) == ((a, b) in set(items)) for a in range(3) for b in range(14))
+
+
+def test_the_ledger_collapses():
+    """A subset that is settled without gaps takes one number, whatever the order."""
+    ledger = Ledger()
+    for step in np.random.default_rng(0).permutation(500).tolist():
+        ledger.add(Item(0, step))
+    assert (ledger.below, ledger.beyond) == ({0: 500}, set())
+
+
+def test_sgd_is_theta_plus_rate_times_gradient():
+    """An update has the bits of the formula in float32."""
+    server, theta = a_server(learning_rate=0.3), THETA.copy()
+    for step in range(5):
+        if step % 2:
+            server.fetch()
+        assert server.push(a_push(step, version=step)).status is Status.APPLIED
+        theta = theta + np.float32(0.3) * G
+    assert np.array_equal(server.fetch().value, theta) and server.version == 5
+
+
+def test_momentum():
+    """m = mu m + g, theta + rate m."""
+    server, theta, m = a_server(optimizer="momentum", momentum=0.8), THETA.copy(), np.zeros(3, np.float32)
+    for step in range(4):
+        server.push(a_push(step, version=step))
+        m = np.float32(0.8) * m + G
+        theta = theta + np.float32(0.1) * m
+    assert np.array_equal(server.fetch().value, theta)
+
+
+def test_adagrad():
+    """Each parameter's step is divided by the root of the sum of its squared gradients: the first is rate * sign."""
+    server = a_server(optimizer="adagrad")
+    server.push(a_push(0))
+    np.testing.assert_allclose(server.fetch().value, THETA + 0.1 * np.sign(G), rtol=1e-6)
+    server.push(a_push(1, version=1))
+    np.testing.assert_allclose(server.fetch().value, THETA + 0.1 * np.sign(G) * (1 + 1 / np.sqrt(2)), rtol=1e-6)
+
+
+def test_published_parameters_are_never_written_again():
+    """What a fetch gave away keeps its bits through later updates, and cannot be written to."""
+    server = a_server()
+    before = server.fetch()
+    kept = before.value.copy()
+    server.push(a_push(0))
+    server.push(a_push(1))
+    assert np.array_equal(before.value, kept) and before.version == 0 and server.fetch().version == 2
+    with pytest.raises(ValueError, match="read-only"):
+        before.value[0] = 7
+    assert server.fetch() is server.fetch()
+
+
+def test_a_push_that_is_sent_twice_counts_once():
+    """The second time nothing changes, whoever sends it: neither parameters nor version nor frames."""
+    server = a_server()
+    server.push(a_push(0, frames=5))
+    before = server.digest(), server.frames
+    again = server.push(replace(a_push(0, frames=5), replica="another"))
+    assert again.status is Status.DUPLICATE and (server.digest(), server.frames) == before
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_never_enters(wrong):
+    """A gradient with one such number changes nothing; its frames were visited and its item is settled."""
+    server = a_server()
+    bad = np.array([0.0, wrong, 1.0], np.float32)
+    assert server.push(a_push(0, bad, frames=3)).status is Status.REJECTED
+    assert np.array_equal(server.fetch().value, THETA) and (server.version, server.frames) == (0, 3)
+    assert server.push(a_push(0, G)).status is Status.DUPLICATE
+    assert server.push(a_push(1, None)).status is Status.REJECTED
+
+
+def test_large_gradients_are_finite():
+    """A gradient whose squares overflow float32 is not taken for one that is not finite."""
+    assert a_server().push(a_push(0, np.full(3, 1e30, np.float32))).status is Status.APPLIED
+
+
+def test_ten_bad_gradients_in_a_row_are_divergence():
+    """The tenth raises Diverged and names the replica; a good one in between starts the count again."""
+    server, bad = a_server(), np.full(3, np.nan, np.float32)
+    for step in range(9):
+        server.push(a_push(step, bad))
+    server.push(a_push(9, G))
+    for step in range(9):
+        server.push(a_push(step, bad, subset=4))
+    with pytest.raises(Diverged, match="10 gradients in a row are not finite, the last from replica 4"):
+        server.push(a_push(9, bad, subset=4))
+
+
+def test_a_push_from_the_future_is_a_mistake():
+    """0 <= version <= server.version is asserted."""
+    with pytest.raises(AssertionError, match="pushed from version 3, but the server is at 0"):
+        a_server().push(a_push(0, version=3))
+
+
+def test_the_staleness_bound_refuses_older_pushes():
+    """A push older than the bound is refused and may come again; at the bound it is applied."""
+    server = a_server(staleness_bound=2)
+    for step in range(3):
+        server.push(a_push(step, version=step))
+    assert server.push(a_push(0, version=0, subset=1)).status is Status.STALE
+    assert server.push(a_push(0, version=1, subset=1)).status is Status.APPLIED
+
+
+def test_staleness_step_divides_the_step():
+    """With staleness 2 the step is half, with 0 and 1 it is whole."""
+    server = a_server(staleness_step=True)
+    for step, version, share in ((0, 0, 1), (1, 0, 1), (2, 0, 2)):
+        before = server.fetch().value
+        server.push(a_push(step, version=version))
+        np.testing.assert_allclose(server.fetch().value - before, 0.1 / share * G, rtol=1e-5)
+
+
+def test_delay_compensation_guesses_the_gradient_here():
+    """g - lambda g g (here - then) is exact where the curvature is g g, as of -|target - theta|^2 / 2 one away."""
+    target = THETA + np.array([1, -1, 1], np.float32)
+    server = a_server(delay_compensation=1.0)
+    then = server.fetch("replica 1").value
+    server.push(a_push(0, target - server.fetch("replica 0").value))
+    here = server.fetch().value
+    server.push(a_push(0, target - then, subset=1))
+    np.testing.assert_allclose(server.value, here + 0.1 * (target - here), rtol=1e-6)
+
+
+def test_the_learning_rate_warms_up_and_decays():
+    """It rises in a line from a tenth of its value; a decay divides it by the factor, once even if told twice."""
+    server, steps = a_server(warmup=4, decay_factor=10.0), []
+    for step in range(6):
+        if step == 5:
+            server.decay(1)
+            server.decay(1)
+        before = server.fetch().value
+        server.push(a_push(step, version=step))
+        steps.append(float((server.fetch().value - before)[0] / G[0]))
+    np.testing.assert_allclose(steps, [0.01, 0.0325, 0.055, 0.0775, 0.1, 0.01], rtol=1e-4)
+
+
+def test_a_synchronous_update_waits_for_all():
+    """The update is the mean over all frames of all replicas, and comes when the last has pushed."""
+    server = a_server(synchronous=True, replicas=3)
+    for subset, weight in enumerate((2, 6, 8)):
+        assert server.fetch_next("", 1) is NOT_YET
+        assert server.push(a_push(0, G * subset, subset=subset, weight=weight)).status is Status.APPLIED
+    assert server.version == 1 and server.released > 0
+    np.testing.assert_allclose(server.fetch_next("", 1).value, THETA + 0.1 * G * (6 + 16) / 16, rtol=1e-6)
+
+
+def test_backups_are_not_waited_for():
+    """With one backup of three, two pushes make the update and the third is late: dropped, but its frames count."""
+    server = a_server(synchronous=True, replicas=3, backups=1)
+    for subset in range(2):
+        server.push(a_push(0, subset=subset, frames=4))
+    assert server.version == 1
+    assert server.push(a_push(0, subset=2, frames=4)).status is Status.LATE
+    assert (server.version, server.frames) == (1, 12)
+
+
+def test_a_bad_gradient_does_not_block_a_synchronous_update():
+    """It is an empty part of the update."""
+    server = a_server(synchronous=True, replicas=2)
+    assert server.push(a_push(0, np.full(3, np.nan, np.float32))).status is Status.REJECTED
+    server.push(a_push(0, subset=1))
+    np.testing.assert_allclose(server.fetch().value, THETA + 0.1 * G, rtol=1e-6)
+
+
+def test_who_has_left_is_not_waited_for():
+    """A replica that leaves completes the update that waited for it alone; leaving twice is leaving once."""
+    server = a_server(synchronous=True, replicas=2)
+    server.push(a_push(0))
+    assert server.leave("replica 1", 7) == server.leave("replica 1", 7) == 0
+    assert (server.version, server.frames) == (1, 7)
+
+
+def test_followers_apply_in_the_order_of_the_first_shard():
+    """Pushes that overtake others wait for them, and end in the same parameters."""
+    first, follower = a_server(), a_server()
+    gradients = [np.float32(i + 1) * G for i in range(4)]
+    for step, g in enumerate(gradients):
+        first.push(a_push(step, g, version=step))
+    for step in (2, 0, 3, 1):
+        follower.push(a_push(step, gradients[step], version=0, order=step))
+        assert follower.push(a_push(step, gradients[step], order=step)).status is Status.DUPLICATE
+    assert follower.digest() == first.digest()
+
+
+def test_a_version_can_be_asked_for_exactly():
+    """fetch_at waits for a version that is not there yet, remembers a few old ones, and forgets the oldest."""
+    server = a_server(consistent_fetch=True, replicas=2)
+    assert server.fetch_at("", 1) is NOT_YET
+    values = [server.fetch_at("", 0).value]
+    for step in range(8):
+        server.push(a_push(step, version=step))
+        values.append(server.fetch_at("", step + 1).value)
+    assert np.array_equal(server.fetch_at("", 4).value, values[4]) and server.fetch_at("", 4).version == 4
+    assert server.fetch_at("", 0) is None
+
+
+def test_a_common_fetch_gives_all_the_same():
+    """Whoever asks first for an instant fixes what all the others get for it."""
+    server = a_server()
+    first = server.fetch_instant(1)
+    server.push(a_push(0))
+    assert server.fetch_instant(1) is first and server.fetch_instant(2).version == 1
+
+
+def test_progress_is_told_when_it_is_reached():
+    """Who waits for a number of frames is answered when they are visited, or when no more will come."""
+    server = a_server(replicas=1)
+    assert server.reached(5) is NOT_YET
+    before = server.released
+    server.push(a_push(0, frames=4))
+    assert server.released == before and server.reached(5) is NOT_YET
+    server.push(a_push(1, frames=4))
+    assert server.released > before and server.reached(5) == Progress(2, 8, False)
+    assert server.reached(99) is NOT_YET
+    server.leave("replica 0")
+    assert server.reached(99) == Progress(2, 8, True)
+
+
+def test_after_the_end_nothing_changes():
+    """Fetches say that training has ended, pushes are answered so and change nothing."""
+    server = a_server()
+    server.end()
+    ack = server.push(a_push(0, frames=3))
+    assert (ack.status, ack.ended, server.version, server.frames) == (Status.ENDED, True, 0, 0)
+    assert server.fetch().ended and server.fetch_next("", 5).ended and server.fetch_instant(3).ended
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(optimizer="adagrad"),
+        dict(optimizer="momentum", delay_compensation=0.5),
+        dict(synchronous=True, replicas=2),
+        dict(staleness_step=True, warmup=5),
+        dict(consistent_fetch=True),
+    ],
+)
+def test_a_server_goes_on_from_its_state(changes):
+    """Made again from its saved state it does the same with the same pushes, and still knows what was settled."""
+    server = a_server(**changes)
+    for step in range(3):
+        server.fetch("replica 0")
+        server.push(a_push(step, version=server.version, subset=0, frames=2))
+    server.fetch_instant(1)
+    server.decay(1)
+    again = ParameterServer(unpack(pack(server.state())), server.settings)
+    for s in (server, again):
+        assert s.push(a_push(2)).status is Status.DUPLICATE
+        for step in range(3, 6):
+            s.push(a_push(step, G * step, version=s.version, subset=step % 2, frames=2))
+    assert again.digest() == server.digest() and again.frames == server.frames
+    assert again.fetch_instant(1).version == server.fetch_instant(1).version
