@@ -17,11 +17,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """What is known of an utterance made; ``start`` and ``end`` in its recording, phones in itself, seconds."""
+    """What is known of an utterance made. Rows of files are ready to be written: of 60 hours they are many."""
 
     id: str
-    start: float
+    start: float  # seconds in its recording
     end: float
-    phones: list[tuple[str, float, float]] | None  # None: the synthesiser did not say what it was asked to
+    true_row: str | None  # None: the synthesiser did not say what it was asked to, so phone times are not known
+    conditions_row: str
     pronunciations: list[str]  # of each word, canonical
-    conditions: dict

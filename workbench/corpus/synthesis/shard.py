@@ -24,6 +24,7 @@ from workbench.corpus.synthesis.voices import write_data
 from workbench.settings import rng
 
 SLOWEST, FASTEST = 120, 270  # words/min; above about 450 the synthesiser's times go wrong
+Times = list[tuple[str, float, float]]  # phone, start, end in seconds
 SOUNDS = {"is": icelandic.SOUNDS, "en": english.SOUNDS}
 
 
@@ -42,6 +43,24 @@ def make(job: Job) -> list[Result]:
     """Says, distorts and writes the utterances of one shard into one FLAC file."""
     knobs = Difficulty(**job.difficulty)
     streams = [rng(job.seed, "utterance", id) for id, _, _ in job.utterances]
+    said, words = said_clearly(job, knobs, streams)
+    bank = [samples for samples, _ in said]
+    results, parts, at = [], [], 0
+    for (id, _, _), mnemonics, (samples, times), stream in zip(job.utterances, words, said, streams, strict=True):
+        recorded, conditions = distort(samples, knobs, bank, stream)
+        true_row = None if times is None else json.dumps({"utt": id, "phones": times}, ensure_ascii=False)
+        conditions_row = json.dumps({"utt": id, **asdict(conditions)})
+        pronunciations = [" ".join(spoken(m, SOUNDS[job.language].fold) or ()) for m in mnemonics]
+        end = at + len(recorded)
+        results.append(Result(id, at / RATE, end / RATE, true_row, conditions_row, pronunciations))
+        parts.append(np.round(recorded * 32767).astype(np.int16))
+        at = end
+    soundfile.write(job.audio, np.concatenate(parts), RATE, "PCM_16", format="FLAC")
+    return results
+
+
+def said_clearly(job: Job, knobs: Difficulty, streams) -> tuple[list[tuple[np.ndarray, Times | None]], list]:
+    """Of each utterance the undistorted samples with their phone times, and the mnemonics of its words."""
     state = int(rng(job.seed, "synthesiser", job.name).integers(1 << 31))
     names = sorted({voice for _, voice, _ in job.utterances})
     with (
@@ -49,20 +68,8 @@ def make(job: Job) -> list[Result]:
         Synthesiser(write_data(Path(folder), names, job.seed), state) as synthesiser,
     ):
         words = in_context(synthesiser, job)
-        spoken_parts = [
-            say(synthesiser, job.language, voice, w, knobs, s)
-            for (_, voice, _), w, s in zip(job.utterances, words, streams, strict=True)
-        ]
-    bank = [samples for samples, _ in spoken_parts]
-    results, parts, at = [], [], 0
-    for (id, _, _), w, (samples, times), stream in zip(job.utterances, words, spoken_parts, streams, strict=True):
-        recorded, conditions = distort(samples, knobs, bank, stream)
-        pronunciations = [" ".join(spoken(m, SOUNDS[job.language].fold)) for m in w]
-        results.append(Result(id, at / RATE, (at + len(recorded)) / RATE, times, pronunciations, asdict(conditions)))
-        parts.append(np.round(recorded * 32767).astype(np.int16))
-        at += len(recorded)
-    soundfile.write(job.audio, np.concatenate(parts), RATE, "PCM_16", format="FLAC")
-    return results
+        todo = zip(job.utterances, words, streams, strict=True)
+        return [say(synthesiser, job.language, voice, w, knobs, stream) for (_, voice, _), w, stream in todo], words
 
 
 def in_context(synthesiser: Synthesiser, job: Job) -> list[list[list[str]]]:
@@ -78,9 +85,7 @@ def in_context(synthesiser: Synthesiser, job: Job) -> list[list[list[str]]]:
     return out
 
 
-def say(
-    synthesiser: Synthesiser, language: str, voice: str, words, knobs: Difficulty, stream
-) -> tuple[np.ndarray, list | None]:
+def say(synthesiser, language: str, voice: str, words, knobs: Difficulty, stream) -> tuple[np.ndarray, Times | None]:
     """Samples at 16 kHz with silence around, peak at most 1, and the times of its phones."""
     sounds = SOUNDS[language]
     spelling = spell(words, sounds.fold, sounds.near, sounds.vowels, knobs.pronunciation_noise, stream)
@@ -96,27 +101,21 @@ def say(
     return speech, times
 
 
-def phone_times(
-    spelling: Spelling, events, fold: dict[str, str], samples: int, offset: float
-) -> list[tuple[str, float, float]] | None:
-    """(phone, start, end) of each phone, without gaps, in seconds; None if the synthesiser said another number of
-    phones.
+def phone_times(spelling: Spelling, events, fold: dict[str, str], samples: int, offset: float) -> Times | None:
+    """(phone, start, end) of each phone, without gaps; None if the synthesiser said another number of phones.
 
-    A sound that belongs to no phone and a pause lengthen the phone before; a phone swallowed whole is left out. A plosive
-    begins with its burst, so its closure counts to the phone before, too.
+    A sound that belongs to no phone and a pause lengthen the phone before; a phone swallowed whole is left out. A
+    plosive begins with its burst, so its closure counts to the phone before, too.
     """
     heard = [(bare(mnemonic), sample) for mnemonic, sample in events if bare(mnemonic)]
-    starts = [
-        sample for sound, sample in heard if fold.get(sound, sound)
-    ]  # the synthesiser adds glides of its own, which have no phone
+    # the synthesiser adds glides of its own, which have no phone
+    starts = [sample for sound, sample in heard if fold.get(sound, sound)]
     if len(starts) != len(spelling.owner):
         return None
     first: dict[int, int] = {}
     for owner, start in zip(spelling.owner, starts, strict=True):
         first.setdefault(owner, start)
-    end = next(
-        (sample for _, sample in events if sample > heard[-1][1]), samples
-    )  # of the last sound: the pause after it
+    end = next((sample for _, sample in events if sample > heard[-1][1]), samples)  # the pause after the last sound
     bounds = [*(first[i] for i in range(len(spelling.phones))), end]
     seconds = [round(b / SYNTHESISER_RATE + offset, 4) for b in bounds]
     return [(p, a, b) for p, a, b in zip(spelling.phones, seconds[:-1], seconds[1:], strict=True) if a < b]

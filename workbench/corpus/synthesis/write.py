@@ -1,6 +1,5 @@
 """The files of a data directory."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,17 +29,12 @@ def split(folder: Path, name: str, utterances, shards: list[list[dict]]) -> dict
     lines(place / "segments", (f"{r['id']} {recording} {r['start']:.5f} {r['end']:.5f}" for recording, r in results))
     for kind in ("true", "conditions"):
         (folder / kind).mkdir(exist_ok=True)
-    meant = [r for _, r in results if r["phones"] is not None]
-    lines(folder / "true" / f"{name}.jsonl", (_json({"utt": r["id"], "phones": r["phones"]}) for r in meant))
-    lines(folder / "conditions" / f"{name}.jsonl", (_json({"utt": r["id"], **r["conditions"]}) for _, r in results))
+        rows = (r[f"{kind}_row"] for _, r in results)
+        lines(folder / kind / f"{name}.jsonl", (row for row in rows if row is not None))
     return {
         "utterances": len(results),
         "speakers": len({speaker for _, speaker, _ in utterances}),
         "seconds": round(sum(r["end"] - r["start"] for _, r in results), 2),
         "words": sum(len(words) for _, _, words in utterances),
-        "without true times": len(results) - len(meant),
+        "without true times": sum(r["true_row"] is None for _, r in results),
     }
-
-
-def _json(row: dict) -> str:
-    return json.dumps(row, ensure_ascii=False)
