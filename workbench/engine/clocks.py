@@ -9,12 +9,14 @@ import functools
 import hashlib
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Protocol
 
 from workbench.engine.effects import Ask, Work
 from workbench.engine.machines import Machine, Seconds
 
 MASK = 2**64 - 1
+NORMAL = NormalDist()
 TICKS = 1_000_000  # virtual time is a whole number of microseconds, so sums never drift
 
 
@@ -121,6 +123,5 @@ def chance(number: int, *names: str | int) -> float:
 
 
 def normal(number: int, *names: str | int) -> float:
-    """A standard normal number, likewise (Box and Muller)."""
-    radius = math.sqrt(-2.0 * math.log(chance(2 * number, *names)))
-    return radius * math.cos(2.0 * math.pi * chance(2 * number + 1, *names))
+    """A standard normal number, likewise."""
+    return NORMAL.inv_cdf(chance(number, *names))

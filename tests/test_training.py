@@ -1,0 +1,294 @@
+"""Laws of replicas, decoders, evaluators and checkpoints; components are also driven by hand, effect by effect."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from toy import SIZE, Toy, digest, of_kind, settings
+
+from workbench.batches import UtteranceOrder
+from workbench.engine import CLOSED, RESTING, All, Close, Cost, Emit, Local, Now, Put, Rest, Work, free, machine
+from workbench.settings import UserError
+from workbench.training import (
+    Checkpoint,
+    Gradient,
+    OuterSource,
+    Schedule,
+    Shards,
+    Snapshot,
+    decoder,
+    pack,
+    replica,
+    unpack,
+)
+from workbench.training.replica import mean
+
+TOY = Toy()
+PAPER = Cost(machine("paper"), seed=1)
+
+
+def test_shards_cut_and_join():
+    """Whatever the slice and the number of shards, cutting and joining is the identity, and sizes are nearly equal."""
+    base = np.arange(20, dtype=np.float32)
+    for trained in (slice(None), slice(3, 17), slice(10, 20)):
+        for count in (1, 2, 5):
+            shards = Shards.split(base, trained, count)
+            parts = shards.cut(base[trained] + 100)
+            assert max(map(len, parts)) - min(map(len, parts)) <= 1
+            want = base.copy()
+            want[trained] += 100
+            assert np.array_equal(shards.join(parts), want)
+    with pytest.raises(UserError, match="shards=5: only 3 parameters"):
+        Shards.split(base, slice(0, 3), 5)
+
+
+def test_the_mean_is_over_frames_and_not_longer_than_allowed():
+    """A gradient is divided by its frames, shortened to max_norm, and dropped if it is not finite or of no frames."""
+    g = np.array([3.0, 4.0], np.float32)
+    assert mean(Gradient(g, 1), 0.0).tolist() == [3, 4] and mean(Gradient(g, 2), 0.0).tolist() == [1.5, 2]
+    np.testing.assert_allclose(mean(Gradient(g, 1), 1.0), [0.6, 0.8], rtol=1e-6)
+    np.testing.assert_allclose(mean(Gradient(g, 1), 9.0), g)
+    assert mean(None, 0.0) is mean(Gradient(g, 0), 0.0) is mean(Gradient(g * np.nan, 1), 0.0) is None
+
+
+def answers(process, replies):
+    """Drive a process by hand, with replies by the type of effect: the effects it yields, and what it returns."""
+    reply, seen = None, []
+    try:
+        while True:
+            effect = process.send(reply)
+            seen.append(effect)
+            reply = next(replies[type(effect)])
+    except StopIteration as end:
+        return seen, end.value
+
+
+def always(value):
+    while True:
+        yield value
+
+
+def test_a_decoder_by_hand():
+    """It asks whether to rest and what time it is, fetches, decodes, tells, puts, and closes its channel at the end."""
+    shards, s = TOY.shards(settings(criterion="mmi")), settings(criterion="mmi", epochs=1.0)
+    order = UtteranceOrder(np.array([3, 5]), 1.0, 0)
+    process = decoder("decoder 0", shards, s, order, TOY.decode, TOY.lengths, "out")
+    snapshot = Snapshot(7, TOY.theta)
+    work = iter([TOY.decode(TOY.theta, u) for u in order.start()])
+    replies = {
+        Rest: always(False),
+        Now: always(1.5),
+        All: always([snapshot]),
+        Work: work,
+        Emit: always(None),
+        Put: always(1),
+    }
+    seen, end = answers(process, {**replies, Close: always(None)})
+    one = [Rest, Now, All, Now, Now, Work, Emit, Now, Put, Now]
+    assert [type(e) for e in seen] == [*one, *one, Close] and end.finished
+    put = seen[8].item
+    assert (put.versions, put.seconds, put.decoded.utterance) == ((7,), 1.5, next(order.start()))
+    assert seen[5].kind == "decode" and seen[5].size == TOY.lengths[put.decoded.utterance]
+
+
+def test_a_decoder_stops_when_its_channel_is_closed():
+    """If the replica has gone, the decoder drops the utterance and ends."""
+    shards, s = TOY.shards(settings()), settings(criterion="mmi", epochs=9.0)
+    process = decoder("decoder 0", shards, s, UtteranceOrder(np.arange(9), 9.0, 0), TOY.decode, TOY.lengths, "out")
+    replies = {Rest: always(False), Now: always(0.0), All: always([Snapshot(0, TOY.theta)]), Emit: always(None)}
+    work, closed = always(TOY.decode(TOY.theta, 0)), always(CLOSED)
+    seen, end = answers(process, {**replies, Work: work, Put: closed, Close: always(None)})
+    assert sum(isinstance(e, Put) for e in seen) == 1 and end.finished
+
+
+@pytest.mark.parametrize(
+    "changes, versions",
+    [
+        (dict(decoder_fetch="utterance"), [0, 1, 2, 3, 4, 5]),
+        (dict(decoder_fetch="utterances", decoder_utterances=3), [0, 0, 0, 3, 3, 3]),
+        (dict(decoder_fetch="seconds", decoder_seconds=20.0), [0, 0, 2, 2, 4, 4]),
+        (dict(decoder_fetch="synchronous", decoder_seconds=25.0), [0, 0, 0, 3, 3, 5]),
+    ],
+    ids=str,
+)
+def test_decoders_fetch_as_their_policy_says(changes, versions):
+    """Utterances that take 10 s each are decoded with the parameters of the last fetch that the policy allows."""
+    s = settings(criterion="mmi", **changes)
+    order = UtteranceOrder(np.arange(6), 1.0, 0)
+    process, now, decoded = decoder("d", TOY.shards(s), s, order, TOY.decode, TOY.lengths, "out"), 0.0, 0
+    seen, effect = [], process.send(None)
+    while not isinstance(effect, Close):
+        reply = {Rest: False, Now: now, All: [Snapshot(decoded, TOY.theta)], Put: 1}.get(type(effect))
+        if isinstance(effect, Work):
+            reply, now, decoded = TOY.decode(TOY.theta, 0), now + 10.0, decoded + 1
+        if isinstance(effect, Put):
+            seen.append(effect.item.versions[0])
+        effect = process.send(reply)
+    assert seen == versions
+
+
+def test_decoders_of_a_common_fetch_have_the_same_parameters():
+    """With decoder_fetch=synchronous all decoders use the same few versions, though they fetch at different times."""
+    s = settings(criterion="mmi", replicas=6, shards=2, epochs=6.0, decoder_fetch="synchronous", decoder_seconds=1.0)
+    rows = of_kind(TOY.run(s, PAPER)[1], "decode")
+    common = {int(r["seconds"] - r["age_seconds"]) for r in rows}
+    assert 2 < len({tuple(r["versions"]) for r in rows}) <= len(common) + 1
+    apart = of_kind(TOY.run(s.replace(decoder_fetch="utterance"), PAPER)[1], "decode")
+    assert len({tuple(r["versions"]) for r in apart}) > 4 * len(common)
+
+
+def test_rare_fetches_make_stale_gradients():
+    """A replica that fetches every fourth batch uses each version for four batches; pushes can be rarer as well."""
+    rows = of_kind(TOY.run(settings(fetch_every=4))[1], "push")
+    assert [r["staleness_inner"] for r in rows[:8]] == [0, 1, 2, 3, 0, 1, 2, 3]
+    rows = of_kind(TOY.run(settings(push_every=4))[1], "push")
+    assert [r["batch"] for r in rows[:3]] == [32, 32, 32] and sum(r["batch"] for r in rows) == 2 * TOY.offsets[-1]
+
+
+def test_frames_are_accounted_for():
+    """Frames seen by the server = frames decoded = kept + cancelled + rejected, and all kept frames are trained on."""
+    _, rows, _, services = TOY.run(settings(criterion="mmi", replicas=4, shards=2), PAPER)
+    decoded, pushed = of_kind(rows, "decode"), of_kind(rows, "push")
+    total = sum(r["frames"] for r in decoded)
+    assert total == services["server 0"].frames == 2 * TOY.offsets[-1]
+    assert total == sum(r["kept"] + r["cancelled"] + r["rejected"] for r in decoded)
+    assert sum(r["batch"] for r in pushed) == sum(r["kept"] for r in decoded)
+
+
+def test_utterances_without_kept_frames_are_skipped():
+    """If nothing is kept nothing is pushed, but the frames were seen and the run ends."""
+    theta, rows, _, services = Toy(keep=9.0).run(settings(criterion="mmi", replicas=2), PAPER)
+    assert of_kind(rows, "push") == [] and services["server 0"].frames == 2 * TOY.offsets[-1]
+    assert np.array_equal(theta, TOY.theta)
+
+
+def test_a_gradient_that_is_not_finite_is_not_applied():
+    """A replica pushes nothing in its place; the row says rejected and training goes on."""
+    toy = Toy()
+    good, calls = toy.gradient, iter(range(10**6))
+    toy.gradient = lambda theta, batch: replace(
+        good(theta, batch), value=good(theta, batch).value * spoilt(next(calls))
+    )
+    theta, rows, _, services = toy.run(settings(shards=2))
+    statuses = [r["status"] for r in of_kind(rows, "push")]
+    assert statuses[3] == "rejected" and statuses.count("applied") == len(statuses) - 1 == services["server 1"].version
+    assert np.isfinite(theta).all()
+
+
+def test_auxiliary_fresh_needs_decode():
+    """The wiring mistake is refused at once."""
+    with pytest.raises(ValueError, match="auxiliary=fresh"):
+        OuterSource("c", settings(criterion="mmi", auxiliary="fresh"))
+
+
+def test_the_schedule_follows_the_curve():
+    """Two flat evaluations divide the rate, a gain starts the count again, and after the last decay training is over."""
+    s, schedule, seen = settings(patience=2, decays=1, flat=0.01), Schedule(), []
+    for criterion in (-2.0, -1.0, -0.999, -1.5, -0.5, float("nan"), -0.499):
+        schedule = schedule.after(criterion, s)
+        seen.append((schedule.flat, schedule.decays, schedule.over))
+    assert seen == [(0, 0, 0), (0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 1, 0), (1, 1, 0), (0, 1, 1)]
+    assert schedule.best == -0.499
+
+
+def test_evaluations_come_at_fixed_shares_of_an_epoch():
+    """On the free clock one replica is measured at 0, every half epoch within one batch, and at the end."""
+    frames = int(TOY.offsets[-1])
+    theta, rows, _, services = TOY.run(settings(evaluate_every=0.5, batch=4), free)
+    found = of_kind(rows, "evaluate")
+    assert [r["index"] for r in found] == [0, 1, 2, 3, 4]
+    assert all(-1 < r["frames"] - i * frames / 2 < 5 for i, r in enumerate(found))
+    assert found[-1]["updates"] == services["server 0"].version
+    assert found[-1]["criterion"] == TOY.evaluate(theta)["criterion"]
+
+
+def drive(toy, s, clock, every, stop_after=None, checkpoint=None):
+    """Run from checkpoint to checkpoint, through bytes; after ``stop_after`` of them, return the last one instead."""
+    shards, rows = toy.shards(s), []
+    services = shards.servers(s)
+    checkpoint = checkpoint or Checkpoint()
+    if checkpoint.servers:
+        checkpoint.restore(services)
+    executor = Local(clock, s.channel)
+    while not (checkpoint.states and all(state.finished for state in checkpoint.states.values())):
+        due = (checkpoint.number + 1) * every
+        out = executor.run(
+            toy.processes(s, shards, checkpoint.states),
+            services,
+            rows.append,
+            lambda due=due: services["server 0"].frames >= due,
+            checkpoint.channels,
+            checkpoint.ticks,
+        )
+        number = checkpoint.number + (services["server 0"].frames >= due)
+        checkpoint = unpack(pack(Checkpoint.of(number, out.returned, out.channels, out.ticks, services, {})))
+        if stop_after == number:
+            return checkpoint, rows
+    return shards.collect(services), rows
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(replicas=1, shuffling="none"),
+        dict(replicas=5, shards=3, fetch_every=3, push_every=2),
+        dict(replicas=4, criterion="mmi", shards=2),
+        dict(replicas=3, criterion="mmi", decoder_fetch="synchronous", decoder_seconds=2.0, optimizer="adagrad"),
+        dict(replicas=3, criterion="mmi", decoder_fetch="utterances", auxiliary="fresh", delay_compensation=0.1),
+        dict(replicas=4, shards=2, synchronous=True, backups=1, optimizer="momentum"),
+        dict(replicas=4, shards=2, consistent_fetch=True, staleness_bound=3, patience=1, decays=1, flat=0.2),
+    ],
+    ids=str,
+)
+def test_a_resumed_run_equals_an_uninterrupted_one(changes):
+    """Stopped after any checkpoint and gone on with from its bytes, a run gives the same parameters and rows."""
+    s = settings(epochs=3.0, **changes)
+    every = int(TOY.offsets[-1]) // 3
+    theta, rows = drive(TOY, s, PAPER, every)
+    for stop in (1, 2, 3, 5, 7):
+        checkpoint, before = drive(TOY, s, PAPER, every, stop_after=stop)
+        if not isinstance(checkpoint, Checkpoint):
+            break  # the schedule has ended training before
+        again, after = drive(TOY, s, PAPER, every, checkpoint=checkpoint)
+        assert np.array_equal(again, theta) and digest(before + after) == digest(rows)
+
+
+def test_resting_loses_nothing():
+    """A run with many checkpoints settles the same items and visits the same frames as one without."""
+    s = settings(criterion="mmi", replicas=4, shards=2, epochs=3.0)
+    _, rows = drive(TOY, s, PAPER, 20)
+    pushes = of_kind(rows, "push")
+    assert len({(r["replica"], r["step"]) for r in pushes}) == len(pushes)
+    assert sum(r["frames"] for r in pushes) == 3 * TOY.offsets[-1] == sum(r["frames"] for r in of_kind(rows, "decode"))
+
+
+def test_a_checkpoint_holds_nothing_unknown():
+    """Types that are not listed are refused when read, and what is no data is refused when written."""
+    with pytest.raises(UserError, match="unknown type 'Toy'"):
+        unpack({**pack(None), "state.json": b'{"type": "Toy", "fields": {}}'})
+    with pytest.raises(TypeError, match="not to be saved: Toy"):
+        pack({"x": TOY})
+
+
+def test_a_checkpoint_shares_arrays():
+    """An array that several owners hold is saved once."""
+    x = np.arange(1000, dtype=np.float32)
+    files = pack([x, x, {"again": x}])
+    assert len(files["arrays.safetensors"]) < 4200
+    one, two, three = unpack(files)
+    assert one is two is three["again"] and np.array_equal(one, x)
+
+
+def test_components_can_be_put_together_by_hand():
+    """Ten lines: a server, two replicas with a decoder each, run on the laptop clock, and what they hold."""
+    s = settings(criterion="mmi", replicas=2)
+    shards = Shards.split(np.zeros(SIZE, np.float32))
+    services, processes, rows = shards.servers(s), {}, []
+    for i in range(2):
+        utterances = UtteranceOrder(np.arange(i, 24, 2), 2.0, seed=0, stream=i)
+        processes[f"decoder {i}"] = decoder(f"decoder {i}", shards, s, utterances, TOY.decode, TOY.lengths, f"c{i}")
+        processes[f"replica {i}"] = replica(f"replica {i}", i, shards, s, OuterSource(f"c{i}", s), TOY.gradient)
+    Local(Cost(machine("laptop", parameters=SIZE))).run(processes, services, rows.append)
+    before, after = (TOY.evaluate(theta)["criterion"] for theta in (shards.base, shards.collect(services)))
+    assert after > before + 0.5 and services["server 0"].version == len(of_kind(rows, "push"))
+    assert RESTING not in [r.get("status") for r in rows]
