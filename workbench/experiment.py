@@ -21,6 +21,7 @@ from workbench.model.network import Topology, ce_gradient, gradient, log_posteri
 from workbench.corpora import Corpus
 from workbench.sequence.auxiliary import softmax_gradient
 from workbench.sequence.outer import Decoded, decode_outer
+from workbench.sequence.pair import OUTSIDE
 from workbench.settings import Settings, UserError
 from workbench.training import FrameSource, Gradient, OuterSource, Shards, decoder, evaluator, replica
 
@@ -100,6 +101,7 @@ class Task:
             "criterion": own.per_frame if self.settings.sequence else ce, "mmi": mmi.per_frame, "ce": ce,
             "wer": words.wer, "sub": words.rate(words.substitutions), "del": words.rate(words.deletions),
             "ins": words.rate(words.insertions), "frame_error": frames.error, "set_aside": mmi.set_aside_total,
+            "outside": sum(part[5] for part in parts),
         }  # fmt: skip
 
     @property
@@ -107,22 +109,42 @@ class Task:
         wanted = self.settings.evaluate_utterances
         return min(wanted, len(self.heldout)) if wanted else len(self.heldout)
 
-    def _measure(self, theta: np.ndarray, u: int) -> tuple[Criterion, Criterion, WordErrors, FrameErrors, float]:
-        """(MMI, the criterion that is trained, word errors, frame errors, Σ log p of the alignment) of one utterance."""
+    def _measure(self, theta: np.ndarray, u: int) -> tuple[Criterion, Criterion, WordErrors, FrameErrors, float, bool]:
+        """(MMI, what is trained, word errors, frame errors, Σ log p of the alignment, whether the lattice lacks the reference)."""
         store = self.heldout
         logp = log_posteriors(theta, self.topology, store.utterance_windows(u))
         alignment = np.asarray(store.alignment[slice(*store.span(u))])
         aligned = alignment >= 0
-        mmi = own = self.decode_split(store, u, logp, self.measuring)
+        decoded = self.decode_split(store, u, logp, self.measuring)
+        mmi = own = reference_added(decoded)
         if self.settings.criterion in ("bmmi", "mpe", "smbr"):
-            own = self.decode_split(store, u, logp, self.settings)
+            own = counted(self.decode_split(store, u, logp, self.settings))
         return (
-            Criterion.of(mmi.value, mmi.frames, mmi.reason, mmi.rejected, mmi.cancelled),
-            Criterion.of(own.value, own.frames, own.reason, own.rejected, own.cancelled),
-            word_errors(store.words[u], [self.corpus.lexicon.words[w] for w in mmi.words]),
+            mmi,
+            own,
+            word_errors(store.words[u], [self.corpus.lexicon.words[w] for w in decoded.words]),
             count_frames(logp.argmax(1), alignment, self.corpus.states.silence),
             float(logp[aligned, alignment[aligned]].sum(dtype=np.float64)),
+            decoded.reason == OUTSIDE,
         )
+
+
+def counted(decoded: Decoded) -> Criterion:
+    """One utterance's criterion, or why it has none."""
+    return Criterion.of(decoded.value, decoded.frames, decoded.reason, decoded.rejected, decoded.cancelled)
+
+
+def reference_added(decoded: Decoded) -> Criterion:
+    """F_MMI of one utterance, its reference added to the lattice where pruning had lost it.
+
+    Held-out utterances must not leave the average when their lattice loses the reference (they would return when it is found
+    again, and the curve would move without any change of the model). The reference's own paths complete the denominator, so the
+    value stays below 0; inside the lattice it is num - den as in training.
+    """
+    value, reason = decoded.value, decoded.reason
+    if reason == OUTSIDE:
+        value, reason = decoded.num - np.logaddexp(decoded.num, decoded.den), None
+    return Criterion.of(value, decoded.frames, reason, decoded.rejected, decoded.cancelled)
 
 
 def decoders_posteriors(batch: OuterBatch) -> np.ndarray:

@@ -75,7 +75,7 @@ def prepare(name: str, source: Source, how: Preparation, jobs: int = 2, progress
     data = _data(folder, source, how, jobs, progress)
     splits, lexicon = _checked(source, data, how)
     write_lexicon(lexicon, folder / "lexiconp.txt")
-    stores = _features(folder, splits, lexicon, how, jobs, progress)
+    stores = _features(folder, splits, lexicon, how, progress)
     _language(folder, data, lexicon, stores, how)
     _states(folder, stores, lexicon, how, progress)
     return _finish(folder, splits, stores, how, begun)
@@ -129,16 +129,16 @@ def _checked(source: Source, data: Path, how: Preparation) -> tuple[dict[str, Da
 
 
 def _features(
-    folder: Path, splits: dict[str, DataSet], lexicon: Lexicon, how: Preparation, jobs: int, progress: Progress
+    folder: Path, splits: dict[str, DataSet], lexicon: Lexicon, how: Preparation, progress: Progress
 ) -> dict[str, FrameStore]:
-    """One frame store per split, scale and rate those of train."""
+    """One frame store per split, scale and rate those of train; in this process, which is a thousand times real time."""
     stores: dict[str, FrameStore] = {}
     for split in SPLITS:
         if not (folder / split / "manifest.json").exists():
             about = stores["train"].about if stores else {"scale": None, "rate": None}
             true = folder / "source" / "true" / f"{split}.jsonl"
             prepare_features(
-                splits[split], folder / split, how.normalisation, jobs, progress, about["scale"], about["rate"],
+                splits[split], folder / split, how.normalisation, 1, progress, about["scale"], about["rate"],
                 true if true.exists() else None, lexicon.phones,
             )  # fmt: skip
         stores[split] = FrameStore.open(folder / split)
