@@ -50,9 +50,10 @@ def log_posteriors(
         rows = slice(start, start + CHUNK)
         space = workspace(p, len(x[rows]))
         scores = _scores(p, space, _activations(p, space, x[rows])[-1])
-        top = scores.amax(1, keepdim=True)
-        total = torch.sub(scores, top, out=space.outer).exp_().sum(1, keepdim=True)
-        tensor(out[rows]).copy_(scores.sub_(total.log_().add_(top)))
+        target = tensor(out[rows])
+        torch.log_softmax(scores, 1, out=target if p.aliased else space.outer)
+        if not p.aliased:
+            target.copy_(space.outer)
     return out
 
 
