@@ -19,7 +19,7 @@ SLACK = 0.1  # k2 prunes in float32; the exact pruning follows
 
 
 @once_per_graph
-def _automaton(graph: Graph):
+def automaton(graph: Graph):
     """The graph for k2, each of its arcs with the attribute ``origin``, its number in the graph (-1: an end)."""
     import torch
 
@@ -66,7 +66,7 @@ def _intersect(graph: Graph, scores: np.ndarray, beam: float, width: float, max_
     columns = np.concatenate([np.full((frames, 1), -np.inf, np.float32), scores], axis=1)
     dense = k2.DenseFsaVec(torch.from_numpy(columns)[None], torch.tensor([[0, 0, frames]], dtype=torch.int32))
     found = k2.intersect_dense_pruned(
-        _automaton(graph),
+        automaton(graph),
         dense,
         search_beam=min(beam, UNBOUNDED),
         output_beam=min(width + SLACK, UNBOUNDED),

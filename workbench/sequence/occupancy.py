@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from workbench.sequence.kernels import trailing_zeros
 from workbench.sequence.lattice import Lattice, viterbi
 
 
@@ -54,7 +55,7 @@ def total(lattice: Lattice) -> float:
 def arc_occupancies(lattice: Lattice, boost: np.ndarray | None = None) -> tuple[float, np.ndarray]:
     """(total, occupancy of every arc float64 [arcs]); ``boost`` [arcs] is added to the arcs' log scores first."""
     weight = lattice.weight if boost is None else lattice.weight + boost
-    log_total, _, occupancy, _ = _pass(lattice, weight, np.zeros(lattice.arcs))
+    log_total, _, occupancy, _ = _pass(lattice, weight, np.zeros(0))
     return log_total, occupancy
 
 
@@ -70,14 +71,18 @@ def arc_accuracies(lattice: Lattice, accuracy: np.ndarray) -> tuple[float, float
 def _pass(lattice: Lattice, weight: np.ndarray, accuracy: np.ndarray):
     """Forward-backward; raises FloatingPointError where its two totals disagree, which only a broken lattice can
     cause."""
-    arcs = np.searchsorted(lattice.frame, np.arange(lattice.frames + 1))
-    nodes = np.searchsorted(lattice.node_frame, np.arange(lattice.frames + 2))
+    arcs, nodes = _bounds(lattice.frame, lattice.frames), _bounds(lattice.node_frame, lattice.frames + 1)
     forward_total, backward_total, *results = forward_backward(
         arcs, nodes, lattice.source, lattice.target, weight, lattice.final, accuracy
     )
     if not abs(forward_total - backward_total) <= 1e-8 * max(1.0, abs(forward_total)):
         raise FloatingPointError(f"forward total {forward_total} but backward total {backward_total}")
     return forward_total, *results
+
+
+def _bounds(frame: np.ndarray, frames: int) -> np.ndarray:
+    """Where in the ascending ``frame`` each of the frames begins, and the last one ends: int64 [frames + 1]."""
+    return np.concatenate([[0], np.cumsum(np.bincount(frame, minlength=frames))])
 
 
 def occupancies(lattice: Lattice) -> tuple[float, Occupancies]:
@@ -88,7 +93,7 @@ def occupancies(lattice: Lattice) -> tuple[float, Occupancies]:
 
 def by_state(lattice: Lattice, values: np.ndarray) -> Occupancies:
     """Sum ``values`` [arcs] over the arcs of equal frame and tied state."""
-    return summed(lattice.frame.astype(np.int64) << 32 | lattice.state, values, lattice.frames)
+    return Occupancies(*gather(_bounds(lattice.frame, lattice.frames), lattice.state, values))
 
 
 def summed(key: np.ndarray, values: np.ndarray, frames: int) -> Occupancies:
@@ -132,52 +137,60 @@ def trace(frame, source, target, weight, final, frames):
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def forward_backward(arcs, nodes, source, target, weight, final, accuracy):
-    """(forward total, backward total, expected accuracy, occupancies [arcs], accuracy of the paths through each arc
+    """(forward total, backward total, expected accuracy, occupancies [arcs], accuracy of paths through each arc
     [arcs]).
 
-    ``arcs`` [T + 1] and ``nodes`` [T + 2] bound those of each frame. A node's sum over the paths before it is kept as a
-    number of moderate size, relative to the best of these paths and to a scale of the frame; likewise after it.
+    ``arcs`` [T + 1] and ``nodes`` [T + 2] bound those of each frame; ``accuracy`` may be empty, then the last is too.
+    With a(n) the best score of a path to node n, r = exp(a(i) + weight - a(j)) serves both ways: ``before`` (j) = Σ
+    ``before`` (i) r is the sum over paths to j relative to a(j), ``after`` (i) = Σ r ``after`` (j) that over paths from
+    i relative to -a(i).
     """
     frames = arcs.size - 1
-    ahead, behind = viterbi(source, target, weight, final)
+    ahead = reach(source, target, weight, final.size)
+    ratio, occupancy, through = np.empty(weight.size), np.zeros(weight.size), np.zeros(accuracy.size)
     before, mean_before = np.zeros(final.size), np.zeros(final.size)
     after, mean_after = np.zeros(final.size), np.zeros(final.size)
-    before[0], log_before, log_after = 1.0, 0.0, 0.0
+    before[0], log_before, log_after, best = 1.0, 0.0, 0.0, -np.inf
     for t in range(frames):
         for k in range(arcs[t], arcs[t + 1]):
             i, j = source[k], target[k]
-            if before[i] > 0.0:
-                p = before[i] * np.exp(ahead[i] + weight[k] - ahead[j])
-                before[j] += p
+            ratio[k] = np.exp(ahead[i] + weight[k] - ahead[j]) if before[i] > 0.0 else 0.0
+            p = before[i] * ratio[k]
+            before[j] += p
+            if accuracy.size:
                 mean_before[j] += p * (mean_before[i] + accuracy[k])
         log_before += rescale(nodes[t + 1], nodes[t + 2], before, mean_before)
     for j in range(nodes[frames], nodes[frames + 1]):
-        after[j] = 1.0 if final[j] > -np.inf else 0.0
+        best = max(best, ahead[j] + final[j])
+    ends = 0.0
+    for j in range(nodes[frames], nodes[frames + 1]):
+        after[j] = np.exp(ahead[j] + final[j] - best)
+        ends += before[j] * after[j]
     for t in range(frames - 1, -1, -1):
-        for k in range(arcs[t], arcs[t + 1]):
-            i, j = source[k], target[k]
-            if after[j] > 0.0:
-                p = after[j] * np.exp(weight[k] + behind[j] - behind[i])
-                after[i] += p
-                mean_after[i] += p * (mean_after[j] + accuracy[k])
-        log_after += rescale(nodes[t], nodes[t + 1], after, mean_after)
-    occupancy, through = np.zeros(weight.size), np.zeros(weight.size)
-    for t in range(frames):
         total = 0.0
         for k in range(arcs[t], arcs[t + 1]):
             i, j = source[k], target[k]
-            if before[i] > 0.0 and after[j] > 0.0:
-                occupancy[k] = before[i] * np.exp(ahead[i] + weight[k] + behind[j] - behind[0]) * after[j]
+            p = ratio[k] * after[j]
+            after[i] += p
+            occupancy[k] = before[i] * p
+            total += occupancy[k]
+            if accuracy.size:
+                mean_after[i] += p * (mean_after[j] + accuracy[k])
                 through[k] = mean_before[i] + accuracy[k] + mean_after[j]
-                total += occupancy[k]
+        log_after += rescale(nodes[t], nodes[t + 1], after, mean_after)
         for k in range(arcs[t], arcs[t + 1]):
             occupancy[k] /= total
-    ends = 0.0
-    for j in range(nodes[frames], nodes[frames + 1]):
-        if before[j] > 0.0:
-            ends += before[j] * np.exp(ahead[j] + final[j] - behind[0])
-    forward_total, backward_total = log_before + np.log(ends) + behind[0], log_after + np.log(after[0]) + behind[0]
-    return forward_total, backward_total, mean_after[0], occupancy, through
+    return log_before + np.log(ends) + best, log_after + np.log(after[0]) + best, mean_after[0], occupancy, through
+
+
+@numba.njit(cache=True, nogil=True)
+def reach(source, target, weight, nodes):
+    """Best log score from the start to every node: float64 [nodes]."""
+    ahead = np.full(nodes, -np.inf)
+    ahead[0] = 0.0
+    for k in range(source.size):
+        ahead[target[k]] = max(ahead[target[k]], ahead[source[k]] + weight[k])
+    return ahead
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -191,3 +204,29 @@ def rescale(first, end, mass, mean):
     for i in range(first, end):
         mass[i] /= largest
     return np.log(largest)
+
+
+@numba.njit(cache=True, nogil=True)
+def gather(arcs, state, values):
+    """Sums of ``values`` over the arcs of equal frame and state, as rows: (indptr, states, sums)."""
+    largest = -1
+    for k in range(state.size):
+        largest = max(largest, state[k])
+    row, marks = np.zeros(largest + 1), np.zeros(largest // 64 + 1, np.uint64)
+    indptr, states, sums = np.zeros(arcs.size, np.int64), np.empty(state.size, np.int32), np.empty(state.size)
+    n = 0
+    for t in range(arcs.size - 1):
+        for k in range(arcs[t], arcs[t + 1]):
+            s = state[k]
+            row[s] += values[k]
+            marks[s >> 6] |= np.uint64(1) << np.uint64(s & 63)
+        for w in range(marks.size):
+            mark = marks[w]
+            marks[w] = np.uint64(0)
+            while mark != np.uint64(0):
+                s = w * 64 + np.int64(trailing_zeros(mark))
+                mark &= mark - np.uint64(1)
+                states[n], sums[n], row[s] = s, row[s], 0.0
+                n += 1
+        indptr[t + 1] = n
+    return indptr, states[:n].copy(), sums[:n].copy()

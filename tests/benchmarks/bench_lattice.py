@@ -1,0 +1,143 @@
+"""Lattices: ours against k2's and Kaldi's decoders on the same graph, scores and beams, in interleaved rounds.
+
+``PYTHONPATH=tests python -m benchmarks.bench_lattice [--words N ...] [--rounds N]`` for other sizes. Frames per second
+of one core by the CPU time of the process, so that a busy machine does not count (k2's pruning thread then does);
+medians over rounds and utterances. Kaldi lattice is LatticeSimpleDecoder; Kaldi best path is FasterDecoder, which makes
+no lattice at all. Columns:
+
+    ours, k2        a lattice, pruned exactly          k2 raw, Kaldi lattice   a lattice as the peer leaves it
+    sums, k2 sums   total and occupancies of it: ours of the pruned lattice, k2 of its own raw one
+"""
+
+import argparse
+import resource
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from benchmarks.lattice_task import EASY, HARD, Recogniser, planted, recogniser
+
+from workbench.sequence import search as native
+from workbench.sequence.occupancy import best_path, occupancies
+
+FRAMES = 300
+LIMITS = [(8.0, 4.0, 2000), (12.0, 6.0, 10000)]
+
+
+def cpu_seconds(work: Callable, argument) -> tuple[float, object]:
+    """CPU seconds of all threads of the process for one call, and its result."""
+    start = time.process_time()
+    result = work(argument)
+    return time.process_time() - start, result
+
+
+def k2_rows(task: Recogniser, limits) -> dict[str, Callable[[np.ndarray], object]]:
+    k2 = pytest.importorskip("k2")
+    import torch
+
+    from workbench.sequence import k2_lattice
+
+    beam, lattice_beam, max_active = limits
+    automaton = k2_lattice.automaton(task.graph)
+
+    def raw(scores: np.ndarray):
+        columns = np.concatenate([np.full((len(scores), 1), -np.inf, np.float32), scores], axis=1)
+        dense = k2.DenseFsaVec(torch.from_numpy(columns)[None], torch.tensor([[0, 0, len(scores)]], dtype=torch.int32))
+        return k2.intersect_dense_pruned(automaton, dense, beam, lattice_beam, 30, max_active)
+
+    return {"k2": lambda x: k2_lattice.search(task.graph, x, *limits), "k2 raw": raw}
+
+
+def k2_sums(lattice) -> tuple:
+    """Total and arc occupancies of k2's lattice, in double precision."""
+    return lattice.get_tot_scores(True, True), lattice.get_arc_post(True, True)
+
+
+def kaldi_rows(task: Recogniser, limits) -> dict[str, Callable[[np.ndarray], object]]:
+    kaldi, fst = pytest.importorskip("kaldi_decoder"), pytest.importorskip("kaldifst")
+    beam, lattice_beam, max_active = limits
+    graph, source = task.graph, task.graph.sources()
+    out = fst.StdVectorFst()
+    for _ in range(graph.states):
+        out.add_state()
+    out.start = 0
+    for s in np.flatnonzero(graph.final > -np.inf).tolist():
+        out.set_final(s, -float(graph.final[s]))
+    for s, d, p, w, c in zip(source, graph.target, graph.state, graph.word, graph.weight, strict=True):
+        out.add_arc(int(s), fst.StdArc(int(p) + 1, int(w), -float(c), int(d)))
+    graph_of_kaldi = fst.StdConstFst(out)
+
+    def decode(decoder, options, scores):
+        made, decodable = decoder(graph_of_kaldi, options), kaldi.DecodableCtc(scores)
+        made.decode(decodable)
+        return -(lambda w: w.value1 + w.value2)(fst.get_linear_symbol_sequence(made.get_best_path()[1])[3])
+
+    lattice = kaldi.LatticeSimpleDecoderConfig(beam=beam, lattice_beam=lattice_beam)
+    best = kaldi.FasterDecoderOptions(beam=beam, max_active=max_active)
+    return {
+        "Kaldi lattice": lambda x: decode(kaldi.LatticeSimpleDecoder, lattice, x),
+        "Kaldi best path": lambda x: decode(kaldi.FasterDecoder, best, x),
+    }
+
+
+def compare(task: Recogniser, kind: dict, limits, rounds: int, kaldi: bool, utterances: int = 3) -> dict[str, float]:
+    """Seconds per frame of every row, and what the lattices are like; the best paths must agree."""
+    rows: dict[str, Callable[[np.ndarray], object]] = {"ours": lambda x: native.search(task.graph, x, *limits)}
+    rows |= k2_rows(task, limits) | (kaldi_rows(task, limits) if kaldi else {})
+    times: dict[str, list[float]] = {name: [] for name in (*rows, "sums", "k2 sums")}
+    for r in range(rounds + 1):
+        for u in range(utterances):
+            scores, found = planted(task, FRAMES, u, **kind), {}
+            for name, work in rows.items():
+                seconds, found[name] = cpu_seconds(work, scores)
+                times[name].append(seconds / FRAMES)
+            times["sums"].append(cpu_seconds(occupancies, found["ours"])[0] / FRAMES)
+            times["k2 sums"].append(cpu_seconds(k2_sums, found["k2 raw"])[0] / FRAMES)
+            assert best_path(found["ours"])[0] == best_path(found["k2"])[0]
+        if not r:  # the first round compiles and warms up
+            times = {name: [] for name in times}
+    density = {"ours": found["ours"].density, "k2": found["k2"].density, "k2 raw": found["k2 raw"].num_arcs / FRAMES}
+    return {name: float(np.median(t)) for name, t in times.items()} | {f"arcs {k}": v for k, v in density.items()}
+
+
+def report(words: int, name: str, limits, m: dict[str, float]) -> float:
+    """Print one setting; returns how many times faster than the best peer we are."""
+    rates = "  ".join(f"{k} {1 / v:,.0f}" for k, v in m.items() if not k.startswith("arcs"))
+    best = min(m[k] for k in ("k2", "k2 raw", "Kaldi lattice", "Kaldi best path") if k in m)
+    arcs = ", ".join(f"{k[5:]} {v:.1f}" for k, v in m.items() if k.startswith("arcs"))
+    print(f"{words} words, {name}, {':'.join(f'{x:g}' for x in limits)}: {rates} frames/s")
+    print(
+        f"    {best / m['ours']:.1f} x the best peer, sums {m['k2 sums'] / m['sums']:.0f} x k2's; arcs per frame: {arcs}"
+    )
+    return best / m["ours"]
+
+
+def test_lattices():
+    """At narrow and wide beams, easy and hard, ours is at least twice as fast as the best peer, which may make no
+    lattice."""
+    task = recogniser(500)
+    for name, kind in (("easy", EASY), ("hard", HARD)):
+        for limits in LIMITS:
+            assert report(500, name, limits, compare(task, kind, limits, 1, True, 2)) > 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--words", type=int, nargs="+", default=[500, 5000])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--without-kaldi", action="store_true")
+    args = parser.parse_args()
+    for words in args.words:
+        task = recogniser(words)
+        print(
+            f"{words} words: {task.graph.states:,} states, {task.graph.arcs:,} arcs, {task.graph.nbytes / 1e6:.0f} MB"
+        )
+        for name, kind in (("easy", EASY), ("hard", HARD)):
+            for limits in LIMITS:
+                report(words, name, limits, compare(task, kind, limits, args.rounds, not args.without_kaldi))
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
