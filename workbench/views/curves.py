@@ -1,6 +1,6 @@
 """Curves of what evaluators measured, against updates, time or audio seen: table -> info -> figure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +19,8 @@ MEASURES = {
     "frame_error": ("frame error (%)", 100.0),
     "ce": ("F_CE per frame", 1.0),
 }
+SHOWN = ("mmi", "wer", "frame_error")
+POINTS = 60  # of the common grid on which seeds are averaged
 
 
 @dataclass(frozen=True)
@@ -30,29 +32,74 @@ class Curve:
     y: np.ndarray
 
 
+@dataclass(frozen=True)
+class Band:
+    """The mean of several seeds' curves and their lowest and highest, on a common grid; ``runs`` many."""
+
+    label: str
+    x: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    runs: int
+
+
+def curve(table: pd.DataFrame, measure: str, against: Against = "epochs", run: str = "") -> Curve | None:
+    """The curve in one run's rows of evaluations; None if it has no such measure."""
+    if measure not in table or against not in table or not table[measure].notna().any():
+        return None
+    table = table.sort_values(against)
+    values = MEASURES[measure][1] * pd.to_numeric(table[measure]).to_numpy(float)
+    return Curve(run, table[against].to_numpy(float), values)
+
+
 def curves(runs: Sequence[Run], measure: str, against: Against = "epochs") -> list[Curve]:
-    """The curve of each run that has the measure; ``against`` seconds means virtual seconds on a virtual clock."""
+    """The curve of each run that has the measure; seconds are virtual ones on a virtual clock."""
+    found = (curve(run.rows("evaluate"), measure, against, run.name) for run in runs)
+    return [c for c in found if c is not None]
+
+
+def bands(groups: Mapping[str, Sequence[Run]], measure: str, against: Against = "epochs") -> list[Band]:
+    """Seeds taken together, as far as all of them go."""
     out = []
-    for run in runs:
-        table = run.rows("evaluate")
-        if measure in table and against in table and table[measure].notna().any():
-            table = table.sort_values(against)
-            scale = MEASURES[measure][1]
-            out.append(Curve(run.name, table[against].to_numpy(float), scale * pd.to_numeric(table[measure]).to_numpy(float)))
+    for label, runs in groups.items():
+        found = curves(runs, measure, against)
+        if not found:
+            continue
+        if len(found) == 1:
+            x, y = found[0].x, found[0].y
+            out.append(Band(label, x, y, y, y, 1))
+            continue
+        x = np.linspace(max(c.x[0] for c in found), min(c.x[-1] for c in found), POINTS)
+        y = np.array([np.interp(x, c.x, c.y) for c in found])
+        out.append(Band(label, x, y.mean(0), y.min(0), y.max(0), len(found)))
     return out
 
 
-def draw_curves(runs: Sequence[Run], measures: Sequence[str] = ("mmi", "wer", "frame_error"), against: Against = "epochs") -> Figure:
+def draw_curves(runs: Sequence[Run], measures: Sequence[str] = SHOWN, against: Against = "epochs") -> Figure:
     """One panel per measure, one line per run."""
+    return draw_bands({r.name: [r] for r in runs}, measures, against)
+
+
+def draw_bands(
+    groups: Mapping[str, Sequence[Run]], measures: Sequence[str] = SHOWN, against: Against = "epochs"
+) -> Figure:
+    """One panel per measure, one line per group of runs; shaded between the lowest and the highest of its seeds."""
     fig, axes = figure(3.4 * len(measures), 2.8, ncols=len(measures), squeeze=False)
+    order = list(groups)
     for ax, measure in zip(axes[0], measures, strict=True):
-        for number, curve in enumerate(curves(runs, measure, against)):
-            ax.plot(curve.x, curve.y, label=curve.run, marker=".", markersize=4, **line(number))
+        for band in bands(groups, measure, against):
+            style = line(order.index(band.label))
+            marker = {"marker": ".", "markersize": 4} if band.runs == 1 else {}
+            label = band.label if band.runs == 1 else f"{band.label} ({band.runs} seeds)"
+            ax.plot(band.x, band.mean, label=label, **marker, **style)
+            if band.runs > 1:
+                ax.fill_between(band.x, band.low, band.high, color=style["color"], alpha=0.15, linewidth=0)
         ax.set_title(MEASURES[measure][0])
         ax.set_xlabel(AXES[against])
     handles, labels = axes[0][0].get_legend_handles_labels()
     if labels:
-        fig.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))
+        fig.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 3))
     return fig
 
 
@@ -63,7 +110,8 @@ def draw_word_errors(runs: Sequence[Run], against: Against = "epochs") -> Figure
         table = run.rows("evaluate")
         if "sub" not in table:
             continue
-        for number, (column, label) in enumerate((("sub", "substitutions"), ("del", "deletions"), ("ins", "insertions"))):
+        kinds = (("sub", "substitutions"), ("del", "deletions"), ("ins", "insertions"))
+        for number, (column, label) in enumerate(kinds):
             ax.plot(table[against], 100 * table[column].astype(float), label=label, **line(number))
         ax.set_title(run.name)
         ax.set_xlabel(AXES[against])
@@ -72,15 +120,22 @@ def draw_word_errors(runs: Sequence[Run], against: Against = "epochs") -> Figure
     return fig
 
 
+def shares(table: pd.DataFrame) -> pd.DataFrame:
+    """Of rows of decodes: frames so far, and what became of the recent ones, in percent."""
+    window = max(1, len(table) // 40)
+    recent = {c: table[c].rolling(window, min_periods=1).sum() for c in ("frames", "kept", "cancelled", "rejected")}
+    columns = {c: 100 * recent[c] / recent["frames"] for c in ("kept", "cancelled", "rejected")}
+    return pd.DataFrame({"frames": table["frames"].cumsum(), **columns})
+
+
 def draw_shares(run: Run) -> Figure:
     """What became of the frames that decoders saw: trained on, cancelled, rejected, over the utterances decoded."""
     fig, ax = figure(5.0, 2.6)
     table = run.rows("decode")
     if len(table):
-        frames = table["frames"].cumsum()
-        seen = {c: table[c].rolling(max(1, len(table) // 40), min_periods=1).sum() for c in ("frames", "kept", "cancelled", "rejected")}
+        found = shares(table)
         for number, column in enumerate(("kept", "cancelled", "rejected")):
-            ax.plot(frames / 1e6, 100 * seen[column] / seen["frames"], label=column, **line(number))
+            ax.plot(found.frames / 1e6, found[column], label=column, **line(number))
         ax.set_ylim(0, 100)
         ax.legend()
     ax.set_xlabel("frames decoded (million)")

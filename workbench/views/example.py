@@ -1,6 +1,6 @@
 """One utterance looked at closely: spectrogram with its alignment, occupancies, and its lattice.
 
-Reads what `runs.write_example` left in a run (``example.npz``, ``example.json``), so that it needs no model and no corpus.
+Reads what `recognition.write_example` left in a run (``example.npz``, ``example.json``): no model, no corpus.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ SECONDS_PER_FRAME = 0.01
 
 @dataclass(frozen=True)
 class Example:
-    """``features`` [frames, mel]; ``numerator``, ``denominator`` occupancies [frames, columns] of the states in ``states``."""
+    """``features`` [frames, mel]; ``numerator``, ``denominator``: occupancies [frames, columns] of ``states``."""
 
     utterance: str
     reference: str
@@ -41,17 +41,27 @@ def read_example(run: Run) -> Example | None:
     text = read_json(Path(run.folder / "example.json"))
     with np.load(arrays, allow_pickle=False) as a:
         return Example(
-            text["utterance"], text["reference"], text["hypotheses"], [tuple(w) for w in text["words"]],
-            [tuple(p) for p in text["phones"]], a["features"], a["states"], a["numerator"], a["denominator"], a["fate"],
+            text["utterance"],
+            text["reference"],
+            text["hypotheses"],
+            [tuple(w) for w in text["words"]],
+            [tuple(p) for p in text["phones"]],
+            a["features"],
+            a["states"],
+            a["numerator"],
+            a["denominator"],
+            a["fate"],
             [tuple(w) for w in text["labels"]],
-        )  # fmt: skip
+        )
 
 
 def draw_spectrogram(example: Example) -> Figure:
     """Log-mel energies with phones and words of the alignment."""
     fig, (ax, bar) = figure(8.5, 3.6, nrows=2, sharex=True, height_ratios=(5, 1.4))
     end = len(example.features) * SECONDS_PER_FRAME
-    ax.imshow(example.features.T, origin="lower", aspect="auto", extent=(0, end, 0, 40), cmap="magma", interpolation="nearest")
+    ax.imshow(
+        example.features.T, origin="lower", aspect="auto", extent=(0, end, 0, 40), cmap="magma", interpolation="nearest"
+    )
     ax.set_ylabel("mel bin")
     ax.set_title(f"{example.utterance}: {example.reference}")
     ax.grid(False)
@@ -59,7 +69,15 @@ def draw_spectrogram(example: Example) -> Figure:
         for name, first, last in pieces:
             start, stop = first * SECONDS_PER_FRAME, last * SECONDS_PER_FRAME
             bar.axvline(start, ymin=0.5 if row == 0 else 0, ymax=1 if row == 0 else 0.5, color="#888888", linewidth=0.5)
-            bar.text((start + stop) / 2, 0.75 - 0.5 * row, name, ha="center", va="center", fontsize=6 if row == 0 else 8, clip_on=True)
+            bar.text(
+                (start + stop) / 2,
+                0.75 - 0.5 * row,
+                name,
+                ha="center",
+                va="center",
+                fontsize=6 if row == 0 else 8,
+                clip_on=True,
+            )
     bar.set_ylim(0, 1)
     bar.set_yticks([0.25, 0.75], ["words", "phones"])
     bar.set_xlabel("time (s)")
@@ -72,11 +90,22 @@ def draw_occupancies(example: Example) -> Figure:
     fig, axes = figure(8.5, 4.6, nrows=4, sharex=True, height_ratios=(3, 3, 3, 0.5))
     end = len(example.fate) * SECONDS_PER_FRAME
     difference = example.numerator - example.denominator
-    panels = (("numerator γ", example.numerator, "Greys", 0), ("denominator γ", example.denominator, "Greys", 0),
-              ("difference", difference, "RdBu_r", -1))  # fmt: skip
+    panels = (
+        ("numerator γ", example.numerator, "Greys", 0),
+        ("denominator γ", example.denominator, "Greys", 0),
+        ("difference", difference, "RdBu_r", -1),
+    )
     for ax, (title, values, cmap, low) in zip(axes, panels, strict=False):
-        ax.imshow(values.T, origin="lower", aspect="auto", extent=(0, end, 0, values.shape[1]), cmap=cmap, vmin=low, vmax=1,
-                  interpolation="nearest")  # fmt: skip
+        ax.imshow(
+            values.T,
+            origin="lower",
+            aspect="auto",
+            extent=(0, end, 0, values.shape[1]),
+            cmap=cmap,
+            vmin=low,
+            vmax=1,
+            interpolation="nearest",
+        )
         ax.set_ylabel(title)
         ax.set_yticks([])
         ax.grid(False)
@@ -104,7 +133,14 @@ def draw_lattice(example: Example, most: int = 60) -> Figure:
         segments.append([(start, row), (stop, row)])
         colours.append((*_rgb(COLOURS[0] if word in reference else COLOURS[1]), 0.15 + 0.85 * posterior))
         if stop - start > 0.08:
-            ax.text((start + stop) / 2, row + 0.15, f"{word} {posterior:.2f}", ha="center", fontsize=6, alpha=0.35 + 0.65 * posterior)
+            ax.text(
+                (start + stop) / 2,
+                row + 0.15,
+                f"{word} {posterior:.2f}",
+                ha="center",
+                fontsize=6,
+                alpha=0.35 + 0.65 * posterior,
+            )
     ax.add_collection(LineCollection(segments, colors=colours, linewidths=4))
     ax.set_xlim(0, len(example.features) * SECONDS_PER_FRAME)
     ax.set_ylim(-0.5, len(rows) + 0.5)

@@ -11,7 +11,7 @@ Progress = Callable[[int, int, str], None]
 
 @contextmanager
 def bars(file=None) -> Iterator[Progress]:
-    """A function (done, total, what) that draws a bar for each ``what`` on the terminal, or plain lines where it is none."""
+    """A function (done, total, what) that draws a bar for each ``what`` on a terminal, elsewhere plain lines."""
     shown: dict[str, tqdm] = {}
     file = file or sys.stderr
     interval = 0.2 if file.isatty() else 10.0  # a log is read afterwards: a line now and then is enough

@@ -1,72 +1,93 @@
-"""The report: one HTML file that opens without network and prints well, with Markdown and CSV beside it."""
+"""The report on runs: an HTML file that opens without network and prints well; Markdown, CSV, notebook beside it."""
 
-import json
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
 from workbench.metrics.significance import verdict
 from workbench.settings import Settings
-from workbench.store import Run, home, write_atomically
+from workbench.store import Run, home, read_json, write_atomically
 from workbench.views.curves import draw_curves, draw_shares, draw_word_errors
 from workbench.views.example import draw_lattice, draw_occupancies, draw_spectrogram, read_example
-from workbench.views.style import data_uri
+from workbench.views.page import document, note, picture, plain, section, table_html, table_markdown
+from workbench.views.report_notebook import notebook_of_runs
+from workbench.views.staleness import ages, draw_staleness
+from workbench.views.sweep_plots import PAPER
 from workbench.views.tables import display_rows, run_frame, run_row
+from workbench.views.timeline import draw_queues, draw_usage
 
-STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
-h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2rem;border-bottom:1px solid #ddd}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.25rem .7rem;border-bottom:1px solid #e5e5e5;text-align:right}
-td:first-child,th:first-child{text-align:left}img{max-width:100%}code,pre{background:#f5f5f5;padding:.1rem .3rem}
-pre{overflow:auto;padding:.6rem}figcaption,.note{color:#555;font-size:.9rem}figure{margin:1rem 0}
-@media print{body{margin:0;max-width:none}h2,figure,table{break-inside:avoid}}
-"""
+EXPLAINED = (
+    "F_MMI: held-out, per frame, natural logarithm. WER: held-out with the unigram; test WER with the n-gram and its "
+    "95 % bootstrap interval; p: paired bootstrap against the run that it started from."
+)
 
 
 def write_report(runs: Sequence[Run], out: Path | None = None, title: str | None = None) -> Path:
-    """Write the report on ``runs`` (HTML, and .md and .csv of its table beside it); returns the HTML file."""
+    """Write the report on ``runs`` (HTML, and .md, .csv and .ipynb beside it); returns the HTML file."""
     out = out or home() / "reports" / f"{runs[0].name}.html"
+    title = title or f"Asynchronous sequence training: {runs[0].record['corpus']['name']}"
+    files = {".html": page(runs, title), ".md": markdown(runs, title), ".csv": run_frame(runs).to_csv(index=False)}
+    return write_files(out, files | {".ipynb": notebook_of_runs([r.name for r in runs], title)})
+
+
+def write_files(out: Path, files: dict[str, str]) -> Path:
+    """Write the report's forms side by side; returns the HTML file."""
+    out = out if out.suffix == ".html" else out.with_name(out.name + ".html")
     out.parent.mkdir(parents=True, exist_ok=True)
-    title = title or "Asynchronous sequence training: " + ", ".join(r.record["corpus"]["name"] for r in runs[:1])
-    write_atomically(out, page(runs, title).encode())
-    write_atomically(out.with_suffix(".md"), markdown(runs, title).encode())
-    write_atomically(out.with_suffix(".csv"), run_frame(runs).to_csv(index=False).encode())
+    for suffix, text in files.items():
+        write_atomically(out.with_suffix(suffix), text.encode())
     return out
 
 
 def page(runs: Sequence[Run], title: str) -> str:
-    """The whole page; every text that comes from data is escaped, every picture is inside."""
-    parts = [f"<h1>{escape(title)}</h1>", _verdicts(runs), _section("Results", table_html(display_rows(runs)) + _NOTE)]
-    figures = [("Held-out curves against audio seen", draw_curves(runs)), ("Kinds of word errors", draw_word_errors(runs))]
-    figures += [("Held-out curves against updates", draw_curves(runs, against="updates"))]
-    if any(r.record["settings"]["clock"] != "free" for r in runs):
-        figures += [("Held-out curves against time", draw_curves(runs, against="seconds"))]
-    sequence = [r for r in runs if r.settings.sequence]
-    figures += [(f"Frames of {r.name}", draw_shares(r)) for r in sequence]
-    parts.append(_section("Curves", "".join(_figure(caption, fig) for caption, fig in figures)))
-    parts += [_example(r) for r in runs if read_example(r)][-1:]
-    parts += [_section("The paper beside it", _paper(runs)), _section("Settings", _settings(runs)), _section("Failures", _failures(runs)),
-              _section("How to reproduce", _reproduce(runs))]  # fmt: skip
-    return f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>' + "".join(parts)
+    """The whole page."""
+    parts = [
+        "".join(f"<p><b>{escape(s)}</b></p>" for s in sentences(runs)),
+        section("Results", table_html(display_rows(runs)) + note(EXPLAINED)),
+        section("Curves", "".join(picture(caption, fig) for caption, fig in curve_figures(runs))),
+        section("Asynchrony", "".join(picture(caption, fig) for caption, fig in asynchrony_figures(runs))),
+        *[example_section(r) for r in runs if read_example(r)][-1:],
+        section("The paper beside it", paper_section(runs)),
+        section("Settings", settings_section(runs)),
+        section("Failures", table_html(failure_rows(runs))),
+        section("How to reproduce", reproduce_section(runs, [r.record.get("command", "") for r in runs])),
+    ]
+    return document(title, parts)
 
 
-_NOTE = '<p class="note">F_MMI: held-out, per frame, natural logarithm. WER: held-out with the unigram; test WER with the n-gram and '\
-        "its 95 % bootstrap interval; p: paired bootstrap against the run that it started from.</p>"  # fmt: skip
+def curve_figures(runs: Sequence[Run]) -> list[tuple[str, object]]:
+    """Held-out curves by audio seen, by update and, where time passes, by time; kinds of errors; fates of frames."""
+    timed = any(r.record["settings"]["clock"] != "free" for r in runs)
+    figures: list[tuple[str, object]] = [
+        ("Held-out curves against audio seen", draw_curves(runs)),
+        ("Held-out curves against updates", draw_curves(runs, against="updates")),
+        *([("Held-out curves against time", draw_curves(runs, against="seconds"))] if timed else []),
+        ("Kinds of word errors", draw_word_errors(runs)),
+    ]
+    return figures + [(f"Frames of {r.name}", draw_shares(r)) for r in runs if r.settings.sequence]
 
 
-def table_html(rows: Sequence[dict[str, str]]) -> str:
-    """Rows of text cells as a table."""
-    head = "".join(f"<th>{escape(c)}</th>" for c in rows[0])
-    body = "".join("<tr>" + "".join(f"<td>{escape(v)}</td>" for v in r.values()) + "</tr>" for r in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
+def asynchrony_figures(runs: Sequence[Run]) -> list[tuple[str, object]]:
+    """Staleness of runs with several replicas or decoders, and how their processes spent time."""
+    several = [r for r in runs if r.settings.replicas > 1 and ages(r.rows("push"))]
+    figures: list[tuple[str, object]] = [("Staleness of gradients", draw_staleness(several))] if several else []
+    timed = [r for r in several if r.settings.clock != "free"]
+    figures += [(f"How processes of {r.name} spent their time", draw_usage(r)) for r in timed]
+    return figures + [(f"Queues of {r.name}", draw_queues(r)) for r in timed if r.settings.sequence]
 
 
 def markdown(runs: Sequence[Run], title: str) -> str:
-    """The result table as Markdown, with the verdicts."""
-    rows = display_rows(runs)
-    lines = [f"# {title}", "", " | ".join(rows[0]), " | ".join("---" for _ in rows[0])]
-    lines += [" | ".join(r.values()) for r in rows]
-    return "\n".join([*lines, "", *sentences(runs)]) + "\n"
+    """Results, verdicts, settings and commands as Markdown."""
+    commands = "\n".join(f"    {r.record.get('command', '')}" for r in runs)
+    parts = [f"# {plain(title)}", *[plain(s) for s in sentences(runs)], table_markdown(display_rows(runs)), EXPLAINED]
+    parts += [
+        "## The paper beside it",
+        table_markdown(paper_rows(runs)),
+        "## Settings",
+        table_markdown(setting_rows(runs)),
+    ]
+    parts += ["## Failures", table_markdown(failure_rows(runs)), "## How to reproduce", commands, versions(runs)]
+    return "\n\n".join(p for p in parts if p) + "\n"
 
 
 def sentences(runs: Sequence[Run]) -> list[str]:
@@ -79,70 +100,79 @@ def sentences(runs: Sequence[Run]) -> list[str]:
         if before and row["p_value"] is not None and before["test_wer"]:
             gain = (before["test_wer"] - row["test_wer"]) / before["test_wer"]
             words = verdict(row["p_value"], before["test_wer"], row["test_wer"])
-            out.append(f"{run.name} against {parent}: test WER {100 * before['test_wer']:.1f} → {100 * row['test_wer']:.1f} % "
-                       f"({100 * gain:+.1f} % relative gain), {words}.")  # fmt: skip
+            change = (
+                f"{100 * before['test_wer']:.1f} → {100 * row['test_wer']:.1f} % ({100 * gain:+.1f} % relative gain)"
+            )
+            out.append(f"{run.name} against {parent}: test WER {change}, {words}.")
     return out
 
 
-def _verdicts(runs: Sequence[Run]) -> str:
-    return "".join(f"<p><b>{escape(s)}</b></p>" for s in sentences(runs))
-
-
-def _section(title: str, body: str) -> str:
-    return f"<h2>{escape(title)}</h2>{body}" if body else ""
-
-
-def _figure(caption: str, fig) -> str:
-    return f'<figure><img alt="{escape(caption)}" src="{data_uri(fig)}"><figcaption>{escape(caption)}</figcaption></figure>'
-
-
-def _example(run: Run) -> str:
+def example_section(run: Run) -> str:
+    """One utterance looked at closely, if the run has one."""
     example = read_example(run)
-    said = "".join(f"<tr><td>{escape(k)}</td><td>{escape(v)}</td></tr>" for k, v in
-                   {"reference": example.reference, **example.hypotheses}.items())  # fmt: skip
-    pictures = (("spectrogram and alignment", draw_spectrogram), ("state occupancies", draw_occupancies), ("lattice", draw_lattice))
-    return _section(
-        f"One utterance: {example.utterance}",
-        f"<table>{said}</table>" + "".join(_figure(f"{c} ({run.name})", draw(example)) for c, draw in pictures),
-    )
-
-
-def _paper(runs: Sequence[Run]) -> str:
-    path = Path(__file__).resolve().parents[2] / "data" / "paper" / "heigold2014.json"
-    if not path.exists():
+    if example is None:
         return ""
-    paper = json.loads(path.read_text())
-    table = [{"": f"paper, {k}", "CE test WER %": f"{v['ce']}", "MMI test WER %": f"{v['mmi']}",
-              "relative gain %": f"{100 * (v['ce'] - v['mmi']) / v['ce']:.1f}"}
-             for k, v in paper["table1"].items() if isinstance(v, dict)]  # fmt: skip
+    said = [{"": k, "words": v} for k, v in {"reference": example.reference, **example.hypotheses}.items()]
+    drawn = {
+        "spectrogram and alignment": draw_spectrogram,
+        "state occupancies": draw_occupancies,
+        "lattice": draw_lattice,
+    }
+    pictures = "".join(picture(f"{caption} ({run.name})", draw(example)) for caption, draw in drawn.items())
+    return section(f"One utterance: {example.utterance}", table_html(said) + pictures)
+
+
+def paper_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """Table 1 of the paper, and each run here that started from another one that was tested too."""
+
+    def row(who: str, ce: float, mmi: float) -> dict[str, str]:
+        gain = f"{100 * (ce - mmi) / ce:.1f}" if ce else "–"
+        return {"": who, "test WER % before": f"{ce:.1f}", "after": f"{mmi:.1f}", "relative gain %": gain}
+
+    table1 = read_json(PAPER)["table1"]
+    rows = [row(f"paper, {k}, CE → MMI", v["ce"], v["mmi"]) for k, v in table1.items() if isinstance(v, dict)]
     by_name = {r.name: run_row(r) for r in runs}
     for run in runs:
-        row, before = by_name[run.name], by_name.get((run.record.get("parent") or {}).get("run"))
-        if before and row["test_wer"] is not None and before["test_wer"]:
-            ce, mmi = before["test_wer"], row["test_wer"]
-            table.append({"": f"here, {run.name}", "CE test WER %": f"{100 * ce:.1f}", "MMI test WER %": f"{100 * mmi:.1f}",
-                          "relative gain %": f"{100 * (ce - mmi) / ce:.1f}"})  # fmt: skip
-    return table_html(table) + f'<p class="note">{escape(paper["source"])}, {escape(paper["table1"]["where"])}.</p>'
+        own, before = by_name[run.name], by_name.get((run.record.get("parent") or {}).get("run"))
+        if before and own["test_wer"] is not None and before["test_wer"] is not None:
+            rows.append(row(f"here, {run.name}", 100 * before["test_wer"], 100 * own["test_wer"]))
+    return rows
 
 
-def _settings(runs: Sequence[Run]) -> str:
+def paper_section(runs: Sequence[Run]) -> str:
+    """The paper's table and ours, with the place in the paper."""
+    paper = read_json(PAPER)
+    return table_html(paper_rows(runs)) + note(f"{paper['source']}, {paper['table1']['where']}.")
+
+
+def setting_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """Settings that differ from their defaults in any run."""
     default = Settings().to_dict()
     shown = [c for c in default if any(r.record["settings"].get(c) != default[c] for r in runs)]
-    rows = [{"setting": c, **{r.name: str(r.record["settings"].get(c)) for r in runs}} for c in shown]
-    return table_html(rows) + '<p class="note">Settings that differ from their defaults in any run.</p>' if rows else ""
+    return [{"setting": c, **{r.name: str(r.record["settings"].get(c)) for r in runs}} for c in shown]
 
 
-def _failures(runs: Sequence[Run]) -> str:
+def settings_section(runs: Sequence[Run]) -> str:
+    """The same as a table."""
+    return table_html(setting_rows(runs)) + note("Settings that differ from their defaults in any run.")
+
+
+def failure_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """How each run ended, and what it could not use."""
     rows = []
     for run in runs:
-        status = run.status()
-        reasons = run.summary.get("set_aside") or {}
+        status, reasons = run.status(), run.summary.get("set_aside") or {}
         aside = ", ".join(f"{k}: {v}" for k, v in reasons.items()) or "none"
-        rows.append({"run": run.name, "state": status["state"], "error": status.get("error", ""), "utterances set aside": aside})
-    return table_html(rows)
+        rows.append({"run": run.name, "state": status["state"], "error": status.get("error", ""), "set aside": aside})
+    return rows
 
 
-def _reproduce(runs: Sequence[Run]) -> str:
-    commands = "\n".join(r.record.get("command", "") for r in runs)
-    versions = runs[0].record.get("versions", {})
-    return f"<pre>{escape(commands)}</pre><p class='note'>" + escape(", ".join(f"{k} {v}" for k, v in versions.items())) + "</p>"
+def versions(runs: Sequence[Run]) -> str:
+    """Versions of everything that the numbers depend on, as the runs recorded them."""
+    found = dict.fromkeys(", ".join(f"{k} {v}" for k, v in r.record.get("versions", {}).items()) for r in runs)
+    return "; ".join(found)
+
+
+def reproduce_section(runs: Sequence[Run], commands: Sequence[str]) -> str:
+    """The exact commands, and what they were run with."""
+    return f"<pre>{escape(chr(10).join(c for c in commands if c))}</pre>" + note(versions(runs))

@@ -1,4 +1,4 @@
-"""One style for every figure: readable in grey and for the colour-blind, the same live, in a notebook and in a report."""
+"""One style for every figure: readable in grey and for the colour-blind, the same live, in notebooks and reports."""
 
 import base64
 import io
@@ -11,10 +11,23 @@ from matplotlib.figure import Figure
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 RC = {
-    "font.size": 9, "axes.titlesize": 9, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.spines.top": False,
-    "axes.spines.right": False, "axes.grid": True, "grid.color": "#dddddd", "grid.linewidth": 0.6, "legend.frameon": False,
-    "legend.fontsize": 8, "lines.linewidth": 1.6, "figure.dpi": 110, "svg.hashsalt": "workbench",
-}  # fmt: skip
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.6,
+    "figure.dpi": 110,
+    "hatch.linewidth": 0.4,
+    "svg.hashsalt": "workbench",
+}
 
 
 def figure(width: float = 7.5, height: float = 3.0, **axes) -> tuple[Figure, object]:

@@ -8,17 +8,59 @@ import pandas as pd
 from workbench.store import Run
 
 COLUMNS = (
-    "run", "corpus", "criterion", "replicas", "updates", "heldout_mmi", "heldout_wer", "heldout_sub", "heldout_del",
-    "heldout_ins", "frame_error", "test_wer", "test_wer_low", "test_wer_high", "p_value", "frames_seen", "frames_kept",
-    "frames_rejected", "utterances_set_aside", "clock", "seconds", "rows_digest", "parameters_digest",
-    "staleness_inner_mean", "staleness_outer_mean", "staleness_outer_seconds", "updates_applied",
-)  # fmt: skip
-PERCENT = {"heldout_wer", "heldout_sub", "heldout_del", "heldout_ins", "frame_error", "test_wer", "test_wer_low", "test_wer_high"}
+    "run",
+    "corpus",
+    "criterion",
+    "replicas",
+    "updates",
+    "heldout_mmi",
+    "heldout_wer",
+    "heldout_sub",
+    "heldout_del",
+    "heldout_ins",
+    "frame_error",
+    "test_wer",
+    "test_wer_low",
+    "test_wer_high",
+    "p_value",
+    "frames_seen",
+    "frames_kept",
+    "frames_rejected",
+    "utterances_set_aside",
+    "clock",
+    "seconds",
+    "rows_digest",
+    "parameters_digest",
+    "staleness_inner_mean",
+    "staleness_outer_mean",
+    "staleness_outer_seconds",
+    "updates_applied",
+)
+PERCENT = {
+    "heldout_wer",
+    "heldout_sub",
+    "heldout_del",
+    "heldout_ins",
+    "frame_error",
+    "test_wer",
+    "test_wer_low",
+    "test_wer_high",
+}
 SHORT = {
-    "run": "run", "criterion": "criterion", "replicas": "replicas", "updates": "updates", "heldout_mmi": "F_MMI",
-    "heldout_wer": "WER %", "heldout_sub": "sub", "heldout_del": "del", "heldout_ins": "ins", "frame_error": "frame err %",
-    "test_wer": "test WER %", "test_interval": "95 % interval", "p_value": "p",
-}  # fmt: skip
+    "run": "run",
+    "criterion": "criterion",
+    "replicas": "replicas",
+    "updates": "updates",
+    "heldout_mmi": "F_MMI",
+    "heldout_wer": "WER %",
+    "heldout_sub": "sub",
+    "heldout_del": "del",
+    "heldout_ins": "ins",
+    "frame_error": "frame err %",
+    "test_wer": "test WER %",
+    "test_interval": "95 % interval",
+    "p_value": "p",
+}
 
 
 def run_row(run: Run) -> dict[str, Any]:
@@ -74,5 +116,8 @@ def text_table(runs: Sequence[Run]) -> str:
         return "no runs yet"
     widths = {c: max(len(c), *(len(r[c]) for r in rows)) for c in rows[0]}
     lines = ["  ".join(c.ljust(w) for c, w in widths.items()), "  ".join("-" * w for w in widths.values())]
-    lines += ["  ".join(r[c].ljust(w) if c in ("run", "criterion") else r[c].rjust(w) for c, w in widths.items()) for r in rows]
+    lines += [
+        "  ".join(r[c].ljust(w) if c in ("run", "criterion") else r[c].rjust(w) for c, w in widths.items())
+        for r in rows
+    ]
     return "\n".join(lines)

@@ -1,0 +1,146 @@
+"""A sweep as pictures: the matrix that fills in, effects of factors beside the paper's, frame against word errors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from workbench.store import read_json
+from workbench.sweeping.results import effects
+from workbench.views.style import COLOURS, figure, line
+
+PAPER = Path(__file__).resolve().parents[2] / "data" / "paper" / "heigold2014.json"
+NAMES = {
+    "test_wer": "test word error rate (%)",
+    "heldout_wer": "held-out word error rate, unigram (%)",
+    "frame_error": "frame error (%)",
+    "heldout_mmi": "F_MMI per frame",
+}
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """``values`` [rows, columns] in percent or per frame, nan where nothing has ended; ``states`` says why."""
+
+    rows: list[str]
+    columns: list[str]
+    values: np.ndarray
+    states: list[list[str]]
+    n: np.ndarray  # runs that ended
+    measure: str
+
+
+def scale(measure: str) -> float:
+    """From a table's numbers to what is shown."""
+    return 1.0 if measure == "heldout_mmi" else 100.0
+
+
+def matrix(table: pd.DataFrame, axes: Sequence[str], measure: str = "heldout_wer") -> Matrix:
+    """Cells of a sweep's ``table`` (see sweeping.results): first axis down, the others across; means over seeds."""
+    down, across = list(axes[:1]), list(axes[1:])
+    rows, columns = _labels(table, down), _labels(table, across)
+    values, n = np.full((len(rows), len(columns)), np.nan), np.zeros((len(rows), len(columns)), int)
+    states = [["" for _ in columns] for _ in rows]
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            own = table[(_label(table, down) == row) & (_label(table, across) == column)]
+            ended = own.loc[own.state == "done", measure].dropna()
+            n[i, j], values[i, j] = len(ended), scale(measure) * ended.mean() if len(ended) else np.nan
+            states[i][j] = "" if len(ended) == len(own) else " ".join(dict.fromkeys(own.state[own.state != "done"]))
+    return Matrix(rows, columns, values, states, n, measure)
+
+
+def _label(table: pd.DataFrame, axes: Sequence[str]) -> pd.Series:
+    words = [table[a].map(lambda v, a=a: f"{a}={v:g}" if isinstance(v, float) else f"{a}={v}") for a in axes]
+    return pd.Series([" ".join(w) for w in zip(*words, strict=True)] if words else [""] * len(table), index=table.index)
+
+
+def _labels(table: pd.DataFrame, axes: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(_label(table, axes)))
+
+
+def draw_matrix(table: pd.DataFrame, axes: Sequence[str], measure: str = "heldout_wer") -> Figure:
+    """Dark is bad; what has not ended says so."""
+    m = matrix(table, axes, measure)
+    fig, ax = figure(max(4.0, 2.2 + 1.3 * len(m.columns)), 1.3 + 0.55 * len(m.rows))
+    good_is_low = measure != "heldout_mmi"
+    ax.imshow(m.values, aspect="auto", cmap="cividis_r" if good_is_low else "cividis")
+    low, high = (np.nanmin(m.values), np.nanmax(m.values)) if np.isfinite(m.values).any() else (0.0, 1.0)
+    for i, j in np.ndindex(*m.values.shape):
+        value, state = m.values[i, j], m.states[i][j]
+        digits = ".3f" if measure == "heldout_mmi" else ".1f"
+        words = (format(value, digits) if np.isfinite(value) else "") + (f"\n{state}" if state else "")
+        dark = np.isfinite(value) and ((value - low) > 0.5 * (high - low)) == good_is_low and high > low
+        ax.text(j, i, words.strip(), ha="center", va="center", fontsize=8, color="white" if dark else "black")
+    ax.set_xticks(range(len(m.columns)), [c.replace(" ", "\n") for c in m.columns])
+    ax.set_yticks(range(len(m.rows)), m.rows)
+    ax.grid(False)
+    ax.set_title(f"{NAMES[measure]}, mean over seeds")
+    return fig
+
+
+def paper_values(entry: str, axis: str) -> dict[str, float]:
+    """What the paper found for values of ``axis`` under ``entry`` of its data file: word error rates in percent."""
+    found: Any = read_json(PAPER).get(entry, {}) if entry else {}
+    if entry == "shuffling" and axis == "shuffling":
+        return {k: float(v) for k, v in found.items() if k != "where"}
+    if entry == "layers" and axis == "trained":
+        return {k: float(v) for k, v in found["test_wer"].items()}
+    return {k: float(v) for k, v in read_json(PAPER)["table1"]["icelandic"].items()} if axis == "criterion" else {}
+
+
+def draw_effects(table: pd.DataFrame, axes: Sequence[str], measure: str = "test_wer", paper: str = "") -> Figure:
+    """Mean and interval of the measure at each value of each axis; hollow marks are the paper's, of its own data."""
+    found = effects(table, axes, measure)
+    fig, panels = figure(3.2 * max(1, len(axes)), 2.8, ncols=max(1, len(axes)), squeeze=False)
+    for ax, axis in zip(panels[0], axes, strict=False):
+        own = found[found.axis == axis]
+        at = np.arange(len(own))
+        mean, low, high = (scale(measure) * own[c].to_numpy(float) for c in ("mean", "low", "high"))
+        spread = np.nan_to_num(np.array([mean - low, high - mean]))
+        ax.errorbar(at, mean, spread, fmt="o", color=COLOURS[0], capsize=3, label="here")
+        theirs = paper_values(paper, axis) if measure == "test_wer" else {}
+        marks = [(i, theirs[str(v)]) for i, v in enumerate(own.value) if str(v) in theirs]
+        if marks:
+            ax.plot(
+                *zip(*marks, strict=True), "s", color=COLOURS[1], markerfacecolor="none", label="paper, its own data"
+            )
+            ax.legend()
+        ax.set_xticks(at, [str(v) for v in own.value])
+        ax.set_xlabel(axis)
+        ax.margins(x=0.3)
+    panels[0][0].set_ylabel(NAMES[measure])
+    return fig
+
+
+def draw_scatter(groups: Mapping[str, Sequence[Any]]) -> Figure:
+    """Frame error against word error along the training of each run (experiment E4), start marked hollow."""
+    fig, ax = figure(5.0, 3.6)
+    for number, (label, path) in enumerate(paths(groups).items()):
+        style = line(number)
+        for n, (frame, word) in enumerate(path):
+            ax.plot(frame, word, marker=".", label=label if n == 0 else None, **style)
+            ax.plot(frame[:1], word[:1], "o", color=style["color"], markerfacecolor="none", markersize=9)
+            ax.plot(frame[-1:], word[-1:], "o", color=style["color"], markersize=7)
+    ax.set_xlabel(NAMES["frame_error"])
+    ax.set_ylabel(NAMES["heldout_wer"])
+    if ax.has_data():
+        ax.legend()
+    return fig
+
+
+def paths(groups: Mapping[str, Sequence[Any]]) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
+    """(frame errors, word errors) in percent of the measurements of each run, by label."""
+    out: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for label, runs in groups.items():
+        tables = [run.rows("evaluate") for run in runs]
+        out[label] = [
+            (100 * t["frame_error"].to_numpy(float), 100 * t["wer"].to_numpy(float))
+            for t in tables
+            if "frame_error" in t
+        ]
+    return out
