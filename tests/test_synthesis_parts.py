@@ -16,6 +16,7 @@ from workbench.corpus.synthesis.ngrams import Counts, followers
 from workbench.corpus.synthesis.phones import Spelling, spell, spoken
 from workbench.corpus.synthesis.queries import sentences, zone
 from workbench.corpus.synthesis.shard import phone_times
+from workbench.corpus.synthesis.speech import Synthesiser
 from workbench.corpus.synthesis.voices import write_data
 from workbench.settings import rng
 
@@ -122,6 +123,21 @@ def test_voices_are_those_of_the_shard(tmp_path):
     data = write_data(tmp_path, ["tr0001", "tr0002"], 0)
     assert sorted(path.name for path in (data / "voices" / "!v").iterdir()) == ["tr0001", "tr0002"]
     assert (data / "phondata").is_symlink()
+
+
+def test_voices_sound_different(tmp_path):
+    """Voices of one sentence have different spectra: the library falls back silently on the plain voice otherwise."""
+
+    def spectrum(synthesiser: Synthesiser, voice: str) -> np.ndarray:
+        samples, _ = synthesiser.say("[[h|'a:|l|oU]]", voice, 180, 50, 50)
+        power = np.abs(np.fft.rfft(samples.astype(float), 16384)[: 16384 // 4]).reshape(64, -1).sum(1)
+        return power / np.linalg.norm(power)
+
+    with Synthesiser(write_data(tmp_path, ["tr0001", "te0002"], 0)) as synthesiser:
+        seen = [spectrum(synthesiser, voice) for voice in ("is", "is+tr0001", "is+te0002", "is+missing")]
+    alike = np.array(seen) @ np.array(seen).T
+    assert alike[0, 3] > 0.995
+    assert max(alike[0, 1], alike[0, 2], alike[1, 2]) < 0.98
 
 
 def test_the_synthesiser_is_loaded_in_one_module_only():
