@@ -194,7 +194,7 @@ def _denominator_of(seed):
 
 @pytest.mark.parametrize("choices", [1, 2, 5])
 def test_denominator_is_stochastic(choices):
-    """All that can happen in a state sums to one (mass is pushed as far as it goes); at the start less p(no frame at all)."""
+    """All that can happen in a state sums to one (mass is pushed all the way); at the start less p(no frames)."""
     graph = denominator(LEXICON, UNIGRAM, tied(5, choices), PAUSE)
     total = np.bincount(graph.sources(), np.exp(graph.weight.astype(float))) + np.exp(graph.final)
     assert np.allclose(total[1:], 1, atol=1e-5)

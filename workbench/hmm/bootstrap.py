@@ -27,15 +27,16 @@ class Plan:
     """How much work goes into a bootstrap.
 
     ``monophone_frames``, ``tied_frames``: how much of the corpus is trained on. ``monophone``, ``tied``: a pass for
-    each entry, the most Gaussians that a state may have after it if there are ``frames_each``. ``least_frames``: of a
-    tied state.
+    each entry, the most Gaussians that a state may have after it if there are ``frames_each``. ``silence``: the most of
+    a silence state, doubled with every pass, for silence is whatever noise there is. ``least_frames``: of a tied state.
     """
 
     monophone_frames: int = 200_000
     tied_frames: int = 1_500_000
-    monophone: tuple[int, ...] = (1, 1, 1, 1, 2, 4, 8, 8)
-    tied: tuple[int, ...] = (1, 2, 4, 4)
-    frames_each: float = 40.0
+    monophone: tuple[int, ...] = (1, 1, 2, 2, 4, 4, 8, 8)
+    tied: tuple[int, ...] = (1, 2, 4, 8)
+    silence: int = 32
+    frames_each: float = 20.0
     least_frames: float = 80.0
 
 
@@ -137,7 +138,8 @@ class _Training:
             np.add.at(visits, aligned.states[entered], 1)
         frames = state_frames(mixtures, sums)
         better = update(mixtures, sums, floor)
-        return grow(better, frames, most, self.plan.frames_each), self_loops(frames, visits)
+        limits = np.where(np.isin(np.arange(len(frames)), acoustics.states.silence), self.plan.silence, most)
+        return grow(better, frames, limits, self.plan.frames_each), self_loops(frames, visits)
 
     def _contexts(self, references: list[Reference], acoustics: Acoustics) -> Contexts:
         found = ContextSums(SIZE)

@@ -81,8 +81,8 @@ def update(mixtures: Mixtures, sums: np.ndarray, floor: np.ndarray) -> Mixtures:
     return _select(Mixtures(mixtures.first, weight, mean, variance), owner, keep)
 
 
-def grow(mixtures: Mixtures, frames: np.ndarray, most: int, frames_each: float) -> Mixtures:
-    """Split the heaviest Gaussians of each state, at most doubling their number, which stays within ``most``.
+def grow(mixtures: Mixtures, frames: np.ndarray, most: np.ndarray, frames_each: float) -> Mixtures:
+    """Split the heaviest Gaussians of each state, at most doubling their number, which stays within ``most`` [states].
 
     ``frames`` [states]: how many each state has; every Gaussian is to have ``frames_each`` of them.
     """

@@ -104,8 +104,8 @@ def from_arcs(source, target, state, word, weight, final, phone) -> Graph:
     order = np.argsort(source, kind="stable")
     offsets = np.zeros(len(final) + 1, np.int32)
     np.cumsum(np.bincount(source, minlength=len(final)), out=offsets[1:])
-    arcs = (np.asarray(a)[order] for a in (target, state, word, weight))
-    return Graph(offsets, *arcs, final=final, phone=np.asarray(phone)[order])
+    target, state, word, weight, phone = (np.asarray(a)[order] for a in (target, state, word, weight, phone))
+    return Graph(offsets, target, state, word, weight, np.asarray(final), phone)
 
 
 def _closure(source: np.ndarray, target: np.ndarray, seed: np.ndarray) -> np.ndarray:

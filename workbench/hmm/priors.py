@@ -6,7 +6,8 @@ import numpy as np
 def log_priors(alignment: np.ndarray, count: int, floor: float = 1e-6) -> np.ndarray:
     """Relative frequencies of states in an alignment (negative: not aligned), float32 [count].
 
-    ``floor``: the smallest before they are made to sum to one again; it keeps a state that was hardly ever seen from being divided by nearly nothing.
+    None is below ``floor`` (before they are made to sum to one again), which keeps scores from being divided by nearly
+    nothing where a state was hardly ever seen. ValueError if the alignment has other states, or none.
     """
     seen = np.bincount(alignment[alignment >= 0], minlength=count).astype(np.float64)
     if len(seen) != count or not seen.any():
