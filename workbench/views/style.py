@@ -29,13 +29,14 @@ RC = {
     "svg.hashsalt": "workbench",
 }
 
+matplotlib.rcParams.update(RC)  # once and for all: a context around each drawing would not survive two threads
+
 
 def figure(width: float = 7.5, height: float = 3.0, **axes) -> tuple[Figure, object]:
     """A figure and its axes (inches), never through pyplot, so that any thread may draw it; ``axes``: of subplots()."""
-    with matplotlib.rc_context(RC):
-        fig = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(fig)
-        return fig, fig.subplots(**axes)
+    fig = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(fig)
+    return fig, fig.subplots(**axes)
 
 
 def line(number: int) -> dict[str, object]:
@@ -45,9 +46,8 @@ def line(number: int) -> dict[str, object]:
 
 def png(fig: Figure, dpi: int = 110) -> bytes:
     """The figure as PNG."""
-    with matplotlib.rc_context(RC):
-        out = io.BytesIO()
-        fig.savefig(out, format="png", dpi=dpi, metadata={"Software": None})
+    out = io.BytesIO()
+    fig.savefig(out, format="png", dpi=dpi, metadata={"Software": None})
     return out.getvalue()
 
 

@@ -79,7 +79,7 @@ def draw_matrix(table: pd.DataFrame, axes: Sequence[str], measure: str = "heldou
     ax.set_xticks(range(len(m.columns)), [c.replace(" ", "\n") for c in m.columns])
     ax.set_yticks(range(len(m.rows)), m.rows)
     ax.grid(False)
-    ax.set_title(f"{NAMES[measure]}, mean over seeds")
+    ax.set_title(NAMES[measure])
     return fig
 
 
@@ -113,6 +113,8 @@ def draw_effects(table: pd.DataFrame, axes: Sequence[str], measure: str = "test_
         ax.set_xticks(at, [str(v) for v in own.value])
         ax.set_xlabel(axis)
         ax.margins(x=0.3)
+        if measure != "heldout_mmi":
+            ax.set_ylim(bottom=max(0.0, ax.get_ylim()[0]))  # an interval of two seeds may reach below
     panels[0][0].set_ylabel(NAMES[measure])
     return fig
 

@@ -1,0 +1,95 @@
+"""Runs and sweeps in processes of their own, so that a notebook's interrupt, restart or end does not touch them.
+
+What they do is read from their folders; nothing here needs to stay alive. Output goes to data/logs/<name>.log.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.settings import Settings, UserError
+from workbench.store import Run, home
+from workbench.sweeping import Sweep
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A command that was started, and where its output goes."""
+
+    process: subprocess.Popen
+    log: Path
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def last_lines(self, most: int = 12) -> str:
+        """The end of its output, progress bars reduced to their last state."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        lines = [line.rsplit("\r", 1)[-1] for line in text.rstrip("\n").split("\n")]
+        return "\n".join(lines[-most:])
+
+
+def launch(arguments: Sequence[str], name: str) -> Launched:
+    """Start ``workbench ARGUMENTS`` in a session of its own."""
+    log = home() / "logs" / f"{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    path = os.pathsep.join(p for p in (str(PACKAGE), os.environ.get("PYTHONPATH", "")) if p)
+    environment = {**os.environ, "PYTHONPATH": path, "WORKBENCH_DATA": str(home())}
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        environment.setdefault(f"{library}_NUM_THREADS", "1")
+    with open(log, "wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "workbench.cli", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+    # Someone must wait for it, or it stays in the process table and a killed run looks alive.
+    threading.Thread(target=process.wait, daemon=True, name=f"wait for {name}").start()
+    return Launched(process, log)
+
+
+def launch_run(corpus: str, settings: Settings, name: str, init: str | None = None) -> Launched:
+    """Train a new run ``<name>-<digest>``."""
+    words = [f"{field}={value}" for field, value in settings.to_dict().items()]
+    start = ["--init", init] if init else []
+    return launch(["train", corpus, "--name", name, *start, "--set", *words], name)
+
+
+def launch_resume(run: Run) -> Launched:
+    """Go on with a run that was stopped or lost."""
+    return launch(["train", "--resume", run.name], run.name)
+
+
+def launch_sweep(sweep: Sweep, jobs: int = 2, retry: bool = False) -> Launched:
+    """Save a sweep and carry it out."""
+    sweep = sweep.save()
+    more = ["--retry"] if retry else []
+    return launch(["sweep", "--name", sweep.name, "--jobs", str(jobs), *more], f"sweep-{sweep.name}")
+
+
+def newest_run(name: str) -> Run | None:
+    """The newest run called ``<name>-<digest>``, if there is one."""
+    found = list((home() / "runs").glob(f"{name}-*/settings.json"))
+    return Run(max(found, key=lambda p: p.stat().st_mtime).parent) if found else None
+
+
+def stop_run(run: Run) -> None:
+    """Ask a run to come to rest at a checkpoint; it ends in its own time and can be resumed."""
+    status = run.status()
+    if status["state"] != "running":
+        raise UserError(f"{run.name}: is not running (state: {status['state']})")
+    if status["host"] != socket.gethostname():
+        raise UserError(f"{run.name}: runs on {status['host']}; stop it there")
+    os.kill(status["pid"], signal.SIGINT)

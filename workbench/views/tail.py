@@ -1,0 +1,53 @@
+"""What a run has written since the last look: each row is read once, however long the run."""
+
+import json
+from collections import defaultdict, deque
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from workbench.store import Run
+
+MOST = 4000  # rows of one kind that are kept; evaluations are kept all
+
+
+class Tail:
+    """The rows of a run that is being written, by kind, the newest ``most`` of each."""
+
+    def __init__(self, run: Run, most: int = MOST):
+        self.run, self.most = run, most
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget all: a resumed run cuts its files back."""
+        self.read_to: dict[Path, int] = {}
+        self.rows: dict[str, deque[dict[str, Any]]] = defaultdict(lambda: deque(maxlen=self.most))
+        self.rows["evaluate"] = deque()
+        self.total: dict[str, int] = defaultdict(int)
+
+    def read(self) -> bool:
+        """Read on; whether there was anything new."""
+        paths = sorted(self.run.folder.glob("rows-*.jsonl"))
+        sizes = {path: path.stat().st_size for path in paths}
+        if any(sizes.get(path, 0) < position for path, position in self.read_to.items()):
+            self.begin()
+        return sum([self._read(path) for path in paths if sizes[path] > self.read_to.get(path, 0)]) > 0
+
+    def _read(self, path: Path) -> int:
+        """The whole lines that were added to one file; a torn last one is left for the next look."""
+        with open(path, "rb") as file:
+            file.seek(self.read_to.get(path, 0))
+            new = file.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        for line in whole.splitlines():
+            row = json.loads(line)
+            self.rows[row["kind"]].append(row)
+            self.total[row["kind"]] += 1
+        self.read_to[path] = self.read_to.get(path, 0) + len(whole)
+        return len(whole)
+
+    def table(self, *kinds: str) -> pd.DataFrame:
+        """The rows of these kinds in order of time."""
+        frame = pd.DataFrame([row for kind in kinds for row in self.rows[kind]])
+        return frame.sort_values("seconds", kind="stable", ignore_index=True) if len(frame) else frame
