@@ -87,7 +87,8 @@ def train(
     order = rng(seed, "bootstrap").permutation(good).tolist()
     few, many = (_first(store, order, n) for n in (plan.monophone_frames, plan.tied_frames))
     many = few + many[len(few) :]
-    steps = Steps(len(few) * len(plan.monophone) + len(many) * (1 + len(plan.tied)), progress)
+    # Graphs are made twice, and phones in context are one more pass.
+    steps = Steps(len(few) * len(plan.monophone) + len(many) * (3 + len(plan.tied)), progress)
     return _Training(store, lexicon, plan, steps).run(few, many, count)
 
 
@@ -124,7 +125,8 @@ class _Training:
         return Acoustics(replace(states, self_loop=loops), mixtures)
 
     def _references(self, utterances: Iterable[int], states: TiedStates) -> list[Reference]:
-        return [reference(u, self.store.words[u], self.lexicon, states) for u in utterances]
+        chosen = self.steps.over(utterances, f"graphs of {states.count} states")
+        return [reference(u, self.store.words[u], self.lexicon, states) for u in chosen]
 
     def _pass(
         self, references: list[Reference], acoustics: Acoustics, most: int, floor: np.ndarray, what: str
