@@ -1,7 +1,7 @@
 """How the trained parameters are cut into shards, and joined again."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +19,7 @@ class Shards:
     base: np.ndarray  # float32 [parameters]
     trained: slice
     bounds: tuple[int, ...]
+    last: list = field(default_factory=lambda: [((), None)], repr=False)  # what was joined last: a cache, no state
 
     @classmethod
     def split(cls, base: np.ndarray, trained: slice = slice(None), count: int = 1) -> "Shards":
@@ -49,12 +50,20 @@ class Shards:
         return [vector[a:b] for a, b in zip(self.bounds, self.bounds[1:], strict=False)]
 
     def join(self, values: list[np.ndarray]) -> np.ndarray:
-        """All parameters, from what each shard holds; without a copy where one shard holds them all."""
+        """All parameters, from what each shard holds; copied only where several shards, or not all, are to be joined.
+
+        Two components that fetch the same snapshots one after the other share the copy.
+        """
         if len(values) == 1 and len(values[0]) == len(self.base):
             return values[0]
-        theta = self.base.copy()
-        np.concatenate(values, out=theta[self.trained])
+        before, theta = self.last[0]
+        if len(before) == len(values) and all(a is b for a, b in zip(before, values, strict=True)):
+            return theta
+        theta = np.empty_like(self.base)
+        start, stop = self.trained.start, self.trained.stop
+        np.concatenate([self.base[:start], *values, self.base[stop:]], out=theta)
         theta.flags.writeable = False
+        self.last[0] = (values, theta)
         return theta
 
     def collect(self, services: Mapping[str, ParameterServer]) -> np.ndarray:
