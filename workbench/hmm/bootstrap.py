@@ -118,7 +118,7 @@ class _Training:
         contexts = self._contexts(references, Acoustics(single_phones, mixtures))
         tying = tie(contexts, phones, count, plan.least_frames, floor)
         states, mixtures = tying.states, single(tying.sums, floor)
-        references = self._references(many, states)
+        references, loops = self._references(many, states), states.self_loop
         for n, most in enumerate(plan.tied, 1):
             what = f"{states.count} tied states, pass {n} of {len(plan.tied)}"
             mixtures, loops = self._pass(references, Acoustics(states, mixtures), most, floor, what)
