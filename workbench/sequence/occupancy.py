@@ -71,7 +71,7 @@ def arc_accuracies(lattice: Lattice, accuracy: np.ndarray) -> tuple[float, float
 def _pass(lattice: Lattice, weight: np.ndarray, accuracy: np.ndarray):
     """Forward-backward; raises FloatingPointError where its two totals disagree, which only a broken lattice can
     cause."""
-    arcs, nodes = _bounds(lattice.frame, lattice.frames), _bounds(lattice.node_frame, lattice.frames + 1)
+    arcs, nodes = bounds(lattice.frame, lattice.frames), bounds(lattice.node_frame, lattice.frames + 1)
     forward_total, backward_total, *results = forward_backward(
         arcs, nodes, lattice.source, lattice.target, weight, lattice.final, accuracy
     )
@@ -80,7 +80,7 @@ def _pass(lattice: Lattice, weight: np.ndarray, accuracy: np.ndarray):
     return forward_total, *results
 
 
-def _bounds(frame: np.ndarray, frames: int) -> np.ndarray:
+def bounds(frame: np.ndarray, frames: int) -> np.ndarray:
     """Where in the ascending ``frame`` each of the frames begins, and the last one ends: int64 [frames + 1]."""
     return np.concatenate([[0], np.cumsum(np.bincount(frame, minlength=frames))])
 
@@ -93,7 +93,7 @@ def occupancies(lattice: Lattice) -> tuple[float, Occupancies]:
 
 def by_state(lattice: Lattice, values: np.ndarray) -> Occupancies:
     """Sum ``values`` [arcs] over the arcs of equal frame and tied state."""
-    return Occupancies(*gather(_bounds(lattice.frame, lattice.frames), lattice.state, values))
+    return Occupancies(*gather(bounds(lattice.frame, lattice.frames), lattice.state, values))
 
 
 def summed(key: np.ndarray, values: np.ndarray, frames: int) -> Occupancies:
