@@ -108,14 +108,13 @@ def report(words: int, name: str, limits, m: dict[str, float]) -> float:
     arcs = ", ".join(f"{k[5:]} {v:.1f}" for k, v in m.items() if k.startswith("arcs"))
     print(f"{words} words, {name}, {':'.join(f'{x:g}' for x in limits)}: {rates} frames/s")
     print(
-        f"    {best / m['ours']:.1f} x the best peer, sums {m['k2 sums'] / m['sums']:.0f} x k2's; arcs per frame: {arcs}"
+        f"    {best / m['ours']:.1f} x the best peer, sums {m['k2 sums'] / m['sums']:.0f} x k2; arcs per frame: {arcs}"
     )
     return best / m["ours"]
 
 
 def test_lattices():
-    """At narrow and wide beams, easy and hard, ours is at least twice as fast as the best peer, which may make no
-    lattice."""
+    """At narrow and wide beams, easy and hard, ours is at least twice as fast as the best peer."""
     task = recogniser(500)
     for name, kind in (("easy", EASY), ("hard", HARD)):
         for limits in LIMITS:

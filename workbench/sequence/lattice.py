@@ -88,10 +88,10 @@ def prune(lattice: Lattice, width: float, floor: float | None = None) -> Lattice
 def restrict(lattice: Lattice, words: tuple[int, ...]) -> Lattice:
     """The paths of ``lattice`` that carry exactly ``words``: its product with the word sequence; raises NoPath if none
     does."""
-    words = np.asarray(words, np.int32)
-    reached = positions(lattice.source, lattice.target, lattice.word, lattice.final, words)
+    wanted = np.asarray(words, np.int32)
+    reached = positions(lattice.source, lattice.target, lattice.word, lattice.final, wanted)
     number = (np.cumsum(reached, dtype=np.int32) - np.int32(1)).reshape(reached.shape)
-    spoken = np.concatenate([words, [-1]])
+    spoken = np.concatenate([wanted, [-1]])
     arc, before = np.nonzero(
         reached[lattice.source] & ((lattice.word == 0)[:, None] | (lattice.word[:, None] == spoken))
     )

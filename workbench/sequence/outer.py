@@ -133,7 +133,8 @@ def without_denominator(found: Pair, log_posteriors: np.ndarray, alignment: np.n
 
 def _without_frames(utterance: int, frames: int, found: Pair, beam: float) -> Decoded:
     """What is known of an utterance before its outer gradient."""
-    words, states = (), np.full(frames, -1, np.int32)
+    words: tuple[int, ...] = ()
+    states = np.full(frames, -1, np.int32)
     if found.denominator is not None:
         words, beam = best_path(found.denominator)[0], found.denominator.beam
     if found.numerator is not None:

@@ -68,8 +68,8 @@ def search(
     layout = compiled(graph)
     workspace.size_states(graph.states)
     starts, norm = forward(layout, scores, beam, max_active, workspace)
-    found = backward(layout, scores, lattice_beam, floor, workspace, starts, norm)
-    return prune(as_lattice(graph, scores, *found, beam), lattice_beam, floor)
+    frame, final, source, target, arc = backward(layout, scores, lattice_beam, floor, workspace, starts, norm)
+    return prune(as_lattice(graph, scores, frame, final, source, target, arc, beam), lattice_beam, floor)
 
 
 def checked(graph: Graph, scores: np.ndarray) -> np.ndarray:
