@@ -72,15 +72,15 @@ def test_memory_is_bounded(run: Run) -> None:
 def test_pictures_have_one_size_and_come_with_news_only(run: Run) -> None:
     """Looking without news draws nothing; news make another picture of the same size."""
     view = LiveView(run)
-    first, frames = view.png, view.frames
+    first, frames = view.screen.png, view.frames
     assert view.look() and view.frames == frames
     add(
         run,
         "evaluator",
         json.dumps({"kind": "evaluate", "seconds": 99, "epochs": 9.0, "updates": 99, "wer": 0.1, "mmi": -0.2}) + "\n",
     )
-    assert view.look() and view.png != first and size(view.png) == size(first)
-    assert view.image.value == view.png
+    assert view.look() and view.screen.png != first and size(view.screen.png) == size(first)
+    assert view.screen.image.value == view.screen.png
 
 
 def test_it_follows_in_a_thread_and_freezes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ def test_it_follows_in_a_thread_and_freezes(run: Run, monkeypatch: pytest.Monkey
             updates.append(data)
 
     view = LiveView(run)
-    view._handles.append(Handle())
+    view.screen._handles.append(Handle())
     view.start()
     add(
         run,
@@ -111,18 +111,18 @@ def test_it_follows_in_a_thread_and_freezes(run: Run, monkeypatch: pytest.Monkey
     view._thread.join(20)
     assert not view._thread.is_alive() and list(updates[-1]) == ["image/png", "text/plain"]
     view.finish()
-    assert "r: done" in view.line.value
+    assert "r: done" in view.screen.line.value
 
 
 def test_errors_are_shown_in_the_view(run: Run) -> None:
     """A run that failed says why, with markup as text; a damaged row is reported by the view itself."""
     end(run, "failed", "<b>disk full</b>")
     view = LiveView(run)
-    assert "&lt;b&gt;disk full" in view.line.value
+    assert "&lt;b&gt;disk full" in view.screen.line.value
     add(run, "evaluator", "no json\n")
     with pytest.raises(json.JSONDecodeError):
         view._follow()
-    assert "JSONDecodeError" in view.line.value and view.error
+    assert "JSONDecodeError" in view.screen.line.value and view.error
 
 
 def test_without_widgets_there_is_a_picture(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,15 +15,24 @@ def recipes() -> dict[str, str]:
     return {p.stem: read_json(p)["question"] for p in sorted(FOLDER.glob("*.json"))}
 
 
+def _read(name: str) -> dict[str, Any]:
+    path = FOLDER / f"{name}.json"
+    if not path.exists():
+        raise UserError(f"{name}: no such recipe; choose one of {', '.join(recipes())}")
+    return read_json(path)
+
+
+def starts_trained(name: str) -> bool:
+    """Whether a recipe starts from a trained network, and so needs ``init``."""
+    return _read(name).get("starts") == "trained"
+
+
 def recipe(name: str, corpus: str, size: str = "watch", init: str | None = None, **changes: Any) -> Sweep:
     """The sweep ``name`` (e.g. ``e1-shuffling``) on ``corpus`` at ``size`` watch or laptop; ``changes`` to its fields.
 
     ``init``: the run to start from, for those that start from a trained network.
     """
-    path = FOLDER / f"{name}.json"
-    if not path.exists():
-        raise UserError(f"{name}: no such recipe; choose one of {', '.join(recipes())}")
-    record = read_json(path)
+    path, record = FOLDER / f"{name}.json", _read(name)
     if size not in record["sizes"]:
         raise UserError(f"{name}: no size {size}; choose one of {', '.join(record['sizes'])}")
     if record.pop("starts", "") == "trained" and not init:

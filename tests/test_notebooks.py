@@ -1,0 +1,78 @@
+"""Every notebook runs from top to bottom at the smallest size, and is written as notebooks here are."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib
+import nbformat
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+CLUSTER = [
+    p for p in NOTEBOOKS if "cluster" in p.name
+]  # started by the tests of the cluster, which know how to stop it
+
+
+def code(path: Path) -> list[str]:
+    """The code cells of a notebook."""
+    cells = json.loads(path.read_text())["cells"]
+    return ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One data folder for all notebooks: what one has prepared or trained the next finds."""
+    folder = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_DATA", str(folder))
+        patch.setenv("WORKBENCH_SIZE", "tiny")
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def shell() -> Iterator[InteractiveShell]:
+    """IPython without a kernel: a kernel per notebook would take longer than the notebooks."""
+    made = InteractiveShell.instance()
+    yield made
+    InteractiveShell.clear_instance()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p not in CLUSTER], ids=lambda p: p.stem)
+def test_notebook_runs(path: Path, data: Path, shell: InteractiveShell, capsys: pytest.CaptureFixture) -> None:
+    """Each cell of each notebook runs without an error in a fresh namespace."""
+    shell.reset(new_session=False)
+    backend = matplotlib.get_backend()
+    for cell in code(path):
+        result = shell.run_cell(cell, store_history=False)
+        assert result.success, f"{path.name}: {cell}\n{result.error_before_exec or result.error_in_exec!r}"
+    assert matplotlib.get_backend() == backend, "a cell went through pyplot"
+
+
+def test_notebooks_are_numbered_in_reading_order() -> None:
+    """Numbers are two digits without gaps or doubles, and the title of each begins with its own."""
+    numbers = [int(p.name[:2]) for p in NOTEBOOKS]
+    assert numbers == list(range(1, len(NOTEBOOKS) + 1))
+    for number, path in zip(numbers, NOTEBOOKS, strict=True):
+        title = "".join(nbformat.read(path, 4).cells[0].source).splitlines()[0]
+        assert title.startswith(f"# {number}. "), path.name
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_cells_hold_no_logic(path: Path) -> None:
+    """Cells are short calls: no function, class, loop statement, path or magic; and pictures say how to be read."""
+    for cell in code(path):
+        assert len(cell.splitlines()) <= 15 and not cell.lstrip().startswith(("%", "!"))
+        for node in ast.walk(ast.parse(cell)):
+            assert not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.For | ast.While | ast.Try | ast.With)
+            is_path = (
+                isinstance(node, ast.Constant) and isinstance(node.value, str) and re.match(r"[~./]*/", node.value)
+            )
+            assert not is_path, f"{path.name}: {ast.unparse(node)}"
+    prose = "\n".join("".join(c.source) for c in nbformat.read(path, 4).cells if c.cell_type == "markdown")
+    assert "**How to read this.**" in prose

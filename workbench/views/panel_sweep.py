@@ -1,0 +1,217 @@
+"""The sweep panel: choose what to vary, see what it will take, start, and watch the matrix fill in."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal, get_args, get_origin
+
+import ipywidgets as W
+
+from workbench.launch import Launched, launch_sweep
+from workbench.settings import UserError
+from workbench.sweeping import Sweep, all_sweeps, ask_to_stop, counts, estimate, find_sweep, recipe, recipes, results
+from workbench.sweeping.spec import FIELDS
+from workbench.views.curves import draw_curves
+from workbench.views.panel_parts import WIDE, Status, bounds, button
+from workbench.views.screen import Screen
+from workbench.views.style import png
+from workbench.views.sweep_plots import draw_matrix
+from workbench.views.sweep_report import axes_of, write_sweep_report
+
+VARIED = ("shuffling", "trained", "criterion", "decoder_seconds", "replicas", "learning_rate")  # others by `more`
+PERIOD = 1.0  # seconds between looks
+DPI = 84
+
+
+def axis_control(name: str) -> W.Widget:
+    """Choices of a setting to mark, or a line of values."""
+    field = FIELDS[name]
+    about: dict[str, Any] = {"description": name, "tooltip": bounds(field), "style": {"description_width": "9em"}}
+    if get_origin(field.type) is Literal:
+        return W.SelectMultiple(options=get_args(field.type), rows=len(get_args(field.type)), **about)
+    return W.Text(placeholder="1, 10, 50", **about)
+
+
+def values_of(widget: W.Widget) -> list[str]:
+    """What was marked or typed."""
+    if isinstance(widget, W.SelectMultiple):
+        return list(widget.value)
+    return [v.strip() for v in widget.value.split(",") if v.strip()]
+
+
+class SweepPanel:
+    """Everything about one sweep; the widgets edit a `Sweep`, which is also what `Copy as Python` prints."""
+
+    def __init__(self, sweep: Sweep):
+        self.status, self.base = Status(), sweep
+        self.matrix, self.curves = Screen(760, 330), Screen(857, 250)
+        self.axes = {name: axis_control(name) for name in VARIED}
+        self.more = W.Text(placeholder="batch=8,32; beam=6,10", description="more axes")
+        self.seeds = W.Text(value=", ".join(map(str, sweep.seeds)), description="seeds")
+        self.name = W.Text(value=sweep.name, description="name")
+        self.jobs = W.BoundedIntText(value=2, min=1, max=64, description="at a time")
+        self.known = W.Dropdown(options=["", *(s.name for s in all_sweeps())], description="go to")
+        self.recipe = W.Dropdown(options=["", *recipes()], description="recipe")
+        self.cell = W.Dropdown(options=[], description="curves of", layout=W.Layout(width="30em"))
+        self.python = W.Textarea(layout=W.Layout(width="100%", height="9em"))
+        self._stop, self._seen = threading.Event(), ""
+        self._thread: threading.Thread | None = None
+        self.launched: Launched | None = None
+        self.widget = self._layout()
+        self._show_axes(sweep)
+
+    def _layout(self) -> W.VBox:
+        say = self.status
+        marked = [w for w in self.axes.values() if isinstance(w, W.SelectMultiple)]
+        typed = [w for w in self.axes.values() if isinstance(w, W.Text)]
+        acts = (
+            ("Estimate", self.estimate, "info"),
+            ("Start", self.start, "success"),
+            ("Stop after current", self.stop, "warning"),
+            ("Cancel", self.cancel, "danger"),
+            ("Resume", self.start, ""),
+            ("Retry failed", self.retry, ""),
+            ("Copy as Python", self.copy, ""),
+            ("Report", self.report, ""),
+        )
+        for widget, act in ((self.known, self._go), (self.recipe, self._recipe_chosen), (self.cell, self._cell_chosen)):
+            widget.observe(say.guarded(act), "value")
+        return W.VBox(
+            [
+                W.HBox([self.recipe, self.known, self.name, self.jobs]),
+                W.HBox([*marked, W.VBox([*typed, self.more, self.seeds])]),
+                W.HBox([button(text, act, say, style) for text, act, style in acts]),
+                say.widget,
+                self.python,
+                self.cell,
+            ],
+            layout=WIDE,
+        )
+
+    def _show_axes(self, sweep: Sweep) -> None:
+        for name, widget in self.axes.items():
+            chosen = sweep.axes.get(name, ())
+            many = isinstance(chosen, Mapping)
+            widget.value = (
+                (() if many else tuple(chosen))
+                if isinstance(widget, W.SelectMultiple)
+                else ("" if many else ", ".join(map(str, chosen)))
+            )
+        rest = {k: v for k, v in sweep.axes.items() if k not in self.axes and not isinstance(v, Mapping)}
+        self.more.value = "; ".join(f"{k}={','.join(map(str, v))}" for k, v in rest.items())
+        self.python.value = sweep.as_python()
+
+    def value(self) -> Sweep:
+        """The sweep that the widgets say; UserError names what cannot be."""
+        axes: dict[str, Any] = {name: values for name, w in self.axes.items() if (values := values_of(w))}
+        for part in filter(None, (p.strip() for p in self.more.value.split(";"))):
+            name, equals, values = part.partition("=")
+            if not equals:
+                raise UserError(f"more axes: {part}: write field=v1,v2")
+            axes[name.strip()] = [v.strip() for v in values.split(",")]
+        seeds = [int(s) for s in self.seeds.value.replace(",", " ").split()]
+        axes |= {k: v for k, v in self.base.axes.items() if isinstance(v, Mapping)}
+        return replace(self.base, name=self.name.value.strip(), axes=axes, seeds=seeds or [0])
+
+    def estimate(self) -> None:
+        """Runs, minutes, disk."""
+        self.status.say(str(estimate(self.value(), self.jobs.value)))
+
+    def start(self, retry: bool = False) -> None:
+        """Carry out what is missing, in a process of its own."""
+        sweep = self.value()
+        self.status.say(f"{len(sweep.cells())} runs")
+        self.launched = launch_sweep(sweep, self.jobs.value, retry)
+        self.watch(sweep)
+
+    def retry(self) -> None:
+        """Failed cells too."""
+        self.start(retry=True)
+
+    def stop(self) -> None:
+        """No more runs after those under way."""
+        ask_to_stop(self.value())
+        self.status.say("stops after the current runs")
+
+    def cancel(self) -> None:
+        """Current runs come to rest at a checkpoint."""
+        ask_to_stop(self.value(), now=True)
+        self.status.say("current runs come to rest; resume goes on with them")
+
+    def copy(self) -> None:
+        """The sweep as code."""
+        self.python.value = self.value().as_python()
+
+    def report(self) -> None:
+        """Write the report."""
+        self.status.say(f"report: {write_sweep_report(results(find_sweep(self.name.value)))}")
+
+    def _go(self) -> None:
+        if self.known.value:
+            self.base = find_sweep(self.known.value)
+            self.name.value, self.seeds.value = self.base.name, ", ".join(map(str, self.base.seeds))
+            self._show_axes(self.base)
+            self.watch(self.base)
+
+    def _recipe_chosen(self) -> None:
+        if self.recipe.value:
+            self.base = recipe(self.recipe.value, self.base.corpus, "watch", self.base.init)
+            self.name.value, self.seeds.value = self.base.name, ", ".join(map(str, self.base.seeds))
+            self._show_axes(self.base)
+
+    def _cell_chosen(self) -> None:
+        if self.cell.value:
+            self.curves.put(png(draw_curves(results(self.value()).runs[self.cell.value]), DPI))
+
+    def look(self, sweep: Sweep) -> bool:
+        """Draw the matrix if a cell has changed; whether anything still runs."""
+        found = results(sweep)
+        states = counts(found.cells)
+        news = str([(c.cell.id, c.state) for c in found.cells])
+        if news != self._seen:
+            self._seen = news
+            self.matrix.put(png(draw_matrix(found.table, axes_of(found)), DPI))
+            self.cell.options = ["", *found.runs]
+            self.matrix.say(f"{sweep.name}: " + ", ".join(f"{n} {state}" for state, n in states.items()))
+        going = self.launched is not None and self.launched.running
+        if self.launched is not None and not going and "missing" in states:
+            self.status.show_log(self.launched.last_lines())
+        return going or "running" in states
+
+    def watch(self, sweep: Sweep) -> None:
+        """Follow the sweep in a thread until nothing runs any more."""
+        self.detach()
+        self._stop.clear()
+        self.matrix.thaw()
+        self._thread = threading.Thread(target=self.status.guarded(lambda: self._follow(sweep)), daemon=True)
+        self._thread.start()
+
+    def _follow(self, sweep: Sweep) -> None:
+        while self.look(sweep) and not self._stop.wait(PERIOD):
+            pass
+        self.matrix.freeze()
+
+    def detach(self) -> None:
+        """Stop watching; the sweep goes on."""
+        self._stop.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        display(self.widget)
+        self.matrix.show()
+        self.curves.show()
+
+
+def sweep_panel(
+    corpus: str, preset: str = "laptop", name: str = "sweep", init: str | None = None, **settings: Any
+) -> SweepPanel:
+    """The sweep panel; ``settings`` are shared by all runs. A sweep of this name that exists is gone on with."""
+    known = {s.name: s for s in all_sweeps()}
+    base = known.get(name) or Sweep(name, corpus, preset, settings, {"shuffling": ["none", "on-the-fly"]}, init=init)
+    panel = SweepPanel(base)
+    if name in known:
+        panel.watch(base)
+    return panel
