@@ -85,6 +85,10 @@ class Toy:
             found["evaluator"] = evaluator(shards, s, self.evaluate, frames, frames, states.get("evaluator"))
         return found
 
+    def process(self, name: str, settings: Settings, states=None):
+        """One of them, made where it is to run."""
+        return self.processes(settings, self.shards(settings), states)[name]
+
     def run(self, settings: Settings, clock=free, measure=True, services=None):
         """(parameters, rows, outcome, services) of a whole run without rests."""
         shards, rows = self.shards(settings), []

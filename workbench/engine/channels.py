@@ -63,6 +63,11 @@ class Channel:
         self.items.extend(item for _, item in self.putters)
         return None, self._wake(len(self.items), RESTING)
 
+    def forget(self, who: Any) -> None:
+        """``who`` waits no longer; what it wanted to put was not taken."""
+        self.takers = deque(w for w in self.takers if w is not who)
+        self.putters = deque(p for p in self.putters if p[0] is not who)
+
     def _wake(self, putters: Any, takers: Any) -> Woken:
         woken = (*((who, putters) for who, _ in self.putters), *((who, takers) for who in self.takers))
         self.putters.clear()

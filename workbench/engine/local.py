@@ -67,14 +67,14 @@ class Local:
 
     def run(
         self,
-        processes: Mapping[str, Process],
+        processes: Mapping[str, Process | Callable[[], Process]],
         services: Mapping[str, Any],
         emit: Callable[[dict], None],
         rest: Callable[[], bool] = lambda: False,
         channels: Mapping[str, Held] | None = None,
         ticks: int = 0,
     ) -> Outcome:
-        """Run ``processes`` (name -> process) until all have returned; ``rest`` says when to come to rest before that.
+        """Run ``processes``, or what makes them, until all have returned; ``rest`` says when to come to rest before.
 
         Raises Deadlock, or whatever a process or a service raises, with a note that names the process and the time.
         """
@@ -111,15 +111,16 @@ class Timeline:
             Close: self.close, Emit: self.row, Now: self.time, Rest: self.rests,
         }  # fmt: skip
 
-    def run(self, processes: Mapping[str, Process]) -> Outcome:
-        for name, generator in processes.items():
-            self.alive[name] = running = Running(name, generator, since=self.now)
+    def run(self, processes: Mapping[str, Process | Callable[[], Process]]) -> Outcome:
+        for name, process in processes.items():
+            running = Running(name, process() if callable(process) else process, since=self.now)
+            self.alive[name] = running
             self.at(self.now, self.step, running, None)
         heap, pop = self.heap, heapq.heappop
         while True:
             while heap:
-                self.now, _, act, process, value = pop(heap)
-                act(process, value)
+                self.now, _, act, who, value = pop(heap)
+                act(who, value)
             if not self.alive:
                 break
             if self.resting or not self.rest():

@@ -95,6 +95,9 @@ class ParameterServer:
             tuple(self.left.items()), self.deposit, self.instant, self.frozen, tuple(self.given.items()), self.rejected,
         )  # fmt: skip
 
+    def __reduce__(self) -> tuple:
+        return ParameterServer, (self.state(), self.settings)  # so that it can move to a worker, and back
+
     def digest(self) -> str:
         """Twelve hexadecimal digits that name version and parameters."""
         return hashlib.sha256(self.version.to_bytes(8, "little") + self.value.tobytes()).hexdigest()[:12]

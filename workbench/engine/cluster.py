@@ -1,0 +1,189 @@
+"""The same components on a Dask cluster, on the wall clock: a task per process, services and channels in actors.
+
+Parameters and batches travel from worker to worker; only rows, and what a run starts from and leaves, pass the
+scheduler. Dask owns no truth: whatever is lost with a worker fails the run (nothing is done twice by stealth), which
+is then resumed from its last checkpoint, a rest like any other. Processes are given as callables that make the
+generator, since generators do not travel.
+"""
+
+import queue
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from distributed import Client, Future, wait
+
+from workbench.engine.clocks import TICKS
+from workbench.engine.effects import Held, Process
+from workbench.engine.host import Aborted, Host
+from workbench.engine.local import Outcome
+from workbench.engine.task import Site, drive, place
+from workbench.settings import UserError
+
+POLL = 0.05  # seconds between looks at rows and at whether to rest
+LATE = 30.0  # seconds within which a host must answer, and the last rows have come
+GOOD_BYE = 10.0  # seconds that a task is given to end
+
+
+class Cluster:
+    """Any Dask cluster that ``client`` is connected to.
+
+    ``capacity`` is that of the channels; ``places`` names the worker, by number, of processes, services and channels;
+    whoever is not named goes to the worker with the most idle threads, or, services and channels, is spread by turns.
+    """
+
+    def __init__(self, client: Client, capacity: int = 4, places: Mapping[str, int] | None = None):
+        self.client, self.capacity, self.places = client, capacity, dict(places or {})
+
+    def run(
+        self,
+        processes: Mapping[str, Callable[[], Process]],
+        services: dict[str, Any],
+        emit: Callable[[dict], None],
+        rest: Callable[[], bool] = lambda: False,
+        channels: Mapping[str, Held] | None = None,
+        ticks: int = 0,
+    ) -> Outcome:
+        """As ``Local.run``; ``services`` move to the workers, and what has become of them is put in their place.
+
+        UserError if there are fewer threads than processes: those without one would starve the others.
+        """
+        workers = self.workers(len(processes))
+        places = {name: i % len(workers) for i, name in enumerate(services)} | self.places
+        run = _Run(self.client, emit, rest, ticks)
+        try:
+            run.settle(workers, services, channels or {}, self.capacity, places)
+            run.start(processes, self.seats(processes, workers))
+            outcome = run.watch()
+            services.update(run.services)
+            return outcome
+        finally:
+            run.release()
+
+    def workers(self, processes: int) -> dict[str, int]:
+        """Threads by address of worker, in a fixed order."""
+        found = self.client.scheduler_info(n_workers=-1)["workers"]
+        threads = {
+            address: w["nthreads"] for address, w in sorted(found.items(), key=lambda item: str(item[1]["name"]))
+        }
+        if processes > sum(threads.values()):
+            raise UserError(
+                f"{processes} processes need as many threads, but the cluster has {sum(threads.values())} "
+                f"({len(threads)} workers): start more workers, with more threads, or take fewer replicas"
+            )
+        return threads
+
+    def seats(self, processes: Mapping[str, Any], workers: dict[str, int]) -> dict[str, str]:
+        """The worker of each process."""
+        idle, addresses, seats = dict(workers), list(workers), {}
+        for name in sorted(processes, key=lambda name: name not in self.places):  # those with a place first
+            place = self.places.get(name)
+            seat = max(addresses, key=lambda a: idle[a]) if place is None else addresses[place % len(addresses)]
+            idle[seat] -= 1
+            seats[name] = seat
+        full = [a for a, threads in idle.items() if threads < 0]
+        if full:
+            raise UserError(f"more processes are placed on worker {full[0]} than its {workers[full[0]]} threads")
+        return seats
+
+
+class _Run:
+    """One segment of a run, from its start or from a rest to the next."""
+
+    def __init__(self, client: Client, emit: Callable[[dict], None], rest: Callable[[], bool], ticks: int):
+        self.client, self.emit, self.rest = client, emit, rest
+        self.topic, self.resting = f"workbench-{uuid.uuid4().hex}", False
+        self.began = time.time() - ticks / TICKS
+        self.events: queue.SimpleQueue[list[dict]] = queue.SimpleQueue()
+        self.actors: list[Future] = []
+        self.hosts: list[Any] = []
+        self.futures: dict[str, Future] = {}
+        self.services: dict[str, Any] = {}
+        self.received = 0
+        client.subscribe_topic(self.topic, lambda event: self.events.put(event[1]))
+
+    def settle(
+        self,
+        workers: Mapping[str, int],
+        services: Mapping[str, Any],
+        channels: Mapping[str, Held],
+        capacity: int,
+        places: Mapping[str, int],
+    ) -> None:
+        """Make the hosts, before processes take the threads."""
+        for i, address in enumerate(workers):
+            mine = {name: s for name, s in services.items() if place(name, places) % len(workers) == i}
+            held = {name: h for name, h in channels.items() if place(name, places) % len(workers) == i}
+            more = dict(actor=True, pure=False, workers=[address], allow_other_workers=False)
+            self.actors.append(self.client.submit(Host, mine, capacity, held, **more))
+        self.hosts = [actor.result(LATE) for actor in self.actors]
+        self.site = Site(self.hosts, places, self.topic, self.began)
+
+    def start(self, processes: Mapping[str, Callable[[], Process]], seats: dict[str, str]) -> None:
+        """Every process as a task of its own."""
+        for name, make in processes.items():
+            where = dict(workers=[seats[name]], allow_other_workers=False, pure=False, retries=0)
+            self.futures[name] = self.client.submit(drive, make, name, self.site, key=f"{name}-{self.topic}", **where)
+
+    def watch(self) -> Outcome:
+        """Until all have returned; the first failure ends the run for all."""
+        while not all(future.done() for future in self.futures.values()):
+            self.look()
+            if not self.resting and self.rest():
+                self.resting = True
+                self.tell("rest")
+            if any(future.status == "error" for future in self.futures.values()):
+                self.fail()
+            time.sleep(POLL)
+        if any(future.status != "finished" for future in self.futures.values()):
+            self.fail()
+        returned = {name: future.result() for name, future in self.futures.items()}
+        self.look(sum(sent for _, sent, _, _ in returned.values()))
+        channels: dict[str, Held] = {}
+        for services, held, busy in self.tell("collect"):
+            self.services |= services
+            channels |= held
+            for name, seconds in busy.items():
+                self.emit({"process": name, "seconds": self.now(), "kind": "usage", "busy_seconds": seconds})
+        states = {name: state for name, (state, _, _, _) in returned.items()}
+        effects, work = (sum(column) for column in list(zip(*returned.values(), strict=True))[2:])
+        return Outcome(round(self.now() * TICKS), states, channels, effects, work)
+
+    def now(self) -> float:
+        return time.time() - self.began
+
+    def tell(self, method: str, *args: Any) -> list[Any]:
+        """The same call to every host."""
+        return [answer.result(LATE) for answer in [getattr(host, method)(*args) for host in self.hosts]]
+
+    def look(self, awaited: int = 0) -> None:
+        """Emit the rows that have come, and those that are ``awaited``."""
+        until = time.monotonic() + LATE
+        while not self.events.empty() or self.received < awaited:
+            try:
+                rows = self.events.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                raise RuntimeError(f"{awaited - self.received} rows were lost on their way") from None
+            self.received += len(rows)
+            for row in rows:
+                self.emit(row)
+
+    def fail(self) -> None:
+        """Raise what the first process to fail has raised."""
+        broken = {n: f for n, f in self.futures.items() if f.status in ("error", "lost", "cancelled")}
+        problems = {name: future.exception() for name, future in broken.items() if future.status == "error"}
+        first = next((p for p in problems.values() if not isinstance(p, Aborted)), None)
+        raise first or RuntimeError(f"lost: {', '.join(broken)}")
+
+    def release(self) -> None:
+        """Leave nothing behind on the workers; tasks that still run are told that the run has failed, and end."""
+        self.client.unsubscribe_topic(self.topic)
+        running = [future for future in self.futures.values() if not future.done()]
+        if running:
+            for answer in [host.abort("the run was ended") for host in self.hosts]:
+                with suppress(OSError, RuntimeError, TimeoutError):  # its worker may be what was lost
+                    answer.result(GOOD_BYE)
+            wait(running, timeout=GOOD_BYE) if self.client.status == "running" else None
+        self.client.cancel([*self.futures.values(), *self.actors])

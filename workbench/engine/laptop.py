@@ -1,0 +1,44 @@
+"""A Dask cluster on this machine with defaults that are safe in a notebook; also the preload of its workers.
+
+Everything listens on the loopback interface only, and there is no dashboard. Workers ignore the interrupt of a
+notebook, which goes to the whole process group and would otherwise kill them all for good: `run` brings a run to rest
+instead. A worker that hangs is given up after some seconds, not minutes.
+"""
+
+import signal
+from typing import Any
+
+import dask
+from distributed import LocalCluster
+
+LOOPBACK = "127.0.0.1"
+CONFIG = {
+    "distributed.scheduler.worker-ttl": "20s",
+    "distributed.scheduler.work-stealing": False,
+    "distributed.scheduler.allowed-failures": 0,
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    "distributed.worker.memory.target": False,  # parameters in use are no cache to be spilt
+    "distributed.worker.memory.spill": False,
+}
+
+
+def local_cluster(workers: int, threads: int) -> LocalCluster:
+    """``workers`` processes with ``threads`` each, to be used in a ``with`` and connected to by a ``Client``."""
+    with dask.config.set(CONFIG):
+        return LocalCluster(
+            n_workers=workers,
+            threads_per_worker=threads,
+            processes=True,
+            host=LOOPBACK,
+            dashboard_address=f"{LOOPBACK}:0",
+            worker_dashboard_address=f"{LOOPBACK}:0",
+            scheduler_kwargs={"dashboard": False},
+            preload=["workbench.engine.laptop"],
+            silence_logs=40,
+        )
+
+
+def dask_setup(worker: Any) -> None:
+    """Called by Dask in every worker that has this module as its preload."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
