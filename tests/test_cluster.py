@@ -22,7 +22,7 @@ TOY = Toy()
 
 
 def new_cluster(workers=2, threads=8):
-    from workbench.engine.laptop import local_cluster
+    from workbench.engine.cluster import local_cluster
 
     return local_cluster(workers, threads)
 

@@ -1,25 +1,23 @@
 """Laws of replicas, decoders, evaluators and checkpoints; components are also driven by hand, effect by effect."""
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from toy import SIZE, Toy, digest, of_kind, settings
+from toy import SIZE, Toy, of_kind, settings
 
 from workbench.batches import UtteranceOrder
 from workbench.engine import CLOSED, RESTING, All, Close, Cost, Emit, Local, Now, Put, Rest, Work, free, machine
 from workbench.settings import UserError
 from workbench.training import (
-    Checkpoint,
     Gradient,
     OuterSource,
     Schedule,
     Shards,
     Snapshot,
     decoder,
-    pack,
     replica,
-    unpack,
 )
 from workbench.training.replica import mean
 
@@ -40,6 +38,17 @@ def test_shards_cut_and_join():
             assert np.array_equal(shards.join(parts), want)
     with pytest.raises(UserError, match="shards=5: only 3 parameters"):
         Shards.split(base, slice(0, 3), 5)
+
+
+@pytest.mark.parametrize("trained", [slice(None), slice(600, 900)])
+def test_shards_travel_light(trained):
+    """Where everything is trained, what travels to another process is small; it joins and cuts all the same."""
+    shards = Shards.split(np.arange(1000, dtype=np.float32), trained, 3)
+    bytes_ = pickle.dumps(shards)
+    again = pickle.loads(bytes_)
+    values = shards.cut(np.ones(1000, np.float32)[trained])
+    assert np.array_equal(again.join(values), shards.join(values)) and again.sizes == shards.sizes
+    assert (len(bytes_) < 1000) == (trained == slice(None))
 
 
 def test_the_mean_is_over_frames_and_not_longer_than_allowed():
@@ -203,83 +212,6 @@ def test_evaluations_come_at_fixed_shares_of_an_epoch():
     assert all(-1 < r["frames"] - i * frames / 2 < 5 for i, r in enumerate(found))
     assert found[-1]["updates"] == services["server 0"].version
     assert found[-1]["criterion"] == TOY.evaluate(theta)["criterion"]
-
-
-def drive(toy, s, clock, every, stop_after=None, checkpoint=None):
-    """Run from checkpoint to checkpoint, through bytes; after ``stop_after`` of them, return the last one instead."""
-    shards, rows = toy.shards(s), []
-    services = shards.servers(s)
-    checkpoint = checkpoint or Checkpoint()
-    if checkpoint.servers:
-        checkpoint.restore(services)
-    executor = Local(clock, s.channel)
-    while not (checkpoint.states and all(state.finished for state in checkpoint.states.values())):
-        due = (checkpoint.number + 1) * every
-        out = executor.run(
-            toy.processes(s, shards, checkpoint.states),
-            services,
-            rows.append,
-            lambda due=due: services["server 0"].frames >= due,
-            checkpoint.channels,
-            checkpoint.ticks,
-        )
-        number = checkpoint.number + (services["server 0"].frames >= due)
-        checkpoint = unpack(pack(Checkpoint.of(number, out.returned, out.channels, out.ticks, services, {})))
-        if stop_after == number:
-            return checkpoint, rows
-    return shards.collect(services), rows
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        dict(replicas=1, shuffling="none"),
-        dict(replicas=5, shards=3, fetch_every=3, push_every=2),
-        dict(replicas=4, criterion="mmi", shards=2),
-        dict(replicas=3, criterion="mmi", decoder_fetch="synchronous", decoder_seconds=2.0, optimizer="adagrad"),
-        dict(replicas=3, criterion="mmi", decoder_fetch="utterances", auxiliary="fresh", delay_compensation=0.1),
-        dict(replicas=4, shards=2, synchronous=True, backups=1, optimizer="momentum"),
-        dict(replicas=4, shards=2, consistent_fetch=True, staleness_bound=3, patience=1, decays=1, flat=0.2),
-    ],
-    ids=str,
-)
-def test_a_resumed_run_equals_an_uninterrupted_one(changes):
-    """Stopped after any checkpoint and gone on with from its bytes, a run gives the same parameters and rows."""
-    s = settings(epochs=3.0, **changes)
-    every = int(TOY.offsets[-1]) // 3
-    theta, rows = drive(TOY, s, PAPER, every)
-    for stop in (1, 2, 3, 5, 7):
-        checkpoint, before = drive(TOY, s, PAPER, every, stop_after=stop)
-        if not isinstance(checkpoint, Checkpoint):
-            break  # the schedule has ended training before
-        again, after = drive(TOY, s, PAPER, every, checkpoint=checkpoint)
-        assert np.array_equal(again, theta) and digest(before + after) == digest(rows)
-
-
-def test_resting_loses_nothing():
-    """A run with many checkpoints settles the same items and visits the same frames as one without."""
-    s = settings(criterion="mmi", replicas=4, shards=2, epochs=3.0)
-    _, rows = drive(TOY, s, PAPER, 20)
-    pushes = of_kind(rows, "push")
-    assert len({(r["replica"], r["step"]) for r in pushes}) == len(pushes)
-    assert sum(r["frames"] for r in pushes) == 3 * TOY.offsets[-1] == sum(r["frames"] for r in of_kind(rows, "decode"))
-
-
-def test_a_checkpoint_holds_nothing_unknown():
-    """Types that are not listed are refused when read, and what is no data is refused when written."""
-    with pytest.raises(UserError, match="unknown type 'Toy'"):
-        unpack({**pack(None), "state.json": b'{"type": "Toy", "fields": {}}'})
-    with pytest.raises(TypeError, match="not to be saved: Toy"):
-        pack({"x": TOY})
-
-
-def test_a_checkpoint_shares_arrays():
-    """An array that several owners hold is saved once."""
-    x = np.arange(1000, dtype=np.float32)
-    files = pack([x, x, {"again": x}])
-    assert len(files["arrays.safetensors"]) < 4200
-    one, two, three = unpack(files)
-    assert one is two is three["again"] and np.array_equal(one, x)
 
 
 def test_components_can_be_put_together_by_hand():

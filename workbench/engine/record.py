@@ -97,6 +97,7 @@ def recorded(make: Make, segment: int) -> Process:
 
 
 def asked(effect: Any) -> tuple[Ask, ...] | None:
+    """The calls that an effect makes, if it does."""
     return effect.asks if isinstance(effect, All) else (effect,) if isinstance(effect, Ask) else None
 
 
@@ -107,6 +108,7 @@ def numbered(effect: Any, asks: tuple[Ask, ...]) -> Any:
 
 
 def unwrapped(effect: Any, answer: Any) -> Any:
+    """The answer as the component would have got it."""
     replies = [a.reply if isinstance(a, Served) else a for a in (answer if isinstance(effect, All) else [answer])]
     return replies if isinstance(effect, All) else replies[0]
 

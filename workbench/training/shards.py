@@ -23,12 +23,17 @@ class Shards:
 
     @classmethod
     def split(cls, base: np.ndarray, trained: slice = slice(None), count: int = 1) -> "Shards":
-        """Cut the ``trained`` slice into ``count`` nearly equal parts; UserError if it has fewer parameters."""
+        """Cut the ``trained`` slice into ``count`` nearly equal parts; UserError if it is shorter than that."""
         start, stop, _ = trained.indices(len(base))
         if count > stop - start:
             raise UserError(f"shards={count}: only {stop - start} parameters to share among them")
         bounds = tuple((stop - start) * i // count for i in range(count + 1))
         return cls(np.array(base, np.float32), slice(start, stop), bounds)
+
+    def __reduce__(self) -> tuple:
+        """Where all parameters are trained, ``base`` is never joined, so it need not travel to every process."""
+        whole = self.bounds[-1] == len(self.base)
+        return (bare, (len(self.base), self.bounds)) if whole else (Shards, (self.base, self.trained, self.bounds))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -59,7 +64,7 @@ class Shards:
         before, theta = self.last[0]
         if len(before) == len(values) and all(a is b for a, b in zip(before, values, strict=True)):
             return theta
-        theta = np.empty_like(self.base)
+        theta = np.empty(len(self.base), np.float32)
         start, stop = self.trained.start, self.trained.stop
         np.concatenate([self.base[:start], *values, self.base[stop:]], out=theta)
         theta.flags.writeable = False
@@ -69,3 +74,8 @@ class Shards:
     def collect(self, services: Mapping[str, ParameterServer]) -> np.ndarray:
         """What the servers hold, for a look from outside, e.g. when a run has ended."""
         return self.join([services[name].fetch().value for name in self.names])
+
+
+def bare(size: int, bounds: tuple[int, ...]) -> Shards:
+    """Shards of ``size`` trained parameters, to fetch and push with, but not to make servers: ``base`` is zero."""
+    return Shards(np.broadcast_to(np.float32(0), size), slice(0, size), bounds)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from distributed import get_worker
 
+from workbench.engine.cluster.host import AGAIN
 from workbench.engine.effects import All, Ask, Close, Emit, Now, Process, Put, Rest, Take, Work
-from workbench.engine.host import AGAIN
 
 ROWS = 64  # that travel together,
 ROWS_SECONDS = 0.5  # or those of so many seconds

@@ -16,10 +16,10 @@ from typing import Any
 from distributed import Client, Future, wait
 
 from workbench.engine.clocks import TICKS
+from workbench.engine.cluster.host import Aborted, Host
+from workbench.engine.cluster.task import Site, drive, place
 from workbench.engine.effects import Held, Process
-from workbench.engine.host import Aborted, Host
 from workbench.engine.local import Outcome
-from workbench.engine.task import Site, drive, place
 from workbench.settings import UserError
 
 POLL = 0.05  # seconds between looks at rows and at whether to rest

@@ -34,7 +34,7 @@ def local_cluster(workers: int, threads: int) -> LocalCluster:
             dashboard_address=f"{LOOPBACK}:0",
             worker_dashboard_address=f"{LOOPBACK}:0",
             scheduler_kwargs={"dashboard": False},
-            preload=["workbench.engine.laptop"],
+            preload=["workbench.engine.cluster.laptop"],
             silence_logs=40,
         )
 
