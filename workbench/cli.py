@@ -22,7 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"workbench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nworkbench: interrupted; what was done is kept, run the same command (or --resume RUN) to go on", file=sys.stderr)
+        print(
+            "\nworkbench: interrupted; what was done is kept, run the same command (or --resume RUN) to go on",
+            file=sys.stderr,
+        )
         return 130
     except BrokenPipeError:  # the reader of our output, e.g. `head`, has gone
         sys.stderr.close()
@@ -53,9 +56,13 @@ def _prepare(commands) -> None:
     p.add_argument("name", help="what the corpus is to be called")
     source = p.add_mutually_exclusive_group(required=True)
     source.add_argument("--synthetic", choices=("is", "en"), help="synthesise Icelandic or English voice search")
-    source.add_argument("--kaldi", type=Path, metavar="DIR", help="Kaldi data directories train, [heldout|dev], [test] and a lexicon")
+    source.add_argument(
+        "--kaldi", type=Path, metavar="DIR", help="Kaldi data directories train, [heldout|dev], [test] and a lexicon"
+    )
     source.add_argument("--lhotse", type=Path, metavar="DIR", help="Lhotse manifests (.jsonl, .jsonl.gz)")
-    p.add_argument("--size", default="demo", help="of the synthetic corpus: tiny, smoke, demo, default, paper (default: demo)")
+    p.add_argument(
+        "--size", default="demo", help="of the synthetic corpus: tiny, smoke, demo, default, paper (default: demo)"
+    )
     p.add_argument("--lexicon", type=Path, help="lexicon.txt or lexiconp.txt, if not in the data directory")
     p.add_argument("--audio-root", type=Path, help="folder against which relative audio paths resolve")
     p.add_argument("--allow-commands", action="store_true", help="run the command pipes of wav.scp (they run as you)")
@@ -78,7 +85,9 @@ def _train(commands) -> None:
     p.add_argument("--transfer", metavar="RUN", help="take hidden layers only, from a run on another corpus")
     p.add_argument("--clock", choices=("free", "cost", "measured"), help="what time is (default: free)")
     p.add_argument("--cluster", metavar="ADDRESS", help="'local' or tcp://host:port of a Dask scheduler")
-    p.add_argument("--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help="change settings, see below")
+    p.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help="change settings, see below"
+    )
     p.add_argument("--name", help="name of the run (default: the criterion)")
     p.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped or lost")
 
@@ -112,15 +121,27 @@ def _sweep(commands) -> None:
                  "examples:\n  workbench sweep icelandic --axis shuffling=none,on-the-fly,full --seeds 0,1,2 --jobs 2\n"
                  "  workbench sweep icelandic --recipe e3-fetch-interval --init ce --dry-run")  # fmt: skip
     p.add_argument("corpus", nargs="?", help="a prepared corpus")
-    p.add_argument("--axis", action="append", default=[], metavar="FIELD=V1,V2,...", help="a setting and its values; may be repeated")
+    p.add_argument(
+        "--axis",
+        action="append",
+        default=[],
+        metavar="FIELD=V1,V2,...",
+        help="a setting and its values; may be repeated",
+    )
     p.add_argument("--seeds", help="seeds of every cell (default: 0)", metavar="0,1,2")
     p.add_argument("--preset", choices=sorted(PRESETS), default="laptop", help="size of the network (default: laptop)")
-    p.add_argument("--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help="settings that all runs share")
+    p.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help="settings that all runs share"
+    )
     p.add_argument("--init", metavar="RUN", help="all start from this run's model")
     p.add_argument("--recipe", help="a ready-made sweep; `--recipe list` lists them")
-    p.add_argument("--size", default="watch", help="of the recipe: watch (at most ten minutes) or laptop (default: watch)")
+    p.add_argument(
+        "--size", default="watch", help="of the recipe: watch (at most ten minutes) or laptop (default: watch)"
+    )
     p.add_argument("--file", type=Path, help="a sweep.json, for lists of points and random draws")
-    p.add_argument("--name", help="of the sweep (default: made of corpus and axes); alone: go on with the sweep of this name")
+    p.add_argument(
+        "--name", help="of the sweep (default: made of corpus and axes); alone: go on with the sweep of this name"
+    )
     p.add_argument("--jobs", type=int, default=2, help="runs side by side (default: 2)")
     p.add_argument("--no-test", action="store_true", help="do not test the models: faster, but no significance")
     p.add_argument("--retry", action="store_true", help="run failed cells again")
@@ -128,7 +149,12 @@ def _sweep(commands) -> None:
 
 
 def _report(commands) -> None:
-    p = _command(commands, "report", report, "one self-contained HTML file about runs or a sweep, with Markdown, CSV and notebook")
+    p = _command(
+        commands,
+        "report",
+        report,
+        "one self-contained HTML file about runs or a sweep, with Markdown, CSV and notebook",
+    )
     p.add_argument("runs", nargs="+", metavar="RUN|SWEEP")
     p.add_argument("--out", type=Path, default=None, help="file to write (default: data/reports/<first name>.html)")
     p.add_argument("--title", default=None)
@@ -177,7 +203,9 @@ def prepare(args) -> None:
 
     values = {f.name: parse(f, getattr(args, f.name)) for f in dataclasses.fields(preparation.Preparation)
               if getattr(args, f.name) is not None}  # fmt: skip
-    source = preparation.Source(args.synthetic, args.size, args.kaldi, args.lhotse, args.audio_root, args.lexicon, args.allow_commands)
+    source = preparation.Source(
+        args.synthetic, args.size, args.kaldi, args.lhotse, args.audio_root, args.lexicon, args.allow_commands
+    )
     with bars() as progress:
         corpus = preparation.prepare(args.name, source, preparation.Preparation(**values), args.jobs, progress)
     print(preparation.describe(corpus))
@@ -246,7 +274,9 @@ def sweep(args) -> int:
     wanted = sweep_of(args)
     print(f"sweep {wanted.name}: {sweeping.estimate(wanted, args.jobs)}")
     if args.dry_run:
-        print("\n".join(f"  {c.state:8} {c.cell.id}  seed {c.cell.seed}  {c.cell.label}" for c in sweeping.plan(wanted)))
+        print(
+            "\n".join(f"  {c.state:8} {c.cell.id}  seed {c.cell.seed}  {c.cell.label}" for c in sweeping.plan(wanted))
+        )
         return 0
     with bars() as progress:
         cells = sweeping.run(wanted, args.jobs, args.retry, progress)

@@ -1,12 +1,12 @@
 """A prepared corpus, opened from its folder: frame stores, lexicon, language models, tied states, graphs.
 
-    corpus.json       what it was made from and how, counts, what was set aside and why; written last
-    source/           the data directory, where it was synthesised here
-    lexiconp.txt      words and phones          lm-1.arpa, lm-3.arpa   the language models
-    states.npz        tied states               priors.npy             log prior of each
-    denominator.safetensors   the unigram search graph
-    set_aside.tsv     every utterance that cannot be used, with its reason and place
-    train/ heldout/ test/     one memory-mapped frame store each, with alignments
+corpus.json       what it was made from and how, counts, what was set aside and why; written last
+source/           the data directory, where it was synthesised here
+lexiconp.txt      words and phones          lm-1.arpa, lm-3.arpa   the language models
+states.npz        tied states               priors.npy             log prior of each
+denominator.safetensors   the unigram search graph
+set_aside.tsv     every utterance that cannot be used, with its reason and place
+train/ heldout/ test/     one memory-mapped frame store each, with alignments
 """
 
 from collections.abc import Iterable

@@ -17,8 +17,17 @@ from workbench.views.report import sentences, write_report
 from workbench.views.tables import text_table
 
 STATES = {"tiny": 120, "smoke": 300, "demo": 900, "default": 1800, "paper": 2400}
-CE = dict(epochs=8.0, learning_rate=0.2, decays=3, patience=1, evaluate_every=1.0, checkpoint_every=2.0, evaluate_utterances=100)
-MMI = dict(epochs=3.0, learning_rate=0.02, evaluate_every=0.5, checkpoint_every=1.0)
+CE = dict(
+    epochs=8.0,
+    learning_rate=0.1,
+    decays=3,
+    patience=1,
+    flat=0.03,
+    evaluate_every=0.5,
+    checkpoint_every=1.0,
+    evaluate_utterances=100,
+)
+MMI = dict(epochs=2.0, learning_rate=0.005, decays=2, patience=2, flat=0.01, evaluate_every=0.5, checkpoint_every=0.5)
 
 
 def run(size: str = "demo", open_report: bool = True, out: Callable[[str], None] = print) -> Path:
@@ -28,7 +37,11 @@ def run(size: str = "demo", open_report: bool = True, out: Callable[[str], None]
     network = dict(hidden_layers=2, hidden_units=128) if small else {}
     with bars() as progress:
         corpus = preparation.prepare(
-            f"icelandic-{size}", preparation.Source(synthetic="is", size=size), preparation.Preparation(states=STATES[size]), 2, progress
+            f"icelandic-{size}",
+            preparation.Source(synthetic="is", size=size),
+            preparation.Preparation(states=STATES[size]),
+            2,
+            progress,
         )
         out(preparation.describe(corpus))
         ce = trained(f"ce-{size}", corpus.name, preset("laptop", **network, **CE), None, progress)

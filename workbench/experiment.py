@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from workbench.batches import FrameBatch, FrameOrder, OuterBatch, UtteranceOrder, subsets
+from workbench.corpora import Corpus
 from workbench.corpus.store import FrameStore
 from workbench.metrics.criterion import Criterion
 from workbench.metrics.frames import FrameErrors, count_frames
 from workbench.metrics.words import WordErrors, word_errors
+from workbench.model import kernels
 from workbench.model.network import Topology, ce_gradient, gradient, log_posteriors, trained_slice
-from workbench.corpora import Corpus
 from workbench.sequence.auxiliary import softmax_gradient
 from workbench.sequence.outer import Decoded, decode_outer
 from workbench.sequence.pair import OUTSIDE
@@ -26,6 +27,7 @@ from workbench.settings import Settings, UserError
 from workbench.training import FrameSource, Gradient, OuterSource, Shards, decoder, evaluator, replica
 
 INPUTS = 26 * 40
+WIDER = 4.0  # log probability by which beams are wider for measuring than for training
 EVALUATION_THREADS = 2  # lattices release the GIL; sums are taken in the order of the utterances, so the bits stay
 
 
@@ -58,19 +60,36 @@ class Task:
 
     @cached_property
     def measuring(self) -> Settings:
-        """Settings under which held-out data is decoded: always MMI against the lattice, whatever is trained."""
-        return self.settings.replace(criterion="mmi", denominator="lattice", smoothing=0.0, auxiliary="frozen", shuffling="on-the-fly")
+        """Settings for decoding held-out data: MMI against the lattice, whatever is trained, with wider beams.
+
+        At training's beams every third lattice has lost its reference, and F_MMI with it (see ``reference_added``).
+        """
+        s = self.settings
+        return s.replace(
+            criterion="mmi", denominator="lattice", smoothing=0.0, auxiliary="frozen", shuffling="on-the-fly",
+            beam=s.beam + WIDER, lattice_beam=s.lattice_beam + WIDER, max_active=2 * s.max_active,
+        )  # fmt: skip
+
+    @cached_property
+    def kernel(self) -> kernels.Kernel:
+        """What multiplies matrices, in the precision that the settings ask for."""
+        return kernels.choose(self.settings.precision)
+
+    def log_posteriors(self, theta: np.ndarray, windows: np.ndarray) -> np.ndarray:
+        """log p_θ(s|x), float32 [frames, states]."""
+        return log_posteriors(theta, self.topology, windows, kernel=self.kernel)
 
     def decode(self, theta: np.ndarray, utterance: int) -> Decoded:
         """Outer gradient of one training utterance at ``theta`` (method.md section 1)."""
-        logp = log_posteriors(theta, self.topology, self.train.utterance_windows(utterance))
+        logp = self.log_posteriors(theta, self.train.utterance_windows(utterance))
         return self.decode_split(self.train, utterance, logp, self.settings)
 
     def decode_split(self, store: FrameStore, utterance: int, logp: np.ndarray, settings: Settings) -> Decoded:
         """The same of an utterance of any split whose log posteriors [frames, states] are known."""
         alignment = np.asarray(store.alignment[slice(*store.span(utterance))])
         return decode_outer(
-            logp, self.corpus.numerator(store.words[utterance]), self.corpus.denominator, self.corpus.log_prior, settings,
+            logp, self.corpus.numerator(store.words[utterance]), self.corpus.denominator, self.corpus.log_prior,
+            settings,
             alignment if len(alignment) and alignment.min() >= 0 else None, utterance,
         )  # fmt: skip
 
@@ -80,19 +99,19 @@ class Task:
         if isinstance(batch, FrameBatch):
             targets = np.asarray(self.train.alignment[batch.positions])
             x = self.train.windows(batch.positions)
-            value, ce, errors = ce_gradient(theta, self.topology, x, targets, s.trained, silence)
+            value, ce, errors = ce_gradient(theta, self.topology, x, targets, s.trained, silence, kernel=self.kernel)
             return Gradient(value, len(x), {"ce": ce, "errors": errors})
         x = self.train.windows(np.asarray(self.train.offsets)[batch.utterance] + batch.frame)
         outer: Any = (batch.indptr, batch.states, batch.values)
         mass = np.array([source.decoded.mass for source in batch.sources], np.float32)
         if s.auxiliary == "proximal" or mass.any():  # else the softmax cancels, and nothing of it is computed
-            logp = log_posteriors(theta, self.topology, x)
+            logp = self.log_posteriors(theta, x)
             weight, before = (s.proximal, decoders_posteriors(batch)) if s.auxiliary == "proximal" else (0.0, None)
-            outer = softmax_gradient(*outer, logp, mass, weight, before)
-        return Gradient(gradient(theta, self.topology, x, outer, s.trained, silence), len(x), {})
+            outer = softmax_gradient(batch.indptr, batch.states, batch.values, logp, mass, weight, before)
+        return Gradient(gradient(theta, self.topology, x, outer, s.trained, silence, kernel=self.kernel), len(x), {})
 
     def evaluate(self, theta: np.ndarray) -> dict[str, Any]:
-        """Held-out F_MMI, word errors (unigram), frame error and cross entropy; ``criterion`` is what training climbs."""
+        """Held-out F_MMI, word errors (unigram), frame error, cross entropy; ``criterion`` is what training climbs."""
         with ThreadPoolExecutor(EVALUATION_THREADS) as pool:
             parts = list(pool.map(lambda u: self._measure(theta, u), range(self.heldout_utterances)))
         mmi, own, words, frames = (sum(column[1:], column[0]) for column in list(zip(*parts, strict=True))[:4])
@@ -101,6 +120,7 @@ class Task:
             "criterion": own.per_frame if self.settings.sequence else ce, "mmi": mmi.per_frame, "ce": ce,
             "wer": words.wer, "sub": words.rate(words.substitutions), "del": words.rate(words.deletions),
             "ins": words.rate(words.insertions), "frame_error": frames.error, "set_aside": mmi.set_aside_total,
+            "mmi_inside": sum((part[0] for part in parts if not part[5]), Criterion()).per_frame,
             "outside": sum(part[5] for part in parts),
         }  # fmt: skip
 
@@ -110,9 +130,9 @@ class Task:
         return min(wanted, len(self.heldout)) if wanted else len(self.heldout)
 
     def _measure(self, theta: np.ndarray, u: int) -> tuple[Criterion, Criterion, WordErrors, FrameErrors, float, bool]:
-        """(MMI, what is trained, word errors, frame errors, Σ log p of the alignment, whether the lattice lacks the reference)."""
+        """(MMI, what is trained, word and frame errors, Σ log p of the alignment, whether the reference was lost)."""
         store = self.heldout
-        logp = log_posteriors(theta, self.topology, store.utterance_windows(u))
+        logp = self.log_posteriors(theta, store.utterance_windows(u))
         alignment = np.asarray(store.alignment[slice(*store.span(u))])
         aligned = alignment >= 0
         decoded = self.decode_split(store, u, logp, self.measuring)
@@ -137,9 +157,9 @@ def counted(decoded: Decoded) -> Criterion:
 def reference_added(decoded: Decoded) -> Criterion:
     """F_MMI of one utterance, its reference added to the lattice where pruning had lost it.
 
-    Held-out utterances must not leave the average when their lattice loses the reference (they would return when it is found
-    again, and the curve would move without any change of the model). The reference's own paths complete the denominator, so the
-    value stays below 0; inside the lattice it is num - den as in training.
+    Held-out utterances must not leave the average when their lattice loses the reference: they would return when it is
+    found again, and the curve would move without any change of the model. The reference's own paths complete the
+    denominator, so the value stays below 0; inside the lattice it is num - den as in training.
     """
     value, reason = decoded.value, decoded.reason
     if reason == OUTSIDE:
@@ -163,7 +183,9 @@ class Experiment:
     def __post_init__(self):
         s = self.task.settings
         if s.sequence and s.clock == "free" and s.decoder_fetch in ("seconds", "synchronous") and s.decoder_seconds > 0:
-            raise UserError("decoder_fetch=seconds and synchronous need a clock on which time passes: clock=cost or measured")
+            raise UserError(
+                "decoder_fetch=seconds and synchronous need a clock on which time passes: clock=cost or measured"
+            )
 
     @cached_property
     def shards(self) -> Shards:
@@ -195,7 +217,9 @@ class Experiment:
                 who = f"decoder {i}"
                 yield who, decoder(who, self.shards, s, order, task.decode, frames, channel, states.get(who))
             else:
-                source = FrameSource(FrameOrder(s.shuffling, np.asarray(store.offsets), utterances, s.batch, s.epochs, s.seed))
+                source = FrameSource(
+                    FrameOrder(s.shuffling, np.asarray(store.offsets), utterances, s.batch, s.epochs, s.seed)
+                )
             yield name, replica(name, i, self.shards, s, source, task.gradient, states.get(name))
         size = int(task.heldout.offsets[task.heldout_utterances])
         yield "evaluator", evaluator(self.shards, s, task.evaluate, int(frames.sum()), size, states.get("evaluator"))

@@ -1,4 +1,4 @@
-"""Preparation: a data directory becomes a corpus that training can use (``workbench.corpora`` says what it consists of).
+"""Preparation: a data directory becomes a corpus that training can use (see ``workbench.corpora``).
 
 Every step leaves its result in files; preparing again after an interruption goes on with the step that is missing.
 """
@@ -43,10 +43,14 @@ class Preparation:
 
     states: int = setting(1200, "preparation", "tied context-dependent states", low=3, high=100_000)
     order: int = setting(3, "preparation", "order of the language model of the test", low=2, high=5)
-    normalisation: Literal["utterance", "speaker"] = setting("utterance", "preparation", "over what the mean is taken off")
+    normalisation: Literal["utterance", "speaker"] = setting(
+        "utterance", "preparation", "over what the mean is taken off"
+    )
     silence: float = setting(0.5, "preparation", "probability of silence between words", low=0.01, high=0.99)
     seed: int = setting(0, "preparation", "seed of every random stream", low=0)
-    tolerance: float = setting(0.01, "preparation", "largest share of utterances that may be set aside", low=0.0, high=1.0)
+    tolerance: float = setting(
+        0.01, "preparation", "largest share of utterances that may be set aside", low=0.0, high=1.0
+    )
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,12 @@ class Source:
 
 
 def prepare(name: str, source: Source, how: Preparation, jobs: int = 2, progress: Progress | None = None) -> Corpus:
-    """Prepare corpus ``name`` under data/corpora; UserError where the data is unusable, naming everything wrong with it."""
+    """Prepare corpus ``name`` under data/corpora; UserError where data is unusable, naming everything wrong with it."""
     folder = home() / "corpora" / name
-    begun = {"preparation": dataclasses.asdict(how), "source": {k: str(v) for k, v in dataclasses.asdict(source).items()}}
+    begun = {
+        "preparation": dataclasses.asdict(how),
+        "source": {k: str(v) for k, v in dataclasses.asdict(source).items()},
+    }
     if (folder / "corpus.json").exists():
         if {k: read_json(folder / "corpus.json")[k] for k in begun} != begun:
             raise UserError(f"{folder}: exists, prepared differently; remove it or choose another name")
@@ -110,12 +117,16 @@ def _data(folder: Path, source: Source, how: Preparation, jobs: int, progress: P
 
 def _checked(source: Source, data: Path, how: Preparation) -> tuple[dict[str, DataSet], Lexicon]:
     """All splits, checked against the lexicon; more set aside than tolerated is a UserError."""
-    path = source.lexicon or next((p for n in ("lexiconp.txt", "lexicon.txt") for p in (data / n, data / "lang" / n) if p.exists()), None)
+    path = source.lexicon or next(
+        (p for n in ("lexiconp.txt", "lexicon.txt") for p in (data / n, data / "lang" / n) if p.exists()), None
+    )
     if path is None:
         raise UserError(f"{data}: no lexicon.txt or lexiconp.txt; name one with --lexicon")
     lexicon = read_lexicon(path)
     splits = (
-        read_lhotse(data, source.audio_root) if source.lhotse else read_kaldi_splits(data, source.audio_root, source.allow_commands)
+        read_lhotse(data, source.audio_root)
+        if source.lhotse
+        else read_kaldi_splits(data, source.audio_root, source.allow_commands)
     )
     splits = derive_splits(splits, seed=how.seed)
     splits = {k: check(v, lexicon, lambda words: shortest_frames(words, lexicon)) for k, v in splits.items()}
@@ -124,14 +135,16 @@ def _checked(source: Source, data: Path, how: Preparation) -> tuple[dict[str, Da
         if not dataset.utterances or aside > max(1, how.tolerance * seen):
             first = "; ".join(f"{s.where}: {s.utterance}: {s.reason} {s.detail}".strip() for s in dataset.set_aside[:5])
             counts = dict(Counter(s.reason for s in dataset.set_aside))
-            raise UserError(f"{split}: {aside} of {seen} utterances cannot be used {counts}: {first}; --tolerance allows more")
+            raise UserError(
+                f"{split}: {aside} of {seen} utterances cannot be used {counts}: {first}; --tolerance allows more"
+            )
     return splits, lexicon
 
 
 def _features(
     folder: Path, splits: dict[str, DataSet], lexicon: Lexicon, how: Preparation, progress: Progress
 ) -> dict[str, FrameStore]:
-    """One frame store per split, scale and rate those of train; in this process, which is a thousand times real time."""
+    """One frame store per split, scale and rate those of train; one process makes a thousand times real time."""
     stores: dict[str, FrameStore] = {}
     for split in SPLITS:
         if not (folder / split / "manifest.json").exists():
@@ -156,7 +169,9 @@ def _language(folder: Path, data: Path, lexicon: Lexicon, stores: dict[str, Fram
             write_arpa(model, folder / f"lm-{order}.arpa")
 
 
-def _states(folder: Path, stores: dict[str, FrameStore], lexicon: Lexicon, how: Preparation, progress: Progress) -> None:
+def _states(
+    folder: Path, stores: dict[str, FrameStore], lexicon: Lexicon, how: Preparation, progress: Progress
+) -> None:
     """Flat start, tying and alignment of all splits; priors."""
     if (folder / "priors.npy").exists():
         return
@@ -164,7 +179,9 @@ def _states(folder: Path, stores: dict[str, FrameStore], lexicon: Lexicon, how: 
     acoustics.states.save(folder / "states.npz")
     alignments = {}
     for split, store in stores.items():
-        found, _ = align_store(store, lexicon, acoustics.states, acoustics.score(store), named(progress, f"aligning {split}"))
+        found, _ = align_store(
+            store, lexicon, acoustics.states, acoustics.score(store), named(progress, f"aligning {split}")
+        )
         alignments[split] = found
         write_alignment(folder / split, alignments[split])
     np.save(folder / "priors.npy", log_priors(alignments["train"], acoustics.states.count))
@@ -175,21 +192,35 @@ def named(progress: Progress, what: str) -> Progress:
     return lambda done, total, _: progress(done, total, what)
 
 
-def _finish(folder: Path, splits: dict[str, DataSet], stores: dict[str, FrameStore], how: Preparation, begun: dict) -> Corpus:
+def _finish(
+    folder: Path, splits: dict[str, DataSet], stores: dict[str, FrameStore], how: Preparation, begun: dict
+) -> Corpus:
     """Denominator graph, the list of what was set aside, and corpus.json."""
     corpus = Corpus(folder)
     graph = denominator(corpus.lexicon, corpus.unigram.unigram(), corpus.states, how.silence)
     graph.save(folder / "denominator.safetensors")
     stores = {split: FrameStore.open(folder / split) for split in stores}
-    aside: dict[str, list[SetAside]] = {s: [*splits[s].set_aside, *stores[s].set_aside, *_unaligned(stores[s])] for s in SPLITS}
+    aside: dict[str, list[SetAside]] = {
+        s: [*splits[s].set_aside, *stores[s].set_aside, *_unaligned(stores[s])] for s in SPLITS
+    }
     write_set_aside(folder / "set_aside.tsv", [item for items in aside.values() for item in items])
-    counts = {s: {"utterances": len(stores[s]), "frames": stores[s].frames, "words": sum(len(w) for w in stores[s].words),
-                  "speakers": len(set(stores[s].speakers)), "set_aside": dict(Counter(x.reason for x in aside[s]))}
-              for s in SPLITS}  # fmt: skip
-    graph_size = {"states": graph.states, "arcs": graph.arcs}
-    write_json(folder / "corpus.json", {**begun, "splits": counts, "words": len(corpus.lexicon.words) - 1,
-               "phones": len(corpus.lexicon.phones), "states": corpus.states.count, "denominator": graph_size})  # fmt: skip
+    counts = {split: _counts(store, aside[split]) for split, store in stores.items()}
+    size = {"states": graph.states, "arcs": graph.arcs}
+    words, phones = len(corpus.lexicon.words) - 1, len(corpus.lexicon.phones)
+    made = {"words": words, "phones": phones, "states": corpus.states.count, "denominator": size}
+    write_json(folder / "corpus.json", {**begun, "splits": counts, **made})
     return Corpus(folder)
+
+
+def _counts(store: FrameStore, aside: list[SetAside]) -> dict:
+    """What corpus.json says of one split."""
+    return {
+        "utterances": len(store),
+        "frames": store.frames,
+        "words": sum(len(words) for words in store.words),
+        "speakers": len(set(store.speakers)),
+        "set_aside": dict(Counter(item.reason for item in aside)),
+    }
 
 
 def _unaligned(store: FrameStore) -> list[SetAside]:
@@ -199,11 +230,11 @@ def _unaligned(store: FrameStore) -> list[SetAside]:
 
 def describe(corpus: Corpus) -> str:
     """What a person wants to know of a prepared corpus, in a few lines."""
-    info = corpus.info
-    lines = [f"{corpus.folder}: {info['words']} words, {info['phones']} phones, {info['states']} tied states, "
-             f"denominator graph of {info['denominator']['states']:,} states and {info['denominator']['arcs']:,} arcs"]  # fmt: skip
+    info, graph = corpus.info, corpus.info["denominator"]
+    size = f"{info['words']} words, {info['phones']} phones, {info['states']} tied states"
+    lines = [f"{corpus.folder}: {size}, denominator graph of {graph['states']:,} states and {graph['arcs']:,} arcs"]
     for split, c in info["splits"].items():
         aside = ", ".join(f"{k}: {v}" for k, v in c["set_aside"].items()) or "none"
-        lines.append(f"  {split:8} {c['utterances']:6} utterances  {c['frames'] / 360000:6.2f} h  {c['words']:7} words  "
-                     f"{c['speakers']:4} speakers  set aside: {aside}")  # fmt: skip
+        counts = f"{c['utterances']:6} utterances  {c['frames'] / 360000:6.2f} h  {c['words']:7} words"
+        lines.append(f"  {split:8} {counts}  {c['speakers']:4} speakers  set aside: {aside}")
     return "\n".join(lines)

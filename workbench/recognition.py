@@ -1,7 +1,7 @@
-"""Recognition with a trained model: test set, scales on held-out data, audio files, and one utterance looked at closely.
+"""Recognition with a trained model: test set, scales on held-out data, audio files, one utterance looked at closely.
 
-The n-gram of the test is applied to unigram lattices made with wider beams than training's (``rescore`` is exact on a lattice),
-so that one graph serves every language model.
+The n-gram of the test is applied to unigram lattices made with wider beams than training's, so that one graph serves
+every language model.
 """
 
 import io
@@ -26,13 +26,12 @@ from workbench.hmm.states import SIL
 from workbench.metrics.frames import frame_error
 from workbench.metrics.significance import bootstrap, paired_bootstrap
 from workbench.metrics.words import WordErrors, word_errors
-from workbench.model.network import log_posteriors
 from workbench.runs import trained_model
 from workbench.sequence.criteria import overlap
 from workbench.sequence.lattice import Lattice, NoPath
 from workbench.sequence.occupancy import Occupancies, arc_occupancies, best_path, occupancies
 from workbench.sequence.outer import Decoded
-from workbench.sequence.rescore import Rescorer
+from workbench.sequence.rescore import rescore
 from workbench.sequence.search import search
 from workbench.settings import UserError
 from workbench.store import Run, find_run, write_atomically, write_json
@@ -58,32 +57,28 @@ class Recogniser:
 
     def scores(self, windows: np.ndarray) -> np.ndarray:
         """κ (log p(s|x) - prior_scale log p(s)), float32 [frames, states]."""
-        logp = log_posteriors(self.theta, self.task.topology, windows)
+        logp = self.task.log_posteriors(self.theta, windows)
         return self.acoustic_scale * (logp - self.prior_scale * self.task.corpus.log_prior)
 
     def lattice(self, windows: np.ndarray) -> Lattice:
         """The unigram lattice; NoPath where nothing is found."""
         return search(self.task.corpus.denominator, self.scores(windows), BEAM, LATTICE_BEAM, MAX_ACTIVE)
 
-    def rescorers(self, lm_scales: Sequence[float]) -> list[Rescorer]:
-        """The n-gram in place of the unigram, one for each scale; they remember what they looked up."""
+    def words(self, lattice: Lattice, lm_scales: Sequence[float]) -> list[tuple[str, ...]]:
+        """The best words for each scale of the n-gram."""
         corpus = self.task.corpus
-        return [Rescorer(corpus.ngram, corpus.unigram.unigram(), scale) for scale in lm_scales]
+        unigram = corpus.unigram.unigram()
+        found = (rescore(lattice, corpus.ngram, unigram, scale)[0] for scale in lm_scales)
+        return [tuple(corpus.lexicon.words[w] for w in words) for words in found]
 
-    def words(self, lattice: Lattice, rescorers: Sequence[Rescorer]) -> list[tuple[str, ...]]:
-        """The best words by each rescorer."""
-        words = self.task.corpus.lexicon.words
-        return [tuple(words[w] for w in rescorer(lattice)[0]) for rescorer in rescorers]
-
-    def transcripts(self, store: FrameStore, utterances: Sequence[int], lm_scales: Sequence[float], progress: Progress | None,
+    def transcripts(self, store: FrameStore, utterances: Sequence[int], lm_scales: Sequence[float],
+                    progress: Progress | None,
                     what: str) -> list[list[tuple[str, ...]]]:  # fmt: skip
         """Per utterance, the best words for each scale; nothing where no path was found."""
 
-        rescorers = self.rescorers(lm_scales)
-
         def one(u: int) -> list[tuple[str, ...]]:
             try:
-                return self.words(self.lattice(store.utterance_windows(u)), rescorers)
+                return self.words(self.lattice(store.utterance_windows(u)), lm_scales)
             except NoPath:
                 return [()] * len(lm_scales)
 
@@ -103,7 +98,10 @@ def test(name: str, progress: Progress | None = None) -> Run:
     task = recogniser.task
     heldout, store = task.heldout, task.corpus.split("test")
     tried = recogniser.transcripts(heldout, range(len(heldout)), LM_SCALES, progress, "held-out, n-gram")
-    errors = [sum((word_errors(heldout.words[u], t[i]) for u, t in enumerate(tried)), WordErrors(0, 0, 0, 0)) for i in range(len(LM_SCALES))]
+    errors = [
+        sum((word_errors(heldout.words[u], t[i]) for u, t in enumerate(tried)), WordErrors(0, 0, 0, 0))
+        for i in range(len(LM_SCALES))
+    ]
     scale = LM_SCALES[int(np.argmin([e.wer for e in errors]))]
     said = [t[0] for t in recogniser.transcripts(store, range(len(store)), [scale], progress, "test, n-gram")]
     write_transcripts(run.folder / "test.hyp", store.ids, said)
@@ -135,7 +133,9 @@ def read_transcripts(path: Path) -> dict[str, tuple[str, ...]]:
     return {words[0]: tuple(words[1:]) for line in path.read_text().splitlines() if (words := line.split())}
 
 
-def tune(name: str, acoustic: Sequence[float], prior: Sequence[float], progress: Progress | None = None, most: int = 300) -> pd.DataFrame:
+def tune(
+    name: str, acoustic: Sequence[float], prior: Sequence[float], progress: Progress | None = None, most: int = 300
+) -> pd.DataFrame:
     """Held-out word and frame errors for each pair of scales, best first; unigram, at most ``most`` utterances."""
     task, theta = trained_model(find_run(name))
     store = task.heldout
@@ -166,13 +166,13 @@ def decode(name: str, audio: Sequence[Path]) -> Iterator[tuple[Path, tuple[str, 
     run = find_run(name)
     recogniser = Recogniser.of(run)
     about = recogniser.task.train.about
-    rescorers = recogniser.rescorers([run.summary.get("lm_scale", 1.0)])
+    scale = run.summary.get("lm_scale", 1.0)
     for path in audio:
         if not path.is_file():
             raise UserError(f"{path}: no such file")
         features = features_of(*read_audio(path, 0.0, None), about)
         try:
-            yield path, recogniser.words(recogniser.lattice(utterance_windows(features)), rescorers)[0]
+            yield path, recogniser.words(recogniser.lattice(utterance_windows(features)), [scale])[0]
         except NoPath as reason:
             raise UserError(f"{path}: nothing recognised: {reason}") from None
 
@@ -183,7 +183,7 @@ def write_example(name: str, others: Sequence[str] = (), utterance: int | None =
     task, theta = trained_model(run)
     store, corpus = task.heldout, task.corpus
     u = utterance if utterance is not None else _telling(task, theta)
-    logp = log_posteriors(theta, task.topology, store.utterance_windows(u))
+    logp = task.log_posteriors(theta, store.utterance_windows(u))
     decoded = task.decode_split(store, u, logp, task.measuring)
     scores = task.settings.acoustic_scale * (logp - task.settings.prior_scale * corpus.log_prior)
     s = task.settings
@@ -197,12 +197,13 @@ def write_example(name: str, others: Sequence[str] = (), utterance: int | None =
     said = {run.name: decoded.words}
     for other in others:
         task2, theta2 = trained_model(find_run(other))
-        logp2 = log_posteriors(theta2, task2.topology, store.utterance_windows(u))
+        logp2 = task2.log_posteriors(theta2, store.utterance_windows(u))
         said[find_run(other).name] = task2.decode_split(store, u, logp2, task2.measuring).words
     words, phones = pieces(corpus, store.words[u], scores)
     out = io.BytesIO()
     np.savez_compressed(
-        out, features=np.asarray(store.features[first:last], np.float32), states=columns, numerator=gammas[0][:, columns],
+        out, features=np.asarray(store.features[first:last], np.float32), states=columns,
+        numerator=gammas[0][:, columns],
         denominator=gammas[1][:, columns], fate=fate(decoded, num, den, s.rejection),
     )  # fmt: skip
     write_atomically(run.folder / "example.npz", out.getvalue())
@@ -264,7 +265,7 @@ def _telling(task: Task, theta: np.ndarray, among: int = 40) -> int:
     store = task.heldout
     best, most = 0, -1.0
     for u in range(min(among, len(store))):
-        logp = log_posteriors(theta, task.topology, store.utterance_windows(u))
+        logp = task.log_posteriors(theta, store.utterance_windows(u))
         decoded = task.decode_split(store, u, logp, task.measuring)
         wrong = frame_error(decoded.numerator_states, np.asarray(store.alignment[slice(*store.span(u))]))
         score = len(store.words[u]) - abs(len(decoded.kept) / decoded.frames - 0.3) * 4 - wrong

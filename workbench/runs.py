@@ -1,6 +1,7 @@
 """Train, resume, test, decode: where training meets the engine, and both meet the run's directory."""
 
 import hashlib
+import math
 import os
 import platform
 import shlex
@@ -19,13 +20,13 @@ import numpy as np
 from workbench.corpora import Corpus
 from workbench.engine import Cost, Local, Outcome, free, machine, measured
 from workbench.experiment import Experiment, Task
+from workbench.metrics.staleness import staleness, summary
 from workbench.model import kernels
 from workbench.model.checkpoint import load_model, save_model
 from workbench.model.network import initial, transfer
-from workbench.metrics.staleness import staleness, summary
 from workbench.settings import Settings, UserError
 from workbench.store import Run, Writer, find_run, home, latest_checkpoint
-from workbench.training import Checkpoint, ParameterServer, pack, unpack
+from workbench.training import Checkpoint, Diverged, ParameterServer, pack, unpack
 
 Progress = Callable[[int, int, str], None]
 RECORDED = ("workbench", "torch", "k2", "numpy", "numba", "dask", "distributed", "pandas", "kaldialign", "safetensors")
@@ -49,7 +50,7 @@ def train(
         "corpus": {"name": task.corpus.name, "digest": corpus_digest(task.corpus)},
         "parent": parent,
         "versions": versions(),
-        "kernels": kernels.describe(),
+        "kernels": kernels.describe(settings.precision),
         "command": "workbench " + shlex.join(sys.argv[1:]) if sys.argv[0].endswith("workbench") else "",
     }
     writer = Writer.create(home() / "runs", name or settings.criterion, record)
@@ -95,7 +96,7 @@ def starting_point(task: Task, init: str | None, transfer_from: str | None) -> t
 
 def digest(theta: np.ndarray) -> str:
     """SHA-256 of parameters, 16 hexadecimal digits."""
-    return hashlib.sha256(np.ascontiguousarray(theta)).hexdigest()[:16]
+    return hashlib.sha256(np.ascontiguousarray(theta).tobytes()).hexdigest()[:16]
 
 
 def corpus_digest(corpus: Corpus) -> str:
@@ -123,7 +124,7 @@ class _Drive:
     writer: Writer
     progress: Progress | None
     stop: Callable[[], bool]
-    at: Checkpoint = Checkpoint()
+    at: Checkpoint = field(default_factory=Checkpoint)
     services: dict[str, ParameterServer] = field(default_factory=dict)
     updates: int = 0
     rows: int = 0
@@ -146,6 +147,10 @@ class _Drive:
     def emit(self, row: dict[str, Any]) -> None:
         """A row of the engine, on its way to the run's directory."""
         self.writer.emit(row["process"], row)
+        if row["kind"] == "evaluate" and not math.isfinite(row["criterion"]):
+            raise Diverged(
+                f"{self.writer.run.name}: the held-out criterion is {row['criterion']}; a lower learning_rate may help"
+            )
         self.rows += 1
         self.updates += row["kind"] == "push"
         if self.progress and self.rows % 20 == 0:
@@ -182,13 +187,11 @@ def _drive(drive: _Drive) -> Run:
         with _interruptible() as interrupted:
             finished = _segments(drive, lambda: interrupted() or drive.stop())
         theta = drive.experiment.shards.collect(drive.services)
-        if not np.isfinite(theta).all():
-            raise FloatingPointError("parameters are not finite")
         save_model(writer.run.folder / "model", theta, drive.experiment.task.topology, {"settings": settings.to_dict()})
         writer.close("done" if finished else "stopped")
         writer.run.update_summary(**summarise(drive, theta))
     except BaseException as error:
-        writer.close("diverged" if isinstance(error, FloatingPointError) else "failed", f"{type(error).__name__}: {error}")
+        writer.close("diverged" if isinstance(error, Diverged) else "failed", f"{type(error).__name__}: {error}")
         raise
     if not finished:
         raise KeyboardInterrupt
@@ -206,12 +209,17 @@ def _segments(drive: _Drive, stop: Callable[[], bool]) -> bool:
         due = (drive.at.number + 1) * drive.interval
         outcome = executor.run(
             drive.experiment.processes(drive.at.states), drive.services, drive.emit,
-            rest=lambda due=due: drive.frames >= due or stop(), channels=drive.at.channels or None, ticks=drive.at.ticks,
+            rest=_resting(drive, due, stop), channels=drive.at.channels or None,
+            ticks=drive.at.ticks,
         )  # fmt: skip
         drive.save(outcome, drive.frames >= due)
         if stop():
             break
     return drive.finished
+
+
+def _resting(drive: _Drive, due: int, stop: Callable[[], bool]) -> Callable[[], bool]:
+    return lambda: drive.frames >= due or stop()
 
 
 @contextmanager

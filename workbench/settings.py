@@ -1,6 +1,6 @@
 """One experiment as a frozen record: every field with its unit, range and a one-line explanation.
 
-The command line, the widgets, the validation, the report's table and the axes of a sweep are all read from this one list.
+The command line, the widgets, the validation, the report's table and the axes of a sweep are read from this list.
 """
 
 import dataclasses
@@ -16,7 +16,9 @@ class UserError(Exception):
     """Something a user can mend; its message is one line that names the file, line, utterance or setting."""
 
 
-def setting(default, group: str, doc: str, unit: str = "", low=None, high=None) -> Any:
+def setting(
+    default: Any, group: str, doc: str, unit: str = "", low: float | None = None, high: float | None = None
+) -> Any:
     """A dataclass field that carries what a person needs to know of it."""
     return field(default=default, metadata={"group": group, "doc": doc, "unit": unit, "low": low, "high": high})
 
@@ -31,73 +33,156 @@ class Settings:
 
     # --- criterion (paper section 2)
     criterion: Literal["ce", "mmi", "bmmi", "mpe", "smbr"] = setting("ce", "criterion", "what training maximises")
-    acoustic_scale: float = setting(0.1, "criterion", "kappa, the reciprocal of the language-model weight", low=1e-3, high=2.0)
-    prior_scale: float = setting(1.0, "criterion", "exponent of the state prior that divides the posterior", low=0.0, high=2.0)
-    rejection: float = setting(0.001, "criterion", "frames whose reference occupancy in the lattice is below this are discarded", low=0.0, high=1.0)
-    cancellation: float = setting(0.01, "criterion", "frames where numerator and denominator differ by less are not trained on", low=0.0, high=1.0)
+    acoustic_scale: float = setting(
+        0.1, "criterion", "kappa, the reciprocal of the language-model weight", low=1e-3, high=2.0
+    )
+    prior_scale: float = setting(
+        1.0, "criterion", "exponent of the state prior that divides the posterior", low=0.0, high=2.0
+    )
+    rejection: float = setting(
+        0.001,
+        "criterion",
+        "frames whose reference occupancy in the lattice is below this are discarded",
+        low=0.0,
+        high=1.0,
+    )
+    cancellation: float = setting(
+        0.01, "criterion", "frames where numerator and denominator differ by less are not trained on", low=0.0, high=1.0
+    )
     boost: float = setting(0.0, "criterion", "b of boosted MMI: paths gain b per wrong frame", low=0.0, high=2.0)
-    smoothing: float = setting(0.0, "criterion", "weight of cross entropy added to the sequence criterion (H-criterion); 0 in the paper", low=0.0, high=1.0)
+    smoothing: float = setting(
+        0.0,
+        "criterion",
+        "weight of cross entropy added to the sequence criterion (H-criterion); 0 in the paper",
+        low=0.0,
+        high=1.0,
+    )
     denominator: Literal["lattice", "none-realigned", "none-fixed"] = setting(
         "lattice", "criterion", "the lattice, or the controls without it: align often, or once (experiment E4a)"
     )
     auxiliary: Literal["frozen", "fresh", "proximal"] = setting(
-        "frozen", "criterion", "outer gradient kept as decoded (the paper), recomputed at the replica, or with a proximal term"
+        "frozen",
+        "criterion",
+        "outer gradient kept as decoded (the paper), recomputed at the replica, or with a proximal term",
     )
-    proximal: float = setting(1.0, "criterion", "D, weight of the proximal term when auxiliary is proximal", low=0.0, high=100.0)
+    proximal: float = setting(
+        1.0, "criterion", "D, weight of the proximal term when auxiliary is proximal", low=0.0, high=100.0
+    )
 
     # --- lattices
     lattice_engine: Literal["auto", "native", "k2"] = setting("auto", "lattices", "which search makes lattices")
     beam: float = setting(10.0, "lattices", "search beam", "log probability", low=0.5, high=100.0)
-    lattice_beam: float = setting(6.0, "lattices", "arcs on paths within this of the best one are kept", "log probability", low=0.5, high=100.0)
+    lattice_beam: float = setting(
+        6.0, "lattices", "arcs on paths within this of the best one are kept", "log probability", low=0.5, high=100.0
+    )
     max_active: int = setting(3000, "lattices", "graph states kept alive per frame", "states", low=10, high=1_000_000)
 
     # --- batches (paper section 3.1)
-    shuffling: Literal["none", "on-the-fly", "full"] = setting("on-the-fly", "batches", "how frames of utterances meet in a batch")
-    batch: int = setting(200, "batches", "frames in a batch: 200 for CE, 32 for MMI in the paper", "frames", low=1, high=65536)
+    shuffling: Literal["none", "on-the-fly", "full"] = setting(
+        "on-the-fly", "batches", "how frames of utterances meet in a batch"
+    )
+    batch: int = setting(
+        200, "batches", "frames in a batch: 200 for CE, 32 for MMI in the paper", "frames", low=1, high=65536
+    )
     epochs: float = setting(10.0, "batches", "passes over the training data", "epochs", low=0.0, high=1000.0)
 
     # --- updates
-    optimizer: Literal["sgd", "momentum", "adagrad"] = setting("sgd", "updates", "rule by which the parameter server applies a push")
+    optimizer: Literal["sgd", "momentum", "adagrad"] = setting(
+        "sgd", "updates", "rule by which the parameter server applies a push"
+    )
     learning_rate: float = setting(0.002, "updates", "step size per frame-averaged batch gradient", low=0.0, high=100.0)
-    momentum: float = setting(0.9, "updates", "decay of the momentum, if that optimizer is chosen", low=0.0, high=0.9999)
+    momentum: float = setting(
+        0.9, "updates", "decay of the momentum, if that optimizer is chosen", low=0.0, high=0.9999
+    )
     trained: Literal["all", "last", "last-without-silence"] = setting("all", "updates", "which parameters are updated")
-    max_norm: float = setting(0.0, "updates", "largest Euclidean norm of one update before the learning rate; 0: no limit", low=0.0, high=1e6)
-    decay_factor: float = setting(10.0, "updates", "divisor of the learning rate when the held-out curve flattens", low=1.0, high=1000.0)
+    max_norm: float = setting(
+        0.0, "updates", "largest Euclidean norm of one update before the learning rate; 0: no limit", low=0.0, high=1e6
+    )
+    decay_factor: float = setting(
+        10.0, "updates", "divisor of the learning rate when the held-out curve flattens", low=1.0, high=1000.0
+    )
     decays: int = setting(2, "updates", "how often the learning rate may fall before training ends", low=0, high=10)
-    patience: int = setting(2, "updates", "evaluations without gain before the learning rate falls", "evaluations", low=1, high=100)
-    flat: float = setting(0.002, "updates", "relative gain of the held-out criterion that counts as flat", low=0.0, high=1.0)
-    warmup: int = setting(0, "updates", "updates over which the learning rate rises from a tenth to its value", "updates", low=0, high=10_000_000)
+    patience: int = setting(
+        2, "updates", "evaluations without gain before the learning rate falls", "evaluations", low=1, high=100
+    )
+    flat: float = setting(
+        0.002, "updates", "relative gain of the held-out criterion that counts as flat", low=0.0, high=1.0
+    )
+    warmup: int = setting(
+        0,
+        "updates",
+        "updates over which the learning rate rises from a tenth to its value",
+        "updates",
+        low=0,
+        high=10_000_000,
+    )
 
     # --- asynchrony (paper section 3)
     replicas: int = setting(1, "asynchrony", "model replicas, each on its own subset of the data", low=1, high=10_000)
     shards: int = setting(1, "asynchrony", "shards of the parameter server", low=1, high=256)
     fetch_every: int = setting(1, "asynchrony", "batches between a replica's fetches", "batches", low=1, high=100_000)
-    push_every: int = setting(1, "asynchrony", "batches whose gradients are summed before a push", "batches", low=1, high=100_000)
-    decoder_fetch: Literal["utterance", "utterances", "seconds", "synchronous"] = setting(
-        "utterance", "asynchrony", "when a decoder fetches: each utterance, every k, every T seconds, or all together every T seconds"
+    push_every: int = setting(
+        1, "asynchrony", "batches whose gradients are summed before a push", "batches", low=1, high=100_000
     )
-    decoder_utterances: int = setting(1, "asynchrony", "k of decoder_fetch=utterances", "utterances", low=1, high=1_000_000)
-    decoder_seconds: float = setting(60.0, "asynchrony", "T of decoder_fetch=seconds or synchronous", "s", low=0.0, high=1e6)
-    channel: int = setting(4, "asynchrony", "decoded utterances that may wait between a decoder and its replica", "utterances", low=1, high=10_000)
-    staleness_bound: int = setting(0, "asynchrony", "pushes older than this many updates are refused; 0: no bound", "updates", low=0, high=1_000_000)
+    decoder_fetch: Literal["utterance", "utterances", "seconds", "synchronous"] = setting(
+        "utterance",
+        "asynchrony",
+        "when a decoder fetches: each utterance, every k, every T seconds, or all together every T seconds",
+    )
+    decoder_utterances: int = setting(
+        1, "asynchrony", "k of decoder_fetch=utterances", "utterances", low=1, high=1_000_000
+    )
+    decoder_seconds: float = setting(
+        60.0, "asynchrony", "T of decoder_fetch=seconds or synchronous", "s", low=0.0, high=1e6
+    )
+    channel: int = setting(
+        4,
+        "asynchrony",
+        "decoded utterances that may wait between a decoder and its replica",
+        "utterances",
+        low=1,
+        high=10_000,
+    )
+    staleness_bound: int = setting(
+        0,
+        "asynchrony",
+        "pushes older than this many updates are refused; 0: no bound",
+        "updates",
+        low=0,
+        high=1_000_000,
+    )
     staleness_step: bool = setting(False, "asynchrony", "divide the step by the push's staleness")
-    delay_compensation: float = setting(0.0, "asynchrony", "lambda of the delay-compensated gradient; 0: off", low=0.0, high=10.0)
+    delay_compensation: float = setting(
+        0.0, "asynchrony", "lambda of the delay-compensated gradient; 0: off", low=0.0, high=10.0
+    )
     consistent_fetch: bool = setting(False, "asynchrony", "all shards of one fetch answer from one version")
     synchronous: bool = setting(False, "asynchrony", "updates wait for all replicas less the backups")
-    backups: int = setting(0, "asynchrony", "slowest replicas that synchronous updates do not wait for", low=0, high=1000)
+    backups: int = setting(
+        0, "asynchrony", "slowest replicas that synchronous updates do not wait for", low=0, high=1000
+    )
 
     # --- clock
-    clock: Literal["free", "cost", "measured", "wall"] = setting("free", "clock", "what time is: none, virtual by a model, virtual as measured, real")
-    machine: str = setting("paper", "clock", "model of the machine for clock=cost: a preset, or a file made by `workbench calibrate`")
+    clock: Literal["free", "cost", "measured", "wall"] = setting(
+        "free", "clock", "what time is: none, virtual by a model, virtual as measured, real"
+    )
+    machine: str = setting(
+        "paper", "clock", "model of the machine for clock=cost: a preset, or a file made by `workbench calibrate`"
+    )
 
     # --- measuring
-    evaluate_every: float = setting(0.5, "measuring", "epochs between measurements on the held-out set", "epochs", low=0.001, high=1000.0)
-    evaluate_utterances: int = setting(0, "measuring", "held-out utterances decoded each time; 0: all", "utterances", low=0, high=1_000_000)
+    evaluate_every: float = setting(
+        0.5, "measuring", "epochs between measurements on the held-out set", "epochs", low=0.001, high=1000.0
+    )
+    evaluate_utterances: int = setting(
+        0, "measuring", "held-out utterances decoded each time; 0: all", "utterances", low=0, high=1_000_000
+    )
     checkpoint_every: float = setting(0.5, "measuring", "epochs between checkpoints", "epochs", low=0.001, high=1000.0)
     seed: int = setting(0, "measuring", "seed of every random stream", low=0, high=2**31 - 1)
-    precision: Literal["float32", "bfloat16"] = setting("float32", "measuring", "precision of the products in the network")
+    precision: Literal["float32", "bfloat16"] = setting(
+        "float32", "measuring", "precision of the products in the network"
+    )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
             object.__setattr__(self, f.name, parse(f, getattr(self, f.name)))
         if self.shuffling == "full" and self.criterion != "ce":
@@ -108,7 +193,7 @@ class Settings:
         """Whether the criterion is one of whole sequences, i.e. needs decoders."""
         return self.criterion != "ce"
 
-    def replace(self, **changes) -> "Settings":
+    def replace(self, **changes: Any) -> "Settings":
         """A copy with some fields changed; unknown names raise UserError."""
         unknown = sorted(set(changes) - {f.name for f in dataclasses.fields(self)})
         if unknown:
@@ -125,7 +210,8 @@ class Settings:
 
 def parse(f: dataclasses.Field, value: Any) -> Any:
     """``value``, possibly text, as field ``f`` wants it; outside its range or choices raises UserError."""
-    kind, meta = f.type, f.metadata
+    kind: Any = f.type
+    meta = f.metadata
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             raise UserError(f"{f.name}={value!r}: choose one of {', '.join(get_args(kind))}")
@@ -147,15 +233,25 @@ def parse(f: dataclasses.Field, value: Any) -> Any:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": dict(hidden_layers=1, hidden_units=32, epochs=2.0, batch=64, learning_rate=0.1, evaluate_every=1.0, checkpoint_every=1.0),
+    "tiny": dict(
+        hidden_layers=1,
+        hidden_units=32,
+        epochs=2.0,
+        batch=64,
+        learning_rate=0.1,
+        evaluate_every=1.0,
+        checkpoint_every=1.0,
+    ),
     "laptop": dict(hidden_layers=3, hidden_units=512, epochs=12.0, learning_rate=0.1),
     "icelandic": dict(hidden_layers=4, hidden_units=1024),
     "english": dict(hidden_layers=8, hidden_units=1024),
 }
-SEQUENCE: dict[str, Any] = dict(batch=32, learning_rate=0.002, epochs=4.0)  # what a preset changes for sequence training
+SEQUENCE: dict[str, Any] = dict(
+    batch=32, learning_rate=0.002, epochs=4.0
+)  # what a preset changes for sequence training
 
 
-def preset(name: str, **changes) -> Settings:
+def preset(name: str, **changes: Any) -> Settings:
     """The named preset (``tiny``, ``laptop``, ``icelandic``, ``english``), with fields changed."""
     if name not in PRESETS:
         raise UserError(f"no such preset: {name}; choose one of {', '.join(PRESETS)}")

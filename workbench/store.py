@@ -8,7 +8,7 @@
     summary.json             the numbers of `workbench table`
     log.txt                  what a person would have seen
 
-There are no locks and no database: a reader tolerates a torn last line, and a run whose process is gone shows as `lost`.
+There are no locks and no database: a reader tolerates a torn last line; a run whose process is gone shows as `lost`.
 """
 
 import fcntl
@@ -163,7 +163,9 @@ class Writer:
     @classmethod
     def create(cls, root: Path, name: str, record: dict[str, Any]) -> "Writer":
         """A new run ``<name>-<digest of what it is>``; one that exists is never overwritten."""
-        digest = hashlib.sha256(json.dumps({k: record[k] for k in ("settings", "corpus", "parent")}, sort_keys=True).encode())
+        digest = hashlib.sha256(
+            json.dumps({k: record[k] for k in ("settings", "corpus", "parent")}, sort_keys=True).encode()
+        )
         folder = root / f"{name}-{digest.hexdigest()[:8]}"
         if (folder / "settings.json").exists():
             raise UserError(f"{folder}: this run exists; resume it, remove it, or give --name")
@@ -191,7 +193,13 @@ class Writer:
     def status(self, state: str, error: str = "") -> None:
         write_json(
             self.run.folder / "status.json",
-            {"state": state, "pid": os.getpid(), "host": socket.gethostname(), "heartbeat": time.time(), "error": error},
+            {
+                "state": state,
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                "heartbeat": time.time(),
+                "error": error,
+            },
         )
 
     def log(self, line: str) -> None:
@@ -199,12 +207,14 @@ class Writer:
             out.write(line.rstrip("\n") + "\n")
 
     def checkpoint(self, step: int, files: dict[str, bytes]) -> Path:
-        """Save ``files`` as checkpoint ``step``: synced, verified, the manifest last, the oldest beyond KEEP removed."""
+        """Save ``files`` as checkpoint ``step``: synced, the manifest last; the oldest beyond KEEP are removed."""
         folder = self.run.folder / "checkpoints" / f"{step:010d}"
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
             write_atomically(folder / name, data)
-        manifest = {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
+        manifest = {
+            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
+        }
         write_json(folder / "manifest.json", {"step": step, "files": manifest})
         for old in self.run.checkpoints()[:-KEEP]:
             (old / "manifest.json").unlink()  # first, so that what is left is never taken for a checkpoint
@@ -229,7 +239,7 @@ class Writer:
         self._files.clear()
         rows = self.run.rows()
         if len(rows):
-            for column in rows.columns[rows.dtypes == object]:  # lists, and fields that only some rows have
+            for column in rows.select_dtypes(object).columns:  # lists, and fields that only some rows have
                 if rows[column].map(lambda v: isinstance(v, (list, dict))).any():
                     rows[column] = rows[column].map(json.dumps)
             rows.to_parquet(self.run.folder / "rows.parquet")
@@ -252,7 +262,7 @@ def read_checkpoint(folder: Path) -> dict[str, bytes]:
 
 def latest_checkpoint(run: Run) -> tuple[Path, dict[str, bytes], list[str]]:
     """The newest valid checkpoint, its files, and one line for each newer one that was damaged."""
-    damage = []
+    damage: list[str] = []
     for folder in reversed(run.checkpoints()):
         try:
             return folder, read_checkpoint(folder), damage

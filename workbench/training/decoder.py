@@ -32,7 +32,7 @@ def decoder(
     settings: Settings,
     order: UtteranceOrder,
     decode: Callable[[np.ndarray, int], Any],
-    frames: Sequence[int],
+    frames: Sequence[int] | np.ndarray,
     channel: str,
     state: DecoderState | None = None,
 ) -> Process:
