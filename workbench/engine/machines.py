@@ -59,10 +59,10 @@ class Machine:
         return price.call + frames * (price.frame + price.frame_parameter * self.parameters)
 
 
-# The paper tells no costs. These are chosen so that what it does tell comes out: with 50 replicas, outer gradients are
-# about a minute old (section 3), and an MMI step costs about two CE steps (section 4.2). Decoding at 1.45 times real
-# time, voice queries of 2.4 s of which 15 % of the frames are kept, and 32 slots give 60 s; an Ethernet of 1 Gbit/s;
-# machines shared with other jobs.
+# The paper tells no costs. These are chosen so that what it does tell comes out about right: with 50 replicas, outer
+# gradients are a minute old (section 3), and an MMI step costs two to three CE steps (the paper: about two). Decoding
+# takes 1.45 times real time; voice queries of 2.4 s of which 15 % of the frames are kept, and 32 slots, give 59 s and
+# 970 updates in simulation (the paper: a few hundred). An Ethernet of 1 Gbit/s; machines shared with other jobs.
 PAPER = Machine(
     "paper",
     "a data centre of 2013 as in Heigold et al.: outer gradients are about a minute old with 50 replicas",
