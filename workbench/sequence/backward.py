@@ -25,20 +25,11 @@ def backward(
     ``arc`` (of the graph) [arcs]. Returns (nodes, arcs); (FULL, 0) if they do not fit, (0, 0) without a path.
     """
     frames = scores.shape[0]
-    best = -np.inf
-    for i in range(starts[frames], starts[frames + 1]):
-        best = max(best, alpha[i] + norm[frames] + final[state[i]])
-    least = best - width if np.isnan(floor) else floor
-    nodes, arcs = 0, 0
-    if best == -np.inf or best < least:
-        return 0, 0
-    for i in range(starts[frames], starts[frames + 1]):
-        if alpha[i] + norm[frames] + final[state[i]] >= least:
-            if nodes == node_state.size:
-                return FULL, 0
-            node_state[nodes], node_frame[nodes], beta[nodes] = state[i], frames, final[state[i]]
-            nodes += 1
-    begin = 0
+    ends = slice(starts[frames], starts[frames + 1])
+    nodes, least = begin_at(
+        state[ends], alpha[ends], norm[frames], final, width, floor, frames, node_state, node_frame, beta
+    )
+    begin, arcs = 0, 0
     for t in range(frames - 1, -1, -1):
         end, x = nodes, scores[t]
         states, alphas = state[starts[t] : starts[t + 1]], alpha[starts[t] : starts[t + 1]]
@@ -46,42 +37,47 @@ def backward(
         for n in range(begin, end):
             sought += back_head[node_state[n] + np.uint32(1)] - back_head[node_state[n]]
         indexed = SEARCH * sought > states.size
-        if indexed:
-            for i in range(states.size):
-                place[states[i]] = i
-        full = False
+        for i in range(states.size if indexed else 0):
+            place[states[i]] = i
         for n in range(begin, end):
             s = node_state[n]
             for r in range(back_head[s], back_head[s + np.uint32(1)]):
                 q = back_label[r, 0]
                 i = place[q] if indexed else find(states, q)
-                if i < 0:
-                    continue
                 v = back_weight[r] + np.float64(x[back_label[r, 1]]) + beta[n]
-                if alphas[i] + norm[t] + v < least:
+                if i < 0 or alphas[i] + norm[t] + v < least:
                     continue
-                if arcs == source.size or nodes == node_state.size:
-                    full = True
-                    break
-                if number[q] == NONE:
-                    number[q] = nodes
-                    node_state[nodes], node_frame[nodes], beta[nodes] = q, t, v
-                    nodes += 1
-                elif v > beta[number[q]]:
-                    beta[number[q]] = v
-                source[arcs], target[arcs], arc[arcs] = number[q], n, back_label[r, 2]
+                if arcs < source.size and nodes < node_state.size:
+                    if number[q] == NONE:
+                        number[q] = nodes
+                        node_state[nodes], node_frame[nodes], beta[nodes] = q, t, v
+                        nodes += 1
+                    beta[number[q]] = max(beta[number[q]], v)
+                    source[arcs], target[arcs], arc[arcs] = number[q], n, back_label[r, 2]
                 arcs += 1
-            if full:
-                break
         for n in range(end, nodes):
             number[node_state[n]] = NONE
-        if indexed:
-            for i in range(states.size):
-                place[states[i]] = -1
-        if full:
+        for i in range(states.size if indexed else 0):
+            place[states[i]] = -1
+        if arcs >= source.size or nodes >= node_state.size:
             return FULL, 0
         begin = end
     return nodes, arcs
+
+
+@numba.njit(cache=True, nogil=True)
+def begin_at(states, alphas, norm, final, width, floor, frames, node_state, node_frame, beta):
+    """The last nodes: (how many, the score that a path must have); all of them must fit, or the arrays count as
+    full."""
+    best, nodes = -np.inf, 0
+    for i in range(states.size):
+        best = max(best, alphas[i] + norm + final[states[i]])
+    least = best - width if np.isnan(floor) else floor
+    for i in range(states.size):
+        if best > -np.inf and alphas[i] + norm + final[states[i]] >= least and nodes < node_state.size:
+            node_state[nodes], node_frame[nodes], beta[nodes] = states[i], frames, final[states[i]]
+            nodes += 1
+    return nodes, least
 
 
 @numba.njit(cache=True, nogil=True)

@@ -42,6 +42,7 @@ def trie_of(ngram: NGram) -> Trie:
 
 
 def make_trie(ngram: NGram) -> Trie:
+    """Put the levels of ``ngram`` one behind the other, and find where every node goes on."""
     levels = ngram.levels
     sizes = [1, *(len(level.word) for level in levels)]
     base = np.cumsum(sizes)
