@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from toy import settings
 
 from workbench.engine import NOT_YET
 from workbench.training import Diverged, Item, ParameterServer, Push, Status, pack, unpack
 from workbench.training.ledger import Ledger
 from workbench.training.server import Progress
+from workbench.training.updates import mean, moved
 
 THETA = np.array([1.0, -2.0, 0.5], np.float32)
 G = np.array([0.1, 0.2, -0.3], np.float32)
@@ -86,6 +88,46 @@ def test_published_parameters_are_never_written_again():
     with pytest.raises(ValueError, match="read-only"):
         before.value[0] = 7
     assert server.fetch() is server.fetch()
+
+
+@given(st.lists(st.sampled_from(["fetch", "slice", "forget", "push", "bad push"]), max_size=60))
+def test_memory_is_used_again_only_when_nobody_can_see_it(acts):
+    """Whatever is done between, everything that somebody still holds, be it a slice of a view, keeps its bits."""
+    server, held, want = a_server(), [], THETA
+    for step, act in enumerate(acts):
+        if act == "forget":
+            held = held[1:]
+        elif act in ("fetch", "slice"):
+            value = server.fetch().value
+            held.append((value if act == "fetch" else value[1:][:1], value.copy()))
+        elif act == "push":
+            server.push(a_push(step, version=server.version))
+            want = want + np.float32(0.1) * G
+        else:
+            server.push(a_push(step, G * np.array([1, np.nan, 1], np.float32), version=server.version))
+            server.rejected = 0
+        assert np.array_equal(server.value, want)
+        assert all(np.array_equal(seen, copy if len(seen) == 3 else copy[1:2]) for seen, copy in held)
+
+
+def test_one_replica_needs_two_versions_in_memory():
+    """A replica that lets go of the old parameters when it fetches new ones makes the server alternate."""
+    server, places, mine = a_server(), set(), None
+    for step in range(9):
+        mine = server.fetch()
+        places.add(mine.value.ctypes.data)
+        server.push(a_push(step, version=mine.version))
+    assert len(places) == 2
+
+
+@given(hnp.arrays(np.float32, st.integers(0, 40), elements=st.floats(width=32)), st.integers(1, 400))
+def test_one_pass_rounds_as_numpy_does(total, frames):
+    """Mean and step have the bits of numpy's formulas, and tell whether all numbers are finite."""
+    with np.errstate(all="ignore"):
+        found, out, rate = mean(total, frames), np.empty_like(total), np.float32(0.3)
+        assert (found is not None) == np.isfinite(total).all() == moved(total[::-1].copy(), rate, total, out)
+        assert found is None or np.array_equal(found, total / np.float32(frames))
+        assert np.array_equal(out, total[::-1] + rate * total, equal_nan=True)
 
 
 def test_a_push_that_is_sent_twice_counts_once():

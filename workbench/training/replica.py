@@ -13,12 +13,12 @@ import numpy as np
 
 from workbench.engine.effects import CLOSED, RESTING, Effect, Emit, Now, Process, Rest, Work
 from workbench.settings import Settings
+from workbench.training import updates
 from workbench.training.conversation import Conversation
 from workbench.training.messages import Gradient, Item, Parameters, Status
 from workbench.training.shards import Shards
 from workbench.training.sources import Source, SourceState
 from workbench.training.staleness import push_row
-from workbench.training.updates import finite
 
 Compute = Callable[[np.ndarray, Any], Gradient]
 Steps = Generator[Effect, Any, Any]
@@ -160,8 +160,8 @@ def summed(total: Gradient | None, part: Gradient | None) -> Gradient | None:
 
 def mean(total: Gradient | None, limit: float) -> np.ndarray | None:
     """The mean over frames, at most ``limit`` long (0: no limit); None without frames or if a number is not finite."""
-    if total is None or not total.frames or not finite(total.value):
-        return None
-    g = total.value / np.float32(total.frames)
-    norm = float(np.sqrt(np.dot(g, g))) if limit else 0.0
+    g = updates.mean(total.value, total.frames) if total is not None and total.frames else None
+    if g is None or not limit:
+        return g
+    norm = float(np.sqrt(np.dot(g, g)))
     return g * np.float32(limit / norm) if norm > limit else g

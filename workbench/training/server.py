@@ -1,10 +1,10 @@
 """The parameter server: one shard of the trained parameters, and the only place where they change.
 
-Rules. It serves one call at a time, so it needs no locks. What a fetch gave away is never written again. A push is
-known by its item: sent twice, it counts once. A gradient that is not finite never enters; ten in a row raise
-``Diverged``. Shards do not know of each other and may be at different versions, as in the paper. Where all shards
-must agree on what is applied, and in which order (staleness bound, consistent fetch), a push goes to the first shard,
-which decides, and then to the others with the ``order`` it got; see ``shards``. Synchronous updates wait for all
+Rules. It serves one call at a time, so it needs no locks. What a fetch gave away is never written again while anybody
+can see it. A push is known by its item: sent twice, it counts once. A gradient that is not finite never enters; ten in
+a row raise ``Diverged``. Shards do not know of each other and may be at different versions, as in the paper. Where all
+shards must agree on what is applied, and in which order (staleness bound, consistent fetch), a push goes to the first
+shard, which decides, and then to the others with the ``order`` it got; see ``shards``. Synchronous updates wait for all
 replicas that have not left, less the backups (Chen et al. 2016, *Revisiting distributed synchronous SGD*), and are
 the mean over all frames.
 
@@ -13,6 +13,7 @@ A method that answers ``NOT_YET`` is asked again when ``released`` has changed.
 
 import hashlib
 import math
+import sys
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -23,9 +24,12 @@ from workbench.engine.effects import NOT_YET
 from workbench.settings import Settings, UserError
 from workbench.training.ledger import Ledger
 from workbench.training.messages import Ack, Push, Snapshot, Status
-from workbench.training.updates import compensated, direction, finite, rate
+from workbench.training.updates import compensated, direction, finite, moved, rate
 
 REJECTIONS = 10  # in a row, before training has diverged
+RETIRED = 4  # versions that are looked through for memory that can be used again
+_alone = [np.empty(0)]
+ALONE = sys.getrefcount(_alone[0])  # of an array that only one container knows
 
 
 class Diverged(UserError):
@@ -82,6 +86,7 @@ class ParameterServer:
         self.given, self.rejected = dict(state.given), state.rejected
         self.snapshot: Snapshot | None = None  # of the current version, once somebody fetched it
         self.history: deque[Snapshot] = deque(maxlen=2 * settings.replicas + 2 if settings.consistent_fetch else 0)
+        self.retired: deque[np.ndarray] = deque(maxlen=RETIRED)  # memory of versions before this one
         self.early: dict[int, Push] = {}  # by order: pushes that overtook another
         self.awaited = math.inf  # frames that somebody waits for
         self.released = 0
@@ -154,14 +159,15 @@ class ParameterServer:
             return Status.ENDED
         staleness = self.version - push.version
         assert staleness >= 0, f"{push.replica} pushed from version {push.version}, but the server is at {self.version}"
-        gradient = push.gradient if push.gradient is not None and finite(push.gradient) else None
+        keeps = self.settings.synchronous or self.settings.optimizer != "sgd"  # what is not finite would stay for good
+        gradient = None if push.gradient is None or (keeps and not finite(push.gradient)) else push.gradient
         if self.settings.synchronous:
             return self.add(push, gradient)
-        if gradient is None:
-            return self.reject(push)
-        if 0 < self.settings.staleness_bound < staleness:
+        if gradient is not None and 0 < self.settings.staleness_bound < staleness:
             return Status.STALE
-        return self.apply(gradient, push.replica, staleness)
+        if gradient is None or not self.apply(gradient, push.replica, staleness):
+            return self.reject(push)
+        return Status.APPLIED
 
     def follow(self, push: Push, order: int) -> Status:
         """Apply in the order in which the first shard did; what came early waits. What that one applied, all apply."""
@@ -169,7 +175,7 @@ class ParameterServer:
         while self.version in self.early:
             due = self.early.pop(self.version)
             assert due.gradient is not None  # the first shard applied it
-            self.apply(due.gradient, due.replica, self.version - due.version)
+            self.apply(due.gradient, due.replica, self.version - due.version, agreed=True)
             self.settle(due)
         return Status.APPLIED
 
@@ -209,27 +215,43 @@ class ParameterServer:
         if len(self.deposit.replicas) >= max(1, self.settings.replicas - gone - self.settings.backups):
             done, self.deposit = self.deposit, Deposit()
             total = np.zeros_like(self.value) if done.total is None else done.total
-            self.apply(total / np.float32(max(1, done.weight)), "", 0)
+            self.apply(total / np.float32(max(1, done.weight)), "", 0, agreed=True)
 
-    def apply(self, gradient: np.ndarray, replica: str, staleness: int) -> Status:
-        """``theta + rate * direction``, into a new array if somebody holds the old one."""
+    def apply(self, gradient: np.ndarray, replica: str, staleness: int, agreed: bool = False) -> bool:
+        """``theta + rate * direction``; False, and nothing has changed, if that direction is not finite.
+
+        ``agreed``: others count on this version, so it comes in any case, with the old parameters if need be.
+        """
         if replica in self.given:
             then = self.given[replica].value
             gradient = compensated(gradient, self.settings.delay_compensation, self.value, then)
         step, self.memory = direction(self.settings, gradient, self.memory)
-        step = step * rate(self.settings, self.version, self.decays, staleness)
+        out = self.unseen()
+        good = moved(self.value, rate(self.settings, self.version, self.decays, staleness), step, out)
+        if not (good or agreed):
+            return False
         if self.settings.consistent_fetch:
             self.history.append(self.fetch())
-        if self.snapshot is None:
-            self.value += step
-        else:
-            step += self.value
-            self.value = step
+        if good:
+            self.retired.append(self.value)
+            self.value = out
         self.snapshot = None
         self.version += 1
         self.rejected = 0
         self.released += self.settings.synchronous or self.settings.consistent_fetch
-        return Status.APPLIED
+        return True
+
+    def unseen(self) -> np.ndarray:
+        """Memory for the next parameters: that of a former version that nobody can see any more, else new.
+
+        Every view keeps the array alive that owns the memory, and so does every tensor, message and slice made of the
+        view. So where no reference to the array is left but ours, there is nobody who could see it change.
+        """
+        for _ in range(len(self.retired)):
+            if sys.getrefcount(self.retired[0]) == ALONE:
+                return self.retired.popleft()
+            self.retired.rotate(-1)
+        return np.empty_like(self.value)
 
     # --- schedule and end
 

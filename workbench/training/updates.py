@@ -1,10 +1,16 @@
-"""How an accepted gradient changes the parameters: the three rules, and what scales the step."""
+"""How an accepted gradient changes the parameters: the three rules, and what scales the step.
 
+``mean`` and ``moved`` do in one pass what numpy would do in three: for millions of numbers the memory decides what a
+step costs. They round where numpy rounds, so the bits are those of ``total / frames`` and ``theta + rate * step``.
+"""
+
+import numba
 import numpy as np
 
 from workbench.settings import Settings
 
 ADAGRAD_FLOOR = 1e-8  # keeps the first step of a parameter finite
+MAGNITUDE, INFINITE = np.uint32(0x7FFFFFFF), 0x7F800000  # bits of a float32: all but the sign; infinity, NaN beyond
 
 
 def direction(
@@ -52,3 +58,34 @@ def compensated(gradient: np.ndarray, strength: float, here: np.ndarray, then: n
 def finite(gradient: np.ndarray) -> bool:
     """Whether all numbers are finite; one dot product unless that overflows."""
     return bool(np.isfinite(np.dot(gradient, gradient)) or np.isfinite(gradient).all())
+
+
+def mean(total: np.ndarray, frames: int) -> np.ndarray | None:
+    """``total / float32(frames)``, float32 [parameters]; None if a number of ``total`` is not finite."""
+    total, out = np.ascontiguousarray(total, np.float32), np.empty(total.shape, np.float32)
+    return out if _divide(total, total.view(np.uint32), np.float32(frames), out) < INFINITE else None
+
+
+def moved(theta: np.ndarray, rate: np.float32, step: np.ndarray, out: np.ndarray) -> bool:
+    """Write ``theta + rate * step`` to ``out``, all float32 [parameters]; whether all of ``step`` is finite."""
+    step = np.ascontiguousarray(step, np.float32)
+    return bool(_move(theta, np.float32(rate), step, step.view(np.uint32), out) < INFINITE)
+
+
+@numba.njit(cache=True, nogil=True)
+def _divide(total: np.ndarray, bits: np.ndarray, frames: np.float32, out: np.ndarray) -> np.uint32:  # pragma: no cover
+    """The largest magnitude, as bits; a maximum of integers, since one of floats would not become vector code."""
+    top = np.uint32(0)
+    for i in range(len(total)):
+        top = max(top, bits[i] & MAGNITUDE)
+        out[i] = total[i] / frames
+    return top
+
+
+@numba.njit(cache=True, nogil=True)
+def _move(theta: np.ndarray, rate: np.float32, step: np.ndarray, bits: np.ndarray, out: np.ndarray) -> np.uint32:  # pragma: no cover
+    top = np.uint32(0)
+    for i in range(len(step)):
+        top = max(top, bits[i] & MAGNITUDE)
+        out[i] = theta[i] + rate * step[i]
+    return top
