@@ -72,7 +72,7 @@ def moved(theta: np.ndarray, rate: np.float32, step: np.ndarray, out: np.ndarray
     return bool(_move(theta, np.float32(rate), step, step.view(np.uint32), out) < INFINITE)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _divide(total: np.ndarray, bits: np.ndarray, frames: np.float32, out: np.ndarray) -> np.uint32:  # pragma: no cover
     """The largest magnitude, as bits; a maximum of integers, since one of floats would not become vector code."""
     top = np.uint32(0)
@@ -82,8 +82,10 @@ def _divide(total: np.ndarray, bits: np.ndarray, frames: np.float32, out: np.nda
     return top
 
 
-@numba.njit(cache=True, nogil=True)
-def _move(theta: np.ndarray, rate: np.float32, step: np.ndarray, bits: np.ndarray, out: np.ndarray) -> np.uint32:  # pragma: no cover
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _move(
+    theta: np.ndarray, rate: np.float32, step: np.ndarray, bits: np.ndarray, out: np.ndarray
+) -> np.uint32:  # pragma: no cover
     top = np.uint32(0)
     for i in range(len(step)):
         top = max(top, bits[i] & MAGNITUDE)
