@@ -213,13 +213,13 @@ class Experiment:
             name, channel = f"replica {i}", f"decoded {i}"
             if s.sequence:
                 source: Any = OuterSource(channel, s, task.decode if s.auxiliary == "fresh" else None)
-                order = UtteranceOrder(utterances, s.epochs, s.seed)
+                order = UtteranceOrder(utterances, s.epochs, s.seed, i)
                 who = f"decoder {i}"
                 yield who, decoder(who, self.shards, s, order, task.decode, frames, channel, states.get(who))
             else:
-                source = FrameSource(
-                    FrameOrder(s.shuffling, np.asarray(store.offsets), utterances, s.batch, s.epochs, s.seed)
-                )
+                offsets = np.asarray(store.offsets)
+                order = FrameOrder(s.shuffling, offsets, utterances, s.batch, s.epochs, s.seed, i)
+                source = FrameSource(order)
             yield name, replica(name, i, self.shards, s, source, task.gradient, states.get(name))
         size = int(task.heldout.offsets[task.heldout_utterances])
         yield "evaluator", evaluator(self.shards, s, task.evaluate, int(frames.sum()), size, states.get("evaluator"))

@@ -171,10 +171,10 @@ class _Drive:
         self.updates = sum(row["kind"] == "push" for row in self.writer.run.iter_rows())
 
 
-def clock_of(settings: Settings):
+def clock_of(settings: Settings, parameters: int):
     """The clock that the settings name."""
     if settings.clock == "cost":
-        return Cost(machine(settings.machine), settings.seed)
+        return Cost(machine(settings.machine, parameters), settings.seed)
     return {"free": free, "measured": measured}[settings.clock]
 
 
@@ -204,7 +204,7 @@ def _segments(drive: _Drive, stop: Callable[[], bool]) -> bool:
     Barriers are a part of the schedule of every run, so that a resumed run equals one that was never stopped.
     """
     settings = drive.experiment.task.settings
-    executor = Local(clock_of(settings), settings.channel)
+    executor = Local(clock_of(settings, drive.experiment.task.topology.size), settings.channel)
     while not drive.finished:
         due = (drive.at.number + 1) * drive.interval
         outcome = executor.run(

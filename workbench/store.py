@@ -237,14 +237,20 @@ class Writer:
         for file in self._files.values():
             file.close()
         self._files.clear()
+        try:
+            self._tabulate()
+            self.status(state, error)
+        finally:
+            self._lock.close()
+
+    def _tabulate(self) -> None:
+        """All rows as one parquet table; lists become text."""
         rows = self.run.rows()
+        for column in rows.columns:
+            if rows[column].map(lambda value: isinstance(value, list | dict)).any():
+                rows[column] = rows[column].map(json.dumps)
         if len(rows):
-            for column in rows.select_dtypes(object).columns:  # lists, and fields that only some rows have
-                if rows[column].map(lambda v: isinstance(v, (list, dict))).any():
-                    rows[column] = rows[column].map(json.dumps)
             rows.to_parquet(self.run.folder / "rows.parquet")
-        self.status(state, error)
-        self._lock.close()
 
 
 def read_checkpoint(folder: Path) -> dict[str, bytes]:

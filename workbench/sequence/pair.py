@@ -20,6 +20,7 @@ UNALIGNED = "reference cannot be aligned"
 NO_LATTICE = "no lattice: "
 NOT_FINITE = "scores are not finite"
 UNLIMITED = 2**31 - 1
+WIDENINGS = (1, 2, 4)
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,22 @@ def pair(scores: np.ndarray, numerator: Graph, denominator: Graph | None, settin
 
 def lattices(graph: Graph, scores: np.ndarray, settings: Settings) -> Lattice:
     """The lattice by the engine and the limits that ``settings`` name; auto is the native search, faster than k2 on
-    CPUs."""
+    CPUs.
+
+    Where no path reaches the end within the beam, the search is done again with twice and four times the beam, which
+    the lattice's ``beam`` then tells; NoPath if that does not help either.
+    """
+    search = native.search
     if settings.lattice_engine == "k2":
         from workbench.sequence import k2_lattice
 
-        return k2_lattice.search(graph, scores, settings.beam, settings.lattice_beam, settings.max_active)
-    return native.search(graph, scores, settings.beam, settings.lattice_beam, settings.max_active)
+        search = k2_lattice.search
+    for wider in WIDENINGS:
+        try:
+            return search(
+                graph, scores, wider * settings.beam, settings.lattice_beam, wider * wider * settings.max_active
+            )
+        except NoPath:
+            if wider == WIDENINGS[-1]:
+                raise
+    raise AssertionError("unreachable")

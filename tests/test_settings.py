@@ -1,0 +1,70 @@
+"""Settings: parsing, ranges, digests, presets and random streams."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from workbench.settings import PRESETS, Settings, UserError, parse, preset, rng
+
+FIELDS = {f.name: f for f in dataclasses.fields(Settings)}
+
+
+def test_every_field_explains_itself():
+    """Each field carries a group, an explanation, and a range that holds its default."""
+    for f in FIELDS.values():
+        assert f.metadata["doc"], f.name
+        assert f.metadata["group"], f.name
+        assert parse(f, f.default) == f.default
+
+
+@pytest.mark.parametrize("changes", [{"batch": 0}, {"batch": 2.5}, {"learning_rate": float("nan")}, {"criterion": "xent"},
+                                     {"replicas": "many"}, {"staleness_step": "perhaps"}, {"momentum": 1.0}])  # fmt: skip
+def test_bad_values_are_named(changes):
+    """A value outside its range, choices or type is a UserError that names the field."""
+    with pytest.raises(UserError, match=next(iter(changes))):
+        Settings().replace(**changes)
+
+
+def test_unknown_names_are_refused():
+    """A misspelt setting is an error, not ignored."""
+    with pytest.raises(UserError, match="learning_rat"):
+        Settings().replace(learning_rat=0.1)
+
+
+def test_text_is_parsed_as_the_field_wants_it():
+    """What comes from a command line equals what Python code would give."""
+    assert Settings().replace(batch="32", staleness_step="true", learning_rate="1e-3") == Settings().replace(
+        batch=32, staleness_step=True, learning_rate=1e-3
+    )
+
+
+def test_full_shuffling_needs_fixed_targets():
+    """Full shuffling of a sequence criterion is a clear error (method.md section 2)."""
+    with pytest.raises(UserError, match="shuffling=full"):
+        Settings(criterion="mmi", shuffling="full")
+
+
+def test_digest_names_settings():
+    """Equal settings have equal digests, and any change of a field changes it."""
+    base = Settings()
+    assert base.digest() == Settings().digest()
+    assert len({base.digest(), *(base.replace(seed=n).digest() for n in range(1, 5))}) == 5
+
+
+def test_presets_hold_their_promises():
+    """The paper's sizes, and the batch of 32 frames for sequence training."""
+    assert (preset("icelandic").hidden_layers, preset("icelandic").hidden_units) == (4, 1024)
+    assert preset("english").hidden_layers == 8
+    assert preset("laptop").batch == 200
+    assert preset("laptop", criterion="mmi").batch == 32
+    assert all(preset(name) for name in PRESETS)
+    with pytest.raises(UserError, match="no such preset"):
+        preset("huge")
+
+
+def test_random_streams_are_independent_and_repeatable():
+    """A stream depends on seed and names alone; other names give other numbers."""
+    assert np.array_equal(rng(3, "model").random(4), rng(3, "model").random(4))
+    draws = {float(rng(*key).random()) for key in ((0, "a"), (1, "a"), (0, "b"), (0, "a", 1), (0, "a", "1"))}
+    assert len(draws) == 5
