@@ -4,10 +4,10 @@
 `Experiment` wires them to parameter server, replicas, decoders and an evaluator.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from workbench.batches import FrameBatch, FrameOrder, OuterBatch, UtteranceOrder, subsets
 from workbench.corpora import Corpus
 from workbench.corpus.store import FrameStore
+from workbench.hmm.graph import Graph
 from workbench.metrics.criterion import Criterion
 from workbench.metrics.frames import FrameErrors, count_frames
 from workbench.metrics.words import WordErrors, word_errors
@@ -28,6 +29,7 @@ from workbench.training import FrameSource, Gradient, OuterSource, Shards, decod
 
 INPUTS = 26 * 40
 WIDER = 4.0  # log probability by which beams are wider for measuring than for training
+NUMERATORS = 1 << 14  # reference graphs that are kept, about 6 kB each with what the search makes of them
 EVALUATION_THREADS = 2  # lattices release the GIL; sums are taken in the order of the utterances, so the bits stay
 
 
@@ -75,6 +77,11 @@ class Task:
         """What multiplies matrices, in the precision that the settings ask for."""
         return kernels.choose(self.settings.precision)
 
+    @cached_property
+    def numerator(self) -> Callable[[tuple[str, ...]], Graph]:
+        """The graph of a reference; making it takes 8 % of decoding it, and every epoch asks for the same again."""
+        return lru_cache(NUMERATORS)(self.corpus.numerator)
+
     def log_posteriors(self, theta: np.ndarray, windows: np.ndarray) -> np.ndarray:
         """log p_θ(s|x), float32 [frames, states]."""
         return log_posteriors(theta, self.topology, windows, kernel=self.kernel)
@@ -88,7 +95,7 @@ class Task:
         """The same of an utterance of any split whose log posteriors [frames, states] are known."""
         alignment = np.asarray(store.alignment[slice(*store.span(utterance))])
         return decode_outer(
-            logp, self.corpus.numerator(store.words[utterance]), self.corpus.denominator, self.corpus.log_prior,
+            logp, self.numerator(store.words[utterance]), self.corpus.denominator, self.corpus.log_prior,
             settings,
             alignment if len(alignment) and alignment.min() >= 0 else None, utterance,
         )  # fmt: skip
