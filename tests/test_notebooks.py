@@ -10,12 +10,11 @@ import matplotlib
 import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from nbclient import NotebookClient
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-CLUSTER = [
-    p for p in NOTEBOOKS if "cluster" in p.name
-]  # started by the tests of the cluster, which know how to stop it
+KERNEL = [p for p in NOTEBOOKS if "cluster" in p.name]  # starts processes, which only a kernel's main module allows
 
 
 def code(path: Path) -> list[str]:
@@ -43,7 +42,8 @@ def shell() -> Iterator[InteractiveShell]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p not in CLUSTER], ids=lambda p: p.stem)
+@pytest.mark.filterwarnings("default")  # warnings of Dask and of Jupyter are not ours to mend
+@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p not in KERNEL], ids=lambda p: p.stem)
 def test_notebook_runs(path: Path, data: Path, shell: InteractiveShell, capsys: pytest.CaptureFixture) -> None:
     """Each cell of each notebook runs without an error in a fresh namespace."""
     shell.reset(new_session=False)
@@ -52,6 +52,18 @@ def test_notebook_runs(path: Path, data: Path, shell: InteractiveShell, capsys: 
         result = shell.run_cell(cell, store_history=False)
         assert result.success, f"{path.name}: {cell}\n{result.error_before_exec or result.error_in_exec!r}"
     assert matplotlib.get_backend() == backend, "a cell went through pyplot"
+
+
+@pytest.mark.slow
+@pytest.mark.dask
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("path", KERNEL, ids=lambda p: p.stem)
+def test_notebook_runs_in_a_kernel(path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notebook that starts processes of its own runs in a real kernel, and every picture is there."""
+    monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
+    ran = NotebookClient(nbformat.read(path, 4), timeout=120, kernel_name="python3").execute()
+    shown = [o for c in ran.cells if c.cell_type == "code" for o in c.outputs if "image/png" in o.get("data", {})]
+    assert len(shown) == 2
 
 
 def test_notebooks_are_numbered_in_reading_order() -> None:

@@ -5,13 +5,17 @@ a target; the outer gradient of an "utterance" points from where the decoder was
 utterance; the replica, as in the paper, follows it from wherever it is by then. A thousand updates take a second.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from workbench.batches import OuterBatch, UtteranceOrder, subsets
 from workbench.engine import Cost, Local, machine
+from workbench.engine.effects import Process
 from workbench.engine.machines import Machine
 from workbench.sequence.outer import Decoded
 from workbench.settings import Settings, rng, setting
@@ -73,46 +77,77 @@ class Exploration:
 
 def explore(what: Exploration) -> pd.DataFrame:
     """Run the toy on the cost clock; rows as a run has them, ``mmi`` being minus the distance to the target."""
-    settings, rows = what.settings, []
-    shards = Shards.split(np.zeros(SIZE, np.float32), slice(None), min(what.shards, SIZE))
-    processes = {}
-    for i, utterances in enumerate(subsets(what.utterances, what.replicas, what.seed)):
-        order, channel = UtteranceOrder(utterances, 1.0, what.seed), f"decoded {i}"
-        lengths = np.full(what.utterances, FRAMES)
-        name, decode = f"decoder {i}", _decode(what.seed)
-        processes[name] = decoder(name, shards, settings, order, decode, lengths, channel)
-        source = OuterSource(channel, settings, None)
-        processes[f"replica {i}"] = replica(f"replica {i}", i, shards, settings, source, gradient)
-    processes["evaluator"] = evaluator(shards, settings, evaluate, what.utterances * FRAMES, FRAMES)
-    Local(Cost(what.machine, what.seed), settings.channel).run(processes, shards.servers(settings), rows.append)
+    rows: list[dict] = []
+    processes = {name: make() for name, make in makers(what).items()}
+    Local(Cost(what.machine, what.seed), what.settings.channel).run(processes, services(what), rows.append)
     return pd.DataFrame(rows).sort_values("seconds", kind="stable", ignore_index=True)
 
 
-def _decode(seed: int):
-    def decode(theta: np.ndarray, utterance: int) -> Decoded:
-        noise = NOISE * rng(seed, "toy", utterance).standard_normal(SIZE).astype(np.float32)
-        kept = np.arange(KEPT, dtype=np.int32) * (FRAMES // KEPT)
-        row = TARGET - theta + noise
-        values, states = np.tile(row, KEPT), np.tile(np.arange(SIZE, dtype=np.int32), KEPT)
-        counts = {"rejected": 0, "cancelled": FRAMES - KEPT, "words": (), "reference": ()}
-        return Decoded(
-            utterance=utterance,
-            frames=FRAMES,
-            kept=kept,
-            indptr=np.arange(KEPT + 1) * SIZE,
-            states=states,
-            values=values,
-            mass=0.0,
-            value=-distance(theta),
-            reason=None,
-            numerator_states=np.zeros(FRAMES, np.int32),
-            num=0.0,
-            den=0.0,
-            beam=0.0,
-            **counts,
-        )
+def explore_on(client: Any, what: Exploration) -> pd.DataFrame:
+    """The same on a Dask cluster and the wall clock, where the arithmetic takes next to no time; ``client``: Dask's."""
+    from workbench.engine.cluster import Cluster
 
-    return decode
+    rows: list[dict] = []
+    Cluster(client, what.settings.channel).run(makers(what), services(what), rows.append)
+    return pd.DataFrame(rows).sort_values("seconds", kind="stable", ignore_index=True)
+
+
+def services(what: Exploration) -> dict[str, Any]:
+    """The shards of the parameter server by name."""
+    return _shards(what).servers(what.settings)
+
+
+def makers(what: Exploration) -> dict[str, Callable[[], Process]]:
+    """What makes each process, by name; functions of plain data, so that they can travel to another machine."""
+    made: dict[str, Callable[[], Process]] = {}
+    for i in range(what.replicas):
+        made[f"decoder {i}"] = partial(_decoder, what, i)
+        made[f"replica {i}"] = partial(_replica, what, i)
+    return made | {"evaluator": partial(_evaluator, what)}
+
+
+def _shards(what: Exploration) -> Shards:
+    return Shards.split(np.zeros(SIZE, np.float32), slice(None), min(what.shards, SIZE))
+
+
+def _decoder(what: Exploration, i: int) -> Process:
+    order = UtteranceOrder(subsets(what.utterances, what.replicas, what.seed)[i], 1.0, what.seed)
+    lengths, act = np.full(what.utterances, FRAMES), partial(decode, what.seed)
+    return decoder(f"decoder {i}", _shards(what), what.settings, order, act, lengths, f"decoded {i}")
+
+
+def _replica(what: Exploration, i: int) -> Process:
+    source = OuterSource(f"decoded {i}", what.settings, None)
+    return replica(f"replica {i}", i, _shards(what), what.settings, source, gradient)
+
+
+def _evaluator(what: Exploration) -> Process:
+    return evaluator(_shards(what), what.settings, evaluate, what.utterances * FRAMES, FRAMES)
+
+
+def decode(seed: int, theta: np.ndarray, utterance: int) -> Decoded:
+    """The way from ``theta`` to the target, plus noise of the utterance, for each kept frame."""
+    noise = NOISE * rng(seed, "toy", utterance).standard_normal(SIZE).astype(np.float32)
+    kept = np.arange(KEPT, dtype=np.int32) * (FRAMES // KEPT)
+    row = TARGET - theta + noise
+    values, states = np.tile(row, KEPT), np.tile(np.arange(SIZE, dtype=np.int32), KEPT)
+    counts = {"rejected": 0, "cancelled": FRAMES - KEPT, "words": (), "reference": ()}
+    return Decoded(
+        utterance=utterance,
+        frames=FRAMES,
+        kept=kept,
+        indptr=np.arange(KEPT + 1) * SIZE,
+        states=states,
+        values=values,
+        mass=0.0,
+        value=-distance(theta),
+        reason=None,
+        numerator_states=np.zeros(FRAMES, np.int32),
+        num=0.0,
+        den=0.0,
+        beam=0.0,
+        **counts,
+    )
 
 
 def gradient(theta: np.ndarray, batch: OuterBatch) -> Gradient:

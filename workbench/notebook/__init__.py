@@ -1,7 +1,17 @@
 """What notebooks import: ``import workbench.notebook as wb``, and every call of a cell is one name of this door."""
 
 from workbench.corpora import Corpus
-from workbench.notebook.calls import example, open_runs, prepare, prepare_kaldi, report, results, sweep, tested, train
+from workbench.notebook.calls import (
+    example,
+    open_runs,
+    prepare,
+    prepare_kaldi,
+    report,
+    results,
+    sweep,
+    tested,
+    train,
+)
 from workbench.notebook.laboratory import Laboratory, laboratory
 from workbench.preparation import describe
 from workbench.recognition import decode, test, tune
@@ -9,7 +19,7 @@ from workbench.runs import resume
 from workbench.settings import Settings, UserError, preset
 from workbench.store import Run, all_runs, find_run
 from workbench.sweeping import Results, Sweep, estimate, find_sweep, plan, recipe, recipes
-from workbench.toy import Exploration, explore
+from workbench.toy import Exploration, explore, explore_on
 from workbench.views.compare import pairwise, settings_difference
 from workbench.views.curves import draw_bands, draw_curves, draw_shares, draw_word_errors
 from workbench.views.example import draw_lattice, draw_occupancies, draw_spectrogram, read_example

@@ -53,9 +53,10 @@ class Form:
         self.groups: dict[str, list[str]] = {}
         for name, f in self.fields.items():
             self.groups.setdefault(f.metadata["group"], []).append(name)
-        self.widget = self._accordion(list(groups or self.groups))
+        self.widget = self._folded(list(groups or self.groups))
 
-    def _accordion(self, groups: Sequence[str]) -> W.Accordion:
+    def _folded(self, groups: Sequence[str]) -> W.Accordion:
+        """One tab per group, folded away until somebody wants to look."""
         boxes = []
         for group in groups:
             rows = [
@@ -63,11 +64,9 @@ class Form:
                 for n in self.groups[group]
             ]
             boxes.append(W.VBox(rows))
-        accordion = W.Accordion(children=boxes, layout=WIDE)
-        for number, group in enumerate(groups):
-            accordion.set_title(number, group)
-        accordion.selected_index = None
-        return accordion
+        return W.Accordion(
+            children=[W.Tab(children=boxes, titles=groups)], titles=["settings"], selected_index=None, layout=WIDE
+        )
 
     def value(self) -> Any:
         """What the widgets say; UserError names the field that is out of its range."""

@@ -42,7 +42,7 @@ class RunPanel:
         resume = button("Resume", self.resume, say, help="go on from the last checkpoint")
         attach = button("Attach", self.attach, say, help="watch the run chosen on the left")
         report = button("Report", self.report, say, help="HTML, Markdown, CSV and notebook about this run")
-        choice = W.HBox([self.corpus, self.preset, self.name, self.init])
+        choice = W.HBox([self.corpus, self.preset, self.name, self.init], layout=W.Layout(flex_flow="row wrap"))
         return W.VBox([choice, self.form.widget, W.HBox([start, stop, resume, self.runs, attach, report]), say.widget])
 
     def _names(self) -> list[str]:

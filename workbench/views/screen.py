@@ -69,6 +69,7 @@ def _widgets(width: int, height: int) -> tuple[Any, Any]:
     except ImportError:
         return None, None
     image = ipywidgets.Image(format="png", width=str(width), height=str(height))
+    image.layout.object_fit = "contain"  # a narrow page makes it smaller, not thinner
     image.layout.min_height = f"{height}px"  # a place that changes its height makes the page jump
     image.add_class("workbench-live")
     return image, ipywidgets.HTML()
