@@ -4,10 +4,10 @@
 `Experiment` wires them to parameter server, replicas, decoders and an evaluator.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from workbench.batches import FrameBatch, FrameOrder, OuterBatch, UtteranceOrder, subsets
 from workbench.corpora import Corpus
 from workbench.corpus.store import FrameStore
+from workbench.engine import Process
 from workbench.hmm.graph import Graph
 from workbench.metrics.criterion import Criterion
 from workbench.metrics.frames import FrameErrors, count_frames
@@ -53,12 +54,14 @@ class Task:
     def heldout(self) -> FrameStore:
         return self.corpus.split("heldout")
 
-    def __getstate__(self):
-        return {"corpus": self.corpus, "settings": self.settings}
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Frames of each training utterance, int64."""
+        return np.diff(np.asarray(self.train.offsets))
 
-    def __setstate__(self, state):
-        for name, value in state.items():
-            object.__setattr__(self, name, value)
+    def __reduce__(self):
+        folder = self.corpus.folder.resolve()
+        return arrived, (Corpus(folder), self.settings, (folder / "corpus.json").stat().st_mtime_ns)
 
     @cached_property
     def measuring(self) -> Settings:
@@ -156,6 +159,16 @@ class Task:
         )
 
 
+@lru_cache(maxsize=4)
+def arrived(corpus: Corpus, settings: Settings, stamp: int) -> Task:
+    """A task that has travelled to this process: components that live here share it, with lexicon and graphs.
+
+    ``stamp``: when the corpus was made, for a worker that outlives its preparation.
+    """
+    kernels.single_thread()
+    return Task(corpus, settings)
+
+
 def counted(decoded: Decoded) -> Criterion:
     """One utterance's criterion, or why it has none."""
     return Criterion.of(decoded.value, decoded.frames, decoded.reason, decoded.rejected, decoded.cancelled)
@@ -203,30 +216,53 @@ class Experiment:
         """The parameter server's shards by name."""
         return self.shards.servers(self.task.settings)
 
-    def channels(self) -> list[str]:
-        """Names of the channels between decoders and replicas."""
-        s = self.task.settings
-        return [f"decoded {i}" for i in range(s.replicas)] if s.sequence else []
-
-    def processes(self, states: dict[str, Any]) -> dict[str, Any]:
-        """Every process by name, started afresh or from its state record."""
-        return dict(self._processes(states))
-
-    def _processes(self, states: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-        task, s = self.task, self.task.settings
-        store = task.train
-        frames = np.diff(np.asarray(store.offsets))
-        for i, utterances in enumerate(subsets(len(store), s.replicas, s.seed)):
-            name, channel = f"replica {i}", f"decoded {i}"
+    def processes(self, states: dict[str, Any]) -> dict[str, Callable[[], Process]]:
+        """What makes each process, afresh or from its state record; plain data, so that it can travel to a worker."""
+        task, s, shards = self.task, self.task.settings, self.shards
+        makers: dict[str, Callable[[], Process]] = {}
+        for i, utterances in enumerate(subsets(len(task.train), s.replicas, s.seed)):
             if s.sequence:
-                source: Any = OuterSource(channel, s, task.decode if s.auxiliary == "fresh" else None)
-                order = UtteranceOrder(utterances, s.epochs, s.seed, i)
-                who = f"decoder {i}"
-                yield who, decoder(who, self.shards, s, order, task.decode, frames, channel, states.get(who))
-            else:
-                offsets = np.asarray(store.offsets)
-                order = FrameOrder(s.shuffling, offsets, utterances, s.batch, s.epochs, s.seed, i)
-                source = FrameSource(order)
-            yield name, replica(name, i, self.shards, s, source, task.gradient, states.get(name))
-        size = int(task.heldout.offsets[task.heldout_utterances])
-        yield "evaluator", evaluator(self.shards, s, task.evaluate, int(frames.sum()), size, states.get("evaluator"))
+                state = states.get(f"decoder {i}")
+                makers[f"decoder {i}"] = partial(make_decoder, task, shards, i, utterances, state)
+            makers[f"replica {i}"] = partial(make_replica, task, shards, i, utterances, states.get(f"replica {i}"))
+        makers["evaluator"] = partial(make_evaluator, task, shards, states.get("evaluator"))
+        return makers
+
+    def places(self, threads: Sequence[int]) -> dict[str, int]:
+        """Who lives on which of the workers, given their threads: a decoder where its replica and their channel are.
+
+        Whoever finds no room is not placed.
+        """
+        s, idle = self.task.settings, list(threads)
+        places = {name: i % len(idle) for i, name in enumerate(self.shards.names)}
+        for i in range(s.replicas):
+            worker = max(range(len(idle)), key=lambda w: idle[w])
+            who = [f"replica {i}", f"decoder {i}"] if s.sequence else [f"replica {i}"]
+            who = who[: idle[worker]]
+            places |= dict.fromkeys([*who, f"decoded {i}"], worker)
+            idle[worker] -= len(who)
+        return places
+
+
+def make_decoder(task: Task, shards: Shards, i: int, utterances: np.ndarray, state: Any) -> Process:
+    """Decoder ``i`` of ``utterances``, afresh or from its state."""
+    s, name = task.settings, f"decoder {i}"
+    order = UtteranceOrder(utterances, s.epochs, s.seed, i)
+    return decoder(name, shards, s, order, task.decode, task.lengths, f"decoded {i}", state)
+
+
+def make_replica(task: Task, shards: Shards, i: int, utterances: np.ndarray, state: Any) -> Process:
+    """Replica ``i``, likewise, with its source of batches."""
+    s, offsets = task.settings, np.asarray(task.train.offsets)
+    source: Any
+    if s.sequence:
+        source = OuterSource(f"decoded {i}", s, task.decode if s.auxiliary == "fresh" else None)
+    else:
+        source = FrameSource(FrameOrder(s.shuffling, offsets, utterances, s.batch, s.epochs, s.seed, i))
+    return replica(f"replica {i}", i, shards, s, source, task.gradient, state)
+
+
+def make_evaluator(task: Task, shards: Shards, state: Any) -> Process:
+    """The evaluator, likewise."""
+    size = int(task.heldout.offsets[task.heldout_utterances])
+    return evaluator(shards, task.settings, task.evaluate, int(task.lengths.sum()), size, state)

@@ -9,7 +9,7 @@ generator, since generators do not travel.
 import queue
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -36,6 +36,10 @@ class Cluster:
 
     def __init__(self, client: Client, capacity: int = 4, places: Mapping[str, int] | None = None):
         self.client, self.capacity, self.places = client, capacity, dict(places or {})
+
+    def fitted(self, capacity: int, places: Callable[[Sequence[int]], Mapping[str, int]]) -> "Cluster":
+        """The same with another capacity; who has no place gets that of ``places``, given workers' threads."""
+        return Cluster(self.client, capacity, {**places(list(self.workers(0).values())), **self.places})
 
     def run(
         self,
