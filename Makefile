@@ -20,7 +20,7 @@ test: check ## formatting, lint, types, then every test
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: $(INSTALLED) ## the benchmarks of tests/benchmarks, with their figures printed
-	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(ONE_THREAD) $(BIN)/python $$bench || exit 1; done
+	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; PYTHONPATH=tests $(ONE_THREAD) $(BIN)/python $$bench || exit 1; done
 
 lab: $(INSTALLED) ## the notebooks, in JupyterLab
 	$(BIN)/jupyter lab notebooks
