@@ -23,7 +23,7 @@ def plain_sgd(toy, s):
     order = FrameOrder(s.shuffling, toy.offsets, np.arange(len(toy.lengths)), s.batch, s.epochs, s.seed)
     for positions in order.batches():
         g = toy.gradient(theta, FrameBatch(positions))
-        theta = theta + np.float32(s.learning_rate) * (g.value / np.float32(g.frames))
+        theta = theta + np.float32(s.learning_rate) * (g.value / np.float32(s.batch))
     return theta
 
 
@@ -148,7 +148,7 @@ def test_synchronous_training_is_sgd_with_one_big_batch(shards):
     want = toy.theta.copy()
     for parts in zip(*(order.batches() for order in orders), strict=True):
         g = toy.gradient(want, FrameBatch(np.concatenate(parts)))
-        want = want + np.float32(s.learning_rate) * (g.value / np.float32(g.frames))
+        want = want + np.float32(s.learning_rate) * (g.value / np.float32(4 * s.batch))
     np.testing.assert_allclose(theta, want, rtol=2e-5, atol=2e-6)
     assert {server.version for server in services.values()} == {18}
     assert {r["staleness_inner"] for r in of_kind(rows, "push")} == {0.0}

@@ -51,13 +51,14 @@ def test_shards_travel_light(trained):
     assert (len(bytes_) < 1000) == (trained == slice(None))
 
 
-def test_the_mean_is_over_frames_and_not_longer_than_allowed():
-    """A gradient is divided by its frames, shortened to max_norm, and dropped if it is not finite or of no frames."""
+def test_the_mean_is_over_full_batches_and_not_longer_than_allowed():
+    """A gradient is divided by the frames of full batches, however few its own are, so that slots may drain; it is
+    shortened to max_norm, and dropped if it is not finite or of no frames."""
     g = np.array([3.0, 4.0], np.float32)
-    assert mean(Gradient(g, 1), 0.0).tolist() == [3, 4] and mean(Gradient(g, 2), 0.0).tolist() == [1.5, 2]
-    np.testing.assert_allclose(mean(Gradient(g, 1), 1.0), [0.6, 0.8], rtol=1e-6)
-    np.testing.assert_allclose(mean(Gradient(g, 1), 9.0), g)
-    assert mean(None, 0.0) is mean(Gradient(g, 0), 0.0) is mean(Gradient(g * np.nan, 1), 0.0) is None
+    assert mean(Gradient(g, 1), 1, 0.0).tolist() == [3, 4] and mean(Gradient(g, 1), 2, 0.0).tolist() == [1.5, 2]
+    np.testing.assert_allclose(mean(Gradient(g, 1), 1, 1.0), [0.6, 0.8], rtol=1e-6)
+    np.testing.assert_allclose(mean(Gradient(g, 1), 1, 9.0), g)
+    assert mean(None, 8, 0.0) is mean(Gradient(g, 0), 8, 0.0) is mean(Gradient(g * np.nan, 1), 8, 0.0) is None
 
 
 def answers(process, replies):

@@ -48,7 +48,7 @@ def replica(
 ) -> Process:
     """Train on subset number ``subset`` until ``source`` ends or the server says that training has; returns its state.
 
-    ``gradient(theta, batch)`` gives a Gradient over the trained parameters. What is pushed is its mean over frames,
+    ``gradient(theta, batch)`` gives a Gradient over the trained parameters. What is pushed is its sum over the frames of full batches,
     shortened to ``max_norm``.
     """
     return Training(name, subset, Conversation(shards, settings), source, gradient, state or ReplicaState()).run()
@@ -128,7 +128,8 @@ class Training:
         item, credit, refused = Item(self.subset, self.pushes), self.source.credit(), 0
         while True:
             now = yield Now()
-            g, frames = mean(self.total, self.settings.max_norm), self.total.frames if self.total else 0
+            frames = self.settings.batch * len(self.batches)
+            g = mean(self.total, frames, self.settings.max_norm)
             acks = yield from self.server.push(item, g, self.at, self.name, credit, frames)
             if acks[0].status is not Status.STALE:
                 break
@@ -158,9 +159,13 @@ def summed(total: Gradient | None, part: Gradient | None) -> Gradient | None:
     return Gradient(total.value + part.value, total.frames + part.frames, sums)
 
 
-def mean(total: Gradient | None, limit: float) -> np.ndarray | None:
-    """The mean over frames, at most ``limit`` long (0: no limit); None without frames or if a number is not finite."""
-    g = updates.mean(total.value, total.frames) if total is not None and total.frames else None
+def mean(total: Gradient | None, frames: int, limit: float) -> np.ndarray | None:
+    """``total / frames``, at most ``limit`` long (0: no limit); None without frames or if a number is not finite.
+
+    ``frames`` are those of full batches. When the slots drain at the end of the data, batches shrink to a frame or two of
+    one utterance; divided by their own few frames they would be hundreds of full steps along the same silence.
+    """
+    g = updates.mean(total.value, frames) if total is not None and total.frames else None
     if g is None or not limit:
         return g
     norm = float(np.sqrt(np.dot(g, g)))
