@@ -1,16 +1,11 @@
 """Train, resume, test, decode: where training meets the engine, and both meet the run's directory."""
 
 import hashlib
-import math
-import os
 import platform
 import shlex
-import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from workbench.corpora import Corpus
-from workbench.engine import Cost, Local, Outcome, free, machine, measured
+from workbench.driving import Drive, OnWorkers, Progress, executor_of
 from workbench.experiment import Experiment, Task
 from workbench.metrics.staleness import staleness, summary
 from workbench.model import kernels
@@ -26,9 +21,8 @@ from workbench.model.checkpoint import load_model, save_model
 from workbench.model.network import initial, transfer
 from workbench.settings import Settings, UserError
 from workbench.store import Run, Writer, find_run, home, latest_checkpoint
-from workbench.training import Checkpoint, Diverged, ParameterServer, pack, unpack
+from workbench.training import Diverged
 
-Progress = Callable[[int, int, str], None]
 RECORDED = ("workbench", "torch", "k2", "numpy", "numba", "dask", "distributed", "pandas", "kaldialign", "safetensors")
 
 
@@ -41,33 +35,45 @@ def train(
     transfer_from: str | None = None,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
+    executor: OnWorkers | None = None,
+    record: bool | None = None,
 ) -> Run:
-    """Train a new run to its end, or until ``stop()`` or Ctrl-C; then it can be resumed."""
+    """Train a new run to its end, or until ``stop()`` or Ctrl-C; then it can be resumed.
+
+    ``executor``: a Cluster; without one, everything runs in this thread on the clock of the settings. ``record``: keep
+    the schedule, so that the run can be replayed; on a cluster that is the default.
+    """
+    settings = settings if executor is None else settings.replace(clock="wall")
     task = Task(Corpus.open(corpus), settings)
     theta, parent = starting_point(task, init, transfer_from)
-    record = {
+    recorded = executor is not None if record is None else record
+    about = {
         "settings": settings.to_dict(),
         "corpus": {"name": task.corpus.name, "digest": corpus_digest(task.corpus)},
         "parent": parent,
+        "recorded": recorded,
         "versions": versions(),
         "kernels": kernels.describe(settings.precision),
         "command": "workbench " + shlex.join(sys.argv[1:]) if sys.argv[0].endswith("workbench") else "",
     }
-    writer = Writer.create(home() / "runs", name or settings.criterion, record)
-    return _drive(_Drive(Experiment(task, theta), writer, progress, stop))
+    experiment = Experiment(task, theta)
+    executor_of(experiment, executor)  # what cannot be run leaves no folder
+    writer = Writer.create(home() / "runs", name or settings.criterion, about)
+    return _drive(Drive(experiment, writer, progress, stop, executor, recorded))
 
 
-def resume(name: str, progress: Progress | None = None, stop: Callable[[], bool] = lambda: False) -> Run:
+def resume(
+    name: str,
+    progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    executor: OnWorkers | None = None,
+) -> Run:
     """Go on with a run from its newest valid checkpoint; rows written after it are written again, the same."""
     run = find_run(name)
     if run.status()["state"] == "done":
         raise UserError(f"{run.name}: this run is done")
-    task = Task(Corpus.open(run.record["corpus"]["name"]), run.settings)
-    if corpus_digest(task.corpus) != run.record["corpus"]["digest"]:
-        raise UserError(f"{run.name}: the corpus {task.corpus.name} is not the one that it was trained on")
-    parent = run.record["parent"] or {}
-    theta, _ = starting_point(task, parent.get("run"), parent.get("transfer"))
-    drive = _Drive(Experiment(task, theta), Writer(run), progress, stop)
+    experiment = experiment_of(run)
+    drive = Drive(experiment, Writer(run), progress, stop, executor, run.record.get("recorded", False))
     if run.checkpoints():
         _, files, damage = latest_checkpoint(run)
         for line in damage:
@@ -76,6 +82,17 @@ def resume(name: str, progress: Progress | None = None, stop: Callable[[], bool]
     else:
         drive.writer.rewind({})
     return _drive(drive)
+
+
+def experiment_of(run: Run) -> Experiment:
+    """What a run was started with; UserError if its corpus is another one by now."""
+    record = run.record
+    task = Task(Corpus.open(record["corpus"]["name"]), run.settings)
+    if corpus_digest(task.corpus) != record["corpus"]["digest"]:
+        raise UserError(f"{run.name}: the corpus {task.corpus.name} is not the one that it was trained on")
+    parent = record["parent"] or {}
+    theta, _ = starting_point(task, parent.get("run"), parent.get("transfer"))
+    return Experiment(task, theta)
 
 
 def starting_point(task: Task, init: str | None, transfer_from: str | None) -> tuple[np.ndarray, dict[str, str] | None]:
@@ -116,76 +133,13 @@ def versions() -> dict[str, str]:
     return found
 
 
-@dataclass
-class _Drive:
-    """One process driving a run on the Local executor, from checkpoint to checkpoint."""
-
-    experiment: Experiment
-    writer: Writer
-    progress: Progress | None
-    stop: Callable[[], bool]
-    at: Checkpoint = field(default_factory=Checkpoint)
-    services: dict[str, ParameterServer] = field(default_factory=dict)
-    updates: int = 0
-    rows: int = 0
-
-    def __post_init__(self):
-        self.services = self.experiment.services()
-        frames, settings = self.experiment.task.train.frames, self.experiment.task.settings
-        self.total = int(frames * settings.epochs)
-        self.interval = max(1, int(frames * settings.checkpoint_every))
-
-    @property
-    def frames(self) -> int:
-        """Training frames that have been visited so far, cancelled and rejected ones included."""
-        return self.services["server 0"].frames
-
-    @property
-    def finished(self) -> bool:
-        return bool(self.at.states) and all(s.finished for s in self.at.states.values())
-
-    def emit(self, row: dict[str, Any]) -> None:
-        """A row of the engine, on its way to the run's directory."""
-        self.writer.emit(row["process"], row)
-        if row["kind"] == "evaluate" and not math.isfinite(row["criterion"]):
-            raise Diverged(
-                f"{self.writer.run.name}: the held-out criterion is {row['criterion']}; a lower learning_rate may help"
-            )
-        self.rows += 1
-        self.updates += row["kind"] == "push"
-        if self.progress and self.rows % 20 == 0:
-            self.progress(min(self.frames, self.total), self.total, f"training {self.writer.run.name}, frames")
-
-    def save(self, outcome: Outcome, due: bool) -> None:
-        """Write the resting run as a checkpoint."""
-        number = self.at.number + due
-        positions = self.writer.positions()
-        self.at = Checkpoint.of(number, outcome.returned, outcome.channels, outcome.ticks, self.services, positions)
-        self.writer.checkpoint(self.updates, pack(self.at))
-
-    def restore(self, files: dict[str, bytes]) -> None:
-        """Go back to a checkpoint; rows written after it are cut off, they will be written again."""
-        self.at = unpack(files)
-        self.at.restore(self.services)
-        self.writer.rewind(self.at.positions)
-        self.updates = sum(row["kind"] == "push" for row in self.writer.run.iter_rows())
-
-
-def clock_of(settings: Settings, parameters: int):
-    """The clock that the settings name."""
-    if settings.clock == "cost":
-        return Cost(machine(settings.machine, parameters), settings.seed)
-    return {"free": free, "measured": measured}[settings.clock]
-
-
-def _drive(drive: _Drive) -> Run:
+def _drive(drive: Drive) -> Run:
     """Run to the end, to a stop or to an error; the state of the run always says which."""
     writer, settings = drive.writer, drive.experiment.task.settings
     kernels.single_thread()
     writer.status("running")
     try:
-        with _interruptible() as interrupted:
-            finished = _segments(drive, lambda: interrupted() or drive.stop())
+        finished = drive.run()
         theta = drive.experiment.shards.collect(drive.services)
         save_model(writer.run.folder / "model", theta, drive.experiment.task.topology, {"settings": settings.to_dict()})
         writer.close("done" if finished else "stopped")
@@ -198,46 +152,7 @@ def _drive(drive: _Drive) -> Run:
     return writer.run
 
 
-def _segments(drive: _Drive, stop: Callable[[], bool]) -> bool:
-    """From barrier to barrier; each is a checkpoint. True when training has ended, False when it was stopped.
-
-    Barriers are a part of the schedule of every run, so that a resumed run equals one that was never stopped.
-    """
-    settings = drive.experiment.task.settings
-    executor = Local(clock_of(settings, drive.experiment.task.topology.size), settings.channel)
-    while not drive.finished:
-        due = (drive.at.number + 1) * drive.interval
-        outcome = executor.run(
-            drive.experiment.processes(drive.at.states), drive.services, drive.emit,
-            rest=_resting(drive, due, stop), channels=drive.at.channels or None,
-            ticks=drive.at.ticks,
-        )  # fmt: skip
-        drive.save(outcome, drive.frames >= due)
-        if stop():
-            break
-    return drive.finished
-
-
-def _resting(drive: _Drive, due: int, stop: Callable[[], bool]) -> Callable[[], bool]:
-    return lambda: drive.frames >= due or stop()
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C, the first time, only asks the run to come to rest; outside the main thread signals are not ours."""
-    asked: list[int] = []
-    try:
-        before = signal.signal(signal.SIGINT, lambda *_: asked.append(1) if not asked else os._exit(130))
-    except ValueError:
-        yield lambda: False
-        return
-    try:
-        yield lambda: bool(asked)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def summarise(drive: _Drive, theta: np.ndarray) -> dict[str, Any]:
+def summarise(drive: Drive, theta: np.ndarray) -> dict[str, Any]:
     """The numbers of `workbench table`, from the rows of the run."""
     run = drive.writer.run
     push, decode, measured_rows = run.rows("push"), run.rows("decode"), run.rows("evaluate")
