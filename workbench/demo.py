@@ -16,7 +16,7 @@ from workbench.views.progress import bars
 from workbench.views.report import sentences, write_report
 from workbench.views.tables import text_table
 
-STATES = {"tiny": 120, "smoke": 300, "demo": 900, "default": 1800, "paper": 2400}
+STATES = {"tiny": 150, "smoke": 300, "demo": 900, "default": 1800, "paper": 2400}
 CE = dict(
     epochs=8.0,
     learning_rate=0.1,

@@ -48,8 +48,8 @@ def replica(
 ) -> Process:
     """Train on subset number ``subset`` until ``source`` ends or the server says that training has; returns its state.
 
-    ``gradient(theta, batch)`` gives a Gradient over the trained parameters. What is pushed is its sum over the frames of full batches,
-    shortened to ``max_norm``.
+    ``gradient(theta, batch)`` gives a Gradient over the trained parameters. What is pushed is its sum over frames, divided
+    by the frames of full batches, shortened to ``max_norm``.
     """
     return Training(name, subset, Conversation(shards, settings), source, gradient, state or ReplicaState()).run()
 
@@ -162,8 +162,8 @@ def summed(total: Gradient | None, part: Gradient | None) -> Gradient | None:
 def mean(total: Gradient | None, frames: int, limit: float) -> np.ndarray | None:
     """``total / frames``, at most ``limit`` long (0: no limit); None without frames or if a number is not finite.
 
-    ``frames`` are those of full batches. When the slots drain at the end of the data, batches shrink to a frame or two of
-    one utterance; divided by their own few frames they would be hundreds of full steps along the same silence.
+    ``frames`` are those of full batches. When the slots drain at the end of the data, batches shrink to a frame or two
+    of one utterance; divided by these few they would be hundreds of full steps along the same silence.
     """
     g = updates.mean(total.value, frames) if total is not None and total.frames else None
     if g is None or not limit:
