@@ -105,7 +105,7 @@ def test_views_see_what_runs_left_behind() -> None:
     wrong = []
     for module, imported in ours():
         seen = {"settings", "store", "metrics", "views", "sweeping"}
-        seen |= {"runs", "launch", "corpora", "recognition", "toy"} if "panel" in module.name else set()
+        seen |= {"runs", "launch", "corpora", "recognition", "examples", "toy"} if "panel" in module.name else set()
         if module.unit == "views" and imported.module.split(".")[1] not in seen:
             wrong.append(f"{module.where(imported.line)} {imported.module}")
     assert not wrong, "\n".join(wrong)

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from workbench import cli, demo, preparation, recognition, runs
+from workbench import cli, demo, examples, preparation, recognition, runs
 from workbench.batches import FrameOrder, subsets
 from workbench.corpora import Corpus
 from workbench.experiment import Task
@@ -95,7 +95,7 @@ def test_gradient_of_mmi_by_finite_differences_through_the_network(ce):
 
 
 def test_a_killed_run_resumes_to_the_same_bits(home, mmi):
-    """Killed in the middle and resumed from its last checkpoint, a run has the rows and parameters of one never killed."""
+    """Killed in the middle and resumed from a checkpoint, a run has the rows and parameters of one never killed."""
 
     class Killed(Exception):
         pass
@@ -132,7 +132,7 @@ def test_a_stopped_run_goes_on(home, ce):
 
 
 def test_frames_are_accounted_for(mmi):
-    """Decoded frames are kept, rejected or cancelled, utterance by utterance, unless the utterance was set aside whole."""
+    """Frames are kept, rejected or cancelled, utterance by utterance, unless the utterance was set aside whole."""
     rows = mmi.rows("decode")
     used = rows[rows.kept + rows.rejected + rows.cancelled > 0]
     assert (used.frames == used.kept + used.rejected + used.cancelled).all()
@@ -187,7 +187,7 @@ def test_test_table_report_and_transcripts(home, ce, mmi, capsys, tmp_path):
     assert 0 <= rows[1]["test_wer_low"] <= rows[1]["test_wer"] <= rows[1]["test_wer_high"]
     assert rows[0]["p_value"] is None
     assert 0 < rows[1]["p_value"] <= 1
-    recognition.write_example(mmi.name, [ce.name])
+    examples.write_example(mmi.name, [ce.name])
     page = tmp_path / "report.html"
     assert cli.main(["report", ce.name, mmi.name, "--out", str(page)]) == 0
     text = page.read_text()

@@ -9,7 +9,7 @@ import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 
-from workbench import preparation, recognition, runs
+from workbench import examples, preparation, recognition, runs
 from workbench.settings import Settings, UserError, preset
 from workbench.store import Run, find_run
 from workbench.views.progress import bars
@@ -53,7 +53,10 @@ def run(size: str = "demo", open_report: bool = True, out: Callable[[str], None]
         for trained_run in (ce, mmi):
             if "test_wer" not in trained_run.summary:
                 recognition.test(trained_run.name, progress)
-    recognition.write_example(mmi.name, [ce.name])
+    try:
+        examples.write_example(mmi.name, [ce.name])
+    except UserError as reason:  # a model of minutes of speech may have no lattice worth drawing
+        out(f"no example: {reason}")
     report = write_report([ce, mmi], title="Cross entropy and MMI on synthetic Icelandic voice search")
     out("\n" + text_table([ce, mmi]) + "\n" + "\n".join(sentences([ce, mmi])))
     out(f"\nreport: {report}\ntime: {(time.monotonic() - began) / 60:.1f} minutes")

@@ -4,7 +4,6 @@ The n-gram of the test is applied to unigram lattices made with wider beams than
 every language model.
 """
 
-import io
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,26 +14,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from workbench.corpora import Corpus
 from workbench.corpus.audio import read_audio
 from workbench.corpus.store import FrameStore
 from workbench.corpus.window import utterance_windows
 from workbench.experiment import Task
 from workbench.features import features_of
-from workbench.hmm.align import best_arcs, timing
-from workbench.hmm.states import SIL
-from workbench.metrics.frames import frame_error
 from workbench.metrics.significance import bootstrap, paired_bootstrap
 from workbench.metrics.words import WordErrors, word_errors
 from workbench.runs import trained_model
-from workbench.sequence.criteria import overlap
 from workbench.sequence.lattice import Lattice, NoPath
-from workbench.sequence.occupancy import Occupancies, arc_occupancies, best_path, occupancies
-from workbench.sequence.outer import Decoded
+from workbench.sequence.occupancy import best_path
 from workbench.sequence.rescore import rescore
 from workbench.sequence.search import search
 from workbench.settings import UserError
-from workbench.store import Run, find_run, write_atomically, write_json
+from workbench.store import Run, find_run, write_atomically
 
 Progress = Callable[[int, int, str], None]
 BEAM, LATTICE_BEAM, MAX_ACTIVE = 14.0, 9.0, 6000  # wider than in training: the n-gram must find its path in the lattice
@@ -175,100 +168,3 @@ def decode(name: str, audio: Sequence[Path]) -> Iterator[tuple[Path, tuple[str, 
             yield path, recogniser.words(recogniser.lattice(utterance_windows(features)), [scale])[0]
         except NoPath as reason:
             raise UserError(f"{path}: nothing recognised: {reason}") from None
-
-
-def write_example(name: str, others: Sequence[str] = (), utterance: int | None = None) -> None:
-    """Leave one held-out utterance in the run, looked at closely, for reports (`views.example`)."""
-    run = find_run(name)
-    task, theta = trained_model(run)
-    store, corpus = task.heldout, task.corpus
-    u = utterance if utterance is not None else _telling(task, theta)
-    logp = task.log_posteriors(theta, store.utterance_windows(u))
-    decoded = task.decode_split(store, u, logp, task.measuring)
-    scores = task.settings.acoustic_scale * (logp - task.settings.prior_scale * corpus.log_prior)
-    s = task.settings
-    lattice = search(corpus.denominator, scores, s.beam, s.lattice_beam, s.max_active)
-    _, den = occupancies(lattice)
-    _, num = occupancies(search(corpus.numerator(store.words[u]), scores, 1e10, 1e10, 1 << 30))
-    gammas = [x.dense(corpus.states.count) for x in (num, den)]
-    columns = np.argsort(-(gammas[0] + gammas[1]).sum(0))[:40]
-    columns = columns[np.argsort([np.argmax(gammas[0][:, c] + gammas[1][:, c]) for c in columns])]
-    first, last = store.span(u)
-    said = {run.name: decoded.words}
-    for other in others:
-        task2, theta2 = trained_model(find_run(other))
-        logp2 = task2.log_posteriors(theta2, store.utterance_windows(u))
-        said[find_run(other).name] = task2.decode_split(store, u, logp2, task2.measuring).words
-    words, phones = pieces(corpus, store.words[u], scores)
-    out = io.BytesIO()
-    np.savez_compressed(
-        out, features=np.asarray(store.features[first:last], np.float32), states=columns,
-        numerator=gammas[0][:, columns],
-        denominator=gammas[1][:, columns], fate=fate(decoded, num, den, s.rejection),
-    )  # fmt: skip
-    write_atomically(run.folder / "example.npz", out.getvalue())
-    write_json(run.folder / "example.json", {
-        "utterance": store.ids[u], "reference": " ".join(store.words[u]),
-        "hypotheses": {k: " ".join(corpus.lexicon.words[w] for w in v) for k, v in said.items()},
-        "words": words, "phones": phones, "labels": word_posteriors(lattice, corpus.lexicon.words),
-    })  # fmt: skip
-
-
-def pieces(corpus: Corpus, said: Sequence[str], scores: np.ndarray) -> tuple[list, list]:
-    """(word, first frame, last frame + 1) and the same for phones, of the best path of a reference."""
-    graph = corpus.numerator(said)
-    arcs, _ = best_arcs(graph, scores)
-    phones, starts = timing(graph, arcs)
-    edges = [*starts.tolist(), len(arcs)]
-    spans = list(zip(phones.tolist(), edges, edges[1:], strict=False))
-    words, voiced = [], [span for span in spans if span[0] != SIL]
-    for word, pronunciation in zip(said, path_pronunciations(corpus, said, [p for p, _, _ in voiced]), strict=True):
-        part, voiced = voiced[:pronunciation], voiced[pronunciation:]
-        words.append((word, part[0][1], part[-1][2]))
-    return words, [(corpus.lexicon.phones[p], a, b) for p, a, b in spans]
-
-
-def path_pronunciations(corpus: Corpus, said: Sequence[str], phones: list[int]) -> list[int]:
-    """How many of ``phones`` each word takes: the first choice of pronunciations that spells them exactly."""
-    if not said:
-        return []
-    for p in corpus.lexicon.of(corpus.lexicon.word_id(said[0])):
-        n = len(p.phones)
-        if tuple(phones[:n]) == tuple(p.phones) and (n == len(phones)) <= (len(said) == 1):
-            rest = path_pronunciations(corpus, said[1:], phones[n:])
-            if len(rest) == len(said) - 1 and n + sum(rest) == len(phones):
-                return [n, *rest]
-    return []
-
-
-def fate(decoded: Decoded, num: Occupancies, den: Occupancies, rejection: float) -> np.ndarray:
-    """Per frame 0 cancelled, 1 kept, 2 rejected: int8 [frames]."""
-    out = np.zeros(decoded.frames, np.int8)
-    out[overlap(num, den) < rejection] = 2
-    out[decoded.kept] = 1
-    return out
-
-
-def word_posteriors(lattice: Lattice, words: Sequence[str], least: float = 0.01) -> list[tuple[str, int, int, float]]:
-    """(word, frame of its label, frame of the next, posterior) of the lattice's words, likeliest first."""
-    _, occupancy = arc_occupancies(lattice)
-    table: dict[tuple[int, int], float] = {}
-    for arc in np.flatnonzero(lattice.word):
-        key = int(lattice.word[arc]), int(lattice.frame[arc])
-        table[key] = table.get(key, 0.0) + float(occupancy[arc])
-    found = sorted(((p, w, t) for (w, t), p in table.items() if p >= least), reverse=True)
-    return [(words[w], max(0, t - 12), min(lattice.frames, t + 12), p) for p, w, t in found]
-
-
-def _telling(task: Task, theta: np.ndarray, among: int = 40) -> int:
-    """A held-out utterance of some length on which reference and lattice disagree somewhat."""
-    store = task.heldout
-    best, most = 0, -1.0
-    for u in range(min(among, len(store))):
-        logp = task.log_posteriors(theta, store.utterance_windows(u))
-        decoded = task.decode_split(store, u, logp, task.measuring)
-        wrong = frame_error(decoded.numerator_states, np.asarray(store.alignment[slice(*store.span(u))]))
-        score = len(store.words[u]) - abs(len(decoded.kept) / decoded.frames - 0.3) * 4 - wrong
-        if decoded.reason is None and score > most:
-            best, most = u, score
-    return best

@@ -7,9 +7,10 @@ from IPython import get_ipython
 from matplotlib.figure import Figure
 
 from workbench.corpora import Corpus
+from workbench.examples import write_example
 from workbench.preparation import Preparation, Source
 from workbench.preparation import prepare as prepare_corpus
-from workbench.recognition import test, write_example
+from workbench.recognition import test
 from workbench.runs import resume
 from workbench.runs import train as train_new
 from workbench.settings import Settings

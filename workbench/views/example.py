@@ -1,6 +1,6 @@
 """One utterance looked at closely: spectrogram with its alignment, occupancies, and its lattice.
 
-Reads what `recognition.write_example` left in a run (``example.npz``, ``example.json``): no model, no corpus.
+Reads what `examples.write_example` left in a run (``example.npz``, ``example.json``): no model, no corpus.
 """
 
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ import ipywidgets as W
 import soundfile
 
 from workbench.metrics.words import align
-from workbench.recognition import write_example
+from workbench.examples import write_example
 from workbench.runs import trained_model
 from workbench.settings import UserError
 from workbench.store import find_run

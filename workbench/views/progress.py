@@ -19,6 +19,8 @@ def bars(file=None) -> Iterator[Progress]:
     def progress(done: int, total: int, what: str) -> None:
         bar = shown.get(what)
         if bar is None:
+            for other in shown.values():  # one bar at a time: what came before stays as it was
+                other.close()
             bar = shown[what] = tqdm(total=total, desc=what, file=file, mininterval=interval, dynamic_ncols=True)
         bar.total = total
         bar.update(done - bar.n)
