@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from workbench.settings import Settings, rng
 from workbench.store import Run, home
 
@@ -79,48 +77,58 @@ def _finish(folder: Path, wrong: int) -> None:
 
 def rows(settings: Settings, steps: int) -> list[dict[str, Any]]:
     """Rows as the processes of a run emit them, times rising."""
-    out, stream = [], rng(settings.seed, "fake rows")
-    replicas = min(settings.replicas, 3)
+    stream, replicas = rng(settings.seed, "fake rows"), min(settings.replicas, 3)
+    out: list[dict[str, Any]] = []
     for n in range(steps):
-        stale = int(stream.integers(0, 2 * replicas))
-        out.append(
-            {
-                "process": f"replica {n % replicas}",
-                "seconds": 2.0 * n + 2,
-                "kind": "push",
-                "replica": n % replicas,
-                "step": n // replicas,
-                "status": "applied",
-                "batch": 32,
-                "frames": 100,
-                "version": n,
-                "versions": [n, n],
-                "inner_versions": [max(0, n - stale)] * 2,
-                "staleness_inner": min(n, stale),
-                "staleness_outer": min(n, 3.0 * stale),
-                "inner_seconds": 0.5 * stale,
-                "outer_seconds": 2.0 * stale,
-                "skew": stale % 2,
-                "idle_seconds": 0.5,
-            }
-        )
-        out.append(
-            {
-                "process": f"decoder {n % replicas}",
-                "seconds": 2.0 * n + 1,
-                "kind": "decode",
-                "utterance": n,
-                "frames": 100,
-                "kept": 30,
-                "cancelled": 65,
-                "rejected": 5,
-                "reason": None,
-                "queue": n % 4,
-                "put_seconds": 0.1,
-                "age_seconds": float(stale),
-                "value": -1.0,
-            }
-        )
+        out += _step(n, replicas, int(stream.integers(0, 2 * replicas)))
+    return out + _evaluations() + _usage()
+
+
+def _step(n: int, replicas: int, stale: int) -> list[dict[str, Any]]:
+    out: list[dict[str, Any]] = []
+    out.append(
+        {
+            "process": f"replica {n % replicas}",
+            "seconds": 2.0 * n + 2,
+            "kind": "push",
+            "replica": n % replicas,
+            "step": n // replicas,
+            "status": "applied",
+            "batch": 32,
+            "frames": 100,
+            "version": n,
+            "versions": [n, n],
+            "inner_versions": [max(0, n - stale)] * 2,
+            "staleness_inner": min(n, stale),
+            "staleness_outer": min(n, 3.0 * stale),
+            "inner_seconds": 0.5 * stale,
+            "outer_seconds": 2.0 * stale,
+            "skew": stale % 2,
+            "idle_seconds": 0.5,
+        }
+    )
+    out.append(
+        {
+            "process": f"decoder {n % replicas}",
+            "seconds": 2.0 * n + 1,
+            "kind": "decode",
+            "utterance": n,
+            "frames": 100,
+            "kept": 30,
+            "cancelled": 65,
+            "rejected": 5,
+            "reason": None,
+            "queue": n % 4,
+            "put_seconds": 0.1,
+            "age_seconds": float(stale),
+            "value": -1.0,
+        }
+    )
+    return out
+
+
+def _evaluations() -> list[dict[str, Any]]:
+    out: list[dict[str, Any]] = []
     for i in range(5):
         wer = 0.5 - 0.05 * i
         out.append(
@@ -143,6 +151,11 @@ def rows(settings: Settings, steps: int) -> list[dict[str, Any]]:
                 "set_aside": 0,
             }
         )
+    return out
+
+
+def _usage() -> list[dict[str, Any]]:
+    out: list[dict[str, Any]] = []
     for who, spent in (("replica 0", (60, 10, 0, 10)), ("decoder 0", (50, 5, 25, 0))):
         out.append(
             {
@@ -152,7 +165,7 @@ def rows(settings: Settings, steps: int) -> list[dict[str, Any]]:
                 **dict(zip(("work_seconds", "ask_seconds", "put_seconds", "take_seconds"), spent, strict=True)),
             }
         )
-    return [json.loads(json.dumps(r, default=float)) for r in out if np.isfinite(r["seconds"])]
+    return out
 
 
 def _json(path: Path, value: Any) -> None:

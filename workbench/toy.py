@@ -57,13 +57,13 @@ class Exploration:
 
     @property
     def settings(self) -> Settings:
-        fetch = "synchronous" if self.decoder_seconds else "utterance"
+        waits: dict[str, Any] = {"decoder_fetch": "synchronous" if self.decoder_seconds else "utterance"}
         return Settings(
+            **waits,
             criterion="mmi",
             replicas=self.replicas,
             batch=self.batch,
             shards=self.shards,
-            decoder_fetch=fetch,
             decoder_seconds=self.decoder_seconds,
             learning_rate=self.learning_rate,
             seed=self.seed,
@@ -131,7 +131,7 @@ def decode(seed: int, theta: np.ndarray, utterance: int) -> Decoded:
     kept = np.arange(KEPT, dtype=np.int32) * (FRAMES // KEPT)
     row = TARGET - theta + noise
     values, states = np.tile(row, KEPT), np.tile(np.arange(SIZE, dtype=np.int32), KEPT)
-    counts = {"rejected": 0, "cancelled": FRAMES - KEPT, "words": (), "reference": ()}
+    counts: dict[str, Any] = {"reason": None, "rejected": 0, "cancelled": FRAMES - KEPT, "words": (), "reference": ()}
     return Decoded(
         utterance=utterance,
         frames=FRAMES,
@@ -141,7 +141,6 @@ def decode(seed: int, theta: np.ndarray, utterance: int) -> Decoded:
         values=values,
         mass=0.0,
         value=-distance(theta),
-        reason=None,
         numerator_states=np.zeros(FRAMES, np.int32),
         num=0.0,
         den=0.0,

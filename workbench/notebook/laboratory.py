@@ -12,8 +12,8 @@ from workbench.store import Run
 from workbench.sweeping import Results, Sweep, recipe
 from workbench.sweeping.recipes import starts_trained
 
-TINY = dict(hidden_layers=1, hidden_units=32, epochs=1.0, evaluate_every=0.5, checkpoint_every=1.0)
-SMALL = dict(hidden_layers=2, hidden_units=128)
+TINY: dict[str, Any] = dict(hidden_layers=1, hidden_units=32, epochs=1.0, evaluate_every=0.5, checkpoint_every=1.0)
+SMALL: dict[str, Any] = dict(hidden_layers=2, hidden_units=128)
 STATES = {"tiny": 150, "smoke": 300, "demo": 900, "default": 1800}
 CE = dict(epochs=8.0, learning_rate=0.1, decays=3, patience=1, evaluate_every=1.0, checkpoint_every=2.0)
 MMI = dict(criterion="mmi", learning_rate=0.005, epochs=2.0, evaluate_every=0.25)

@@ -139,19 +139,19 @@ def significance(cells: Sequence[PlannedCell], baseline: str | None = None) -> p
         seeds = sorted(set(by_seed) & set(tested.get(baseline, {})))
         if label == baseline or not seeds:
             continue
-        c = compare([tested[baseline][s] for s in seeds], [by_seed[s] for s in seeds])
+        found = compare([tested[baseline][s] for s in seeds], [by_seed[s] for s in seeds])
         rows.append(
             {
                 "label": label,
                 "against": baseline,
                 "seeds": len(seeds),
-                "test_wer": c.wer_b,
-                "baseline_wer": c.wer_a,
-                "difference": c.wer_b - c.wer_a,
-                "low": c.low,
-                "high": c.high,
-                "p": c.p,
-                "verdict": verdict(c.p, c.wer_a, c.wer_b),
+                "test_wer": found.wer_b,
+                "baseline_wer": found.wer_a,
+                "difference": found.wer_b - found.wer_a,
+                "low": found.low,
+                "high": found.high,
+                "p": found.p,
+                "verdict": verdict(found.p, found.wer_a, found.wer_b),
             }
         )
     columns = ["label", "against", "seeds", "test_wer", "baseline_wer", "difference", "low", "high", "p", "verdict"]
