@@ -16,12 +16,13 @@ from typing import Any, Protocol
 from workbench.engine import Cost, Held, Local, Outcome, Process, free, machine, measured
 from workbench.engine.record import recording
 from workbench.experiment import Experiment
+from workbench.model import kernels
 from workbench.settings import Settings, UserError
-from workbench.store import Run, Writer
+from workbench.store import STOP, Run, Writer
 from workbench.training import Checkpoint, Diverged, ParameterServer, pack, unpack
 
 Progress = Callable[[int, int, str], None]
-POLL = 0.2  # seconds between looks for the file that asks to stop
+POLL = 0.2  # seconds between looks for it
 
 
 class Executor(Protocol):
@@ -150,6 +151,21 @@ def executor_of(experiment: Experiment, cluster: OnWorkers | None) -> Executor:
     return Local(clock_of(settings, experiment.task.topology.size), settings.channel)
 
 
+@contextmanager
+def cluster_at(address: str | None, settings: Settings) -> Iterator[Any]:
+    """The Cluster at ``address`` (tcp://host:port), or one of this machine's own (local); None: this thread."""
+    if address is None:
+        yield None
+        return
+    try:
+        from workbench.engine.cluster import connected
+    except ImportError as error:
+        raise UserError(f"--cluster needs Dask: pip install 'workbench[cluster]' ({error})") from None
+    kernels.choose(settings.precision)  # before there are workers, so that they take the same
+    with connected(address, settings.replicas, 2 if settings.sequence else 1) as cluster:
+        yield cluster
+
+
 def clock_of(settings: Settings, parameters: int) -> Any:
     """The virtual clock that the settings name."""
     if settings.clock == "cost":
@@ -159,7 +175,7 @@ def clock_of(settings: Settings, parameters: int) -> Any:
 
 def stop_file(run: Run) -> Callable[[], bool]:
     """Whether the run is asked to stop; from now on, so that what was asked of an earlier process does not count."""
-    path, seen, next_look = run.folder / "stop", False, 0.0
+    path, seen, next_look = run.folder / STOP, False, 0.0
     path.unlink(missing_ok=True)
 
     def asked() -> bool:

@@ -4,6 +4,7 @@
 `Experiment` wires them to parameter server, replicas, decoders and an evaluator.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -61,7 +62,8 @@ class Task:
 
     def __reduce__(self):
         folder = self.corpus.folder.resolve()
-        return arrived, (Corpus(folder), self.settings, (folder / "corpus.json").stat().st_mtime_ns)
+        stamp = (folder / "corpus.json").stat().st_mtime_ns
+        return arrived, (Corpus(folder), self.settings, stamp, kernels.choice().kernel)
 
     @cached_property
     def measuring(self) -> Settings:
@@ -160,11 +162,13 @@ class Task:
 
 
 @lru_cache(maxsize=4)
-def arrived(corpus: Corpus, settings: Settings, stamp: int) -> Task:
+def arrived(corpus: Corpus, settings: Settings, stamp: int, kernel: str) -> Task:
     """A task that has travelled to this process: components that live here share it, with lexicon and graphs.
 
-    ``stamp``: when the corpus was made, for a worker that outlives its preparation.
+    ``stamp``: when the corpus was made, for a worker that outlives its preparation. ``kernel``: that of the sender,
+    since another one gives other bits.
     """
+    os.environ.setdefault("WORKBENCH_KERNEL", kernel)
     kernels.single_thread()
     return Task(corpus, settings)
 

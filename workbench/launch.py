@@ -4,17 +4,16 @@ What they do is read from their folders; nothing here needs to stay alive. Outpu
 """
 
 import os
-import signal
-import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.settings import Settings, UserError
-from workbench.store import Run, home
+from workbench.store import STOP, Run, find_run, home
 from workbench.sweeping import Sweep
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -85,11 +84,28 @@ def newest_run(name: str) -> Run | None:
     return Run(max(found, key=lambda p: p.stat().st_mtime).parent) if found else None
 
 
+def begun(words: Sequence[str], name: str, resumed: bool = False) -> Run:
+    """Launch ``workbench train`` with these words and wait until its run is there; UserError if it fails before.
+
+    ``name``: the run's, without digest; if it is ``resumed``, that of the run to go on with.
+    """
+    before = find_run(name) if resumed else newest_run(name)
+    since = before.status().get("pid") if before else None
+    launched = launch(words, name)
+    while True:
+        running = launched.running  # looked at first, so that a run that has ended meanwhile is still found
+        run = before if resumed else newest_run(name)
+        if run is not None and (run != before or run.status().get("pid") != since):
+            return run
+        if not running:
+            last = [line for line in launched.last_lines().split("\n") if line]
+            raise UserError((last or ["it ended without a word"])[-1].removeprefix("workbench: "))
+        time.sleep(0.1)
+
+
 def stop_run(run: Run) -> None:
-    """Ask a run to come to rest at a checkpoint; it ends in its own time and can be resumed."""
+    """Ask a run, from any process, to come to rest at a checkpoint; it ends in its own time and can be resumed."""
     status = run.status()
     if status["state"] != "running":
         raise UserError(f"{run.name}: is not running (state: {status['state']})")
-    if status["host"] != socket.gethostname():
-        raise UserError(f"{run.name}: runs on {status['host']}; stop it there")
-    os.kill(status["pid"], signal.SIGINT)
+    (run.folder / STOP).touch()

@@ -28,6 +28,7 @@ import pandas as pd
 from workbench.settings import Settings, UserError
 
 HEARTBEAT_LOST_SECONDS = 30.0
+STOP = "stop"  # a file in a run's folder by which any process asks it to come to rest
 KEEP = 3  # checkpoints that are kept at least
 
 

@@ -5,13 +5,20 @@ notebook, which goes to the whole process group and would otherwise kill them al
 instead. A worker that hangs is given up after some seconds, not minutes.
 """
 
+import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import dask
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
+
+from workbench.engine.cluster.executor import Cluster
+from workbench.settings import UserError
 
 LOOPBACK = "127.0.0.1"
+ANSWER = 10  # seconds within which a scheduler must
 CONFIG = {
     "distributed.scheduler.worker-ttl": "20s",
     "distributed.scheduler.work-stealing": False,
@@ -37,6 +44,27 @@ def local_cluster(workers: int, threads: int) -> LocalCluster:
             preload=["workbench.engine.cluster.laptop"],
             silence_logs=40,
         )
+
+
+@contextmanager
+def connected(address: str, replicas: int, each: int) -> Iterator[Cluster]:
+    """The cluster whose scheduler is at ``address``, or ``local``: one for so many replicas of ``each`` processes.
+
+    UserError if nobody answers there. A local one has a worker per core, and threads for all processes.
+    """
+    if address == "local":
+        workers = max(1, min(os.cpu_count() or 1, replicas))
+        with local_cluster(workers, each * -(-replicas // workers) + 1) as cluster, Client(cluster) as client:
+            yield Cluster(client)
+        return
+    if not address.startswith(("tcp://", "tls://")):
+        raise UserError(f"cluster {address}: local, or the address of a Dask scheduler: tcp://host:port")
+    try:
+        client = Client(address, timeout=ANSWER)
+    except (OSError, TimeoutError) as error:
+        raise UserError(f"cluster {address}: no scheduler answers ({type(error).__name__})") from None
+    with client:
+        yield Cluster(client)
 
 
 def dask_setup(worker: Any) -> None:
