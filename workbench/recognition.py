@@ -8,7 +8,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from workbench.corpus.window import utterance_windows
 from workbench.experiment import Task
 from workbench.features import features_of
 from workbench.metrics.significance import bootstrap, paired_bootstrap
-from workbench.metrics.words import WordErrors, word_errors
+from workbench.metrics.words import WordErrors, total, word_errors
 from workbench.runs import trained_model
 from workbench.sequence.lattice import Lattice, NoPath
 from workbench.sequence.occupancy import best_path
@@ -32,6 +32,8 @@ from workbench.store import Run, find_run, write_atomically
 Progress = Callable[[int, int, str], None]
 BEAM, LATTICE_BEAM, MAX_ACTIVE = 14.0, 9.0, 6000  # wider than in training: the n-gram must find its path in the lattice
 LM_SCALES = (0.6, 0.8, 1.0, 1.2, 1.5)
+ACOUSTIC_FACTORS = (0.7, 1.0, 1.5, 2.0)  # of the scale that was trained with
+HELDOUT_MOST = 400  # held-out utterances on which scales are chosen
 
 
 @dataclass(frozen=True)
@@ -89,18 +91,13 @@ def test(name: str, progress: Progress | None = None) -> Run:
     run = find_run(name)
     recogniser = Recogniser.of(run)
     task = recogniser.task
-    heldout, store = task.heldout, task.corpus.split("test")
-    tried = recogniser.transcripts(heldout, range(len(heldout)), LM_SCALES, progress, "held-out, n-gram")
-    errors = [
-        sum((word_errors(heldout.words[u], t[i]) for u, t in enumerate(tried)), WordErrors(0, 0, 0, 0))
-        for i in range(len(LM_SCALES))
-    ]
-    scale = LM_SCALES[int(np.argmin([e.wer for e in errors]))]
+    store = task.corpus.split("test")
+    recogniser, scale = scaled(recogniser, progress)
     said = [t[0] for t in recogniser.transcripts(store, range(len(store)), [scale], progress, "test, n-gram")]
     write_transcripts(run.folder / "test.hyp", store.ids, said)
     write_transcripts(run.folder / "test.ref", store.ids, store.words)
     each = [word_errors(ref, hyp) for ref, hyp in zip(store.words, said, strict=True)]
-    total = sum(each, WordErrors(0, 0, 0, 0))
+    errors = total(each)
     interval = bootstrap(each, seed=task.settings.seed)
     parent = (run.record["parent"] or {}).get("run")
     p_value = None
@@ -109,10 +106,33 @@ def test(name: str, progress: Progress | None = None) -> Run:
         rivals = [word_errors(store.words[u], before.get(store.ids[u], ())) for u in range(len(store))]
         p_value = paired_bootstrap(rivals, each, seed=task.settings.seed).p
     run.update_summary(
-        test_wer=total.wer, test_wer_low=interval.low, test_wer_high=interval.high, p_value=p_value, lm_scale=scale,
-        test_sub=total.substitutions, test_del=total.deletions, test_ins=total.insertions, test_words=total.reference,
+        test_wer=errors.wer, test_wer_low=interval.low, test_wer_high=interval.high, p_value=p_value, lm_scale=scale,
+        test_acoustic_scale=recogniser.acoustic_scale,
+        test_sub=errors.substitutions, test_del=errors.deletions, test_ins=errors.insertions,
+        test_words=errors.reference,
     )  # fmt: skip
     return run
+
+
+def scaled(recogniser: Recogniser, progress: Progress | None = None) -> tuple[Recogniser, float]:
+    """The recogniser with the acoustic scale, and the scale of the n-gram, that make fewest errors on held-out data.
+
+    Every model is given its own: cross entropy and MMI differ in how sharp their posteriors are, and a scale that
+    suits one would flatter it.
+    """
+    store = recogniser.task.heldout
+    chosen = range(min(HELDOUT_MOST, len(store)))
+    best: tuple[float, float, float] | None = None
+    for factor in ACOUSTIC_FACTORS:
+        kappa = factor * recogniser.acoustic_scale
+        tried = replace(recogniser, acoustic_scale=kappa).transcripts(
+            store, chosen, LM_SCALES, progress, f"held-out, n-gram, acoustic scale {kappa:.3g}"
+        )
+        for i, scale in enumerate(LM_SCALES):
+            wer = total(word_errors(store.words[u], said[i]) for u, said in zip(chosen, tried, strict=True)).wer
+            best = min(best or (wer, kappa, scale), (wer, kappa, scale))
+    _, kappa, scale = best
+    return replace(recogniser, acoustic_scale=kappa), scale
 
 
 def write_transcripts(path: Path, ids: Sequence[str], said: Iterable[Sequence[str]]) -> None:
@@ -147,8 +167,8 @@ def tune(
             return word_errors(store.words[u], [task.corpus.lexicon.words[w] for w in words])
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            total = sum(pool.map(one, chosen), WordErrors(0, 0, 0, 0))
-        rows.append({"acoustic_scale": kappa, "prior_scale": prior_scale, "wer": total.wer})
+            errors = total(pool.map(one, chosen))
+        rows.append({"acoustic_scale": kappa, "prior_scale": prior_scale, "wer": errors.wer})
         if progress:
             progress(n + 1, len(acoustic) * len(prior), "scales")
     return pd.DataFrame(rows).sort_values("wer", ignore_index=True)
@@ -158,6 +178,8 @@ def decode(name: str, audio: Sequence[Path]) -> Iterator[tuple[Path, tuple[str, 
     """The words of each audio file."""
     run = find_run(name)
     recogniser = Recogniser.of(run)
+    kappa = run.summary.get("test_acoustic_scale", recogniser.acoustic_scale)
+    recogniser = replace(recogniser, acoustic_scale=kappa)
     about = recogniser.task.train.about
     scale = run.summary.get("lm_scale", 1.0)
     for path in audio:
