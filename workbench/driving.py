@@ -18,7 +18,7 @@ from workbench.engine.record import recording
 from workbench.experiment import Experiment
 from workbench.model import kernels
 from workbench.settings import Settings, UserError
-from workbench.store import STOP, Run, Writer
+from workbench.store import STOP, Run, Writer, home
 from workbench.training import Checkpoint, Diverged, ParameterServer, pack, unpack
 
 Progress = Callable[[int, int, str], None]
@@ -167,9 +167,10 @@ def cluster_at(address: str | None, settings: Settings) -> Iterator[Any]:
 
 
 def clock_of(settings: Settings, parameters: int) -> Any:
-    """The virtual clock that the settings name."""
+    """The virtual clock that the settings name; a machine's name may be that of a file under data/machines."""
     if settings.clock == "cost":
-        return Cost(machine(settings.machine, parameters), settings.seed)
+        own = home() / "machines" / f"{settings.machine}.json"
+        return Cost(machine(str(own) if own.is_file() else settings.machine, parameters), settings.seed)
     return {"free": free, "measured": measured}[settings.clock]
 
 
