@@ -157,7 +157,7 @@ def fit(found: Points) -> Price:
 
 def spread(work: Callable[[], Any], rounds: int = 40) -> float:
     """Sigma of the logarithm of the duration of one and the same work, by the median, so that outliers do not count."""
-    logs = [math.log(seconds_of(work, 0.0, 1)) for _ in range(rounds)]
+    logs = np.array([math.log(seconds_of(work, 0.0, 1)) for _ in range(rounds)])
     return float(np.median(np.abs(logs - np.median(logs))) / 0.6745)
 
 

@@ -42,7 +42,9 @@ class Executor(Protocol):
 class OnWorkers(Executor, Protocol):
     """An executor that is told who lives where: Cluster."""
 
-    def fitted(self, capacity: int, places: Callable[[Sequence[int]], Mapping[str, int]]) -> Executor: ...
+    def fitted(
+        self, capacity: int, processes: int, places: Callable[[Sequence[int]], Mapping[str, int]]
+    ) -> Executor: ...
 
 
 @dataclass
@@ -147,7 +149,7 @@ def executor_of(experiment: Experiment, cluster: OnWorkers | None) -> Executor:
             f"clock={settings.clock}: " + ("name a cluster" if cluster is None else "a cluster has clock=wall")
         )
     if cluster is not None:
-        return cluster.fitted(settings.channel, experiment.places)
+        return cluster.fitted(settings.channel, experiment.count, experiment.places)
     return Local(clock_of(settings, experiment.task.topology.size), settings.channel)
 
 

@@ -220,6 +220,11 @@ class Experiment:
         """The parameter server's shards by name."""
         return self.shards.servers(self.task.settings)
 
+    @property
+    def count(self) -> int:
+        """How many processes there are."""
+        return self.task.settings.replicas * (2 if self.task.settings.sequence else 1) + 1
+
     def processes(self, states: dict[str, Any]) -> dict[str, Callable[[], Process]]:
         """What makes each process, afresh or from its state record; plain data, so that it can travel to a worker."""
         task, s, shards = self.task, self.task.settings, self.shards

@@ -37,9 +37,12 @@ class Cluster:
     def __init__(self, client: Client, capacity: int = 4, places: Mapping[str, int] | None = None):
         self.client, self.capacity, self.places = client, capacity, dict(places or {})
 
-    def fitted(self, capacity: int, places: Callable[[Sequence[int]], Mapping[str, int]]) -> "Cluster":
-        """The same with another capacity; who has no place gets that of ``places``, given workers' threads."""
-        return Cluster(self.client, capacity, {**places(list(self.workers(0).values())), **self.places})
+    def fitted(self, capacity: int, processes: int, places: Callable[[Sequence[int]], Mapping[str, int]]) -> "Cluster":
+        """The same with another capacity; who has no place gets that of ``places``, given workers' threads.
+
+        UserError if there are fewer threads than ``processes``.
+        """
+        return Cluster(self.client, capacity, {**places(list(self.workers(processes).values())), **self.places})
 
     def run(
         self,

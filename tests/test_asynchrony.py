@@ -1,0 +1,144 @@
+"""Asynchronous training of real networks on a real Dask cluster: the tiny corpus, two workers, stop, loss, replay."""
+
+import os
+import signal
+from collections import Counter
+
+import pytest
+
+from workbench import preparation, runs
+from workbench.corpora import Corpus
+from workbench.experiment import Experiment, Task
+from workbench.replaying import replay
+from workbench.settings import UserError, preset
+from workbench.store import Run, all_runs, find_run
+
+distributed = pytest.importorskip("distributed")
+pytestmark = [pytest.mark.dask, pytest.mark.filterwarnings("default")]  # Dask's own warnings are not ours to mend
+
+SMALL = dict(hidden_layers=1, hidden_units=24, checkpoint_every=0.5, evaluate_every=1.0)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A data folder with the tiny corpus prepared in it."""
+    folder = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_DATA", str(folder))
+        preparation.prepare(
+            "tiny", preparation.Source(synthetic="is", size="tiny"), preparation.Preparation(states=150)
+        )
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def cluster(home):
+    """Two workers with room for five processes."""
+    from workbench.engine.cluster import Cluster, local_cluster
+
+    with local_cluster(2, 3) as local, distributed.Client(local) as client:
+        yield Cluster(client)
+
+
+@pytest.fixture(scope="module")
+def ce(cluster):
+    """Cross entropy by two replicas."""
+    return runs.train("tiny", preset("tiny", **SMALL, epochs=3.0, replicas=2, shards=2), name="ce", executor=cluster)
+
+
+def frames(run: Run) -> int:
+    """Training frames of its corpus."""
+    return Task(Corpus.open("tiny"), run.settings).train.frames
+
+
+def each_push_once(run: Run) -> bool:
+    """Whether every step of every replica was applied, and reported, once."""
+    pushes = Counter((r["replica"], r["step"]) for r in run.iter_rows() if r["kind"] == "push")
+    return set(pushes.values()) == {1} and run.summary["updates_applied"] == len(pushes)
+
+
+def test_two_replicas_train_and_are_replayed(ce):
+    """All pushes are applied, every frame is visited, it learns; one thread repeats it to the same parameters."""
+    assert (ce.status()["state"], ce.settings.clock) == ("done", "wall")
+    assert each_push_once(ce)
+    assert sum(r["frames"] for r in ce.iter_rows() if r["kind"] == "push") == 3 * frames(ce)
+    measured = ce.rows("evaluate").ce
+    assert measured.iloc[-1] > measured.iloc[0] + 0.5
+    found = replay(ce.name)
+    assert found.parameters_digest == ce.summary["parameters_digest"]
+    assert found.compared > 10
+
+
+def test_sequence_training_is_stopped_resumed_and_replayed(cluster, ce):
+    """MMI by a replica and its decoder rests when asked by the file, goes on, loses nothing, and is replayed whole."""
+    settings = preset("tiny", **SMALL, criterion="mmi", epochs=2.0, batch=16, learning_rate=0.002)
+
+    def ask_at_half(done: int, total: int, what: str) -> None:
+        if done > total / 2:
+            (find_run("mmi").folder / "stop").touch()
+
+    with pytest.raises(KeyboardInterrupt):
+        runs.train("tiny", settings, name="mmi", init=ce.name, executor=cluster, progress=ask_at_half)
+    assert find_run("mmi").status()["state"] == "stopped"
+    run = runs.resume("mmi", executor=cluster)
+    assert run.status()["state"] == "done"
+    assert each_push_once(run)
+    assert run.summary["frames_seen"] == 2 * frames(run)
+    assert run.summary["staleness_outer_mean"] > run.summary["staleness_inner_mean"] == 0
+    assert replay(run.name).parameters_digest == run.summary["parameters_digest"]
+
+
+def test_the_first_difference_is_named(ce):
+    """A replay from other parameters says in which segment, and at which answer to whom, it differs first."""
+    path = ce.folder / "rows-replica-0.jsonl"
+    text = path.read_text()
+    digest = text.split('["server 0",', 1)[1].split('"]', 1)[0]  # number,"digest: that of the first call is empty
+    assert digest.endswith('"')
+    path.write_text(text.replace('["server 0",' + digest, '["server 0",' + digest + "0123456789ab", 1))
+    try:
+        with pytest.raises(UserError, match=r"differs in segment 0: answer \d+ of server 0, to replica 0"):
+            replay(ce.name)
+    finally:
+        path.write_text(text)
+
+
+def test_the_place_of_everybody():
+    """A decoder is where its replica and their channel are; threads are never overdrawn; shards are spread."""
+    corpus = Corpus.open("tiny")
+    settings = preset("tiny", **SMALL, criterion="mmi", replicas=5, shards=3)
+    task = Task(corpus, settings)
+    experiment = Experiment(task, runs.initial(task.topology, 0))
+    places = experiment.places([4, 3, 4])
+    for i in range(4):
+        assert places[f"replica {i}"] == places[f"decoder {i}"] == places[f"decoded {i}"]
+    used = Counter(places[name] for name in experiment.processes({}) if name in places)
+    assert used[0] <= 4 and used[1] <= 3 and used[2] <= 4
+    assert [places[f"server {i}"] for i in range(3)] == [0, 1, 2]
+
+
+def test_what_cannot_run_leaves_no_folder(cluster):
+    """Too few threads, and the wall clock without a cluster, are refused before a run is made."""
+    before = all_runs()
+    with pytest.raises(UserError, match="9 processes need as many threads, but the cluster has 6"):
+        runs.train("tiny", preset("tiny", **SMALL, replicas=8), name="many", executor=cluster)
+    with pytest.raises(UserError, match="name a cluster"):
+        runs.train("tiny", preset("tiny", **SMALL, clock="wall"), name="alone")
+    assert all_runs() == before
+
+
+def test_a_run_goes_on_after_all_workers_were_killed(cluster):
+    """The loss fails the run; resumed from its last checkpoint on new workers it ends with every push applied once."""
+    pids = list(cluster.client.run(os.getpid).values())
+
+    def kill(done: int, total: int, what: str) -> None:
+        while done > total / 2 and pids:
+            os.kill(pids.pop(), signal.SIGKILL)
+
+    settings = preset("tiny", **SMALL, epochs=6.0, replicas=2)
+    with pytest.raises((RuntimeError, OSError)):
+        runs.train("tiny", settings, name="lost", executor=cluster, progress=kill)
+    assert find_run("lost").status()["state"] == "failed"
+    cluster.client.wait_for_workers(2, timeout=30)
+    run = runs.resume("lost", executor=cluster)
+    assert each_push_once(run)
+    assert sum(r["frames"] for r in run.iter_rows() if r["kind"] == "push") == 6 * frames(run)
