@@ -1,0 +1,141 @@
+"""Writing what a run measures: rows per second, the table at the end, a checkpoint, and what they cost the run.
+
+    PYTHONPATH=tests python -m benchmarks.bench_store [--rounds 5] [--rows 20000]
+
+* rows: one JSON line each, appended; peer: the same rows into sqlite3, committed twice a second as ours are flushed;
+  limit: json.dumps alone.
+* live view: reading the new rows of a run while it is written (workbench.views.tail).
+* closing: all rows as one Parquet table.
+* a checkpoint of the paper's network: synced to the disk and digested; limit: writing and syncing one file.
+
+"Cost" is the share of a step of the paper's network at batch 32 (10 ms) for what comes with every push, and of the time
+between two checkpoints (half an epoch of an hour of audio) for a checkpoint. Wall time, for disks take part.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from benchmarks.rounds import heading, medians, peak_megabytes, row
+
+from workbench.settings import Settings
+from workbench.store import Run, Writer
+from workbench.training import Checkpoint, ServerState, pack
+from workbench.views.tail import Tail
+
+STEP_SECONDS = 0.010
+CHECKPOINT_SECONDS = 0.5 * 360_000 / 32 * STEP_SECONDS  # between two, for an hour of audio
+PARAMETERS = 1040 * 1024 + 3 * 1024**2 + 1024 * 2400 + 4 * 1024 + 2400
+RECORD = {"settings": Settings().to_dict(), "corpus": 0, "parent": 0}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=20_000)
+    options = parser.parse_args()
+    heading("what", "ms", "a second", "x the peer", "of the limit", "cost")
+    with TemporaryDirectory() as folder:
+        rows_written(Path(folder), options.rows, options.rounds)
+        checkpoints(Path(folder), options.rounds)
+    print(f"\nPeak memory: {peak_megabytes():.0f} MB.")
+
+
+def rows_written(folder: Path, count: int, rounds: int) -> None:
+    rows = [push(i) for i in range(count)]
+    writers: list[Writer] = []
+    names = itertools.count()
+
+    def ours() -> None:
+        writer = Writer.create(folder, f"run{next(names)}", RECORD)
+        for each in rows:
+            writer.emit(each["process"], each)
+        writer.flush()
+        writers.append(writer)
+
+    def sqlite() -> None:
+        (folder / "rows.sqlite").unlink(missing_ok=True)
+        with sqlite3.connect(folder / "rows.sqlite") as database:
+            database.execute("create table rows (process text, row text)")
+            committed = time.monotonic()
+            for each in rows:
+                database.execute("insert into rows values (?, ?)", (each["process"], json.dumps(each)))
+                if time.monotonic() - committed > 0.5:
+                    database.commit()
+                    committed = time.monotonic()
+
+    def dumped() -> None:
+        for each in rows:
+            json.dumps(each, separators=(",", ":"))
+
+    ways: dict[str, Callable[[], object]] = {
+        "rows": ours, "peer: sqlite3": sqlite, "limit: json.dumps": dumped,
+        "live view": lambda: followed(writers[-1].run), "closing": lambda: writers.pop().close("done"),
+    }  # fmt: skip
+    found = medians(ways, rounds, time.perf_counter, 0.0)
+    for name, seconds in found.items():
+        peer = f"{found['peer: sqlite3'] / seconds:.1f}" if name == "rows" else ""
+        limit = f"{found['limit: json.dumps'] / seconds:.0%}" if name == "rows" else ""
+        row(f"{name}, {count:,} rows", f"{1e3 * seconds:.1f}", f"{count / seconds:,.0f}", peer, limit,
+            f"{seconds / count / STEP_SECONDS:.2%}")  # fmt: skip
+    for writer in writers:
+        writer.close("done")
+
+
+def followed(run: Run) -> int:
+    """Read all rows as a live view reads the new ones; a benchmark needs a view that has seen nothing."""
+    tail = Tail(run)
+    tail.read()
+    return sum(tail.total.values())
+
+
+def push(i: int) -> dict:
+    """A row of a replica's push, as it has them."""
+    return {
+        "process": f"replica {i % 10}", "seconds": 0.01 * i, "kind": "push", "replica": i % 10, "step": i // 10,
+        "status": "applied", "batch": 32, "version": i, "versions": [i, i], "inner_versions": [i - 9, i - 8],
+        "staleness_inner": 8.5, "inner_seconds": 0.0873, "skew": 1, "outer_version": i - 101.3,
+        "outer_version_min": i - 160, "outer_version_max": i - 40, "staleness_outer": 101.3, "staleness_outer_min": 40,
+        "staleness_outer_max": 160, "outer_seconds": 1.0412, "outer_seconds_min": 0.41, "outer_seconds_max": 1.62,
+        "frames": 213, "refused": 0, "idle_seconds": 0.0,
+    }  # fmt: skip
+
+
+def checkpoints(folder: Path, rounds: int) -> None:
+    theta = np.random.default_rng(0).standard_normal(PARAMETERS, np.float32)
+    writer = Writer.create(folder, "saved", RECORD)
+    state, steps = Checkpoint(servers={"server 0": ServerState(theta)}), iter(range(10**6))
+
+    def alone() -> None:
+        with open(folder / "alone", "wb") as file:
+            file.write(theta.data)
+            file.flush()
+            os.fsync(file.fileno())
+
+    ways = {"a checkpoint": lambda: writer.checkpoint(next(steps), pack(state)), "limit: one file": alone}
+    found = medians(ways, rounds, time.perf_counter, 0.0)
+    for name, seconds in found.items():
+        share, cost = found["limit: one file"] / seconds, seconds / CHECKPOINT_SECONDS
+        size = theta.nbytes / 1e6
+        row(
+            f"{name}, {size:.1f} MB",
+            f"{1e3 * seconds:.0f}",
+            f"{size / seconds:,.0f} MB",
+            "",
+            f"{share:.0%}",
+            f"{cost:.2%}",
+        )
+    writer.close("done")
+
+
+if __name__ == "__main__":
+    began = time.perf_counter()
+    main()
+    print(f"{time.perf_counter() - began:.0f} s")
