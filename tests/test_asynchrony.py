@@ -2,11 +2,12 @@
 
 import os
 import signal
+import textwrap
 from collections import Counter
 
 import pytest
 
-from workbench import preparation, runs
+from workbench import preparation, runs, training
 from workbench.corpora import Corpus
 from workbench.experiment import Experiment, Task
 from workbench.replaying import replay
@@ -88,6 +89,20 @@ def test_sequence_training_is_stopped_resumed_and_replayed(cluster, ce):
     assert replay(run.name).parameters_digest == run.summary["parameters_digest"]
 
 
+def test_put_together_by_hand(cluster, ce):
+    """The ten lines in the documentation of `workbench.training` run as they stand, and all data are visited."""
+    text = training.__doc__.split("are\n", 1)[1]
+    cell = textwrap.dedent("\n".join(line for line in text.split("\n") if line.startswith("    ")))
+    there = {"client": cluster.client, "run": ce}
+    exec(cell, there)
+    server = there["server"]
+    assert server["server 0"].version == server["server 1"].version > 0
+    assert server["server 0"].frames == frames(ce) == there["task"].lengths.sum()
+    assert [(held.items, held.closed) for held in there["outcome"].channels.values()] == [((), True)] * 2
+    assert there["theta"].shape == (there["task"].topology.size,)
+    assert len([line for line in cell.split("\n") if line and "import" not in line]) == 10
+
+
 def test_the_first_difference_is_named(ce):
     """A replay from other parameters says in which segment, and at which answer to whom, it differs first."""
     path = ce.folder / "rows-replica-0.jsonl"
@@ -126,8 +141,9 @@ def test_what_cannot_run_leaves_no_folder(cluster):
     assert all_runs() == before
 
 
-def test_a_run_goes_on_after_all_workers_were_killed(cluster):
+def test_a_run_goes_on_after_all_workers_were_killed(cluster, monkeypatch):
     """The loss fails the run; resumed from its last checkpoint on new workers it ends with every push applied once."""
+    monkeypatch.setattr("workbench.engine.cluster.executor.GOOD_BYE", 1.0)  # nobody is left who could say it
     pids = list(cluster.client.run(os.getpid).values())
 
     def kill(done: int, total: int, what: str) -> None:
@@ -138,7 +154,7 @@ def test_a_run_goes_on_after_all_workers_were_killed(cluster):
     with pytest.raises((RuntimeError, OSError)):
         runs.train("tiny", settings, name="lost", executor=cluster, progress=kill)
     assert find_run("lost").status()["state"] == "failed"
-    cluster.client.wait_for_workers(2, timeout=30)
+    cluster.client.wait_for_workers(1, timeout=30)
     run = runs.resume("lost", executor=cluster)
     assert each_push_once(run)
     assert sum(r["frames"] for r in run.iter_rows() if r["kind"] == "push") == 6 * frames(run)

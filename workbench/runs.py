@@ -180,12 +180,12 @@ def _staleness(run: Run) -> dict[str, float | None]:
     return {f"staleness_{name}": None if x != x else x for name, x in values.items()}
 
 
-def trained_model(run: Run) -> tuple[Task, np.ndarray]:
-    """The task and the parameters of a run that has a model."""
+def trained_model(run: Run, **changes: Any) -> tuple[Task, np.ndarray]:
+    """The task, perhaps with some settings changed, and the parameters of a run that has a model."""
     if not (run.folder / "model").exists():
         raise UserError(f"{run.name}: has no model yet (state: {run.status()['state']})")
     theta, _, _ = load_model(run.folder / "model")
-    return Task(Corpus.open(run.record["corpus"]["name"]), run.settings), theta
+    return Task(Corpus.open(run.record["corpus"]["name"]), run.settings.replace(**changes)), theta
 
 
 def resolve(names: Sequence[str | Path]) -> list[Run]:

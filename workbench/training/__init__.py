@@ -1,4 +1,27 @@
-"""Parameter server, replicas, decoders, evaluators: generators of effects that know no clock, network or torch."""
+"""Parameter server, replicas, decoders, evaluators: generators of effects that know no clock, network or torch.
+
+They can be put together by hand. With a Dask ``client`` and a ``run`` that is trained further with MMI, two replicas,
+their decoders and a parameter server of two shards are
+
+    from functools import partial
+    from workbench.batches import UtteranceOrder, subsets
+    from workbench.engine.cluster import Cluster
+    from workbench.runs import trained_model
+    from workbench.training import OuterSource, Shards, decoder, replica
+
+    task, theta = trained_model(run, criterion="mmi", batch=16, learning_rate=0.002, epochs=1, replicas=2)
+    s, shards = task.settings, Shards.split(theta, count=2)
+    server, makers, rows = shards.servers(s), {}, []
+    for i, part in enumerate(subsets(len(task.train), s.replicas, s.seed)):
+        order, channel = UtteranceOrder(part, s.epochs, s.seed, i), f"decoded {i}"
+        makers[f"decoder {i}"] = partial(decoder, f"decoder {i}", shards, s, order, task.decode, task.lengths, channel)
+        makers[f"replica {i}"] = partial(replica, f"replica {i}", i, shards, s, OuterSource(channel, s), task.gradient)
+    outcome = Cluster(client).run(makers, server, rows.append)
+    print(server["server 0"].version, "updates;", [len(held.items) for held in outcome.channels.values()], "waiting")
+    theta = shards.collect(server)
+
+``Local()`` in place of ``Cluster(client)`` runs the same in this thread. ``rows`` is what a run writes to its files.
+"""
 
 from workbench.training.decoder import DecoderState, decoder
 from workbench.training.evaluator import EvaluatorState, evaluator
