@@ -94,6 +94,7 @@ def test_published_parameters_are_never_written_again():
 def test_memory_is_used_again_only_when_nobody_can_see_it(acts):
     """Whatever is done between, everything that somebody still holds, be it a slice of a view, keeps its bits."""
     server, held, want = a_server(), [], THETA
+    server.worth = 0
     for step, act in enumerate(acts):
         if act == "forget":
             held = held[1:]
@@ -113,11 +114,25 @@ def test_memory_is_used_again_only_when_nobody_can_see_it(acts):
 def test_one_replica_needs_two_versions_in_memory():
     """A replica that lets go of the old parameters when it fetches new ones makes the server alternate."""
     server, places, mine = a_server(), set(), None
+    server.worth = 0
     for step in range(9):
         mine = server.fetch()
         places.add(mine.value.ctypes.data)
         server.push(a_push(step, version=mine.version))
     assert len(places) == 2
+
+
+def test_memory_is_given_back():
+    """When many versions are let go at once, the server keeps no more than its spare ones."""
+    server, held = a_server(), []
+    server.worth = 0
+    for step in range(20):
+        held.append(server.fetch())
+        server.push(a_push(step, version=step))
+    assert len(server.retired) == 20
+    held.clear()
+    server.push(a_push(20, version=20))
+    assert len(server.retired) <= 3
 
 
 @given(hnp.arrays(np.float32, st.integers(0, 40), elements=st.floats(width=32)), st.integers(1, 400))

@@ -27,7 +27,7 @@ from workbench.training.messages import Ack, Push, Snapshot, Status
 from workbench.training.updates import compensated, direction, finite, moved, rate
 
 REJECTIONS = 10  # in a row, before training has diverged
-RETIRED = 4  # versions that are looked through for memory that can be used again
+SPARE = 2  # arrays kept for versions to come
 _alone = [np.empty(0)]
 ALONE = sys.getrefcount(_alone[0])  # of an array that only one container knows
 
@@ -76,6 +76,8 @@ class ServerState:
 class ParameterServer:
     """One shard; ``ParameterServer(value, settings)`` is a whole server of one shard."""
 
+    worth = 1 << 16  # bytes from which on memory is used again: new memory is slow to be had, page by page
+
     def __init__(self, value: np.ndarray | ServerState, settings: Settings):
         state = value if isinstance(value, ServerState) else ServerState(value)
         self.settings, self.version, self.frames = settings, state.version, state.frames
@@ -86,7 +88,7 @@ class ParameterServer:
         self.given, self.rejected = dict(state.given), state.rejected
         self.snapshot: Snapshot | None = None  # of the current version, once somebody fetched it
         self.history: deque[Snapshot] = deque(maxlen=2 * settings.replicas + 2 if settings.consistent_fetch else 0)
-        self.retired: deque[np.ndarray] = deque(maxlen=RETIRED)  # memory of versions before this one
+        self.retired: list[np.ndarray] = []  # memory of former versions, most of which somebody still sees
         self.early: dict[int, Push] = {}  # by order: pushes that overtook another
         self.awaited = math.inf  # frames that somebody waits for
         self.released = 0
@@ -233,7 +235,8 @@ class ParameterServer:
         if self.settings.consistent_fetch:
             self.history.append(self.fetch())
         if good:
-            self.retired.append(self.value)
+            if self.value.nbytes >= self.worth:
+                self.retired.append(self.value)
             self.value = out
         self.snapshot = None
         self.version += 1
@@ -247,11 +250,12 @@ class ParameterServer:
         Every view keeps the array alive that owns the memory, and so does every tensor, message and slice made of the
         view. So where no reference to the array is left but ours, there is nobody who could see it change.
         """
-        for _ in range(len(self.retired)):
-            if sys.getrefcount(self.retired[0]) == ALONE:
-                return self.retired.popleft()
-            self.retired.rotate(-1)
-        return np.empty_like(self.value)
+        if self.value.nbytes < self.worth:
+            return np.empty_like(self.value)
+        free = [i for i in range(len(self.retired)) if sys.getrefcount(self.retired[i]) == ALONE]
+        for i in reversed(free[SPARE:]):
+            del self.retired[i]
+        return self.retired.pop(free[0]) if free else np.empty_like(self.value)
 
     # --- schedule and end
 
