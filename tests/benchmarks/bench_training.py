@@ -39,7 +39,7 @@ from workbench.sequence.pair import acoustic_scores, lattices
 from workbench.settings import Settings
 
 NETWORKS = {"paper": (4, 1024), "laptop": (3, 512)}
-FRAMES = {"ce": 20_000, "mmi": 8_000}  # of a run
+FRAMES = {"ce": 20_000, "mmi": 16_000}  # of a run; few utterances would leave slots empty, and make batches small
 UTTERANCES = 12  # of the parts of an MMI run that are timed one by one
 
 
@@ -58,8 +58,11 @@ class Bench:
         return Task(self.corpus, self.settings(criterion, batch, epochs))
 
     def settings(self, criterion: str, batch: int, epochs: float, rate: float = 0.002) -> Settings:
+        shuffling = "full" if criterion == "ce" else "on-the-fly"
         network = dict(hidden_layers=self.layers, hidden_units=self.units)
-        return Settings(criterion=criterion, batch=batch, epochs=epochs, learning_rate=rate, **network)
+        return Settings(
+            criterion=criterion, batch=batch, epochs=epochs, learning_rate=rate, shuffling=shuffling, **network
+        )
 
 
 def main() -> None:
