@@ -68,7 +68,7 @@ def test_damaged_checkpoints_are_found_and_passed_over(writer, harm):
     else:
         data[150] ^= 1 if harm == "flip" else 0
         path.write_bytes({"flip": bytes(data), "cut": bytes(data[:-1]), "zero": bytes(data[:250]) + bytes(50)}[harm])
-    with pytest.raises(UserError, match="arrays.safetensors"):
+    with pytest.raises(UserError, match=r"arrays\.safetensors"):
         read_checkpoint(newest)
     folder, files, damage = latest_checkpoint(writer.run)
     assert (folder.name, files["arrays.safetensors"], len(damage)) == (f"{1:010d}", b"old" * 100, 1)

@@ -18,8 +18,11 @@ def test_every_field_explains_itself():
         assert parse(f, f.default) == f.default
 
 
-@pytest.mark.parametrize("changes", [{"batch": 0}, {"batch": 2.5}, {"learning_rate": float("nan")}, {"criterion": "xent"},
-                                     {"replicas": "many"}, {"staleness_step": "perhaps"}, {"momentum": 1.0}])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes",
+    [{"batch": 0}, {"batch": 2.5}, {"learning_rate": float("nan")}, {"criterion": "xent"}, {"replicas": "many"}]
+    + [{"staleness_step": "perhaps"}, {"momentum": 1.0}],
+)
 def test_bad_values_are_named(changes):
     """A value outside its range, choices or type is a UserError that names the field."""
     with pytest.raises(UserError, match=next(iter(changes))):

@@ -5,6 +5,7 @@ total cannot exceed the denominator's. Only where the reference is missing from 
 its own graph.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,7 +75,7 @@ def lattices(graph: Graph, scores: np.ndarray, settings: Settings) -> Lattice:
     Where no path reaches the end within the beam, the search is done again with twice and four times the beam, which
     the lattice's ``beam`` then tells; NoPath if that does not help either.
     """
-    search = native.search
+    search: Callable[..., Lattice] = native.search
     if settings.lattice_engine == "k2":
         from workbench.sequence import k2_lattice
 

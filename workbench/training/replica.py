@@ -48,8 +48,8 @@ def replica(
 ) -> Process:
     """Train on subset number ``subset`` until ``source`` ends or the server says that training has; returns its state.
 
-    ``gradient(theta, batch)`` gives a Gradient over the trained parameters. What is pushed is its sum over frames, divided
-    by the frames of full batches, shortened to ``max_norm``.
+    ``gradient(theta, batch)`` gives a Gradient over the trained parameters. What is pushed is its sum,
+    divided by the frames of full batches, shortened to ``max_norm``.
     """
     return Training(name, subset, Conversation(shards, settings), source, gradient, state or ReplicaState()).run()
 

@@ -5,8 +5,8 @@ import io
 import ipywidgets as W
 import soundfile
 
-from workbench.metrics.words import align
 from workbench.examples import write_example
+from workbench.metrics.words import align
 from workbench.runs import trained_model
 from workbench.settings import UserError
 from workbench.store import find_run
