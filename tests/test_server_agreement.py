@@ -1,4 +1,4 @@
-"""Laws of the parameter server where replicas or shards must agree: synchronous updates, order, common fetches, the end."""
+"""Laws of the parameter server where replicas or shards must agree: synchronous updates, order, common fetches."""
 
 import numpy as np
 import pytest
