@@ -79,9 +79,7 @@ def telling(task: Task, theta: np.ndarray, among: int = 40) -> int:
             disagreement = -4 * abs(len(decoded.kept) / decoded.frames - 0.3)
             scores[u] = len(store.words[u]) + disagreement - 2 * (decoded.reason is not None)
     if not scores:
-        raise UserError(
-            f"none of the first {among} held-out utterances has a lattice: too poor a model to look at"
-        )
+        raise UserError(f"none of the first {among} held-out utterances has a lattice: too poor a model to look at")
     return max(scores, key=lambda u: scores[u])
 
 
