@@ -113,11 +113,11 @@ def replay(args) -> None:
 
 
 def calibrate(args) -> None:
-    from workbench import calibrating
+    from workbench.calibrating import calibrate as measure
     from workbench.views.progress import bars
 
     with bars() as progress:
-        path = calibrating.calibrate(args.run_name, args.out, not args.no_network, progress)
+        path = measure(args.run_name, args.out, not args.no_network, progress)
     print(path)
 
 
