@@ -205,6 +205,21 @@ def test_test_table_report_and_transcripts(home, ce, mmi, capsys, tmp_path):
     assert tuple(said) == recognition.read_transcripts(mmi.folder / "test.hyp")[store.ids[0]]
 
 
+def test_a_network_aligns_a_corpus_anew(home, ce, capsys):
+    """The new corpus has the network's alignment and priors, can be trained on, and the old one is what it was."""
+    old = runs.corpus_digest(Corpus.open("tiny"))
+    assert cli.main(["align", ce.name, "--name", "tiny-2"]) == 0
+    new = Corpus.open("tiny-2")
+    assert runs.corpus_digest(Corpus.open("tiny")) == old != runs.corpus_digest(new)
+    before, after = (np.asarray(c.split("train").alignment) for c in (Corpus.open("tiny"), new))
+    assert 0.3 < np.mean(before == after) < 1.0
+    silence = new.states.silence
+    assert np.exp(new.log_prior)[silence].sum() == pytest.approx(np.isin(after, silence).mean(), abs=0.01)
+    run = runs.train("tiny-2", preset("tiny", **{**SMALL, "epochs": 0.5}), name="again", init=ce.name)
+    assert run.status()["state"] == "done"
+    assert cli.main(["align", ce.name, "--name", "tiny-2"]) == 1
+
+
 def test_the_demonstration(home, capsys):
     """`workbench demo` goes from nothing to a report, and a second time finds everything done."""
     report = demo.run("tiny", open_report=False)

@@ -139,6 +139,14 @@ def tune(args) -> None:
         print(recognition.tune(args.run_name, args.acoustic, args.prior, progress).to_string(index=False))
 
 
+def align(args) -> None:
+    from workbench import preparation, realigning
+    from workbench.views.progress import bars
+
+    with bars() as progress:
+        print(preparation.describe(realigning.realign(args.run_name, args.name, progress)))
+
+
 def table(args) -> None:
     from workbench.store import all_runs, find_run
     from workbench.views.tables import run_rows, text_table
@@ -213,7 +221,7 @@ def info(args) -> None:
 COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     f.__name__: f
     for f in (
-        *(prepare, train, attach, stop, replay, test, tune, table, decode),
+        *(prepare, train, attach, stop, replay, test, tune, align, table, decode),
         *(sweep, report, calibrate, lab, demo, info),
     )
 }

@@ -27,7 +27,7 @@ CE = dict(
     checkpoint_every=1.0,
     evaluate_utterances=100,
 )
-MMI = dict(epochs=2.0, learning_rate=0.005, decays=2, patience=2, flat=0.01, evaluate_every=0.5, checkpoint_every=0.5)
+MMI = dict(epochs=1.5, learning_rate=0.002, decays=2, patience=2, flat=0.01, evaluate_every=0.5, checkpoint_every=0.5)
 
 
 def run(size: str = "demo", open_report: bool = True, out: Callable[[str], None] = print) -> Path:

@@ -12,7 +12,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="workbench", description="What does asynchrony do to my training?")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     for add in (
-        *(_prepare, _train, _attach, _stop, _replay, _test, _tune, _table, _decode),
+        *(_prepare, _train, _attach, _stop, _replay, _test, _tune, _align, _table, _decode),
         *(_sweep, _report, _calibrate, _lab, _demo, _info),
     ):
         add(commands)
@@ -109,6 +109,12 @@ def _tune(commands) -> None:
     p.add_argument("run_name", metavar="RUN")
     p.add_argument("--acoustic", nargs="+", type=float, default=[0.05, 0.1, 0.15, 0.2, 0.3], help="scales to try")
     p.add_argument("--prior", nargs="+", type=float, default=[1.0], help="prior scales to try")
+
+
+def _align(commands) -> None:
+    p = _command(commands, "align", "a corpus of the same frames, aligned anew by a run's model")
+    p.add_argument("run_name", metavar="RUN")
+    p.add_argument("--name", required=True, help="what the corpus is to be called")
 
 
 def _table(commands) -> None:
