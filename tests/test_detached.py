@@ -91,11 +91,12 @@ def test_a_detached_run_that_cannot_start_says_why(home, capsys):
 def test_calibration_predicts(home):
     """On the cost clock, with this machine as it was measured, a run takes what it takes on the measured clock."""
     settings = preset("tiny", **SMALL, epochs=2.0, replicas=2)
-    measured = runs.train("tiny", settings.replace(clock="measured"), name="measured")
-    path = calibrating.calibrate("measured", network=False)
+    # Compiling and whatever else runs on this machine only add time, so the least of a few runs is what the run takes.
+    measured = [runs.train("tiny", settings.replace(clock="measured"), name=f"measured{n}") for n in range(4)]
+    path = calibrating.calibrate("measured0", network=False)
     assert path.parent == home / "machines"
     cost = runs.train("tiny", settings.replace(clock="cost", machine=path.stem), name="cost")
-    assert 0.5 < cost.summary["seconds"] / measured.summary["seconds"] < 2.0
+    assert 0.5 < cost.summary["seconds"] / min(run.summary["seconds"] for run in measured) < 2.0
     made = machines.read(path)
     assert set(made.prices) == {"forward", "gradient", "decode", "evaluate"}
     assert made.seconds("gradient", 64) < made.seconds("gradient", 640)

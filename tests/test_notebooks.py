@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,9 +37,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def shell() -> Iterator[InteractiveShell]:
     """IPython without a kernel: a kernel per notebook would take longer than the notebooks."""
+    main = sys.modules["__main__"]  # which IPython takes the place of, and processes that are started later look at
     made = InteractiveShell.instance()
     yield made
     InteractiveShell.clear_instance()
+    sys.modules["__main__"] = main
 
 
 @pytest.mark.slow
