@@ -17,7 +17,8 @@ from workbench.views.tables import display_rows, run_frame, run_row
 from workbench.views.timeline import draw_queues, draw_usage
 
 EXPLAINED = (
-    "F_MMI: held-out, per frame, natural logarithm. WER: held-out with the unigram; test WER with the n-gram and its "
+    "F_MMI: held-out, per frame, natural logarithm; WER: held-out with the unigram; both at the scale of the run. "
+    "Test WER: with the n-gram, at the scales that suit the model on held-out data, with its "
     "95 % bootstrap interval; p: paired bootstrap against the run that it started from."
 )
 
