@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Callable
 
 import numpy as np
 
@@ -10,12 +9,11 @@ from workbench.corpora import SPLITS, Corpus
 from workbench.corpus.store import FrameStore, write_alignment
 from workbench.hmm.priors import log_priors
 from workbench.hmm.realign import align_store
+from workbench.preparation import Progress, named
 from workbench.runs import trained_model
 from workbench.sequence.pair import acoustic_scores
 from workbench.settings import UserError
 from workbench.store import find_run, home, read_json, write_json
-
-Progress = Callable[[int, int, str], None]
 
 
 def realign(run_name: str, name: str, progress: Progress | None = None) -> Corpus:
@@ -39,7 +37,7 @@ def realign(run_name: str, name: str, progress: Progress | None = None) -> Corpu
             logp = task.log_posteriors(theta, store.utterance_windows(u))
             return acoustic_scores(logp, old.log_prior, task.settings)[:, states]
 
-        found, _ = align_store(store, old.lexicon, old.states, score, _named(progress, f"aligning {split}"))
+        found, _ = align_store(store, old.lexicon, old.states, score, progress and named(progress, f"aligning {split}"))
         write_alignment(partial / split, found)
         if split == "train":
             (partial / "priors.npy").unlink()  # a link to the old corpus' file, which must stay as it is
@@ -48,7 +46,3 @@ def realign(run_name: str, name: str, progress: Progress | None = None) -> Corpu
     write_json(partial / "corpus.json", {**about, "aligned_by": run.name})
     os.replace(partial, folder)
     return Corpus(folder)
-
-
-def _named(progress: Progress | None, what: str) -> Progress | None:
-    return None if progress is None else lambda done, total, _: progress(done, total, what)
