@@ -27,6 +27,10 @@ class Signal(Enum):
 CLOSED, RESTING, NOT_YET = Signal.CLOSED, Signal.RESTING, Signal.NOT_YET
 
 
+class Lost(RuntimeError):
+    """A worker of a cluster has gone, with what it held: the run can go on from its last checkpoint, and only so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """Run ``fn(*args)``, a pure function; the answer is its value."""

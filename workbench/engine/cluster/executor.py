@@ -14,11 +14,12 @@ from contextlib import suppress
 from typing import Any
 
 from distributed import Client, Future, wait
+from distributed.scheduler import KilledWorker
 
 from workbench.engine.clocks import TICKS
 from workbench.engine.cluster.host import Aborted, Host
 from workbench.engine.cluster.task import Site, drive, place
-from workbench.engine.effects import Held, Process
+from workbench.engine.effects import Held, Lost, Process
 from workbench.engine.local import Outcome
 from workbench.settings import UserError
 
@@ -107,6 +108,8 @@ class _Run:
         self.actors: list[Future] = []
         self.hosts: list[Any] = []
         self.futures: dict[str, Future] = {}
+        self.addresses: list[str] = []  # of the workers that the hosts are on
+        self.seats: dict[str, str] = {}
         self.services: dict[str, Any] = {}
         self.received = 0
         client.subscribe_topic(self.topic, lambda event: self.events.put(event[1]))
@@ -125,11 +128,13 @@ class _Run:
             held = {name: h for name, h in channels.items() if place(name, places) % len(workers) == i}
             more = dict(actor=True, pure=False, workers=[address], allow_other_workers=False)
             self.actors.append(self.client.submit(Host, mine, capacity, held, **more))
+            self.addresses.append(address)
         self.hosts = [actor.result(LATE) for actor in self.actors]
         self.site = Site(self.hosts, places, self.topic, self.began)
 
     def start(self, processes: Mapping[str, Callable[[], Process]], seats: dict[str, str]) -> None:
         """Every process as a task of its own."""
+        self.seats = seats
         for name, make in processes.items():
             where = dict(workers=[seats[name]], allow_other_workers=False, pure=False, retries=0)
             self.futures[name] = self.client.submit(drive, make, name, self.site, key=f"{name}-{self.topic}", **where)
@@ -141,7 +146,10 @@ class _Run:
             if not self.resting and self.rest():
                 self.resting = True
                 self.tell("rest")
-            if any(future.status == "error" for future in self.futures.values()):
+            if (
+                any(future.status != "pending" for future in self.futures.values() if future.status != "finished")
+                or self.gone()
+            ):
                 self.fail()
             time.sleep(POLL)
         if any(future.status != "finished" for future in self.futures.values()):
@@ -178,19 +186,29 @@ class _Run:
                 self.emit(row)
 
     def fail(self) -> None:
-        """Raise what the first process to fail has raised."""
-        broken = {n: f for n, f in self.futures.items() if f.status in ("error", "lost", "cancelled")}
-        problems = {name: future.exception() for name, future in broken.items() if future.status == "error"}
-        first = next((p for p in problems.values() if not isinstance(p, Aborted)), None)
-        raise first or RuntimeError(f"lost: {', '.join(broken)}")
+        """Raise what the first process to fail has raised, which is Lost if it was not its own fault."""
+        problems = [future.exception() for future in self.futures.values() if future.status == "error"]
+        for problem in problems:
+            if not isinstance(problem, Aborted | Lost | KilledWorker):
+                raise problem
+        raise Lost(f"lost: {', '.join(self.gone()) or problems}: resume the run from its last checkpoint")
+
+    def gone(self) -> list[str]:
+        """Workers that have left or were given up because they hung: Dask notices either, and ends their actors."""
+        return [
+            address for address, actor in zip(self.addresses, self.actors, strict=True) if actor.status != "finished"
+        ]
 
     def release(self) -> None:
         """Leave nothing behind on the workers; tasks that still run are told that the run has failed, and end."""
         self.client.unsubscribe_topic(self.topic)
-        running = [future for future in self.futures.values() if not future.done()]
+        gone = self.gone()
+        running = [f for name, f in self.futures.items() if not f.done() and self.seats[name] not in gone]
         if running:
-            for answer in [host.abort("the run was ended") for host in self.hosts]:
+            there = [h for h, address in zip(self.hosts, self.addresses, strict=False) if address not in gone]
+            for answer in [host.abort("the run was ended") for host in there]:
                 with suppress(OSError, RuntimeError, TimeoutError):  # its worker may be what was lost
                     answer.result(GOOD_BYE)
-            wait(running, timeout=GOOD_BYE) if self.client.status == "running" else None
+            with suppress(TimeoutError):  # a task that waits for a lost host ends in its own time
+                wait(running, timeout=GOOD_BYE) if self.client.status == "running" else None
         self.client.cancel([*self.futures.values(), *self.actors])

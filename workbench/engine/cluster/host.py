@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Any
 
 from workbench.engine.channels import WAIT, Channel, Woken
-from workbench.engine.effects import NOT_YET, RESTING, Held
+from workbench.engine.effects import NOT_YET, RESTING, Held, Lost
 
 PATIENCE = 5.0  # seconds
 
@@ -47,7 +47,7 @@ class Host:
     async def begin(self, process: str) -> None:
         """A process starts. If its worker is lost Dask starts it again: that would be another run, so it is refused."""
         if process in self.begun:
-            raise RuntimeError(f"the worker of {process} was lost: resume the run from its last checkpoint")
+            raise Lost(f"the worker of {process} was lost")
         self.begun.add(process)
 
     async def call(self, service: str, method: str, args: tuple) -> tuple[Any, bool]:

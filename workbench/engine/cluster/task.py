@@ -11,7 +11,7 @@ import numpy as np
 from distributed import get_worker
 
 from workbench.engine.cluster.host import AGAIN
-from workbench.engine.effects import All, Ask, Close, Emit, Now, Process, Put, Rest, Take, Work
+from workbench.engine.effects import All, Ask, Close, Emit, Lost, Now, Process, Put, Rest, Take, Work
 
 ROWS = 64  # that travel together,
 ROWS_SECONDS = 0.5  # or those of so many seconds
@@ -109,7 +109,10 @@ class _Task:
                 return reply
 
     def received(self, future: Any) -> Any:
-        reply, resting = future.result(PATIENCE)
+        try:
+            reply, resting = future.result(PATIENCE)
+        except OSError as problem:  # it could not be reached, or has not answered in time
+            raise Lost(f"a worker that {self.name} needs was lost: {problem}") from problem
         self.resting = self.resting or resting
         return aligned(reply)
 
