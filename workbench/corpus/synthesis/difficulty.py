@@ -79,15 +79,17 @@ class Size:
     vocabulary: int
     lm_sentences: int
     walks: bool = True  # whether text also walks through n-grams, whose table takes seconds to read
+    knobs: tuple[tuple[str, float], ...] = ()  # of difficulty, where this size has others
 
 
 SPLITS = ("train", "heldout", "test")
+PAUSES = (("silence_shortest", 0.2), ("silence_longest", 0.97))  # so that 90,000 queries fill the 60 hours of the paper
 SIZES = {
     "tiny": Size((44, 8, 12), (8, 3, 4), 150, 1_000, walks=False),
     "smoke": Size((370, 70, 100), (40, 8, 12), 800, 8_000),
     "demo": Size((2_150, 180, 400), (150, 20, 40), 4_000, 40_000),
     "default": Size((10_500, 1_050, 1_500), (400, 50, 80), 29_000, 100_000),
-    "paper": Size((90_000, 1_050, 10_000), (3_000, 100, 400), 29_000, 200_000),
+    "paper": Size((90_000, 1_050, 10_000), (3_000, 100, 400), 29_000, 200_000, knobs=PAUSES),
 }
 
 

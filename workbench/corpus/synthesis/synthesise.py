@@ -80,7 +80,7 @@ def _plan(language: str, size: str, seed: int, knobs: dict) -> Plan:
     if size not in SIZES:
         raise UserError(f"no size {size!r}; there are {', '.join(SIZES)}")
     voices.source()  # what is missing is said before work begins
-    return Plan(RECIPES[language](), size, SIZES[size], seed, difficulty(**knobs))
+    return Plan(RECIPES[language](), size, SIZES[size], seed, difficulty(**dict(SIZES[size].knobs) | knobs))
 
 
 def _fill(folder: Path, plan: Plan, jobs: int, progress: Progress) -> None:
