@@ -34,6 +34,14 @@ READY = """async () => {
     await session.ready;
     await session.session.kernel.info;  // a cell that is run before is dropped without a word
 }"""
+WATCH_HEIGHT = """() => {
+    window.heights = [];  // of the panel's cell, at every frame that the browser paints
+    const look = () => {
+        window.heights.push(document.querySelector('.jp-Notebook .jp-CodeCell').getBoundingClientRect().height);
+        requestAnimationFrame(look);
+    };
+    look();
+}"""
 SHOTS = os.environ.get("WORKBENCH_SCREENSHOTS")  # a folder, to look at what the browser saw
 
 
@@ -124,6 +132,18 @@ def next_frame(page: Any) -> None:
     page.wait_for_function(NEXT_FRAME, arg=frame(page), timeout=30_000)
 
 
+def assert_stood_still(page: Any, frames: int) -> None:
+    """The panel's cell has had one height, to a pixel, over at least ``frames`` frames since it is being watched."""
+    heights = page.evaluate("() => window.heights")
+    assert len(heights) > frames and max(heights) - min(heights) <= 1, (len(heights), sorted(set(heights)))
+
+
+def stop(page: Any) -> None:
+    """Press Stop, and wait until the run has come to rest."""
+    page.click("button.workbench-stop")
+    page.wait_for_selector("text=/live-[0-9a-f]+: (stopped|done)/")
+
+
 def shot(page: Any, name: str) -> None:
     """Keep what the browser shows, if somebody wants to look."""
     if SHOTS:
@@ -132,10 +152,10 @@ def shot(page: Any, name: str) -> None:
 
 def test_watch_interrupt_reload_report(lab: str, folder: Path) -> None:
     """
-    1. Start is pressed: two different frames are seen, the page's height stays.
+    1. Start is pressed: different frames are seen; before, then and afterwards the panel has the same height.
     2. A cell that takes long does not stop the picture, and neither does its interruption.
-    3. The page is reloaded: the picture goes on.
-    4. Stop brings the run to rest, Report writes the report.
+    3. Stop leaves a plain picture in the notebook, Resume makes it live again; the height is still the same.
+    4. The page is reloaded: the picture goes on, Stop brings the run to rest, Report writes the report.
     """
     from playwright.sync_api import sync_playwright
 
@@ -147,26 +167,35 @@ def test_watch_interrupt_reload_report(lab: str, folder: Path) -> None:
         page.goto(f"{lab}/lab/tree/live.ipynb?token=test")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell")
         run_cell(page, 0)
+        page.wait_for_selector("button.workbench-start")
+        page.wait_for_selector("img.workbench-live", state="attached")
+        page.evaluate(WATCH_HEIGHT)
         page.click("button.workbench-start")
-        next_frame(page)
-        height = page.evaluate("() => document.querySelector('.jp-Notebook .jp-CodeCell').scrollHeight")
-        next_frame(page)
-        assert page.evaluate("() => document.querySelector('.jp-Notebook .jp-CodeCell').scrollHeight") == height
+        for _ in range(4):
+            next_frame(page)
         shot(page, "live")
         run_cell(page, 1)
         next_frame(page)
         page.evaluate("() => window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.interrupt()")
         page.wait_for_selector("text=KeyboardInterrupt")
         next_frame(page)
+        stop(page)
+        page.wait_for_function("() => !document.querySelector('img.workbench-live')")  # frozen to a plain picture
+        shot(page, "frozen")
+        page.click("button.workbench-resume")
+        for _ in range(2):
+            next_frame(page)
+        assert_stood_still(page, 100)
         page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
         page.reload()
         page.wait_for_selector("img.workbench-live")
         next_frame(page)
-        page.click("button.workbench-stop")
-        page.wait_for_selector("text=/live-[0-9a-f]+: (stopped|done)/")
+        page.evaluate(WATCH_HEIGHT)
+        stop(page)
         page.click("button.workbench-report")
         wait_for(lambda: list((folder / "data/reports").glob("live-*.html")), 60, "no report was written")
         shot(page, "report")
+        assert_stood_still(page, 20)
         browser.close()
 
 

@@ -1,5 +1,6 @@
 """The live view: reads each row once, redraws when there is news, says what is wrong, and leaves a plain picture."""
 
+import io
 import json
 import struct
 import sys
@@ -8,12 +9,14 @@ from pathlib import Path
 
 import pytest
 from fake_runs import fake_run
+from matplotlib.image import imread
 
 from workbench.settings import Settings
 from workbench.store import Run
 from workbench.views import live
 from workbench.views.alarms import alarms
 from workbench.views.live import LiveView, attach
+from workbench.views.screen import Screen
 from workbench.views.tail import Tail
 
 
@@ -142,3 +145,11 @@ def test_alarms_ring_for_deletions_and_numbers_that_are_none() -> None:
     assert "deletions run away: 10.0 → 35.0 %" in alarms([*falling, {"del": 0.35}])[0]
     assert "not a finite number" in alarms([{"mmi": float("nan")}])[0]
     assert "1 gradients" in alarms([], [{"status": "rejected", "batch": 3}, {"status": "rejected", "batch": 0}])[0]
+
+
+def test_an_empty_screen_has_the_size_of_its_pictures() -> None:
+    """Before there is a picture its place is taken by a white one, so that the page does not jump."""
+    screen = Screen(13, 6)
+    pixels = imread(io.BytesIO(screen.image.value), format="png")
+    assert pixels.shape[:2] == (6, 13) and (pixels == 1).all()
+    assert not screen.png  # a saved notebook keeps only what was drawn

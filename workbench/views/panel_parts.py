@@ -11,8 +11,9 @@ from typing import Any, Literal, get_args, get_origin
 import ipywidgets as W
 
 from workbench.settings import parse
+from workbench.views.screen import markup, message_line
 
-WIDE = W.Layout(width="100%")
+WIDE = W.Layout(width="auto")
 LABEL = {"description_width": "12em"}
 
 
@@ -88,12 +89,12 @@ class Status:
     """One line and a short log, where everything that goes wrong in a callback is seen."""
 
     def __init__(self) -> None:
-        self.line, self.log = W.HTML(), W.HTML()
+        self.line, self.log = message_line(), W.HTML()
         self.widget = W.VBox([self.line, self.log])
 
     def say(self, words: str, alarm: bool = False) -> None:
         """A line; markup in it stays text."""
-        self.line.value = f'<span style="color:{"#b00020" if alarm else "#333333"}">{escape(words)}</span>'
+        self.line.value = markup(words, alarm)
 
     def show_log(self, text: str) -> None:
         """The last lines of some output."""

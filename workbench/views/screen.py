@@ -6,6 +6,8 @@ but that, so that a saved notebook shows it without a kernel; ``thaw`` brings th
 
 import base64
 import html
+import struct
+import zlib
 from typing import Any
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -28,7 +30,7 @@ class Screen:
     def say(self, words: str, alarm: bool = False) -> None:
         """Show a line of text, red if it is an alarm; markup in it stays text."""
         if self.line is not None:
-            self.line.value = f'<span style="color:{"#b00020" if alarm else "#333333"}">{html.escape(words)}</span>'
+            self.line.value = markup(words, alarm)
 
     def show(self, live: bool = True) -> None:
         """Display it in the cell that runs now."""
@@ -68,8 +70,34 @@ def _widgets(width: int, height: int) -> tuple[Any, Any]:
         import ipywidgets
     except ImportError:
         return None, None
-    image = ipywidgets.Image(format="png", width=str(width), height=str(height))
-    image.layout.object_fit = "contain"  # a narrow page makes it smaller, not thinner
-    image.layout.min_height = f"{height}px"  # a place that changes its height makes the page jump
+    # A place that changes its height makes the page jump: a blank picture takes it before there is a real one. A narrow
+    # page makes pictures smaller, live and frozen alike; JupyterLab stands the frozen one on 2 pixels.
+    image = ipywidgets.Image(value=blank(width, height), format="png", width=str(width), height=str(height))
+    image.layout.display, image.layout.margin = "block", "0 0 2px 0"
     image.add_class("workbench-live")
-    return image, ipywidgets.HTML()
+    return image, message_line()
+
+
+def message_line() -> Any:
+    """A widget for a message: two lines high whether empty or full, longer messages scroll inside it."""
+    import ipywidgets
+
+    place = ipywidgets.Layout(height="40px", overflow="auto")
+    return ipywidgets.HTML(markup(""), layout=place).add_class("workbench-message")
+
+
+def blank(width: int, height: int) -> bytes:
+    """A white picture as PNG: one bit per pixel."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    rows = (b"\0" + b"\xff" * ((width + 7) // 8)) * height
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def markup(words: str, alarm: bool = False) -> str:
+    """A message as HTML, red if it is an alarm; markup in it stays text."""
+    style = f"line-height:18px;color:{'#b00020' if alarm else '#333333'}"
+    return f'<div style="{style}">{html.escape(words)}</div>'
