@@ -12,7 +12,7 @@ from workbench.sequence.lattice import NoPath
 from workbench.sequence.occupancy import best_path
 from workbench.sequence.rescore import rescore
 from workbench.sequence.search import search
-from workbench.sequence.trie import after, trie_of
+from workbench.language.trie import after, trie_of
 
 TASK = tiny_task(1)
 WORDS = TASK.lexicon.words
