@@ -8,11 +8,11 @@ from oracles import every_path, log_softmax, tiny_task
 
 from workbench.language.backoff import Level, NGram
 from workbench.language.ngram import estimate
+from workbench.language.trie import after, trie_of
 from workbench.sequence.lattice import NoPath
 from workbench.sequence.occupancy import best_path
 from workbench.sequence.rescore import rescore
 from workbench.sequence.search import search
-from workbench.language.trie import after, trie_of
 
 TASK = tiny_task(1)
 WORDS = TASK.lexicon.words

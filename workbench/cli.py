@@ -127,7 +127,7 @@ def test(args) -> None:
     from workbench.views.tables import text_table
 
     with bars() as progress:
-        run = recognition.test(args.run_name, progress)
+        run = recognition.test(args.run_name, progress, args.search)
     print(text_table([run]))
 
 
@@ -158,7 +158,7 @@ def table(args) -> None:
 def decode(args) -> None:
     from workbench import recognition
 
-    for path, words in recognition.decode(args.run_name, args.audio):
+    for path, words in recognition.decode(args.run_name, args.audio, args.search):
         print(f"{path}\t{' '.join(words)}")
 
 

@@ -5,10 +5,12 @@ source/           the data directory, where it was synthesised here
 lexiconp.txt      words and phones          lm-1.arpa, lm-3.arpa   the language models
 states.npz        tied states               priors.npy             log prior of each
 denominator.safetensors   the unigram search graph
+ngram.safetensors         that of the test, made when it is first asked for
 set_aside.tsv     every utterance that cannot be used, with its reason and place
 train/ heldout/ test/     one memory-mapped frame store each, with alignments
 """
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +21,7 @@ import numpy as np
 
 from workbench.corpus.store import FrameStore
 from workbench.hmm.graph import Graph
+from workbench.hmm.ngram_graph import NGramGraph, ngram_graph
 from workbench.hmm.numerator import numerator
 from workbench.hmm.states import TiedStates
 from workbench.language.arpa import read_arpa
@@ -79,6 +82,17 @@ class Corpus:
     @cached_property
     def denominator(self) -> Graph:
         return Graph.load(self.folder / "denominator.safetensors")
+
+    @cached_property
+    def ngram_graph(self) -> NGramGraph:
+        """The search graph of the test; kept in the folder, since a large one takes a minute to make."""
+        path = self.folder / "ngram.safetensors"
+        if not path.exists():
+            graph = ngram_graph(self.lexicon, self.ngram, self.states, self.info["preparation"]["silence"])
+            partial = path.with_suffix(f".{os.getpid()}.partial")
+            graph.save(partial)
+            os.replace(partial, path)
+        return NGramGraph.load(path)
 
     @cached_property
     def log_prior(self) -> np.ndarray:

@@ -102,6 +102,7 @@ def _calibrate(commands) -> None:
 def _test(commands) -> None:
     p = _command(commands, "test", "word error rate on the test set with the full language model")
     p.add_argument("run_name", metavar="RUN")
+    _search(p)
 
 
 def _tune(commands) -> None:
@@ -127,6 +128,16 @@ def _decode(commands) -> None:
     p = _command(commands, "decode", "transcribe audio files with a run's model")
     p.add_argument("run_name", metavar="RUN")
     p.add_argument("audio", nargs="+", type=Path)
+    _search(p)
+
+
+def _search(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--search",
+        choices=("graph", "rescoring"),
+        default="graph",
+        help="through the graph of the language model, or a wide unigram lattice rescored by it (default: graph)",
+    )
 
 
 def _sweep(commands) -> None:

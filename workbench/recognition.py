@@ -1,112 +1,53 @@
-"""Recognition with a trained model: test set, scales on held-out data, audio files, one utterance looked at closely.
-
-The n-gram of the test is applied to unigram lattices made with wider beams than training's, so that one graph serves
-every language model.
-"""
+"""Recognition with a trained model: test set, scales on held-out data, audio files."""
 
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from workbench.corpus.audio import read_audio
 from workbench.corpus.store import FrameStore
 from workbench.corpus.window import utterance_windows
-from workbench.experiment import Task
 from workbench.features import features_of
 from workbench.metrics.significance import bootstrap, paired_bootstrap
 from workbench.metrics.words import WordErrors, total, word_errors
+from workbench.recogniser import SEARCH, Progress, Recogniser, Search
 from workbench.runs import trained_model
-from workbench.sequence.lattice import Lattice, NoPath
+from workbench.sequence.lattice import NoPath
 from workbench.sequence.occupancy import best_path
-from workbench.sequence.rescore import rescore
 from workbench.sequence.search import search
 from workbench.settings import UserError
 from workbench.store import Run, find_run, write_atomically
 
-Progress = Callable[[int, int, str], None]
-BEAM, LATTICE_BEAM, MAX_ACTIVE = 14.0, 9.0, 6000  # wider than in training: the n-gram must find its path in the lattice
 LM_SCALES = (0.6, 0.8, 1.0, 1.2, 1.5)
 ACOUSTIC_FACTORS = (0.7, 1.0, 1.5, 2.0)  # of the scale that was trained with
 HELDOUT_MOST = 400  # held-out utterances on which scales are chosen
 
 
-@dataclass(frozen=True)
-class Recogniser:
-    """A model and how its scores are scaled."""
+def test(name: str, progress: Progress | None = None, search: Search = SEARCH) -> Run:
+    """Test word error rate with the n-gram, its scale chosen on held-out data; kept in the run with the transcripts.
 
-    task: Task
-    theta: np.ndarray
-    acoustic_scale: float
-    prior_scale: float
-
-    @classmethod
-    def of(cls, run: Run) -> "Recogniser":
-        task, theta = trained_model(run)
-        return cls(task, theta, task.settings.acoustic_scale, task.settings.prior_scale)
-
-    def scores(self, windows: np.ndarray) -> np.ndarray:
-        """κ (log p(s|x) - prior_scale log p(s)), float32 [frames, states]."""
-        logp = self.task.log_posteriors(self.theta, windows)
-        return self.acoustic_scale * (logp - self.prior_scale * self.task.corpus.log_prior)
-
-    def lattice(self, windows: np.ndarray) -> Lattice:
-        """The unigram lattice; NoPath where nothing is found."""
-        return search(self.task.corpus.denominator, self.scores(windows), BEAM, LATTICE_BEAM, MAX_ACTIVE)
-
-    def words(self, lattice: Lattice, lm_scales: Sequence[float]) -> list[tuple[str, ...]]:
-        """The best words for each scale of the n-gram."""
-        corpus = self.task.corpus
-        unigram = corpus.unigram.unigram()
-        found = (rescore(lattice, corpus.ngram, unigram, scale)[0] for scale in lm_scales)
-        return [tuple(corpus.lexicon.words[w] for w in words) for words in found]
-
-    def transcripts(self, store: FrameStore, utterances: Sequence[int], lm_scales: Sequence[float],
-                    progress: Progress | None,
-                    what: str) -> list[list[tuple[str, ...]]]:  # fmt: skip
-        """Per utterance, the best words for each scale; nothing where no path was found."""
-
-        def one(u: int) -> list[tuple[str, ...]]:
-            try:
-                return self.words(self.lattice(store.utterance_windows(u)), lm_scales)
-            except NoPath:
-                return [()] * len(lm_scales)
-
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            out = []
-            for n, words in enumerate(pool.map(one, utterances), 1):
-                out.append(words)
-                if progress:
-                    progress(n, len(utterances), what)
-        return out
-
-
-def test(name: str, progress: Progress | None = None) -> Run:
-    """Test word error rate with the n-gram, its scale chosen on held-out data; kept in the run with the transcripts."""
+    Its significance is told if the run that this one started from was tested by the same ``search``.
+    """
     run = find_run(name)
-    recogniser = Recogniser.of(run)
+    recogniser = Recogniser.of(run, search)
     task = recogniser.task
     store = task.corpus.split("test")
-    recogniser, scale = scaled(recogniser, progress)
+    recogniser = scaled(recogniser, progress)
+    scale = recogniser.lm_scale
     said = [t[0] for t in recogniser.transcripts(store, range(len(store)), [scale], progress, "test, n-gram")]
     write_transcripts(run.folder / "test.hyp", store.ids, said)
     write_transcripts(run.folder / "test.ref", store.ids, store.words)
     each = [word_errors(ref, hyp) for ref, hyp in zip(store.words, said, strict=True)]
     errors = total(each)
     interval = bootstrap(each, seed=task.settings.seed)
-    parent = (run.record["parent"] or {}).get("run")
-    p_value = None
-    if parent and (find_run(parent).folder / "test.hyp").exists():
-        before = read_transcripts(find_run(parent).folder / "test.hyp")
-        rivals = [word_errors(store.words[u], before.get(store.ids[u], ())) for u in range(len(store))]
-        p_value = paired_bootstrap(rivals, each, seed=task.settings.seed).p
     run.update_summary(
-        test_wer=errors.wer, test_wer_low=interval.low, test_wer_high=interval.high, p_value=p_value, lm_scale=scale,
+        test_wer=errors.wer, test_wer_low=interval.low, test_wer_high=interval.high,
+        p_value=significance(run, store, each, search), test_search=search, lm_scale=scale,
         test_acoustic_scale=recogniser.acoustic_scale,
         test_sub=errors.substitutions, test_del=errors.deletions, test_ins=errors.insertions,
         test_words=errors.reference,
@@ -114,7 +55,20 @@ def test(name: str, progress: Progress | None = None) -> Run:
     return run
 
 
-def scaled(recogniser: Recogniser, progress: Progress | None = None) -> tuple[Recogniser, float]:
+def significance(run: Run, store: FrameStore, each: Sequence[WordErrors], search: Search) -> float | None:
+    """p-value of the difference to the run that this one started from, if that was tested, and by the same search."""
+    name = (run.record["parent"] or {}).get("run")
+    parent = find_run(name) if name else None
+    if parent is None or parent.summary.get("test_search", "rescoring") != search:
+        return None
+    if not (parent.folder / "test.hyp").exists():
+        return None
+    before = read_transcripts(parent.folder / "test.hyp")
+    rivals = [word_errors(store.words[u], before.get(store.ids[u], ())) for u in range(len(store))]
+    return paired_bootstrap(rivals, each, seed=run.settings.seed).p
+
+
+def scaled(recogniser: Recogniser, progress: Progress | None = None) -> Recogniser:
     """The recogniser with the acoustic scale, and the scale of the n-gram, that make fewest errors on held-out data.
 
     Every model is given its own: cross entropy and MMI differ in how sharp their posteriors are, and a scale that
@@ -132,7 +86,7 @@ def scaled(recogniser: Recogniser, progress: Progress | None = None) -> tuple[Re
             wer = total(word_errors(store.words[u], said[i]) for u, said in zip(chosen, tried, strict=True)).wer
             best = min(best or (wer, kappa, scale), (wer, kappa, scale))
     _, kappa, scale = best
-    return replace(recogniser, acoustic_scale=kappa), scale
+    return replace(recogniser, acoustic_scale=kappa, lm_scale=scale)
 
 
 def write_transcripts(path: Path, ids: Sequence[str], said: Iterable[Sequence[str]]) -> None:
@@ -174,19 +128,22 @@ def tune(
     return pd.DataFrame(rows).sort_values("wer", ignore_index=True)
 
 
-def decode(name: str, audio: Sequence[Path]) -> Iterator[tuple[Path, tuple[str, ...]]]:
+def decode(name: str, audio: Sequence[Path], search: Search = SEARCH) -> Iterator[tuple[Path, tuple[str, ...]]]:
     """The words of each audio file."""
     run = find_run(name)
-    recogniser = Recogniser.of(run)
-    kappa = run.summary.get("test_acoustic_scale", recogniser.acoustic_scale)
-    recogniser = replace(recogniser, acoustic_scale=kappa)
+    recogniser = Recogniser.of(run, search)
+    recogniser = replace(
+        recogniser,
+        acoustic_scale=run.summary.get("test_acoustic_scale", recogniser.acoustic_scale),
+        lm_scale=run.summary.get("lm_scale", 1.0),
+    )
     about = recogniser.task.train.about
-    scale = run.summary.get("lm_scale", 1.0)
     for path in audio:
         if not path.is_file():
             raise UserError(f"{path}: no such file")
         features = features_of(*read_audio(path, 0.0, None), about)
         try:
-            yield path, recogniser.words(recogniser.lattice(utterance_windows(features)), [scale])[0]
+            lattice = recogniser.lattice(utterance_windows(features))
+            yield path, recogniser.words(lattice, [recogniser.lm_scale])[0]
         except NoPath as reason:
             raise UserError(f"{path}: nothing recognised: {reason}") from None

@@ -12,15 +12,16 @@ from typing import NamedTuple
 import numpy as np
 
 from workbench.hmm.graph import Graph, from_arcs
-from workbench.hmm.segments import ENDED, Links, Segments, spread
+from workbench.hmm.listed import spread
+from workbench.hmm.segments import ENDED, Segments
 from workbench.hmm.states import SIL, TiedStates
 
 
 class Layer(NamedTuple):
     """Nodes of one position of all phones, made of groups of equal ones.
 
-    ``number`` [groups]: which node a group has become; ``state``, ``segment``, ``worth`` (natural log) [nodes]. Pairs of
-    ``node`` and ``member`` say what comes after: nodes of the next layer, or links.
+    ``number`` [groups]: which node a group has become; ``state``, ``segment``, ``worth`` (natural log) [nodes]. Pairs
+    of ``node`` and ``member`` say what comes after: nodes of the next layer, or links.
     """
 
     number: np.ndarray
@@ -57,15 +58,15 @@ def expanded(plan: Segments, states: TiedStates) -> tuple[Graph, np.ndarray]:
 
 
 def layer(group: np.ndarray, segment: np.ndarray, member: np.ndarray, worth: np.ndarray) -> tuple[Layer, np.ndarray]:
-    """(nodes, the distinct rows of ``group``), where ``group`` [rows, columns] begins with a pair and ends with the tied
-    state, and equal rows are neighbours; ``segment`` [pairs], ``worth`` of each ``member``."""
+    """(nodes, the distinct rows of ``group``), where ``group`` [rows, columns] begins with a pair and ends with the
+    tied state, and equal rows are neighbours; ``segment`` [pairs], ``worth`` of each ``member``."""
     first = np.flatnonzero(np.any(np.diff(group, axis=0, prepend=-1), axis=1))
     count, distinct = np.diff(first, append=len(group)), group[first]
     state, of = distinct[:, -1], segment[distinct[:, 0]]
     # Equal sets have equal sums of numbers that look random; that unequal ones do not is checked.
     signature = np.add.reduceat(mixed(member), first) + mixed(mixed(of) + state.astype(np.uint64))
     _, one, number = np.unique(signature, return_index=True, return_inverse=True)
-    i, j = spread(first[one[number]], count)
+    _, j = spread(first[one[number]], count)
     if not np.array_equal(member[j], member) or (state[one[number]] != state).any() or (of[one[number]] != of).any():
         raise AssertionError("two different sets have the same signature")
     node, j = spread(first[one], count[one])

@@ -6,6 +6,7 @@ tied state of the arc taken. Arcs are sorted by their source, as in a sparse mat
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -89,13 +90,18 @@ class Graph:
     @classmethod
     def load(cls, path: Path) -> "Graph":
         """Map what ``save`` wrote into memory, so that all processes of a machine share one copy."""
-        with open(path, "rb") as f:
-            size = int.from_bytes(f.read(8), "little")
-            header = json.loads(f.read(size))
-        # Copy-on-write: the arrays are not read-only, which would make numba compile everything a second time.
-        data = np.memmap(path, np.uint8, "c", offset=8 + size)
-        spans = {name: header[name]["data_offsets"] for name in TYPES}
-        return cls(**{name: np.asarray(data[a:b]).view(TYPES[name]) for name, (a, b) in spans.items()})
+        return cls(**mapped(path, TYPES))
+
+
+def mapped(path: Path, types: Mapping[str, type]) -> dict[str, np.ndarray]:
+    """The arrays of these names and types in a safetensors file, without reading them."""
+    with open(path, "rb") as f:
+        size = int.from_bytes(f.read(8), "little")
+        header = json.loads(f.read(size))
+    # Copy-on-write: the arrays are not read-only, which would make numba compile everything a second time.
+    data = np.memmap(path, np.uint8, "c", offset=8 + size)
+    spans = {name: header[name]["data_offsets"] for name in types}
+    return {name: np.asarray(data[a:b]).view(types[name]) for name, (a, b) in spans.items()}
 
 
 def from_arcs(source, target, state, word, weight, final, phone) -> Graph:

@@ -4,12 +4,14 @@
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from workbench.hmm.denominator import SILENCE_PROBABILITY
 from workbench.hmm.expansion import expanded
-from workbench.hmm.graph import Graph
+from workbench.hmm.graph import TYPES, Graph, mapped
 from workbench.hmm.segments import segments
 from workbench.hmm.states import TiedStates
 from workbench.language.backoff import NGram
@@ -27,8 +29,19 @@ class NGramGraph:
     def scaled(self, lm_scale: float = 1.0, insertion: float = 0.0) -> Graph:
         """The graph with the language model's log probabilities scaled, and ``insertion`` added per word."""
         graph = self.graph
+        if lm_scale == 1 and insertion == 0:
+            return graph
         weight = graph.weight + np.float32(lm_scale - 1) * self.lm + np.float32(insertion) * (graph.word > 0)
         return replace(graph, weight=weight)
+
+    def save(self, path: Path) -> None:
+        """Write all arrays to one safetensors file."""
+        save_file({name: getattr(self.graph, name) for name in TYPES} | {"lm": self.lm}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> "NGramGraph":
+        """Map what ``save`` wrote into memory."""
+        return cls(Graph.load(path), **mapped(path, {"lm": np.float32}))
 
 
 def ngram_graph(

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from workbench.hmm.listed import Listed, first_alike, in_common, listed_words, parents, spread
 from workbench.hmm.states import SIL
 from workbench.language.lexicon import Lexicon
 from workbench.language.trie import Trie
@@ -47,68 +48,21 @@ class Segments:
     links: Links
 
 
-def spread(first: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(i, j) for all i and first[i] <= j < first[i] + count[i]."""
-    i = np.repeat(np.arange(len(count)), count)
-    return i, np.arange(len(i)) - (np.cumsum(count) - count - first)[i]
-
-
-class _Listed(NamedTuple):
-    """Listed words with their pronunciations, in order of history, then sound: ``history``, ``word``, ``lm``, history
-    ``behind`` and ``pronounced`` (log probability) of each.
-
-    ``sound``: its place in ``phones`` [sounds, longest], padded by -1; ``length`` [sounds].
-    """
-
-    history: np.ndarray
-    word: np.ndarray
-    lm: np.ndarray
-    behind: np.ndarray
-    pronounced: np.ndarray
-    sound: np.ndarray
-    phones: np.ndarray
-    length: np.ndarray
-
-
 def segments(lexicon: Lexicon, trie: Trie, end: int, silence: float) -> Segments:
     """The plan for ``trie``, whose word ``end`` ends a sentence; ValueError if it has no words or sentences cannot end.
 
     ``silence``: probability of a pause at the start and after each word.
     """
-    listed = _listed(lexicon, trie, end)
+    listed = listed_words(lexicon, trie, end)
     ends = np.full(len(trie.suffix), -np.inf)
     (ending,) = np.nonzero(trie.word[1:] == end)
-    ends[_parents(trie)[ending]] = trie.log_p[1:][ending]
+    ends[parents(trie)[ending]] = trie.log_p[1:][ending]
     if not len(listed.word) or listed.history[0] or ends[0] == -np.inf or not 0 < silence < 1:
         raise ValueError("a test graph needs words without history, p(</s>) > 0 and 0 < silence < 1")
     plan = _Plan(trie, listed, ends)
     plan.labels(*plan.prefixes())
     plan.boundaries(silence)
     return plan.numbered()
-
-
-def _parents(trie: Trie) -> np.ndarray:
-    """The history that lists each node but the first."""
-    return np.repeat(np.arange(len(trie.suffix)), np.diff(trie.head))
-
-
-def _listed(lexicon: Lexicon, trie: Trie, end: int) -> _Listed:
-    """All words that the model lists after some history."""
-    said = [p.phones for p in lexicon.pronunciations]
-    padded = np.full((len(said), max(map(len, said))), -1)
-    for row, phones in zip(padded, said, strict=True):
-        row[: len(phones)] = phones
-    phones, sound = np.unique(padded, axis=0, return_inverse=True)
-    node = 1 + np.flatnonzero((trie.word[1:] > 0) & (trie.word[1:] < end) & (trie.log_p[1:] > -np.inf))
-    first = np.searchsorted([p.word for p in lexicon.pronunciations], np.arange(end + 1))
-    i, said_as = spread(first[trie.word[node]], np.diff(first)[trie.word[node]])
-    node = node[i]
-    history = _parents(trie)[node - 1]
-    order = np.lexsort((trie.word[node], sound[said_as], history))
-    node, said_as = node[order], said_as[order]
-    pronounced = np.array([p.log_probability for p in lexicon.pronunciations])[said_as]
-    columns = history[order], trie.word[node], trie.log_p[node], trie.history[node], pronounced, sound[said_as]
-    return _Listed(*columns, phones, (phones >= 0).sum(1))
 
 
 PREFIX, TAIL, LAST, PAUSE = range(1, 5)  # kinds of segments; the start has the name 0
@@ -119,26 +73,10 @@ def _name(kind: int, place: np.ndarray | int, depth: np.ndarray | int = 0) -> np
     return kind << 56 | np.asarray(place, np.int64) << 16 | depth
 
 
-def _common(rows: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """How many phones each row has in common with the one before, if that is of the same group: [rows + 1], 0 at the
-    ends."""
-    alike = np.cumprod((rows[1:] == rows[:-1]) & (rows[1:] >= 0), axis=1).sum(1)
-    return np.concatenate([[0], alike * (group[1:] == group[:-1]), [0]])
-
-
-def _first(common: np.ndarray, row: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """The first row of those before ``row`` that share its beginning of length ``depth``."""
-    out = np.empty(len(row), np.int64)
-    for k in np.unique(depth):
-        first = np.maximum.accumulate(np.where(common < k, np.arange(len(common)), 0))
-        out[depth == k] = first[row[depth == k]]
-    return out
-
-
 class _Plan:
     """Segments and links in the making, under their names."""
 
-    def __init__(self, trie: Trie, listed: _Listed, ends: np.ndarray):
+    def __init__(self, trie: Trie, listed: Listed, ends: np.ndarray):
         self.trie, self.listed, self.ends = trie, listed, ends
         self.over = len(ends)  # in place of a history: the sentence ends
         self.mass = np.bincount(listed.history, np.exp(listed.lm), self.over + 1)
@@ -153,8 +91,8 @@ class _Plan:
     def choices(self, history: np.ndarray, every: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(row, history or ``over``, log probability): how the sentence can go on after each of ``history``.
 
-        ``every``: with each of the shorter histories, or its end; else with the first that lists words, or an end before
-        that.
+        ``every``: with each of the shorter histories, or its end; else with the first that lists words, or an end
+        before that.
         """
         (over,) = np.nonzero(history == self.over)
         out, best = [(over, history[over], np.zeros(len(over)))], np.full(len(history), -np.inf)
@@ -178,10 +116,10 @@ class _Plan:
         new = np.flatnonzero(np.diff(x.history, prepend=-1) | np.diff(x.sound, prepend=-1))
         group = np.repeat(np.arange(len(new)), np.diff(new, append=len(x.word)))
         sound = x.sound[new]
-        common = _common(x.phones[sound], x.history[new])
+        common = in_common(x.phones[sound], x.history[new])
         certain = np.minimum(np.maximum(common[:-1], common[1:]) + 1, x.length[sound])
         g, k = spread(np.ones_like(certain), certain - 1)
-        name = _name(PREFIX, _first(common[:-1], g, k), k)
+        name = _name(PREFIX, first_alike(common[:-1], g, k), k)
         names, one, inverse = np.unique(name, return_index=True, return_inverse=True)
         mass = np.bincount(inverse, np.bincount(group, np.exp(x.lm))[g])
         self.segments.append((names, x.phones[sound[g], k - 1][one], mass))
@@ -217,9 +155,9 @@ class _Plan:
         _, one, row = np.unique(key, return_index=True, return_inverse=True)
         longest = np.zeros(len(one), np.int64)
         np.maximum.at(longest, row, left)
-        common = _common(backward[sound[one]], behind[one])[:-1]
+        common = in_common(backward[sound[one]], behind[one])[:-1]
         j, m = spread(np.full(len(one), 2), longest - 1)
-        name = _name(TAIL, _first(common, j, m), m)
+        name = _name(TAIL, first_alike(common, j, m), m)
         first = np.cumsum(longest - 1) - (longest - 1)
         names, which = np.unique(name, return_index=True)
         self.segments.append((names, backward[sound[one][j], m - 1][which], np.ones(len(names))))

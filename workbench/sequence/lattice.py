@@ -6,6 +6,7 @@ import numba
 import numpy as np
 
 NO_SCORE = -np.inf
+ARC_COLUMNS = ("frame", "state", "word", "phone", "arc", "weight")
 ROUNDING = 1e-12  # relative: sums along one path in another order must not decide whether it is kept
 
 
@@ -19,9 +20,9 @@ class Lattice:
 
     ``node_frame`` int32 [nodes], ascending; ``final`` float64 [nodes], -inf where no path may end. Per arc, in the
     order of ``frame``: ``source``, ``target`` (nodes), ``frame`` (0 .. frames - 1), ``state`` (tied state), ``word``
-    (0: none), ``phone``, all int32; ``graph`` (log probability of the graph alone) and ``weight`` (with the score)
-    float64. ``best``: log score of the best path; ``floor``: every arc lies on a path of at least this; ``beam``: the
-    search beam that was really used, which k2 may narrow by itself.
+    (0: none), ``phone``, ``arc`` (that of the search graph), all int32; ``weight``, graph's and acoustic, float64.
+    ``best``: log score of the best path; ``floor``: every arc lies on a path of at least this; ``beam``: the search
+    beam that was really used, which k2 may narrow by itself.
     """
 
     frames: int
@@ -33,7 +34,7 @@ class Lattice:
     state: np.ndarray
     word: np.ndarray
     phone: np.ndarray
-    graph: np.ndarray
+    arc: np.ndarray
     weight: np.ndarray
     best: float
     floor: float
@@ -72,7 +73,7 @@ def prune(lattice: Lattice, width: float, floor: float | None = None) -> Lattice
     # Rounding may part an arc from its node; both are then dropped.
     kept &= node[lattice.source] & node[lattice.target]
     number = np.cumsum(node, dtype=np.int32) - np.int32(1)
-    arcs = {name: getattr(lattice, name)[kept] for name in ("frame", "state", "word", "phone", "graph", "weight")}
+    arcs = {name: getattr(lattice, name)[kept] for name in ARC_COLUMNS}
     return replace(
         lattice,
         node_frame=lattice.node_frame[node],
@@ -101,7 +102,7 @@ def restrict(lattice: Lattice, words: tuple[int, ...]) -> Lattice:
     node, position = np.nonzero(reached)
     if not len(node):
         raise NoPath("words outside the lattice")
-    arcs = {name: getattr(lattice, name)[arc] for name in ("frame", "state", "word", "phone", "graph", "weight")}
+    arcs = {name: getattr(lattice, name)[arc] for name in ARC_COLUMNS}
     return prune(
         replace(
             lattice,

@@ -133,7 +133,6 @@ def as_lattice(graph: Graph, scores, node_frame, final, source, target, arc, bea
     """A Lattice from nodes and arcs of ``graph`` in the order of time; not pruned yet."""
     frame = node_frame[source]
     state = graph.state[arc]
-    weight = graph.weight[arc].astype(np.float64)
     return Lattice(
         frames=len(scores),
         node_frame=node_frame,
@@ -144,8 +143,8 @@ def as_lattice(graph: Graph, scores, node_frame, final, source, target, arc, bea
         state=state,
         word=graph.word[arc],
         phone=graph.phone[arc].astype(np.int32),
-        graph=weight,
-        weight=weight + scores[frame, state],
+        arc=arc.astype(np.int32),
+        weight=graph.weight[arc].astype(np.float64) + scores[frame, state],
         best=np.nan,
         floor=np.nan,
         beam=float(beam),
