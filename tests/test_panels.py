@@ -9,16 +9,12 @@ import pytest
 from fake_runs import fake_run
 
 from workbench.settings import Settings, UserError, preset
-from workbench.store import home
-from workbench.sweeping import Sweep, find_sweep, plan
-from workbench.sweeping.plan import run_name
 from workbench.toy import Exploration, explore
-from workbench.views import panel_run, panel_sweep
+from workbench.views import panel_run
 from workbench.views.panel_compare import compare_panel
 from workbench.views.panel_parts import Form, Status, bounds, button
 from workbench.views.panel_run import run_panel
 from workbench.views.panel_staleness import staleness_panel
-from workbench.views.panel_sweep import sweep_panel
 from workbench.views.panel_utterance import wrong_words
 from workbench.views.screen import Screen
 
@@ -118,48 +114,6 @@ def test_without_a_corpus_the_panel_says_what_to_do(data: Path) -> None:
     (data / "corpora" / "c" / "corpus.json").unlink()
     with pytest.raises(UserError, match="workbench prepare"):
         run_panel()
-
-
-def test_the_sweep_panel_edits_a_sweep() -> None:
-    """Widgets and `Sweep` say the same, both ways; what cannot be is refused."""
-    panel = sweep_panel("c", "tiny", "s", epochs=1.0)
-    panel.axes["shuffling"].value = ("none", "full")
-    panel.axes["replicas"].value = "1, 10"
-    panel.more.value, panel.seeds.value = "batch=8,16", "0, 1, 2"
-    sweep = panel.value()
-    axes = {"shuffling": ["none", "full"], "replicas": [1, 10], "batch": [8, 16]}
-    assert sweep == Sweep("s", "c", "tiny", {"epochs": 1.0}, axes, seeds=[0, 1, 2]) and len(sweep.cells()) == 24
-    panel.copy()
-    assert "'replicas': [1, 10]" in panel.python.value
-    panel.more.value = "batsch=1"
-    with pytest.raises(UserError, match="no such setting: batsch"):
-        panel.value()
-
-
-def test_the_matrix_fills_in_and_shows_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The matrix is drawn again when a cell has changed, and only then; a chosen cell shows its curves."""
-    monkeypatch.setattr(panel_sweep, "launch_sweep", lambda sweep, jobs, retry: sweep.save() and Started(running=False))
-    panel = sweep_panel("c", "tiny", "s")
-    panel.start()
-    panel._thread.join(20)
-    before = panel.matrix.png
-    assert before and "2 missing" in panel.matrix.line.value
-    cell = plan(find_sweep("s"))[0].cell
-    fake_run(f"{run_name(find_sweep('s'), cell)}-0", cell.settings)
-    panel.look(panel.value())
-    assert panel.matrix.png != before and "1 done" in panel.matrix.line.value
-    panel.cell.value = cell.label
-    assert panel.curves.png
-
-
-def test_stop_and_cancel_leave_their_word() -> None:
-    """The panel asks whoever carries the sweep out, in whichever process, through the sweep's folder."""
-    panel = sweep_panel("c", "tiny", "s")
-    panel.value().save()
-    panel.stop()
-    assert (home() / "sweeps/s/stop").read_text() == "after current"
-    panel.cancel()
-    assert (home() / "sweeps/s/stop").read_text() == "now"
 
 
 def test_comparison_overlays_and_names_differences() -> None:

@@ -1,6 +1,7 @@
 """Sweeps: what their cells are, what is run, what is recorded, and what is said of the outcome."""
 
 import dataclasses
+import importlib
 import json
 from concurrent.futures import Future
 from pathlib import Path
@@ -10,11 +11,16 @@ import pandas as pd
 import pytest
 from fake_runs import fake_run
 
-from workbench.settings import Settings, UserError
-from workbench.sweeping import Sweep, all_sweeps, find_sweep, plan, recipe, recipes, results, run, text
+from workbench.settings import Settings, UserError, preset
+from workbench.store import Run
+from workbench.sweeping import Sweep, all_sweeps, find_sweep, left, plan, recipe, recipes, results, run, text
 from workbench.sweeping import carry_out as carrying
+from workbench.sweeping.estimate import as_priced, known_prices, together
 from workbench.sweeping.plan import run_name
+from workbench.sweeping.rehearsal import Price
 from workbench.sweeping.results import effects, mean_interval
+
+estimating = importlib.import_module("workbench.sweeping.estimate")
 
 
 @pytest.fixture(autouse=True)
@@ -100,9 +106,7 @@ def test_every_recipe_makes_cells_of_both_sizes() -> None:
     for name, question in recipes().items():
         assert question.strip().endswith((".", "?"))
         for size in ("watch", "laptop"):
-            assert len(recipe(name, "c", size, init="ce").cells()) >= 2
-    with pytest.raises(UserError, match="starts from a trained"):
-        recipe("e2-replicas", "c")
+            assert len(recipe(name, "c", size).cells()) >= 2
 
 
 class Outcomes:
@@ -127,7 +131,7 @@ class Outcomes:
                 error=str(error or ""),
                 wrong=wrong + cell.seed,
             )
-        future.set_exception(error) if error else future.set_result(60.0)
+        future.set_exception(error) if error else future.set_result((60.0, 30.0))
         return future
 
 
@@ -203,3 +207,62 @@ def test_table_has_all_columns_before_anything_has_run() -> None:
     run(small(), executor=Outcomes())
     assert list(empty.table) == list(results(small()).table)
     assert isinstance(empty.groups, pd.DataFrame) and list(empty.table.state) == ["missing"] * 4
+
+
+def test_what_all_start_from_is_trained_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep with a start trains and tests it first, gives it to every cell, and finds it again by its settings."""
+    trained: list[tuple] = []
+    given: list[str | None] = []
+
+    def train(corpus: str, settings: Settings, name: str, **how) -> Run:
+        trained.append((corpus, settings, name))
+        return fake_run(f"{name}-0", settings, corpus=corpus)
+
+    class Started(Outcomes):
+        """Notes what cells are to start from."""
+
+        def submit(self, function, spec: dict, cell_id: str, data: str) -> Future:
+            """As Outcomes."""
+            given.append(spec["init"])
+            return super().submit(function, spec, cell_id, data)
+
+    monkeypatch.setattr(carrying.runs, "train", train)
+    sweep = small(start={"epochs": 3.0}, settings={"epochs": 1.0})
+    assert {c.state for c in run(sweep, executor=Started())} == {"done"}
+    run(dataclasses.replace(sweep, name="other"), executor=Started())
+    assert trained == [("c", preset("tiny", epochs=3.0), "start-c")]
+    assert given == ["start-c-0"] * 8 and find_sweep("s").init is None
+
+
+def test_a_recipe_takes_the_network_of_its_start() -> None:
+    """With a run named, the recipe's cells have that run's network; without one, the start has the recipe's."""
+    fake_run("big-0", Settings(hidden_layers=5, hidden_units=64))
+    named = recipe("e5-layers", "c", init="big")
+    assert {(c.settings.hidden_layers, c.settings.hidden_units) for c in named.cells()} == {(5, 64)} and not named.start
+    own = recipe("e5-layers", "c")
+    assert own.start["hidden_units"] == own.cells()[0].settings.hidden_units and own.init is None
+    assert recipe("e5-layers", "c", name="mine", seeds=[3]).command().endswith("--name mine --seeds 3")
+
+
+def test_runs_side_by_side_share_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Minutes are bounded by the places, by the processors, and by the longest run."""
+    monkeypatch.setattr(estimating.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(estimating, "OPENING", Price(0.0, 0.0))
+    assert together([Price(10.0, 10.0)] * 6, 1) == 60.0
+    assert together([Price(10.0, 10.0)] * 6, 2) == 30.0
+    assert together([Price(10.0, 10.0)] * 6, 6) == 30.0  # two processors
+    assert together([Price(10.0, 5.0)] * 3, 2) == 20.0  # the third has nobody beside it
+    assert together([Price(50.0, 5.0), Price(1.0, 1.0)], 2) == 50.0  # the longest
+    assert together([], 2) == 0.0
+
+
+def test_runs_of_the_same_kind_price_the_next(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
+    """What ended on this corpus is the price of what is to come: other seeds and rates, but not another shuffling."""
+    (data / "corpora" / "c").mkdir(parents=True)
+    run(small(), executor=Outcomes())
+    prices = known_prices(small(name="t", seeds=[5]))
+    kinds = {as_priced(c.settings) for c in small(settings={"learning_rate": 0.5, "replicas": 9}, seeds=[7]).cells()}
+    assert set(prices) == kinds and set(prices.values()) == {Price(60.0, 30.0)}
+    assert known_prices(small(corpus="d")) == {} == known_prices(small(test=False))
+    cells = plan(small(seeds=[0, 1, 2]))
+    assert left(cells, 2) == "about 60 s left" and left(plan(small()), 2) == ""

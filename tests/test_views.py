@@ -15,7 +15,8 @@ from workbench.views.compare import pairwise, settings_difference
 from workbench.views.curves import bands, curves, draw_bands, draw_curves, draw_shares, draw_word_errors, shares
 from workbench.views.staleness import ages, draw_staleness, staleness_table
 from workbench.views.style import COLOURS, LINES, png
-from workbench.views.sweep_plots import draw_effects, draw_matrix, draw_scatter, matrix, paper_values
+from workbench.views.sweep_matrix import colours, draw_matrix, matrix
+from workbench.views.sweep_plots import draw_effects, draw_scatter, paper_values
 from workbench.views.timeline import draw_queues, draw_timeline, draw_usage, queues, stretches, usage
 
 
@@ -93,6 +94,8 @@ def table() -> pd.DataFrame:
     """A sweep of 2 x 2 cells of which one has not been run."""
     rows = [
         {
+            "cell": f"{s}-{b}-{seed}",
+            "label": f"shuffling={s} batch={b}",
             "shuffling": s,
             "batch": b,
             "seed": seed,
@@ -111,10 +114,31 @@ def table() -> pd.DataFrame:
 
 def test_matrix_averages_seeds_and_names_what_is_missing() -> None:
     """A field of the matrix is the mean of the seeds that ended, in percent; one without says why."""
-    m = matrix(table(), ["shuffling", "batch"])
+    m = matrix(table(), ["shuffling", "batch"], reached={"full-2-1": "running, 40%"})
     assert m.rows == ["shuffling=none", "shuffling=full"] and m.columns == ["batch=1", "batch=2"]
-    assert m.values[0] == pytest.approx([10.5, 20.5]) and np.isnan(m.values[1, 1])
-    assert m.states[1][1] == "diverged missing" and m.n.tolist() == [[2, 2], [2, 0]]
+    assert [s.value for s in m.squares[0]] == pytest.approx([10.5, 20.5]) and np.isnan(m.squares[1][1].value)
+    assert m.squares[1][1].states == ("diverged", "running, 40%") and m.squares[1][1].cells == ("full-2-0", "full-2-1")
+    assert [[s.ended for s in row] for row in m.squares] == [[2, 2], [2, 0]]
+    half = 12.7062 * 0.5  # Student's, of two values one apart: t(1, 0.975) · (1/√2) / √2
+    assert m.squares[0][0].half == pytest.approx(half, rel=1e-4)
+    assert m.squares[0][0].words("heldout_wer") == ["10.5 ± 6.4", "2 of 2 seeds"]
+
+
+def test_squares_are_dark_where_it_is_bad() -> None:
+    """The colours go from the best to the worst value, for F_MMI the other way round; text stands out."""
+    ends = [colours(x, 10.0, 20.0, "test_wer") for x in (10.0, 20.0)]
+    assert ends == list(reversed([colours(x, 10.0, 20.0, "heldout_mmi") for x in (10.0, 20.0)]))
+    assert [text for _, text in ends] == ["#000000", "#ffffff"]
+    grey = [sum(int(back[i : i + 2], 16) for i in (1, 3, 5)) for back, _ in ends]
+    assert grey[0] > grey[1] + 200
+    assert colours(np.nan, 10.0, 20.0, "test_wer")[1] == "#000000"
+
+
+def test_seeds_apart_have_squares_of_their_own() -> None:
+    """With the seed as the last axis each run stands by itself; a combination that no cell has stays empty."""
+    m = matrix(table().iloc[:-1], ["shuffling", "batch", "seed"])
+    assert len(m.columns) == 4 and m.squares[0][3].value == pytest.approx(21.0)
+    assert m.squares[1][3].planned == 0 and np.isnan(m.squares[0][0].half)
 
 
 def test_the_papers_numbers_stand_beside_ours() -> None:

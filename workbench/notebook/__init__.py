@@ -30,6 +30,7 @@ from workbench.views.panel_staleness import draw_exploration, staleness_panel
 from workbench.views.panel_sweep import sweep_panel
 from workbench.views.panel_utterance import utterance_panel
 from workbench.views.staleness import draw_staleness, staleness_table
-from workbench.views.sweep_plots import draw_effects, draw_matrix, draw_scatter
+from workbench.views.sweep_matrix import draw_matrix
+from workbench.views.sweep_plots import draw_effects, draw_scatter
 from workbench.views.tables import run_frame
 from workbench.views.timeline import draw_queues, draw_timeline, draw_usage

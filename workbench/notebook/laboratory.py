@@ -51,18 +51,18 @@ class Laboratory:
         settings = self.settings(**changes)
         return train(self.corpus, settings, f"{name}-{self.corpus.name}", self.ce if settings.sequence else None)
 
-    def recipe(self, name: str, **changes: Any) -> Sweep:
+    def recipe(self, which: str, **changes: Any) -> Sweep:
         """A ready-made sweep at this size."""
         size = "laptop" if self.size in ("demo", "default") else "watch"
         small = {**self.network, "evaluate_utterances": 8} if self.size == "tiny" else {}
-        init = self.ce.name if starts_trained(name) else None
+        init = self.ce.name if starts_trained(which) else None
         if self.size == "tiny":
             changes = {"seeds": [0], **changes}
-        return recipe(name, self.corpus.name, size, init, settings=small, **changes)
+        return recipe(which, self.corpus.name, size, init, settings=small, **changes)
 
-    def sweep(self, name: str, **changes: Any) -> Results:
+    def sweep(self, which: str, **changes: Any) -> Results:
         """Carry out what is missing of a ready-made sweep."""
-        return sweep(self.recipe(name, **changes))
+        return sweep(self.recipe(which, **changes))
 
 
 def laboratory(size: str | None = None, language: str = "is") -> Laboratory:

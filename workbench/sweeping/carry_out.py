@@ -7,6 +7,7 @@ its numbers do not depend on what runs beside it.
 
 import multiprocessing
 import os
+import socket
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import (
@@ -18,18 +19,20 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     wait,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from workbench import recognition, runs
-from workbench.settings import UserError
+from workbench.settings import UserError, preset
 from workbench.store import Run, home, write_atomically, write_json
 from workbench.sweeping.plan import ENDED, PlannedCell, plan, record_path, run_name, run_of
 from workbench.sweeping.spec import Cell, Sweep
+from workbench.sweeping.start import found_start
 
 Progress = Callable[[int, int, str], None]
 AFTER_CURRENT, NOW = "after current", "now"
+REST = 60.0  # seconds in which runs come to rest at a checkpoint after Ctrl-C
 
 
 @dataclass
@@ -62,21 +65,20 @@ def run(
 ) -> list[PlannedCell]:
     """Save the sweep and run all cells that have not ended, ``jobs`` at a time; returns how each stands.
 
-    ``retry``: failed ones too, from their last checkpoint. Ctrl-C brings all to rest at a checkpoint first.
+    ``retry``: failed ones too, from their last checkpoint. Ctrl-C brings all to rest at a checkpoint first. Where the
+    sweep says from what all start (``start``), that is trained first, once per corpus.
     """
     if jobs < 1:
         raise UserError(f"jobs={jobs}: at least 1")
     sweep = sweep.save()
     (sweep.folder / "stop").unlink(missing_ok=True)
     waiting = [p.cell for p in plan(sweep) if p.state not in ENDED | {"running"} and (retry or p.state != "failed")]
-    if sweep.init and waiting:
-        runs.find_run(sweep.init)  # a missing one is said once, not by every cell
+    begin = replace(sweep, init=_start(sweep, progress)) if waiting else sweep
+    if waiting and sweep.start and not begin.init:
+        return plan(sweep)  # stopped before anything could begin
     slots = [executor] * jobs if executor else [_executor(jobs) for _ in range(min(jobs, len(waiting)))]
     try:
-        _drive(sweep, slots, waiting, progress)
-    except KeyboardInterrupt:
-        ask_to_stop(sweep, now=True)
-        raise
+        _drive(begin, slots, waiting, progress)
     finally:
         for slot in slots if executor is None else ():
             slot.shutdown()
@@ -97,39 +99,77 @@ def _drive(sweep: Sweep, slots: list[Executor], waiting: Sequence[Cell], progres
     queue, idle, total = list(waiting), list(range(len(slots))), len(waiting)
     under_way: dict[Future, tuple[Cell, int]] = {}
     stop = StopFile(sweep.folder / "stop", (AFTER_CURRENT, NOW))
-    while under_way or (queue and not stop()):
-        while queue and idle and not stop():
-            cell, slot = queue.pop(0), idle.pop()
-            under_way[slots[slot].submit(run_cell, sweep.to_dict(), cell.id, str(home()))] = cell, slot
-        for future in wait(under_way, timeout=0.5, return_when=FIRST_COMPLETED).done:
-            cell, slot = under_way.pop(future)
-            record(sweep, cell, future)
-            if isinstance(future.exception(), BrokenExecutor):
-                slots[slot] = _executor(len(slots))
-            idle.append(slot)
-            if progress:
-                progress(total - len(queue) - len(under_way), total, f"sweep {sweep.name}, runs")
+    try:
+        while under_way or (queue and not stop()):
+            while queue and idle and not stop():
+                cell, slot = queue.pop(0), idle.pop()
+                under_way[slots[slot].submit(run_cell, sweep.to_dict(), cell.id, str(home()))] = cell, slot
+            for future in wait(under_way, timeout=0.5, return_when=FIRST_COMPLETED).done:
+                cell, slot = under_way.pop(future)
+                record(sweep, cell, future)
+                if isinstance(future.exception(), BrokenExecutor):
+                    slots[slot] = _executor(len(slots))
+                idle.append(slot)
+                if progress:
+                    progress(total - len(queue) - len(under_way), total, f"sweep {sweep.name}, runs")
+    except KeyboardInterrupt:
+        ask_to_stop(sweep, now=True)
+        wait(under_way, timeout=REST)
+        raise
 
 
 def record(sweep: Sweep, cell: Cell, future: Future) -> None:
     """Keep how the attempt at a cell ended; one that was stopped on request is no failure."""
     error = future.exception()
     text = "" if error is None or isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
-    seconds = future.result() if error is None else None
+    seconds, processor = future.result() if error is None else (None, None)
     about = {"values": dict(cell.values), "seed": cell.seed}
-    write_json(record_path(sweep, cell), {"error": text, "seconds": seconds, **about})
+    write_json(record_path(sweep, cell), {"error": text, "seconds": seconds, "processor": processor, **about})
 
 
-def run_cell(spec: dict[str, Any], cell_id: str, data: str) -> float:
-    """Train or go on with one cell, and test it; the seconds it took. Runs in any process that sees the data folder."""
+def run_cell(spec: dict[str, Any], cell_id: str, data: str) -> tuple[float, float]:
+    """Train or go on with one cell, and test it; seconds, and processor time of this process in them.
+
+    Runs in any process that sees the data folder; while it does, the cell's record names that process.
+    """
     os.environ["WORKBENCH_DATA"] = data
     sweep = Sweep(**spec)
     cell = next(c for c in sweep.cells() if c.id == cell_id)
-    began = time.monotonic()
-    trained = _trained(sweep, cell, StopFile(sweep.folder / "stop"))
-    if sweep.test and "test_wer" not in trained.summary:
-        recognition.test(trained.name)
-    return time.monotonic() - began
+    write_json(record_path(sweep, cell), {"pid": os.getpid(), "host": socket.gethostname()})
+    began, used = time.monotonic(), time.process_time()
+    try:
+        trained = _trained(sweep, cell, StopFile(sweep.folder / "stop"))
+        if sweep.test and "test_wer" not in trained.summary:
+            recognition.test(trained.name)
+    finally:
+        write_json(record_path(sweep, cell), {})
+    return time.monotonic() - began, time.process_time() - used
+
+
+def _start(sweep: Sweep, progress: Progress | None) -> str | None:
+    """The run that all cells start from, trained and tested if it is missing; None if there is none, or it was stopped.
+
+    Asked to stop, it comes to rest like any run, and is gone on with the next time.
+    """
+    if sweep.init:
+        return runs.find_run(sweep.init).name  # a missing one is said once, not by every cell
+    if not sweep.start:
+        return None
+    stop = StopFile(sweep.folder / "stop", (AFTER_CURRENT, NOW))
+    found = found_start(sweep)
+    try:
+        if found is None:
+            settings = preset(sweep.preset, **sweep.start)
+            found = runs.train(sweep.corpus, settings, name=f"start-{sweep.corpus}", progress=progress, stop=stop)
+        elif found.status()["state"] != "done":
+            found = runs.resume(found.name, progress=progress, stop=stop)
+    except KeyboardInterrupt:
+        if stop.found:
+            return None
+        raise
+    if sweep.test and "test_wer" not in found.summary:
+        recognition.test(found.name, progress)
+    return found.name
 
 
 def _trained(sweep: Sweep, cell: Cell, stop: StopFile) -> Run:

@@ -1,11 +1,14 @@
 """Which cells of a sweep are there, and how they stand; read from what is on disk, never remembered."""
 
+import os
+import socket
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from workbench.store import Run, home, read_json
+from workbench.store import Run, home, read_json, read_rows
 from workbench.sweeping.spec import Cell, Sweep
 
 ENDED = {"done", "diverged"}  # neither is run again
@@ -23,6 +26,19 @@ class PlannedCell:
     state: str
     error: str = ""
     seconds: float | None = None  # of this computer that it took, once it has ended
+    processor: float | None = None  # seconds of processor time in them
+
+    @property
+    def reached(self) -> str:
+        """How far it has come, in words, if it runs: the last measurement in percent of the epochs, then the test."""
+        if self.state != "running" or self.run is None:
+            return "starting" if self.state == "running" else self.state
+        path = self.run.folder / "rows-evaluator.jsonl"
+        last = [row for row in read_rows(path) if row["kind"] == "evaluate"][-1:] if path.exists() else []
+        if self.run.status()["state"] == "done":
+            return "testing"
+        share = last[0]["epochs"] / max(self.cell.settings.epochs, 1e-9) if last else 0.0
+        return f"running, {min(1.0, share):.0%}" + (f"\nWER {100 * last[0]['wer']:.1f}" if last else "")
 
 
 def plan(sweep: Sweep) -> list[PlannedCell]:
@@ -55,13 +71,27 @@ def stand(sweep: Sweep, cell: Cell) -> PlannedCell:
     """How one cell stands."""
     path = record_path(sweep, cell)
     record = read_json(path) if path.exists() else {}
-    run, error, seconds = run_of(sweep, cell), record.get("error", ""), record.get("seconds")
+    run, error = run_of(sweep, cell), record.get("error", "")
+    spent = record.get("seconds"), record.get("processor")
+    if busy(record):
+        return PlannedCell(cell, run, "running", "", *spent)
     if run is None:
-        return PlannedCell(cell, None, "failed" if error else "missing", error, seconds)
+        return PlannedCell(cell, None, "failed" if error else "missing", error, *spent)
     status = run.status()
     state, error = status["state"], status.get("error") or error
     if state == "failed" and error.startswith("Diverged"):
         state = "diverged"
     if state == "done" and sweep.test and "test_wer" not in run.summary:
         state = "failed" if error else "stopped"
-    return PlannedCell(cell, run, state, error, seconds)
+    return PlannedCell(cell, run, state, error, *spent)
+
+
+def busy(record: Mapping[str, Any]) -> bool:
+    """Whether the process of this machine that began an attempt is still at it; it trains, or tests, or is to begin."""
+    if record.get("host") != socket.gethostname():
+        return False
+    try:
+        os.kill(record["pid"], 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True

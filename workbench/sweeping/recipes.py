@@ -1,13 +1,16 @@
 """Ready-made sweeps, one JSON file each under data/recipes/sweeps: the experiments that the project exists for."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 from workbench.settings import UserError
-from workbench.store import read_json
+from workbench.store import find_run, read_json
 from workbench.sweeping.spec import Sweep
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "recipes" / "sweeps"
+STARTS = FOLDER.parent / "starts.json"  # by size: settings of the cross entropy from which sequence training starts
+NETWORK = ("hidden_layers", "hidden_units")
 
 
 def recipes() -> dict[str, str]:
@@ -23,22 +26,33 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def starts_trained(name: str) -> bool:
-    """Whether a recipe starts from a trained network, and so needs ``init``."""
+    """Whether a recipe starts from a trained network."""
     return _read(name).get("starts") == "trained"
 
 
-def recipe(name: str, corpus: str, size: str = "watch", init: str | None = None, **changes: Any) -> Sweep:
-    """The sweep ``name`` (e.g. ``e1-shuffling``) on ``corpus`` at ``size`` watch or laptop; ``changes`` to its fields.
+def recipe(which: str, corpus: str, size: str = "watch", init: str | None = None, **changes: Any) -> Sweep:
+    """The sweep ``which`` (e.g. ``e1-shuffling``) on ``corpus`` at ``size`` watch or laptop; ``changes`` to its fields.
 
-    ``init``: the run to start from, for those that start from a trained network.
+    Those that start from a trained network take that of the run ``init``, whatever its size; without one the sweep
+    trains its own first, once per corpus and size.
     """
-    path, record = FOLDER / f"{name}.json", _read(name)
+    record = _read(which)
     if size not in record["sizes"]:
-        raise UserError(f"{name}: no size {size}; choose one of {', '.join(record['sizes'])}")
-    if record.pop("starts", "") == "trained" and not init:
-        raise UserError(f"{name}: starts from a trained network: name a run with init (--init)")
-    sizes = record.pop("sizes")
-    settings = {**record.pop("settings", {}), **sizes[size].get("settings", {}), **changes.pop("settings", {})}
-    rest = {k: v for k, v in sizes[size].items() if k != "settings"}
-    given = {"name": f"{name}-{size}-{corpus}", "corpus": corpus, "init": init, **record, **rest, "settings": settings}
-    return Sweep.of({**given, **changes}, path)
+        raise UserError(f"{which}: no size {size}; choose one of {', '.join(record['sizes'])}")
+    own, trained = record.pop("sizes")[size], record.pop("starts", "") == "trained"
+    settings = {**record.pop("settings", {}), **own.pop("settings", {})}
+    if init and trained:
+        settings |= {field: getattr(find_run(init).settings, field) for field in NETWORK}
+    elif trained:
+        start = read_json(STARTS)[size]
+        record["start"] = {**start, **{k: settings[k] for k in (*NETWORK, "evaluate_utterances") if k in settings}}
+    own_name = changes.pop("name", f"{which}-{size}-{corpus}")
+    words = ["workbench", "sweep", corpus, "--recipe", which, "--size", size, "--name", own_name]
+    words += ["--init", init] if init else []
+    changed = changes.pop("settings", {})
+    words += ["--set", *(f"{k}={v}" for k, v in changed.items())] if changed else []
+    given = {"name": own_name, "corpus": corpus, "init": init, **record, **own, "settings": {**settings, **changed}}
+    words += ["--seeds", ",".join(map(str, changes["seeds"]))] if "seeds" in changes else []
+    words += ["--no-test"] if changes.get("test") is False else []
+    command = shlex.join(words) if set(changes) <= {"seeds", "test"} else ""
+    return Sweep.of({**given, "recipe": command, **changes}, FOLDER / f"{which}.json")

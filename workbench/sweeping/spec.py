@@ -57,9 +57,11 @@ class Sweep:
     draws: int = 0
     seeds: Sequence[int] = (0,)
     init: str | None = None  # run whose model all start from
+    start: Mapping[str, Any] = field(default_factory=dict)  # or settings of that run, which is trained first
     test: bool = True  # whether each model is tested, which significance needs
     question: str = ""
     paper: str = ""  # entry of data/paper that the results stand beside
+    recipe: str = ""  # the command that made it, if that was a recipe
 
     def __post_init__(self):
         if not NAME.fullmatch(self.name):
@@ -68,7 +70,7 @@ class Sweep:
             raise UserError(f"no such preset: {self.preset}; choose one of {', '.join(PRESETS)}")
         if not self.seeds:
             raise UserError(f"sweep {self.name}: no seeds")
-        named = [*self.settings, *self.axes, *(f for p in self.points for f in p)]
+        named = [*self.settings, *self.axes, *self.start, *(f for p in self.points for f in p)]
         unknown = sorted({f for f in named if f not in FIELDS})
         if unknown:
             raise UserError(f"no such setting: {', '.join(unknown)}")
@@ -126,12 +128,8 @@ class Sweep:
         path = self.folder / "sweep.json"
         if path.exists():
             old = Sweep.load(self.folder)
-            shared = (
-                ("corpus", "preset", "settings", "init", "draws")
-                if self.draws
-                else ("corpus", "preset", "settings", "init")
-            )
-            changed = [k for k in shared if getattr(old, k) != getattr(self, k) and k != "draws"]
+            shared = ("corpus", "preset", "settings", "init", "start")
+            changed = [k for k in shared if getattr(old, k) != getattr(self, k)]
             if changed:
                 raise UserError(f"sweep {self.name} exists with another {', '.join(changed)}; choose another name")
             self = dataclasses.replace(
@@ -142,6 +140,7 @@ class Sweep:
                 draws=max(old.draws, self.draws),
                 question=self.question or old.question,
                 paper=self.paper or old.paper,
+                recipe=self.recipe if self.to_dict() == old.to_dict() else "",
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(path, self.to_dict())
@@ -170,8 +169,10 @@ class Sweep:
         return f"from workbench.sweeping import Sweep, run\n\nrun(Sweep(\n{inside}))\n"
 
     def command(self) -> str:
-        """The command that makes this sweep again, for grids; others are run from their file."""
-        if self.draws or self.points:
+        """The command that makes this sweep again, for recipes and grids; others are run from their file."""
+        if self.recipe:
+            return self.recipe
+        if self.draws or self.points or self.start:
             return f"workbench sweep --file {shlex.quote(f'{self.name}.json')}"
         words = ["workbench", "sweep", self.corpus, "--name", self.name, "--preset", self.preset]
         for name, values in self.axes.items():

@@ -82,10 +82,13 @@ def draw_curves(runs: Sequence[Run], measures: Sequence[str] = SHOWN, against: A
 
 
 def draw_bands(
-    groups: Mapping[str, Sequence[Run]], measures: Sequence[str] = SHOWN, against: Against = "epochs"
+    groups: Mapping[str, Sequence[Run]],
+    measures: Sequence[str] = SHOWN,
+    against: Against = "epochs",
+    height: float = 2.8,
 ) -> Figure:
     """One panel per measure, one line per group of runs; shaded between the lowest and the highest of its seeds."""
-    fig, axes = figure(3.4 * len(measures), 2.8, ncols=len(measures), squeeze=False)
+    fig, axes = figure(3.4 * len(measures), height, ncols=len(measures), squeeze=False)
     order = list(groups)
     for ax, measure in zip(axes[0], measures, strict=True):
         for band in bands(groups, measure, against):

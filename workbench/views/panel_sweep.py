@@ -3,33 +3,41 @@
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
+from html import escape
 from typing import Any, Literal, get_args, get_origin
 
 import ipywidgets as W
 
 from workbench.launch import Launched, launch_sweep
 from workbench.settings import UserError
-from workbench.sweeping import Sweep, all_sweeps, ask_to_stop, counts, estimate, find_sweep, recipe, recipes, results
+from workbench.sweeping import (
+    Sweep,
+    all_sweeps,
+    ask_to_stop,
+    counts,
+    estimate,
+    find_sweep,
+    plan,
+    recipe,
+    recipes,
+    results,
+)
 from workbench.sweeping.spec import FIELDS
-from workbench.views.curves import draw_curves
 from workbench.views.panel_parts import WIDE, Status, bounds, button
-from workbench.views.screen import Screen
-from workbench.views.style import png
-from workbench.views.sweep_plots import draw_matrix
-from workbench.views.sweep_report import axes_of, write_sweep_report
+from workbench.views.sweep_report import write_sweep_report
+from workbench.views.sweep_view import SweepView
 
 VARIED = ("shuffling", "trained", "criterion", "decoder_seconds", "replicas", "learning_rate")  # others by `more`
-PERIOD = 1.0  # seconds between looks
-DPI = 84
+LABELS = {"description_width": "9em"}
 
 
 def axis_control(name: str) -> W.Widget:
     """Choices of a setting to mark, or a line of values."""
     field = FIELDS[name]
-    about: dict[str, Any] = {"description": name, "tooltip": bounds(field), "style": {"description_width": "9em"}}
+    about: dict[str, Any] = {"description": name, "tooltip": bounds(field), "style": LABELS}
     if get_origin(field.type) is Literal:
         return W.SelectMultiple(options=get_args(field.type), rows=len(get_args(field.type)), **about)
-    return W.Text(placeholder="1, 10, 50", **about)
+    return W.Text(placeholder="1, 10, 50", continuous_update=False, **about)
 
 
 def values_of(widget: W.Widget) -> list[str]:
@@ -44,19 +52,23 @@ class SweepPanel:
 
     def __init__(self, sweep: Sweep):
         self.status, self.base = Status(), sweep
-        self.matrix, self.curves = Screen(760, 330), Screen(857, 250)
+        self.view = SweepView(self.status)
         self.axes = {name: axis_control(name) for name in VARIED}
-        self.more = W.Text(placeholder="batch=8,32; beam=6,10", description="more axes")
-        self.seeds = W.Text(value=", ".join(map(str, sweep.seeds)), description="seeds")
+        self.more = W.Text(
+            placeholder="batch=8,32; beam=6,10", description="more axes", continuous_update=False, style=LABELS
+        )
+        self.seeds = W.Text(
+            value=", ".join(map(str, sweep.seeds)), description="seeds", continuous_update=False, style=LABELS
+        )
         self.name = W.Text(value=sweep.name, description="name")
-        self.jobs = W.BoundedIntText(value=2, min=1, max=64, description="at a time")
+        self.jobs = W.BoundedIntText(value=2, min=1, max=64, description="at a time", layout=W.Layout(width="11em"))
         self.known = W.Dropdown(options=["", *(s.name for s in all_sweeps())], description="go to")
         self.recipe = W.Dropdown(options=["", *recipes()], description="recipe")
-        self.cell = W.Dropdown(options=[], description="curves of", layout=W.Layout(width="30em"))
+        self.size = W.Dropdown(options=["watch", "laptop"], description="size", layout=W.Layout(width="12em"))
+        self.question, self.count = W.HTML(), W.HTML()
         self.python = W.Textarea(layout=W.Layout(width="100%", height="9em"))
-        self._stop, self._seen = threading.Event(), ""
-        self._thread: threading.Thread | None = None
         self.launched: Launched | None = None
+        self.estimating: threading.Thread | None = None
         self.widget = self._layout()
         self._show_axes(sweep)
 
@@ -74,16 +86,27 @@ class SweepPanel:
             ("Copy as Python", self.copy, ""),
             ("Report", self.report, ""),
         )
-        for widget, act in ((self.known, self._go), (self.recipe, self._recipe_chosen), (self.cell, self._cell_chosen)):
+        for widget, act in (
+            (self.known, self._go),
+            (self.recipe, self._recipe_chosen),
+            (self.size, self._recipe_chosen),
+        ):
             widget.observe(say.guarded(act), "value")
+        for widget in (*self.axes.values(), self.more, self.seeds):
+            widget.observe(say.guarded(self._count), "value")
+        code = W.Accordion([self.python], titles=["as Python"], selected_index=None, layout=WIDE)
         return W.VBox(
             [
-                W.HBox([self.recipe, self.known, self.name, self.jobs]),
-                W.HBox([*marked, W.VBox([*typed, self.more, self.seeds])]),
-                W.HBox([button(text, act, say, style) for text, act, style in acts]),
+                W.HBox([self.recipe, self.size, self.known]),
+                W.HBox([self.name, self.jobs]),
+                self.question,
+                W.HBox([W.VBox(marked), W.VBox([*typed, self.more, self.seeds, self.count])]),
+                W.HBox(
+                    [button(text, act, say, style) for text, act, style in acts], layout=W.Layout(flex_flow="row wrap")
+                ),
                 say.widget,
-                self.python,
-                self.cell,
+                code,
+                self.view.widget,
             ],
             layout=WIDE,
         )
@@ -100,6 +123,9 @@ class SweepPanel:
         rest = {k: v for k, v in sweep.axes.items() if k not in self.axes and not isinstance(v, Mapping)}
         self.more.value = "; ".join(f"{k}={','.join(map(str, v))}" for k, v in rest.items())
         self.python.value = sweep.as_python()
+        points = "; ".join(" ".join(f"{k}={v}" for k, v in point.items()) for point in sweep.points)
+        self.question.value = f"<i>{escape(sweep.question)}</i>" + (f" Points: {escape(points)}" if points else "")
+        self._count()
 
     def value(self) -> Sweep:
         """The sweep that the widgets say; UserError names what cannot be."""
@@ -111,11 +137,28 @@ class SweepPanel:
             axes[name.strip()] = [v.strip() for v in values.split(",")]
         seeds = [int(s) for s in self.seeds.value.replace(",", " ").split()]
         axes |= {k: v for k, v in self.base.axes.items() if isinstance(v, Mapping)}
-        return replace(self.base, name=self.name.value.strip(), axes=axes, seeds=seeds or [0])
+        made = replace(self.base, name=self.name.value.strip(), axes=axes, seeds=seeds or [0])
+        return made if made == self.base else replace(made, recipe="")
 
     def estimate(self) -> None:
-        """Runs, minutes, disk."""
-        self.status.say(str(estimate(self.value(), self.jobs.value)))
+        """Runs, minutes, disk; returns at once, since kinds that never ran are rehearsed for some seconds each."""
+
+        def rehearse() -> None:
+            self.status.say("rehearsing for some seconds …")
+            self.status.say(str(estimate(wanted, self.jobs.value)))
+
+        wanted = self.value()
+        self.estimating = threading.Thread(target=self.status.guarded(rehearse), daemon=True, name="estimate")
+        self.estimating.start()
+
+    def _count(self) -> None:
+        """How many runs the widgets say, as a product; at every change."""
+        sweep = self.value()
+        factors = [(len(v), k) for k, v in sweep.axes.items() if not isinstance(v, Mapping)] if not sweep.draws else []
+        factors += [(len(sweep.points), "points")] if sweep.points and not sweep.draws else []
+        factors += [(sweep.draws, "random draws")] if sweep.draws else []
+        words = " × ".join(f"{n} {name}" for n, name in [*factors, (len(sweep.seeds), "seeds")])
+        self.count.value = f"{escape(words)} = <b>{len(sweep.cells())} runs</b>"
 
     def start(self, retry: bool = False) -> None:
         """Carry out what is missing, in a process of its own."""
@@ -155,54 +198,26 @@ class SweepPanel:
 
     def _recipe_chosen(self) -> None:
         if self.recipe.value:
-            self.base = recipe(self.recipe.value, self.base.corpus, "watch", self.base.init)
+            self.base = recipe(self.recipe.value, self.base.corpus, self.size.value, self.base.init)
             self.name.value, self.seeds.value = self.base.name, ", ".join(map(str, self.base.seeds))
             self._show_axes(self.base)
 
-    def _cell_chosen(self) -> None:
-        if self.cell.value:
-            self.curves.put(png(draw_curves(results(self.value()).runs[self.cell.value]), DPI))
-
-    def look(self, sweep: Sweep) -> bool:
-        """Draw the matrix if a cell has changed; whether anything still runs."""
-        found = results(sweep)
-        states = counts(found.cells)
-        news = str([(c.cell.id, c.state) for c in found.cells])
-        if news != self._seen:
-            self._seen = news
-            self.matrix.put(png(draw_matrix(found.table, axes_of(found)), DPI))
-            self.cell.options = ["", *found.runs]
-            self.matrix.say(f"{sweep.name}: " + ", ".join(f"{n} {state}" for state, n in states.items()))
-        going = self.launched is not None and self.launched.running
-        if self.launched is not None and not going and "missing" in states:
-            self.status.show_log(self.launched.last_lines())
-        return going or "running" in states
-
     def watch(self, sweep: Sweep) -> None:
-        """Follow the sweep in a thread until nothing runs any more."""
-        self.detach()
-        self._stop.clear()
-        self.matrix.thaw()
-        self._thread = threading.Thread(target=self.status.guarded(lambda: self._follow(sweep)), daemon=True)
-        self._thread.start()
+        """Follow the sweep until nothing runs; what its process said last is shown if that left cells undone."""
 
-    def _follow(self, sweep: Sweep) -> None:
-        while self.look(sweep) and not self._stop.wait(PERIOD):
-            pass
-        self.matrix.freeze()
+        def going() -> bool:
+            running = self.launched is not None and self.launched.running
+            if self.launched is not None and not running and "missing" in counts(plan(sweep)):
+                self.status.show_log(self.launched.last_lines())
+            return running
 
-    def detach(self) -> None:
-        """Stop watching; the sweep goes on."""
-        self._stop.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+        self.view.watch(sweep, self.jobs.value, going)
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
         display(self.widget)
-        self.matrix.show()
-        self.curves.show()
+        self.view.show()
 
 
 def sweep_panel(

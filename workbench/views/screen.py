@@ -14,11 +14,15 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 class Screen:
-    """A picture of ``width`` x ``height`` pixels and a line below; without ipywidgets the picture is static."""
+    """A picture of ``width`` x ``height`` pixels and a line below; without ipywidgets the picture is static.
 
-    def __init__(self, width: int, height: int):
+    ``shown``: a widget to show in its place as long as there is a kernel; the picture is what a saved notebook keeps.
+    """
+
+    def __init__(self, width: int, height: int, shown: Any = None):
         self.png = b""
         self.image, self.line = _widgets(width, height)
+        self.shown = shown or self.image
         self._handles: list[Any] = []
 
     def put(self, png: bytes) -> None:
@@ -56,7 +60,7 @@ class Screen:
                 handle.update(data, raw=True)
 
     def _live(self) -> dict[str, Any]:
-        bundle = self.image._repr_mimebundle_()
+        bundle = self.shown._repr_mimebundle_()
         return {VIEW: (bundle[0] if isinstance(bundle, tuple) else bundle)[VIEW], **self.static()}
 
     def static(self) -> dict[str, str]:

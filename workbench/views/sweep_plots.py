@@ -1,7 +1,6 @@
-"""A sweep as pictures: the matrix that fills in, effects of factors beside the paper's, frame against word errors."""
+"""A sweep as pictures: effects of factors beside the paper's, frame errors against word errors."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,75 +11,9 @@ from matplotlib.figure import Figure
 from workbench.store import read_json
 from workbench.sweeping.results import effects
 from workbench.views.style import COLOURS, figure, line
+from workbench.views.sweep_matrix import NAMES, scale
 
 PAPER = Path(__file__).resolve().parents[2] / "data" / "paper" / "heigold2014.json"
-NAMES = {
-    "test_wer": "test word error rate (%)",
-    "heldout_wer": "held-out word error rate, unigram (%)",
-    "frame_error": "frame error (%)",
-    "heldout_mmi": "F_MMI per frame",
-}
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """``values`` [rows, columns] in percent or per frame, nan where nothing has ended; ``states`` says why."""
-
-    rows: list[str]
-    columns: list[str]
-    values: np.ndarray
-    states: list[list[str]]
-    n: np.ndarray  # runs that ended
-    measure: str
-
-
-def scale(measure: str) -> float:
-    """From a table's numbers to what is shown."""
-    return 1.0 if measure == "heldout_mmi" else 100.0
-
-
-def matrix(table: pd.DataFrame, axes: Sequence[str], measure: str = "heldout_wer") -> Matrix:
-    """Cells of a sweep's ``table`` (see sweeping.results): first axis down, the others across; means over seeds."""
-    down, across = list(axes[:1]), list(axes[1:])
-    rows, columns = _labels(table, down), _labels(table, across)
-    values, n = np.full((len(rows), len(columns)), np.nan), np.zeros((len(rows), len(columns)), int)
-    states = [["" for _ in columns] for _ in rows]
-    for i, row in enumerate(rows):
-        for j, column in enumerate(columns):
-            own = table[(_label(table, down) == row) & (_label(table, across) == column)]
-            ended = own.loc[own.state == "done", measure].dropna()
-            n[i, j], values[i, j] = len(ended), scale(measure) * ended.mean() if len(ended) else np.nan
-            states[i][j] = "" if len(ended) == len(own) else " ".join(dict.fromkeys(own.state[own.state != "done"]))
-    return Matrix(rows, columns, values, states, n, measure)
-
-
-def _label(table: pd.DataFrame, axes: Sequence[str]) -> pd.Series:
-    words = [table[a].map(lambda v, a=a: f"{a}={v:g}" if isinstance(v, float) else f"{a}={v}") for a in axes]
-    return pd.Series([" ".join(w) for w in zip(*words, strict=True)] if words else [""] * len(table), index=table.index)
-
-
-def _labels(table: pd.DataFrame, axes: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(_label(table, axes)))
-
-
-def draw_matrix(table: pd.DataFrame, axes: Sequence[str], measure: str = "heldout_wer") -> Figure:
-    """Dark is bad; what has not ended says so."""
-    m = matrix(table, axes, measure)
-    fig, ax = figure(max(4.0, 2.2 + 1.3 * len(m.columns)), 1.3 + 0.55 * len(m.rows))
-    good_is_low = measure != "heldout_mmi"
-    ax.imshow(m.values, aspect="auto", cmap="cividis_r" if good_is_low else "cividis")
-    low, high = (np.nanmin(m.values), np.nanmax(m.values)) if np.isfinite(m.values).any() else (0.0, 1.0)
-    for i, j in np.ndindex(*m.values.shape):
-        value, state = m.values[i, j], m.states[i][j]
-        digits = ".3f" if measure == "heldout_mmi" else ".1f"
-        words = (format(value, digits) if np.isfinite(value) else "") + (f"\n{state}" if state else "")
-        dark = np.isfinite(value) and ((value - low) > 0.5 * (high - low)) == good_is_low and high > low
-        ax.text(j, i, words.strip(), ha="center", va="center", fontsize=8, color="white" if dark else "black")
-    ax.set_xticks(range(len(m.columns)), [c.replace(" ", "\n") for c in m.columns])
-    ax.set_yticks(range(len(m.rows)), m.rows)
-    ax.grid(False)
-    ax.set_title(NAMES[measure])
-    return fig
 
 
 def paper_values(entry: str, axis: str) -> dict[str, float]:

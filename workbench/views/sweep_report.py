@@ -9,12 +9,14 @@ import pandas as pd
 from workbench.store import home, read_json
 from workbench.sweeping.plan import counts
 from workbench.sweeping.results import Results, sentences
+from workbench.sweeping.spec import Sweep
 from workbench.views.curves import draw_bands
 from workbench.views.page import document, note, picture, plain, section, table_html, table_markdown
 from workbench.views.report import failure_rows, reproduce_section, versions, write_files
 from workbench.views.report_notebook import notebook_of_sweep
 from workbench.views.staleness import ages, draw_staleness
-from workbench.views.sweep_plots import PAPER, draw_effects, draw_matrix, draw_scatter, scale
+from workbench.views.sweep_matrix import draw_matrix, scale
+from workbench.views.sweep_plots import PAPER, draw_effects, draw_scatter
 
 SHOWN = {"heldout_mmi": "F_MMI", "heldout_wer": "WER %", "frame_error": "frame err %", "test_wer": "test WER %"}
 DIFFERENCE = ("difference", "low", "high")
@@ -35,8 +37,13 @@ def write_sweep_report(found: Results, out: Path | None = None, title: str | Non
 
 def axes_of(found: Results) -> list[str]:
     """The settings that really differ, or any one if there is a single cell."""
-    varied = [a for a in found.sweep.varied if found.table[a].nunique() > 1]
-    return varied or list(found.sweep.varied[:1]) or ["seed"]
+    return varied_axes(found.sweep, found.table)
+
+
+def varied_axes(sweep: Sweep, table: pd.DataFrame) -> list[str]:
+    """The same, of a table of cells."""
+    varied = [a for a in sweep.varied if table[a].nunique() > 1]
+    return varied or list(sweep.varied[:1]) or ["seed"]
 
 
 def sweep_page(found: Results, title: str) -> str:
