@@ -13,6 +13,7 @@ import numpy as np
 from workbench import recognition, runs
 from workbench.engine import Local, free
 from workbench.experiment import Experiment, Task
+from workbench.recogniser import Recogniser
 from workbench.sequence.outer import Decoded
 from workbench.settings import rng
 
@@ -109,7 +110,7 @@ def measured(task: Task, theta: np.ndarray) -> Price:
 def tested(task: Task, theta: np.ndarray) -> Price:
     """Scales chosen on held-out data, and the test."""
     s, store = task.settings, task.heldout
-    recogniser = recognition.Recogniser(task, theta, s.acoustic_scale, s.prior_scale)
+    recogniser = Recogniser(task, theta, s.acoustic_scale, s.prior_scale)
     some = rng(0, "rehearsal").permutation(len(store))[:TESTED].tolist()
 
     def say(factor: float, scales: tuple[float, ...]) -> Price:
