@@ -9,6 +9,7 @@ from workbench.hmm.graph import Graph, from_arcs
 from workbench.hmm.numerator import numerator
 from workbench.hmm.states import TiedStates
 from workbench.language.lexicon import Lexicon, Pronunciation
+from workbench.sequence.pair import Reference
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,9 @@ class Task:
 
     def numerator(self, words) -> Graph:
         return numerator(words, self.lexicon, self.states, self.unigram)
+
+    def reference(self, words) -> Reference:
+        return Reference(tuple(words), lambda: self.numerator(words))
 
 
 def tiny_task(seed: int = 0, tied_per_position: int = 2) -> Task:

@@ -21,7 +21,7 @@ def mmi(logits):
 def decoded(**changes):
     limits = {"beam": 100.0, "lattice_beam": 100.0, "rejection": 0.0, "cancellation": 0.0, "acoustic_scale": KAPPA}
     settings = Settings(**{"criterion": "mmi", **limits, **changes})
-    return decode_outer(log_softmax(LOGITS), TASK.numerator(SAID), TASK.denominator, PRIOR, settings)
+    return decode_outer(log_softmax(LOGITS), TASK.reference(SAID), TASK.denominator, PRIOR, settings)
 
 
 def gradient_at(logits, d, proximal=0.0):

@@ -52,8 +52,7 @@ def prior():
 
 
 def decode(logits, settings=EXACT, words=SAID, **more):
-    numerator = task().numerator(words)
-    return decode_outer(log_softmax(logits), numerator, task().denominator, prior(), settings, **more)
+    return decode_outer(log_softmax(logits), task().reference(words), task().denominator, prior(), settings, **more)
 
 
 def dense(decoded):

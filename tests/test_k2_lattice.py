@@ -78,7 +78,7 @@ def test_criterion_is_the_same_with_either_engine(k2_search):
     ours, theirs = (
         decode_outer(
             log_p,
-            task.numerator((1, 3)),
+            task.reference((1, 3)),
             task.denominator,
             np.zeros(task.states.count),
             Settings(criterion="mmi", lattice_engine=engine, **limits),

@@ -11,7 +11,7 @@ train/ heldout/ test/     one memory-mapped frame store each, with alignments
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,7 @@ from workbench.hmm.states import TiedStates
 from workbench.language.arpa import read_arpa
 from workbench.language.backoff import NGram
 from workbench.language.lexicon import Lexicon, read_lexicon
+from workbench.sequence.pair import Reference
 from workbench.settings import UserError
 from workbench.store import home, read_json
 
@@ -103,8 +104,12 @@ class Corpus:
         """The frame store of train, heldout or test."""
         return FrameStore.open(self.folder / name)
 
-    def numerator(self, words: Iterable[str]) -> Graph:
-        """The graph of a reference transcript, all pronunciations, optional silence."""
-        ids = [self.lexicon.word_id(w) for w in words]
+    def reference(self, words: Iterable[str]) -> Reference:
+        """A reference transcript; its graph has all pronunciations and optional silence."""
+        ids = tuple(self.lexicon.word_id(w) for w in words)
+        return Reference(ids, lambda: self.numerator(ids))
+
+    def numerator(self, ids: Sequence[int]) -> Graph:
+        """The graph of the reference with these words."""
         silence = self.info["preparation"]["silence"]
         return numerator(ids, self.lexicon, self.states, self.unigram.unigram(), silence_probability=silence)

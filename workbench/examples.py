@@ -34,7 +34,7 @@ def write_example(name: str, others: Sequence[str] = (), utterance: int | None =
     logp = task.log_posteriors(theta, store.utterance_windows(u))
     decoded = task.decode_split(store, u, logp, task.measuring)
     scores = acoustic_scores(logp, corpus.log_prior, task.settings)
-    found = pair(scores, corpus.numerator(store.words[u]), corpus.denominator, task.settings)
+    found = pair(scores, corpus.reference(store.words[u]), corpus.denominator, task.settings)
     if found.numerator is None or found.denominator is None:
         raise UserError(f"{store.ids[u]}: {found.reason}")
     (_, num), (_, den) = occupancies(found.numerator), occupancies(found.denominator)
@@ -85,7 +85,7 @@ def telling(task: Task, theta: np.ndarray, among: int = 40) -> int:
 
 def pieces(corpus: Corpus, said: Sequence[str], scores: np.ndarray) -> tuple[list, list]:
     """(word, first frame, last frame + 1) and the same for phones, of the best path of a reference."""
-    graph = corpus.numerator(said)
+    graph = corpus.reference(said).graph
     arcs, _ = best_arcs(graph, scores)
     phones, starts = timing(graph, arcs)
     edges = [*starts.tolist(), len(arcs)]

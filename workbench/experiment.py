@@ -17,7 +17,6 @@ from workbench.batches import FrameBatch, FrameOrder, OuterBatch, UtteranceOrder
 from workbench.corpora import Corpus
 from workbench.corpus.store import FrameStore
 from workbench.engine import Process
-from workbench.hmm.graph import Graph
 from workbench.metrics.criterion import Criterion
 from workbench.metrics.frames import FrameErrors, count_frames
 from workbench.metrics.words import WordErrors, word_errors
@@ -25,13 +24,13 @@ from workbench.model import kernels
 from workbench.model.network import Topology, ce_gradient, gradient, log_posteriors, trained_slice
 from workbench.sequence.auxiliary import softmax_gradient
 from workbench.sequence.outer import Decoded, decode_outer
-from workbench.sequence.pair import OUTSIDE
+from workbench.sequence.pair import OUTSIDE, Reference
 from workbench.settings import Settings, UserError
 from workbench.training import FrameSource, Gradient, OuterSource, Shards, decoder, evaluator, replica
 
 INPUTS = 26 * 40
 WIDER = 4.0  # log probability by which beams are wider for measuring than for training
-NUMERATORS = 1 << 14  # reference graphs that are kept, about 6 kB each with what the search makes of them
+REFERENCES = 1 << 14  # that are kept, with their graphs about 6 kB each
 EVALUATION_THREADS = 2  # lattices release the GIL; sums are taken in the order of the utterances, so the bits stay
 
 
@@ -83,9 +82,9 @@ class Task:
         return kernels.choose(self.settings.precision)
 
     @cached_property
-    def numerator(self) -> Callable[[tuple[str, ...]], Graph]:
-        """The graph of a reference; making it takes 8 % of decoding it, and every epoch asks for the same again."""
-        return lru_cache(NUMERATORS)(self.corpus.numerator)
+    def reference(self) -> Callable[[tuple[str, ...]], Reference]:
+        """A reference with its graph, once that is made; every epoch asks for the same again."""
+        return lru_cache(REFERENCES)(self.corpus.reference)
 
     def log_posteriors(self, theta: np.ndarray, windows: np.ndarray) -> np.ndarray:
         """log p_θ(s|x), float32 [frames, states]."""
@@ -100,7 +99,7 @@ class Task:
         """The same of an utterance of any split whose log posteriors [frames, states] are known."""
         alignment = np.asarray(store.alignment[slice(*store.span(utterance))])
         return decode_outer(
-            logp, self.numerator(store.words[utterance]), self.corpus.denominator, self.corpus.log_prior,
+            logp, self.reference(store.words[utterance]), self.corpus.denominator, self.corpus.log_prior,
             settings,
             alignment if len(alignment) and alignment.min() >= 0 else None, utterance,
         )  # fmt: skip

@@ -16,7 +16,7 @@ import numpy as np
 from workbench.hmm.graph import Graph
 from workbench.sequence import criteria
 from workbench.sequence.occupancy import Occupancies, best_path, occupancies, summed
-from workbench.sequence.pair import NOT_FINITE, Pair, acoustic_scores, pair
+from workbench.sequence.pair import NOT_FINITE, Pair, Reference, acoustic_scores, pair
 from workbench.settings import Settings
 
 ROUNDING = 1e-9
@@ -70,7 +70,7 @@ class Outer:
 
 def decode_outer(
     log_posteriors: np.ndarray,
-    numerator: Graph,
+    reference: Reference,
     denominator: Graph,
     log_prior: np.ndarray,
     settings: Settings,
@@ -87,7 +87,7 @@ def decode_outer(
     log_posteriors = np.asarray(log_posteriors, np.float32)
     lattice = settings.denominator == "lattice"
     scores = acoustic_scores(log_posteriors, log_prior, settings)
-    found = pair(scores, numerator, denominator if lattice else None, settings)
+    found = pair(scores, reference, denominator if lattice else None, settings)
     decoded = _without_frames(utterance, len(scores), found, settings.beam)
     if found.reason == NOT_FINITE or found.numerator is None or (lattice and found.denominator is None):
         return decoded

@@ -2,18 +2,18 @@
 
 The numerator is the part of the lattice that carries the reference words, so both are pruned alike and the numerator's
 total cannot exceed the denominator's. Only where the reference is missing from the lattice is it aligned apart, with
-its own graph.
+its own graph, which is made then.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from workbench.hmm.graph import Graph
 from workbench.sequence import search as native
 from workbench.sequence.lattice import Lattice, NoPath, restrict
-from workbench.sequence.occupancy import best_path
 from workbench.settings import Settings
 
 OUTSIDE = "reference outside lattice"
@@ -22,6 +22,20 @@ NO_LATTICE = "no lattice: "
 NOT_FINITE = "scores are not finite"
 UNLIMITED = 2**31 - 1
 WIDENINGS = (1, 2, 4)
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """The ``words`` that were said, and ``make``, which makes their graph: a third of the work on an utterance, and
+    most lattices hold the reference anyway."""
+
+    words: tuple[int, ...]
+    make: Callable[[], Graph]
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The graph, made when first asked for."""
+        return self.make()
 
 
 @dataclass(frozen=True)
@@ -44,28 +58,22 @@ def acoustic_scores(log_posteriors: np.ndarray, log_prior: np.ndarray, settings:
     return np.float32(settings.acoustic_scale) * log_posteriors - offset
 
 
-def pair(scores: np.ndarray, numerator: Graph, denominator: Graph | None, settings: Settings) -> Pair:
-    """Search both graphs with ``scores`` [T, states]; without ``denominator`` only the reference is aligned."""
+def pair(scores: np.ndarray, reference: Reference, denominator: Graph | None, settings: Settings) -> Pair:
+    """Search with ``scores`` [T, states]; without ``denominator`` only the reference is aligned."""
     if not np.isfinite(scores).all():
         return Pair(None, None, (), NOT_FINITE)
-    aligned, lattice, reason = None, None, None
-    reference: tuple[int, ...] = ()
+    lattice, reason = None, None
     if denominator is not None:
         try:
             lattice = lattices(denominator, scores, settings)
+            return Pair(restrict(lattice, reference.words), lattice, reference.words, None)
         except NoPath as error:
-            reason = NO_LATTICE + str(error)
+            reason = OUTSIDE if lattice is not None else NO_LATTICE + str(error)
     try:
-        aligned = native.search(numerator, scores, np.inf, settings.lattice_beam, UNLIMITED)
-        reference = best_path(aligned)[0]
+        aligned = native.search(reference.graph, scores, np.inf, settings.lattice_beam, UNLIMITED)
     except NoPath:
-        reason = UNALIGNED
-    if aligned is not None and lattice is not None:
-        try:
-            aligned = restrict(lattice, reference)
-        except NoPath:
-            reason = OUTSIDE
-    return Pair(aligned, lattice, reference, reason)
+        return Pair(None, lattice, (), UNALIGNED)
+    return Pair(aligned, lattice, reference.words, reason)
 
 
 def lattices(graph: Graph, scores: np.ndarray, settings: Settings) -> Lattice:
