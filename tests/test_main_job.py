@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from workbench.batches import FrameOrder, subsets
 from workbench.corpora import Corpus
 from workbench.experiment import Task
 from workbench.model.network import ce_gradient, gradient, initial
+from workbench.recogniser import Recogniser
 from workbench.settings import UserError, preset
 from workbench.store import find_run, read_json
 from workbench.views.tables import COLUMNS
@@ -147,6 +149,16 @@ def test_learning_happened(ce, mmi):
     assert table.ce.iloc[-1] > table.ce.iloc[0] + 1.0
     assert mmi.rows("evaluate").ce.iloc[0] == pytest.approx(table.ce.iloc[-1])
     assert (mmi.rows("evaluate").mmi <= 1e-6).all()
+
+
+def test_graph_and_rescoring_say_the_same(ce):
+    """Searching the n-gram's graph gives the words of exact rescoring, utterance by utterance, at another scale too."""
+    graph, rescoring = (replace(Recogniser.of(ce, s), lm_scale=1.2) for s in ("graph", "rescoring"))
+    store = graph.task.heldout
+    ways = [r.transcripts(store, range(len(store)), [1.2, 0.8], None, "") for r in (graph, rescoring)]
+    same = [a == b for one, other in zip(*ways, strict=True) for a, b in zip(one, other, strict=True)]
+    assert np.mean(same) >= 0.95  # a word that is listed may be reached by backing off, see hmm.segments
+    assert graph.task.corpus.ngram_graph.graph.states > graph.task.corpus.denominator.states
 
 
 def test_diverged_runs_say_so(home):

@@ -134,9 +134,9 @@ def _decode(commands) -> None:
 def _search(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--search",
-        choices=("graph", "rescoring"),
-        default="graph",
-        help="through the graph of the language model, or a wide unigram lattice rescored by it (default: graph)",
+        choices=("rescoring", "graph"),
+        default="rescoring",
+        help="a wide unigram lattice rescored by the language model, or its own graph (default: rescoring)",
     )
 
 

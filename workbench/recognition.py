@@ -25,13 +25,14 @@ from workbench.store import Run, find_run, write_atomically
 
 LM_SCALES = (0.6, 0.8, 1.0, 1.2, 1.5)
 ACOUSTIC_FACTORS = (0.7, 1.0, 1.5, 2.0)  # of the scale that was trained with
+FORMERLY = "rescoring 14:9:6000"  # how runs were tested before they said how
 HELDOUT_MOST = 400  # held-out utterances on which scales are chosen
 
 
 def test(name: str, progress: Progress | None = None, search: Search = SEARCH) -> Run:
     """Test word error rate with the n-gram, its scale chosen on held-out data; kept in the run with the transcripts.
 
-    Its significance is told if the run that this one started from was tested by the same ``search``.
+    Its significance is told if the run that this one started from was tested by the same search and limits.
     """
     run = find_run(name)
     recogniser = Recogniser.of(run, search)
@@ -47,7 +48,7 @@ def test(name: str, progress: Progress | None = None, search: Search = SEARCH) -
     interval = bootstrap(each, seed=task.settings.seed)
     run.update_summary(
         test_wer=errors.wer, test_wer_low=interval.low, test_wer_high=interval.high,
-        p_value=significance(run, store, each, search), test_search=search, lm_scale=scale,
+        p_value=significance(run, store, each, recogniser.how), test_search=recogniser.how, lm_scale=scale,
         test_acoustic_scale=recogniser.acoustic_scale,
         test_sub=errors.substitutions, test_del=errors.deletions, test_ins=errors.insertions,
         test_words=errors.reference,
@@ -55,13 +56,13 @@ def test(name: str, progress: Progress | None = None, search: Search = SEARCH) -
     return run
 
 
-def significance(run: Run, store: FrameStore, each: Sequence[WordErrors], search: Search) -> float | None:
-    """p-value of the difference to the run that this one started from, if that was tested, and by the same search."""
+def significance(run: Run, store: FrameStore, each: Sequence[WordErrors], how: str) -> float | None:
+    """p-value of the difference to the run that this one started from, if that was tested, and in the same way."""
     name = (run.record["parent"] or {}).get("run")
     parent = find_run(name) if name else None
-    if parent is None or parent.summary.get("test_search", "rescoring") != search:
+    if parent is None or not (parent.folder / "test.hyp").exists():
         return None
-    if not (parent.folder / "test.hyp").exists():
+    if parent.summary.get("test_search", FORMERLY) != how:
         return None
     before = read_transcripts(parent.folder / "test.hyp")
     rivals = [word_errors(store.words[u], before.get(store.ids[u], ())) for u in range(len(store))]
