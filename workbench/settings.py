@@ -70,7 +70,9 @@ class Settings:
     )
 
     # --- lattices
-    lattice_engine: Literal["auto", "native", "k2"] = setting("auto", "lattices", "which search makes lattices")
+    lattice_engine: Literal["auto", "native", "k2", "exact"] = setting(
+        "auto", "lattices", "which search makes lattices; exact: sums over all paths, for MMI on small graphs, or a GPU"
+    )
     beam: float = setting(10.0, "lattices", "search beam", "log probability", low=0.5, high=100.0)
     lattice_beam: float = setting(
         6.0, "lattices", "arcs on paths within this of the best one are kept", "log probability", low=0.5, high=100.0
@@ -187,6 +189,10 @@ class Settings:
             object.__setattr__(self, f.name, parse(f, getattr(self, f.name)))
         if self.shuffling == "full" and self.criterion != "ce":
             raise UserError(f"shuffling=full needs targets known beforehand, so criterion=ce, not {self.criterion}")
+        if self.lattice_engine == "exact" and self.criterion in ("bmmi", "mpe", "smbr"):
+            raise UserError(
+                f"criterion={self.criterion} counts errors on lattices, which lattice_engine=exact has none of"
+            )
 
     @property
     def sequence(self) -> bool:

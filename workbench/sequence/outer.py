@@ -15,6 +15,8 @@ import numpy as np
 
 from workbench.hmm.graph import Graph
 from workbench.sequence import criteria
+from workbench.sequence.exact import exact_occupancies
+from workbench.sequence.lattice import Lattice
 from workbench.sequence.occupancy import Occupancies, best_path, occupancies, summed
 from workbench.sequence.pair import NOT_FINITE, Pair, Reference, acoustic_scores, pair
 from workbench.settings import Settings
@@ -89,14 +91,28 @@ def decode_outer(
     scores = acoustic_scores(log_posteriors, log_prior, settings)
     found = pair(scores, reference, denominator if lattice else None, settings)
     decoded = _without_frames(utterance, len(scores), found, settings.beam)
-    if found.reason == NOT_FINITE or found.numerator is None or (lattice and found.denominator is None):
+    exact = lattice and settings.lattice_engine == "exact"
+    if found.reason == NOT_FINITE or found.numerator is None:
         return decoded
-    if lattice:
+    if lattice and found.denominator is None and not exact:
+        return decoded
+    if exact:
+        (den,), (gamma,) = exact_occupancies(denominator, [scores])
+        outer = against_everything(found.numerator, float(den), gamma, settings)
+    elif lattice:
         outer = against_lattice(found, settings)
     else:
         outer = without_denominator(found, log_posteriors, alignment if settings.denominator == "none-fixed" else None)
     targets = decoded.numerator_states if alignment is None else alignment
     return _select(decoded, outer, log_posteriors, targets, settings)
+
+
+def against_everything(numerator: Lattice, den: float, gamma_den: Occupancies, settings: Settings) -> Outer:
+    """MMI against the sum over all paths of a graph."""
+    num, gamma_num = occupancies(numerator)
+    rejected = criteria.overlap(gamma_num, gamma_den) < settings.rejection
+    rows = criteria.difference(gamma_num, gamma_den)
+    return Outer(num - den, rows, 0.0, criteria.largest(rows), rejected, num, den)
 
 
 def against_lattice(found: Pair, settings: Settings) -> Outer:

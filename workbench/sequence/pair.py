@@ -59,21 +59,27 @@ def acoustic_scores(log_posteriors: np.ndarray, log_prior: np.ndarray, settings:
 
 
 def pair(scores: np.ndarray, reference: Reference, denominator: Graph | None, settings: Settings) -> Pair:
-    """Search with ``scores`` [T, states]; without ``denominator`` only the reference is aligned."""
+    """Search with ``scores`` [T, states]; without ``denominator`` only the reference is aligned.
+
+    For lattice_engine=exact the numerator is all of its graph, and the denominator only tells the best path.
+    """
     if not np.isfinite(scores).all():
         return Pair(None, None, (), NOT_FINITE)
+    exact = settings.lattice_engine == "exact"
     lattice, reason = None, None
     if denominator is not None:
         try:
             lattice = lattices(denominator, scores, settings)
-            return Pair(restrict(lattice, reference.words), lattice, reference.words, None)
+            if not exact:
+                return Pair(restrict(lattice, reference.words), lattice, reference.words, None)
         except NoPath as error:
             reason = OUTSIDE if lattice is not None else NO_LATTICE + str(error)
     try:
-        aligned = native.search(reference.graph, scores, np.inf, settings.lattice_beam, UNLIMITED)
+        width = np.inf if exact else settings.lattice_beam
+        aligned = native.search(reference.graph, scores, np.inf, width, UNLIMITED)
     except NoPath:
         return Pair(None, lattice, (), UNALIGNED)
-    return Pair(aligned, lattice, reference.words, reason)
+    return Pair(aligned, lattice, reference.words, None if exact else reason)
 
 
 def lattices(graph: Graph, scores: np.ndarray, settings: Settings) -> Lattice:
