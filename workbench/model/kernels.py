@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from workbench.model import processor
+from workbench.model import processor, products
 from workbench.settings import UserError
 
-NAMES = ("torch-turned", "torch", "numpy")  # in order of preference
+NAMES = ("tiles", "torch-turned", "torch", "numpy")  # in order of preference
 MARGIN = 1.15  # a kernel must be this much faster than one before it in `NAMES` to be taken instead
 TURNED = 160  # batches of fewer frames lie width by width in memory, where the kernel says so
 PROBE_FRAMES, PROBE_WIDTH, PROBE_MATRICES, PROBE_ROUNDS = 32, 1024, 3, 5
@@ -35,14 +35,17 @@ PROBE_FRAMES, PROBE_WIDTH, PROBE_MATRICES, PROBE_ROUNDS = 32, 1024, 3, 5
 
 @dataclass(frozen=True)
 class Kernel:
-    """The products of the network on one device: ``product(a, b, out)`` is out = a b, ``affine`` adds a bias row."""
+    """The products of the network on one device; they write to the matrix given for it."""
 
     name: str
     device: torch.device
     dtype: torch.dtype | None  # of the factors; None: that of the parameters
     turned: int  # batches of fewer frames lie width by width in memory
-    product: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], object]
-    affine: Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], object]
+    affine: Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, bool], object]  # h, W, b, out, rectify
+    backward: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], object]  # delta, W, out
+    gradient: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], object]  # delta, h, out
+    move: Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], object] | None = None  # delta, h, W, rate
+    mixed: bool = False  # on the way down matrices lie frame by frame all the same
 
     def factors(self, dtype: torch.dtype) -> torch.dtype:
         """The type of the factors for parameters of ``dtype``."""
@@ -131,12 +134,17 @@ def kernel(name: str, precision: str = "float32") -> Kernel:
     """The kernel called ``name`` (of `NAMES`) in ``precision``; products of bfloat16 are always torch's."""
     on = device()
     if precision == "bfloat16":
-        return Kernel("bfloat16", on, torch.bfloat16, 0, _torch_product, _torch_affine)
+        return Kernel("bfloat16", on, torch.bfloat16, 0, *TORCH)
     if name == "numpy":
         _one_openblas_thread()
-        return Kernel(name, torch.device("cpu"), None, 0, _numpy_product, _numpy_affine)
+        return Kernel(name, torch.device("cpu"), None, 0, *NUMPY)
+    if name == "tiles":
+        return Kernel(
+            name, torch.device("cpu"), None, products.ALL, products.affine, products.backward, products.gradient,
+            products.move, True,
+        )  # fmt: skip
     turned = TURNED if name == "torch-turned" and on.type == "cpu" else 0  # a GPU packs nothing
-    return Kernel(name, on, None, turned, _torch_product, _torch_affine)
+    return Kernel(name, on, None, turned, *TORCH)
 
 
 def measure(*kernels: Kernel) -> dict[str, float]:
@@ -157,17 +165,17 @@ def _probe(kernel: Kernel) -> Callable[[], float]:
     """A function that makes the three products for several weights and returns the seconds they took."""
     one = torch.full((1, 1), 1e-3, dtype=kernel.factors(torch.float32), device=kernel.device)
     weights = [one.repeat(PROBE_WIDTH, PROBE_WIDTH) for _ in range(PROBE_MATRICES)]
-    h, delta, out = (one.repeat(PROBE_FRAMES, PROBE_WIDTH) for _ in range(3))
-    if kernel.turned > PROBE_FRAMES:
-        h, delta, out = (m.t().contiguous().t() for m in (h, delta, out))
-    into = torch.empty_like(weights[0])
+    down = [one.repeat(PROBE_FRAMES, PROBE_WIDTH) for _ in range(3)]  # frame by frame
+    up = [m.t().contiguous().t() for m in down[:2]] if kernel.turned > PROBE_FRAMES else down[:2]
+    h, delta, out = down if kernel.mixed else (*up, torch.empty_like(up[0]))
+    into, bias = torch.empty_like(weights[0]), weights[0][0]
 
     def seconds() -> float:
         start = _clock(kernel.device)
         for weight in weights:
-            kernel.product(h, weight.t(), out)
-            kernel.product(delta, weight, out)
-            kernel.product(delta.t(), h, into)
+            kernel.affine(up[0], weight, bias, up[1], True)
+            kernel.backward(delta, weight, out)
+            kernel.gradient(delta, h, into)
         return _clock(kernel.device) - start
 
     return seconds
@@ -215,21 +223,29 @@ def _clock(on: torch.device) -> float:
     return time.process_time()
 
 
-def _torch_product(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> object:
-    return torch.mm(a, b, out=out)
+def _torch_affine(h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, out: torch.Tensor, rectify: bool) -> None:
+    torch.addmm(bias, h, weight.t(), out=out)
+    if rectify:
+        out.relu_()
 
 
-def _torch_affine(a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor, out: torch.Tensor) -> object:
-    return torch.addmm(bias, a, b, out=out)
+def _numpy_affine(h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, out: torch.Tensor, rectify: bool) -> None:
+    _numpy_product(h, weight.t(), out)
+    out.add_(bias)
+    if rectify:
+        out.relu_()
 
 
-def _numpy_product(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> object:
-    return np.matmul(a.numpy(), b.numpy(), out=out.numpy())
+def _numpy_product(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
+    np.matmul(a.numpy(), b.numpy(), out=out.numpy())
 
 
-def _numpy_affine(a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor, out: torch.Tensor) -> object:
-    _numpy_product(a, b, out)
-    return out.add_(bias)
+TORCH = (
+    _torch_affine,
+    lambda delta, weight, out: torch.mm(delta, weight, out=out),
+    lambda delta, h, out: torch.mm(delta.t(), h, out=out),
+)
+NUMPY = (_numpy_affine, _numpy_product, lambda delta, h, out: _numpy_product(delta.t(), h, out))
 
 
 def _one_openblas_thread() -> None:

@@ -167,15 +167,15 @@ def _activations(p: Parameters, space: Workspace, x: np.ndarray) -> list[torch.T
         raise ValueError(f"windows of shape {x.shape} for {p.topology.inputs} inputs")
     activations = [space.input(x)]
     for (weight, bias), hidden in zip(p.layers[:-1], space.hidden, strict=True):
-        p.kernel.affine(activations[-1], weight.t(), bias, hidden)
-        activations.append(hidden.relu_())
+        p.kernel.affine(activations[-1], weight, bias, hidden, True)
+        activations.append(hidden)
     return activations
 
 
 def _scores(p: Parameters, space: Workspace, last: torch.Tensor) -> torch.Tensor:
     """z [frames, states], in the type of sums."""
     weight, bias = p.layers[-1]
-    p.kernel.affine(last, weight.t(), bias, space.logits)
+    p.kernel.affine(last, weight, bias, space.logits, False)
     return space.logits if space.scores is space.logits else space.scores.copy_(space.logits)
 
 
@@ -213,11 +213,12 @@ def _backward(
         if columns is not None:
             rows = space.buffer("rows", len(columns), weight.shape[1])
             weight = torch.index_select(weight, 0, columns, out=rows)
+        h = space.below(activations[layer])
         below = space.deltas[layer - 1] if layer > first else delta
         if layer > first:  # before the sink, which may change the weights
-            p.kernel.product(delta, weight, below)
-            torch.ops.aten.threshold_backward.grad_input(below, activations[layer], 0, grad_input=below)
-        sink(p, space, layer, delta, activations[layer], columns)
+            p.kernel.backward(delta, weight, below)
+            torch.ops.aten.threshold_backward.grad_input(below, h, 0, grad_input=below)
+        sink(p, space, layer, delta, h, columns)
         delta, columns = below, None
 
 

@@ -36,6 +36,11 @@ class Processor:
         return tuple(f for f in RECORDED if f in self.flags)
 
     @property
+    def vector_bytes(self) -> int:
+        """Of its widest registers."""
+        return 64 if "avx512f" in self.flags else 32 if "avx2" in self.flags else 16
+
+    @property
     def bfloat16(self) -> bool:
         """Whether the CPU multiplies bfloat16 in hardware."""
         return bool({"avx512_bf16", "amx_bf16", "bf16"} & self.flags)

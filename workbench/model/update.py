@@ -1,8 +1,8 @@
 """What becomes of the gradient of a layer: stored as part of a vector, or added at once to the parameters.
 
-Both make each product by the same call, and `Move` rounds as numpy's ``theta += rate * gradient`` does, so that a step
-in place and a gradient applied by a server give the same bits. (BLAS could add to the weights within the product, but
-rounds otherwise, and would break that law.)
+Both make each product in the same way, and `Move` rounds as numpy's ``theta += rate * gradient`` does, so that a step in
+place and a gradient applied by a server give the same bits. (BLAS can add to the weights within the product, but rounds
+otherwise. A kernel with a ``move`` of its own does it while a tile of the gradient is in registers, and keeps the law.)
 """
 
 from collections.abc import Iterator
@@ -86,6 +86,10 @@ class Move:
         if self.silence is not None:
             silent = torch.from_numpy(self.silence).to(p.device)
             delta = delta.index_fill(1, silent if rows is None else torch.isin(rows, silent).nonzero()[:, 0], 0)
+        if p.kernel.move and p.aliased and rows is None:
+            p.kernel.move(delta, h, views[0], self.rate)
+            views[1].add_(delta.sum(0, dtype=p.accumulate).mul_(self.rate))
+            return
         for view, total in parts(p, space, views, delta, h, rows, direct=False):
             change = total.to("cpu", view.dtype).mul_(self.rate)
             if rows is None:
@@ -115,7 +119,7 @@ def parts(
         piece = delta[:, start : start + height]
         view = weight if rows is not None else weight[start : start + height]
         total = view if direct else space.buffer("product", piece.shape[1], h.shape[1])
-        p.kernel.product(piece.t(), h, total)
+        p.kernel.gradient(piece, h, total)
         yield view, total
 
 

@@ -11,6 +11,7 @@ from workbench.model import kernels
 from workbench.model.kernels import Kernel
 from workbench.model.topology import Topology
 
+LINE = 16  # numbers of a cache line
 SPACES = 8  # workspaces kept per thread
 
 _local = threading.local()
@@ -107,7 +108,7 @@ class Workspace:
         p, widths, self.frames = self.p, self.p.topology.widths, frames
         self._input = self._matrix("input", widths[0])
         self.hidden = [self._matrix(f"hidden{i}", w) for i, w in enumerate(widths[1:-1])]
-        self.deltas = [self._matrix(f"delta{i}", w) for i, w in enumerate(widths[1:-1])]
+        self.deltas = [self._down(f"delta{i}", w) for i, w in enumerate(widths[1:-1])]
         self.logits = self._matrix("logits", widths[-1])
         narrow = p.dtype != p.accumulate
         self.scores = self._matrix("scores", widths[-1], p.accumulate) if narrow else self.logits
@@ -116,8 +117,17 @@ class Workspace:
 
     def _matrix(self, name: str, width: int, dtype: torch.dtype | None = None) -> torch.Tensor:
         if self.frames < self.p.kernel.turned:
-            return self.buffer(name, width, self.frames, dtype).t()
+            return self.buffer(name, width, _stride(self.frames), dtype)[:, : self.frames].t()
         return self.buffer(name, self.frames, width, dtype)
+
+    def _down(self, name: str, width: int) -> torch.Tensor:
+        if self.p.kernel.mixed:
+            return self.buffer(name, self.frames, _stride(width))[:, :width]
+        return self._matrix(name, width)
+
+    def below(self, h: torch.Tensor) -> torch.Tensor:
+        """Activations as the way down wants them: themselves, or copied frame by frame; until the next call."""
+        return self.buffer("below", *h.shape).copy_(h) if self.p.kernel.mixed else h
 
     def buffer(self, name: str, rows: int, columns: int, dtype: torch.dtype | None = None) -> torch.Tensor:
         """The buffer ``name`` as an uninitialised matrix [rows, columns]; replaced only where it is too small."""
@@ -128,7 +138,7 @@ class Workspace:
 
     def input(self, x: np.ndarray) -> torch.Tensor:
         """Windows [frames, inputs] as factors: themselves where possible, else their copy."""
-        if self.p.aliased and x.dtype == self.p.border and x.flags.c_contiguous:
+        if self.p.aliased and x.dtype == self.p.border and x.flags.c_contiguous and not self.p.kernel.mixed:
             return tensor(x)
         return self._input.copy_(tensor(np.ascontiguousarray(x)))
 
@@ -137,6 +147,13 @@ class Workspace:
         if matrix.dtype == self.p.dtype and matrix.device == self.p.device:
             return matrix
         return self.buffer(name, *matrix.shape).copy_(matrix)
+
+
+def _stride(frames: int) -> int:
+    """Numbers from one row to the next, where rows are widths: an odd number of cache lines, so that a column of a
+    matrix does not fall into a few sets of the cache only."""
+    lines = -(-frames // LINE)
+    return LINE * (lines | 1) if lines > 2 else frames
 
 
 def workspace(p: Parameters, frames: int) -> Workspace:

@@ -1,0 +1,99 @@
+"""Products made tile by tile: against numpy in double precision, at sizes that fill no tile, and their bounds."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workbench.model import products
+
+SIZES = st.integers(1, 70)
+MARK = 9.0  # what lies around a matrix
+
+
+def matrix(random, rows, columns, dtype):
+    return torch.from_numpy(random.standard_normal((rows, columns)).astype(dtype))
+
+
+def framed(rows, columns, dtype):
+    """A matrix of marks within a larger one, and the larger one."""
+    whole = torch.full((rows + 1, columns + 3), MARK, dtype=dtype)
+    return whole[:rows, :columns], whole
+
+
+def untouched(whole, rows, columns):
+    """Whether everything around the matrix still is as it was."""
+    return bool((whole[rows:] == MARK).all() and (whole[:, columns:] == MARK).all())
+
+
+@given(SIZES, SIZES, SIZES, st.sampled_from([np.float32, np.float64]))
+@settings(max_examples=25, deadline=None)
+def test_products_equal_numpy(frames, inputs, outputs, dtype):
+    """Each product equals numpy's in double precision to rounding, and nothing outside its matrix is written."""
+    random = np.random.default_rng(frames)
+    weight, bias = matrix(random, outputs, inputs, dtype), matrix(random, 1, outputs, dtype)[0]
+    h, delta = matrix(random, frames, inputs, dtype), matrix(random, frames, outputs, dtype)
+    near = dict(rtol=0, atol=60 * np.sqrt(inputs + outputs + frames) * np.finfo(dtype).eps)
+    for rectify in (True, False):
+        out, whole = framed(outputs, frames, weight.dtype)
+        products.affine(h.t().contiguous().t(), weight, bias, out.t(), rectify)
+        exact = h.double().numpy() @ weight.double().numpy().T + bias.double().numpy()
+        assert np.allclose(out.t(), np.maximum(exact, 0) if rectify else exact, **near)
+        assert untouched(whole, outputs, frames)
+    out, whole = framed(frames, inputs, weight.dtype)
+    products.backward(delta, weight, out)
+    assert np.allclose(out, delta.double() @ weight.double(), **near) and untouched(whole, frames, inputs)
+    out, whole = framed(outputs, inputs, weight.dtype)
+    products.gradient(delta, h, out)
+    assert np.allclose(out, delta.double().t() @ h.double(), **near) and untouched(whole, outputs, inputs)
+
+
+@pytest.mark.parametrize("shape", [(300, 290, 530), (32, 64, 40)])
+def test_many_blocks_and_any_order_in_memory(shape):
+    """Sizes beyond every block; where a matrix may lie as it likes its order in memory changes no bit."""
+    frames, inputs, outputs = shape
+    random = np.random.default_rng(0)
+    weight, h, delta = (
+        matrix(random, *s, np.float32) for s in ((outputs, inputs), (frames, inputs), (frames, outputs))
+    )
+    turned = delta.t().contiguous().t()
+    results = []
+    for d in (delta, turned):
+        down, g = torch.empty(frames, inputs), torch.empty(outputs, inputs)
+        products.backward(d, weight, down)
+        products.gradient(d, h, g)
+        results.append((down, g))
+    assert np.allclose(results[0][0], delta.double() @ weight.double(), atol=1e-3)
+    assert np.allclose(results[0][1], delta.double().t() @ h.double(), atol=1e-3)
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+
+
+def test_move_rounds_as_gradient_and_update():
+    """W += rate G leaves the bits that numpy leaves; without frames W stays and G is zero."""
+    random = np.random.default_rng(0)
+    weight, h, delta = (matrix(random, *s, np.float32) for s in ((77, 50), (33, 50), (33, 77)))
+    g = torch.empty_like(weight)
+    products.gradient(delta, h, g)
+    expected = weight.numpy() + np.float32(0.0173) * g.numpy()
+    products.move(delta, h, weight, 0.0173)
+    assert np.array_equal(weight, expected)
+    products.move(delta[:0], h[:0], weight, 0.0173)
+    products.gradient(delta[:0], h[:0], g)
+    assert np.array_equal(weight, expected) and not g.any()
+
+
+def test_what_is_not_a_number_stays_so():
+    """A rectifier passes NaN on, so that it is found in the gradient."""
+    out = torch.empty(3, 4)
+    weight = torch.tensor([[np.nan], [1.0], [-1.0]])
+    products.affine(torch.ones(4, 1), weight, torch.zeros(3), out.t(), True)
+    assert np.array_equal(out.numpy()[:, 0], [np.nan, 1, 0], equal_nan=True)
+
+
+def test_misfits_are_refused():
+    """Matrices that do not fit, or whose rows have gaps, raise instead of being read past their end."""
+    with pytest.raises(ValueError, match="product of"):
+        products.backward(torch.zeros(2, 3), torch.zeros(4, 5), torch.zeros(2, 5))
+    with pytest.raises(ValueError, match="product of"):
+        products.gradient(torch.zeros(2, 3), torch.zeros(2, 8)[:, ::2], torch.zeros(3, 4))
