@@ -116,12 +116,13 @@ def test_a_dead_process_shows_as_lost(writer):
 
 
 def test_runs_are_found_by_name_beginning_or_folder(tmp_path):
-    """A unique beginning of a name is enough; an ambiguous or unknown one lists what there is."""
+    """A name is enough, and so is a beginning that only one has; an ambiguous or unknown one lists what there is."""
     for name in ("alpha", "beta", "beta2"):
         Writer.create(tmp_path, name, RECORD).close("done")
     assert find_run("al", tmp_path).name.startswith("alpha-")
     assert find_run(str(find_run("alpha", tmp_path).folder)) == Run(find_run("alpha", tmp_path).folder)
+    assert find_run("beta", tmp_path).name.startswith("beta-")
     with pytest.raises(UserError, match="several"):
-        find_run("beta", tmp_path)
+        find_run("bet", tmp_path)
     with pytest.raises(UserError, match="alpha-"):
         find_run("gamma", tmp_path)

@@ -279,12 +279,13 @@ def latest_checkpoint(run: Run) -> tuple[Path, dict[str, bytes], list[str]]:
 
 
 def find_run(name: str, root: Path | None = None) -> Run:
-    """A run by its folder, its name, or a beginning of its name that only one has."""
+    """A run by its folder, its name with or without digest, or a beginning of its name that only one has."""
     root = root or home() / "runs"
     for folder in (Path(name), root / name):
         if (folder / "settings.json").exists():
             return Run(folder)
-    found = [p.parent for p in sorted(root.glob(f"{name}*/settings.json"))] if name and "/" not in name else []
+    begin = [p.parent for p in sorted(root.glob(f"{name}*/settings.json"))] if name and "/" not in name else []
+    found = [folder for folder in begin if folder.name.rpartition("-")[0] == name] or begin  # "e2-1" is not "e2-10"
     if len(found) == 1:
         return Run(found[0])
     known = ", ".join(p.parent.name for p in sorted(root.glob("*/settings.json"))) or "none yet"
