@@ -1,13 +1,17 @@
 """Asynchronous training of real networks on a real Dask cluster: the tiny corpus, two workers, stop, loss, replay."""
 
+import math
 import os
 import signal
 import textwrap
+import time
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from workbench import preparation, runs, training
+from workbench import cli, launch, preparation, runs, training
 from workbench.corpora import Corpus
 from workbench.experiment import Experiment, Task
 from workbench.replaying import replay
@@ -141,20 +145,66 @@ def test_what_cannot_run_leaves_no_folder(cluster):
     assert all_runs() == before
 
 
-def test_a_run_goes_on_after_all_workers_were_killed(cluster, monkeypatch):
-    """The loss fails the run; resumed from its last checkpoint on new workers it ends with every push applied once."""
-    monkeypatch.setattr("workbench.engine.cluster.executor.GOOD_BYE", 1.0)  # nobody is left who could say it
-    pids = list(cluster.client.run(os.getpid).values())
+def kill_when(cluster, shares: list[tuple[float, list[str]]]) -> Callable[[int, int, str], None]:
+    """Progress that kills these workers when the run has done these shares of its work, as soon as they are there."""
+    killed = set()
 
-    def kill(done: int, total: int, what: str) -> None:
-        while done > total / 2 and pids:
-            os.kill(pids.pop(), signal.SIGKILL)
+    def progress(done: int, total: int, what: str) -> None:
+        if shares and done >= shares[0][0] * total:
+            names = shares.pop(0)[1]
+            until = time.monotonic() + 60
+            while not (pids := {cluster.about()["workers"].get(name) for name in names}).isdisjoint({None} | killed):
+                assert time.monotonic() < until, "lost workers do not come back"
+                time.sleep(0.05)
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+            killed.update(pids)
 
-    settings = preset("tiny", **SMALL, epochs=6.0, replicas=2)
-    with pytest.raises((RuntimeError, OSError)):
-        runs.train("tiny", settings, name="lost", executor=cluster, progress=kill)
-    assert find_run("lost").status()["state"] == "failed"
-    cluster.client.wait_for_workers(1, timeout=30)
-    run = runs.resume("lost", executor=cluster)
+    return progress
+
+
+def recoveries(run: Run) -> list[dict]:
+    """What was lost, and how it went on."""
+    return [row for row in run.iter_rows() if row["kind"] == "recovery"]
+
+
+def test_a_run_goes_on_when_workers_are_killed(cluster, ce):
+    """One, then both are killed: every push is applied once, every frame visited, and all is replayed."""
+    settings = preset("tiny", **SMALL, epochs=5.0, replicas=2, shards=2)
+    kill = kill_when(cluster, [(0.05, ["0"]), (0.6, ["0", "1"])])
+    run = runs.train("tiny", settings, name="killed", executor=cluster, progress=kill)
+    lost = [row["lost"] for row in recoveries(run)]
+    assert lost[0] == "worker 0" and " ".join(lost[1:]).count("worker") == 2
+    assert recoveries(run)[0]["checkpoint"] == "the start"
     assert each_push_once(run)
-    assert sum(r["frames"] for r in run.iter_rows() if r["kind"] == "push") == 6 * frames(run)
+    assert sum(r["frames"] for r in run.iter_rows() if r["kind"] == "push") == 5 * frames(run)
+    assert run.rows("evaluate").criterion.map(math.isfinite).all() and run.summary["updates"] > ce.summary["updates"]
+    assert replay(run.name).parameters_digest == run.summary["parameters_digest"]
+
+
+def wait_until(true: Callable[[], Any]) -> None:
+    """Wait until ``true()``; a minute is long enough."""
+    until = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_a_run_is_resumed_after_its_driver_was_killed(home, capsys):
+    """A worker is killed, then the driver with all that it had started: each time it goes on from a checkpoint."""
+    words = ["hidden_units=24", "checkpoint_every=0.5", "epochs=30", "patience=100", "replicas=2"]
+    run = launch.begun(["train", "tiny", "--preset", "tiny", "--cluster", "local", "--set", *words, "--name", "d"], "d")
+    wait_until(lambda: launch.kill_worker(run, "1") if run.checkpoints() else None)
+    wait_until(lambda: recoveries(run))
+    os.kill(run.status()["pid"], signal.SIGKILL)
+    wait_until(lambda: run.status()["state"] != "running")
+    assert run.status()["state"] == "lost" and run.cluster == {}
+    assert cli.main(["train", "--resume", run.name]) == 0
+    assert each_push_once(run) and [row["lost"] for row in recoveries(run)] == ["worker 1"]
+    assert sum(r["frames"] for r in run.iter_rows() if r["kind"] == "push") == 30 * frames(run)
+
+
+def test_workers_that_cannot_be_killed(ce):
+    """A run that has ended has none; what is said names them."""
+    with pytest.raises(UserError, match="no worker 1 that could be killed: only a run with --cluster local"):
+        launch.kill_worker(ce, "1")

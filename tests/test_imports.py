@@ -152,7 +152,7 @@ def test_random_streams_have_one_source() -> None:
 
 def test_exceptions_travel() -> None:
     """No handler keeps every exception to itself; only the command line, or a second Ctrl-C, ends the process."""
-    wrong, may_end = [], ("cli", "driving")
+    wrong, may_end = [], ("cli", "halting")
     for module in package():
         for node in ast.walk(module.tree):
             if isinstance(node, ast.ExceptHandler) and takes_everything(node):

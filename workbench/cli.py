@@ -71,7 +71,8 @@ def train(args) -> None:
         return _detached(args)
     given = {k: v for k, v in (("criterion", args.criterion), ("clock", args.clock)) if v is not None}
     settings = find_run(args.resume).settings if args.resume else preset(args.preset, **given, **changes(args.set))
-    with bars() as progress, driving.cluster_at(args.cluster, settings) as executor:
+    address = args.cluster or (find_run(args.resume).record.get("cluster") if args.resume else None)
+    with bars() as progress, driving.cluster_at(address, settings, args.dashboard) as executor:
         if args.resume:
             run = runs.resume(args.resume, progress, executor=executor)
         else:
@@ -96,10 +97,15 @@ def attach(args) -> None:
 
 
 def stop(args) -> None:
-    from workbench.launch import stop_run
+    from workbench.launch import kill_worker, stop_run
     from workbench.store import find_run
 
     run = find_run(args.run_name)
+    if args.kill_worker is not None:
+        print(
+            f"{run.name}: killed worker {args.kill_worker} (process {kill_worker(run, args.kill_worker)}); it goes on"
+        )
+        return
     stop_run(run)
     print(f"{run.name} comes to rest at a checkpoint; go on with: workbench train --resume {run.name}")
 

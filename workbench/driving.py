@@ -1,28 +1,32 @@
 """A run driven from checkpoint to checkpoint by whatever executes it, until it ends or is asked to stop.
 
 Barriers are a part of the schedule of every run, so that on a virtual clock a resumed run equals one that was never
-stopped. A run is asked to stop by Ctrl-C in its terminal, or by a file ``stop`` in its folder, from any process.
+stopped. On a cluster, a worker that is lost takes its part of the run with it: then the run goes back to its newest
+checkpoint, a rest like any other, and goes on from there.
 """
 
 import math
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from workbench.engine import Cost, Held, Local, Outcome, Process, free, machine, measured
+from workbench.checkpoints import latest_checkpoint
+from workbench.engine import Cost, Held, Local, Lost, Outcome, Process, free, machine, measured
+from workbench.engine.clocks import TICKS
 from workbench.engine.record import recording
 from workbench.experiment import Experiment
+from workbench.halting import interruptible, stop_file
 from workbench.model import kernels
 from workbench.settings import Settings, UserError
-from workbench.store import STOP, Run, Writer, home
+from workbench.store import DRIVER, Writer, home
 from workbench.training import Checkpoint, Diverged, ParameterServer, pack, unpack
 
 Progress = Callable[[int, int, str], None]
-POLL = 0.2  # seconds between looks for it
+RECOVERIES = 5  # in a row with no checkpoint in between: then it is no accident, or more is lost than done
+RETURN_SECONDS = 120.0  # that lost workers are given to come back; on an idle machine a nanny needs 2
+POLL = 0.2  # seconds between looks for them
 
 
 class Executor(Protocol):
@@ -46,6 +50,8 @@ class OnWorkers(Executor, Protocol):
         self, capacity: int, processes: int, places: Callable[[Sequence[int]], Mapping[str, int]]
     ) -> Executor: ...
 
+    def about(self) -> dict[str, Any]: ...
+
 
 @dataclass
 class Drive:
@@ -63,6 +69,9 @@ class Drive:
     rows: int = 0
     segment: int = 0  # stretches from barrier to barrier
     counted: int = 0  # frames, by the pushes that were reported
+    recoveries: int = 0  # since the last checkpoint
+    since: float = field(default_factory=time.monotonic)  # when that was
+    workers: dict[str, int] = field(default_factory=dict)  # those of this machine's own cluster, and their processes
 
     def __post_init__(self) -> None:
         self.services = self.experiment.services()
@@ -99,6 +108,7 @@ class Drive:
 
     def advance(self, stop: Callable[[], bool]) -> None:
         """To the next barrier, and save it as a checkpoint."""
+        self.staff()
         due = (self.at.number + 1) * self.interval
         makers: dict[str, Callable[[], Process]] = self.experiment.processes(self.at.states)
         services: dict[str, Any] = self.services
@@ -119,26 +129,95 @@ class Drive:
         positions = self.writer.positions()
         self.at = Checkpoint.of(number, outcome.returned, outcome.channels, outcome.ticks, self.services, positions)
         self.writer.checkpoint(self.updates, pack(self.at))
+        self.recoveries, self.since = 0, time.monotonic()
 
-    def restore(self, files: dict[str, bytes]) -> None:
-        """Go back to a checkpoint; rows written after it are cut off, they will be written again."""
-        self.at = unpack(files)
+    def back(self) -> str:
+        """Go back to the newest valid checkpoint, or to the start; rows after it are cut off, to be written again.
+
+        Which it was, in words. Checkpoints that are damaged are passed over and named in the log.
+        """
+        run = self.writer.run
+        if run.checkpoints():
+            _, files, damage = latest_checkpoint(run)
+            for line in damage:
+                self.writer.log(f"checkpoint passed over: {line}")
+            self.at = unpack(files)
+        else:
+            self.at = Checkpoint()
+        self.services = self.experiment.services()
         self.at.restore(self.services)
         self.writer.rewind(self.at.positions)
-        self.counted = self.services["server 0"].frames
-        for row in self.writer.run.iter_rows():
+        self.counted, self.updates, self.segment = self.services["server 0"].frames, 0, 0
+        for row in run.iter_rows():
             self.updates += row["kind"] == "push"
             self.segment = max(self.segment, row["segment"] + 1 if row["kind"] == "trace" else 0)
+        return f"checkpoint {self.at.number}" if self.at.states else "the start"
+
+    def recover(self, loss: Lost, stop: Callable[[], bool]) -> None:
+        """After a worker was lost: back to the newest checkpoint, and wait until there are workers enough.
+
+        The run's time goes on meanwhile. Raises Lost if it has been in vain too often, UserError if nobody comes back.
+        """
+        noticed, before, reported = time.monotonic(), self.workers, self.updates
+        self.recoveries += 1
+        if self.recoveries > RECOVERIES:
+            raise Lost(f"{loss} ({RECOVERIES} recoveries with no checkpoint in between)") from loss
+        self.writer.log(str(loss))
+        whence = self.back()
+        self.staff(stop)
+        now = time.monotonic()
+        self.at = replace(self.at, ticks=self.at.ticks + round((now - self.since) * TICKS))
+        gone = [f"worker {name}" for name, pid in before.items() if self.workers.get(name) != pid]
+        row = {"process": DRIVER, "seconds": self.at.ticks / TICKS, "kind": "recovery",
+               "lost": ", ".join(gone) or str(loss), "checkpoint": whence, "recovery_seconds": now - noticed,
+               "updates_undone": reported - self.updates}  # fmt: skip
+        self.writer.emit(DRIVER, row)
+        self.writer.log(recovered(row))
+
+    def staff(self, stop: Callable[[], bool] = lambda: False) -> None:
+        """Who lives where, on the workers that there are now; those that were lost are waited for."""
+        if self.cluster is None:
+            return
+        until = time.monotonic() + RETURN_SECONDS
+        while not stop():
+            try:
+                self.executor = executor_of(self.experiment, self.cluster)
+                break
+            except UserError as shortage:
+                if time.monotonic() > until:
+                    name = self.writer.run.name
+                    raise UserError(
+                        f"{name}: workers were lost and did not come back within {RETURN_SECONDS:g} s: {shortage}; "
+                        f"then go on with: workbench train --resume {name}"
+                    ) from None
+            self.writer.flush()
+            time.sleep(POLL)
+        about = self.cluster.about()
+        self.workers = about["workers"]
+        self.writer.cluster(about)
 
     def run(self) -> bool:
         """From barrier to barrier; True when training has ended, False when it was stopped."""
         asked = stop_file(self.writer.run)
         with interruptible() as interrupted:
+
+            def stop() -> bool:
+                return interrupted() or self.stop() or asked()
+
             while not self.finished:
-                self.advance(lambda: interrupted() or self.stop() or asked())
-                if interrupted() or self.stop() or asked():
+                try:
+                    self.advance(stop)
+                except Lost as loss:
+                    self.recover(loss, stop)
+                if stop():
                     break
         return self.finished
+
+
+def recovered(row: Mapping[str, Any]) -> str:
+    """A recovery in words."""
+    undone = f"{row['updates_undone']} updates undone"
+    return f"{row['lost']} lost, back after {row['recovery_seconds']:.1f} s from {row['checkpoint']} ({undone})"
 
 
 def executor_of(experiment: Experiment, cluster: OnWorkers | None) -> Executor:
@@ -154,7 +233,7 @@ def executor_of(experiment: Experiment, cluster: OnWorkers | None) -> Executor:
 
 
 @contextmanager
-def cluster_at(address: str | None, settings: Settings) -> Iterator[Any]:
+def cluster_at(address: str | None, settings: Settings, dashboard: bool = False) -> Iterator[Any]:
     """The Cluster at ``address`` (tcp://host:port), or one of this machine's own (local); None: this thread."""
     if address is None:
         yield None
@@ -164,7 +243,7 @@ def cluster_at(address: str | None, settings: Settings) -> Iterator[Any]:
     except ImportError as error:
         raise UserError(f"--cluster needs Dask: pip install 'workbench[cluster]' ({error})") from None
     kernels.choose(settings.precision)  # before there are workers, so that they take the same
-    with connected(address, settings.replicas, 2 if settings.sequence else 1) as cluster:
+    with connected(address, settings.replicas, 2 if settings.sequence else 1, dashboard) as cluster:
         yield cluster
 
 
@@ -174,32 +253,3 @@ def clock_of(settings: Settings, parameters: int) -> Any:
         own = home() / "machines" / f"{settings.machine}.json"
         return Cost(machine(str(own) if own.is_file() else settings.machine, parameters), settings.seed)
     return {"free": free, "measured": measured}[settings.clock]
-
-
-def stop_file(run: Run) -> Callable[[], bool]:
-    """Whether the run is asked to stop; from now on, so that what was asked of an earlier process does not count."""
-    path, seen, next_look = run.folder / STOP, False, 0.0
-    path.unlink(missing_ok=True)
-
-    def asked() -> bool:
-        nonlocal seen, next_look
-        if not seen and time.monotonic() >= next_look:
-            seen, next_look = path.exists(), time.monotonic() + POLL
-        return seen
-
-    return asked
-
-
-@contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C, the first time, only asks the run to come to rest; outside the main thread signals are not ours."""
-    asked: list[int] = []
-    try:
-        before = signal.signal(signal.SIGINT, lambda *_: asked.append(1) if not asked else os._exit(130))
-    except ValueError:
-        yield lambda: False
-        return
-    try:
-        yield lambda: bool(asked)
-    finally:
-        signal.signal(signal.SIGINT, before)

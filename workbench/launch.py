@@ -4,6 +4,7 @@ What they do is read from their folders; nothing here needs to stay alive. Outpu
 """
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -109,3 +110,24 @@ def stop_run(run: Run) -> None:
     if status["state"] != "running":
         raise UserError(f"{run.name}: is not running (state: {status['state']})")
     (run.folder / STOP).touch()
+
+
+def kill_worker(run: Run, worker: str) -> int:
+    """Kill a worker of a run that has started its own cluster here, to see it recover; which process that was."""
+    workers = run.cluster.get("workers", {})
+    if worker not in workers:
+        known = f"it has {', '.join(workers)}" if workers else "only a run with --cluster local, while it runs, has any"
+        raise UserError(f"{run.name}: no worker {worker} that could be killed: {known}")
+    pid = workers[worker]
+    if parent_of(pid) != run.status()["pid"]:  # process ids are used again
+        raise UserError(f"{run.name}: worker {worker} is gone already, and another one not there yet")
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def parent_of(pid: int) -> int | None:
+    """The parent of a process, on Linux; None if there is no such process."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return None

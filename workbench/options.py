@@ -64,6 +64,9 @@ def _train(commands) -> None:
     p.add_argument("--clock", choices=("free", "cost", "measured"), help="what time is (default: free)")
     p.add_argument("--cluster", metavar="ADDRESS", help="'local' or tcp://host:port of a Dask scheduler")
     p.add_argument(
+        "--dashboard", action="store_true", help="with --cluster local: Dask's dashboard, without login, on loopback"
+    )
+    p.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help="change settings, see below"
     )
     p.add_argument("--name", help="name of the run (default: the criterion)")
@@ -82,6 +85,11 @@ def _attach(commands) -> None:
 def _stop(commands) -> None:
     p = _command(commands, "stop", "ask a run, wherever it runs, to come to rest at a checkpoint")
     p.add_argument("run_name", metavar="RUN")
+    p.add_argument(
+        "--kill-worker",
+        metavar="K",
+        help="kill worker K of its `--cluster local` instead: the run goes on from its last checkpoint",
+    )
 
 
 def _replay(commands) -> None:

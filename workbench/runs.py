@@ -20,7 +20,7 @@ from workbench.model import kernels
 from workbench.model.checkpoint import load_model, save_model
 from workbench.model.network import initial, transfer
 from workbench.settings import Settings, UserError
-from workbench.store import Run, Writer, find_run, home, latest_checkpoint
+from workbench.store import Run, Writer, find_run, home
 from workbench.training import Diverged
 
 RECORDED = ("workbench", "torch", "k2", "numpy", "numba", "dask", "distributed", "pandas", "kaldialign", "safetensors")
@@ -52,6 +52,7 @@ def train(
         "corpus": {"name": task.corpus.name, "digest": corpus_digest(task.corpus)},
         "parent": parent,
         "recorded": recorded,
+        "cluster": executor.about()["address"] if executor else None,
         "versions": versions(),
         "kernels": kernels.describe(settings.precision),
         "command": "workbench " + shlex.join(sys.argv[1:]) if sys.argv[0].endswith("workbench") else "",
@@ -74,13 +75,7 @@ def resume(
         raise UserError(f"{run.name}: this run is done")
     experiment = experiment_of(run)
     drive = Drive(experiment, Writer(run), progress, stop, executor, run.record.get("recorded", False))
-    if run.checkpoints():
-        _, files, damage = latest_checkpoint(run)
-        for line in damage:
-            drive.writer.log(f"checkpoint passed over: {line}")
-        drive.restore(files)
-    else:
-        drive.writer.rewind({})
+    drive.back()
     return _drive(drive)
 
 

@@ -5,6 +5,7 @@
     rows-<process>.jsonl     one JSON object per line, append-only, one writer per file
     rows.parquet             all rows as one table, made when the run ends
     checkpoints/<step>/      safetensors and JSON, the manifest with SHA-256 digests last
+    cluster.json             while it runs on a Dask cluster: address, dashboard, its own workers' processes
     summary.json             the numbers of `workbench table`
     log.txt                  what a person would have seen
 
@@ -28,7 +29,9 @@ import pandas as pd
 from workbench.settings import Settings, UserError
 
 HEARTBEAT_LOST_SECONDS = 30.0
+CLUSTER = "cluster.json"
 STOP = "stop"  # a file in a run's folder by which any process asks it to come to rest
+DRIVER = "driver"  # the process that drives a run; what it reports is about the run, and is not undone with it
 KEEP = 3  # checkpoints that are kept at least
 
 
@@ -89,6 +92,12 @@ class Run:
         """summary.json, or an empty dict while there is none."""
         path = self.folder / "summary.json"
         return read_json(path) if path.exists() else {}
+
+    @property
+    def cluster(self) -> dict[str, Any]:
+        """cluster.json of a run that goes on: ``address``, ``dashboard``, ``workers`` (process ids); else empty."""
+        path = self.folder / CLUSTER
+        return read_json(path) if self.status()["state"] == "running" and path.exists() else {}
 
     def update_summary(self, **values: Any) -> None:
         write_json(self.folder / "summary.json", {**self.summary, **values})
@@ -160,6 +169,7 @@ class Writer:
             raise UserError(f"{run.folder}: another process is writing this run") from None
         self._files: dict[str, TextIO] = {}
         self._beat = 0.0
+        self._cluster: dict[str, Any] = {}
 
     @classmethod
     def create(cls, root: Path, name: str, record: dict[str, Any]) -> "Writer":
@@ -229,15 +239,30 @@ class Writer:
         return {p.name: p.stat().st_size for p in self.run.folder.glob("rows-*.jsonl")}
 
     def rewind(self, positions: dict[str, int]) -> None:
-        """Cut row files back to a checkpoint's positions, so that a resumed run writes each row once."""
-        for path in self.run.folder.glob("rows-*.jsonl"):
-            os.truncate(path, positions.get(path.name, 0))
+        """Cut row files back to a checkpoint's positions, so that a run that goes on from it writes each row once.
 
-    def close(self, state: str, error: str = "") -> None:
-        """End writing; the rows become one table."""
+        The driver's own rows stay: they tell how often that happened.
+        """
+        self._close_files()
+        for path in self.run.folder.glob("rows-*.jsonl"):
+            if path.name != f"rows-{DRIVER}.jsonl":
+                os.truncate(path, positions.get(path.name, 0))
+
+    def cluster(self, about: dict[str, Any]) -> None:
+        """Say on what cluster the run is now, for other processes to look at."""
+        if about != self._cluster:
+            write_json(self.run.folder / CLUSTER, about)
+            self._cluster = about
+
+    def _close_files(self) -> None:
         for file in self._files.values():
             file.close()
         self._files.clear()
+
+    def close(self, state: str, error: str = "") -> None:
+        """End writing; the rows become one table."""
+        self._close_files()
+        (self.run.folder / CLUSTER).unlink(missing_ok=True)
         try:
             self._tabulate()
             self.status(state, error)
@@ -252,30 +277,6 @@ class Writer:
                 rows[column] = rows[column].map(json.dumps)
         if len(rows):
             rows.to_parquet(self.run.folder / "rows.parquet")
-
-
-def read_checkpoint(folder: Path) -> dict[str, bytes]:
-    """The files of one checkpoint; a digest that does not match is a UserError that names the file."""
-    manifest = read_json(folder / "manifest.json")
-    files = {}
-    for name, entry in manifest["files"].items():
-        path = folder / name
-        data = path.read_bytes() if path.exists() else b""
-        if len(data) != entry["bytes"] or hashlib.sha256(data).hexdigest() != entry["sha256"]:
-            raise UserError(f"{path}: damaged: its SHA-256 is not the one in the manifest")
-        files[name] = data
-    return files
-
-
-def latest_checkpoint(run: Run) -> tuple[Path, dict[str, bytes], list[str]]:
-    """The newest valid checkpoint, its files, and one line for each newer one that was damaged."""
-    damage: list[str] = []
-    for folder in reversed(run.checkpoints()):
-        try:
-            return folder, read_checkpoint(folder), damage
-        except UserError as error:
-            damage.append(str(error))
-    raise UserError(f"{run.folder}: no valid checkpoint" + ("; " + "; ".join(damage) if damage else ""))
 
 
 def find_run(name: str, root: Path | None = None) -> Run:

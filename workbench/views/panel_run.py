@@ -14,7 +14,7 @@ from workbench.views.live import GOING_ON, LiveView, live_screen
 from workbench.views.panel_parts import Form, Status, button
 from workbench.views.report import write_report
 
-WAIT_SECONDS = 60.0  # for a new run's directory: imports and compilation take a while on a cold machine
+WAIT_SECONDS = 300.0  # for a new run's directory: imports and compilation take a while on a cold or busy machine
 
 
 class RunPanel:

@@ -25,6 +25,7 @@ from workbench.settings import UserError
 
 POLL = 0.05  # seconds between looks at rows and at whether to rest
 LATE = 30.0  # seconds within which a host must answer, and the last rows have come
+NOTICED = 2.0  # seconds within which Dask notices that a worker has gone
 GOOD_BYE = 10.0  # seconds that a task is given to end
 
 
@@ -67,6 +68,9 @@ class Cluster:
             outcome = run.watch()
             services.update(run.services)
             return outcome
+        except Exception as problem:
+            run.blame(problem)
+            raise
         finally:
             run.release()
 
@@ -82,6 +86,19 @@ class Cluster:
                 f"({len(threads)} workers): start more workers, with more threads, or take fewer replicas"
             )
         return threads
+
+    def about(self) -> dict[str, Any]:
+        """Its ``address``; link of its ``dashboard``, if it has one; process ids of ``workers`` by name.
+
+        If this process has started it, the address is ``local``; workers elsewhere are not listed.
+        """
+        here = self.client.cluster
+        if here is None:
+            address = self.client.scheduler_info()["address"]
+            return {"address": address, "dashboard": self.client.dashboard_link, "workers": {}}
+        shown = here.scheduler_spec["options"].get("dashboard", True)
+        workers = {str(name): nanny.pid for name, nanny in here.workers.items() if nanny.pid}
+        return {"address": "local", "dashboard": here.dashboard_link if shown else "", "workers": workers}
 
     def seats(self, processes: Mapping[str, Any], workers: dict[str, int]) -> dict[str, str]:
         """The worker of each process."""
@@ -192,6 +209,15 @@ class _Run:
             if not isinstance(problem, Aborted | Lost | KilledWorker):
                 raise problem
         raise Lost(f"lost: {', '.join(self.gone()) or problems}: resume the run from its last checkpoint")
+
+    def blame(self, problem: Exception) -> None:
+        """Raise Lost if it is why there is this problem; Dask may notice later than the call that failed for it."""
+        unreachable = isinstance(problem, OSError | ValueError | KilledWorker)  # so Dask speaks of an actor's worker
+        until = time.monotonic() + NOTICED * unreachable
+        while time.monotonic() < until and not self.gone():
+            time.sleep(POLL)
+        if unreachable and self.gone():
+            raise Lost(f"lost: {', '.join(self.gone())}") from problem
 
     def gone(self) -> list[str]:
         """Workers that have left or were given up because they hung: Dask notices either, and ends their actors."""

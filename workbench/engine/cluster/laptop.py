@@ -1,8 +1,9 @@
 """A Dask cluster on this machine with defaults that are safe in a notebook; also the preload of its workers.
 
-Everything listens on the loopback interface only, and there is no dashboard. Workers ignore the interrupt of a
+Everything listens on the loopback interface only, and there is no dashboard unless it is asked for: it has no login, so
+whoever has an account on this machine can look. Workers ignore the interrupt of a
 notebook, which goes to the whole process group and would otherwise kill them all for good: `run` brings a run to rest
-instead. A worker that hangs is given up after some seconds, not minutes.
+instead. A worker that hangs is given up after a minute, not five.
 """
 
 import os
@@ -19,20 +20,23 @@ from workbench.settings import UserError
 
 LOOPBACK = "127.0.0.1"
 ANSWER = 10  # seconds within which a scheduler must
+# Read when a worker is lost, long after the cluster was made: its nanny is to start another one, however long it takes.
+LASTING = {"distributed.deploy.lost-worker-timeout": "10 minutes"}
 CONFIG = {
-    "distributed.scheduler.worker-ttl": "20s",
+    "distributed.scheduler.worker-ttl": "60s",  # less, and a busy machine's workers are given up while they import
     "distributed.scheduler.work-stealing": False,
     "distributed.scheduler.allowed-failures": 0,
-    "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
     "distributed.worker.memory.target": False,  # parameters in use are no cache to be spilt
     "distributed.worker.memory.spill": False,
 }
 
 
-def local_cluster(workers: int, threads: int) -> LocalCluster:
+def local_cluster(workers: int, threads: int, dashboard: bool = False) -> LocalCluster:
     """``workers`` processes with ``threads`` each, to be used in a ``with`` and connected to by a ``Client``."""
-    with dask.config.set(CONFIG):
+    dask.config.set(LASTING)
+    routes = dask.config.get("distributed.scheduler.http.routes") if dashboard else []
+    with dask.config.set(CONFIG | {"distributed.scheduler.http.routes": routes}):
         return LocalCluster(
             n_workers=workers,
             threads_per_worker=threads,
@@ -40,21 +44,23 @@ def local_cluster(workers: int, threads: int) -> LocalCluster:
             host=LOOPBACK,
             dashboard_address=f"{LOOPBACK}:0",
             worker_dashboard_address=f"{LOOPBACK}:0",
-            scheduler_kwargs={"dashboard": False},
+            scheduler_kwargs={"dashboard": dashboard},
             preload=["workbench.engine.cluster.laptop"],
             silence_logs=40,
         )
 
 
 @contextmanager
-def connected(address: str, replicas: int, each: int) -> Iterator[Cluster]:
+def connected(address: str, replicas: int, each: int, dashboard: bool = False) -> Iterator[Cluster]:
     """The cluster whose scheduler is at ``address``, or ``local``: one for so many replicas of ``each`` processes.
 
-    UserError if nobody answers there. A local one has a worker per core, and threads for all processes.
+    UserError if nobody answers there. A local one has a worker per core, threads for all processes, and a dashboard if
+    that is wanted.
     """
     if address == "local":
         workers = max(1, min(os.cpu_count() or 1, replicas))
-        with local_cluster(workers, each * -(-replicas // workers) + 1) as cluster, Client(cluster) as client:
+        threads = each * -(-replicas // workers) + 1
+        with local_cluster(workers, threads, dashboard) as cluster, Client(cluster) as client:
             yield Cluster(client)
         return
     if not address.startswith(("tcp://", "tls://")):
