@@ -1,8 +1,9 @@
 """What becomes of the gradient of a layer: stored as part of a vector, or added at once to the parameters.
 
-Both make each product in the same way, and `Move` rounds as numpy's ``theta += rate * gradient`` does, so that a step in
-place and a gradient applied by a server give the same bits. (BLAS can add to the weights within the product, but rounds
-otherwise. A kernel with a ``move`` of its own does it while a tile of the gradient is in registers, and keeps the law.)
+Both make each product in the same way, and `Move` rounds as numpy's ``theta += rate * gradient`` does, so that a step
+in place and a gradient applied by a server give the same bits. (BLAS can add to the weights within the product, but
+rounds otherwise. A kernel with a ``move`` of its own does it while a tile of the gradient is in registers, with the
+bits that the law wants.)
 """
 
 from collections.abc import Iterator
