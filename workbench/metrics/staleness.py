@@ -98,10 +98,14 @@ def summary(values: np.ndarray) -> Summary:
     )
 
 
-def histogram(values: np.ndarray, bins: int = 40, whole: bool = False) -> Histogram:
-    """Equally wide bins from 0 to the largest value; ``whole``: each bin holds one or more whole numbers (updates)."""
+def histogram(values: np.ndarray, bins: int = 40, whole: bool = False, reach: float = 1.0) -> Histogram:
+    """Equally wide bins from 0 to the quantile ``reach``; the last one counts what lies beyond as well.
+
+    ``whole``: each bin holds one or more whole numbers (updates).
+    """
     values = _known(values)
-    top = float(values.max()) if len(values) else 0.0
+    top = float(np.quantile(values, reach)) if len(values) else 0.0
+    values = np.minimum(values, top)
     if whole:
         width = max(1, math.ceil((top + 1) / bins))
         edges = np.arange(0, math.floor(top) + 1 + width, width) - 0.5

@@ -20,6 +20,7 @@ MEASURES = {
     "ce": ("F_CE per frame", 1.0),
 }
 SHOWN = ("mmi", "wer", "frame_error")
+STRETCHED = 8.0  # times longer than the shortest run, and time is shown on a logarithmic axis
 POINTS = 60  # of the common grid on which seeds are averaged
 
 
@@ -91,7 +92,10 @@ def draw_bands(
     fig, axes = figure(3.4 * len(measures), height, ncols=len(measures), squeeze=False)
     order = list(groups)
     for ax, measure in zip(axes[0], measures, strict=True):
-        for band in bands(groups, measure, against):
+        found = bands(groups, measure, against)
+        if against == "seconds" and stretched(found):
+            ax.set_xscale("log")
+        for band in found:
             style = line(order.index(band.label))
             marker = {"marker": ".", "markersize": 4} if band.runs == 1 else {}
             label = band.label if band.runs == 1 else f"{band.label} ({band.runs} seeds)"
@@ -104,6 +108,12 @@ def draw_bands(
     if labels:
         fig.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 3))
     return fig
+
+
+def stretched(found: Sequence[Band]) -> bool:
+    """Whether some take so much longer than others that these would be a vertical line at the left."""
+    ends = [band.x[-1] for band in found if band.x[-1] > 0]
+    return bool(ends) and max(ends) > STRETCHED * min(ends)
 
 
 def draw_word_errors(runs: Sequence[Run], against: Against = "epochs") -> Figure:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from workbench.metrics.staleness import Histogram, Summary, histogram, summary
 from workbench.store import Run
@@ -20,9 +21,15 @@ COLUMNS = {
 }
 
 
+REACH = 0.99  # quantile up to which histograms reach: one pause of a machine would squeeze all else into one bin
+
+
 @dataclass(frozen=True)
 class Ages:
-    """Of one column of a run's pushes: what it is, its histogram, and its mean, median and 95 % quantile."""
+    """Of one column of a run's pushes: what it is, its histogram, and its mean, median and 95 % quantile.
+
+    The histogram's last bin counts the oldest hundredth as well.
+    """
 
     run: str
     column: str
@@ -36,7 +43,7 @@ def ages(pushes: pd.DataFrame, run: str = "", columns: Sequence[str] = tuple(COL
     for column in columns:
         values = pd.to_numeric(pushes[column]).to_numpy(float) if column in pushes else np.array([])
         if np.isfinite(values).any():
-            out.append(Ages(run, column, histogram(values, whole=COLUMNS[column][2]), summary(values)))
+            out.append(Ages(run, column, histogram(values, whole=COLUMNS[column][2], reach=REACH), summary(values)))
     return out
 
 
@@ -49,18 +56,21 @@ def draw_staleness(runs: Sequence[Run], columns: Sequence[str] = tuple(COLUMNS))
 def draw_ages(found: Sequence[Ages], names: Sequence[str]) -> Figure:
     """The same from what ``ages`` found; ``names`` fix which run has which colour."""
     shown = [c for c in COLUMNS if any(a.column == c for a in found)] or ["staleness_inner"]
-    fig, axes = figure(2.9 * max(len(shown), 2), 2.6, ncols=len(shown), squeeze=False)
+    fig, axes = figure(2.9 * max(len(shown), 2), 2.9, ncols=len(shown), squeeze=False)
     for ax, column in zip(axes[0], shown, strict=True):
         title, unit, _ = COLUMNS[column]
         for a in (a for a in found if a.column == column):
             share = 100 * a.histogram.counts / max(1, a.histogram.counts.sum())
-            label = f"{a.run} (mean {a.summary.mean:.3g})"
+            label = f"mean {a.summary.mean:.4g}, max {a.summary.max:.3g}"
             ax.stairs(share, a.histogram.edges, label=label, **line(list(names).index(a.run)))
         ax.set_title(title)
         ax.set_xlabel(unit)
         if ax.has_data():
-            ax.legend()
+            ax.set_ylim(0, 1.4 * ax.get_ylim()[1])  # room for the legend
+            ax.legend(loc="upper right")
     axes[0][0].set_ylabel("share of pushes (%)")
+    handles = [Line2D([], [], label=name, **line(i)) for i, name in enumerate(names)]
+    fig.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4) or 1)
     return fig
 
 
