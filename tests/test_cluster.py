@@ -129,7 +129,7 @@ def test_a_lost_worker_ends_the_run():
     """The run fails with advice instead of being done twice by stealth; workers ignore a notebook's interrupt."""
     with new_cluster(2, 4) as cluster, distributed.Client(cluster) as client:
         client.run(sys.path.append, str(Path(__file__).parent))
-        pids = list(client.run(os.getpid).values())
+        pids, killed = list(client.run(os.getpid).values()), []
         for pid in pids:
             os.kill(pid, signal.SIGINT)
 
@@ -137,9 +137,9 @@ def test_a_lost_worker_ends_the_run():
             if pids:
                 os.kill(pids.pop(), signal.SIGKILL)
                 pids.clear()
+                killed.append(time.monotonic())
             return False
 
-        start = time.monotonic()
         with pytest.raises(Lost, match="resume the run from its last checkpoint"):
             on(client, settings(replicas=4, epochs=1e3, evaluate_every=1e3), rest=rest)
-        assert time.monotonic() - start < 30
+        assert time.monotonic() - killed[0] < 8

@@ -78,7 +78,7 @@ def test_k2_is_known_in_two_places() -> None:
 
 @pytest.mark.parametrize(
     "unit, kept_out, own",
-    [("training", OUTSIDE_WORLD, None), ("engine", SPEECH_AND_NETWORKS, {"engine", "settings"})],
+    [("training", OUTSIDE_WORLD, None), ("engine", SPEECH_AND_NETWORKS, {"engine", "settings", "memory"})],
 )
 def test_the_seam(unit: str, kept_out: set[str], own: set[str] | None) -> None:
     """Training knows no clock, file, thread or cluster; the engine knows no speech, no networks and no training."""

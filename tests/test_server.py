@@ -1,5 +1,6 @@
 """Laws of the parameter server: what a push changes, what it never changes, and what is counted."""
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pushes import THETA, G, a_push, a_server
 
+from workbench import memory
 from workbench.training import Diverged, Item, Status
 from workbench.training.ledger import Ledger
 from workbench.training.updates import mean, moved
+
+
+@pytest.fixture(autouse=True, scope="module")
+def pool():
+    """Even the smallest parameters lie in memory that is used again."""
+    before = memory.use(memory.Pool(worth=0))
+    yield
+    memory.use(before)
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 12)), max_size=60))
@@ -81,7 +91,6 @@ def test_published_parameters_are_never_written_again():
 def test_memory_is_used_again_only_when_nobody_can_see_it(acts):
     """Whatever is done between, everything that somebody still holds, be it a slice of a view, keeps its bits."""
     server, held, want = a_server(), [], THETA
-    server.worth = 0
     for step, act in enumerate(acts):
         if act == "forget":
             held = held[1:]
@@ -101,7 +110,6 @@ def test_memory_is_used_again_only_when_nobody_can_see_it(acts):
 def test_one_replica_needs_two_versions_in_memory():
     """A replica that lets go of the old parameters when it fetches new ones makes the server alternate."""
     server, places, mine = a_server(), set(), None
-    server.worth = 0
     for step in range(9):
         mine = server.fetch()
         places.add(mine.value.ctypes.data)
@@ -110,16 +118,19 @@ def test_one_replica_needs_two_versions_in_memory():
 
 
 def test_memory_is_given_back():
-    """When many versions are let go at once, the server keeps no more than its spare ones."""
+    """When many versions are let go at once, no more than the spare blocks are kept."""
+    made = weakref.WeakSet()
+    blocks = memory.Pool(lambda size: (block := memory.Private(size), made.add(block))[0], worth=0)
+    before = memory.use(blocks)
     server, held = a_server(), []
-    server.worth = 0
     for step in range(20):
         held.append(server.fetch())
         server.push(a_push(step, version=step))
-    assert len(server.retired) == 20
+    assert len(made) == 21
     held.clear()
     server.push(a_push(20, version=20))
-    assert len(server.retired) <= 3
+    memory.use(before)
+    assert len(made) <= memory.SPARE + 2
 
 
 @given(hnp.arrays(np.float32, st.integers(0, 40), elements=st.floats(width=32)), st.integers(1, 400))

@@ -26,6 +26,8 @@ def test_by_hand():
     np.testing.assert_array_equal(found.skew, [0, 2, 0])
     np.testing.assert_array_equal(found.inner_seconds, [0.1, 0.5, math.nan])
     np.testing.assert_array_equal(found.outer_seconds, [2.0, math.nan, math.nan])
+    ahead = [{"version": 5, "versions": [5, 7], "inner_versions": [5, 6]}]  # the second shard is ahead of the first
+    np.testing.assert_array_equal(staleness(ahead).inner, [0.5])
 
 
 def test_a_table_is_read_like_its_rows():

@@ -68,13 +68,15 @@ def staleness(rows: Iterable[Mapping[str, Any]]) -> Staleness:
 
 
 def _push(row: Mapping[str, Any]) -> tuple[float, float, float, float, float]:
-    version = _numbers(row.get("version"))
+    version = _numbers(row.get("versions"))  # shard by shard: one may be ahead of another
+    if np.isnan(version).any():
+        version = _numbers(row.get("version"))
     inner = _numbers(row.get("inner_versions"))
     if np.isnan(inner).any():
         inner = _numbers(row.get("inner_version"))
     outer, seconds, outer_seconds = (_numbers(row.get(name)) for name in ("outer_version", "seconds", "outer_seconds"))
     return (
-        float(np.mean(version - inner)),
+        float(np.mean(version - (inner[: len(version)] if len(version) > 1 else inner))),
         float(np.mean(version - outer)),
         float(np.mean(seconds)),
         float(np.mean(outer_seconds)),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from workbench.memory import loan_of
 from workbench.model import kernels
 from workbench.model.kernels import Kernel
 from workbench.model.topology import Topology
@@ -77,11 +78,11 @@ def parameters(theta: np.ndarray | Parameters, topology: Topology, kernel: Kerne
 
 
 def _published(theta: np.ndarray) -> bool:
-    """Whether nobody will change ``theta``: read-only, and in this process's memory (not shared, not mapped)."""
+    """Whether nobody will change ``theta``: read-only, and in memory of its own or lent (not mapped from a file)."""
     owner = theta
     while isinstance(owner.base, np.ndarray):
         owner = owner.base
-    return not theta.flags.writeable and owner.flags.owndata
+    return not theta.flags.writeable and (owner.flags.owndata or loan_of(owner) is not None)
 
 
 def _make(theta: np.ndarray, topology: Topology, kernel: Kernel, flat: torch.Tensor, aliased: bool) -> Parameters:

@@ -169,4 +169,4 @@ def mean(total: Gradient | None, frames: int, limit: float) -> np.ndarray | None
     if g is None or not limit:
         return g
     norm = float(np.sqrt(np.dot(g, g)))
-    return g * np.float32(limit / norm) if norm > limit else g
+    return np.multiply(g, np.float32(limit / norm), out=g) if norm > limit else g

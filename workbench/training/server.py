@@ -1,25 +1,25 @@
 """The parameter server: one shard of the trained parameters, and the only place where they change.
 
 Rules. It serves one call at a time, so it needs no locks. What a fetch gave away is never written again while anybody
-can see it. A push is known by its item: sent twice, it counts once. A gradient that is not finite never enters; ten in
-a row raise ``Diverged``. Shards do not know of each other and may be at different versions, as in the paper. Where all
-shards must agree on what is applied, and in which order (staleness bound, consistent fetch), a push goes to the first
-shard, which decides, and then to the others with the ``order`` it got; see ``shards``. Synchronous updates wait for all
-replicas that have not left, less the backups (Chen et al. 2016, *Revisiting distributed synchronous SGD*), and are
-the mean over all frames.
+can see it (see ``workbench.memory``). A push is known by its item: sent twice, it counts once. A gradient that is not
+finite never enters; ten in a row raise ``Diverged``. Shards do not know of each other and may be at different versions,
+as in the paper. Where all shards must agree on what is applied, and in which order (staleness bound, consistent fetch),
+a push goes to the first shard, which decides, and then to the others with the ``order`` it got; see ``shards``.
+Synchronous updates wait for all replicas that have not left, less the backups (Chen et al. 2016, *Revisiting
+distributed synchronous SGD*), and are the mean over all frames.
 
 A method that answers ``NOT_YET`` is asked again when ``released`` has changed.
 """
 
 import hashlib
 import math
-import sys
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from workbench import memory
 from workbench.engine.effects import NOT_YET
 from workbench.settings import Settings, UserError
 from workbench.training.ledger import Ledger
@@ -27,9 +27,6 @@ from workbench.training.messages import Ack, Push, Snapshot, Status
 from workbench.training.updates import compensated, direction, finite, moved, rate
 
 REJECTIONS = 10  # in a row, before training has diverged
-SPARE = 2  # arrays kept for versions to come
-_alone = [np.empty(0)]
-ALONE = sys.getrefcount(_alone[0])  # of an array that only one container knows
 
 
 class Diverged(UserError):
@@ -76,19 +73,17 @@ class ServerState:
 class ParameterServer:
     """One shard; ``ParameterServer(value, settings)`` is a whole server of one shard."""
 
-    worth = 1 << 16  # bytes from which on memory is used again: new memory is slow to be had, page by page
-
     def __init__(self, value: np.ndarray | ServerState, settings: Settings):
         state = value if isinstance(value, ServerState) else ServerState(value)
         self.settings, self.version, self.frames = settings, state.version, state.frames
-        self.value = np.array(state.value, np.float32)
+        self.value = memory.floats(len(state.value))
+        self.value[:] = state.value
         self.ledger, self.memory = Ledger(*state.settled), state.memory
         self.decays, self.ended, self.left = state.decays, state.ended, dict(state.left)
         self.deposit, self.instant, self.frozen = state.deposit, state.instant, state.frozen
         self.given, self.rejected = dict(state.given), state.rejected
         self.snapshot: Snapshot | None = None  # of the current version, once somebody fetched it
         self.history: deque[Snapshot] = deque(maxlen=2 * settings.replicas + 2 if settings.consistent_fetch else 0)
-        self.retired: list[np.ndarray] = []  # memory of former versions, most of which somebody still sees
         self.early: dict[int, Push] = {}  # by order: pushes that overtook another
         self.awaited = math.inf  # frames that somebody waits for
         self.released = 0
@@ -228,34 +223,19 @@ class ParameterServer:
             then = self.given[replica].value
             gradient = compensated(gradient, self.settings.delay_compensation, self.value, then)
         step, self.memory = direction(self.settings, gradient, self.memory)
-        out = self.unseen()
+        out = memory.floats(len(self.value))  # that of a former version which nobody sees any more, if there is one
         good = moved(self.value, rate(self.settings, self.version, self.decays, staleness), step, out)
         if not (good or agreed):
             return False
         if self.settings.consistent_fetch:
             self.history.append(self.fetch())
         if good:
-            if self.value.nbytes >= self.worth:
-                self.retired.append(self.value)
             self.value = out
         self.snapshot = None
         self.version += 1
         self.rejected = 0
         self.released += self.settings.synchronous or self.settings.consistent_fetch
         return True
-
-    def unseen(self) -> np.ndarray:
-        """Memory for the next parameters: that of a former version that nobody can see any more, else new.
-
-        Every view keeps the array alive that owns the memory, and so does every tensor, message and slice made of the
-        view. So where no reference to the array is left but ours, there is nobody who could see it change.
-        """
-        if self.value.nbytes < self.worth:
-            return np.empty_like(self.value)
-        free = [i for i in range(len(self.retired)) if sys.getrefcount(self.retired[i]) == ALONE]
-        for i in reversed(free[SPARE:]):
-            del self.retired[i]
-        return self.retired.pop(free[0]) if free else np.empty_like(self.value)
 
     # --- schedule and end
 

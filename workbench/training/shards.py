@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from workbench import memory
 from workbench.settings import Settings, UserError
 from workbench.training.server import ParameterServer
 
@@ -64,7 +65,7 @@ class Shards:
         before, theta = self.last[0]
         if len(before) == len(values) and all(a is b for a, b in zip(before, values, strict=True)):
             return theta
-        theta = np.empty(len(self.base), np.float32)
+        theta = memory.floats(len(self.base))
         start, stop = self.trained.start, self.trained.stop
         np.concatenate([self.base[:start], *values, self.base[stop:]], out=theta)
         theta.flags.writeable = False

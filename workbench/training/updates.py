@@ -7,6 +7,7 @@ step costs. They round where numpy rounds, so the bits are those of ``total / fr
 import numba
 import numpy as np
 
+from workbench import memory
 from workbench.settings import Settings
 
 ADAGRAD_FLOOR = 1e-8  # keeps the first step of a parameter finite
@@ -62,7 +63,7 @@ def finite(gradient: np.ndarray) -> bool:
 
 def mean(total: np.ndarray, frames: int) -> np.ndarray | None:
     """``total / float32(frames)``, float32 [parameters]; None if a number of ``total`` is not finite."""
-    total, out = np.ascontiguousarray(total, np.float32), np.empty(total.shape, np.float32)
+    total, out = np.ascontiguousarray(total, np.float32), memory.floats(len(total))
     return out if _divide(total, total.view(np.uint32), np.float32(frames), out) < INFINITE else None
 
 

@@ -1,12 +1,14 @@
 """The same components on a Dask cluster, on the wall clock: a task per process, services and channels in actors.
 
-Parameters and batches travel from worker to worker; only rows, and what a run starts from and leaves, pass the
-scheduler. Dask owns no truth: whatever is lost with a worker fails the run (nothing is done twice by stealth), which
+Dask places, starts and ends hosts and processes; rows, and what a run starts from and leaves, pass its scheduler.
+Everything else goes straight from process to process, on one machine through shared memory (``line``, ``door``). Dask
+owns no truth: whatever is lost with a worker fails the run (nothing is done twice by stealth), which
 is then resumed from its last checkpoint, a rest like any other. Processes are given as callables that make the
 generator, since generators do not travel.
 """
 
 import queue
+import secrets
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +29,7 @@ POLL = 0.05  # seconds between looks at rows and at whether to rest
 LATE = 30.0  # seconds within which a host must answer, and the last rows have come
 NOTICED = 2.0  # seconds within which Dask notices that a worker has gone
 GOOD_BYE = 10.0  # seconds that a task is given to end
+TOKEN = 32  # bytes
 
 
 class Cluster:
@@ -34,17 +37,19 @@ class Cluster:
 
     ``capacity`` is that of the channels; ``places`` names the worker, by number, of processes, services and channels;
     whoever is not named goes to the worker with the most idle threads, or, services and channels, is spread by turns.
+    ``shares``: workers on the same machine share memory; else they speak TCP as if they were on several.
     """
 
-    def __init__(self, client: Client, capacity: int = 4, places: Mapping[str, int] | None = None):
-        self.client, self.capacity, self.places = client, capacity, dict(places or {})
+    def __init__(self, client: Client, capacity: int = 4, places: Mapping[str, int] | None = None, shares: bool = True):
+        self.client, self.capacity, self.places, self.shares = client, capacity, dict(places or {}), shares
 
     def fitted(self, capacity: int, processes: int, places: Callable[[Sequence[int]], Mapping[str, int]]) -> "Cluster":
         """The same with another capacity; who has no place gets that of ``places``, given workers' threads.
 
         UserError if there are fewer threads than ``processes``.
         """
-        return Cluster(self.client, capacity, {**places(list(self.workers(processes).values())), **self.places})
+        found = places(list(self.workers(processes).values()))
+        return Cluster(self.client, capacity, {**found, **self.places}, self.shares)
 
     def run(
         self,
@@ -61,7 +66,7 @@ class Cluster:
         """
         workers = self.workers(len(processes))
         places = {name: i % len(workers) for i, name in enumerate(services)} | self.places
-        run = _Run(self.client, emit, rest, ticks)
+        run = _Run(self.client, emit, rest, ticks, self.shares)
         try:
             run.settle(workers, services, channels or {}, self.capacity, places)
             run.start(processes, self.seats(processes, workers))
@@ -117,9 +122,11 @@ class Cluster:
 class _Run:
     """One segment of a run, from its start or from a rest to the next."""
 
-    def __init__(self, client: Client, emit: Callable[[dict], None], rest: Callable[[], bool], ticks: int):
-        self.client, self.emit, self.rest = client, emit, rest
-        self.topic, self.resting = f"workbench-{uuid.uuid4().hex}", False
+    def __init__(
+        self, client: Client, emit: Callable[[dict], None], rest: Callable[[], bool], ticks: int, shares: bool
+    ):
+        self.client, self.emit, self.rest, self.shares = client, emit, rest, shares
+        self.name, self.resting = f"workbench-{uuid.uuid4().hex}", False
         self.began = time.time() - ticks / TICKS
         self.events: queue.SimpleQueue[list[dict]] = queue.SimpleQueue()
         self.actors: list[Future] = []
@@ -129,7 +136,7 @@ class _Run:
         self.seats: dict[str, str] = {}
         self.services: dict[str, Any] = {}
         self.received = 0
-        client.subscribe_topic(self.topic, lambda event: self.events.put(event[1]))
+        client.subscribe_topic(self.name, lambda event: self.events.put(event[1]))
 
     def settle(
         self,
@@ -144,17 +151,19 @@ class _Run:
             mine = {name: s for name, s in services.items() if place(name, places) % len(workers) == i}
             held = {name: h for name, h in channels.items() if place(name, places) % len(workers) == i}
             more = dict(actor=True, pure=False, workers=[address], allow_other_workers=False)
-            self.actors.append(self.client.submit(Host, mine, capacity, held, **more))
+            self.actors.append(self.client.submit(Host, self.name, i, mine, capacity, held, **more))
             self.addresses.append(address)
         self.hosts = [actor.result(LATE) for actor in self.actors]
-        self.site = Site(self.hosts, places, self.topic, self.began)
+        tcp = not self.shares or len(set(self.tell("machine"))) > 1
+        doors = self.tell("open", secrets.token_bytes(TOKEN), self.shares, tcp)
+        self.site = Site(self.name, doors, places, self.began)
 
     def start(self, processes: Mapping[str, Callable[[], Process]], seats: dict[str, str]) -> None:
         """Every process as a task of its own."""
         self.seats = seats
         for name, make in processes.items():
             where = dict(workers=[seats[name]], allow_other_workers=False, pure=False, retries=0)
-            self.futures[name] = self.client.submit(drive, make, name, self.site, key=f"{name}-{self.topic}", **where)
+            self.futures[name] = self.client.submit(drive, make, name, self.site, key=f"{name}-{self.name}", **where)
 
     def watch(self) -> Outcome:
         """Until all have returned; the first failure ends the run for all."""
@@ -227,7 +236,7 @@ class _Run:
 
     def release(self) -> None:
         """Leave nothing behind on the workers; tasks that still run are told that the run has failed, and end."""
-        self.client.unsubscribe_topic(self.topic)
+        self.client.unsubscribe_topic(self.name)
         gone = self.gone()
         running = [f for name, f in self.futures.items() if not f.done() and self.seats[name] not in gone]
         if running:

@@ -1,22 +1,27 @@
-"""Where services and channels live on a cluster: one Dask actor per worker, answering on the worker's event loop.
+"""Where services and channels live on a cluster: one host per worker, asked by threads.
 
-Its methods are coroutines, so a call that must wait holds up no other; a service still serves one call at a time,
-because nothing awaits while a service is being asked. No call waits longer than ``PATIENCE``: then the answer is
-``AGAIN``, and the caller asks anew. So a caller whose host is lost learns it soon, and what waited in vain is
-forgotten.
+Dask places it (an actor), begins and ends it; it takes no part in what is asked. Whoever lives in the same process asks
+the object itself, others through its door. A service serves one call at a time. No call waits longer than ``PATIENCE``:
+then the answer is ``AGAIN``, and the caller asks anew. So who waited in vain is forgotten, and a caller who has gone is
+noticed.
 """
 
-import asyncio
+import threading
+import time
+import weakref
 from collections import defaultdict
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
+from workbench import memory
 from workbench.engine.channels import WAIT, Channel, Woken
+from workbench.engine.cluster.door import Address, Door
+from workbench.engine.cluster.segments import Segment, machine
 from workbench.engine.effects import NOT_YET, RESTING, Held, Lost
 
 PATIENCE = 5.0  # seconds
+Call = tuple[str, str, tuple]  # service, method, arguments
 
 
 class Reply(Enum):
@@ -32,77 +37,120 @@ class Aborted(RuntimeError):
     """Another process has failed, so the run is being ended."""
 
 
+class Waiter:
+    """Who waits at a channel."""
+
+    answer: Any = WAIT
+
+
 class Host:
     """Services by name and the channels of their worker; every answer comes with whether the run is coming to rest."""
 
-    def __init__(self, services: Mapping[str, Any], capacity: int, held: Mapping[str, Held]):
-        self.services, self.capacity = dict(services), capacity
-        self.channels = {name: Channel(capacity, h) for name, h in held.items()}
+    def __init__(self, run: str, number: int, services: Mapping[str, Any], capacity: int, held: Mapping[str, Held]):
+        self.run, self.number, self.capacity = run, number, capacity
+        self.services = dict(services)
+        self.locks = {name: threading.Lock() for name in services}
+        self.channels = {name: Channel(capacity, memory.aligned(h)) for name, h in held.items()}
         self.resting, self.aborted = False, ""
         self.begun: set[str] = set()
-        self.changed: dict[str, asyncio.Event] = {}
+        self.news = threading.Condition()  # of everything that somebody may wait for
         self.released: dict[str, int] = {}
+        self.releases = 0  # of all services together
         self.busy: dict[str, float] = defaultdict(float)
 
-    async def begin(self, process: str) -> None:
+    def machine(self) -> str:
+        """Which machine this is."""
+        return machine()
+
+    def open(self, token: bytes, shares: bool, tcp: bool) -> Address:
+        """From now on it can be asked; with ``shares`` what this process publishes lies in shared memory."""
+        if shares:
+            memory.use(memory.Pool(Segment))
+        me = weakref.ref(self)  # so that the threads do not keep alive what Dask has dropped
+
+        def answer(question: tuple[str, tuple]) -> tuple[Any, bool]:
+            if (host := me()) is None:
+                raise Aborted("the run has ended")
+            return host.answer(*question)
+
+        self.door = Door(self.number, token, answer, shares, tcp)
+        weakref.finalize(self, self.door.close)
+        _here[self.run, self.number] = self
+        return self.door.address
+
+    def answer(self, method: str, args: tuple) -> tuple[Any, bool]:
+        """What ``method`` returns, and whether the run is coming to rest."""
+        return getattr(self, ASKED[method])(*args), self.resting
+
+    def begin(self, process: str) -> None:
         """A process starts. If its worker is lost Dask starts it again: that would be another run, so it is refused."""
         if process in self.begun:
             raise Lost(f"the worker of {process} was lost")
         self.begun.add(process)
 
-    async def call(self, service: str, method: str, args: tuple) -> tuple[Any, bool]:
-        """Ask a service; see ``effects.Ask``."""
-        answer = self._ask(service, method, args)
-        if answer is not NOT_YET:
-            return answer, self.resting
-        if self.resting:
-            return RESTING, True
-        event = self.changed.setdefault(service, asyncio.Event())
-        with suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), PATIENCE)
-        return AGAIN, self.resting
+    def call(self, calls: Sequence[Call]) -> list[Any]:
+        """Ask services, see ``effects.Ask`` and ``All``; AGAIN for those that could not answer yet."""
+        until = time.monotonic() + PATIENCE
+        seen, replies = self.releases, [self._ask(*call) for call in calls]
+        while waiting := [i for i, reply in enumerate(replies) if reply is NOT_YET]:
+            if self.resting or time.monotonic() >= until:
+                return [(RESTING if self.resting else AGAIN) if r is NOT_YET else r for r in replies]
+            self._wait_for_release(seen, until)
+            seen = self.releases
+            for i in waiting:
+                replies[i] = self._ask(*calls[i])
+        return replies
+
+    def _wait_for_release(self, seen: int, until: float) -> None:
+        with self.news:
+            self.news.wait_for(lambda: self.releases != seen or self.resting, until - time.monotonic())
 
     def _ask(self, service: str, method: str, args: tuple) -> Any:
-        self._go_on()
-        start = asyncio.get_running_loop().time()
-        answer = getattr(self.services[service], method)(*args)
-        self.busy[service] += asyncio.get_running_loop().time() - start
-        released = getattr(self.services[service], "released", 0)
-        if released != self.released.get(service):
+        with self.locks[service]:
+            self._go_on()
+            start, asked = time.perf_counter(), self.services[service]
+            answer = getattr(asked, method)(*args)
+            self.busy[service] += time.perf_counter() - start
+            released = getattr(asked, "released", 0)
+            changed = released != self.released.get(service)
             self.released[service] = released
-            self.changed.pop(service, asyncio.Event()).set()
+        if changed:
+            with self.news:
+                self.releases += 1
+                self.news.notify_all()
         return answer
 
-    async def put(self, channel: str, item: Any) -> tuple[Any, bool]:
+    def put(self, channel: str, item: Any) -> Any:
         """See ``effects.Put``; AGAIN: not taken, put it again."""
-        future = asyncio.get_running_loop().create_future()
-        return await self._wait(channel, future, self._wake(self._channel(channel).put(future, item)))
+        with self.news:
+            who = Waiter()
+            return self._wait(channel, who, self._wake(self._channel(channel).put(who, item)))
 
-    async def take(self, channel: str) -> tuple[Any, bool]:
+    def take(self, channel: str) -> Any:
         """See ``effects.Take``; AGAIN: nothing came, take again."""
-        future = asyncio.get_running_loop().create_future()
-        return await self._wait(channel, future, self._wake(self._channel(channel).take(future)))
+        with self.news:
+            who = Waiter()
+            return self._wait(channel, who, self._wake(self._channel(channel).take(who)))
 
-    async def close(self, channel: str) -> tuple[None, bool]:
+    def close(self, channel: str) -> None:
         """See ``effects.Close``."""
-        self._wake(self._channel(channel).close())
-        return None, self.resting
+        with self.news:
+            self._wake(self._channel(channel).close())
 
-    async def rest(self) -> None:
+    def rest(self) -> None:
         """From now on nobody waits."""
-        self.resting = True
-        for channel in self.channels.values():
-            self._wake(channel.rest())
-        self._wake_callers()
+        with self.news:
+            self.resting = True
+            for channel in self.channels.values():
+                self._wake(channel.rest())
+            self.news.notify_all()
 
-    async def abort(self, why: str) -> None:
+    def abort(self, why: str) -> None:
         """Whoever asks or waits from now on is told that the run has failed."""
         self.aborted = why
-        for channel in self.channels.values():
-            self._wake(channel.rest())
-        self._wake_callers()
+        self.rest()
 
-    async def collect(self) -> tuple[dict[str, Any], dict[str, Held], dict[str, float]]:
+    def collect(self) -> tuple[dict[str, Any], dict[str, Held], dict[str, float]]:
         """Services, what the channels hold, and how many seconds each service was busy; at the end or at rest."""
         return self.services, {name: channel.held() for name, channel in self.channels.items()}, dict(self.busy)
 
@@ -120,22 +168,27 @@ class Host:
 
     def _wake(self, step: tuple[Any, Woken]) -> Any:
         answer, woken = step
-        for future, reply in woken:
-            if not future.done():
-                future.set_result(reply)
+        for who, reply in woken:
+            who.answer = reply
+        if woken:
+            self.news.notify_all()
         return answer
 
-    def _wake_callers(self) -> None:
-        for event in self.changed.values():
-            event.set()
-        self.changed.clear()
-
-    async def _wait(self, channel: str, future: asyncio.Future, answer: Any) -> tuple[Any, bool]:
+    def _wait(self, channel: str, who: Waiter, answer: Any) -> Any:
         if answer is not WAIT:
-            return answer, self.resting
-        await asyncio.wait({future}, timeout=PATIENCE)
+            return answer
+        self.news.wait_for(lambda: who.answer is not WAIT, PATIENCE)
         self._go_on()
-        if not future.done():
-            self.channels[channel].forget(future)
-            return AGAIN, self.resting
-        return future.result(), self.resting
+        if who.answer is WAIT:
+            self.channels[channel].forget(who)
+            return AGAIN
+        return who.answer
+
+
+ASKED = {name: name for name in ("begin", "call", "put", "take", "close")}  # what a process may ask of a host
+_here: weakref.WeakValueDictionary[tuple[str, int], Host] = weakref.WeakValueDictionary()
+
+
+def host_here(run: str, number: int) -> Host | None:
+    """That host of the run, if it lives in this process."""
+    return _here.get((run, number))

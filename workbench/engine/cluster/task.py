@@ -1,16 +1,18 @@
 """One process on a cluster: a Dask task that answers effects by asking the hosts, from worker to worker."""
 
-import dataclasses
 import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from distributed import get_worker
 
-from workbench.engine.cluster.host import AGAIN
+from workbench.engine.cluster.door import Address, Failed, called
+from workbench.engine.cluster.host import AGAIN, host_here
+from workbench.engine.cluster.line import Line
 from workbench.engine.effects import All, Ask, Close, Emit, Lost, Now, Process, Put, Rest, Take, Work
 
 ROWS = 64  # that travel together,
@@ -22,9 +24,9 @@ PATIENCE = 60.0  # seconds, for the answer of a host that itself answers within 
 class Site:
     """What a process has to know of the cluster."""
 
-    hosts: Sequence[Any]  # actors
+    run: str  # its name, and that of the topic of its rows
+    hosts: Sequence[Address]
     places: Mapping[str, int]  # service or channel -> number of its host; of others, by their name
-    topic: str  # of the rows
     began: float  # wall time at which the run began, less the seconds that it had behind it
 
 
@@ -36,12 +38,13 @@ def drive(make: Callable[[], Process], name: str, site: Site) -> tuple[Any, int,
 class _Task:
     def __init__(self, name: str, site: Site):
         self.name, self.site, self.resting = name, site, False
+        self.lines: dict[int, Line] = {}
         self.rows: list[dict] = []
         self.sent, self.effects, self.flushed = 0, 0, time.monotonic()
         self.spent = {"work": 0.0, "ask": 0.0, "put": 0.0, "take": 0.0}
 
     def run(self, process: Process) -> tuple[Any, int, int, float]:
-        self.site.hosts[0].begin(self.name).result(PATIENCE)
+        self.one(0, "begin", self.name)
         reply = None
         try:
             while True:
@@ -88,33 +91,60 @@ class _Task:
     def now(self) -> float:
         return time.time() - self.site.began
 
-    def host(self, name: str) -> Any:
-        return self.site.hosts[place(name, self.site.places) % len(self.site.hosts)]
+    def host(self, name: str) -> int:
+        """The number of the host of a service or a channel."""
+        return place(name, self.site.places) % len(self.site.hosts)
 
     def ask(self, asks: Sequence[Ask]) -> list[Any]:
-        """All calls are under way at once."""
-        sent = [self.host(a.service).call(a.service, a.method, a.args) for a in asks]
-        replies = [self.received(future) for future in sent]
+        """All calls are under way at once, those to the same host in one message."""
+        replies: list[Any] = [AGAIN] * len(asks)
         while waiting := [i for i, reply in enumerate(replies) if reply is AGAIN]:
-            again = [self.host(asks[i].service).call(asks[i].service, asks[i].method, asks[i].args) for i in waiting]
-            for i, future in zip(waiting, again, strict=True):
-                replies[i] = self.received(future)
+            by_host: dict[int, list[int]] = defaultdict(list)
+            for i in waiting:
+                by_host[self.host(asks[i].service)].append(i)
+            calls = {h: [(asks[i].service, asks[i].method, asks[i].args) for i in mine] for h, mine in by_host.items()}
+            for host, answers in self.all({h: ("call", (mine,)) for h, mine in calls.items()}).items():
+                for i, answer in zip(by_host[host], answers, strict=True):
+                    replies[i] = answer
         return replies
 
     def patiently(self, name: str, method: str, *args: Any) -> Any:
         """Ask the host of ``name`` until it answers."""
-        while True:
-            reply = self.received(getattr(self.host(name), method)(*args))
-            if reply is not AGAIN:
-                return reply
+        while (reply := self.one(self.host(name), method, *args)) is AGAIN:
+            pass
+        return reply
 
-    def received(self, future: Any) -> Any:
+    def one(self, host: int, method: str, *args: Any) -> Any:
+        return self.all({host: (method, args)})[host]
+
+    def all(self, questions: Mapping[int, tuple[str, tuple]]) -> dict[int, Any]:
+        """The answers of several hosts; while others work on theirs, the one in this process is asked itself."""
+        here = {number: host_here(self.site.run, number) for number in questions}
+        elsewhere = [number for number, host in here.items() if host is None]
+        with self.reaching():
+            for number in elsewhere:
+                self.line(number).send(questions[number])
+        answers: dict[int, Any] = {number: host.answer(*questions[number]) for number, host in here.items() if host}
+        with self.reaching():
+            answers |= {number: self.line(number).receive() for number in elsewhere}
+        for answer in answers.values():
+            if isinstance(answer, Failed):
+                raise answer.problem
+        self.resting = self.resting or any(resting for _, resting in answers.values())
+        return {number: value for number, (value, _) in answers.items()}
+
+    @contextmanager
+    def reaching(self) -> Iterator[None]:
+        """What is broken, or silent, has been lost."""
         try:
-            reply, resting = future.result(PATIENCE)
-        except OSError as problem:  # it could not be reached, or has not answered in time
+            yield
+        except (OSError, EOFError) as problem:
             raise Lost(f"a worker that {self.name} needs was lost: {problem}") from problem
-        self.resting = self.resting or resting
-        return aligned(reply)
+
+    def line(self, number: int) -> Line:
+        if number not in self.lines:
+            self.lines[number] = called(self.site.hosts[number], PATIENCE)
+        return self.lines[number]
 
     def emit(self, row: dict) -> None:
         self.rows.append({"process": self.name, "seconds": self.now(), **row})
@@ -122,7 +152,7 @@ class _Task:
             self.flush()
 
     def flush(self) -> None:
-        get_worker().log_event(self.site.topic, self.rows)
+        get_worker().log_event(self.site.run, self.rows)
         self.sent += len(self.rows)
         self.rows, self.flushed = [], time.monotonic()
 
@@ -130,16 +160,3 @@ class _Task:
 def place(name: str, places: Mapping[str, int]) -> int:
     """The number of the host of a service or a channel, to be taken modulo the number of hosts."""
     return places.get(name, zlib.crc32(name.encode()))
-
-
-def aligned(x: Any) -> Any:
-    """``x`` with aligned arrays: Dask's are views into its buffer, and BLAS sums unaligned data in another order."""
-    if isinstance(x, np.ndarray):
-        return np.require(x, requirements="A")
-    if isinstance(x, tuple | list):
-        return type(x)(aligned(y) for y in x)
-    if dataclasses.is_dataclass(x) and not isinstance(x, type):
-        new = {f.name: aligned(getattr(x, f.name)) for f in dataclasses.fields(x)}
-        same = all(new[f.name] is getattr(x, f.name) for f in dataclasses.fields(x))
-        return x if same else dataclasses.replace(x, **new)
-    return x
