@@ -12,7 +12,7 @@ import socket
 import threading
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,18 +66,20 @@ class Carried:
 
 
 class Door:
-    """Listens, and answers every caller in a thread of its own with ``answer(question)`` until it is closed."""
+    """Listens, and answers every caller in a thread of its own with ``answer(question)`` until it is closed.
 
-    def __init__(self, number: int, token: bytes, answer: Callable[[Any], Any], shares: bool, tcp: bool):
+    ``tcp``: Dask's address of this worker if it is to be called by TCP or TLS too.
+    """
+
+    def __init__(self, number: int, token: bytes, answer: Callable[[Any], Any], shares: bool, tcp: str = ""):
         self.answer, self.token = answer, token
         self.open: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        address = get_worker().address
-        self.tls = _tls(listens=True) if tcp and address.startswith("tls://") else None
-        unix, host = f"workbench-{secrets.token_hex(16)}" if shares else "", get_address_host(address) if tcp else ""
-        port = 0
+        self.tls = _tls(listens=True) if tcp.startswith("tls://") else None
+        unix, host, port = f"workbench-{secrets.token_hex(16)}" if shares else "", "", 0
         if shares:
             self._listen(socket.socket(socket.AF_UNIX), f"\0{unix}", True)
         if tcp:
+            host = get_address_host(tcp)
             family = socket.getaddrinfo(host, None)[0][0]
             port = self._listen(socket.socket(family), (host, 0), False)[1]
         self.address = Address(number, machine(), unix, host, port, self.tls is not None, token)
@@ -101,7 +103,7 @@ class Door:
 
     def _serve(self, link: socket.socket, shares: bool) -> None:
         """Until the caller has gone; whoever does not know the token is not answered."""
-        with suppress(OSError, EOFError):
+        with closing(link), suppress(OSError, EOFError):
             link.settimeout(GREETING)
             if self.tls is not None and not shares:
                 self.open.add(link := self.tls.wrap_socket(link, server_side=True))

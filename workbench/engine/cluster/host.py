@@ -14,9 +14,12 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
+from distributed import get_worker
+
 from workbench import memory
 from workbench.engine.channels import WAIT, Channel, Woken
 from workbench.engine.cluster.door import Address, Door
+from workbench.engine.cluster.line import Line
 from workbench.engine.cluster.segments import Segment, machine
 from workbench.engine.effects import NOT_YET, RESTING, Held, Lost
 
@@ -53,6 +56,7 @@ class Host:
         self.channels = {name: Channel(capacity, memory.aligned(h)) for name, h in held.items()}
         self.resting, self.aborted = False, ""
         self.begun: set[str] = set()
+        self.kept: list[Line] = []  # of processes here that have ended, while the other side still sees what they sent
         self.news = threading.Condition()  # of everything that somebody may wait for
         self.released: dict[str, int] = {}
         self.releases = 0  # of all services together
@@ -73,7 +77,7 @@ class Host:
                 raise Aborted("the run has ended")
             return host.answer(*question)
 
-        self.door = Door(self.number, token, answer, shares, tcp)
+        self.door = Door(self.number, token, answer, shares, get_worker().address if tcp else "")
         weakref.finalize(self, self.door.close)
         _here[self.run, self.number] = self
         return self.door.address

@@ -140,7 +140,8 @@ class Line:
         count = int(np.prod(shape, dtype=np.int64))
         x = memory.floats(count) if dtype == "<f4" else np.empty(count, dtype)
         self._fill(x.view(np.uint8).data)
-        x.flags.writeable = writeable
+        if not writeable:
+            x.flags.writeable = False
         return x.reshape(shape)
 
 

@@ -58,6 +58,16 @@ class _Task:
         except BaseException as problem:
             problem.add_note(f"in process {self.name!r} at {self.now():.3f} s")
             raise
+        finally:
+            self.leave()
+
+    def leave(self) -> None:
+        """What another process still sees of ours, e.g. a push that waits for its turn, is kept until the run ends."""
+        here = (host_here(self.site.run, number) for number in range(len(self.site.hosts)))
+        for host in here:
+            if host is not None:
+                host.kept += [line for line in self.lines.values() if line.lent]
+                break
 
     def answer(self, effect: Any) -> Any:
         match effect:
