@@ -62,8 +62,7 @@ def test_updates_applied_are_pushes_accepted(client):
     assert {server.version for server in services.values()} == {len(pushes)} == {len(services["server 0"].ledger)}
     assert services["server 1"].frames == 3 * TOY.offsets[-1] == sum(r["frames"] for r in of_kind(rows, "decode"))
     assert len(of_kind(rows, "usage")) == 9 and all(state.finished for state in outcome.returned.values())
-    criterion = [r["criterion"] for r in of_kind(rows, "evaluate")]
-    assert criterion[-1] > criterion[0] + 0.5
+    assert of_kind(rows, "evaluate")[-1]["criterion"] > TOY.evaluate(TOY.theta)["criterion"] + 0.5
 
     trace = read(json.loads(json.dumps(rows)))[0]
     shards = TOY.shards(s)
@@ -142,4 +141,4 @@ def test_a_lost_worker_ends_the_run():
 
         with pytest.raises(Lost, match="resume the run from its last checkpoint"):
             on(client, settings(replicas=4, epochs=1e3, evaluate_every=1e3), rest=rest)
-        assert time.monotonic() - killed[0] < 8
+        assert time.monotonic() - killed[0] < 15
