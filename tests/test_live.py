@@ -15,6 +15,7 @@ from workbench.settings import Settings
 from workbench.store import Run
 from workbench.views import live
 from workbench.views.alarms import alarms
+from workbench.views.components import components, components_html
 from workbench.views.live import LiveView, attach
 from workbench.views.screen import Screen
 from workbench.views.tail import Tail
@@ -63,6 +64,25 @@ def test_rows_cut_back_by_a_resume_are_forgotten(run: Run) -> None:
     path = run.folder / "rows-replica-0.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
     assert tail.read() and tail.total["push"] == 40 - 14 + 2
+
+
+def test_a_recovery_is_seen(run: Run) -> None:
+    """A run that went back and has grown again since is read anew; when and why is said, drawn, and counted."""
+    view = LiveView(run)
+    before, path = view.screen.png, run.folder / "rows-replica-0.jsonl"
+    row = json.loads(path.read_text().splitlines()[0])
+    path.write_text("".join(json.dumps({**row, "seconds": 1000 + n, "and": "longer"}) + "\n" for n in range(60)))
+    text = "worker 1 lost, back after 3.1 s from checkpoint 4"
+    recovery = {"process": "driver", "seconds": 40.0, "kind": "recovery", "epochs": 1.0, "updates": 9, "text": text}
+    add(run, "driver", json.dumps(recovery) + "\n")
+    view.look()
+    assert view.screen.png != before and text in view.screen.line.value
+    assert view._tail.total["push"] == 40 - 14 + 60 and view._tail.total["recovery"] == 1
+    by_name = {c.name: c for c in components(view._tail)}
+    assert by_name["replica 0"].done == {"push": 60} and by_name["replica 0"].seconds == 1059
+    assert "silent for" in components_html(list(by_name.values()), True)
+    view.look()
+    assert view._tail.total["push"] == 40 - 14 + 60
 
 
 def test_memory_is_bounded(run: Run) -> None:

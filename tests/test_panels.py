@@ -2,6 +2,10 @@
 
 import dataclasses
 import json
+import os
+import socket
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import ipywidgets as W
@@ -9,6 +13,7 @@ import pytest
 from fake_runs import fake_run
 
 from workbench.settings import Settings, UserError, preset
+from workbench.store import write_json
 from workbench.toy import Exploration, explore
 from workbench.views import panel_run
 from workbench.views.panel_compare import compare_panel
@@ -74,8 +79,8 @@ def test_start_launches_what_the_widgets_say_and_watches_it(monkeypatch: pytest.
     """Start gives the form's settings to a process of its own; its run is watched as soon as it is there."""
     asked: list[tuple] = []
 
-    def launch(corpus: str, settings: Settings, name: str, init: str | None) -> Started:
-        asked.append((corpus, settings, name, init))
+    def launch(corpus: str, settings: Settings, name: str, init: str | None, cluster: Sequence[str]) -> Started:
+        asked.append((corpus, settings, name, init, cluster))
         fake_run(f"{name}-1", settings)
         return Started(running=True)
 
@@ -85,8 +90,34 @@ def test_start_launches_what_the_widgets_say_and_watches_it(monkeypatch: pytest.
     panel.start()
     panel.waiting.join(20)
     panel.view._thread.join(20)
-    assert asked == [("c", preset("tiny", replicas=3, batch=16), "mine", None)]
+    assert asked == [("c", preset("tiny", replicas=3, batch=16), "mine", None, ())]
     assert panel.runs.value == "mine-1" and "mine-1: done" in panel.screen.line.value and panel.screen.png
+
+
+def test_a_run_on_a_cluster_shows_its_workers_and_one_can_be_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where to run is asked for in words or as an address; workers can be chosen while there are any."""
+    asked: list[Sequence[str]] = []
+    monkeypatch.setattr(panel_run, "launch_run", lambda *given: asked.append(given[-1]) or Started(running=True))
+    run = fake_run("there-1", Settings(clock="wall"), state="new")
+    panel = run_panel("c", "tiny", "mine")
+    for panel.place.value in ("Dask on this machine, with its dashboard", "tcp://there:8786"):
+        panel.start()
+    assert asked == [("local", "--dashboard"), ("tcp://there:8786",)]
+    assert panel.kill.disabled
+    about = {"address": "local", "dashboard": "http://127.0.0.1:8787/status", "workers": {"0": 11, "1": 12}}
+    write_json(run.folder / "cluster.json", about)
+    here = {"state": "running", "pid": os.getpid(), "host": socket.gethostname(), "heartbeat": time.time()}
+    write_json(run.folder / "status.json", here)
+    panel.runs.value = run.name
+    panel.attach()
+    assert panel.worker.options == ("0", "1") and not panel.kill.disabled
+    assert '"/proxy/8787/status"' in panel.dashboard.value
+    assert "replica 0" in panel.components.value and "pushes" in panel.components.value
+    with pytest.raises(UserError, match="worker 0 is gone already"):
+        panel.kill_worker()
+    write_json(run.folder / "status.json", {**here, "state": "done"})
+    panel.view._thread.join(20)
+    assert panel.worker.options == () and panel.kill.disabled and "at rest" in panel.components.value
 
 
 def test_a_run_that_ends_at_once_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,11 +168,15 @@ class Drive:
         now = time.monotonic()
         self.at = replace(self.at, ticks=self.at.ticks + round((now - self.since) * TICKS))
         gone = [f"worker {name}" for name, pid in before.items() if self.workers.get(name) != pid]
-        row = {"process": DRIVER, "seconds": self.at.ticks / TICKS, "kind": "recovery",
-               "lost": ", ".join(gone) or str(loss), "checkpoint": whence, "recovery_seconds": now - noticed,
-               "updates_undone": reported - self.updates}  # fmt: skip
-        self.writer.emit(DRIVER, row)
-        self.writer.log(recovered(row))
+        lost, seconds, undone = ", ".join(gone) or str(loss), now - noticed, reported - self.updates
+        text = f"{lost} lost, back after {seconds:.1f} s from {whence} ({undone} updates undone)"
+        epochs = self.frames / self.experiment.task.train.frames
+        self.writer.emit(DRIVER, {
+            "process": DRIVER, "seconds": self.at.ticks / TICKS, "kind": "recovery", "epochs": epochs,
+            "updates": self.updates, "lost": lost, "checkpoint": whence, "recovery_seconds": seconds,
+            "updates_undone": undone, "text": text,
+        })  # fmt: skip
+        self.writer.log(text)
 
     def staff(self, stop: Callable[[], bool] = lambda: False) -> None:
         """Who lives where, on the workers that there are now; those that were lost are waited for."""
@@ -212,12 +216,6 @@ class Drive:
                 if stop():
                     break
         return self.finished
-
-
-def recovered(row: Mapping[str, Any]) -> str:
-    """A recovery in words."""
-    undone = f"{row['updates_undone']} updates undone"
-    return f"{row['lost']} lost, back after {row['recovery_seconds']:.1f} s from {row['checkpoint']} ({undone})"
 
 
 def executor_of(experiment: Experiment, cluster: OnWorkers | None) -> Executor:

@@ -60,11 +60,14 @@ def launch(arguments: Sequence[str], name: str) -> Launched:
     return Launched(process, log)
 
 
-def launch_run(corpus: str, settings: Settings, name: str, init: str | None = None) -> Launched:
-    """Train a new run ``<name>-<digest>``."""
+def launch_run(
+    corpus: str, settings: Settings, name: str, init: str | None = None, cluster: Sequence[str] = ()
+) -> Launched:
+    """Train a new run ``<name>-<digest>``; ``cluster``: an address, and perhaps more words of the command line."""
     words = [f"{field}={value}" for field, value in settings.to_dict().items()]
     start = ["--init", init] if init else []
-    return launch(["train", corpus, "--name", name, *start, "--set", *words], name)
+    where = ["--cluster", *cluster] if cluster else []
+    return launch(["train", corpus, "--name", name, *start, *where, "--set", *words], name)
 
 
 def launch_resume(run: Run) -> Launched:

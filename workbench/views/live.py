@@ -7,6 +7,7 @@ goes through pyplot, since the thread that draws is not the one that runs cells.
 import io
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from workbench.store import Run, find_run
@@ -24,9 +25,15 @@ GOING_ON = ("running", "new")
 class LiveView:
     """The live picture of one run; ``show`` in as many cells as wanted, ``finish`` freezes them all."""
 
-    def __init__(self, run: Run, against: Against = "epochs", screen: Screen | None = None):
+    def __init__(
+        self,
+        run: Run,
+        against: Against = "epochs",
+        screen: Screen | None = None,
+        seen: Callable[[Tail, bool], None] = lambda tail, going_on: None,
+    ):
         self.run, self.against, self.error, self.frames = run, against, "", 0
-        self.screen = screen or live_screen()
+        self.screen, self.seen = screen or live_screen(), seen  # ``seen`` is told of every look
         self._tail, self._cost, self._state = Tail(run), 0.0, ""
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._thread: threading.Thread | None = None
@@ -40,6 +47,7 @@ class LiveView:
             self._state = status["state"]
             if fresh:
                 self._draw(status)
+            self.seen(self._tail, self._state in GOING_ON)
         return self._state in GOING_ON
 
     def _draw(self, status: dict[str, Any]) -> None:
@@ -50,7 +58,8 @@ class LiveView:
         self.screen.put(out.getvalue())
         self.frames += 1
         self._cost = time.thread_time() - began
-        words = [f"{self.run.name}: {status['state']}", status.get("error", ""), *worries]
+        recoveries = [row["text"] for row in self._tail.rows["recovery"]]
+        words = [f"{self.run.name}: {status['state']}", status.get("error", ""), *worries, *recoveries[-1:]]
         alarm = bool(worries) or status["state"] in ("failed", "diverged", "lost")
         self.screen.say(" — ".join(w for w in words if w), alarm)
 

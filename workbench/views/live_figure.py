@@ -27,8 +27,10 @@ def draw_live(tail: Tail, against: Against = "epochs", alarm: str = "") -> Figur
     _staleness(axes[1][0], tail)
     _queues(axes[1][1], tail)
     _busy(axes[1][2], tail)
-    pushes, decodes = tail.total["push"], tail.total["decode"]
-    fig.text(0.01, 0.97, f"{tail.run.name}: {pushes} pushes, {decodes} decodes", fontsize=9, va="top")
+    pushes, decodes, lost = tail.total["push"], tail.total["decode"], tail.total["recovery"]
+    words = f"{tail.run.name}: {pushes} pushes, {decodes} decodes"
+    words += f", {lost} {'recovery' if lost == 1 else 'recoveries'} after a loss (dotted)" if lost else ""
+    fig.text(0.01, 0.97, words, fontsize=9, va="top")
     if alarm:
         fig.text(0.99, 0.97, alarm, fontsize=9, va="top", ha="right", color="white", backgroundcolor=COLOURS[1])
     return fig
@@ -40,6 +42,8 @@ def _measures(axes: np.ndarray, tail: Tail, against: Against) -> None:
         found = curve(table, measure, against) if len(table) else None
         if found is not None:
             ax.plot(found.x, found.y, marker=".", **line(0))
+        for recovery in tail.rows["recovery"]:
+            ax.axvline(recovery[against], color=COLOURS[1], linestyle=":", linewidth=1)
         ax.set_title(MEASURES[measure][0])
         ax.set_xlabel(AXES[against])
     if len(table) and {"wer_low", "wer_high"} <= set(table):
@@ -73,7 +77,7 @@ def _queues(ax: Axes, tail: Tail) -> None:
         ax.legend(loc="upper right")
         ax.set_xlabel(f"decoder (last {len(table)} utterances)")
     else:
-        ax.text(0.5, 0.5, "no decoders", transform=ax.transAxes, ha="center", color="#777777")
+        _nothing(ax, "no decoders")
     ax.set_title("utterances waiting for a replica")
 
 
@@ -95,6 +99,13 @@ def _busy(ax: Axes, tail: Tail) -> None:
         ax.set_yticks(range(len(names)), names, fontsize=6)
         ax.set_xlabel(f"% of {first:.0f}–{last:.0f} s (grey, yellow: waiting)")
     else:
-        ax.text(0.5, 0.5, "time stands still on this clock", transform=ax.transAxes, ha="center", color="#777777")
+        _nothing(ax, "time stands still on this clock")
     ax.set_title("busy and waiting")
     ax.grid(False)
+
+
+def _nothing(ax: Axes, why: str) -> None:
+    """No axis where there is nothing to measure."""
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.text(0.5, 0.5, why, transform=ax.transAxes, ha="center", color="#777777")

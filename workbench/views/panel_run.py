@@ -4,16 +4,22 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import ipywidgets as W
 
-from workbench.launch import Launched, launch_resume, launch_run, newest_run, stop_run
+from workbench.launch import Launched, kill_worker, launch_resume, launch_run, newest_run, stop_run
 from workbench.settings import PRESETS, UserError, preset
 from workbench.store import Run, all_runs, find_run, home
+from workbench.views.components import components, components_html
 from workbench.views.live import GOING_ON, LiveView, live_screen
-from workbench.views.panel_parts import Form, Status, button
+from workbench.views.page import escape
+from workbench.views.panel_parts import WIDE, Form, Status, button
 from workbench.views.report import write_report
+from workbench.views.tail import Tail
 
+THREAD, LOCAL, LOCAL_SEEN = "this thread", "Dask on this machine", "Dask on this machine, with its dashboard"
+PLACES = {THREAD: (), LOCAL: ("local",), LOCAL_SEEN: ("local", "--dashboard")}
 WAIT_SECONDS = 300.0  # for a new run's directory: imports and compilation take a while on a cold or busy machine
 
 
@@ -33,6 +39,16 @@ class RunPanel:
         self.changes = changes
         self.preset.observe(self.status.guarded(self._preset_chosen), "value")
         self.runs = W.Dropdown(options=self._names(), description="run")
+        self.place = W.Combobox(
+            value=THREAD,
+            options=list(PLACES),
+            description="runs on",
+            placeholder="tcp://host:port",
+            ensure_option=False,
+        )
+        self.worker = W.Dropdown(options=[], description="worker", layout=W.Layout(width="11em"), disabled=True)
+        self.dashboard = W.HTML(layout=W.Layout(height="28px"))
+        self.components = W.HTML(components_html([], False))
         self.widget = self._layout()
 
     def _layout(self) -> W.VBox:
@@ -42,8 +58,23 @@ class RunPanel:
         resume = button("Resume", self.resume, say, help="go on from the last checkpoint")
         attach = button("Attach", self.attach, say, help="watch the run chosen on the left")
         report = button("Report", self.report, say, help="HTML, Markdown, CSV and notebook about this run")
-        choice = W.HBox([self.corpus, self.preset, self.name, self.init], layout=W.Layout(flex_flow="row wrap"))
-        return W.VBox([choice, self.form.widget, W.HBox([start, stop, resume, self.runs, attach, report]), say.widget])
+        self.kill = button("Kill worker", self.kill_worker, say, "danger", "see the run go back to its last checkpoint")
+        self.kill.disabled = True
+        row = W.Layout(flex_flow="row wrap")
+        choice = W.HBox(
+            [self.corpus, self.preset, self.name, self.init, self.place, self.worker, self.kill], layout=row
+        )
+        folded = W.Accordion([self.components], titles=["progress by component"], layout=WIDE, selected_index=None)
+        return W.VBox(
+            [
+                choice,
+                self.form.widget,
+                W.HBox([start, stop, resume, self.runs, attach, report], layout=row),
+                self.dashboard,
+                say.widget,
+                folded,
+            ]
+        )
 
     def _names(self) -> list[str]:
         return [r.name for r in sorted(all_runs(), key=lambda r: -r.folder.stat().st_mtime)]
@@ -60,7 +91,9 @@ class RunPanel:
         """Train what the widgets say."""
         name, settings = self.name.value.strip(), self.form.value()
         before = newest_run(name)
-        launched = launch_run(self.corpus.value, settings, name, self.init.value or None)
+        place = self.place.value.strip() or THREAD
+        where = PLACES.get(place, (place,))
+        launched = launch_run(self.corpus.value, settings, name, self.init.value or None, where)
         self.status.say(f"starting {name}…")
         self._later(lambda: self._follow(self._begun(launched, name, before.name if before else "")))
 
@@ -93,9 +126,26 @@ class RunPanel:
         self.screen.thaw()
         self.runs.options = self._names()
         self.runs.value = run.name
-        self.view = LiveView(run, screen=self.screen)
+        self.view = LiveView(run, screen=self.screen, seen=self._seen)
         self.view.start()
         self.status.say(f"watching {run.name}")
+
+    def _seen(self, tail: Tail, going_on: bool) -> None:
+        """What the cluster is now, and how far each component is."""
+        cluster = tail.run.cluster
+        workers = tuple(cluster.get("workers", ()))
+        if self.worker.options != workers:
+            chosen = self.worker.value
+            self.worker.options = workers
+            self.worker.value = chosen if chosen in workers else next(iter(workers), None)
+        self.worker.disabled = self.kill.disabled = not workers
+        self.dashboard.value = dashboard_html(cluster.get("dashboard") or "")
+        self.components.value = components_html(components(tail), going_on)
+
+    def kill_worker(self) -> None:
+        """Kill the chosen worker of the run that is watched."""
+        run, worker = self._chosen(), self.worker.value
+        self.status.say(f"{run.name}: killed worker {worker} (process {kill_worker(run, worker or '')})")
 
     def stop(self) -> None:
         """Ask the run to come to rest."""
@@ -136,6 +186,15 @@ class RunPanel:
 
         display(self.widget)
         self.screen.show()
+
+
+def dashboard_html(link: str) -> str:
+    """Links to Dask's pictures of tasks and workers: its own address, and the same through JupyterLab's proxy."""
+    if not link:
+        return ""
+    port = urlsplit(link).port
+    proxied = f' · <a href="/proxy/{port}/status" target="_blank">through JupyterLab</a>' if port else ""
+    return f'Dask: <a href="{escape(link)}" target="_blank">tasks and workers</a>{proxied}'
 
 
 def run_panel(corpus: str = "", preset: str = "laptop", name: str = "run", **changes: Any) -> RunPanel:
