@@ -85,7 +85,7 @@ def test_the_matrix_fills_in(panel: SweepPanel) -> None:
     """A square gets its value, its seeds and its colour as its runs end; no button is made anew for that."""
     view, squares = panel.view, dict(panel.view.grid.squares)
     assert "4 missing" in view.matrix.line.value and "the end" in panel.status.log.value
-    assert [b.description for b in squares.values()] == ["missing"] * 2
+    assert [b.description for b in squares.values()] == ["2 missing"] * 2
     before = view.matrix.png
     end(0, wrong=1), end(2, wrong=3)
     view.look(panel.value())
@@ -130,7 +130,7 @@ def test_a_cell_at_work_says_how_far_it_is(panel: SweepPanel) -> None:
     record_path(sweep, cell).write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
     assert (plan(sweep)[number].state, plan(sweep)[number].reached) == ("running", "starting")
     fake_run(f"{run_name(sweep, cell)}-0", cell.settings, state="running")
-    assert plan(sweep)[number].reached.startswith("running, 100%\nWER 30.0")
+    assert plan(sweep)[number].reached == "at 100%: 30.0"
     fake_run(f"{run_name(sweep, cell)}-0", cell.settings)
     assert plan(sweep)[number].reached == "testing"
     record_path(sweep, cell).write_text(json.dumps({"pid": 2**22 + 1, "host": socket.gethostname()}))

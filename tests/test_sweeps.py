@@ -230,8 +230,8 @@ def test_what_all_start_from_is_trained_once(monkeypatch: pytest.MonkeyPatch) ->
     sweep = small(start={"epochs": 3.0}, settings={"epochs": 1.0})
     assert {c.state for c in run(sweep, executor=Started())} == {"done"}
     run(dataclasses.replace(sweep, name="other"), executor=Started())
-    assert trained == [("c", preset("tiny", epochs=3.0), "start-c")]
-    assert given == ["start-c-0"] * 8 and find_sweep("s").init is None
+    assert trained == [("c", preset("tiny", epochs=3.0), "ce-c")]
+    assert given == ["ce-c-0"] * 8 and find_sweep("s").init is None
 
 
 def test_a_recipe_takes_the_network_of_its_start() -> None:

@@ -114,10 +114,10 @@ def table() -> pd.DataFrame:
 
 def test_matrix_averages_seeds_and_names_what_is_missing() -> None:
     """A field of the matrix is the mean of the seeds that ended, in percent; one without says why."""
-    m = matrix(table(), ["shuffling", "batch"], reached={"full-2-1": "running, 40%"})
+    m = matrix(table(), ["shuffling", "batch"], reached={"full-2-1": "at 40%"})
     assert m.rows == ["shuffling=none", "shuffling=full"] and m.columns == ["batch=1", "batch=2"]
     assert [s.value for s in m.squares[0]] == pytest.approx([10.5, 20.5]) and np.isnan(m.squares[1][1].value)
-    assert m.squares[1][1].states == ("diverged", "running, 40%") and m.squares[1][1].cells == ("full-2-0", "full-2-1")
+    assert m.squares[1][1].states == ("diverged", "at 40%") and m.squares[1][1].cells == ("full-2-0", "full-2-1")
     assert [[s.ended for s in row] for row in m.squares] == [[2, 2], [2, 0]]
     half = 12.7062 * 0.5  # Student's, of two values one apart: t(1, 0.975) · (1/√2) / √2
     assert m.squares[0][0].half == pytest.approx(half, rel=1e-4)

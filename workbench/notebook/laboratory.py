@@ -10,7 +10,7 @@ from workbench.notebook.calls import prepare, sweep, train
 from workbench.settings import Settings, UserError, preset
 from workbench.store import Run
 from workbench.sweeping import Results, Sweep, recipe
-from workbench.sweeping.recipes import starts_trained
+from workbench.sweeping.recipes import start, starts_trained
 
 TINY: dict[str, Any] = dict(hidden_layers=1, hidden_units=32, epochs=1.0, evaluate_every=0.5, checkpoint_every=1.0)
 SMALL: dict[str, Any] = dict(hidden_layers=2, hidden_units=128)
@@ -43,8 +43,13 @@ class Laboratory:
     @cached_property
     def ce(self) -> Run:
         """The network that sequence training starts from, trained with cross entropy the first time."""
-        epochs = {"epochs": 4.0} if self.size == "tiny" else {}
-        return train(self.corpus, self.settings(**epochs), f"ce-{self.corpus.name}")
+        settings = self.settings(epochs=4.0) if self.size == "tiny" else preset("laptop", **start(self.scale))
+        return train(self.corpus, settings, f"ce-{self.corpus.name}")
+
+    @property
+    def scale(self) -> str:
+        """The size of ready-made sweeps that suits."""
+        return "laptop" if self.size in ("demo", "default") else "watch"
 
     def train(self, name: str, **changes: Any) -> Run:
         """A run of this size; sequence criteria start from ``ce``."""
@@ -53,12 +58,11 @@ class Laboratory:
 
     def recipe(self, which: str, **changes: Any) -> Sweep:
         """A ready-made sweep at this size."""
-        size = "laptop" if self.size in ("demo", "default") else "watch"
-        small = {**self.network, "evaluate_utterances": 8} if self.size == "tiny" else {}
+        if self.size != "tiny":
+            return recipe(which, self.corpus.name, self.scale, **changes)
         init = self.ce.name if starts_trained(which) else None
-        if self.size == "tiny":
-            changes = {"seeds": [0], **changes}
-        return recipe(which, self.corpus.name, size, init, settings=small, **changes)
+        small = {**self.network, "evaluate_utterances": 8}
+        return recipe(which, self.corpus.name, "watch", init, **{"seeds": [0], "settings": small, **changes})
 
     def sweep(self, which: str, **changes: Any) -> Results:
         """Carry out what is missing of a ready-made sweep."""

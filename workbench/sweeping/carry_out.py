@@ -160,7 +160,7 @@ def _start(sweep: Sweep, progress: Progress | None) -> str | None:
     try:
         if found is None:
             settings = preset(sweep.preset, **sweep.start)
-            found = runs.train(sweep.corpus, settings, name=f"start-{sweep.corpus}", progress=progress, stop=stop)
+            found = runs.train(sweep.corpus, settings, name=f"ce-{sweep.corpus}", progress=progress, stop=stop)
         elif found.status()["state"] != "done":
             found = runs.resume(found.name, progress=progress, stop=stop)
     except KeyboardInterrupt:

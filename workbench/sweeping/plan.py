@@ -30,7 +30,7 @@ class PlannedCell:
 
     @property
     def reached(self) -> str:
-        """How far it has come, in words, if it runs: the last measurement in percent of the epochs, then the test."""
+        """How it stands; if it runs: at which share of its epochs it was measured last, and with what error rate."""
         if self.state != "running" or self.run is None:
             return "starting" if self.state == "running" else self.state
         path = self.run.folder / "rows-evaluator.jsonl"
@@ -38,7 +38,7 @@ class PlannedCell:
         if self.run.status()["state"] == "done":
             return "testing"
         share = last[0]["epochs"] / max(self.cell.settings.epochs, 1e-9) if last else 0.0
-        return f"running, {min(1.0, share):.0%}" + (f"\nWER {100 * last[0]['wer']:.1f}" if last else "")
+        return f"at {min(1.0, share):.0%}" + (f": {100 * last[0]['wer']:.1f}" if last else "")
 
 
 def plan(sweep: Sweep) -> list[PlannedCell]:

@@ -11,6 +11,7 @@ from workbench.sweeping.spec import Sweep
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "recipes" / "sweeps"
 STARTS = FOLDER.parent / "starts.json"  # by size: settings of the cross entropy from which sequence training starts
 NETWORK = ("hidden_layers", "hidden_units")
+SHARED = (*NETWORK, "evaluate_utterances", "precision")  # of a sweep and the run that it starts from
 
 
 def recipes() -> dict[str, str]:
@@ -30,6 +31,11 @@ def starts_trained(name: str) -> bool:
     return _read(name).get("starts") == "trained"
 
 
+def start(size: str, **changes: Any) -> dict[str, Any]:
+    """Settings, on top of the preset laptop, of the cross entropy from which sequence training starts."""
+    return {**read_json(STARTS)[size], **changes}
+
+
 def recipe(which: str, corpus: str, size: str = "watch", init: str | None = None, **changes: Any) -> Sweep:
     """The sweep ``which`` (e.g. ``e1-shuffling``) on ``corpus`` at ``size`` watch or laptop; ``changes`` to its fields.
 
@@ -40,18 +46,17 @@ def recipe(which: str, corpus: str, size: str = "watch", init: str | None = None
     if size not in record["sizes"]:
         raise UserError(f"{which}: no size {size}; choose one of {', '.join(record['sizes'])}")
     own, trained = record.pop("sizes")[size], record.pop("starts", "") == "trained"
-    settings = {**record.pop("settings", {}), **own.pop("settings", {})}
-    if init and trained:
+    changed = changes.pop("settings", {})
+    settings = {**record.pop("settings", {}), **own.pop("settings", {}), **changed}
+    if trained and init:
         settings |= {field: getattr(find_run(init).settings, field) for field in NETWORK}
     elif trained:
-        start = read_json(STARTS)[size]
-        record["start"] = {**start, **{k: settings[k] for k in (*NETWORK, "evaluate_utterances") if k in settings}}
+        record["start"] = start(size, **{k: settings[k] for k in SHARED if k in settings})
     own_name = changes.pop("name", f"{which}-{size}-{corpus}")
     words = ["workbench", "sweep", corpus, "--recipe", which, "--size", size, "--name", own_name]
     words += ["--init", init] if init else []
-    changed = changes.pop("settings", {})
     words += ["--set", *(f"{k}={v}" for k, v in changed.items())] if changed else []
-    given = {"name": own_name, "corpus": corpus, "init": init, **record, **own, "settings": {**settings, **changed}}
+    given = {"name": own_name, "corpus": corpus, "init": init, **record, **own, "settings": settings}
     words += ["--seeds", ",".join(map(str, changes["seeds"]))] if "seeds" in changes else []
     words += ["--no-test"] if changes.get("test") is False else []
     command = shlex.join(words) if set(changes) <= {"seeds", "test"} else ""

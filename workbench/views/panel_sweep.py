@@ -36,7 +36,8 @@ def axis_control(name: str) -> W.Widget:
     field = FIELDS[name]
     about: dict[str, Any] = {"description": name, "tooltip": bounds(field), "style": LABELS}
     if get_origin(field.type) is Literal:
-        return W.SelectMultiple(options=get_args(field.type), rows=len(get_args(field.type)), **about)
+        choices = get_args(field.type)
+        return W.SelectMultiple(options=choices, layout=W.Layout(height=f"{1.5 * len(choices) + 0.6}em"), **about)
     return W.Text(placeholder="1, 10, 50", continuous_update=False, **about)
 
 

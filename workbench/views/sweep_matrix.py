@@ -4,6 +4,7 @@ table -> info -> figure: ``matrix`` says what stands in every square and in whic
 the buttons of the panel alike.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -23,6 +24,7 @@ NAMES = {
     "heldout_mmi": "F_MMI per frame",
 }
 MAP = "cividis"  # even in lightness, the same for the colour-blind
+LINES = 3  # that fit into a square
 EMPTY, WHITE, BLACK = "#f0f0f0", "#ffffff", "#000000"
 
 
@@ -47,7 +49,8 @@ class Square:
         if value and self.half < abs(self.value):
             value += f" ± {self.half:{digits}}"
         seeds = f"{self.ended} of {self.planned} seeds" if self.planned > 1 and value else ""
-        return [w for w in (value, seeds, *self.states) if w]
+        lines = [w for w in (value, seeds, *self.states) if w]
+        return lines if len(lines) <= LINES else [*lines[: LINES - 1], f"and {len(lines) - LINES + 1} more"]
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,8 @@ def _square(own: pd.DataFrame | None, measure: str, low: float, high: float, rea
     ended = own.loc[own.state == "done", measure].to_numpy(float)
     mean, bottom, top = (scale(measure) * x for x in mean_interval(ended))
     rest = own[own.state != "done"]
-    states = tuple(dict.fromkeys(reached.get(c, s) for c, s in zip(rest.cell, rest.state, strict=True)))
+    found = Counter(reached.get(c, s) for c, s in zip(rest.cell, rest.state, strict=True))
+    states = tuple(f"{n} {s}" if n > 1 else s for s, n in found.items())
     back, text = colours(mean, low, high, measure)
     ids = tuple(own.cell)
     return Square(own.label.iloc[0], mean, (top - bottom) / 2, len(ended), len(own), states, ids, back, text)

@@ -153,7 +153,7 @@ def detail_rows(cells: Sequence[PlannedCell], chosen: Sequence[str]) -> list[dic
             summary = c.run.summary if c.run else {}
             numbers = {k: summary.get(k) for k in ("heldout_wer", "test_wer", "frame_error")}
             rows.append(
-                {"setting": c.cell.label, "seed": str(c.cell.seed), "state": c.reached.replace("\n", ", ")}
+                {"setting": c.cell.label, "seed": str(c.cell.seed), "state": c.reached}
                 | {NAMES[k]: "–" if v is None else f"{100 * v:.1f}" for k, v in numbers.items()}
                 | {
                     "minutes": f"{c.seconds / 60:.1f}" if c.seconds else "",
