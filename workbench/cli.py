@@ -183,8 +183,8 @@ def sweep(args) -> int:
             "\n".join(f"  {c.state:8} {c.cell.id}  seed {c.cell.seed}  {c.cell.label}" for c in sweeping.plan(wanted))
         )
         return 0
-    with bars() as progress:
-        cells = sweeping.run(wanted, args.jobs, args.retry, progress)
+    with bars() as progress, sweeping.on_cluster(args.cluster, args.jobs) as executor:
+        cells = sweeping.run(wanted, args.jobs, args.retry, progress, executor)
     found = sweeping.results(sweeping.find_sweep(wanted.name))
     print(sweeping.text(found))
     return int(any(c.state == "failed" for c in cells))

@@ -175,6 +175,7 @@ def _sweep(commands) -> None:
         "--name", help="of the sweep (default: made of corpus and axes); alone: go on with the sweep of this name"
     )
     p.add_argument("--jobs", type=int, default=2, help="runs side by side (default: 2)")
+    p.add_argument("--cluster", metavar="ADDRESS", help="as Dask tasks: local, or tcp://scheduler:8786 (data shared)")
     p.add_argument("--no-test", action="store_true", help="do not test the models: faster, but no significance")
     p.add_argument("--retry", action="store_true", help="run failed cells again")
     p.add_argument("--dry-run", action="store_true", help="say what would be run and how long it would take")

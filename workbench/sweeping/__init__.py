@@ -3,6 +3,7 @@
 from workbench.sweeping.carry_out import ask_to_stop, run
 from workbench.sweeping.command import text
 from workbench.sweeping.estimate import Estimate, estimate, left
+from workbench.sweeping.places import on_cluster
 from workbench.sweeping.plan import PlannedCell, counts, plan
 from workbench.sweeping.recipes import recipe, recipes
 from workbench.sweeping.results import Results, results

@@ -1,24 +1,15 @@
 """Carry a sweep out: train what is missing, go on with what was stopped, record what failed and do the rest.
 
-Cells run one by one in this process, or side by side in processes of their own, or on any executor with ``submit``,
-e.g. that of a Dask client (``client.get_executor(pure=False)``). A cell is single-threaded and its time is virtual, so
-its numbers do not depend on what runs beside it.
+Cells run one by one in this process, side by side in processes of their own, as tasks of a Dask cluster, or on any
+executor with ``submit``. A cell is single-threaded and its time is virtual, so its numbers do not depend on what runs
+beside it.
 """
 
-import multiprocessing
 import os
 import socket
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    BrokenExecutor,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-    wait,
-)
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +17,7 @@ from typing import Any
 from workbench import recognition, runs
 from workbench.settings import UserError, preset
 from workbench.store import Run, home, write_atomically, write_json
+from workbench.sweeping.places import own_place
 from workbench.sweeping.plan import ENDED, PlannedCell, plan, record_path, run_name, run_of
 from workbench.sweeping.spec import Cell, Sweep
 from workbench.sweeping.start import found_start
@@ -76,22 +68,13 @@ def run(
     begin = replace(sweep, init=_start(sweep, progress)) if waiting else sweep
     if waiting and sweep.start and not begin.init:
         return plan(sweep)  # stopped before anything could begin
-    slots = [executor] * jobs if executor else [_executor(jobs) for _ in range(min(jobs, len(waiting)))]
+    slots = [executor] * jobs if executor else [own_place(jobs) for _ in range(min(jobs, len(waiting)))]
     try:
         _drive(begin, slots, waiting, progress)
     finally:
         for slot in slots if executor is None else ():
             slot.shutdown()
     return plan(sweep)
-
-
-def _executor(jobs: int) -> Executor:
-    """Where one cell at a time runs: a thread that Ctrl-C does not hit, or a process, whose end harms no other."""
-    if jobs == 1:
-        return ThreadPoolExecutor(1)
-    for library in ("OMP", "OPENBLAS", "MKL"):
-        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
 
 
 def _drive(sweep: Sweep, slots: list[Executor], waiting: Sequence[Cell], progress: Progress | None) -> None:
@@ -108,7 +91,7 @@ def _drive(sweep: Sweep, slots: list[Executor], waiting: Sequence[Cell], progres
                 cell, slot = under_way.pop(future)
                 record(sweep, cell, future)
                 if isinstance(future.exception(), BrokenExecutor):
-                    slots[slot] = _executor(len(slots))
+                    slots[slot] = own_place(len(slots))
                 idle.append(slot)
                 if progress:
                     progress(total - len(queue) - len(under_way), total, f"sweep {sweep.name}, runs")

@@ -11,7 +11,7 @@ from workbench.sweeping.spec import Sweep
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "recipes" / "sweeps"
 STARTS = FOLDER.parent / "starts.json"  # by size: settings of the cross entropy from which sequence training starts
 NETWORK = ("hidden_layers", "hidden_units")
-SHARED = (*NETWORK, "evaluate_utterances", "precision")  # of a sweep and the run that it starts from
+SHARED = (*NETWORK, "precision")  # of a sweep and the run that it starts from
 
 
 def recipes() -> dict[str, str]:
