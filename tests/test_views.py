@@ -146,11 +146,8 @@ def test_the_papers_numbers_stand_beside_ours() -> None:
     assert paper_values("shuffling", "shuffling") == {"none": 15.2, "on-the-fly": 14.5, "full": 14.4}
     assert paper_values("layers", "trained") == {"last": 10.9, "all": 10.9}
     assert paper_values("", "batch") == {}
-    labels = [
-        t.get_text()
-        for ax in draw_effects(table(), ["shuffling"], paper="shuffling").axes
-        for t in ax.get_legend().texts
-    ]
+    fig = draw_effects(table(), ["shuffling"], paper="shuffling")
+    labels = [text.get_text() for legend in fig.legends for text in legend.texts]
     assert "paper, its own data" in labels
 
 

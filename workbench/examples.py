@@ -119,11 +119,17 @@ def fate(decoded: Decoded, num: Occupancies, den: Occupancies, rejection: float)
 
 
 def word_posteriors(lattice: Lattice, words: Sequence[str], least: float = 0.01) -> list[tuple[str, int, int, float]]:
-    """(word, frame of its label, frame of the next, posterior) of the lattice's words, likeliest first."""
+    """(word, first frame, frame after the last, posterior) of the lattice's words, likeliest first.
+
+    The same word at times less than LABEL frames apart counts once: paths differ in when, not in what.
+    """
     _, occupancy = arc_occupancies(lattice)
-    table: dict[tuple[int, int], float] = {}
-    for arc in np.flatnonzero(lattice.word):
-        key = int(lattice.word[arc]), int(lattice.frame[arc])
-        table[key] = table.get(key, 0.0) + float(occupancy[arc])
-    found = sorted(((p, w, t) for (w, t), p in table.items() if p >= least), reverse=True)
-    return [(words[w], max(0, t - LABEL), min(lattice.frames, t + LABEL), p) for p, w, t in found]
+    found = []
+    for word in np.unique(lattice.word[lattice.word > 0]):
+        arcs = np.flatnonzero(lattice.word == word)  # in the order of time
+        for group in np.split(arcs, np.flatnonzero(np.diff(lattice.frame[arcs]) > LABEL) + 1):
+            p = float(occupancy[group].sum())
+            if p >= least:
+                t = round(float(occupancy[group] @ lattice.frame[group]) / p)
+                found.append((words[word], max(0, t - LABEL), min(lattice.frames, t + LABEL), min(1.0, p)))
+    return sorted(found, key=lambda w: (-w[3], w[1]))

@@ -23,7 +23,8 @@ from workbench.training import Gradient, OuterSource, Shards, decoder, evaluator
 
 SIZE = 16
 TARGET = np.ones(SIZE, np.float32)
-FRAMES, KEPT = 240, 36  # 2.4 s of a voice query, of which 15 % survive cancellation
+FRAMES, KEPT = 240, 36  # 2.4 s of a voice query, of which 15 % survive cancellation in the mean
+FEWEST = 8  # frames that are kept of an utterance
 PARAMETERS = 5_600_000  # of the paper's network, for what its messages would take
 NOISE = 0.3
 
@@ -34,7 +35,7 @@ class Exploration:
 
     replicas: int = setting(10, "machine", "model replicas", low=1, high=100)
     batch: int = setting(32, "machine", "frames in a batch", low=1, high=256)
-    utterances: int = setting(800, "machine", "utterances decoded in all", low=50, high=5000)
+    utterances: int = setting(2000, "machine", "utterances decoded in all", low=50, high=5000)
     spread: float = setting(
         0.2, "machine", "how unequal the processes' speeds are (sigma of their logarithm)", low=0.0, high=1.0
     )
@@ -126,17 +127,22 @@ def _evaluator(what: Exploration) -> Process:
 
 
 def decode(seed: int, theta: np.ndarray, utterance: int) -> Decoded:
-    """The way from ``theta`` to the target, plus noise of the utterance, for each kept frame."""
-    noise = NOISE * rng(seed, "toy", utterance).standard_normal(SIZE).astype(np.float32)
-    kept = np.arange(KEPT, dtype=np.int32) * (FRAMES // KEPT)
+    """The way from ``theta`` to the target, plus noise of the utterance, for each kept frame.
+
+    Utterances keep unequal numbers of frames: else all slots of a replica would run empty at once.
+    """
+    stream = rng(seed, "toy", utterance)
+    noise = NOISE * stream.standard_normal(SIZE).astype(np.float32)
+    n = int(stream.integers(FEWEST, 2 * KEPT - FEWEST + 1))
+    kept = np.arange(n, dtype=np.int32) * (FRAMES // n)
     row = TARGET - theta + noise
-    values, states = np.tile(row, KEPT), np.tile(np.arange(SIZE, dtype=np.int32), KEPT)
-    counts: dict[str, Any] = {"reason": None, "rejected": 0, "cancelled": FRAMES - KEPT, "words": (), "reference": ()}
+    values, states = np.tile(row, n), np.tile(np.arange(SIZE, dtype=np.int32), n)
+    counts: dict[str, Any] = {"reason": None, "rejected": 0, "cancelled": FRAMES - n, "words": (), "reference": ()}
     return Decoded(
         utterance=utterance,
         frames=FRAMES,
         kept=kept,
-        indptr=np.arange(KEPT + 1) * SIZE,
+        indptr=np.arange(n + 1) * SIZE,
         states=states,
         values=values,
         mass=0.0,

@@ -3,11 +3,13 @@
 from workbench.corpora import Corpus
 from workbench.notebook.calls import (
     example,
+    group_table,
     open_runs,
     prepare,
     prepare_kaldi,
     report,
     results,
+    significance_table,
     sweep,
     tested,
     train,

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from IPython import get_ipython
 from matplotlib.figure import Figure
 
@@ -21,7 +22,7 @@ from workbench.sweeping import run as run_sweep
 from workbench.views.example import Example, read_example
 from workbench.views.report import write_report
 from workbench.views.style import png
-from workbench.views.sweep_report import write_sweep_report
+from workbench.views.sweep_report import group_rows, significance_rows, write_sweep_report
 
 if (shell := get_ipython()) is not None:  # figures are made without pyplot, so IPython is told how to show them
     shell.display_formatter.formatters["image/png"].for_type(Figure, png)
@@ -65,6 +66,17 @@ def sweep(*given: Any, jobs: int = 1, **fields: Any) -> Results:
     wanted = given[0] if given else Sweep(**fields)
     run_sweep(wanted, jobs)
     return results_of(find_sweep(wanted.name))
+
+
+def group_table(found: Results) -> pd.DataFrame:
+    """One row per setting, seeds taken together: means, and their intervals where there are several."""
+    return pd.DataFrame(group_rows(found)).set_index("setting")
+
+
+def significance_table(found: Results) -> pd.DataFrame:
+    """Each setting against the baseline, in words."""
+    rows = pd.DataFrame(significance_rows(found))
+    return rows.set_index("setting") if len(rows) else rows
 
 
 def results(name: str, baseline: str | None = None) -> Results:

@@ -8,9 +8,6 @@ from contextlib import contextmanager
 
 from workbench.settings import UserError
 
-LOOPBACK = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0"}
-PRELOAD = "workbench.engine.cluster.laptop"  # workers leave Ctrl-C to the process that carries the sweep out
-
 
 def own_place(jobs: int) -> Executor:
     """Where one cell at a time runs: a thread that Ctrl-C does not hit, or a process, whose end harms no other."""
@@ -31,17 +28,8 @@ def on_cluster(address: str | None, jobs: int) -> Iterator[Executor | None]:
         yield None
         return
     try:
-        from distributed import Client, LocalCluster
-
-        from workbench.engine.cluster import connected
+        from workbench.engine.cluster.tasks import tasks
     except ImportError as error:
         raise UserError(f"--cluster needs Dask: pip install 'workbench[cluster]' ({error})") from None
-    if address != "local":
-        with connected(address, jobs, 1) as cluster:
-            yield cluster.client.get_executor(pure=False, retries=0)
-        return
-    # One thread each, and Dask's own patience of minutes: a cell may hold its interpreter for longer than a process of
-    # a run may be silent.
-    own = {"n_workers": jobs, "threads_per_worker": 1, "preload": [PRELOAD], **LOOPBACK}
-    with LocalCluster(**own) as cluster, Client(cluster) as client:
-        yield client.get_executor(pure=False, retries=0)
+    with tasks(address, jobs) as executor:
+        yield executor

@@ -21,6 +21,7 @@ MEASURES = {
 }
 SHOWN = ("mmi", "wer", "frame_error")
 STRETCHED = 8.0  # times longer than the shortest run, and time is shown on a logarithmic axis
+FAR = 8  # times as long as the shortest: then time is drawn logarithmically
 POINTS = 60  # of the common grid on which seeds are averaged
 
 
@@ -104,6 +105,9 @@ def draw_bands(
                 ax.fill_between(band.x, band.low, band.high, color=style["color"], alpha=0.15, linewidth=0)
         ax.set_title(MEASURES[measure][0])
         ax.set_xlabel(AXES[against])
+        ends = [end for line in ax.lines if (end := line.get_xdata()[-1]) > 0]
+        if against == "seconds" and ends and max(ends) > FAR * min(ends):
+            ax.set_xscale("symlog", linthresh=min(ends) / 4)
     handles, labels = axes[0][0].get_legend_handles_labels()
     if labels:
         fig.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 3))

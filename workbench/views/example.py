@@ -119,8 +119,8 @@ def draw_occupancies(example: Example) -> Figure:
 
 def draw_lattice(example: Example, most: int = 60) -> Figure:
     """The words of the lattice by time; height keeps rivals apart, darkness is the posterior."""
-    fig, ax = figure(8.5, 3.4)
-    labels = sorted(example.labels, key=lambda w: -w[3])[:most]
+    fig, ax = figure(8.5, 2.6)
+    labels = sorted(example.labels, key=lambda w: -w[3])[:most]  # the likeliest lie lowest
     rows: list[list[tuple[int, int]]] = []
     segments, colours = [], []
     reference = set(example.reference.split())
@@ -138,15 +138,16 @@ def draw_lattice(example: Example, most: int = 60) -> Figure:
                 row + 0.15,
                 f"{word} {posterior:.2f}",
                 ha="center",
-                fontsize=6,
-                alpha=0.35 + 0.65 * posterior,
+                fontsize=7,
+                alpha=0.5 + 0.5 * posterior,
             )
     ax.add_collection(LineCollection(segments, colors=colours, linewidths=4))
     ax.set_xlim(0, len(example.features) * SECONDS_PER_FRAME)
     ax.set_ylim(-0.5, len(rows) + 0.5)
     ax.set_yticks([])
-    ax.set_xlabel("time (s); blue: word of the reference; number: posterior in the lattice")
-    ax.set_title("lattice")
+    ax.set_ylabel("rivals")
+    ax.set_xlabel("time (s) at which paths reach the word; blue: word of the reference; number: its posterior")
+    ax.set_title("words of the lattice")
     return fig
 
 

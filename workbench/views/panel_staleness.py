@@ -36,7 +36,7 @@ def draw_exploration(rows: pd.DataFrame, most: int = 12) -> tuple[Figure, Figure
     found = ages(rows[rows.kind == "push"], "toy", COLUMNS)
     end = float(rows.seconds.max())
     spans = stretches(rows)
-    middle = 0.6 * end  # by then the slots are full and the machine runs as it will run
+    middle = 0.4 * end  # by then the slots are full and the machine runs as it will run
     return draw_ages(found, ["toy"]), draw_stretches(spans, middle, min(end, middle + 20), most), draw_convergence(rows)
 
 

@@ -17,7 +17,7 @@ from workbench.views.screen import Screen
 from workbench.views.style import png
 
 DPI = 84
-PICTURES = ((draw_spectrogram, 714, 302), (draw_occupancies, 714, 386), (draw_lattice, 714, 286))
+PICTURES = ((draw_spectrogram, 714, 302), (draw_occupancies, 714, 386), (draw_lattice, 714, 218))
 
 
 def wrong_words(reference: str, said: str) -> str:

@@ -31,24 +31,28 @@ def draw_effects(table: pd.DataFrame, axes: Sequence[str], measure: str = "test_
     found = effects(table, axes, measure)
     fig, panels = figure(3.2 * max(1, len(axes)), 2.8, ncols=max(1, len(axes)), squeeze=False)
     for ax, axis in zip(panels[0], axes, strict=False):
-        own = found[found.axis == axis]
+        own, ended = found[found.axis == axis], table[table.state == "done"]
         at = np.arange(len(own))
+        each = [scale(measure) * ended[measure][ended[axis] == v].to_numpy(float) for v in own.value]
+        for x, values in zip(at, each, strict=True):
+            ax.plot(np.full(len(values), x + 0.12), values, ".", color=COLOURS[0], alpha=0.5, markersize=5)
         mean, low, high = (scale(measure) * own[c].to_numpy(float) for c in ("mean", "low", "high"))
-        spread = np.nan_to_num(np.array([mean - low, high - mean]))
-        ax.errorbar(at, mean, spread, fmt="o", color=COLOURS[0], capsize=3, label="here")
         theirs = paper_values(paper, axis) if measure == "test_wer" else {}
         marks = [(i, theirs[str(v)]) for i, v in enumerate(own.value) if str(v) in theirs]
         if marks:
-            ax.plot(
-                *zip(*marks, strict=True), "s", color=COLOURS[1], markerfacecolor="none", label="paper, its own data"
-            )
-            ax.legend()
+            x, y = zip(*marks, strict=True)
+            ax.plot(x, y, "s", color=COLOURS[1], markerfacecolor="none", label="paper, its own data")
+        ax.plot(at, mean, "o", color=COLOURS[0], label="here: mean; small: single runs")
+        ax.margins(x=0.3, y=0.2)
+        limits = ax.get_ylim()  # of what was measured: the interval of two seeds may be wider than the picture
+        spread = np.nan_to_num(np.array([mean - low, high - mean]))
+        ax.errorbar(at, mean, spread, fmt="none", color=COLOURS[0], capsize=3)
+        ax.set_ylim(limits)
         ax.set_xticks(at, [str(v) for v in own.value])
         ax.set_xlabel(axis)
-        ax.margins(x=0.3)
-        if measure != "heldout_mmi":
-            ax.set_ylim(bottom=max(0.0, ax.get_ylim()[0]))  # an interval of two seeds may reach below
     panels[0][0].set_ylabel(NAMES[measure])
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside lower center", ncols=1)
     return fig
 
 

@@ -67,7 +67,7 @@ def draw_stretches(
         ax.plot([], [], color=colour, linewidth=6, label=what)
     ax.set_yticks(range(len(processes)), processes)
     ax.set_xlim(first, max(last, first + 1e-9))
-    ax.invert_yaxis()
+    ax.set_ylim(max(len(processes), 1) - 0.5, -0.5)
     ax.set_xlabel("time (s)")
     ax.set_title(title)
     fig.legend(loc="outside lower center", ncols=len(SHOWN))
@@ -122,5 +122,5 @@ def draw_usage(run: Run, most: int = 16) -> Figure:
     ax.invert_yaxis()
     ax.set_xlabel("time (s)")
     if len(table):
-        ax.legend(ncols=5)
+        fig.legend(loc="outside lower center", ncols=len(USAGE))
     return fig
