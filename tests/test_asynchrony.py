@@ -69,6 +69,8 @@ def test_two_replicas_train_and_are_replayed(ce):
     assert sum(r["frames"] for r in ce.iter_rows() if r["kind"] == "push") == 3 * frames(ce)
     measured = ce.rows("evaluate").ce
     assert measured.iloc[-1] > measured.iloc[0] + 0.5
+    table = ce.rows("evaluate")
+    assert ((table.wer_low <= table.wer) & (table.wer <= table.wer_high) & (table.wer_low < table.wer_high)).all()
     found = replay(ce.name)
     assert found.parameters_digest == ce.summary["parameters_digest"]
     assert found.compared > 10

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from fake_runs import fake_run
 from matplotlib.image import imread
@@ -17,6 +18,7 @@ from workbench.views import live
 from workbench.views.alarms import alarms
 from workbench.views.components import components, components_html
 from workbench.views.live import LiveView, attach
+from workbench.views.live_figure import busy_shares
 from workbench.views.screen import Screen
 from workbench.views.tail import Tail
 
@@ -156,6 +158,16 @@ def test_without_widgets_there_is_a_picture(run: Run, monkeypatch: pytest.Monkey
     monkeypatch.setattr("IPython.display.display", lambda data, **how: shown.append(data))
     attach(run)
     assert list(shown[0]) == ["image/png", "text/plain"]
+
+
+def test_shares_of_time_are_of_the_time_that_is_known() -> None:
+    """Before its first row nothing is known of a process; from then on its shares add up to all of its time."""
+    about = {"kind": "push", "process": "replica 1"}
+    rows = [{**about, "seconds": t, "idle_seconds": idle} for t, idle in ((100.0, 50.0), (104.0, 1.0), (110.0, 3.0))]
+    rows += [{"kind": "push", "process": "replica 0", "seconds": 109.0, "idle_seconds": 0.0}]
+    found = busy_shares(pd.DataFrame(rows))
+    assert list(found) == ["replica 1"]
+    assert found["replica 1"]["wait for frames"] == pytest.approx(40) and sum(found["replica 1"].values()) == 100
 
 
 def test_alarms_ring_for_deletions_and_numbers_that_are_none() -> None:

@@ -19,6 +19,7 @@ from workbench.corpus.store import FrameStore
 from workbench.engine import Process
 from workbench.metrics.criterion import Criterion
 from workbench.metrics.frames import FrameErrors, count_frames
+from workbench.metrics.significance import bootstrap
 from workbench.metrics.words import WordErrors, word_errors
 from workbench.model import kernels
 from workbench.model.network import Topology, ce_gradient, gradient, log_posteriors, trained_slice
@@ -30,6 +31,7 @@ from workbench.training import FrameSource, Gradient, OuterSource, Shards, decod
 
 INPUTS = 26 * 40
 WIDER = 4.0  # log probability by which beams are wider for measuring than for training
+LIVE_DRAWS = 1000  # for the band around a curve; a test of a model makes ten times as many
 REFERENCES = 1 << 14  # that are kept, with their graphs about 6 kB each
 EVALUATION_THREADS = 2  # lattices release the GIL; sums are taken in the order of the utterances, so the bits stay
 
@@ -130,7 +132,8 @@ class Task:
         return {
             "criterion": own.per_frame if self.settings.sequence else ce, "mmi": mmi.per_frame, "ce": ce,
             "wer": words.wer, "sub": words.rate(words.substitutions), "del": words.rate(words.deletions),
-            "ins": words.rate(words.insertions), "frame_error": frames.error, "set_aside": mmi.set_aside_total,
+            "ins": words.rate(words.insertions), **interval([part[2] for part in parts]),
+            "frame_error": frames.error, "set_aside": mmi.set_aside_total,
             "mmi_inside": sum((part[0] for part in parts if not part[5]), Criterion()).per_frame,
             "outside": sum(part[5] for part in parts),
         }  # fmt: skip
@@ -170,6 +173,14 @@ def arrived(corpus: Corpus, settings: Settings, stamp: int, kernel: str) -> Task
     os.environ.setdefault("WORKBENCH_KERNEL", kernel)
     kernels.single_thread()
     return Task(corpus, settings)
+
+
+def interval(words: list[WordErrors]) -> dict[str, float]:
+    """``wer_low`` and ``wer_high``: 95 % of bootstrap draws over the utterances; nothing if there are no words."""
+    if not any(w.reference for w in words):
+        return {}
+    found = bootstrap(words, draws=LIVE_DRAWS)
+    return {"wer_low": found.low, "wer_high": found.high}
 
 
 def counted(decoded: Decoded) -> Criterion:

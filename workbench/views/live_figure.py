@@ -1,9 +1,11 @@
 """The picture of a running experiment: six panels of one size, drawn from what has been read of it so far."""
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from workbench.views.curves import AXES, MEASURES, Against, curve
 from workbench.views.staleness import ages
@@ -12,6 +14,7 @@ from workbench.views.tail import Tail
 from workbench.views.timeline import SHOWN, stretches
 
 INCHES, DPI = (10.5, 5.2), 84  # 882 x 436 pixels, always: a picture that changes its size makes the page jump
+LABELLED = 12  # rows that have room for a name each
 RECENT = 400  # rows of the newest pushes and decodes from which the last stretch of time is drawn
 
 
@@ -21,7 +24,7 @@ def draw_live(tail: Tail, against: Against = "epochs", alarm: str = "") -> Figur
     FigureCanvasAgg(fig)
     axes = fig.subplots(2, 3)
     fig.subplots_adjust(
-        left=0.065, right=0.985, top=0.88, bottom=0.1, wspace=0.28, hspace=0.5
+        left=0.08, right=0.985, top=0.88, bottom=0.1, wspace=0.28, hspace=0.5
     )  # cheaper than a layout engine
     _measures(axes[0], tail, against)
     _staleness(axes[1][0], tail)
@@ -53,17 +56,21 @@ def _measures(axes: np.ndarray, tail: Tail, against: Against) -> None:
         for number, (column, label) in enumerate((("sub", "sub"), ("del", "del"), ("ins", "ins")), 1):
             axes[1].plot(table[against], 100 * table[column].astype(float), label=label, linewidth=1, **line(number))
         axes[1].legend(ncols=3, loc="upper right")
-        axes[1].set_ylim(bottom=0)
+        axes[1].set_ylim(0, 1.25 * axes[1].get_ylim()[1])  # room for the legend
 
 
 def _staleness(ax: Axes, tail: Tail) -> None:
     for number, a in enumerate(ages(tail.table("push"), columns=("staleness_inner", "staleness_outer"))):
         counts = 100 * a.histogram.counts / max(1, a.histogram.counts.sum())
-        label = f"{a.column.removeprefix('staleness_')}, mean {a.summary.mean:.3g}"
+        mean = format(a.summary.mean, ".0f" if a.summary.mean >= 100 else ".3g")
+        label = f"{a.column.removeprefix('staleness_')}, mean {mean}"
         ax.stairs(counts, a.histogram.edges, label=label, **line(number))
     ax.set_title("staleness of gradients (% of pushes)")
     ax.set_xlabel("updates")
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     if ax.has_data():
+        ax.set_xlim(right=max(2, ax.get_xlim()[1]))
+        ax.set_ylim(0, 1.3 * ax.get_ylim()[1])  # room for the legend
         ax.legend(loc="upper right")
 
 
@@ -74,7 +81,10 @@ def _queues(ax: Axes, tail: Tail) -> None:
         mean, most = waiting.mean(), waiting.max()
         ax.bar(range(len(mean)), mean, color=COLOURS[2], label="mean")
         ax.plot(range(len(most)), most, "_", color="black", markersize=9, label="most")
-        ax.legend(loc="upper right")
+        ax.legend(loc="upper right", ncols=2)
+        ax.set_xlim(-0.7, max(len(mean), 6) - 0.3)
+        ax.set_ylim(0, 1.3 * max(1, most.max()))
+        ax.set_xticks(range(0, len(mean), max(1, len(mean) // 6)))
         ax.set_xlabel(f"decoder (last {len(table)} utterances)")
     else:
         _nothing(ax, "no decoders")
@@ -82,30 +92,55 @@ def _queues(ax: Axes, tail: Tail) -> None:
 
 
 def _busy(ax: Axes, tail: Tail) -> None:
-    table = tail.table("push", "decode").tail(RECENT)
-    found = stretches(table)
-    if len(table) and (last := table.seconds.max()) > 0:
-        first = table.groupby("process")["seconds"].min().max()  # from when on every process has been heard of
-        spent: dict[str, dict[str, float]] = {}
-        for s in found:
-            own = spent.setdefault(s.process, dict.fromkeys(SHOWN, 0.0))
-            own[s.what] += max(0.0, s.end - max(s.start, first))
-        names = sorted(spent)[:12]
-        left = np.zeros(len(names))
+    table = tail.table("push", "decode")
+    table = table.tail(max(RECENT, RECENT // 40 * table.process.nunique())) if len(table) else table
+    shares = busy_shares(table)
+    if shares:
+        left = np.zeros(len(shares))
         for what, colour in SHOWN.items():
-            width = np.array([100 * spent[n][what] / max(1e-9, sum(spent[n].values())) for n in names])
-            ax.barh(range(len(names)), width, left=left, color=colour)
+            width = np.array([share[what] for share in shares.values()])
+            ax.barh(range(len(shares)), width, left=left, height=0.8 if len(shares) <= LABELLED else 1.0, color=colour)
             left += width
-        ax.set_yticks(range(len(names)), names, fontsize=6)
-        ax.set_xlabel(f"% of {first:.0f}–{last:.0f} s (grey, yellow: waiting)")
+        _name_rows(ax, list(shares))
+        ax.set_xlim(0, 100)
+        ax.set_xlabel(f"% of time since {table.seconds.min():.0f} s; grey, yellow: waiting", fontsize=8)
+        ax.grid(False)
     else:
         _nothing(ax, "time stands still on this clock")
     ax.set_title("busy and waiting")
-    ax.grid(False)
+
+
+def busy_shares(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Of each process that is known from two rows on: percent of the time between them, by what it did."""
+    spent: dict[str, dict[str, float]] = {}
+    known = table.groupby("process").seconds.min() if len(table) else {}
+    for s in stretches(table):
+        if s.start >= known[s.process]:
+            own = spent.setdefault(s.process, dict.fromkeys(SHOWN, 0.0))
+            own[s.what] += s.end - s.start
+    order = sorted(spent, key=lambda name: (name.rpartition(" ")[0], int(name.rpartition(" ")[2])), reverse=True)
+    return {
+        name: {what: 100 * t / total for what, t in spent[name].items()}
+        for name in order
+        if (total := sum(spent[name].values())) > 0
+    }
+
+
+def _name_rows(ax: Axes, names: list[str]) -> None:
+    """Each row by its name or, if they are many, each kind by the number of its rows."""
+    if len(names) <= LABELLED:
+        ax.set_yticks(range(len(names)), names, fontsize=7)
+        return
+    kinds = [name.rpartition(" ")[0] for name in names]
+    places = {kind: [row for row, k in enumerate(kinds) if k == kind] for kind in kinds}
+    ax.set_yticks(
+        [np.mean(rows) for rows in places.values()],
+        [f"{len(rows)} {kind}{'s' * (len(rows) > 1)}" for kind, rows in places.items()],
+        rotation=90, va="center", fontsize=8,
+    )  # fmt: skip
 
 
 def _nothing(ax: Axes, why: str) -> None:
     """No axis where there is nothing to measure."""
-    ax.set_xticks([])
-    ax.set_yticks([])
+    ax.set_axis_off()
     ax.text(0.5, 0.5, why, transform=ax.transAxes, ha="center", color="#777777")
