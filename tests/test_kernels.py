@@ -151,11 +151,12 @@ def test_every_kernel_computes_the_same(name, frames):
         assert np.allclose(one, other, rtol=1e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize("name", ["torch", "tiles"])
 @pytest.mark.parametrize("trained", ["all", "last"])
-def test_bfloat16_is_close(trained):
+def test_bfloat16_is_close(trained, name):
     """Products of bfloat16 give a gradient of nearly the same direction and norm; sums and softmax stay float32."""
     reference = network_results(kernels.kernel("torch"), 200, trained)
-    rounded = network_results(kernels.kernel("torch", "bfloat16"), 200, trained)
+    rounded = network_results(kernels.kernel(name, "bfloat16"), 200, trained)
     assert np.allclose(np.exp(rounded[0]).sum(1), 1, atol=1e-5)
     assert all(r.dtype == np.float32 for r in rounded[:3])
     for one, other in zip(rounded[1:4], reference[1:4], strict=True):

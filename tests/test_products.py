@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.model import products
+from workbench.model import pairs, processor, products
 
 SIZES = st.integers(1, 70)
 MARK = 9.0  # what lies around a matrix
@@ -97,3 +97,28 @@ def test_misfits_are_refused():
         products.backward(torch.zeros(2, 3), torch.zeros(4, 5), torch.zeros(2, 5))
     with pytest.raises(ValueError, match="product of"):
         products.gradient(torch.zeros(2, 3), torch.zeros(2, 8)[:, ::2], torch.zeros(3, 4))
+
+
+@pytest.mark.skipif(not processor.this().pairs, reason="this processor does not multiply pairs of bfloat16")
+@given(SIZES, SIZES, SIZES, st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_pairs_are_products_of_rounded_factors(frames, inputs, outputs, turn):
+    """With bfloat16 the factors are rounded as torch rounds them, odd numbers of them too; all else is float32."""
+    random = np.random.default_rng(frames)
+    weight, bias = matrix(random, outputs, inputs, np.float32), matrix(random, 1, outputs, np.float32)[0]
+    h, delta = matrix(random, frames, inputs, np.float32), matrix(random, frames, outputs, np.float32)
+    w, x, d = (m.to(torch.bfloat16).double() for m in (weight, h, delta))
+    near = dict(rtol=0, atol=60 * np.sqrt(inputs + outputs + frames) * np.finfo(np.float32).eps)
+    delta = delta.t().contiguous().t() if turn else delta
+    out, whole = framed(outputs, frames, torch.float32)
+    pairs.affine(h.t().contiguous().t(), weight, bias, out.t(), True)
+    assert np.allclose(out.t(), np.maximum(x @ w.t() + bias.double(), 0), **near) and untouched(whole, outputs, frames)
+    out, whole = framed(frames, inputs, torch.float32)
+    pairs.backward(delta, weight, out)
+    assert np.allclose(out, d @ w, **near) and untouched(whole, frames, inputs)
+    out, whole = framed(outputs, inputs, torch.float32)
+    pairs.gradient(delta, h, out)
+    assert np.allclose(out, d.t() @ x, **near) and untouched(whole, outputs, inputs)
+    moved = weight.numpy() + np.float32(0.0173) * out.numpy()
+    pairs.move(delta, h, weight, 0.0173)
+    assert np.array_equal(weight, moved)

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from workbench.model import processor, products
+from workbench.model import pairs, processor, products
 from workbench.settings import UserError
 
 NAMES = ("tiles", "torch-turned", "torch", "numpy")  # in order of preference
@@ -131,18 +131,18 @@ def fastest(gflops: dict[str, float]) -> str:
 
 @functools.cache
 def kernel(name: str, precision: str = "float32") -> Kernel:
-    """The kernel called ``name`` (of `NAMES`) in ``precision``; products of bfloat16 are always torch's."""
+    """The kernel called ``name`` (of `NAMES`); bfloat16 is torch's where tiles are not wanted or cannot make it."""
     on = device()
+    if name == "tiles" and (precision == "float32" or processor.this().pairs):
+        own = pairs if precision == "bfloat16" else products
+        dtype = torch.float32 if precision == "bfloat16" else None  # they round the factors themselves
+        ways = own.affine, own.backward, own.gradient, own.move
+        return Kernel(name if dtype is None else precision, torch.device("cpu"), dtype, products.ALL, *ways, mixed=True)
     if precision == "bfloat16":
-        return Kernel("bfloat16", on, torch.bfloat16, 0, *TORCH)
+        return Kernel(precision, on, torch.bfloat16, 0, *TORCH)
     if name == "numpy":
         _one_openblas_thread()
         return Kernel(name, torch.device("cpu"), None, 0, *NUMPY)
-    if name == "tiles":
-        return Kernel(
-            name, torch.device("cpu"), None, products.ALL, products.affine, products.backward, products.gradient,
-            products.move, True,
-        )  # fmt: skip
     turned = TURNED if name == "torch-turned" and on.type == "cpu" else 0  # a GPU packs nothing
     return Kernel(name, on, None, turned, *TORCH)
 

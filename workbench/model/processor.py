@@ -45,6 +45,11 @@ class Processor:
         """Whether the CPU multiplies bfloat16 in hardware."""
         return bool({"avx512_bf16", "amx_bf16", "bf16"} & self.flags)
 
+    @property
+    def pairs(self) -> bool:
+        """Whether it sums products of pairs of bfloat16 in vectors of 64 bytes."""
+        return {"avx512f", "avx512_bf16"} <= self.flags
+
 
 def read(text: str) -> Processor:
     """The processor that the text of /proc/cpuinfo describes (its first core)."""

@@ -32,12 +32,12 @@ def backward(delta: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> No
 
 def gradient(delta: torch.Tensor, h: torch.Tensor, out: torch.Tensor) -> None:
     """``out`` [outputs, inputs] = deltaᵀ h; ``h`` lies frame by frame, ``delta`` as it likes."""
-    _product(delta.t(), h, out, STORE, columns=_cached(h), c_next=_next(out))
+    _product(delta.t(), h, out, STORE, columns=cached(h), c_next=next_tile(out))
 
 
 def move(delta: torch.Tensor, h: torch.Tensor, weight: torch.Tensor, rate: float) -> None:
     """W += rate deltaᵀ h, rounded as if the gradient had been made first."""
-    _product(delta.t(), h, weight, MOVE, rate=rate, columns=_cached(h), c_next=_next(weight))
+    _product(delta.t(), h, weight, MOVE, rate=rate, columns=cached(h), c_next=next_tile(weight))
 
 
 def _wide(matrix: torch.Tensor) -> int:
@@ -45,12 +45,12 @@ def _wide(matrix: torch.Tensor) -> int:
     return 2 * BYTES // matrix.element_size()
 
 
-def _cached(h: torch.Tensor) -> int:
+def cached(h: torch.Tensor) -> int:
     """How many columns of ``h`` stay in the cache, in whole tiles."""
     return max(1, CACHED // max(1, len(h)) // (2 * BYTES)) * _wide(h)
 
 
-def _next(c: torch.Tensor) -> int:
+def next_tile(c: torch.Tensor) -> int:
     """From the first row of a tile to the last byte of a vector in the first row of the next one."""
     return ROWS * c.stride(0) * c.element_size() + BYTES - 1
 
@@ -68,19 +68,20 @@ def _product(
     strides = (x * size for x in (*a.stride(), b.stride(0), c.stride(0)))
     places = a.data_ptr(), b.data_ptr(), c.data_ptr(), 0 if bias is None else bias.data_ptr()
     number = RATES[a.dtype](rate)
-    return _blocks(*places, *strides, m, n, depth, size, how, number, depths, columns, rows, b_next, c_next, number)
+    return blocks(*places, *strides, m, n, depth, size, how, number, depths, columns, rows, b_next, c_next, number)
 
 
 @numba.njit(cache=True, nogil=True)
-def _blocks(
+def blocks(
     a: int, b: int, c: int, bias: int, a_row: int, a_depth: int, b_depth: int, c_row: int, m: int, n: int, depth: int,
     size: int, how: int, rate: np.floating, depths: int, columns: int, rows: int, b_next: int, c_next: int,
     one: np.number,
 ) -> None:  # pragma: no cover  # fmt: skip
+    """C = A B by addresses and strides in bytes, numbers of ``size`` bytes; the rest as in `tile`."""
     for d in range(0, depth, depths):
         for i in range(0, m, rows):
             for j in range(0, n, columns):
-                _block(
+                block(
                     a + i * a_row + d * a_depth, a_row, a_depth,
                     b + d * b_depth + j * size, b_depth, min(depths, depth - d),
                     c + i * c_row + j * size, c_row, min(rows, m - i), min(columns, n - j), size,
@@ -89,7 +90,7 @@ def _blocks(
 
 
 @numba.njit(cache=True, nogil=True)
-def _block(
+def block(
     a: int, a_row: int, a_depth: int, b: int, b_depth: int, depth: int, c: int, c_row: int, rows: int, columns: int,
     size: int, how: int, bias: int, b_next: int, c_next: int, rate: np.floating, one: np.number,
 ) -> None:  # pragma: no cover  # fmt: skip

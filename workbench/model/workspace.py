@@ -118,7 +118,8 @@ class Workspace:
 
     def _matrix(self, name: str, width: int, dtype: torch.dtype | None = None) -> torch.Tensor:
         if self.frames < self.p.kernel.turned:
-            return self.buffer(name, width, _stride(self.frames), dtype)[:, : self.frames].t()
+            stride = self.frames if name in ("logits", "scores", "outer") else _stride(self.frames)
+            return self.buffer(name, width, stride, dtype)[:, : self.frames].t()
         return self.buffer(name, self.frames, width, dtype)
 
     def _down(self, name: str, width: int) -> torch.Tensor:
