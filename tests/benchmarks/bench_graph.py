@@ -6,7 +6,8 @@
   context and without states: a part of what the usual chain of compositions does.
 * limit: reading the finished graph from its file.
 
-A reference's own graph is timed too, since every utterance needs one. Processor time.
+A reference's own graph is timed too, and the test's: of a trigram from as many sentences as a corpus of that vocabulary
+has (100,000 for 29,000 words), in which a word has a few likely successors. Processor time.
 """
 
 import argparse
@@ -21,7 +22,9 @@ from benchmarks.rounds import heading, medians, peak_megabytes, row
 
 from workbench.hmm.denominator import denominator
 from workbench.hmm.graph import Graph
+from workbench.hmm.ngram_graph import ngram_graph
 from workbench.hmm.numerator import numerator
+from workbench.language.ngram import estimate
 
 WORDS_OF_A_QUERY = 4
 
@@ -48,14 +51,28 @@ def compare(task: Recogniser, words: int, folder: Path, rounds: int) -> None:
         "limit: reading it": lambda: Graph.load(folder / "graph.safetensors").weight.sum(),
         "a reference": lambda: [numerator(query, task.lexicon, task.states, task.unigram) for query in queries],
     }
+    ngram = estimate(sentences(task, int(3.4 * words)), task.lexicon.words)
+    ways["trigram"] = lambda: ngram_graph(task.lexicon, ngram, task.states)
     found = medians(ways, rounds, turn=0.0)
     found["a reference"] /= len(queries)
     one = numerator(queries[0], task.lexicon, task.states, task.unigram)
+    test = ngram_graph(task.lexicon, ngram, task.states).graph
     for name, seconds in found.items():
-        graph = {"denominator": task.graph, "a reference": one}.get(name)
+        graph = {"denominator": task.graph, "a reference": one, "trigram": test}.get(name)
         size = (f"{graph.states:,}", f"{graph.arcs:,}", f"{graph.nbytes / 1e6:.3g}") if graph else ("", "", "")
         ratio = found["peer: lexicon by OpenFst"] / seconds
         row(f"{words:,}", name, f"{seconds:.3g}", f"{ratio:.1f}" if name == "denominator" else "", *size)
+
+
+def sentences(task: Recogniser, count: int) -> list[list[str]]:
+    """Sentences of two to four words; likely successors of a word are a few others, by Zipf's law."""
+    draw, words = np.random.default_rng(0), len(task.share)
+    length, rank = draw.integers(2, 5, count), draw.zipf(1.5, (count, 4)) % words
+    said = np.empty((count, 4), np.int64)
+    said[:, 0] = draw.choice(words, count, p=task.share)
+    for k in range(1, 4):
+        said[:, k] = (7919 * said[:, k - 1] + rank[:, k]) % words
+    return [[task.lexicon.words[1 + w] for w in row[:n]] for row, n in zip(said.tolist(), length, strict=True)]
 
 
 def openfst(task: Recogniser) -> Callable[[], object]:

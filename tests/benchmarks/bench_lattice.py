@@ -1,6 +1,7 @@
 """Lattices: ours against k2's and Kaldi's decoders on the same graph, scores and beams, in interleaved rounds.
 
-``PYTHONPATH=tests python -m benchmarks.bench_lattice [--words N ...] [--rounds N]`` for other sizes. Frames per second
+``PYTHONPATH=tests python -m benchmarks.bench_lattice [--words N ...] [--kinds easy hard] [--beams narrow wide]
+[--rounds N] [--utterances N]`` for other sizes, or a part of them. Frames per second
 of one core by the CPU time of the process, so that a busy machine does not count (k2's pruning thread then does);
 medians over rounds and utterances. Kaldi lattice is LatticeSimpleDecoder; Kaldi best path is FasterDecoder, which makes
 no lattice at all. Columns:
@@ -10,6 +11,7 @@ no lattice at all. Columns:
 """
 
 import argparse
+import itertools
 import resource
 import time
 from collections.abc import Callable
@@ -22,7 +24,9 @@ from workbench.sequence import search as native
 from workbench.sequence.occupancy import best_path, occupancies
 
 FRAMES = 300
-LIMITS = [(8.0, 4.0, 2000), (12.0, 6.0, 10000)]
+SUMS = 5  # calls of the sums, which are too short to be timed alone
+BEAMS = {"narrow": (8.0, 4.0, 2000), "wide": (12.0, 6.0, 10000)}
+KINDS = {"easy": EASY, "hard": HARD}
 
 
 def cpu_seconds(work: Callable, argument) -> tuple[float, object]:
@@ -92,8 +96,9 @@ def compare(task: Recogniser, kind: dict, limits, rounds: int, kaldi: bool, utte
             for name, work in rows.items():
                 seconds, found[name] = cpu_seconds(work, scores)
                 times[name].append(seconds / FRAMES)
-            times["sums"].append(cpu_seconds(occupancies, found["ours"])[0] / FRAMES)
-            times["k2 sums"].append(cpu_seconds(k2_sums, found["k2 raw"])[0] / FRAMES)
+            for name, work, of in (("sums", occupancies, "ours"), ("k2 sums", k2_sums, "k2 raw")):
+                seconds, _ = cpu_seconds(lambda x, work=work: [work(x) for _ in range(SUMS)], found[of])
+                times[name].append(seconds / SUMS / FRAMES)
             assert best_path(found["ours"])[0] == best_path(found["k2"])[0]
         if not r:  # the first round compiles and warms up
             times = {name: [] for name in times}
@@ -116,15 +121,18 @@ def report(words: int, name: str, limits, m: dict[str, float]) -> float:
 def test_lattices():
     """At narrow and wide beams, easy and hard, ours is at least twice as fast as the best peer."""
     task = recogniser(500)
-    for name, kind in (("easy", EASY), ("hard", HARD)):
-        for limits in LIMITS:
+    for name, kind in KINDS.items():
+        for limits in BEAMS.values():
             assert report(500, name, limits, compare(task, kind, limits, 1, True, 2)) > 2
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--words", type=int, nargs="+", default=[500, 5000])
+    parser.add_argument("--kinds", choices=KINDS, nargs="+", default=list(KINDS))
+    parser.add_argument("--beams", choices=BEAMS, nargs="+", default=list(BEAMS))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--utterances", type=int, default=3)
     parser.add_argument("--without-kaldi", action="store_true")
     args = parser.parse_args()
     for words in args.words:
@@ -132,9 +140,9 @@ def main() -> None:
         print(
             f"{words} words: {task.graph.states:,} states, {task.graph.arcs:,} arcs, {task.graph.nbytes / 1e6:.0f} MB"
         )
-        for name, kind in (("easy", EASY), ("hard", HARD)):
-            for limits in LIMITS:
-                report(words, name, limits, compare(task, kind, limits, args.rounds, not args.without_kaldi))
+        for name, beam in itertools.product(args.kinds, args.beams):
+            limits, kaldi = BEAMS[beam], not args.without_kaldi
+            report(words, name, limits, compare(task, KINDS[name], limits, args.rounds, kaldi, args.utterances))
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB")
 
 

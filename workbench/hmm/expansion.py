@@ -46,9 +46,9 @@ def expanded(plan: Segments, states: TiedStates) -> tuple[Graph, np.ndarray]:
     triples, triple = np.unique(states.table.reshape(-1, 3), axis=0, return_inverse=True)
     triple = triple.reshape(states.table.shape[:3])[left[pair], plan.phone[segment[pair]], right[link]]
     order = np.argsort(pair * len(triples) + triple, kind="stable")
-    group = np.column_stack([pair[order], triples[triple[order]]])
+    group = np.column_stack([pair[order].astype(np.int32), triples[triple[order]]])
     worth = links.lm + links.rest + np.where(ending, 0.0, plan.ahead[links.target])
-    last, group = layer(group, segment, link[order], worth)
+    last, group = layer(group, segment, link[order].astype(np.int32), worth)
     middle, group = layer(group[:, :3], segment, last.number, last.worth)
     first, group = layer(group[:, :2], segment, middle.number, middle.worth)
     entries = np.searchsorted(group[:, 0], np.arange(len(pairs) + 1))
@@ -90,26 +90,31 @@ def _graph(
     links, last = plan.links, layers[2]
     segment = np.concatenate([layer.segment for layer in layers])
     order = np.argsort(segment, kind="stable")
-    numbers = np.empty(len(order), np.int64)
+    numbers = np.empty(len(order), np.int32)
     numbers[order] = 1 + np.arange(len(order))
     number = np.split(numbers, np.cumsum([len(layer.state) for layer in layers])[:-1])
     state, worth = (np.concatenate([getattr(layer, name) for layer in layers])[order] for name in ("state", "worth"))
     worth, leave = np.append(0.0, worth), np.append(0.0, states.leave[state])
     (begun,) = np.nonzero(links.source == 0)
-    node, link = np.append(number[2][last.node], np.zeros(len(begun), int)), np.append(last.member, begun)
+    node, link = np.append(number[2][last.node], np.zeros(len(begun), np.int32)), np.append(last.member, begun)
     final, over = np.full(len(worth), -np.inf), links.target[link] == ENDED
     final[node[over]] = links.rest[link[over]] + leave[node[over]] - worth[node[over]]
     leads = np.searchsorted(opened, np.arange(len(links.source) + 1))
     i, j = spread(leads[link], np.diff(leads)[link])
     inner = [(number[k][layers[k].node], number[k + 1][layers[k].member]) for k in (0, 1)]
     source, target = (np.concatenate(c) for c in zip(*inner, (node[i], number[0][entry[j]]), strict=True))
-    word, lm, rest = (np.append(np.zeros(len(source) - len(i)), column[link[i]]) for column in links[2:])
-    lm, rest = lm + worth[target] - worth[source], rest + leave[source]
-    loops = np.arange(1, len(worth))
+    word, lm, rest = (np.append(np.zeros(len(source) - len(i), np.float32), column[link[i]]) for column in links[2:])
+    del i, j, node, link
+    rest = (rest + leave[source]).astype(np.float32)
+    lm = (lm + worth[target] - worth[source]).astype(np.float32)
+    loops = np.arange(1, len(worth), dtype=np.int32)
     source, target = np.append(loops, source), np.append(loops, target)
-    word, lm = (np.append(np.zeros(len(loops)), column) for column in (word, lm))
+    word, lm = (
+        np.append(np.zeros(len(loops), np.int32), word.astype(np.int32)),
+        np.append(np.zeros_like(loops, np.float32), lm),
+    )
     weight = lm + np.append(states.self_loop[state], rest)
     consumed = state[target - 1]
-    phone = plan.phone[np.append(0, segment[order])]
+    phone = plan.phone[np.append(0, segment[order])].astype(np.int16)
     graph = from_arcs(source, target, consumed, word, weight, final, phone[target])
-    return graph, lm[np.argsort(source, kind="stable")].astype(np.float32)
+    return graph, lm[np.argsort(source, kind="stable")]

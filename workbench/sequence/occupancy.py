@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from workbench.sequence.lattice import Lattice
-from workbench.sequence.sums import forward_backward, gather, trace
+from workbench.sequence.sums import bounds, forward_backward, gather, trace
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,6 @@ def _pass(lattice: Lattice, weight: np.ndarray, accuracy: np.ndarray):
     if not abs(forward_total - backward_total) <= 1e-8 * max(1.0, abs(forward_total)):
         raise FloatingPointError(f"forward total {forward_total} but backward total {backward_total}")
     return forward_total, *results
-
-
-def bounds(frame: np.ndarray, frames: int) -> np.ndarray:
-    """Where in the ascending ``frame`` each of the frames begins, and the last one ends: int64 [frames + 1]."""
-    return np.concatenate([[0], np.cumsum(np.bincount(frame, minlength=frames))])
 
 
 def occupancies(lattice: Lattice) -> tuple[float, Occupancies]:

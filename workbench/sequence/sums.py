@@ -12,6 +12,17 @@ from workbench.sequence.lattice import viterbi
 
 
 @numba.njit(cache=True, nogil=True)
+def bounds(frame, frames):
+    """Where in the ascending ``frame`` each of the frames begins, and the last one ends: int64 [frames + 1]."""
+    out = np.zeros(frames + 1, np.int64)
+    for t in frame:
+        out[t + 1] += 1
+    for t in range(frames):
+        out[t + 1] += out[t]
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
 def trace(frame, source, target, weight, final, frames):
     """The arcs of the best path: int64 [frames]."""
     _, behind = viterbi(source, target, weight, final)
