@@ -57,6 +57,15 @@ def test_the_same_seed_gives_the_same_rows(criterion):
     assert digest(toy.run(s.replace(seed=1), PAPER)[1]) != digest(one[1])
 
 
+@pytest.mark.parametrize("clock", [free, PAPER], ids=["free", "cost"])
+@pytest.mark.parametrize("criterion", ["ce", "mmi"])
+def test_threads_change_nothing(criterion, clock):
+    """Work done in three threads gives the same rows and the same parameters as work done one after the other."""
+    s = settings(replicas=4, shards=2, criterion=criterion)
+    one, two = (TOY.run(s, clock, threads=threads) for threads in (0, 3))
+    assert digest(one[1]) == digest(two[1]) and np.array_equal(one[0], two[0])
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -89,11 +89,11 @@ class Toy:
         """One of them, made where it is to run."""
         return self.processes(settings, self.shards(settings), states)[name]
 
-    def run(self, settings: Settings, clock=free, measure=True, services=None):
+    def run(self, settings: Settings, clock=free, measure=True, services=None, threads=0):
         """(parameters, rows, outcome, services) of a whole run without rests."""
         shards, rows = self.shards(settings), []
         services = services or shards.servers(settings)
-        executor = Local(clock, settings.channel)
+        executor = Local(clock, settings.channel, threads)
         outcome = executor.run(self.processes(settings, shards, measure=measure), services, rows.append)
         return shards.collect(services), rows, outcome, services
 

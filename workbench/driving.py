@@ -6,6 +6,7 @@ checkpoint, a rest like any other, and goes on from there.
 """
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -227,7 +228,7 @@ def executor_of(experiment: Experiment, cluster: OnWorkers | None) -> Executor:
         )
     if cluster is not None:
         return cluster.fitted(settings.channel, experiment.count, experiment.places)
-    return Local(clock_of(settings, experiment.task.topology.size), settings.channel)
+    return Local(clock_of(settings, experiment.task.topology.size), settings.channel, os.cpu_count() or 1)
 
 
 @contextmanager

@@ -1,9 +1,10 @@
-"""All processes in this thread, on one clock: the same clock gives the same run, row for row.
+"""All processes on one clock: the same clock gives the same run, row for row.
 
 Rules. Events at equal times happen in the order in which they were scheduled. Work and calls take turns even where
 they take no time; what needs no waiting (rows, the time, a channel with room) goes on at once. A service serves one
 call at a time in the order of arrival; while it is busy, calls queue. Components that come to rest (see ``effects``)
-leave a run that can be gone on with: give the outcome's ``channels`` and ``ticks`` to the next ``run``.
+leave a run that can be gone on with: give the outcome's ``channels`` and ``ticks`` to the next ``run``. Work is a pure
+function of what it was given, so threads may do it meanwhile: its result is waited for when its turn comes.
 """
 
 import heapq
@@ -15,8 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workbench.engine.channels import WAIT, Channel, Woken
-from workbench.engine.clocks import TICKS, Clock, free
+from workbench.engine.clocks import TICKS, Clock, free, measured
 from workbench.engine.effects import NOT_YET, RESTING, All, Ask, Close, Emit, Held, Now, Process, Put, Rest, Take, Work
+from workbench.engine.labour import Labour, Result
 
 SUSPENDED = object()  # a handler's "no answer yet"
 
@@ -60,10 +62,10 @@ class Gather:
 
 
 class Local:
-    """One thread, one clock, channels of one capacity."""
+    """One clock, channels of one capacity, threads that work (0: the caller's own, as the measured clock wants it)."""
 
-    def __init__(self, clock: Clock = free, capacity: int = 4):
-        self.clock, self.capacity = clock, capacity
+    def __init__(self, clock: Clock = free, capacity: int = 4, threads: int = 0):
+        self.clock, self.capacity, self.threads = clock, capacity, 0 if clock is measured else threads
 
     def run(
         self,
@@ -78,8 +80,9 @@ class Local:
 
         Raises Deadlock, or whatever a process or a service raises, with a note that names the process and the time.
         """
-        timeline = Timeline(self.clock, self.capacity, services, emit, rest, channels or {}, ticks)
-        return timeline.run(processes)
+        with Labour(self.threads) as labour:
+            timeline = Timeline(self.clock, self.capacity, services, emit, rest, channels or {}, ticks, labour)
+            return timeline.run(processes)
 
 
 class Timeline:
@@ -94,6 +97,7 @@ class Timeline:
         rest: Callable[[], bool],
         channels: Mapping[str, Held],
         ticks: int,
+        labour: Labour,
     ):
         self.clock, self.capacity, self.services, self.emit, self.rest = clock, capacity, services, emit, rest
         self.now, self.order, self.resting = ticks, itertools.count(), False
@@ -105,7 +109,7 @@ class Timeline:
         self.busy: dict[str, int] = defaultdict(int)  # by service: ticks
         self.waiting: dict[str, list] = defaultdict(list)  # by service: calls that were answered NOT_YET
         self.released: dict[str, int] = {}
-        self.effects, self.work_seconds = 0, 0.0
+        self.effects, self.work_seconds, self.labour = 0, 0.0, labour
         self.answers: dict[type, Callable[[Running, Any], Any]] = {
             Work: self.work, Ask: self.ask, All: self.all, Put: self.put, Take: self.take,
             Close: self.close, Emit: self.row, Now: self.time, Rest: self.rests,
@@ -166,13 +170,19 @@ class Timeline:
     # --- effects that take time
 
     def work(self, process: Running, work: Work) -> Any:
-        start = time.perf_counter()
-        value = work.fn(*work.args)
-        elapsed = time.perf_counter() - start
-        self.work_seconds += elapsed
+        result, elapsed = self.labour.begin(work)
         seconds = self.clock.work(process.name, work, elapsed, self.now)
-        self.at(self.now + round(seconds * TICKS), self.step, process, value)
+        self.at(self.now + round(seconds * TICKS), self.worked, process, result)
         return self.suspend(process, "work")
+
+    def worked(self, process: Running, result: Result) -> None:
+        try:
+            value, elapsed = result()
+        except BaseException as problem:
+            problem.add_note(f"in process {process.name!r} at {self.now / TICKS} s")
+            raise
+        self.work_seconds += elapsed
+        self.step(process, value)
 
     def ask(self, process: Running, ask: Ask) -> Any:
         self.depart(process, ask, None, 0)
