@@ -100,7 +100,7 @@ def test_a_run_on_a_cluster_shows_its_workers_and_one_can_be_killed(monkeypatch:
     monkeypatch.setattr(panel_run, "launch_run", lambda *given: asked.append(given[-1]) or Started(running=True))
     run = fake_run("there-1", Settings(clock="wall"), state="new")
     panel = run_panel("c", "tiny", "mine")
-    for panel.place.value in ("Dask on this machine, with its dashboard", "tcp://there:8786"):
+    for panel.place.value in ("Dask with its dashboard", "tcp://there:8786"):
         panel.start()
     assert asked == [("local", "--dashboard"), ("tcp://there:8786",)]
     assert panel.kill.disabled

@@ -1,6 +1,7 @@
 """Reports: complete, honest, safe against what data may contain, and whole without a network."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import pandas as pd
 import pytest
 from fake_runs import fake_run
 
-from workbench.settings import Settings
+from workbench.cli import changes
+from workbench.options import parser
+from workbench.runs import command
+from workbench.settings import Settings, preset
 from workbench.store import Run
 from workbench.sweeping import Sweep, plan, results
 from workbench.sweeping.plan import run_name
-from workbench.views.report import markdown, write_report
+from workbench.views.report import markdown, question, write_report
 from workbench.views.sweep_report import sweep_page, write_sweep_report
 
 PAYLOAD = "<img src=x onerror=document.title='owned'><script>document.title='owned'</script>"
@@ -167,3 +171,22 @@ def test_report_opens_without_network(data: Path) -> None:
         page.screenshot(path=str(data / "report.png"), full_page=True)
         browser.close()
     assert asked == [] and (data / "print.pdf").stat().st_size > 10_000
+
+
+def test_the_command_makes_the_same_run() -> None:
+    """Said to the command line, what the report prints gives the settings that the run had."""
+    wanted = preset("tiny", criterion="mmi", replicas=3, learning_rate=0.0123, batch=7, clock="wall")
+    for settings, cluster in ((wanted, "tcp://there:8786"), (wanted.replace(clock="cost"), None), (Settings(), None)):
+        words = shlex.split(command("c", settings, "it's", "ce", None, cluster))
+        args = parser().parse_args(words[1:])
+        given = {"criterion": args.criterion} if args.criterion else {}
+        found = preset(args.preset, **given, **changes(args.set))
+        assert (found if cluster is None else found.replace(clock="wall")) == settings
+        assert (args.corpus, args.name, args.init, args.cluster) == ("c", "it's", "ce", cluster)
+
+
+def test_the_question_names_what_differs() -> None:
+    """A report begins with what its runs were made to find out."""
+    runs = [fake_run(f"r{n}", Settings(replicas=n, batch=n)) for n in (1, 2)]
+    assert question(runs).startswith("What do batch and replicas do to F_MMI and to word errors on")
+    assert question(runs[:1]).startswith("What does training with these settings do")

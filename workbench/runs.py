@@ -3,7 +3,6 @@
 import hashlib
 import platform
 import shlex
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +18,7 @@ from workbench.metrics.staleness import staleness, summary
 from workbench.model import kernels
 from workbench.model.checkpoint import load_model, save_model
 from workbench.model.network import initial, transfer
-from workbench.settings import Settings, UserError
+from workbench.settings import Settings, UserError, preset
 from workbench.store import Run, Writer, find_run, home
 from workbench.training import Diverged
 
@@ -47,20 +46,40 @@ def train(
     task = Task(Corpus.open(corpus), settings)
     theta, parent = starting_point(task, init, transfer_from)
     recorded = executor is not None if record is None else record
+    where = executor.about()["address"] if executor else None
     about = {
         "settings": settings.to_dict(),
         "corpus": {"name": task.corpus.name, "digest": corpus_digest(task.corpus)},
         "parent": parent,
         "recorded": recorded,
-        "cluster": executor.about()["address"] if executor else None,
+        "cluster": where,
         "versions": versions(),
         "kernels": kernels.describe(settings.precision),
-        "command": "workbench " + shlex.join(sys.argv[1:]) if sys.argv[0].endswith("workbench") else "",
+        "command": command(corpus, settings, name, init, transfer_from, where, recorded),
     }
     experiment = Experiment(task, theta)
     executor_of(experiment, executor)  # what cannot be run leaves no folder
     writer = Writer.create(home() / "runs", name or settings.criterion, about)
     return _drive(Drive(experiment, writer, progress, stop, executor, recorded))
+
+
+def command(
+    corpus: str,
+    settings: Settings,
+    name: str | None = None,
+    init: str | None = None,
+    transfer_from: str | None = None,
+    cluster: str | None = None,
+    recorded: bool = False,
+) -> str:
+    """What does the same from a terminal, however a run was started: all that differs from the default preset."""
+    usual = preset("laptop", criterion=settings.criterion).to_dict()
+    changed = [f"{k}={v}" for k, v in settings.to_dict().items() if v != usual[k] and not (k == "clock" and cluster)]
+    options = {"--criterion": settings.criterion if settings.sequence else None, "--name": name, "--init": init}
+    options |= {"--transfer": transfer_from, "--cluster": cluster}
+    words = [word for option, value in options.items() if value for word in (option, value)]
+    more = ["--record"] if recorded and not cluster else []
+    return shlex.join(["workbench", "train", corpus, *words, *more, *(["--set", *changed] if changed else [])])
 
 
 def resume(

@@ -49,6 +49,9 @@ def components_html(found: list[Component], going_on: bool) -> str:
         done = ", ".join(f"{count} {KINDS[kind]}" for kind, count in c.done.items())
         cells = (c.name, done, f"{c.seconds:.1f} s", state)
         rows.append("<tr>" + "".join(f'<td style="padding-right:2em">{escape(x)}</td>' for x in cells) + "</tr>")
-    head = "".join(f'<th style="text-align:left">{x}</th>' for x in ("component", "has done", "last heard at", "state"))
+    head = "".join(
+        f'<th style="text-align:left;padding-right:2em">{x}</th>'
+        for x in ("component", "has done", "last heard at", "state")
+    )
     table = f"<table><tr>{head}</tr>{''.join(rows)}</table>" if rows else "nothing has been heard yet"
     return f'<div style="height:10em;overflow:auto;line-height:1.4">{table}</div>'

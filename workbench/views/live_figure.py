@@ -47,6 +47,8 @@ def _measures(axes: np.ndarray, tail: Tail, against: Against) -> None:
             ax.plot(found.x, found.y, marker=".", **line(0))
         for recovery in tail.rows["recovery"]:
             ax.axvline(recovery[against], color=COLOURS[1], linestyle=":", linewidth=1)
+        ax.yaxis.set_major_locator(MaxNLocator(5))
+        ax.ticklabel_format(axis="y", useOffset=False)  # else it stands in the title
         ax.set_title(MEASURES[measure][0])
         ax.set_xlabel(AXES[against])
     if len(table) and {"wer_low", "wer_high"} <= set(table):

@@ -18,7 +18,7 @@ from workbench.views.panel_parts import WIDE, Form, Status, button
 from workbench.views.report import write_report
 from workbench.views.tail import Tail
 
-THREAD, LOCAL, LOCAL_SEEN = "this thread", "Dask on this machine", "Dask on this machine, with its dashboard"
+THREAD, LOCAL, LOCAL_SEEN = "this thread", "Dask on this machine", "Dask with its dashboard"
 PLACES = {THREAD: (), LOCAL: ("local",), LOCAL_SEEN: ("local", "--dashboard")}
 WAIT_SECONDS = 300.0  # for a new run's directory: imports and compilation take a while on a cold or busy machine
 

@@ -43,6 +43,7 @@ def write_files(out: Path, files: dict[str, str]) -> Path:
 def page(runs: Sequence[Run], title: str) -> str:
     """The whole page."""
     parts = [
+        f"<p>{escape(question(runs))}</p>",
         "".join(f"<p><b>{escape(s)}</b></p>" for s in sentences(runs)),
         section("Results", table_html(display_rows(runs)) + note(EXPLAINED)),
         section("Curves", "".join(picture(caption, fig) for caption, fig in curve_figures(runs))),
@@ -80,7 +81,13 @@ def asynchrony_figures(runs: Sequence[Run]) -> list[tuple[str, object]]:
 def markdown(runs: Sequence[Run], title: str) -> str:
     """Results, verdicts, settings and commands as Markdown."""
     commands = "\n".join(f"    {r.record.get('command', '')}" for r in runs)
-    parts = [f"# {plain(title)}", *[plain(s) for s in sentences(runs)], table_markdown(display_rows(runs)), EXPLAINED]
+    parts = [
+        f"# {plain(title)}",
+        plain(question(runs)),
+        *[plain(s) for s in sentences(runs)],
+        table_markdown(display_rows(runs)),
+        EXPLAINED,
+    ]
     parts += [
         "## The paper beside it",
         table_markdown(paper_rows(runs)),
@@ -89,6 +96,17 @@ def markdown(runs: Sequence[Run], title: str) -> str:
     ]
     parts += ["## Failures", table_markdown(failure_rows(runs)), "## How to reproduce", commands, versions(runs)]
     return "\n\n".join(p for p in parts if p) + "\n"
+
+
+def question(runs: Sequence[Run]) -> str:
+    """What these runs were made to find out, as far as their settings tell."""
+    known = [r.record["settings"] for r in runs]
+    differ = [name for name in known[0] if len({str(k.get(name)) for k in known}) > 1]
+    corpora = ", ".join(dict.fromkeys(r.record["corpus"]["name"] for r in runs))
+    if not differ:
+        return f"What does training with these settings do to F_MMI and to word errors on {corpora}?"
+    varied = ", ".join(differ[:-1]) + " and " * (len(differ) > 1) + differ[-1]
+    return f"What do {varied} do to F_MMI and to word errors on {corpora}? (Their settings differ in nothing else.)"
 
 
 def sentences(runs: Sequence[Run]) -> list[str]:
@@ -164,7 +182,9 @@ def failure_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
     for run in runs:
         status, reasons = run.status(), run.summary.get("set_aside") or {}
         aside = ", ".join(f"{k}: {v}" for k, v in reasons.items()) or "none"
-        rows.append({"run": run.name, "state": status["state"], "error": status.get("error", ""), "set aside": aside})
+        lost = str(sum(row["kind"] == "recovery" for row in run.iter_rows()))
+        row = {"run": run.name, "state": status["state"], "error": status.get("error", "")}
+        rows.append(row | {"recoveries after a loss": lost, "utterances set aside": aside})
     return rows
 
 
