@@ -1,6 +1,6 @@
 """Frames per second and core of the network: ours, the plain torch loop, and the limit of the core, in one table.
 
-    python tests/benchmarks/bench_network.py [--rounds 9] [--network paper|laptop]
+    python tests/benchmarks/bench_network.py [--rounds 9] [--network paper|laptop] [--batch 32]
 
 * peer: nn.Linear and ReLU, cross_entropy, backward(), optim.SGD, as a user would write it, in a process of its own
   where nothing of ours has set the environment: torch as installed, one thread.
@@ -32,6 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--network", choices=NETWORKS, action="append")
+    parser.add_argument("--batch", type=int, action="append")
     parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peer:
@@ -41,7 +42,7 @@ def main() -> None:
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as peer:
         header()
         for network in options.network or NETWORKS:
-            for batch in BATCHES:
+            for batch in options.batch or BATCHES:
                 compare(network, batch, options.rounds, peer)
         peer.stdin.close()
     print(f"\nPeak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB.")
