@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 TURN = 0.05  # seconds of one way in one round, at least one call
+TRIPS = 5  # of one way in one round, where a trip is long
 
 Way = Callable[[], object]
 
@@ -39,6 +40,16 @@ def medians(
         for name, way in ways.items():
             times[name].append(seconds_of(way, clock, turn))
     return {name: statistics.median(found) for name, found in times.items()}
+
+
+def trips(trip: Callable[[], object]) -> float:
+    """Median seconds of a few round trips."""
+    times = []
+    for _ in range(TRIPS):
+        start = time.perf_counter()
+        trip()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
 
 
 def heading(*columns: str) -> None:
