@@ -1,0 +1,204 @@
+"""Two replicas on two cores at the paper's size, fetching and pushing at every batch, against Hogwild! and no server.
+
+    PYTHONPATH=tests python -m benchmarks.bench_two_cores [--batches 60] [--rounds 3] [--batch 32] [--network paper]
+
+Cross entropy on synthetic frames, so that nothing but arithmetic, fetches and pushes is timed. Frames per second of
+both processes together, medians of interleaved rounds:
+
+* one process: our step in place (the update fused into the product), no server. Two at once that share nothing: what
+  the two cores can give.
+* Hogwild! (Recht et al. 2011): two processes with one array of parameters in shared memory, changed in place by both:
+  with our step in place, and as a user of torch would write it (autograd, optimizer).
+* ours: a Dask cluster of two workers, each with a replica, the parameter server on one of them: versions, exactly-once
+  pushes and known staleness; through shared memory, and by TCP as if the workers were on two machines.
+"""
+
+import argparse
+import mmap
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import lru_cache, partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+from benchmarks.bench_network import NETWORKS
+from benchmarks.other_ends import started
+from benchmarks.rounds import heading, row
+
+from workbench.batches import FrameOrder
+from workbench.engine.cluster import Cluster, local_cluster
+from workbench.engine.cluster.segments import Segment
+from workbench.model import kernels
+from workbench.model.network import Topology, ce_gradient, ce_step_, initial
+from workbench.settings import Settings
+from workbench.training import FrameSource, Gradient, Shards, replica
+
+FRAMES = 4096
+RATE = 1e-4
+SKIPPED = 5  # batches at the start of a run that do not count
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batches", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--network", choices=NETWORKS, default="paper")
+    args = parser.parse_args()
+    inputs, hidden, states = NETWORKS[args.network]
+    topology = Topology(inputs, hidden, states)
+    with ExitStack() as stack:
+        ways = {**loops(stack, topology, args.batch, args.batches), **clusters(stack, topology, args)}
+        times: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(args.rounds):
+            for name, way in ways.items():
+                times[name].append(way())
+    found = {name: statistics.median(values) for name, values in times.items()}
+    heading(f"{args.network}, batch {args.batch}", "frames/s", "x one process", "of Hogwild!", "of two at once")
+    for name, rate in found.items():
+        shares = [found[peer] for peer in (HOGWILD, APART)]
+        row(name, f"{rate:.0f}", f"{rate / found[ONE]:.2f}", *(f"{rate / share:.0%}" for share in shares))
+
+
+# --- loops without a server
+
+ONE, APART, HOGWILD, TORCH = "one process", "two at once, apart", "Hogwild!, our step", "Hogwild!, plain torch"
+
+
+def loops(stack: ExitStack, topology: Topology, batch: int, batches: int) -> dict[str, Callable[[], float]]:
+    """One or two processes that change parameters in place."""
+    segment = Segment(-(-4 * topology.size // mmap.PAGESIZE) * mmap.PAGESIZE)
+    np.frombuffer(segment.memory, np.float32)[: topology.size] = initial(topology, 0)
+    given = (topology, batch, batches, kernels.choice().kernel, os.getpid(), segment.file)
+    pipes = [started(stack, loop, *given) for _ in range(2)]
+    for pipe in pipes:
+        pipe.recv()  # it has mapped the segment
+
+    def rate(pipes: list[Connection], what: str) -> float:
+        for pipe in pipes:
+            pipe.send(what)
+        return sum(pipe.recv() for pipe in pipes)
+
+    return {
+        ONE: partial(rate, pipes[:1], "apart"), APART: partial(rate, pipes, "apart"),
+        HOGWILD: partial(rate, pipes, "shared"), TORCH: partial(rate, pipes, "torch"),
+    }  # fmt: skip
+
+
+def loop(pipe: Connection, topology: Topology, batch: int, batches: int, kernel: str, pid: int, file: int) -> None:
+    """Answers each word with frames per second of a stretch of batches."""
+    import torch
+
+    os.environ["WORKBENCH_KERNEL"] = kernel
+    kernels.single_thread()
+    with open(f"/proc/{pid}/fd/{file}", "r+b") as same:
+        shared = np.frombuffer(mmap.mmap(same.fileno(), 0), np.float32)[: topology.size]
+    pipe.send("ready")
+    x, targets = frames(topology)
+    own, plain = shared.copy(), plain_loop(torch, topology, shared)
+    while True:
+        what = pipe.recv()
+        theta = shared if what == "shared" else own
+        for i in range(batches + SKIPPED):
+            if i == SKIPPED:
+                start = time.perf_counter()
+            at = np.arange(i * batch, (i + 1) * batch) % FRAMES
+            plain(x[at], targets[at]) if what == "torch" else ce_step_(theta, topology, x[at], targets[at], RATE)
+        pipe.send(batches * batch / (time.perf_counter() - start))
+
+
+def plain_loop(torch, topology: Topology, shared: np.ndarray) -> Callable[[np.ndarray, np.ndarray], None]:
+    """A step of torch's own modules and optimizer, whose parameters lie in ``shared``."""
+    layers = []
+    for a, b in zip(topology.widths, topology.widths[1:], strict=False):
+        layers += [torch.nn.Linear(a, b), torch.nn.ReLU()]
+    net, flat = torch.nn.Sequential(*layers[:-1]), torch.from_numpy(shared)
+    entries = topology.layout().entries.values()
+    for parameter, (where, shape) in zip(net.parameters(), entries, strict=True):
+        parameter.data = flat[where].view(shape)
+    optimizer = torch.optim.SGD(net.parameters(), lr=RATE)
+
+    def step(x: np.ndarray, targets: np.ndarray) -> None:
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(net(torch.from_numpy(x)), torch.from_numpy(targets)).backward()
+        optimizer.step()
+
+    return step
+
+
+@lru_cache
+def frames(topology: Topology) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs and targets, from one seed."""
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(FRAMES, topology.widths[0])).astype(np.float32)
+    return x, draw.integers(topology.widths[-1], size=FRAMES)
+
+
+# --- ours
+
+
+def clusters(stack: ExitStack, topology: Topology, args: argparse.Namespace) -> dict[str, Callable[[], float]]:
+    """The same two workers, which share memory or pretend not to."""
+    from distributed import Client
+
+    cluster = stack.enter_context(local_cluster(2, 2))
+    client = stack.enter_context(Client(cluster))
+    client.run(add_path, str(Path(__file__).parents[1]))
+    made = partial(run_on, client, topology, args.batch, args.batches)
+    return {"ours, shared memory": partial(made, True), "ours, TCP": partial(made, False)}
+
+
+def add_path(path: str) -> None:
+    sys.path.append(path)
+
+
+def run_on(client, topology: Topology, batch: int, batches: int, shares: bool) -> float:
+    """Frames per second of two replicas, from the times of their pushes; prints how they spent their time."""
+    settings = Settings(
+        hidden_layers=len(topology.widths) - 2, hidden_units=topology.widths[1], batch=batch, replicas=2,
+        learning_rate=RATE, epochs=2 * batch * (batches + SKIPPED) / FRAMES, clock="wall",
+    )  # fmt: skip
+    shards, rows = Shards.split(initial(topology, 0)), []
+    places = {"server 0": 0, "replica 0": 0, "replica 1": 1}
+    makers = {f"replica {i}": partial(make, i, topology, shards, settings) for i in range(2)}
+    Cluster(client, places=places, shares=shares).run(makers, shards.servers(settings), rows.append)
+    report(rows)
+    return sum(pace([r["seconds"] for r in rows if r["kind"] == "push" and r["replica"] == i]) * batch for i in (0, 1))
+
+
+def pace(seconds: list[float]) -> float:
+    """Pushes per second, without the first ones."""
+    times = sorted(seconds)[SKIPPED:]
+    return (len(times) - 1) / (times[-1] - times[0])
+
+
+def make(i: int, topology: Topology, shards: Shards, settings: Settings):
+    """Replica ``i``, where it is to run."""
+    kernels.single_thread()
+    utterances = np.arange(i, FRAMES // 64, 2)
+    order = FrameOrder("full", np.arange(0, FRAMES + 1, 64), utterances, settings.batch, settings.epochs, 0, i)
+    return replica(f"replica {i}", i, shards, settings, FrameSource(order), partial(gradient, topology))
+
+
+def gradient(topology: Topology, theta: np.ndarray, batch) -> Gradient:
+    x, targets = frames(topology)
+    value, ce, errors = ce_gradient(theta, topology, x[batch.positions], targets[batch.positions])
+    return Gradient(value, len(batch), {"ce": ce, "errors": errors})
+
+
+def report(rows: list[dict]) -> None:
+    """Shares of the time by what was done."""
+    usage = [r for r in rows if r["kind"] == "usage"]
+    whole = max(r["seconds"] for r in rows if r["kind"] == "push")
+    for r in usage:
+        parts = [f"{k.removesuffix('_seconds')} {v / whole:.0%}" for k, v in r.items() if k.endswith("_seconds")]
+        print(f"    {r['process']}: {', '.join(parts)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
