@@ -6,12 +6,11 @@ import shutil
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
-from toy import of_kind
-
-from workbench import toy
+from bouncing import ROUNDS, SIZE, Wall, catcher, thrower
 
 distributed = pytest.importorskip("distributed")
 pytestmark = [pytest.mark.dask, pytest.mark.filterwarnings("default")]
@@ -48,7 +47,7 @@ def tls(folder: Path) -> dict[str, str]:
 @contextmanager
 def by_hand(protocol: str, more: dict[str, str]):
     """The address of a scheduler with two workers of three threads, each a process of its own without a nanny."""
-    environment = {**os.environ, **more, "PYTHONPATH": ROOT}
+    environment = {**os.environ, **more, "PYTHONPATH": os.pathsep.join([ROOT, f"{ROOT}/tests"])}
     common = ["--host", "127.0.0.1", "--protocol", protocol, "--no-dashboard"]
 
     def started(stack, *words: str) -> subprocess.Popen:
@@ -67,7 +66,7 @@ def by_hand(protocol: str, more: dict[str, str]):
 
 @pytest.mark.parametrize("protocol", ["tcp", "tls"])
 def test_a_run_on_a_cluster_started_by_hand(protocol, tmp_path, monkeypatch):
-    """Two workers that know nothing of us run two replicas; with TLS Dask's configuration is ours too."""
+    """Workers that know nothing of us serve by Unix socket, TCP, and TLS with the certificate of Dask's settings."""
     from dask.config import refresh
 
     from workbench.engine.cluster import connected
@@ -78,13 +77,15 @@ def test_a_run_on_a_cluster_started_by_hand(protocol, tmp_path, monkeypatch):
     refresh()
     try:
         with by_hand(protocol, more) as address, connected(address, 2, 2) as cluster:
-            cluster.client.wait_for_workers(2, timeout=60)
-            what = toy.Exploration(replicas=2, shards=2, utterances=50)
+            cluster.client.wait_for_workers(2, timeout=120)
             for shares in (True, False):
-                rows = []
-                services = toy.services(what)
-                type(cluster)(cluster.client, 4, shares=shares).run(toy.makers(what), services, rows.append)
-                assert services["server 0"].version == len(of_kind(rows, "push")) > 0
+                walls, rows = {"wall 0": Wall(), "wall 1": Wall()}, []
+                places = {"wall 0": 0, "wall 1": 1, "thrower": 0, "catcher": 1, "thrown": 0}
+                makers = {"thrower": partial(thrower, tuple(walls), "thrown"), "catcher": partial(catcher, "thrown")}
+                outcome = type(cluster)(cluster.client, 4, places, shares).run(makers, walls, rows.append)
+                assert outcome.returned == {"thrower": ROUNDS, "catcher": 2 * 2 * SIZE * sum(range(ROUNDS))}
+                assert [wall.count for wall in walls.values()] == [ROUNDS, ROUNDS]
+                assert sum(row["kind"] == "throw" for row in rows) == ROUNDS
     finally:
         monkeypatch.undo()
         refresh()
