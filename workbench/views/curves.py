@@ -154,7 +154,7 @@ def draw_shares(run: Run) -> Figure:
         for number, column in enumerate(("kept", "cancelled", "rejected")):
             ax.plot(found.frames / 1e6, found[column], label=column, **line(number))
         ax.set_ylim(0, 100)
-        ax.legend()
+        fig.legend(loc="outside lower center", ncols=3)
     ax.set_xlabel("frames decoded (million)")
     ax.set_ylabel("share of frames (%)")
     ax.set_title("frames kept, cancelled, rejected")

@@ -16,6 +16,7 @@ from workbench.views.live import GOING_ON, LiveView, live_screen
 from workbench.views.page import escape
 from workbench.views.panel_parts import WIDE, Form, Status, button
 from workbench.views.report import write_report
+from workbench.views.screen import show_widget
 from workbench.views.tail import Tail
 
 THREAD, LOCAL, LOCAL_SEEN = "this thread", "Dask on this machine", "Dask with its dashboard"
@@ -182,9 +183,7 @@ class RunPanel:
         self.status.say(f"report: {out}")
 
     def _ipython_display_(self) -> None:
-        from IPython.display import display
-
-        display(self.widget)
+        show_widget(self.widget)
         self.screen.show()
 
 

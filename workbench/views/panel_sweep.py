@@ -24,6 +24,7 @@ from workbench.sweeping import (
 )
 from workbench.sweeping.spec import FIELDS
 from workbench.views.panel_parts import WIDE, Status, bounds, button
+from workbench.views.screen import show_widget
 from workbench.views.sweep_report import write_sweep_report
 from workbench.views.sweep_view import SweepView
 
@@ -215,9 +216,7 @@ class SweepPanel:
         self.view.watch(sweep, self.jobs.value, going)
 
     def _ipython_display_(self) -> None:
-        from IPython.display import display
-
-        display(self.widget)
+        show_widget(self.widget)
         self.view.show()
 
 
