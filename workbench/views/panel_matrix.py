@@ -48,7 +48,7 @@ class MatrixGrid:
         for name, row in zip(m.rows, m.squares, strict=True):
             cells += [self._head(name, row, SIDE), *(self._square(s) for s in row)]
         width = f"minmax({SIDE}, 16em) repeat({len(m.columns)}, minmax(9.5em, 12em))"
-        self.grid.layout = W.Layout(grid_template_columns=width, grid_gap="2px", max_width="100%", overflow="auto")
+        self.grid.layout = W.Layout(grid_template_columns=width, grid_gap="2px", max_width="100%")
         self.grid.children = cells
 
     def _head(self, name: str, row: Sequence[Square], width: str) -> W.Button:
