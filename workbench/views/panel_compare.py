@@ -9,7 +9,7 @@ from workbench.views.curves import AXES, draw_curves
 from workbench.views.page import table_html
 from workbench.views.panel_parts import Status, button, table_widget
 from workbench.views.report import write_report
-from workbench.views.screen import Screen, show_widget
+from workbench.views.screen import Screen
 from workbench.views.style import png
 from workbench.views.tables import display_rows
 
@@ -51,7 +51,9 @@ class ComparePanel:
         self.status.say(f"report: {write_report([find_run(name) for name in self.runs.value])}")
 
     def _ipython_display_(self) -> None:
-        show_widget(self.widget)
+        from IPython.display import display
+
+        display(self.widget)
         self.screen.show()
 
 

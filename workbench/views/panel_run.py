@@ -16,7 +16,6 @@ from workbench.views.live import GOING_ON, LiveView, live_screen
 from workbench.views.page import escape
 from workbench.views.panel_parts import WIDE, Form, Status, button
 from workbench.views.report import write_report
-from workbench.views.screen import show_widget
 from workbench.views.tail import Tail
 
 THREAD, LOCAL, LOCAL_SEEN = "this thread", "Dask on this machine", "Dask with its dashboard"
@@ -183,7 +182,9 @@ class RunPanel:
         self.status.say(f"report: {out}")
 
     def _ipython_display_(self) -> None:
-        show_widget(self.widget)
+        from IPython.display import display
+
+        display(self.widget)
         self.screen.show()
 
 

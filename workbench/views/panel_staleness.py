@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from workbench.settings import parse
 from workbench.toy import Exploration, explore
 from workbench.views.panel_parts import Status, bounds
-from workbench.views.screen import Screen, show_widget
+from workbench.views.screen import Screen
 from workbench.views.staleness import ages, draw_ages
 from workbench.views.style import figure, line, png
 from workbench.views.timeline import draw_stretches, stretches
@@ -83,7 +83,9 @@ class StalenessPanel:
         self.status.say(words + f"outer ones {outer:.0f} updates and {pushes.outer_seconds.mean():.1f} s")
 
     def _ipython_display_(self) -> None:
-        show_widget(self.widget)
+        from IPython.display import display
+
+        display(self.widget)
         for screen in self.screens:
             screen.show()
 

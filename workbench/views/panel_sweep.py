@@ -24,7 +24,6 @@ from workbench.sweeping import (
 )
 from workbench.sweeping.spec import FIELDS
 from workbench.views.panel_parts import WIDE, Status, bounds, button
-from workbench.views.screen import show_widget
 from workbench.views.sweep_report import write_sweep_report
 from workbench.views.sweep_view import SweepView
 
@@ -216,7 +215,9 @@ class SweepPanel:
         self.view.watch(sweep, self.jobs.value, going)
 
     def _ipython_display_(self) -> None:
-        show_widget(self.widget)
+        from IPython.display import display
+
+        display(self.widget)
         self.view.show()
 
 

@@ -13,7 +13,7 @@ from workbench.store import find_run
 from workbench.views.example import Example, draw_lattice, draw_occupancies, draw_spectrogram, read_example
 from workbench.views.page import escape
 from workbench.views.panel_parts import Status
-from workbench.views.screen import Screen, show_widget
+from workbench.views.screen import Screen
 from workbench.views.style import png
 
 DPI = 84
@@ -71,7 +71,9 @@ class UtterancePanel:
         return W.Audio(value=out.getvalue(), format="wav", autoplay=False, loop=False)
 
     def _ipython_display_(self) -> None:
-        show_widget(self.widget)
+        from IPython.display import display
+
+        display(self.widget)
         for screen in self.screens:
             screen.show()
 

@@ -43,7 +43,7 @@ class Screen:
         if self.image is None or not live:
             display(self.static(), raw=True)
             return
-        show_widget(self.line, "")
+        display(self.line)
         self._handles.append(display(self._live(), raw=True, display_id=True))
 
     def freeze(self) -> None:
@@ -60,7 +60,8 @@ class Screen:
                 handle.update(data, raw=True)
 
     def _live(self) -> dict[str, Any]:
-        return {**view_of(self.shown), **self.static()}
+        bundle = self.shown._repr_mimebundle_()
+        return {VIEW: (bundle[0] if isinstance(bundle, tuple) else bundle)[VIEW], **self.static()}
 
     def static(self) -> dict[str, str]:
         """The picture as a notebook keeps it."""
@@ -79,19 +80,6 @@ def _widgets(width: int, height: int) -> tuple[Any, Any]:
     image.layout.display, image.layout.margin = "block", "0 0 2px 0"
     image.add_class("workbench-live")
     return image, message_line()
-
-
-def view_of(widget: Any) -> dict[str, Any]:
-    """What a notebook needs to show a widget."""
-    bundle = widget._repr_mimebundle_()
-    return {VIEW: (bundle[0] if isinstance(bundle, tuple) else bundle)[VIEW]}
-
-
-def show_widget(widget: Any, instead: str = "[controls: run this cell to have them]") -> None:
-    """Display a widget in the cell that runs now; ``instead`` stands in its place where there is no kernel."""
-    from IPython.display import display
-
-    display({**view_of(widget), "text/plain": instead}, raw=True)
 
 
 def message_line() -> Any:

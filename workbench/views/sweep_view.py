@@ -15,7 +15,7 @@ from workbench.views.curves import AXES, draw_bands
 from workbench.views.page import table_html
 from workbench.views.panel_matrix import MatrixGrid
 from workbench.views.panel_parts import Status, table_widget
-from workbench.views.screen import Screen, show_widget
+from workbench.views.screen import Screen
 from workbench.views.style import png
 from workbench.views.sweep_matrix import NAMES, draw_squares, matrix
 from workbench.views.sweep_report import varied_axes
@@ -122,9 +122,11 @@ class SweepView:
 
     def show(self) -> None:
         """Display the parts below the controls in the cell that runs now."""
+        from IPython.display import display
+
         self.matrix.show()
         self.curves.show()
-        show_widget(self.detail, "")
+        display(self.detail)
 
 
 def summary(cells: Sequence[PlannedCell], jobs: int) -> str:
