@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -124,9 +125,37 @@ def test_nothing_listens_off_loopback(client):
     assert len(listening) >= 3 and set(listening) == {"0100007F"}
 
 
+class Arriving:
+    """A service that does something as soon as it arrives in another process."""
+
+    def __init__(self, act, home=None):
+        self.act, self.home = act, home or os.getpid()
+        if os.getpid() != self.home:
+            act()
+
+    def __reduce__(self):
+        return Arriving, (self.act, self.home)
+
+
+def die_soon():
+    threading.Timer(0.5, os._exit, (9,)).start()
+
+
+def lost_while_it_settles(client):
+    """The second worker dies as soon as it has its host, while the first one is still making its own."""
+    from workbench.engine.cluster import Cluster
+
+    services = {"slow": Arriving(partial(time.sleep, 2)), "dying": Arriving(die_soon)}
+    with pytest.raises(Lost):
+        Cluster(client).run({}, services, print)
+
+
 def test_a_lost_worker_ends_the_run():
     """The run fails with advice instead of being done twice by stealth; workers ignore a notebook's interrupt."""
     with new_cluster(2, 4) as cluster, distributed.Client(cluster) as client:
+        client.run(sys.path.append, str(Path(__file__).parent))
+        lost_while_it_settles(client)
+        client.wait_for_workers(2, timeout=60)
         client.run(sys.path.append, str(Path(__file__).parent))
         pids, killed = list(client.run(os.getpid).values()), []
         for pid in pids:

@@ -30,6 +30,7 @@ LATE = 30.0  # seconds within which a host must answer, and the last rows have c
 NOTICED = 2.0  # seconds within which Dask notices that a worker has gone
 GOOD_BYE = 10.0  # seconds that a task is given to end
 TOKEN = 32  # bytes
+ACTOR_LOST = "Worker holding Actor was lost"  # Dask's words, with which it raises a mere RuntimeError
 
 
 class Cluster:
@@ -221,7 +222,8 @@ class _Run:
 
     def blame(self, problem: Exception) -> None:
         """Raise Lost if it is why there is this problem; Dask may notice later than the call that failed for it."""
-        unreachable = isinstance(problem, OSError | ValueError | KilledWorker)  # so Dask speaks of an actor's worker
+        # So Dask speaks of an actor's worker, and of an actor that was lost while it was made.
+        unreachable = isinstance(problem, OSError | ValueError | KilledWorker) or str(problem) == ACTOR_LOST
         until = time.monotonic() + NOTICED * unreachable
         while time.monotonic() < until and not self.gone():
             time.sleep(POLL)
