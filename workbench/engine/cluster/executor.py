@@ -223,7 +223,7 @@ class _Run:
     def blame(self, problem: Exception) -> None:
         """Raise Lost if it is why there is this problem; Dask may notice later than the call that failed for it."""
         # So Dask speaks of an actor's worker, and of an actor that was lost while it was made.
-        unreachable = isinstance(problem, OSError | ValueError | KilledWorker) or str(problem) == ACTOR_LOST
+        unreachable = isinstance(problem, OSError | ValueError | KilledWorker) or str(problem).startswith(ACTOR_LOST)
         until = time.monotonic() + NOTICED * unreachable
         while time.monotonic() < until and not self.gone():
             time.sleep(POLL)
