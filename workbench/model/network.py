@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from workbench import memory
 from workbench.model.kernels import Kernel
 from workbench.model.topology import Layout, Topology, Trained, initial, silence_rows, trained_slice, transfer
 from workbench.model.update import Move, Sink, Store
@@ -240,4 +241,7 @@ def _result(out: np.ndarray | None, shape: tuple[int, ...], p: Parameters) -> np
 
 def _vector(out: np.ndarray | None, p: Parameters, trained: Trained) -> np.ndarray:
     where = trained_slice(p.topology, trained)
-    return _result(out, (where.stop - where.start,), p)
+    size = where.stop - where.start
+    if out is None and p.border == np.float32:
+        return memory.floats(size)  # at every batch as large as the parameters: new pages would be slow to be had
+    return _result(out, (size,), p)

@@ -62,8 +62,12 @@ def finite(gradient: np.ndarray) -> bool:
 
 
 def mean(total: np.ndarray, frames: int) -> np.ndarray | None:
-    """``total / float32(frames)``, float32 [parameters]; None if a number of ``total`` is not finite."""
-    total, out = np.ascontiguousarray(total, np.float32), memory.floats(len(total))
+    """``total / float32(frames)``, float32 [parameters]; None if a number of ``total`` is not finite.
+
+    Memory lent by the pool is divided where it lies: it is one gradient's, and nobody needs the sum any more.
+    """
+    total = np.ascontiguousarray(total, np.float32)
+    out = total if memory.loan_of(total) and total.flags.writeable else memory.floats(len(total))
     return out if _divide(total, total.view(np.uint32), np.float32(frames), out) < INFINITE else None
 
 
