@@ -23,7 +23,7 @@ BAD = {
     "no path": ({"wav.scp": "a\nb audio/b.flac\nc audio/c.ogg\n"}, "a", "unreadable audio", "wav.scp:1"),
     "path too long": ({"wav.scp": f"a {LONG}\nb audio/b.flac\nc audio/c.ogg\n"}, "a", "missing audio", "wav.scp:1"),
     "NUL in path": ({"wav.scp": "a au\0dio\nb audio/b.flac\nc audio/c.ogg\n"}, "a", "missing audio", "wav.scp:1"),
-    "command": ({"wav.scp": "a touch /tmp/x |\nb audio/b.flac\nc audio/c.ogg\n"}, "a", "command refused", "wav.scp:1"),
+    "command": ({"wav.scp": "a touch refused |\nb audio/b.flac\nc audio/c.ogg\n"}, "a", "command refused", "wav.scp:1"),
     "folder": ({"wav.scp": "a audio\nb audio/b.flac\nc audio/c.ogg\n"}, "a", "unreadable audio", "wav.scp:1"),
     "path not UTF-8": ({"wav.scp": b"a \xff\xfe\nb audio/b.flac\nc audio/c.ogg\n"}, "a", "invalid UTF-8", "wav.scp:1"),
     "two paths": ({"wav.scp": GOOD["wav.scp"] + "a audio/b.flac\n"}, "a", "duplicate id", "wav.scp:4"),

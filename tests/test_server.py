@@ -143,6 +143,21 @@ def test_one_pass_rounds_as_numpy_does(total, frames):
         assert np.array_equal(out, total[::-1] + rate * total, equal_nan=True)
 
 
+def test_only_lent_memory_that_may_be_written_is_divided_where_it_lies():
+    """A gradient of the pool becomes its own mean; what was published, or is nobody's to write, keeps its bits."""
+    numbers = np.arange(memory.WORTH, dtype=np.float32)
+    lent, published = (memory.floats(len(numbers)) for _ in range(2))
+    lent[:], published[:] = numbers, numbers
+    published.flags.writeable = False
+    means = [mean(total, 7) for total in (lent, published, numbers)]
+    assert all(np.array_equal(found, np.arange(memory.WORTH, dtype=np.float32) / np.float32(7)) for found in means)
+    assert [np.shares_memory(*pair) for pair in zip(means, (lent, published, numbers), strict=True)] == [
+        True,
+        False,
+        False,
+    ]
+
+
 def test_a_push_that_is_sent_twice_counts_once():
     """The second time nothing changes, whoever sends it: neither parameters nor version nor frames."""
     server = a_server()

@@ -237,13 +237,20 @@ def cluster_at(address: str | None, settings: Settings, dashboard: bool = False)
     if address is None:
         yield None
         return
-    try:
+    with needs_dask():
         from workbench.engine.cluster import connected
-    except ImportError as error:
-        raise UserError(f"--cluster needs Dask: pip install 'workbench[cluster]' ({error})") from None
     kernels.choose(settings.precision)  # before there are workers, so that they take the same
     with connected(address, settings.replicas, 2 if settings.sequence else 1, dashboard) as cluster:
         yield cluster
+
+
+@contextmanager
+def needs_dask() -> Iterator[None]:
+    """An import that fails in it is a UserError that says what to install."""
+    try:
+        yield
+    except ImportError as error:
+        raise UserError(f"--cluster needs Dask: pip install 'workbench[cluster]' ({error})") from None
 
 
 def clock_of(settings: Settings, parameters: int) -> Any:

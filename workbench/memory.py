@@ -7,7 +7,6 @@ see it. Where other processes see it too (a cluster's worker) the pool is one of
 they have let go of theirs.
 """
 
-import dataclasses
 import mmap
 import weakref
 from collections import deque
@@ -76,19 +75,6 @@ class Pool:
         except IndexError:
             block = self.make(size)
         return Loan(block, 0, (count,), "<f4", False).until(free.append, block)
-
-
-def aligned(x: Any) -> Any:
-    """``x`` with aligned arrays: Dask's are views into its buffer, and BLAS sums unaligned data in another order."""
-    if isinstance(x, np.ndarray):
-        return np.require(x, requirements="A")
-    if isinstance(x, tuple | list):
-        return type(x)(aligned(y) for y in x)
-    if dataclasses.is_dataclass(x) and not isinstance(x, type):
-        new = {f.name: aligned(getattr(x, f.name)) for f in dataclasses.fields(x)}
-        same = all(new[f.name] is getattr(x, f.name) for f in dataclasses.fields(x))
-        return x if same else dataclasses.replace(x, **new)
-    return x
 
 
 _used = [Pool()]

@@ -101,42 +101,12 @@ def block(
         row, to, shift = a + r * a_row, c + r * c_row, bias + r * size
         for k in range(0, end, 2 * BYTES):
             _tile(row, a_row, a_depth, b + k, b_depth, depth, to + k, c_row, ALL, how, shift, b_next, c_next, rate, one)
-        if rest * size > BYTES:
-            _tile(
-                row,
-                a_row,
-                a_depth,
-                b + end,
-                b_depth,
-                depth,
-                to + end,
-                c_row,
-                rest,
-                how,
-                shift,
-                b_next,
-                c_next,
-                rate,
-                one,
-            )
-        elif rest:
-            _slim(
-                row,
-                a_row,
-                a_depth,
-                b + end,
-                b_depth,
-                depth,
-                to + end,
-                c_row,
-                rest,
-                how,
-                shift,
-                b_next,
-                c_next,
-                rate,
-                one,
-            )
+        if rest:
+            where = (row, a_row, a_depth, b + end, b_depth, depth, to + end, c_row, rest, how, shift, b_next, c_next)
+            if rest * size <= BYTES:
+                _slim(*where, rate, one)
+            else:
+                _tile(*where, rate, one)
     for r in range(tiles, rows):
         row, to, shift = a + r * a_row, c + r * c_row, bias + r * size
         for k in range(0, columns * size, 2 * BYTES):

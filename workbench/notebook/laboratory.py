@@ -70,7 +70,7 @@ class Laboratory:
 
 
 def laboratory(size: str | None = None, language: str = "is") -> Laboratory:
-    """A laboratory of ``size`` tiny (seconds), smoke (minutes), demo (an hour) or default (a night).
+    """A laboratory of ``size`` tiny (seconds), smoke (minutes), demo (two hours of speech) or default (five).
 
     Without ``size``: what the environment variable WORKBENCH_SIZE says, else smoke.
     """

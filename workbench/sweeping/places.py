@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 
-from workbench.settings import UserError
+from workbench.driving import needs_dask
 
 
 def own_place(jobs: int) -> Executor:
@@ -27,9 +27,7 @@ def on_cluster(address: str | None, jobs: int) -> Iterator[Executor | None]:
     if address is None:
         yield None
         return
-    try:
+    with needs_dask():
         from workbench.engine.cluster.tasks import tasks
-    except ImportError as error:
-        raise UserError(f"--cluster needs Dask: pip install 'workbench[cluster]' ({error})") from None
     with tasks(address, jobs) as executor:
         yield executor

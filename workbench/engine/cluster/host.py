@@ -6,6 +6,7 @@ then the answer is ``AGAIN``, and the caller asks anew. So who waited in vain is
 noticed.
 """
 
+import dataclasses
 import threading
 import time
 import weakref
@@ -14,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
+import numpy as np
 from distributed import get_worker
 
 from workbench import memory
@@ -53,7 +55,7 @@ class Host:
         self.run, self.number, self.capacity = run, number, capacity
         self.services = dict(services)
         self.locks = {name: threading.Lock() for name in services}
-        self.channels = {name: Channel(capacity, memory.aligned(h)) for name, h in held.items()}
+        self.channels = {name: Channel(capacity, aligned(h)) for name, h in held.items()}
         self.resting, self.aborted = False, ""
         self.begun: set[str] = set()
         self.kept: list[Line] = []  # of processes here that have ended, while the other side still sees what they sent
@@ -196,3 +198,16 @@ _here: weakref.WeakValueDictionary[tuple[str, int], Host] = weakref.WeakValueDic
 def host_here(run: str, number: int) -> Host | None:
     """That host of the run, if it lives in this process."""
     return _here.get((run, number))
+
+
+def aligned(x: Any) -> Any:
+    """``x`` with aligned arrays: Dask's are views into its buffer, and BLAS sums unaligned data in another order."""
+    if isinstance(x, np.ndarray):
+        return np.require(x, requirements="A")
+    if isinstance(x, tuple | list):
+        return type(x)(aligned(y) for y in x)
+    if dataclasses.is_dataclass(x) and not isinstance(x, type):
+        new = {f.name: aligned(getattr(x, f.name)) for f in dataclasses.fields(x)}
+        same = all(new[f.name] is getattr(x, f.name) for f in dataclasses.fields(x))
+        return x if same else dataclasses.replace(x, **new)
+    return x

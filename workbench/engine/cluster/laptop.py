@@ -1,9 +1,8 @@
 """A Dask cluster on this machine with defaults that are safe in a notebook; also the preload of its workers.
 
 Everything listens on the loopback interface only, and there is no dashboard unless it is asked for: it has no login, so
-whoever has an account on this machine can look. Workers ignore the interrupt of a
-notebook, which goes to the whole process group and would otherwise kill them all for good: `run` brings a run to rest
-instead. A worker that hangs is given up after a minute, not five.
+whoever has an account on this machine can look. Workers ignore the interrupt of a notebook, which goes to the whole
+process group and would otherwise kill them all for good: `run` brings a run to rest instead.
 """
 
 import os
@@ -19,11 +18,11 @@ from workbench.engine.cluster.executor import Cluster
 from workbench.settings import UserError
 
 LOOPBACK = "127.0.0.1"
+SILENCE = "60s"  # after which a worker hangs; less, and a busy machine's are given up while they import
 ANSWER = 10  # seconds within which a scheduler must
 # Read when a worker is lost, long after the cluster was made: its nanny is to start another one, however long it takes.
 LASTING = {"distributed.deploy.lost-worker-timeout": "10 minutes"}
 CONFIG = {
-    "distributed.scheduler.worker-ttl": "60s",  # less, and a busy machine's workers are given up while they import
     "distributed.scheduler.work-stealing": False,
     "distributed.scheduler.allowed-failures": 0,
     "distributed.worker.http.routes": [],
@@ -32,11 +31,15 @@ CONFIG = {
 }
 
 
-def local_cluster(workers: int, threads: int, dashboard: bool = False) -> LocalCluster:
-    """``workers`` processes with ``threads`` each, to be used in a ``with`` and connected to by a ``Client``."""
+def local_cluster(workers: int, threads: int, dashboard: bool = False, silence: str = SILENCE) -> LocalCluster:
+    """``workers`` processes with ``threads`` each, to be used in a ``with`` and connected to by a ``Client``.
+
+    A worker of which nothing is heard for as long as ``silence`` is given up.
+    """
     dask.config.set(LASTING)
     routes = dask.config.get("distributed.scheduler.http.routes") if dashboard else []
-    with dask.config.set(CONFIG | {"distributed.scheduler.http.routes": routes}):
+    own = {"distributed.scheduler.http.routes": routes, "distributed.scheduler.worker-ttl": silence}
+    with dask.config.set(CONFIG | own):
         return LocalCluster(
             n_workers=workers,
             threads_per_worker=threads,
