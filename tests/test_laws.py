@@ -173,6 +173,21 @@ def test_backups_let_synchronous_training_leave_stragglers_behind():
     assert {r["status"] for r in of_kind(without[1], "push")} == {"applied"}
 
 
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("criterion", ["ce", "mmi"])
+def test_backups_do_not_part_the_shards(criterion, seed):
+    """A replica that comes late meets all shards at one update, so nobody waits for what others drop."""
+    s = settings(synchronous=True, backups=1, replicas=4, shards=3, epochs=6.0, criterion=criterion)
+    uneven = replace(
+        PAPER.machine, network_jitter=1.5, latency=0.05, straggler_share=0.3, straggler_factor=1.5, pause_every=0.0
+    )
+    _, rows, _, services = TOY.run(s, Cost(uneven, seed))
+    assert len({server.version for server in services.values()}) == 1
+    pushes = of_kind(rows, "push")
+    assert {r["status"] for r in pushes} == {"applied", "late"}
+    assert {r["skew"] for r in pushes if r["status"] == "applied"} == {0}
+
+
 @pytest.mark.parametrize("consistent", [False, True])
 def test_a_consistent_fetch_has_no_skew(consistent):
     """With the option all shards of every fetch are of one version; without it, on a busy server, some are not."""

@@ -12,7 +12,18 @@ from matplotlib.figure import Figure
 from workbench.settings import Settings
 from workbench.store import Run
 from workbench.views.compare import pairwise, settings_difference
-from workbench.views.curves import bands, curves, draw_bands, draw_curves, draw_shares, draw_word_errors, shares
+from workbench.views.curves import (
+    Band,
+    bands,
+    curves,
+    draw_bands,
+    draw_curves,
+    draw_shares,
+    draw_word_errors,
+    shares,
+    stretched,
+    window,
+)
 from workbench.views.staleness import ages, draw_staleness, staleness_table
 from workbench.views.style import COLOURS, LINES, png
 from workbench.views.sweep_matrix import colours, draw_matrix, matrix
@@ -48,6 +59,21 @@ def test_bands_take_seeds_together(runs: list[Run]) -> None:
     assert band.runs == 2 and (band.low <= band.mean).all() and (band.mean <= band.high).all()
     assert np.allclose(np.interp(alone.x, band.x, band.mean), alone.mean, atol=1e-6)
     assert (alone.low == alone.high).all()
+
+
+def a_band(x: list[float], y: list[float]) -> Band:
+    mean = np.array(y)
+    return Band("b", np.array(x), mean, mean, mean, 1)
+
+
+def test_axes_show_what_is_worth_seeing() -> None:
+    """Time is logarithmic where runs differ much in length; a random network's first value flattens nothing."""
+    short, long = a_band([0.0, 5.0, 10.0], [3.0, 2.0, 1.0]), a_band([2.0, 900.0], [3.0, 1.0])
+    assert stretched([short, short]) is None and stretched([]) is None
+    assert stretched([short, long]) == 2.0 and stretched([short, a_band([0.001, 900.0], [0.0, 0.0])]) == 0.1
+    learnt, tuned = a_band([0.0, 1.0, 2.0, 3.0], [100.0, 20.0, 15.0, 10.0]), a_band([0.0, 1.0], [9.0, 8.0])
+    assert window([learnt, tuned]) == pytest.approx((8.0 - 0.6, 20.0 + 0.6))
+    assert window([tuned, short]) is None and window([]) is None
 
 
 def test_staleness_counts_every_push_once(runs: list[Run]) -> None:

@@ -41,6 +41,8 @@ class Conversation:
         method, args = fetch_call(replica, next_version, instant)
         if self.settings.consistent_fetch and len(self.shards.names) > 1 and instant is None:
             snapshots = yield from self._same_version(method, args, replica)
+        elif self.settings.synchronous and len(self.shards.names) > 1 and instant is None:
+            snapshots = yield from self._same_update(method, args, replica)
         else:
             snapshots = yield from self._each([(method, args)] * len(self.shards.names), replies=self.shards.sizes)
         if any(s is RESTING for s in snapshots):
@@ -83,6 +85,18 @@ class Conversation:
             others = yield from self._each(at, 1, replies=self.shards.sizes[1:])
             if all(s is not None for s in others):  # None: that version is forgotten, because this took long
                 return [first, *others]
+
+    def _same_update(self, method: str, args: tuple, replica: str) -> Talk:
+        """Synchronous: the others once they are as far as the first.
+
+        Else, with backups, a late replica could meet the first shard after an update and the others before it. The
+        first would take its gradient for the next update, the others would call it late, and wait for it for ever.
+        """
+        first: Snapshot | Signal = yield Ask(self.shards.names[0], method, args, 0, self.shards.sizes[0])
+        if isinstance(first, Signal):
+            return [first]
+        calls = [("fetch_next", (replica, first.version))] * (len(self.shards.names) - 1)
+        return [first, *(yield from self._each(calls, 1, replies=self.shards.sizes[1:]))]
 
     def _each(self, calls: list[tuple[str, tuple]], first: int = 0, sizes: tuple = (), replies: tuple = ()) -> Talk:
         """One call to each shard from ``first`` on, all at once."""

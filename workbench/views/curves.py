@@ -20,8 +20,9 @@ MEASURES = {
     "ce": ("F_CE per frame", 1.0),
 }
 SHOWN = ("mmi", "wer", "frame_error")
-STRETCHED = 8.0  # times longer than the shortest run, and time is shown on a logarithmic axis
-FAR = 8  # times as long as the shortest: then time is drawn logarithmically
+STRETCHED = 8.0  # times longer than the shortest run, and time is shown on a logarithmic axis,
+DECADES = 100.0  # from zero and so many parts of the shortest run on
+FAR = 2.0  # times the range of all that follows, and the first evaluation of a random network is cut off
 POINTS = 60  # of the common grid on which seeds are averaged
 
 
@@ -94,8 +95,10 @@ def draw_bands(
     order = list(groups)
     for ax, measure in zip(axes[0], measures, strict=True):
         found = bands(groups, measure, against)
-        if against == "seconds" and stretched(found):
-            ax.set_xscale("log")
+        if against == "seconds" and (linear := stretched(found)):
+            ax.set_xscale("symlog", linthresh=linear)
+        if limits := window(found):
+            ax.set_ylim(limits)
         for band in found:
             style = line(order.index(band.label))
             marker = {"marker": ".", "markersize": 4} if band.runs == 1 else {}
@@ -105,19 +108,28 @@ def draw_bands(
                 ax.fill_between(band.x, band.low, band.high, color=style["color"], alpha=0.15, linewidth=0)
         ax.set_title(MEASURES[measure][0])
         ax.set_xlabel(AXES[against])
-        ends = [end for line in ax.lines if (end := line.get_xdata()[-1]) > 0]
-        if against == "seconds" and ends and max(ends) > FAR * min(ends):
-            ax.set_xscale("symlog", linthresh=min(ends) / 4)
     handles, labels = axes[0][0].get_legend_handles_labels()
     if labels:
         fig.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 3))
     return fig
 
 
-def stretched(found: Sequence[Band]) -> bool:
-    """Whether some take so much longer than others that these would be a vertical line at the left."""
+def stretched(found: Sequence[Band]) -> float | None:
+    """Where a logarithmic axis begins, if some take so much longer that others would be a vertical line at the left."""
     ends = [band.x[-1] for band in found if band.x[-1] > 0]
-    return bool(ends) and max(ends) > STRETCHED * min(ends)
+    if not ends or max(ends) <= STRETCHED * min(ends):
+        return None
+    return max(min(ends) / DECADES, min(x for band in found for x in band.x if x > 0))
+
+
+def window(found: Sequence[Band]) -> tuple[float, float] | None:
+    """Limits of y without the first evaluation of each run, where a random network's flattens all that follows."""
+    whole = np.concatenate([band.mean for band in found] or [np.zeros(0)])
+    later = np.concatenate([band.mean[band.runs == 1 and len(band.mean) > 3 :] for band in found] or [np.zeros(0)])
+    whole, later = whole[np.isfinite(whole)], later[np.isfinite(later)]
+    if not len(later) or not 0 < FAR * np.ptp(later) < np.ptp(whole):
+        return None
+    return later.min() - 0.05 * np.ptp(later), later.max() + 0.05 * np.ptp(later)
 
 
 def draw_word_errors(runs: Sequence[Run], against: Against = "epochs") -> Figure:

@@ -90,12 +90,13 @@ def draw_occupancies(example: Example) -> Figure:
     fig, axes = figure(8.5, 4.6, nrows=4, sharex=True, height_ratios=(3, 3, 3, 0.5))
     end = len(example.fate) * SECONDS_PER_FRAME
     difference = example.numerator - example.denominator
+    most = max(0.01, float(np.abs(difference).max()))
     panels = (
-        ("numerator γ", example.numerator, "Greys", 0),
-        ("denominator γ", example.denominator, "Greys", 0),
-        ("difference", difference, "RdBu_r", -1),
+        ("numerator γ", example.numerator, "Greys", 0, 1),
+        ("denominator γ", example.denominator, "Greys", 0, 1),
+        (f"difference\n(± {most:.2f})", difference, "RdBu_r", -most, most),
     )
-    for ax, (title, values, cmap, low) in zip(axes, panels, strict=False):
+    for ax, (title, values, cmap, low, high) in zip(axes, panels, strict=False):
         ax.imshow(
             values.T,
             origin="lower",
@@ -103,7 +104,7 @@ def draw_occupancies(example: Example) -> Figure:
             extent=(0, end, 0, values.shape[1]),
             cmap=cmap,
             vmin=low,
-            vmax=1,
+            vmax=high,
             interpolation="nearest",
         )
         ax.set_ylabel(title)

@@ -7,11 +7,13 @@ from matplotlib.figure import Figure
 
 from workbench.views.style import data_uri
 
+SHORT = 24  # characters
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2rem;border-bottom:1px solid #ddd}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;display:block;overflow-x:auto}
 td,th{padding:.25rem .7rem;border-bottom:1px solid #e5e5e5;text-align:right}
+td.short{white-space:nowrap}
 td:first-child,th:first-child{text-align:left}img{max-width:100%}code,pre{background:#f5f5f5;padding:.1rem .3rem}
 pre{overflow:auto;padding:.6rem;white-space:pre-wrap}figcaption,.note{color:#555;font-size:.9rem}figure{margin:1rem 0}
 @media print{body{margin:0;max-width:none}table{display:table}h2{break-after:avoid}figure,tr{break-inside:avoid}}
@@ -46,8 +48,13 @@ def table_html(rows: Sequence[dict[str, str]]) -> str:
     if not rows:
         return ""
     head = "".join(f"<th>{escape(c)}</th>" for c in rows[0])
-    body = "".join("<tr>" + "".join(f"<td>{escape(str(v))}</td>" for v in r.values()) + "</tr>" for r in rows)
+    body = "".join("<tr>" + "".join(_cell(str(v)) for v in r.values()) + "</tr>" for r in rows)
     return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _cell(text: str) -> str:
+    """What is short stays on one line."""
+    return f'<td class="short">{escape(text)}</td>' if len(text) <= SHORT else f"<td>{escape(text)}</td>"
 
 
 def table_markdown(rows: Sequence[dict[str, str]]) -> str:
