@@ -13,10 +13,11 @@ import pytest
 
 from workbench import cli, launch, preparation, runs, training
 from workbench.corpora import Corpus
-from workbench.experiment import Experiment, Task
+from workbench.experiment import Experiment
 from workbench.replaying import replay
 from workbench.settings import UserError, preset
 from workbench.store import Run, all_runs, find_run
+from workbench.task import Task
 
 distributed = pytest.importorskip("distributed")
 pytestmark = [pytest.mark.dask, pytest.mark.filterwarnings("default")]  # Dask's own warnings are not ours to mend

@@ -10,7 +10,7 @@ from toy import Toy, digest, of_kind, settings
 
 from workbench.batches import FrameBatch, FrameOrder, subsets
 from workbench.engine import Cost, free, machine, measured
-from workbench.training import ParameterServer, Status
+from workbench.training import Item, ParameterServer, Status
 
 TOY = Toy()
 PAPER = Cost(machine("paper"), seed=1)
@@ -23,7 +23,7 @@ def plain_sgd(toy, s):
     order = FrameOrder(s.shuffling, toy.offsets, np.arange(len(toy.lengths)), s.batch, s.epochs, s.seed)
     for positions in order.batches():
         g = toy.gradient(theta, FrameBatch(positions))
-        theta = theta + np.float32(s.learning_rate) * (g.value / np.float32(s.batch))
+        theta = theta + np.float32(s.learning_rate / s.batch) * g.value
     return theta
 
 
@@ -148,6 +148,30 @@ def test_the_staleness_bound_holds(shards):
     assert max(leader) <= 3 and sum(r["refused"] for r in bound) > 0 and len(bound) == len(without)
 
 
+class Prepares(ParameterServer):
+    """Does the long part of each push before its turn, as a cluster's host does, and now and then for another one."""
+
+    def push(self, push):
+        for p in (push, replace(push, item=Item(99, 0), scale=2 * push.scale)) if self.version % 3 == 0 else (push,):
+            if long := self.ahead("push", (p,)):
+                long()
+        return super().push(push)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [dict(), dict(shards=2, staleness_bound=2), dict(optimizer="momentum"), dict(synchronous=True), dict(warmup=9)],
+    ids=str,
+)
+def test_what_is_done_ahead_changes_nothing(changes):
+    """A run whose servers prepare pushes, also in vain, is the run whose servers do not."""
+    s = settings(replicas=5, criterion="mmi", patience=1, flat=0.5, **changes)
+    shards = TOY.shards(s)
+    services = {name: Prepares(v, s) for name, v in zip(shards.names, shards.cut(shards.base), strict=True)}
+    plain, ahead = TOY.run(s, PAPER), TOY.run(s, PAPER, services=services)
+    assert np.array_equal(plain[0], ahead[0]) and digest(plain[1]) == digest(ahead[1])
+
+
 @pytest.mark.parametrize("shards", [1, 3])
 def test_synchronous_training_is_sgd_with_one_big_batch(shards):
     """Four synchronous replicas make the updates of a loop over the union of their batches."""
@@ -157,7 +181,7 @@ def test_synchronous_training_is_sgd_with_one_big_batch(shards):
     want = toy.theta.copy()
     for parts in zip(*(order.batches() for order in orders), strict=True):
         g = toy.gradient(want, FrameBatch(np.concatenate(parts)))
-        want = want + np.float32(s.learning_rate) * (g.value / np.float32(4 * s.batch))
+        want = want + np.float32(s.learning_rate / (4 * s.batch)) * g.value
     np.testing.assert_allclose(theta, want, rtol=2e-5, atol=2e-6)
     assert {server.version for server in services.values()} == {18}
     assert {r["staleness_inner"] for r in of_kind(rows, "push")} == {0.0}

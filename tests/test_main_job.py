@@ -10,11 +10,11 @@ import pytest
 from workbench import cli, demo, examples, preparation, recognition, runs
 from workbench.batches import FrameOrder, subsets
 from workbench.corpora import Corpus
-from workbench.experiment import Task
 from workbench.model.network import ce_gradient, gradient, initial
 from workbench.recogniser import Recogniser
 from workbench.settings import UserError, preset
 from workbench.store import find_run, read_json
+from workbench.task import Task
 from workbench.views.tables import COLUMNS
 
 SMALL = dict(hidden_layers=1, hidden_units=24, learning_rate=0.03, checkpoint_every=0.5, evaluate_every=1.0)

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from workbench import memory
 from workbench.model import pairs, processor, products
 
 SIZES = st.integers(1, 70)
@@ -70,17 +71,37 @@ def test_many_blocks_and_any_order_in_memory(shape):
 
 
 def test_move_rounds_as_gradient_and_update():
-    """W += rate G leaves the bits that numpy leaves; without frames W stays and G is zero."""
+    """W + rate G has the bits that numpy leaves, in place or elsewhere; without frames W stays and G is zero."""
     random = np.random.default_rng(0)
     weight, h, delta = (matrix(random, *s, np.float32) for s in ((77, 50), (33, 50), (33, 77)))
     g = torch.empty_like(weight)
     products.gradient(delta, h, g)
     expected = weight.numpy() + np.float32(0.0173) * g.numpy()
-    products.move(delta, h, weight, 0.0173)
+    for frames in (0, 33):
+        other, before = torch.full_like(weight, np.nan), weight.clone()
+        products.move(delta[:frames], h[:frames], weight, 0.0173, other)
+        assert np.array_equal(other, expected if frames else before) and torch.equal(weight, before)
+    products.move(delta, h, weight, 0.0173, weight)
     assert np.array_equal(weight, expected)
-    products.move(delta[:0], h[:0], weight, 0.0173)
+    products.move(delta[:0], h[:0], weight, 0.0173, weight)
     products.gradient(delta[:0], h[:0], g)
     assert np.array_equal(weight, expected) and not g.any()
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+@pytest.mark.parametrize("inputs", [64, 75, 160])
+def test_what_is_written_past_the_cache_is_written(inputs, shift):
+    """New weights are the same wherever they lie, whether whole vectors pass the cache or not; all around stays."""
+    random = np.random.default_rng(0)
+    weight, h, delta = (matrix(random, *s, np.float32) for s in ((43, inputs), (32, inputs), (32, 43)))
+    near = torch.empty_like(weight).copy_(weight)
+    products.move(delta, h, near, 0.5, near)
+    whole = memory.floats(1 << 15)
+    whole[:] = 7
+    out = torch.from_numpy(whole)[shift : shift + weight.numel()].view(weight.shape)
+    products.move(delta, h, weight, 0.5, out)
+    assert torch.equal(out, near)
+    assert (whole[:shift] == 7).all() and (whole[shift + weight.numel() :] == 7).all()
 
 
 def test_what_is_not_a_number_stays_so():
@@ -97,6 +118,8 @@ def test_misfits_are_refused():
         products.backward(torch.zeros(2, 3), torch.zeros(4, 5), torch.zeros(2, 5))
     with pytest.raises(ValueError, match="product of"):
         products.gradient(torch.zeros(2, 3), torch.zeros(2, 8)[:, ::2], torch.zeros(3, 4))
+    with pytest.raises(ValueError, match="to be moved to"):
+        products.move(torch.zeros(2, 3), torch.zeros(2, 4), torch.zeros(3, 4), 1.0, torch.zeros(3, 8)[:, :4])
 
 
 @pytest.mark.skipif(not processor.this().pairs, reason="this processor does not multiply pairs of bfloat16")
@@ -120,5 +143,6 @@ def test_pairs_are_products_of_rounded_factors(frames, inputs, outputs, turn):
     pairs.gradient(delta, h, out)
     assert np.allclose(out, d.t() @ x, **near) and untouched(whole, outputs, inputs)
     moved = weight.numpy() + np.float32(0.0173) * out.numpy()
-    pairs.move(delta, h, weight, 0.0173)
-    assert np.array_equal(weight, moved)
+    for into in (torch.empty_like(weight), weight):
+        pairs.move(delta, h, weight, 0.0173, into)
+        assert np.array_equal(into, moved)

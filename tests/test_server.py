@@ -13,7 +13,7 @@ from pushes import THETA, G, a_push, a_server
 from workbench import memory
 from workbench.training import Diverged, Item, Status
 from workbench.training.ledger import Ledger
-from workbench.training.updates import mean, moved
+from workbench.training.updates import moved
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -133,29 +133,41 @@ def test_memory_is_given_back():
     assert len(made) <= memory.SPARE + 2
 
 
-@given(hnp.arrays(np.float32, st.integers(0, 40), elements=st.floats(width=32)), st.integers(1, 400))
-def test_one_pass_rounds_as_numpy_does(total, frames):
-    """Mean and step have the bits of numpy's formulas, and tell whether all numbers are finite."""
+@given(hnp.arrays(np.float32, st.integers(0, 40), elements=st.floats(width=32)))
+def test_one_pass_rounds_as_numpy_does(step):
+    """An update has the bits of numpy's formula, and tells whether all numbers are finite."""
     with np.errstate(all="ignore"):
-        found, out, rate = mean(total, frames), np.empty_like(total), np.float32(0.3)
-        assert (found is not None) == np.isfinite(total).all() == moved(total[::-1].copy(), rate, total, out)
-        assert found is None or np.array_equal(found, total / np.float32(frames))
-        assert np.array_equal(out, total[::-1] + rate * total, equal_nan=True)
+        out, rate = np.empty_like(step), np.float32(0.3)
+        assert np.isfinite(step).all() == moved(step[::-1].copy(), 0.3, step, out)
+        assert np.array_equal(out, step[::-1] + rate * step, equal_nan=True)
 
 
-def test_only_lent_memory_that_may_be_written_is_divided_where_it_lies():
-    """A gradient of the pool becomes its own mean; what was published, or is nobody's to write, keeps its bits."""
-    numbers = np.arange(memory.WORTH, dtype=np.float32)
-    lent, published = (memory.floats(len(numbers)) for _ in range(2))
-    lent[:], published[:] = numbers, numbers
-    published.flags.writeable = False
-    means = [mean(total, 7) for total in (lent, published, numbers)]
-    assert all(np.array_equal(found, np.arange(memory.WORTH, dtype=np.float32) / np.float32(7)) for found in means)
-    assert [np.shares_memory(*pair) for pair in zip(means, (lent, published, numbers), strict=True)] == [
-        True,
-        False,
-        False,
-    ]
+@pytest.mark.parametrize("changes", [dict(), dict(optimizer="momentum"), dict(synchronous=True)], ids=str)
+def test_a_sum_and_its_scale_are_the_mean(changes):
+    """What is pushed is a sum with a scale; the update is that of the mean."""
+    one, other = a_server(**changes), a_server(**changes)
+    one.push(a_push(0, 48 * G, scale=1 / 48, weight=48))
+    other.push(a_push(0, G, weight=48))
+    np.testing.assert_allclose(one.fetch().value, other.fetch().value, rtol=1e-6)
+    assert (one.version, other.version) == (1, 1)
+
+
+def test_what_was_prepared_serves_only_for_what_it_was_made_for():
+    """Parameters made ahead are published as they are; where the rate has changed meanwhile they are made again."""
+    server, push = a_server(decay_factor=2.0), a_push(0)
+    server.ahead("push", (push,))()
+    made = server.prepared.value
+    server.push(push)
+    assert np.shares_memory(server.fetch().value, made) and server.prepared is None
+    push = a_push(1, version=1)
+    server.ahead("push", (push,))()
+    server.decay(1)
+    before = server.fetch().value.copy()
+    server.push(push)
+    np.testing.assert_allclose(server.fetch().value - before, server.settings.learning_rate / 2 * G, rtol=1e-4)
+    assert (
+        server.ahead("fetch", ("replica 0",)) is None and a_server(optimizer="adagrad").ahead("push", (push,)) is None
+    )
 
 
 def test_a_push_that_is_sent_twice_counts_once():
@@ -193,6 +205,13 @@ def test_ten_bad_gradients_in_a_row_are_divergence():
         server.push(a_push(step, bad, subset=4))
     with pytest.raises(Diverged, match="10 gradients in a row are not finite, the last from replica 4"):
         server.push(a_push(9, bad, subset=4))
+    server = a_server()  # where the replica has seen it
+    for step in range(30):
+        server.push(a_push(step, None, scale=0.0))
+    for step in range(9):
+        server.push(a_push(step, None, scale=np.nan, subset=4))
+    with pytest.raises(Diverged, match="10 gradients in a row"):
+        server.push(a_push(9, None, scale=np.nan, subset=4))
 
 
 def test_a_push_from_the_future_is_a_mistake():

@@ -6,7 +6,7 @@ from pushes import THETA, G, a_push, a_server
 
 from workbench.engine import NOT_YET
 from workbench.training import ParameterServer, Status, pack, unpack
-from workbench.training.server import Progress
+from workbench.training.messages import Progress
 
 
 def test_a_synchronous_update_waits_for_all():

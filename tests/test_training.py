@@ -19,7 +19,7 @@ from workbench.training import (
     decoder,
     replica,
 )
-from workbench.training.replica import mean
+from workbench.training.replica import pushable
 
 TOY = Toy()
 PAPER = Cost(machine("paper"), seed=1)
@@ -54,11 +54,22 @@ def test_shards_travel_light(trained):
 def test_the_mean_is_over_full_batches_and_not_longer_than_allowed():
     """A gradient is divided by the frames of full batches, however few its own are, so that slots may drain; it is
     shortened to max_norm, and dropped if it is not finite or of no frames."""
-    g = np.array([3.0, 4.0], np.float32)
-    assert mean(Gradient(g, 1), 1, 0.0).tolist() == [3, 4] and mean(Gradient(g, 1), 2, 0.0).tolist() == [1.5, 2]
-    np.testing.assert_allclose(mean(Gradient(g, 1), 1, 1.0), [0.6, 0.8], rtol=1e-6)
-    np.testing.assert_allclose(mean(Gradient(g, 1), 1, 9.0), g)
-    assert mean(None, 8, 0.0) is mean(Gradient(g, 0), 8, 0.0) is mean(Gradient(g * np.nan, 1), 8, 0.0) is None
+    g, s = np.array([3.0, 4.0], np.float32), settings()
+    for frames, limit, scale in (
+        (1, 0.0, 1.0),
+        (2, 0.0, 0.5),
+        (1, 1.0, 0.2),
+        (1, 9.0, 1.0),
+        (4, 1.0, 0.2),
+        (8, 1.0, 0.125),
+    ):
+        found, by = pushable(Gradient(g, 1), frames, s.replace(max_norm=limit))
+        assert found is g and by == pytest.approx(scale)
+    assert pushable(None, 8, s) == pushable(Gradient(g, 0), 8, s) == (None, 0.0)
+    for several in (s.replace(shards=2), s.replace(max_norm=1.0)):
+        found, by = pushable(Gradient(g * np.nan, 1), 8, several)
+        assert found is None and np.isnan(by)
+    assert pushable(Gradient(g * 0, 1), 8, s.replace(max_norm=1.0))[1] == 0.125
 
 
 def answers(process, replies):

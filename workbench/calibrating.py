@@ -20,12 +20,12 @@ from workbench.batches import FrameBatch, OuterBatch
 from workbench.driving import Progress
 from workbench.engine import Ask, Machine, Now, Price, Process
 from workbench.engine.machines import write
-from workbench.experiment import Task
 from workbench.model import kernels
 from workbench.model.network import initial
 from workbench.runs import trained_model
 from workbench.settings import rng
 from workbench.store import find_run, home
+from workbench.task import Task
 from workbench.training import Item, ParameterServer, Push
 
 SECONDS = 0.15  # spent on each point

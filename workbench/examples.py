@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from workbench.corpora import Corpus
-from workbench.experiment import Task
 from workbench.hmm.align import best_arcs, timing
 from workbench.hmm.states import SIL
 from workbench.runs import trained_model
@@ -17,6 +16,7 @@ from workbench.sequence.outer import Decoded
 from workbench.sequence.pair import acoustic_scores, pair
 from workbench.settings import UserError
 from workbench.store import find_run, write_atomically, write_json
+from workbench.task import Task
 
 COLUMNS = 40  # states shown: those with most occupancy
 LABEL = 12  # frames to either side of a lattice word's label that are drawn

@@ -7,6 +7,7 @@ see it. Where other processes see it too (a cluster's worker) the pool is one of
 they have let go of theirs.
 """
 
+import itertools
 import mmap
 import weakref
 from collections import deque
@@ -18,6 +19,7 @@ import numpy as np
 WORTH = 1 << 16  # bytes from which on memory is used again
 SPARE = 4  # free blocks of a size that are kept
 LINE = 64  # bytes to which arrays are aligned
+SHIFT, SHIFTS = 17 * LINE, 3  # bytes by which one array lies further into its block than that of the block before
 
 
 class Block(Protocol):
@@ -58,23 +60,28 @@ def loan_of(array: np.ndarray) -> Loan | None:
 
 
 class Pool:
-    """Blocks made by ``make``, one for each array from ``worth`` bytes on."""
+    """Blocks made by ``make``, one for each array from ``worth`` bytes on.
+
+    Arrays begin at different places of a page: reading one while another is written would else be slower, since what
+    lies alike within a page shares few places of the cache.
+    """
 
     def __init__(self, make: Callable[[int], Block] = Private, worth: int = WORTH):
         self.make, self.worth = make, worth
-        self.free: dict[int, deque[Block]] = {}  # by size; what is too much falls off at the left
+        self.free: dict[int, deque[tuple[Block, int]]] = {}  # by size; what is too much falls off at the left
+        self.made = itertools.count()
 
     def floats(self, count: int) -> np.ndarray:
         """An array float32 [count], with whatever is in it."""
-        size = -(-4 * count // mmap.PAGESIZE) * mmap.PAGESIZE
+        size = -(-(4 * count + SHIFT * (SHIFTS - 1)) // mmap.PAGESIZE) * mmap.PAGESIZE
         if 4 * count < self.worth or not count:
             return np.empty(count, np.float32)
         free = self.free.setdefault(size, deque(maxlen=SPARE))
         try:
-            block = free.pop()
+            block, shift = free.pop()
         except IndexError:
-            block = self.make(size)
-        return Loan(block, 0, (count,), "<f4", False).until(free.append, block)
+            block, shift = self.make(size), SHIFT * (next(self.made) % SHIFTS)
+        return Loan(block, shift, (count,), "<f4", False).until(free.append, (block, shift))
 
 
 _used = [Pool()]

@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 
 from workbench.corpus.store import FrameStore
-from workbench.experiment import Task
 from workbench.hmm.graph import Graph
 from workbench.runs import trained_model
 from workbench.sequence.lattice import Lattice, NoPath
@@ -22,6 +21,7 @@ from workbench.sequence.occupancy import best_path
 from workbench.sequence.rescore import rescore
 from workbench.sequence.search import search
 from workbench.store import Run
+from workbench.task import Task
 
 Progress = Callable[[int, int, str], None]
 Search = Literal["graph", "rescoring"]

@@ -13,13 +13,14 @@ import numpy as np
 
 from workbench.corpora import Corpus
 from workbench.driving import Drive, OnWorkers, Progress, executor_of
-from workbench.experiment import Experiment, Task
+from workbench.experiment import Experiment
 from workbench.metrics.staleness import staleness, summary
 from workbench.model import kernels
 from workbench.model.checkpoint import load_model, save_model
 from workbench.model.network import initial, transfer
 from workbench.settings import Settings, UserError, preset
 from workbench.store import Run, Writer, find_run, home
+from workbench.task import Task
 from workbench.training import Diverged
 
 RECORDED = ("workbench", "torch", "k2", "numpy", "numba", "dask", "distributed", "pandas", "kaldialign", "safetensors")

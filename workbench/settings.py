@@ -16,6 +16,9 @@ class UserError(Exception):
     """Something a user can mend; its message is one line that names the file, line, utterance or setting."""
 
 
+FACTORED = 64  # frames of a batch up to which a server multiplies sooner than it reads a gradient
+
+
 def setting(
     default: Any, group: str, doc: str, unit: str = "", low: float | None = None, high: float | None = None
 ) -> Any:
@@ -126,6 +129,11 @@ class Settings:
     push_every: int = setting(
         1, "asynchrony", "batches whose gradients are summed before a push", "batches", low=1, high=100_000
     )
+    push: Literal["auto", "gradient", "factors"] = setting(
+        "auto",
+        "asynchrony",
+        "what a push carries: the gradient, or what it is the product of; auto: factors where that is faster",
+    )
     decoder_fetch: Literal["utterance", "utterances", "seconds", "synchronous"] = setting(
         "utterance",
         "asynchrony",
@@ -189,6 +197,11 @@ class Settings:
             object.__setattr__(self, f.name, parse(f, getattr(self, f.name)))
         if self.shuffling == "full" and self.criterion != "ce":
             raise UserError(f"shuffling=full needs targets known beforehand, so criterion=ce, not {self.criterion}")
+        if self.push == "factors" and (self.push_every > 1 or self.clock in ("cost", "measured")):
+            raise UserError(
+                "push=factors: sums of several batches (push_every) have no small factors, and virtual clocks no price "
+                "for the server's products"
+            )
         if self.lattice_engine == "exact" and self.criterion in ("bmmi", "mpe", "smbr"):
             raise UserError(
                 f"criterion={self.criterion} counts errors on lattices, which lattice_engine=exact has none of"
@@ -198,6 +211,16 @@ class Settings:
     def sequence(self) -> bool:
         """Whether the criterion is one of whole sequences, i.e. needs decoders."""
         return self.criterion != "ce"
+
+    @property
+    def factored(self) -> bool:
+        """Whether pushes carry factors: where chosen, or where the server adds them to the parameters in one pass.
+
+        The bits are the same. A server on real time is shared by the replicas, so it multiplies small batches only.
+        """
+        one_pass = self.optimizer == "sgd" and not (self.delay_compensation or self.synchronous or self.max_norm)
+        free = self.clock == "free" or (self.clock == "wall" and self.batch <= FACTORED)
+        return self.push == "factors" or (self.push == "auto" and self.push_every == 1 and one_pass and free)
 
     def replace(self, **changes: Any) -> "Settings":
         """A copy with some fields changed; unknown names raise UserError."""

@@ -23,10 +23,10 @@ import numpy as np
 from workbench import runs
 from workbench.corpora import Corpus
 from workbench.driving import cluster_at
-from workbench.experiment import Task
 from workbench.preparation import Preparation, Source, prepare
 from workbench.settings import Settings
 from workbench.store import Run, home
+from workbench.task import Task
 
 ONE = "from benchmarks.bench_cluster import alone; import sys; alone(*sys.argv[1:])"
 

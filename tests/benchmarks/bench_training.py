@@ -31,12 +31,13 @@ from benchmarks.rounds import heading, peak_megabytes, row
 
 from workbench.corpora import Corpus
 from workbench.engine import Local, free
-from workbench.experiment import INPUTS, Experiment, Task
+from workbench.experiment import Experiment
 from workbench.hmm.graph import Graph
 from workbench.model.network import ce_step_, initial, log_posteriors, step_
 from workbench.preparation import Preparation, Source, prepare
 from workbench.sequence.pair import acoustic_scores, lattices
 from workbench.settings import Settings
+from workbench.task import INPUTS, Task
 
 NETWORKS = {"paper": (4, 1024), "laptop": (3, 512)}
 FRAMES = {"ce": 20_000, "mmi": 16_000}  # of a run; few utterances would leave slots empty, and make batches small

@@ -10,10 +10,12 @@ both processes together, medians of interleaved rounds:
 * Hogwild! (Recht et al. 2011): two processes with one array of parameters in shared memory, changed in place by both:
   with our step in place, and as a user of torch would write it (autograd, optimizer).
 * ours: a Dask cluster of two workers, each with a replica, the parameter server on one of them: versions, exactly-once
-  pushes and known staleness; through shared memory, and by TCP as if the workers were on two machines.
+  pushes and known staleness; through shared memory, and by TCP as if the workers were on two machines; pushes carry
+  the gradient, or what it is the product of.
 """
 
 import argparse
+import itertools
 import mmap
 import os
 import statistics
@@ -24,6 +26,7 @@ from contextlib import ExitStack
 from functools import lru_cache, partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from benchmarks.bench_network import NETWORKS
@@ -34,7 +37,7 @@ from workbench.batches import FrameOrder
 from workbench.engine.cluster import Cluster, local_cluster
 from workbench.engine.cluster.segments import Segment
 from workbench.model import kernels
-from workbench.model.network import Topology, ce_gradient, ce_step_, initial
+from workbench.model.network import Topology, ce_factors, ce_gradient, ce_step_, initial, row_ends
 from workbench.settings import Settings
 from workbench.training import FrameSource, Gradient, Shards, replica
 
@@ -150,20 +153,22 @@ def clusters(stack: ExitStack, topology: Topology, args: argparse.Namespace) -> 
     client = stack.enter_context(Client(cluster))
     client.run(add_path, str(Path(__file__).parents[1]))
     made = partial(run_on, client, topology, args.batch, args.batches)
-    return {"ours, shared memory": partial(made, True), "ours, TCP": partial(made, False)}
+    ways = itertools.product(("factors", "gradient"), {"shared memory": True, "TCP": False}.items())
+    return {f"ours, {push}, {name}": partial(made, shares, push) for push, (name, shares) in ways}
 
 
 def add_path(path: str) -> None:
     sys.path.append(path)
 
 
-def run_on(client, topology: Topology, batch: int, batches: int, shares: bool) -> float:
+def run_on(client, topology: Topology, batch: int, batches: int, shares: bool, push: str) -> float:
     """Frames per second of two replicas, from the times of their pushes; prints how they spent their time."""
     settings = Settings(
         hidden_layers=len(topology.widths) - 2, hidden_units=topology.widths[1], batch=batch, replicas=2,
         learning_rate=RATE, epochs=2 * batch * (batches + SKIPPED) / FRAMES, clock="wall",
+        push=push,
     )  # fmt: skip
-    shards, rows = Shards.split(initial(topology, 0)), []
+    shards, rows = Shards.split(initial(topology, 0), places=row_ends(topology)), []
     places = {"server 0": 0, "replica 0": 0, "replica 1": 1}
     makers = {f"replica {i}": partial(make, i, topology, shards, settings) for i in range(2)}
     Cluster(client, places=places, shares=shares).run(makers, shards.servers(settings), rows.append)
@@ -182,12 +187,13 @@ def make(i: int, topology: Topology, shards: Shards, settings: Settings):
     kernels.single_thread()
     utterances = np.arange(i, FRAMES // 64, 2)
     order = FrameOrder("full", np.arange(0, FRAMES + 1, 64), utterances, settings.batch, settings.epochs, 0, i)
-    return replica(f"replica {i}", i, shards, settings, FrameSource(order), partial(gradient, topology))
+    return replica(f"replica {i}", i, shards, settings, FrameSource(order), partial(gradient, topology, settings))
 
 
-def gradient(topology: Topology, theta: np.ndarray, batch) -> Gradient:
+def gradient(topology: Topology, settings: Settings, theta: np.ndarray, batch) -> Gradient:
     x, targets = frames(topology)
-    value, ce, errors = ce_gradient(theta, topology, x[batch.positions], targets[batch.positions])
+    climb: Any = ce_factors if settings.factored else ce_gradient
+    value, ce, errors = climb(theta, topology, x[batch.positions], targets[batch.positions])
     return Gradient(value, len(batch), {"ce": ce, "errors": errors})
 
 

@@ -46,7 +46,8 @@ class Ask:
     """Call a service's method and wait for the reply.
 
     A method that answers ``NOT_YET`` is called again after the service's attribute ``released`` has changed; it must
-    not have changed anything else before.
+    not have changed anything else before. If the service has ``ahead(method, args)``, and that answers a function, it
+    may be called first: it does what takes long, one at a time, while other calls are served, and changes nothing.
     """
 
     service: str

@@ -58,6 +58,11 @@ class Recorded:
     def released(self) -> int:
         return getattr(self.service, "released", 0)
 
+    def ahead(self, method: str, args: tuple) -> Callable[[], None] | None:
+        """What the service does ahead of a call, if it does."""
+        ahead = getattr(self.service, "ahead", None)
+        return ahead(*args) if ahead and method == "call" else None
+
     def call(self, method: str, args: tuple) -> Any:
         """What the service's method answers, numbered."""
         reply = getattr(self.service, method)(*args)

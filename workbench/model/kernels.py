@@ -44,8 +44,14 @@ class Kernel:
     affine: Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, bool], object]  # h, W, b, out, rectify
     backward: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], object]  # delta, W, out
     gradient: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], object]  # delta, h, out
-    move: Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], object] | None = None  # delta, h, W, rate
+    move: Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float, torch.Tensor], object] | None = None
+    """delta, h, W, rate, out"""
     mixed: bool = False  # on the way down matrices lie frame by frame all the same
+
+    @property
+    def precision(self) -> str:
+        """What ``choose`` is asked for to get it."""
+        return "bfloat16" if self.name == "bfloat16" else "float32"
 
     def factors(self, dtype: torch.dtype) -> torch.dtype:
         """The type of the factors for parameters of ``dtype``."""

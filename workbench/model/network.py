@@ -17,14 +17,16 @@ import numpy as np
 import torch
 
 from workbench import memory
+from workbench.model.factors import Factors, Keep
 from workbench.model.kernels import Kernel
-from workbench.model.topology import Layout, Topology, Trained, initial, silence_rows, trained_slice, transfer
+from workbench.model.topology import Layout, Topology, Trained, initial, row_ends, silence_rows, trained_slice, transfer
 from workbench.model.update import Move, Sink, Store
 from workbench.model.workspace import Parameters, Workspace, parameters, tensor, workspace
 
 __all__ = [
-    "Layout", "Parameters", "Rows", "Theta", "Topology", "Trained", "ce_gradient", "ce_outer", "ce_step_", "gradient",
-    "initial", "log_posteriors", "parameters", "step_", "trained_slice", "transfer",
+    "Layout", "Parameters", "Rows", "Theta", "Topology", "Trained", "ce_factors", "ce_gradient", "ce_outer",
+    "ce_step_", "factors", "gradient", "initial", "log_posteriors", "parameters", "row_ends", "step_", "trained_slice",
+    "transfer",
 ]  # fmt: skip
 
 CHUNK = 512  # frames of one forward pass: bounds what the activations of a long utterance take
@@ -106,6 +108,28 @@ def ce_gradient(
     out = _vector(out, p, trained)
     sink = Store(tensor(out), topology, trained, silence_rows(topology, trained, silence))
     return out, *_climb_ce(p, x, targets, trained, sink)
+
+
+def factors(
+    theta: Theta, topology: Topology, x: np.ndarray, outer: np.ndarray | Rows, trained: Trained = "all",
+    silence: States = (), *, kernel: Kernel | None = None,
+) -> Factors:  # fmt: skip
+    """What ``gradient`` is the product of."""
+    p = parameters(theta, topology, kernel)
+    sink = Keep(topology, trained, silence_rows(topology, trained, silence))
+    _climb(p, x, outer, trained, sink)
+    return sink.factors(p.kernel.precision)
+
+
+def ce_factors(
+    theta: Theta, topology: Topology, x: np.ndarray, targets: np.ndarray, trained: Trained = "all",
+    silence: States = (), *, kernel: Kernel | None = None,
+) -> tuple[Factors, float, int]:  # fmt: skip
+    """The same with cross entropy; as ``ce_gradient`` otherwise."""
+    p = parameters(theta, topology, kernel)
+    sink = Keep(topology, trained, silence_rows(topology, trained, silence))
+    value, errors = _climb_ce(p, x, targets, trained, sink)
+    return sink.factors(p.kernel.precision), value, errors
 
 
 def step_(

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import torch
 
-from workbench.model.products import ALL, block, blocks, cached, next_tile
+from workbench.model.products import ALL, behind, block, blocks, cached, next_tile
 from workbench.model.tiles import ADD, BIAS, BYTES, MOVE, RECTIFY, STORE
 
 OUTPUTS = 96  # rows of weights that are paired at a time on the way up
@@ -35,22 +35,24 @@ def backward(delta: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> No
 
 def gradient(delta: torch.Tensor, h: torch.Tensor, out: torch.Tensor) -> None:
     """As in `products`."""
+    if not len(h):
+        out.zero_()
     _outer(delta, h, out, STORE, 0.0)
 
 
-def move(delta: torch.Tensor, h: torch.Tensor, weight: torch.Tensor, rate: float) -> None:
+def move(delta: torch.Tensor, h: torch.Tensor, weight: torch.Tensor, rate: float, out: torch.Tensor) -> None:
     """As in `products`."""
-    _outer(delta, h, weight, MOVE, rate)
+    if not len(h):
+        out.copy_(weight)
+    _outer(delta, h, out, MOVE, rate, behind(weight, out))
 
 
-def _outer(delta: torch.Tensor, h: torch.Tensor, c: torch.Tensor, how: int, rate: float) -> None:
-    if not len(h) and how == STORE:
-        c.zero_()
+def _outer(delta: torch.Tensor, h: torch.Tensor, c: torch.Tensor, how: int, rate: float, origin: int = 0) -> None:
     a, row, depth = _paired(delta.t())
     b, (m, n) = _across(h), c.shape
     blocks(
         a.ctypes.data, b.ctypes.data, c.data_ptr(), 0, row, depth, 4 * n, 4 * c.stride(0), m, n, len(b), 4, how,
-        np.float32(rate), ALL, cached(h), ALL, 0, next_tile(c), PAIR,
+        np.float32(rate), ALL, cached(h), ALL, origin, 0, next_tile(c), PAIR,
     )  # fmt: skip
 
 
@@ -130,7 +132,7 @@ def _up(
             block(
                 paired.ctypes.data, 4 * depth, 4, below.ctypes.data + 4 * j, 4 * frames, depth,
                 out + i * out_row + 4 * j, out_row, rows, min(TILE, frames - j), 4, how, bias + 4 * i,
-                0, 0, NUMBER, PAIR,
+                0, 0, 0, NUMBER, PAIR,
             )  # fmt: skip
 
 
@@ -145,5 +147,5 @@ def _down(
         for j in range(0, inputs, TILE):
             block(
                 a + d // 2 * a_depth, a_row, a_depth, paired.ctypes.data + 4 * j, 4 * inputs, (rows + 1) // 2,
-                out + 4 * j, out_row, frames, min(TILE, inputs - j), 4, ADD if d else STORE, 0, 0, 0, NUMBER, PAIR,
+                out + 4 * j, out_row, frames, min(TILE, inputs - j), 4, ADD if d else STORE, 0, 0, 0, 0, NUMBER, PAIR,
             )  # fmt: skip

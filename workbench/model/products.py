@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import torch
 
-from workbench.model.tiles import ADD, BIAS, BYTES, MOVE, RECTIFY, ROWS, STORE, tile
+from workbench.model.tiles import ADD, BIAS, BYTES, MOVE, RECTIFY, ROWS, STORE, STREAM, fence, tile
 
 OUTPUTS = 96  # rows of weights that stay in the second cache while all frames pass
 DEPTH = 256  # rows of weights at a time: of many the lines would drive out each other, a power of two apart
@@ -35,9 +35,13 @@ def gradient(delta: torch.Tensor, h: torch.Tensor, out: torch.Tensor) -> None:
     _product(delta.t(), h, out, STORE, columns=cached(h), c_next=next_tile(out))
 
 
-def move(delta: torch.Tensor, h: torch.Tensor, weight: torch.Tensor, rate: float) -> None:
-    """W += rate deltaᵀ h, rounded as if the gradient had been made first."""
-    _product(delta.t(), h, weight, MOVE, rate=rate, columns=cached(h), c_next=next_tile(weight))
+def move(delta: torch.Tensor, h: torch.Tensor, weight: torch.Tensor, rate: float, out: torch.Tensor) -> None:
+    """``out`` = W + rate deltaᵀ h, rounded as if the gradient had been made first; it may be W itself."""
+    if not len(h):
+        out.copy_(weight)
+        return
+    origin = behind(weight, out)
+    _product(delta.t(), h, out, MOVE, rate=rate, columns=cached(h), c_next=next_tile(out), origin=origin)
 
 
 def _wide(matrix: torch.Tensor) -> int:
@@ -50,6 +54,13 @@ def cached(h: torch.Tensor) -> int:
     return max(1, CACHED // max(1, len(h)) // (2 * BYTES)) * _wide(h)
 
 
+def behind(weight: torch.Tensor, out: torch.Tensor) -> int:
+    """Bytes from ``out`` to ``weight``, which lie alike."""
+    if weight.shape != out.shape or weight.stride() != out.stride():
+        raise ValueError(f"{weight.shape} to be moved to {out.shape}, strides {weight.stride()} and {out.stride()}")
+    return weight.data_ptr() - out.data_ptr()
+
+
 def next_tile(c: torch.Tensor) -> int:
     """From the first row of a tile to the last byte of a vector in the first row of the next one."""
     return ROWS * c.stride(0) * c.element_size() + BYTES - 1
@@ -57,24 +68,26 @@ def next_tile(c: torch.Tensor) -> int:
 
 def _product(
     a: torch.Tensor, b: torch.Tensor, c: torch.Tensor, how: int, bias: torch.Tensor | None = None, rate: float = 0.0,
-    depths: int = ALL, columns: int = ALL, rows: int = ALL, b_next: int = 0, c_next: int = 0,
+    depths: int = ALL, columns: int = ALL, rows: int = ALL, b_next: int = 0, c_next: int = 0, origin: int = 0,
 ) -> object:  # fmt: skip
     """C = A B, or what ``how`` says; in blocks of ``depths``, in these ``rows``, in these ``columns``."""
     (m, depth), (n, size) = a.shape, (b.shape[1], a.element_size())
     if b.shape[0] != depth or c.shape != (m, n) or b.stride(1) != 1 or c.stride(1) != 1:
         raise ValueError(f"product of {a.shape} and {b.shape} into {c.shape}, strides {b.stride()} and {c.stride()}")
     if depth == 0:
-        return None if how == MOVE else c.zero_()
+        return c.zero_()
     strides = (x * size for x in (*a.stride(), b.stride(0), c.stride(0)))
     places = a.data_ptr(), b.data_ptr(), c.data_ptr(), 0 if bias is None else bias.data_ptr()
     number = RATES[a.dtype](rate)
-    return blocks(*places, *strides, m, n, depth, size, how, number, depths, columns, rows, b_next, c_next, number)
+    return blocks(
+        *places, *strides, m, n, depth, size, how, number, depths, columns, rows, origin, b_next, c_next, number
+    )
 
 
 @numba.njit(cache=True, nogil=True)
 def blocks(
     a: int, b: int, c: int, bias: int, a_row: int, a_depth: int, b_depth: int, c_row: int, m: int, n: int, depth: int,
-    size: int, how: int, rate: np.floating, depths: int, columns: int, rows: int, b_next: int, c_next: int,
+    size: int, how: int, rate: np.floating, depths: int, columns: int, rows: int, origin: int, b_next: int, c_next: int,
     one: np.number,
 ) -> None:  # pragma: no cover  # fmt: skip
     """C = A B by addresses and strides in bytes, numbers of ``size`` bytes; the rest as in `tile`."""
@@ -85,30 +98,32 @@ def blocks(
                     a + i * a_row + d * a_depth, a_row, a_depth,
                     b + d * b_depth + j * size, b_depth, min(depths, depth - d),
                     c + i * c_row + j * size, c_row, min(rows, m - i), min(columns, n - j), size,
-                    how if d == 0 else ADD, bias + i * size, b_next, c_next, rate, one,
+                    how if d == 0 else ADD, bias + i * size, origin, b_next, c_next, rate, one,
                 )  # fmt: skip
 
 
 @numba.njit(cache=True, nogil=True)
 def block(
     a: int, a_row: int, a_depth: int, b: int, b_depth: int, depth: int, c: int, c_row: int, rows: int, columns: int,
-    size: int, how: int, bias: int, b_next: int, c_next: int, rate: np.floating, one: np.number,
+    size: int, how: int, bias: int, origin: int, b_next: int, c_next: int, rate: np.floating, one: np.number,
 ) -> None:  # pragma: no cover  # fmt: skip
     """Tile after tile, the columns of some rows, then those of the next ones."""
     tiles, whole, wide = rows - rows % ROWS, columns * size // (2 * BYTES), 2 * BYTES // size
     rest, end = columns - whole * wide, whole * 2 * BYTES
+    full = STREAM if how == MOVE and origin and c % BYTES == c_row % BYTES == 0 else how
     for r in range(0, tiles, ROWS):
-        row, to, shift = a + r * a_row, c + r * c_row, bias + r * size
+        row, to, ways = a + r * a_row, c + r * c_row, (bias + r * size, origin, b_next, c_next, rate, one)
         for k in range(0, end, 2 * BYTES):
-            _tile(row, a_row, a_depth, b + k, b_depth, depth, to + k, c_row, ALL, how, shift, b_next, c_next, rate, one)
+            _tile(row, a_row, a_depth, b + k, b_depth, depth, to + k, c_row, ALL, full, *ways)
         if rest:
-            where = (row, a_row, a_depth, b + end, b_depth, depth, to + end, c_row, rest, how, shift, b_next, c_next)
+            where = (row, a_row, a_depth, b + end, b_depth, depth, to + end, c_row, rest)
             if rest * size <= BYTES:
-                _slim(*where, rate, one)
+                _slim(*where, how, *ways)
             else:
-                _tile(*where, rate, one)
+                _tile(*where, how, *ways)
     for r in range(tiles, rows):
-        row, to, shift = a + r * a_row, c + r * c_row, bias + r * size
+        row, to, ways = a + r * a_row, c + r * c_row, (bias + r * size, origin, b_next, c_next, rate, one)
         for k in range(0, columns * size, 2 * BYTES):
-            left = columns - k // size
-            _row(row, a_row, a_depth, b + k, b_depth, depth, to + k, c_row, left, how, shift, b_next, c_next, rate, one)
+            _row(row, a_row, a_depth, b + k, b_depth, depth, to + k, c_row, columns - k // size, how, *ways)
+    if full == STREAM:
+        fence()

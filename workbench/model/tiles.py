@@ -6,9 +6,11 @@ costs BLAS as much as the product. With t = A B, C becomes
 
     STORE  t        ADD  C + t        BIAS  t + bias        RECTIFY  max(0, t + bias)        MOVE  C + rate t
 
-one bias a row; MOVE rounds as numpy does, first the product, then the sum. The elements of A and B are numbers like
-those of C, or pairs of bfloat16, neighbours in depth, in 32 bits: their products are summed in float32 by one
-instruction.
+one bias a row. MOVE rounds as numpy does, first the product, then the sum, and may read the C that it adds to
+elsewhere, ``origin`` bytes behind the one that it writes. Then STREAM is the same past the cache, which saves reading
+what is overwritten; it writes whole vectors to multiples of their size, and others may read them after a ``fence``. The
+elements of A and B are numbers like those of C, or pairs of bfloat16, neighbours in depth, in 32 bits: their products
+are summed in float32 by one instruction.
 """
 
 from collections.abc import Callable
@@ -23,7 +25,7 @@ from numba.extending import intrinsic
 
 from workbench.model import processor
 
-STORE, ADD, BIAS, RECTIFY, MOVE = range(5)
+STORE, ADD, BIAS, RECTIFY, MOVE, STREAM = range(6)
 BYTES = processor.this().vector_bytes
 ROWS = 6 if BYTES == 32 else 8  # with AVX2 there are 16 registers, else 32
 INT, INT32, POINTER = ir.IntType(64), ir.IntType(32), ir.PointerType()
@@ -38,20 +40,33 @@ def tile(rows: int, vectors: int = 2) -> Callable[..., None]:
     """
 
     @intrinsic
-    def run(typing, a, a_row, a_depth, b, b_depth, depth, c, c_row, columns, how, bias, b_next, c_next, rate, one):
-        return types.void(*[types.intp] * 13, rate, one), partial(_emit, rows, vectors)
+    def run(
+        typing, a, a_row, a_depth, b, b_depth, depth, c, c_row, columns, how, bias, origin, b_next, c_next, rate, one
+    ):
+        return types.void(*[types.intp] * 14, rate, one), partial(_emit, rows, vectors)
 
     return run
 
 
+@intrinsic
+def fence(typing):
+    """What was written before is seen by others before what is written after."""
+
+    def emit(context: Any, at: ir.IRBuilder, kinds: Signature, given: list) -> ir.Value:
+        at.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), emit
+
+
 def _emit(rows: int, count: int, context: Any, at: ir.IRBuilder, kinds: Signature, given: list) -> ir.Value:
-    a, a_row, a_depth, b, b_depth, depth, c, c_row, columns, how, bias, b_next, c_next, rate, _ = given
+    a, a_row, a_depth, b, b_depth, depth, c, c_row, columns, how, bias, origin, b_next, c_next, rate, _ = given
     vectors = Vectors(at, kinds.args[-2].bitwidth // 8, columns)
     places = [
         (r, v, at.add(c, at.add(at.mul(c_row, INT(r)), INT(BYTES * v)))) for r in range(rows) for v in range(count)
     ]
     for _, _, cell in places:
-        vectors.prefetch(at.add(cell, c_next))
+        vectors.prefetch(at.add(at.add(cell, origin), c_next))
     first = [at.add(a, at.mul(a_row, INT(r))) for r in range(rows)]
     begin = [INT(0), INT(0), b, *[vectors.zero] * len(places)]
     before, loop, after = at.block, at.append_basic_block("loop"), at.append_basic_block("after")
@@ -71,11 +86,11 @@ def _emit(rows: int, count: int, context: Any, at: ir.IRBuilder, kinds: Signatur
         phi.add_incoming(again, loop)
     at.cbranch(at.icmp_signed("<", following[0], depth), loop, after)
     at.position_at_end(after)
-    _finish(vectors, [(*place, total) for place, total in zip(places, sums, strict=True)], how, bias, rate)
+    _finish(vectors, [(*place, total) for place, total in zip(places, sums, strict=True)], how, bias, origin, rate)
     return context.get_dummy_value()
 
 
-def _finish(vectors: "Vectors", cells: list, how: ir.Value, bias: ir.Value, rate: ir.Value) -> None:
+def _finish(vectors: "Vectors", cells: list, how: ir.Value, bias: ir.Value, origin: ir.Value, rate: ir.Value) -> None:
     """Write the tile, given as (row, vector, address, total), in one of the ways."""
     at = vectors.at
 
@@ -87,8 +102,11 @@ def _finish(vectors: "Vectors", cells: list, how: ir.Value, bias: ir.Value, rate
         ADD: lambda r, v, cell, total: at.fadd(vectors.load(cell, v), total),
         BIAS: lambda r, v, cell, total: biased(r, total),
         RECTIFY: lambda r, v, cell, total: vectors.positive(biased(r, total)),
-        MOVE: lambda r, v, cell, total: at.fadd(vectors.load(cell, v), at.fmul(vectors.spread(rate), total)),
+        MOVE: lambda r, v, cell, total: at.fadd(
+            vectors.load(at.add(cell, origin), v), at.fmul(vectors.spread(rate), total)
+        ),
     }
+    ways[STREAM] = ways[MOVE]
     blocks, end = {way: at.append_basic_block("way") for way in ways}, at.append_basic_block("end")
     chosen = at.switch(how, blocks[STORE])
     for way, block in blocks.items():
@@ -96,7 +114,8 @@ def _finish(vectors: "Vectors", cells: list, how: ir.Value, bias: ir.Value, rate
             chosen.add_case(INT(way), block)
         at.position_at_end(block)
         for r, v, cell, total in cells:
-            vectors.store(ways[way](r, v, cell, total), cell, v)
+            store = vectors.stream if way == STREAM else vectors.store
+            store(ways[way](r, v, cell, total), cell, v)
         at.branch(end)
     at.position_at_end(end)
 
@@ -137,6 +156,11 @@ class Vectors:
         mask = self.within[which]
         call = self._function(f"masked.store.{self.name}.p0", ir.VoidType(), self.kind, POINTER, INT32, mask.type)
         self.at.call(call, [value, self.at.inttoptr(address, POINTER), INT32(self.size), mask])
+
+    def stream(self, value: ir.Value, address: ir.Value, which: int) -> None:
+        """Write it past the cache, where the tile is whole."""
+        store = self.at.store(value, self.at.inttoptr(address, POINTER), align=BYTES)
+        store.set_metadata("nontemporal", self.at.module.add_metadata([INT32(1)]))
 
     def positive(self, value: ir.Value) -> ir.Value:
         """max(0, value); what is not a number stays so, and is found in the gradient."""

@@ -94,6 +94,17 @@ def trained_slice(topology: Topology, trained: Trained = "all") -> slice:
     return slice(topology.layout().entries["output.weight"][0].start, topology.size)
 
 
+def row_ends(topology: Topology, trained: Trained = "all") -> np.ndarray:
+    """Where in the trained slice a row of weights or a bias ends, int64, ascending from 0: where shards may be cut."""
+    where = trained_slice(topology, trained)
+    ends = [
+        np.arange(part.start, part.stop + 1, shape[1] if len(shape) == 2 else 1)
+        for part, shape in topology.layout().entries.values()
+        if part.start >= where.start
+    ]
+    return np.unique(np.concatenate(ends)) - where.start
+
+
 def initial(topology: Topology, seed: int) -> np.ndarray:
     """Parameters to begin with, float32 [parameters]: hidden weights N(0, 2 / inputs), all else zero.
 

@@ -88,7 +88,7 @@ class Move:
             silent = torch.from_numpy(self.silence).to(p.device)
             delta = delta.index_fill(1, silent if rows is None else torch.isin(rows, silent).nonzero()[:, 0], 0)
         if p.kernel.move and p.aliased and rows is None:
-            p.kernel.move(delta, h, views[0], self.rate)
+            p.kernel.move(delta, h, views[0], self.rate, views[0])
             views[1].add_(delta.sum(0, dtype=p.accumulate).mul_(self.rate))
             return
         for view, total in parts(p, space, views, delta, h, rows, direct=False):

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from workbench.corpora import Corpus
-from workbench.experiment import Task
 from workbench.settings import Settings, preset
 from workbench.store import KEEP
 from workbench.sweeping.plan import ENDED, PlannedCell, plan
 from workbench.sweeping.rehearsal import Price, rehearse
 from workbench.sweeping.spec import Sweep, all_sweeps
 from workbench.sweeping.start import found_start
+from workbench.task import Task
 
 ROW_BYTES = 500
 KEPT = 0.3  # of the frames of an utterance, so long as nothing was decoded

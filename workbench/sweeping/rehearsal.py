@@ -12,10 +12,11 @@ import numpy as np
 
 from workbench import recognition, runs
 from workbench.engine import Local, free
-from workbench.experiment import Experiment, Task
+from workbench.experiment import Experiment
 from workbench.recogniser import Recogniser
 from workbench.sequence.outer import Decoded
 from workbench.settings import rng
+from workbench.task import Task
 
 SECONDS, LONGEST, PUSHES = 2.0, 12.0, 20  # of processor time in training: until both are reached, or it takes too long
 MEASURED, TESTED = 16, 8  # utterances

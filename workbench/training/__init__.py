@@ -28,7 +28,8 @@ from workbench.training.evaluator import EvaluatorState, evaluator
 from workbench.training.messages import Ack, Gradient, Item, Outer, Parameters, Push, Snapshot, Status
 from workbench.training.replica import ReplicaState, replica
 from workbench.training.schedule import Schedule
-from workbench.training.server import Diverged, ParameterServer, ServerState
+from workbench.training.server import Diverged, ParameterServer
+from workbench.training.shard_state import ServerState
 from workbench.training.shards import Shards
 from workbench.training.sources import FrameSource, OuterSource, SourceState
 from workbench.training.state import Checkpoint, pack, unpack

@@ -6,14 +6,14 @@ spoken to first and the others follow it.
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from workbench.engine.effects import RESTING, All, Ask, Effect, Now, Signal
 from workbench.settings import Settings
-from workbench.training.messages import Ack, Item, Parameters, Push, Snapshot, Status
+from workbench.training.messages import Ack, Factored, Item, Parameters, Push, Snapshot, Status
 from workbench.training.shards import Shards
 
 Talk = Generator[Effect, Any, Any]
@@ -51,19 +51,23 @@ class Conversation:
         theta = self.shards.join([s.value for s in snapshots])
         return Parameters(theta, tuple(s.version for s in snapshots), seconds, any(s.ended for s in snapshots))
 
-    def push(self, item: Item, mean: np.ndarray | None, at: Parameters, replica: str, frames: int, weight: int) -> Talk:
-        """Push a mean gradient over the trained parameters; answers the ``Ack`` of each shard that was asked."""
-        parts = [None] * len(self.shards.names) if mean is None else self.shards.cut(mean)
-        pushes = [Push(item, g, v, replica, frames, weight) for g, v in zip(parts, at.versions, strict=True)]
+    def push(
+        self, item: Item, total: np.ndarray | Factored | None, scale: float, at: Parameters, replica: str,
+        frames: int, weight: int,
+    ) -> Talk:  # fmt: skip
+        """Push a gradient over the trained parameters; answers the ``Ack`` of each shard that was asked."""
+        parts = self.shards.parts(total)
+        sizes = tuple(self.shards.sizes[i] if p is None else p.nbytes for i, p in enumerate(parts))
+        pushes = [Push(item, g, v, replica, frames, weight, scale) for g, v in zip(parts, at.versions, strict=True)]
         if not self.together:
-            return (yield from self._each([("push", (p,)) for p in pushes], sizes=self.shards.sizes))
-        first: Ack = yield Ask(self.shards.names[0], "push", (pushes[0],), self.shards.sizes[0])
+            return (yield from self._each([("push", (p,)) for p in pushes], sizes=sizes))
+        first: Ack = yield Ask(self.shards.names[0], "push", (pushes[0],), sizes[0])
         follow = first.status is Status.APPLIED or (first.status is Status.REJECTED and self.settings.synchronous)
         if not follow:
             return [first]
         order = None if self.settings.synchronous else first.version
-        others = [Push(p.item, p.gradient, p.version, replica, frames, weight, order) for p in pushes[1:]]
-        return [first, *(yield from self._each([("push", (p,)) for p in others], 1, self.shards.sizes[1:]))]
+        others = [replace(p, order=order) for p in pushes[1:]]
+        return [first, *(yield from self._each([("push", (p,)) for p in others], 1, sizes[1:]))]
 
     def leave(self, replica: str, frames: int) -> Talk:
         """Say good-bye: ``replica`` is not waited for any more."""

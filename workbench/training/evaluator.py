@@ -9,9 +9,8 @@ import numpy as np
 from workbench.engine.effects import Ask, Emit, Process, Rest, Signal, Work
 from workbench.settings import Settings
 from workbench.training.conversation import Conversation
-from workbench.training.messages import Parameters
+from workbench.training.messages import Parameters, Progress
 from workbench.training.schedule import Schedule
-from workbench.training.server import Progress
 from workbench.training.shards import Shards
 
 

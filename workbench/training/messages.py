@@ -1,10 +1,30 @@
 """What crosses between replicas, decoders and the parameter server; never written to after it is made."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+
+
+class Factored(Protocol):
+    """A gradient that is not multiplied yet: smaller than the parameters, and added to them in one pass."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+    def cut(self, bounds: Sequence[int]) -> Sequence["np.ndarray | Factored"]:
+        """The gradients of the parts of the vector between ``bounds``."""
+
+    def array(self) -> np.ndarray:
+        """The gradient itself, float32 [parameters]."""
+
+    def finite(self) -> bool:
+        """Whether all its numbers are finite."""
+
+    def moved(self, theta: np.ndarray, rate: np.float32, out: np.ndarray) -> bool:
+        """Write ``theta + rate * gradient`` to ``out``; whether the gradient is finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +49,13 @@ class Push:
     """A gradient for one shard."""
 
     item: Item
-    gradient: (
-        np.ndarray | None
-    )  # float32 [parameters of the shard], mean over the batch, uphill; None: nothing could be used
+    gradient: np.ndarray | Factored | None
+    """float32 [parameters of the shard], summed over the batch, uphill; None: nothing could be used"""
     version: int  # of the shard's parameters that it was computed from
     replica: str
     frames: int = 0  # of the corpus that were visited since the last push: what epochs are counted in
     weight: int = 1  # frames that the mean is over
+    scale: float = 1.0  # what makes the sum the mean, or a shorter one; NaN: the gradient was not finite
     order: int | None = None  # to a shard that follows the first one: the version at which that one applied it
 
 
@@ -57,6 +77,15 @@ class Ack:
     status: Status
     version: int  # of the shard before this push
     ended: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training is, for who waits for it."""
+
+    version: int
+    frames: int
+    over: bool  # nothing more will come
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +111,7 @@ class Outer:
 class Gradient:
     """The inner gradient of one batch."""
 
-    value: np.ndarray  # float32 [trained parameters], the sum over frames, uphill
+    value: np.ndarray | Factored  # float32 [trained parameters], the sum over frames, uphill
     frames: int
     sums: dict[str, float] = field(
         default_factory=dict

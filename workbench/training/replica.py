@@ -15,7 +15,7 @@ from workbench.engine.effects import CLOSED, RESTING, Effect, Emit, Now, Process
 from workbench.settings import Settings
 from workbench.training import updates
 from workbench.training.conversation import Conversation
-from workbench.training.messages import Gradient, Item, Parameters, Status
+from workbench.training.messages import Factored, Gradient, Item, Parameters, Status
 from workbench.training.shards import Shards
 from workbench.training.sources import Source, SourceState
 from workbench.training.staleness import push_row
@@ -48,8 +48,8 @@ def replica(
 ) -> Process:
     """Train on subset number ``subset`` until ``source`` ends or the server says that training has; returns its state.
 
-    ``gradient(theta, batch)`` gives a Gradient over the trained parameters. What is pushed is its sum,
-    divided by the frames of full batches, shortened to ``max_norm``.
+    ``gradient(theta, batch)`` gives a Gradient over the trained parameters. What is pushed is that sum, and
+    what makes it the mean over the frames of full batches, shortened to ``max_norm``.
     """
     return Training(name, subset, Conversation(shards, settings), source, gradient, state or ReplicaState()).run()
 
@@ -129,8 +129,8 @@ class Training:
         while True:
             now = yield Now()
             frames = self.settings.batch * len(self.batches)
-            g = mean(self.total, frames, self.settings.max_norm)
-            acks = yield from self.server.push(item, g, self.at, self.name, credit, frames)
+            sum_and_scale = pushable(self.total, frames, self.settings)
+            acks = yield from self.server.push(item, *sum_and_scale, self.at, self.name, credit, frames)
             if acks[0].status is not Status.STALE:
                 break
             refused += 1
@@ -156,17 +156,18 @@ def summed(total: Gradient | None, part: Gradient | None) -> Gradient | None:
     if total is None or part is None:
         return part if total is None else total
     sums = {name: total.sums.get(name, 0.0) + value for name, value in part.sums.items()}
-    return Gradient(total.value + part.value, total.frames + part.frames, sums)
+    return Gradient(updates.whole(total.value) + updates.whole(part.value), total.frames + part.frames, sums)
 
 
-def mean(total: Gradient | None, frames: int, limit: float) -> np.ndarray | None:
-    """``total / frames``, at most ``limit`` long (0: no limit); None without frames or if a number is not finite.
+def pushable(total: Gradient | None, frames: int, settings: Settings) -> tuple[np.ndarray | Factored | None, float]:
+    """(the sum, its scale); None without frames, or with the scale NaN if a number is not finite.
 
     ``frames`` are those of full batches. When the slots drain at the end of the data, batches shrink to a frame or two
-    of one utterance; divided by these few they would be hundreds of full steps along the same silence.
+    of one utterance; divided by these few they would be hundreds of full steps along the same silence. One shard sees
+    by itself whether all is finite; several would each see a part.
     """
-    g = updates.mean(total.value, frames) if total is not None and total.frames else None
-    if g is None or not limit:
-        return g
-    norm = float(np.sqrt(np.dot(g, g)))
-    return np.multiply(g, np.float32(limit / norm), out=g) if norm > limit else g
+    if total is None or not total.frames:
+        return None, 0.0
+    if (settings.shards > 1 or settings.max_norm) and not updates.finite(total.value):
+        return None, np.nan
+    return total.value, updates.scale(total.value, frames, settings.max_norm)

@@ -14,7 +14,8 @@ A method that answers ``NOT_YET`` is asked again when ``released`` has changed.
 import hashlib
 import math
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,51 +24,15 @@ from workbench import memory
 from workbench.engine.effects import NOT_YET
 from workbench.settings import Settings, UserError
 from workbench.training.ledger import Ledger
-from workbench.training.messages import Ack, Push, Snapshot, Status
-from workbench.training.updates import compensated, direction, finite, moved, rate
+from workbench.training.messages import Ack, Factored, Progress, Push, Snapshot, Status
+from workbench.training.shard_state import Deposit, ServerState
+from workbench.training.updates import Prepared, compensated, direction, finite, moved, plain, rate, scaled, whole
 
 REJECTIONS = 10  # in a row, before training has diverged
 
 
 class Diverged(UserError):
     """Gradient after gradient is not finite."""
-
-
-@dataclass(frozen=True, eq=False)
-class Deposit:
-    """Gradients of a synchronous update that is not complete."""
-
-    total: np.ndarray | None = None  # float32, sum of frames x mean gradient
-    weight: int = 0  # frames
-    replicas: tuple[str, ...] = ()  # who has pushed
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far training is, for who waits for it."""
-
-    version: int
-    frames: int
-    over: bool  # nothing more will come
-
-
-@dataclass(frozen=True, eq=False)
-class ServerState:
-    """Everything that a shard needs to go on."""
-
-    value: np.ndarray
-    version: int = 0
-    frames: int = 0  # of the corpus, visited by all replicas
-    settled: tuple = ((), ())  # Ledger.state()
-    memory: np.ndarray | None = None  # of the optimizer
-    decays: int = 0
-    ended: bool = False
-    left: tuple[tuple[str, int], ...] = ()  # replicas that push no more, and from which version on
-    deposit: Deposit = Deposit()
-    instant: int = -1
-    frozen: Snapshot | None = None  # what was current at that instant
-    given: tuple[tuple[str, Snapshot], ...] = ()  # last fetched by each replica, for delay compensation
-    rejected: int = 0  # in a row
 
 
 class ParameterServer:
@@ -85,6 +50,7 @@ class ParameterServer:
         self.snapshot: Snapshot | None = None  # of the current version, once somebody fetched it
         self.history: deque[Snapshot] = deque(maxlen=2 * settings.replicas + 2 if settings.consistent_fetch else 0)
         self.early: dict[int, Push] = {}  # by order: pushes that overtook another
+        self.prepared: Prepared | None = None
         self.awaited = math.inf  # frames that somebody waits for
         self.released = 0
 
@@ -139,6 +105,20 @@ class ParameterServer:
 
     # --- push
 
+    def ahead(self, method: str, args: tuple) -> Callable[[], None] | None:
+        """The long part of a call, see ``effects.Ask``; none where it is short."""
+        return partial(self.prepare, *args) if method == "push" and plain(self.settings) else None
+
+    def prepare(self, push: Push) -> None:
+        """Make the parameters that ``push`` would lead to now; nothing changes."""
+        version, value, total = self.version, self.value, push.gradient
+        settled = push.item in self.ledger or push.order is not None or self.ended or self.settings.synchronous
+        if total is None or settled or 0 < self.settings.staleness_bound < version - push.version:
+            return
+        by = rate(self.settings, version, self.decays, version - push.version) * push.scale
+        out = memory.floats(len(value))
+        self.prepared = Prepared(total, version, by, out, moved(value, by, total, out))
+
     def push(self, push: Push) -> Ack:
         """Apply the gradient, or say why not."""
         version = self.version if push.order is None else push.order
@@ -162,7 +142,7 @@ class ParameterServer:
             return self.add(push, gradient)
         if gradient is not None and 0 < self.settings.staleness_bound < staleness:
             return Status.STALE
-        if gradient is None or not self.apply(gradient, push.replica, staleness):
+        if gradient is None or not self.apply(gradient, push.scale, push.replica, staleness):
             return self.reject(push)
         return Status.APPLIED
 
@@ -172,7 +152,7 @@ class ParameterServer:
         while self.version in self.early:
             due = self.early.pop(self.version)
             assert due.gradient is not None  # the first shard applied it
-            self.apply(due.gradient, due.replica, self.version - due.version, agreed=True)
+            self.apply(due.gradient, due.scale, due.replica, self.version - due.version, agreed=True)
             self.settle(due)
         return Status.APPLIED
 
@@ -186,20 +166,20 @@ class ParameterServer:
             self.awaited, self.released = math.inf, self.released + 1
 
     def reject(self, push: Push) -> Status:
-        self.rejected += push.gradient is not None
+        self.rejected += push.gradient is not None or math.isnan(push.scale)
         if self.rejected >= REJECTIONS:
             raise Diverged(
                 f"{REJECTIONS} gradients in a row are not finite, the last from {push.replica}: lower learning_rate"
             )
         return Status.REJECTED
 
-    def add(self, push: Push, gradient: np.ndarray | None) -> Status:
+    def add(self, push: Push, gradient: np.ndarray | Factored | None) -> Status:
         """One replica's part of the synchronous update after ``push.version``; empty if it cannot be used."""
         if push.version < self.version:
             return Status.LATE
         total, weight = self.deposit.total, self.deposit.weight
         if gradient is not None:
-            part = gradient * np.float32(push.weight)
+            part = scaled(whole(gradient), push.scale * push.weight)
             total, weight = part if total is None else total + part, weight + push.weight
         status = self.reject(push) if gradient is None else Status.APPLIED
         self.deposit = Deposit(total, weight, (*self.deposit.replicas, push.replica))
@@ -212,19 +192,29 @@ class ParameterServer:
         if len(self.deposit.replicas) >= max(1, self.settings.replicas - gone - self.settings.backups):
             done, self.deposit = self.deposit, Deposit()
             total = np.zeros_like(self.value) if done.total is None else done.total
-            self.apply(total / np.float32(max(1, done.weight)), "", 0, agreed=True)
+            self.apply(total, 1 / max(1, done.weight), "", 0, agreed=True)
 
-    def apply(self, gradient: np.ndarray, replica: str, staleness: int, agreed: bool = False) -> bool:
+    def apply(
+        self, total: np.ndarray | Factored, scale: float, replica: str, staleness: int, agreed: bool = False
+    ) -> bool:
         """``theta + rate * direction``; False, and nothing has changed, if that direction is not finite.
 
         ``agreed``: others count on this version, so it comes in any case, with the old parameters if need be.
         """
-        if replica in self.given:
-            then = self.given[replica].value
-            gradient = compensated(gradient, self.settings.delay_compensation, self.value, then)
-        step, self.memory = direction(self.settings, gradient, self.memory)
-        out = memory.floats(len(self.value))  # that of a former version which nobody sees any more, if there is one
-        good = moved(self.value, rate(self.settings, self.version, self.decays, staleness), step, out)
+        step, by = total, rate(self.settings, self.version, self.decays, staleness)
+        if plain(self.settings):
+            by *= scale
+        else:
+            step = scaled(whole(total), scale)
+            if replica in self.given:
+                step = compensated(step, self.settings.delay_compensation, self.value, self.given[replica].value)
+            step, self.memory = direction(self.settings, step, self.memory)
+        ready, self.prepared = self.prepared, None
+        if ready and ready.total is total and (ready.version, ready.rate) == (self.version, by):
+            out, good = ready.value, ready.good
+        else:
+            out = memory.floats(len(self.value))  # that of a former version which nobody sees any more, if there is one
+            good = moved(self.value, by, step, out)
         if not (good or agreed):
             return False
         if self.settings.consistent_fetch:

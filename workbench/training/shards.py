@@ -8,6 +8,7 @@ import numpy as np
 
 from workbench import memory
 from workbench.settings import Settings, UserError
+from workbench.training.messages import Factored
 from workbench.training.server import ParameterServer
 
 NUMBER = 4  # bytes of a float32
@@ -23,12 +24,23 @@ class Shards:
     last: list = field(default_factory=lambda: [((), None)], repr=False)  # what was joined last: a cache, no state
 
     @classmethod
-    def split(cls, base: np.ndarray, trained: slice = slice(None), count: int = 1) -> "Shards":
-        """Cut the ``trained`` slice into ``count`` nearly equal parts; UserError if it is shorter than that."""
+    def split(
+        cls, base: np.ndarray, trained: slice = slice(None), count: int = 1, places: np.ndarray | None = None
+    ) -> "Shards":
+        """Cut the ``trained`` slice into ``count`` nearly equal parts; UserError if it is shorter than that.
+
+        ``places``: where in it may be cut, its ends among them, e.g. between the rows of weights; None: anywhere.
+        """
         start, stop, _ = trained.indices(len(base))
-        if count > stop - start:
-            raise UserError(f"shards={count}: only {stop - start} parameters to share among them")
-        bounds = tuple((stop - start) * i // count for i in range(count + 1))
+        places = np.arange(stop - start + 1) if places is None else places
+        last = len(places) - 1
+        if count > last:
+            raise UserError(f"shards={count}: only {last} parameters, or rows of weights, to share among them")
+        cuts = [0]
+        for i in range(1, count + 1):
+            near = int(np.searchsorted(places, (stop - start) * i // count))
+            cuts.append(min(max(near, cuts[-1] + 1), last - count + i))
+        bounds = tuple(int(places[cut]) for cut in cuts)
         return cls(np.array(base, np.float32), slice(start, stop), bounds)
 
     def __reduce__(self) -> tuple:
@@ -54,6 +66,12 @@ class Shards:
     def cut(self, vector: np.ndarray) -> list[np.ndarray]:
         """A vector over the trained parameters as views, one per shard."""
         return [vector[a:b] for a, b in zip(self.bounds, self.bounds[1:], strict=False)]
+
+    def parts(self, gradient: np.ndarray | Factored | None) -> list:
+        """A gradient over the trained parameters, one part per shard."""
+        if gradient is None:
+            return [None] * len(self.names)
+        return self.cut(gradient) if isinstance(gradient, np.ndarray) else [*gradient.cut(self.bounds)]
 
     def join(self, values: list[np.ndarray]) -> np.ndarray:
         """All parameters, from what each shard holds; copied only where several shards, or not all, are to be joined.

@@ -27,7 +27,8 @@ from workbench.training.evaluator import EvaluatorState
 from workbench.training.messages import Gradient, Outer, Parameters, Snapshot
 from workbench.training.replica import ReplicaState
 from workbench.training.schedule import Schedule
-from workbench.training.server import Deposit, ParameterServer, ServerState
+from workbench.training.server import ParameterServer
+from workbench.training.shard_state import Deposit, ServerState
 from workbench.training.sources import SourceState
 
 JSON, ARRAYS = "state.json", "arrays.safetensors"

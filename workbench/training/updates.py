@@ -1,17 +1,30 @@
 """How an accepted gradient changes the parameters: the three rules, and what scales the step.
 
-``mean`` and ``moved`` do in one pass what numpy would do in three: for millions of numbers the memory decides what a
-step costs. They round where numpy rounds, so the bits are those of ``total / frames`` and ``theta + rate * step``.
+``moved`` does in one pass what numpy would do in three: for millions of numbers the memory decides what a step costs.
+It rounds where numpy rounds, so the bits are those of ``theta + rate * step``.
 """
+
+from dataclasses import dataclass
 
 import numba
 import numpy as np
 
-from workbench import memory
 from workbench.settings import Settings
+from workbench.training.messages import Factored
 
 ADAGRAD_FLOOR = 1e-8  # keeps the first step of a parameter finite
 MAGNITUDE, INFINITE = np.uint32(0x7FFFFFFF), 0x7F800000  # bits of a float32: all but the sign; infinity, NaN beyond
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """New parameters, made while others fetched the old ones."""
+
+    total: np.ndarray | Factored
+    version: int  # of the parameters that they were made from
+    rate: float
+    value: np.ndarray
+    good: bool
 
 
 def direction(
@@ -33,7 +46,12 @@ def direction(
     return gradient / (np.sqrt(memory) + np.float32(ADAGRAD_FLOOR)), memory
 
 
-def rate(settings: Settings, version: int, decays: int, staleness: int) -> np.float32:
+def plain(settings: Settings) -> bool:
+    """Whether an update is rate times gradient and nothing else, so that the gradient is read but once."""
+    return settings.optimizer == "sgd" and not settings.delay_compensation
+
+
+def rate(settings: Settings, version: int, decays: int, staleness: int) -> float:
     """The step size of the update that follows ``version``.
 
     It rises in a line from a tenth over ``warmup`` updates, is divided by ``decay_factor`` per decay, and with
@@ -44,7 +62,7 @@ def rate(settings: Settings, version: int, decays: int, staleness: int) -> np.fl
         step *= 0.1 + 0.9 * version / settings.warmup
     if settings.staleness_step:
         step /= max(1, staleness)
-    return np.float32(step)
+    return step
 
 
 def compensated(gradient: np.ndarray, strength: float, here: np.ndarray, then: np.ndarray) -> np.ndarray:
@@ -56,35 +74,38 @@ def compensated(gradient: np.ndarray, strength: float, here: np.ndarray, then: n
     return gradient - np.float32(strength) * gradient * gradient * (here - then)
 
 
-def finite(gradient: np.ndarray) -> bool:
+def whole(gradient: np.ndarray | Factored) -> np.ndarray:
+    """The gradient as an array, float32 [parameters of the shard]."""
+    return gradient if isinstance(gradient, np.ndarray) else gradient.array()
+
+
+def scaled(gradient: np.ndarray, by: float) -> np.ndarray:
+    """``float32(by) * gradient``; itself if that changes nothing."""
+    return gradient if np.float32(by) == 1 else np.float32(by) * gradient
+
+
+def finite(gradient: np.ndarray | Factored) -> bool:
     """Whether all numbers are finite; one dot product unless that overflows."""
+    if not isinstance(gradient, np.ndarray):
+        return gradient.finite()
     return bool(np.isfinite(np.dot(gradient, gradient)) or np.isfinite(gradient).all())
 
 
-def mean(total: np.ndarray, frames: int) -> np.ndarray | None:
-    """``total / float32(frames)``, float32 [parameters]; None if a number of ``total`` is not finite.
+def scale(gradient: np.ndarray | Factored, frames: int, limit: float) -> float:
+    """What makes a sum the mean over ``frames``, or shorter if that is longer than ``limit`` (0: no limit)."""
+    if not limit:
+        return 1.0 / frames
+    g = whole(gradient)
+    norm = float(np.sqrt(np.dot(g, g)))
+    return min(1.0 / frames, limit / norm) if norm else 1.0 / frames
 
-    Memory lent by the pool is divided where it lies: it is one gradient's, and nobody needs the sum any more.
-    """
-    total = np.ascontiguousarray(total, np.float32)
-    out = total if memory.loan_of(total) and total.flags.writeable else memory.floats(len(total))
-    return out if _divide(total, total.view(np.uint32), np.float32(frames), out) < INFINITE else None
 
-
-def moved(theta: np.ndarray, rate: np.float32, step: np.ndarray, out: np.ndarray) -> bool:
-    """Write ``theta + rate * step`` to ``out``, all float32 [parameters]; whether all of ``step`` is finite."""
+def moved(theta: np.ndarray, rate: float, step: np.ndarray | Factored, out: np.ndarray) -> bool:
+    """Write ``theta + float32(rate) * step`` to ``out``, float32 [parameters]; whether all of ``step`` is finite."""
+    if not isinstance(step, np.ndarray):
+        return step.moved(theta, np.float32(rate), out)
     step = np.ascontiguousarray(step, np.float32)
     return bool(_move(theta, np.float32(rate), step, step.view(np.uint32), out) < INFINITE)
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _divide(total: np.ndarray, bits: np.ndarray, frames: np.float32, out: np.ndarray) -> np.uint32:  # pragma: no cover
-    """The largest magnitude, as bits; a maximum of integers, since one of floats would not become vector code."""
-    top = np.uint32(0)
-    for i in range(len(total)):
-        top = max(top, bits[i] & MAGNITUDE)
-        out[i] = total[i] / frames
-    return top
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -55,6 +55,7 @@ class Host:
         self.run, self.number, self.capacity = run, number, capacity
         self.services = dict(services)
         self.locks = {name: threading.Lock() for name in services}
+        self.turns = {name: threading.Lock() for name in services}  # of calls that have a long part
         self.channels = {name: Channel(capacity, aligned(h)) for name, h in held.items()}
         self.resting, self.aborted = False, ""
         self.begun: set[str] = set()
@@ -112,6 +113,19 @@ class Host:
             self.news.wait_for(lambda: self.releases != seen or self.resting, until - time.monotonic())
 
     def _ask(self, service: str, method: str, args: tuple) -> Any:
+        """Serve one call. What is long in it is done before, in turn with others that are long; meanwhile whoever
+        fetches is served, and does not idle."""
+        ahead = getattr(self.services[service], "ahead", None)
+        if not ahead or not (long := ahead(method, args)):
+            return self._serve(service, method, args)
+        with self.turns[service]:
+            self._go_on()
+            start = time.perf_counter()
+            long()
+            self.busy[service] += time.perf_counter() - start
+            return self._serve(service, method, args)
+
+    def _serve(self, service: str, method: str, args: tuple) -> Any:
         with self.locks[service]:
             self._go_on()
             start, asked = time.perf_counter(), self.services[service]
