@@ -9,6 +9,7 @@ from oracles import dense_occupancies, every_path, pruned_paths, tiny_graph, tin
 from workbench.sequence.lattice import NoPath, prune
 from workbench.sequence.occupancy import arc_accuracies, arc_occupancies, best_path, by_state, occupancies, total
 from workbench.sequence.search import search
+from workbench.sequence.sums import gather
 
 SEEDS = st.integers(0, 10**6)
 
@@ -99,3 +100,17 @@ def test_boost_adds_to_the_arcs():
     moved, same = arc_occupancies(lattice, np.full(lattice.arcs, 0.25))
     assert moved == pytest.approx(plain + 6 * 0.25)
     np.testing.assert_allclose(same, occupancy, atol=1e-12)
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=6), st.integers(0, 99))
+def test_rows_add_up_equal_states(counts, seed):
+    """Frames of few arcs and of many give ascending rows whose sums are those of a dense matrix."""
+    draw = np.random.default_rng(seed)
+    state, values = draw.integers(0, 90, sum(counts)).astype(np.int32), draw.random(sum(counts))
+    indptr, states, sums = gather(np.cumsum([0, *counts]), state, values)
+    dense = np.zeros((len(counts), 90))
+    np.add.at(dense, (np.repeat(np.arange(len(counts)), counts), state), values)
+    for t in range(len(counts)):
+        row = slice(indptr[t], indptr[t + 1])
+        assert np.array_equal(states[row], np.flatnonzero(dense[t]))
+        np.testing.assert_allclose(sums[row], dense[t, states[row]], rtol=1e-12)

@@ -24,7 +24,7 @@ from workbench.sequence import search as native
 from workbench.sequence.occupancy import best_path, occupancies
 
 FRAMES = 300
-SUMS = 5  # calls of the sums, which are too short to be timed alone
+SUMS = 20  # calls of the sums, which are too short to be timed alone
 BEAMS = {"narrow": (8.0, 4.0, 2000), "wide": (12.0, 6.0, 10000)}
 KINDS = {"easy": EASY, "hard": HARD}
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from workbench.sequence.lattice import Lattice
-from workbench.sequence.sums import bounds, forward_backward, gather, trace
+from workbench.sequence.sums import bounds, forward_backward, gather, occupied, trace
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def total(lattice: Lattice) -> float:
 def arc_occupancies(lattice: Lattice, boost: np.ndarray | None = None) -> tuple[float, np.ndarray]:
     """(total, occupancy of every arc float64 [arcs]); ``boost`` [arcs] is added to the arcs' log scores first."""
     weight = lattice.weight if boost is None else lattice.weight + boost
-    log_total, _, occupancy, _ = _pass(lattice, weight, np.zeros(0))
+    log_total, _, occupancy, _ = _pass(lattice, weight, None)
     return log_total, occupancy
 
 
@@ -63,22 +63,29 @@ def arc_accuracies(lattice: Lattice, accuracy: np.ndarray) -> tuple[float, float
     return _pass(lattice, lattice.weight, np.asarray(accuracy, np.float64))
 
 
-def _pass(lattice: Lattice, weight: np.ndarray, accuracy: np.ndarray):
+def _pass(lattice: Lattice, weight: np.ndarray, accuracy: np.ndarray | None):
     """Forward-backward; raises FloatingPointError where its two totals disagree, which only a broken lattice can
     cause."""
     arcs, nodes = bounds(lattice.frame, lattice.frames), bounds(lattice.node_frame, lattice.frames + 1)
     forward_total, backward_total, *results = forward_backward(
         arcs, nodes, lattice.source, lattice.target, weight, lattice.final, accuracy
     )
+    return _agreed(forward_total, backward_total), *results
+
+
+def _agreed(forward_total: float, backward_total: float) -> float:
     if not abs(forward_total - backward_total) <= 1e-8 * max(1.0, abs(forward_total)):
         raise FloatingPointError(f"forward total {forward_total} but backward total {backward_total}")
-    return forward_total, *results
+    return forward_total
 
 
 def occupancies(lattice: Lattice) -> tuple[float, Occupancies]:
     """(total, γ_t(s)): the probability that frame t is spent in tied state s, summing to one per frame."""
-    log_total, occupancy = arc_occupancies(lattice)
-    return log_total, by_state(lattice, occupancy)
+    forward_total, backward_total, *rows = occupied(
+        lattice.frame, lattice.node_frame, lattice.frames, lattice.source, lattice.target, lattice.weight,
+        lattice.final, lattice.state,
+    )  # fmt: skip
+    return _agreed(forward_total, backward_total), Occupancies(*rows)
 
 
 def by_state(lattice: Lattice, values: np.ndarray) -> Occupancies:

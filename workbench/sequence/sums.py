@@ -1,7 +1,7 @@
 """Sums over the paths of a lattice, compiled.
 
-They are taken relative to the best score of each node and rescaled per frame, so that one exponential per arc suffices
-and nothing overflows, however long the utterance or wide the lattice.
+They are taken relative to the best score of each node and rescaled when they become large, so that one exponential per
+arc suffices, none for those of best paths, and nothing overflows, however long the utterance or wide the lattice.
 """
 
 import numba
@@ -9,6 +9,10 @@ import numpy as np
 
 from workbench.sequence.kernels import trailing_zeros
 from workbench.sequence.lattice import viterbi
+
+OFTEN = 8  # frames after which sums may be rescaled: 1,000,000 arcs a frame multiply them by 1e48 meanwhile
+LARGE = 1e100  # from which on they are, or from one over it on
+FEW = 24  # arcs of a frame that are sorted by insertion
 
 
 @numba.njit(cache=True, nogil=True)
@@ -44,47 +48,69 @@ def forward_backward(arcs, nodes, source, target, weight, final, accuracy):
     """(forward total, backward total, expected accuracy, occupancies [arcs], accuracy of paths through each arc
     [arcs]).
 
-    ``arcs`` [T + 1] and ``nodes`` [T + 2] bound those of each frame; ``accuracy`` may be empty, then the last is too.
+    ``arcs`` [T + 1] and ``nodes`` [T + 2] bound those of each frame; without ``accuracy`` (None) the last is empty.
     With a(n) the best score of a path to node n, r = exp(a(i) + weight - a(j)) serves both ways: ``before`` (j) = Σ
     ``before`` (i) r is the sum over paths to j relative to a(j), ``after`` (i) = Σ r ``after`` (j) that over paths from
     i relative to -a(i).
     """
     frames = arcs.size - 1
     ahead = reach(source, target, weight, final.size)
-    ratio, occupancy, through = np.empty(weight.size), np.zeros(weight.size), np.zeros(accuracy.size)
-    before, mean_before = np.zeros(final.size), np.zeros(final.size)
-    after, mean_after = np.zeros(final.size), np.zeros(final.size)
+    counted = 0 if accuracy is None else 1
+    ratio, occupancy, through = np.empty(weight.size), np.empty(weight.size), np.empty(counted * weight.size)
+    before, mean_before = np.zeros(final.size), np.zeros(counted * final.size)
+    after, mean_after = np.zeros(final.size), np.zeros(counted * final.size)
     before[0], log_before, log_after, best = 1.0, 0.0, 0.0, -np.inf
     for t in range(frames):
         for k in range(arcs[t], arcs[t + 1]):
-            i, j = source[k], target[k]
-            ratio[k] = np.exp(ahead[i] + weight[k] - ahead[j]) if before[i] > 0.0 else 0.0
+            i, j = np.uint32(source[k]), np.uint32(target[k])  # unsigned: no index from the end, so no test for one
+            below = (ahead[i] + weight[k]) - ahead[j]
+            if before[i] > 0.0:
+                ratio[k] = 1.0 if below == 0.0 else np.exp(below)
+            else:
+                ratio[k] = 0.0
             p = before[i] * ratio[k]
             before[j] += p
-            if accuracy.size:
+            if accuracy is not None:
                 mean_before[j] += p * (mean_before[i] + accuracy[k])
-        log_before += rescale(nodes[t + 1], nodes[t + 2], before, mean_before)
-    for j in range(nodes[frames], nodes[frames + 1]):
-        best = max(best, ahead[j] + final[j])
+        if accuracy is not None:
+            average(nodes[t + 1], nodes[t + 2], before, mean_before)
+        if t % OFTEN == 0:
+            log_before += rescale(nodes[t + 1], nodes[t + 2], before)
+    for n in range(nodes[frames], nodes[frames + 1]):
+        best = max(best, ahead[n] + final[n])
     ends = 0.0
-    for j in range(nodes[frames], nodes[frames + 1]):
-        after[j] = np.exp(ahead[j] + final[j] - best)
-        ends += before[j] * after[j]
+    for n in range(nodes[frames], nodes[frames + 1]):
+        after[n] = np.exp(ahead[n] + final[n] - best)
+        ends += before[n] * after[n]
     for t in range(frames - 1, -1, -1):
         total = 0.0
         for k in range(arcs[t], arcs[t + 1]):
-            i, j = source[k], target[k]
+            i, j = np.uint32(source[k]), np.uint32(target[k])
             p = ratio[k] * after[j]
             after[i] += p
             occupancy[k] = before[i] * p
             total += occupancy[k]
-            if accuracy.size:
+            if accuracy is not None:
                 mean_after[i] += p * (mean_after[j] + accuracy[k])
                 through[k] = mean_before[i] + accuracy[k] + mean_after[j]
-        log_after += rescale(nodes[t], nodes[t + 1], after, mean_after)
+        if accuracy is not None:
+            average(nodes[t], nodes[t + 1], after, mean_after)
+        if t % OFTEN == 0:
+            log_after += rescale(nodes[t], nodes[t + 1], after)
+        share = 1.0 / total
         for k in range(arcs[t], arcs[t + 1]):
-            occupancy[k] /= total
-    return log_before + np.log(ends) + best, log_after + np.log(after[0]) + best, mean_after[0], occupancy, through
+            occupancy[k] *= share
+    expected = mean_after[0] if counted else 0.0
+    return log_before + np.log(ends) + best, log_after + np.log(after[0]) + best, expected, occupancy, through
+
+
+@numba.njit(cache=True, nogil=True)
+def occupied(frame, node_frame, frames, source, target, weight, final, state):
+    """(forward total, backward total, indptr, states, occupancies of states) in one call."""
+    arcs, nodes = bounds(frame, frames), bounds(node_frame, frames + 1)
+    forward, backward, _, values, _ = forward_backward(arcs, nodes, source, target, weight, final, None)
+    indptr, states, sums = gather(arcs, state, values)
+    return forward, backward, indptr, states, sums
 
 
 @numba.njit(cache=True, nogil=True)
@@ -93,18 +119,27 @@ def reach(source, target, weight, nodes):
     ahead = np.full(nodes, -np.inf)
     ahead[0] = 0.0
     for k in range(source.size):
-        ahead[target[k]] = max(ahead[target[k]], ahead[source[k]] + weight[k])
+        i, j = np.uint32(source[k]), np.uint32(target[k])
+        ahead[j] = max(ahead[j], ahead[i] + weight[k])
     return ahead
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def rescale(first, end, mass, mean):
-    """Turn sums at the nodes first : end into means, divide the masses by the largest; returns its logarithm."""
-    largest = 0.0
+def average(first, end, mass, mean):
+    """Turn sums at the nodes first : end into means."""
     for i in range(first, end):
         if mass[i] > 0.0:
             mean[i] /= mass[i]
-            largest = max(largest, mass[i])
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def rescale(first, end, mass):
+    """Divide the masses of the nodes first : end by the largest, if that is large or small; returns its logarithm."""
+    largest = 0.0
+    for i in range(first, end):
+        largest = max(largest, mass[i])
+    if 1.0 / LARGE < largest < LARGE:
+        return 0.0
     for i in range(first, end):
         mass[i] /= largest
     return np.log(largest)
@@ -113,24 +148,55 @@ def rescale(first, end, mass, mean):
 @numba.njit(cache=True, nogil=True)
 def gather(arcs, state, values):
     """Sums of ``values`` over the arcs of equal frame and state, as rows: (indptr, states, sums)."""
-    largest = -1
-    for k in range(state.size):
-        largest = max(largest, state[k])
+    most, largest = 0, -1
+    for t in range(arcs.size - 1):
+        most = max(most, arcs[t + 1] - arcs[t])
+    if most > FEW:
+        for k in range(state.size):
+            largest = max(largest, state[k])
     row, marks = np.zeros(largest + 1), np.zeros(largest // 64 + 1, np.uint64)
     indptr, states, sums = np.zeros(arcs.size, np.int64), np.empty(state.size, np.int32), np.empty(state.size)
     n = 0
     for t in range(arcs.size - 1):
-        for k in range(arcs[t], arcs[t + 1]):
-            s = state[k]
-            row[s] += values[k]
-            marks[s >> 6] |= np.uint64(1) << np.uint64(s & 63)
-        for w in range(marks.size):
-            mark = marks[w]
-            marks[w] = np.uint64(0)
-            while mark != np.uint64(0):
-                s = w * 64 + np.int64(trailing_zeros(mark))
-                mark &= mark - np.uint64(1)
-                states[n], sums[n], row[s] = s, row[s], 0.0
-                n += 1
+        if arcs[t + 1] - arcs[t] <= FEW:
+            n = insert(arcs[t], arcs[t + 1], state, values, states, sums, n)
+        else:
+            n = mark(arcs[t], arcs[t + 1], state, values, states, sums, n, row, marks)
         indptr[t + 1] = n
     return indptr, states[:n].copy(), sums[:n].copy()
+
+
+@numba.njit(cache=True, nogil=True)
+def insert(first, end, state, values, states, sums, n):
+    """Add arcs first : end, few as they are, as one ascending row at ``n``; returns where it ends."""
+    start = n
+    for k in range(first, end):
+        s, value, at = state[k], values[k], n
+        while at > start and states[at - 1] >= s:
+            at -= 1
+        if at < n and states[at] == s:
+            sums[at] += value
+            continue
+        for later in range(n, at, -1):
+            states[later], sums[later] = states[later - 1], sums[later - 1]
+        states[at], sums[at] = s, value
+        n += 1
+    return n
+
+
+@numba.njit(cache=True, nogil=True)
+def mark(first, end, state, values, states, sums, n, row, marks):
+    """The same for many arcs, by a mark per state; ``row`` and ``marks`` are zero before and after."""
+    for k in range(first, end):
+        s = state[k]
+        row[s] += values[k]
+        marks[s >> 6] |= np.uint64(1) << np.uint64(s & 63)
+    for w in range(marks.size):
+        left = marks[w]
+        marks[w] = np.uint64(0)
+        while left != np.uint64(0):
+            s = w * 64 + np.int64(trailing_zeros(left))
+            left &= left - np.uint64(1)
+            states[n], sums[n], row[s] = s, row[s], 0.0
+            n += 1
+    return n
