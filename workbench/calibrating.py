@@ -106,11 +106,12 @@ def forward_of(task: Task, theta: np.ndarray, frames: int) -> Callable[[], Any]:
 def gradient_of(task: Task, theta: np.ndarray, frames: int) -> Callable[[], Any]:
     """The gradient of a batch of frames from everywhere, as replicas compute it."""
     positions = np.sort(rng(0, "calibrate").choice(task.train.frames, frames, replace=False))
+    whole = Task(task.corpus, task.settings.replace(auxiliary="frozen", push="gradient"))
     if not task.settings.sequence:
         targets = np.asarray(task.train.alignment)[positions]
-        return lambda: task.gradient(theta, FrameBatch(positions[targets >= 0]))
-    frozen, batch = Task(task.corpus, task.settings.replace(auxiliary="frozen")), outer_batch(task, positions)
-    return lambda: frozen.gradient(theta, batch)
+        return lambda: whole.gradient(theta, FrameBatch(positions[targets >= 0]))
+    batch = outer_batch(task, positions)
+    return lambda: whole.gradient(theta, batch)
 
 
 def outer_batch(task: Task, positions: np.ndarray) -> OuterBatch:

@@ -134,6 +134,9 @@ class Settings:
         "asynchrony",
         "what a push carries: the gradient, or what it is the product of; auto: factors where that is faster",
     )
+    wire: Literal["float32", "bfloat16"] = setting(
+        "float32", "asynchrony", "precision of parameters and gradients on their way; bfloat16 is half as many bytes"
+    )
     decoder_fetch: Literal["utterance", "utterances", "seconds", "synchronous"] = setting(
         "utterance",
         "asynchrony",

@@ -15,6 +15,7 @@ from workbench.engine.effects import RESTING, All, Ask, Effect, Now, Signal
 from workbench.settings import Settings
 from workbench.training.messages import Ack, Factored, Item, Parameters, Push, Snapshot, Status
 from workbench.training.shards import Shards
+from workbench.training.wire import narrow
 
 Talk = Generator[Effect, Any, Any]
 
@@ -32,6 +33,11 @@ class Conversation:
         s = self.settings
         return len(self.shards.names) > 1 and bool(s.synchronous or s.staleness_bound or s.consistent_fetch)
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Bytes of each shard as it travels."""
+        return tuple(size // 2 if self.settings.wire == "bfloat16" else size for size in self.shards.sizes)
+
     def fetch(self, replica: str = "", next_version: int = 0, instant: int | None = None) -> Talk:
         """``Parameters``, or None if the run is coming to rest.
 
@@ -44,7 +50,7 @@ class Conversation:
         elif self.settings.synchronous and len(self.shards.names) > 1 and instant is None:
             snapshots = yield from self._same_update(method, args, replica)
         else:
-            snapshots = yield from self._each([(method, args)] * len(self.shards.names), replies=self.shards.sizes)
+            snapshots = yield from self._each([(method, args)] * len(self.shards.names), replies=self.sizes)
         if any(s is RESTING for s in snapshots):
             return None
         seconds = yield Now()
@@ -56,8 +62,8 @@ class Conversation:
         frames: int, weight: int,
     ) -> Talk:  # fmt: skip
         """Push a gradient over the trained parameters; answers the ``Ack`` of each shard that was asked."""
-        parts = self.shards.parts(total)
-        sizes = tuple(self.shards.sizes[i] if p is None else p.nbytes for i, p in enumerate(parts))
+        parts = [narrow(p, self.settings) if isinstance(p, np.ndarray) else p for p in self.shards.parts(total)]
+        sizes = tuple(self.sizes[i] if p is None else p.nbytes for i, p in enumerate(parts))
         pushes = [Push(item, g, v, replica, frames, weight, scale) for g, v in zip(parts, at.versions, strict=True)]
         if not self.together:
             return (yield from self._each([("push", (p,)) for p in pushes], sizes=sizes))
@@ -82,11 +88,11 @@ class Conversation:
 
     def _same_version(self, method: str, args: tuple, replica: str) -> Talk:
         while True:
-            first: Snapshot | Signal = yield Ask(self.shards.names[0], method, args, 0, self.shards.sizes[0])
+            first: Snapshot | Signal = yield Ask(self.shards.names[0], method, args, 0, self.sizes[0])
             if isinstance(first, Signal):
                 return [first]
             at = [("fetch_at", (replica, first.version))] * (len(self.shards.names) - 1)
-            others = yield from self._each(at, 1, replies=self.shards.sizes[1:])
+            others = yield from self._each(at, 1, replies=self.sizes[1:])
             if all(s is not None for s in others):  # None: that version is forgotten, because this took long
                 return [first, *others]
 
@@ -96,11 +102,11 @@ class Conversation:
         Else, with backups, a late replica could meet the first shard after an update and the others before it. The
         first would take its gradient for the next update, the others would call it late, and wait for it for ever.
         """
-        first: Snapshot | Signal = yield Ask(self.shards.names[0], method, args, 0, self.shards.sizes[0])
+        first: Snapshot | Signal = yield Ask(self.shards.names[0], method, args, 0, self.sizes[0])
         if isinstance(first, Signal):
             return [first]
         calls = [("fetch_next", (replica, first.version))] * (len(self.shards.names) - 1)
-        return [first, *(yield from self._each(calls, 1, replies=self.shards.sizes[1:]))]
+        return [first, *(yield from self._each(calls, 1, replies=self.sizes[1:]))]
 
     def _each(self, calls: list[tuple[str, tuple]], first: int = 0, sizes: tuple = (), replies: tuple = ()) -> Talk:
         """One call to each shard from ``first`` on, all at once."""

@@ -27,6 +27,7 @@ from workbench.training.ledger import Ledger
 from workbench.training.messages import Ack, Factored, Progress, Push, Snapshot, Status
 from workbench.training.shard_state import Deposit, ServerState
 from workbench.training.updates import Prepared, compensated, direction, finite, moved, plain, rate, scaled, whole
+from workbench.training.wire import narrow, wide
 
 REJECTIONS = 10  # in a row, before training has diverged
 
@@ -75,7 +76,7 @@ class ParameterServer:
     def fetch(self, replica: str = "") -> Snapshot:
         """The current parameters; a ``replica`` that names itself is remembered for delay compensation."""
         if self.snapshot is None:
-            view = self.value.view()
+            view = narrow(self.value, self.settings).view()
             view.flags.writeable = False
             self.snapshot = Snapshot(self.version, view, self.ended)
         if replica and self.settings.delay_compensation:
@@ -207,7 +208,8 @@ class ParameterServer:
         else:
             step = scaled(whole(total), scale)
             if replica in self.given:
-                step = compensated(step, self.settings.delay_compensation, self.value, self.given[replica].value)
+                then = wide(self.given[replica].value)
+                step = compensated(step, self.settings.delay_compensation, self.value, then)
             step, self.memory = direction(self.settings, step, self.memory)
         ready, self.prepared = self.prepared, None
         if ready and ready.total is total and (ready.version, ready.rate) == (self.version, by):

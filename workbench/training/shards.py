@@ -10,6 +10,7 @@ from workbench import memory
 from workbench.settings import Settings, UserError
 from workbench.training.messages import Factored
 from workbench.training.server import ParameterServer
+from workbench.training.wire import wide
 
 NUMBER = 4  # bytes of a float32
 
@@ -74,25 +75,28 @@ class Shards:
         return self.cut(gradient) if isinstance(gradient, np.ndarray) else [*gradient.cut(self.bounds)]
 
     def join(self, values: list[np.ndarray]) -> np.ndarray:
-        """All parameters, from what each shard holds; copied only where several shards, or not all, are to be joined.
+        """All parameters, from what each shard holds; copied only where several shards, or not all, are to be joined,
+        or numbers to be widened.
 
         Two components that fetch the same snapshots one after the other share the copy.
         """
-        if len(values) == 1 and len(values[0]) == len(self.base):
+        if len(values) == 1 and len(values[0]) == len(self.base) and values[0].dtype == np.float32:
             return values[0]
         before, theta = self.last[0]
         if len(before) == len(values) and all(a is b for a, b in zip(before, values, strict=True)):
             return theta
         theta = memory.floats(len(self.base))
         start, stop = self.trained.start, self.trained.stop
-        np.concatenate([self.base[:start], *values, self.base[stop:]], out=theta)
+        theta[:start], theta[stop:] = self.base[:start], self.base[stop:]
+        for value, part in zip(values, self.cut(theta[start:stop]), strict=True):
+            wide(value, part)
         theta.flags.writeable = False
         self.last[0] = (values, theta)
         return theta
 
     def collect(self, services: Mapping[str, ParameterServer]) -> np.ndarray:
         """What the servers hold, for a look from outside, e.g. when a run has ended."""
-        return self.join([services[name].fetch().value for name in self.names])
+        return self.join([services[name].value for name in self.names])
 
 
 def bare(size: int, bounds: tuple[int, ...]) -> Shards:

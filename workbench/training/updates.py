@@ -11,6 +11,7 @@ import numpy as np
 
 from workbench.settings import Settings
 from workbench.training.messages import Factored
+from workbench.training.wire import wide
 
 ADAGRAD_FLOOR = 1e-8  # keeps the first step of a parameter finite
 MAGNITUDE, INFINITE = np.uint32(0x7FFFFFFF), 0x7F800000  # bits of a float32: all but the sign; infinity, NaN beyond
@@ -76,7 +77,7 @@ def compensated(gradient: np.ndarray, strength: float, here: np.ndarray, then: n
 
 def whole(gradient: np.ndarray | Factored) -> np.ndarray:
     """The gradient as an array, float32 [parameters of the shard]."""
-    return gradient if isinstance(gradient, np.ndarray) else gradient.array()
+    return wide(gradient) if isinstance(gradient, np.ndarray) else gradient.array()
 
 
 def scaled(gradient: np.ndarray, by: float) -> np.ndarray:
@@ -88,6 +89,7 @@ def finite(gradient: np.ndarray | Factored) -> bool:
     """Whether all numbers are finite; one dot product unless that overflows."""
     if not isinstance(gradient, np.ndarray):
         return gradient.finite()
+    gradient = wide(gradient)
     return bool(np.isfinite(np.dot(gradient, gradient)) or np.isfinite(gradient).all())
 
 
@@ -104,7 +106,7 @@ def moved(theta: np.ndarray, rate: float, step: np.ndarray | Factored, out: np.n
     """Write ``theta + float32(rate) * step`` to ``out``, float32 [parameters]; whether all of ``step`` is finite."""
     if not isinstance(step, np.ndarray):
         return step.moved(theta, np.float32(rate), out)
-    step = np.ascontiguousarray(step, np.float32)
+    step = np.ascontiguousarray(wide(step), np.float32)
     return bool(_move(theta, np.float32(rate), step, step.view(np.uint32), out) < INFINITE)
 
 
