@@ -16,7 +16,7 @@ class UserError(Exception):
     """Something a user can mend; its message is one line that names the file, line, utterance or setting."""
 
 
-FACTORED = 64  # frames of a batch up to which a server multiplies sooner than it reads a gradient
+FACTORED = 64  # frames of a batch up to which a server multiplies as soon as it reads a gradient
 
 
 def setting(
@@ -219,11 +219,11 @@ class Settings:
     def factored(self) -> bool:
         """Whether pushes carry factors: where chosen, or where the server adds them to the parameters in one pass.
 
-        The bits are the same. A server on real time is shared by the replicas, so it multiplies small batches only.
+        The bits are the same.
         """
         one_pass = self.optimizer == "sgd" and not (self.delay_compensation or self.synchronous or self.max_norm)
-        free = self.clock == "free" or (self.clock == "wall" and self.batch <= FACTORED)
-        return self.push == "factors" or (self.push == "auto" and self.push_every == 1 and one_pass and free)
+        small = self.push_every == 1 and self.batch <= FACTORED
+        return self.push == "factors" or (self.push == "auto" and small and one_pass and self.clock in ("free", "wall"))
 
     def replace(self, **changes: Any) -> "Settings":
         """A copy with some fields changed; unknown names raise UserError."""

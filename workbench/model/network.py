@@ -17,10 +17,10 @@ import numpy as np
 import torch
 
 from workbench import memory
-from workbench.model.factors import Factors, Keep
+from workbench.model.factors import Factors
 from workbench.model.kernels import Kernel
 from workbench.model.topology import Layout, Topology, Trained, initial, row_ends, silence_rows, trained_slice, transfer
-from workbench.model.update import Move, Sink, Store
+from workbench.model.update import Keep, Move, Sink, Store
 from workbench.model.workspace import Parameters, Workspace, parameters, tensor, workspace
 
 __all__ = [

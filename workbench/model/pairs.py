@@ -8,8 +8,8 @@ import numba
 import numpy as np
 import torch
 
-from workbench.model.products import ALL, behind, block, blocks, cached, next_tile
-from workbench.model.tiles import ADD, BIAS, BYTES, MOVE, RECTIFY, STORE
+from workbench.model.products import ALL, behind, block, blocks, cached, next_tile, past
+from workbench.model.tiles import ADD, BIAS, BYTES, MOVE, RECTIFY, STORE, STREAM
 
 OUTPUTS = 96  # rows of weights that are paired at a time on the way up
 DEPTH = 128  # and on the way down
@@ -44,7 +44,8 @@ def move(delta: torch.Tensor, h: torch.Tensor, weight: torch.Tensor, rate: float
     """As in `products`."""
     if not len(h):
         out.copy_(weight)
-    _outer(delta, h, out, MOVE, rate, behind(weight, out))
+    origin = behind(weight, out)
+    _outer(delta, h, out, STREAM if origin and past(out) else MOVE, rate, origin)
 
 
 def _outer(delta: torch.Tensor, h: torch.Tensor, c: torch.Tensor, how: int, rate: float, origin: int = 0) -> None:

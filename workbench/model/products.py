@@ -41,7 +41,8 @@ def move(delta: torch.Tensor, h: torch.Tensor, weight: torch.Tensor, rate: float
         out.copy_(weight)
         return
     origin = behind(weight, out)
-    _product(delta.t(), h, out, MOVE, rate=rate, columns=cached(h), c_next=next_tile(out), origin=origin)
+    how = STREAM if origin and past(out) else MOVE
+    _product(delta.t(), h, out, how, rate=rate, columns=cached(h), c_next=next_tile(out), origin=origin)
 
 
 def _wide(matrix: torch.Tensor) -> int:
@@ -59,6 +60,11 @@ def behind(weight: torch.Tensor, out: torch.Tensor) -> int:
     if weight.shape != out.shape or weight.stride() != out.stride():
         raise ValueError(f"{weight.shape} to be moved to {out.shape}, strides {weight.stride()} and {out.stride()}")
     return weight.data_ptr() - out.data_ptr()
+
+
+def past(c: torch.Tensor) -> bool:
+    """Whether ``c`` lies so that whole vectors of it can be written past the cache."""
+    return c.data_ptr() % BYTES == c.stride(0) * c.element_size() % BYTES == 0
 
 
 def next_tile(c: torch.Tensor) -> int:
@@ -110,20 +116,20 @@ def block(
     """Tile after tile, the columns of some rows, then those of the next ones."""
     tiles, whole, wide = rows - rows % ROWS, columns * size // (2 * BYTES), 2 * BYTES // size
     rest, end = columns - whole * wide, whole * 2 * BYTES
-    full = STREAM if how == MOVE and origin and c % BYTES == c_row % BYTES == 0 else how
+    near = MOVE if how == STREAM else how  # where a tile is not whole
     for r in range(0, tiles, ROWS):
         row, to, ways = a + r * a_row, c + r * c_row, (bias + r * size, origin, b_next, c_next, rate, one)
         for k in range(0, end, 2 * BYTES):
-            _tile(row, a_row, a_depth, b + k, b_depth, depth, to + k, c_row, ALL, full, *ways)
+            _tile(row, a_row, a_depth, b + k, b_depth, depth, to + k, c_row, ALL, how, *ways)
         if rest:
             where = (row, a_row, a_depth, b + end, b_depth, depth, to + end, c_row, rest)
             if rest * size <= BYTES:
-                _slim(*where, how, *ways)
+                _slim(*where, near, *ways)
             else:
-                _tile(*where, how, *ways)
+                _tile(*where, near, *ways)
     for r in range(tiles, rows):
         row, to, ways = a + r * a_row, c + r * c_row, (bias + r * size, origin, b_next, c_next, rate, one)
         for k in range(0, columns * size, 2 * BYTES):
-            _row(row, a_row, a_depth, b + k, b_depth, depth, to + k, c_row, columns - k // size, how, *ways)
-    if full == STREAM:
+            _row(row, a_row, a_depth, b + k, b_depth, depth, to + k, c_row, columns - k // size, near, *ways)
+    if near != how:
         fence()

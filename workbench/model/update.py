@@ -1,18 +1,19 @@
-"""What becomes of the gradient of a layer: stored as part of a vector, or added at once to the parameters.
+"""What becomes of the gradient of a layer: stored as part of a vector, kept in factors, or added to the parameters.
 
-Both make each product in the same way, and `Move` rounds as numpy's ``theta += rate * gradient`` does, so that a step
+All make each product in the same way, and `Move` rounds as numpy's ``theta += rate * gradient`` does, so that a step
 in place and a gradient applied by a server give the same bits. (BLAS can add to the weights within the product, but
 rounds otherwise. A kernel with a ``move`` of its own does it while a tile of the gradient is in registers, with the
 bits that the law wants.)
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import torch
 
+from workbench.model.factors import Factors, Part, Product, Sum, kept
 from workbench.model.topology import Topology, Trained, trained_slice
 from workbench.model.workspace import Parameters, Workspace
 
@@ -84,9 +85,7 @@ class Move:
         rows: torch.Tensor | None,
     ) -> None:
         views = layer_views(self.theta, self.topology, layer, 0)
-        if self.silence is not None:
-            silent = torch.from_numpy(self.silence).to(p.device)
-            delta = delta.index_fill(1, silent if rows is None else torch.isin(rows, silent).nonzero()[:, 0], 0)
+        delta = silenced(delta, rows, self.silence)
         if p.kernel.move and p.aliased and rows is None:
             p.kernel.move(delta, h, views[0], self.rate, views[0])
             views[1].add_(delta.sum(0, dtype=p.accumulate).mul_(self.rate))
@@ -97,6 +96,50 @@ class Move:
                 view.add_(change)
             else:
                 view.index_add_(0, rows.to(view.device), change)
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Keeps copies of what the layers' gradients are products of; ``factors`` are then whole."""
+
+    topology: Topology
+    trained: Trained
+    silence: np.ndarray | None
+    parts: list[Part] = field(default_factory=list)
+
+    def factors(self, precision: str) -> Factors:
+        """Of all layers so far."""
+        return Factors(tuple(self.parts), precision)
+
+    def __call__(
+        self,
+        p: Parameters,
+        space: Workspace,
+        layer: int,
+        delta: torch.Tensor,
+        h: torch.Tensor,
+        rows: torch.Tensor | None,
+    ) -> None:
+        entries, start = self.topology.layout().entries, trained_slice(self.topology, self.trained).start
+        weight, bias = (entries[f"{self.topology.names[layer]}.{part}"][0].start - start for part in ("weight", "bias"))
+        delta = silenced(delta, rows, self.silence)
+        which, sums = (
+            None if rows is None else rows.cpu().numpy(),
+            np.zeros(self.topology.widths[layer + 1], np.float32),
+        )
+        sums[slice(None) if which is None else which] = delta.sum(0, dtype=p.accumulate).cpu().numpy()
+        turned = delta.stride(0) == 1 and len(delta) > 1
+        factors = kept(delta.t() if turned else delta), kept(h)
+        self.parts.append(Product(weight, len(sums), *factors, turned, which))
+        self.parts.append(Sum(bias, sums))
+
+
+def silenced(delta: torch.Tensor, rows: torch.Tensor | None, silence: np.ndarray | None) -> torch.Tensor:
+    """``delta`` [frames, outputs, or the ``rows`` of them], zero for the outputs ``silence``."""
+    if silence is None:
+        return delta
+    silent = torch.from_numpy(silence).to(delta.device)
+    return delta.index_fill(1, silent if rows is None else torch.isin(rows, silent).nonzero()[:, 0], 0)
 
 
 def parts(
