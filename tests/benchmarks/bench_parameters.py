@@ -1,4 +1,4 @@
-"""Fetching and pushing all parameters, or the last layer's: our server, the memory's limit, Dask, torch RPC, gloo.
+"""Fetching and pushing all parameters, or the last layer's: our server, the memory's limit, Dask, Ray, torch RPC, gloo.
 
     PYTHONPATH=tests python -m benchmarks.bench_parameters [--rounds 7] [--without-torch]
 
@@ -7,7 +7,8 @@ applied in one pass); the same written with numpy; the limit is memcpy, once for
 server through shared memory and by TCP, as on a cluster, the gradient written anew each time; limits: the same done
 with bare shared memory (gradient written, applied in place by the other process, parameters read) and with a bare TCP
 socket on loopback; no server at all (Hogwild!: the parameters changed in place by whoever has a gradient); peers: a
-plain Dask actor called from a worker, torch RPC, gloo's send and recv. Ray is not in the lock, so it is left out.
+plain Dask actor called from a worker, torch RPC, gloo's send and recv, and an actor of Ray's where that is installed
+(it is not in the lock: `pip install --target FOLDER ray`, and FOLDER in PYTHONPATH).
 
 Wall time, for several processes take part: on a busy machine look at the ratios.
 """
@@ -20,7 +21,7 @@ from contextlib import ExitStack
 
 import numpy as np
 from benchmarks.other_ends import bare_ways, our_ways
-from benchmarks.parameter_peers import torch_ways
+from benchmarks.parameter_peers import ray_ways, torch_ways
 from benchmarks.rounds import heading, medians, peak_megabytes, row, trips
 
 from workbench.settings import Settings
@@ -40,7 +41,7 @@ def main() -> None:
     options = parser.parse_args()
     heading("parameters", "what", "ms", "x the best peer", "of the limit")
     with ExitStack() as stack:
-        asked = [our_ways(stack), bare_ways(stack), dask_ways(stack)]
+        asked = [our_ways(stack), bare_ways(stack), dask_ways(stack), ray_ways(stack)]
         asked += [] if options.without_torch else [torch_ways(stack)]
         for name, size in SIZES.items():
             alone = medians(in_one_process(size), options.rounds, time.perf_counter)

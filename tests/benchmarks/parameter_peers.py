@@ -1,11 +1,13 @@
-"""Peers that move parameters between two processes: torch RPC and gloo."""
+"""Peers that move parameters between two processes: torch RPC, gloo, and Ray where it is installed."""
 
+import importlib.util
 import multiprocessing
 import os
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 
+import numpy as np
 from benchmarks.rounds import trips
 
 RATE = 1e-6
@@ -43,6 +45,38 @@ def torch_ways(stack: ExitStack) -> Callable[[int], Ways]:
             dist.recv(into, 1)
 
         return {"peer: torch RPC": lambda: trips(by_rpc), "peer: gloo": lambda: trips(by_gloo)}
+
+    return ways
+
+
+def ray_ways(stack: ExitStack) -> Callable[[int], Ways]:
+    """An actor of Ray's; none if Ray is not installed, which it is not by the lock."""
+    if importlib.util.find_spec("ray") is None:
+        return lambda size: {}
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    stack.callback(ray.shutdown)
+
+    @ray.remote
+    class Server:
+        def __init__(self, size: int):
+            self.theta = np.zeros(size, np.float32)
+
+        def fetch(self) -> np.ndarray:
+            return self.theta
+
+        def push(self, gradient: np.ndarray) -> None:
+            self.theta = self.theta + np.float32(RATE) * gradient
+
+    def ways(size: int) -> Ways:
+        server, gradient = Server.remote(size), np.ones(size, np.float32)
+
+        def by_ray() -> None:
+            ray.get(server.fetch.remote())
+            ray.get(server.push.remote(gradient))
+
+        return {"peer: Ray actor": lambda: trips(by_ray)}
 
     return ways
 
