@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_network import batch, parameters, rows
 
-from workbench.model import kernels, network
+from workbench.model import kernels, network, processor
 from workbench.model.factors import Factors, Product, Sum
 from workbench.model.network import Topology
 from workbench.settings import Settings, UserError
@@ -33,20 +33,32 @@ def made(frames, trained, form, kernel):
     return (make(*given, outer, trained, SILENCE, kernel=kernel) for make in (network.factors, network.gradient))
 
 
-@pytest.mark.parametrize("name, precision", [("tiles", "float32"), ("tiles", "bfloat16"), ("torch", "float32")])
+PAIRS = pytest.mark.skipif(not processor.this().pairs, reason="this processor does not multiply pairs of bfloat16")
+
+
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=PAIRS)])
 @pytest.mark.parametrize("form", ["ce", "dense", "few"])
 @pytest.mark.parametrize("trained", ["all", "last", "last-without-silence"])
 @pytest.mark.parametrize("frames", [1, 32, 45])
-def test_factors_have_the_bits_of_the_gradient(frames, trained, form, name, precision, monkeypatch):
+def test_factors_have_the_bits_of_the_gradient(frames, trained, form, precision):
     """Multiplied, or added to parameters, factors leave what the gradient leaves, in memory of their own."""
-    monkeypatch.setattr(kernels, "choose", lambda p="float32": kernels.kernel(name, p))
-    factors, gradient = made(frames, trained, form, kernels.kernel(name, precision))
+    factors, gradient = made(frames, trained, form, kernels.kernel("tiles", precision))
     assert factors.precision == precision and factors.finite()
     assert np.array_equal(factors.array(), gradient)
     theta, out = parameters(TOPOLOGY, np.float32)[-len(gradient) :], np.full(len(gradient), np.nan, np.float32)
     before = theta.copy()
     assert factors.moved(theta, RATE, out)
     assert out.tobytes() == (before + RATE * gradient).tobytes() and np.array_equal(theta, before)
+
+
+def test_a_kernel_without_a_step_in_place_adds_afterwards():
+    """Where the processor lacks the instructions for it, e.g. of bfloat16, the product is made and then added."""
+    factors, gradient = made(32, "all", "dense", kernels.kernel("torch"))
+    part, kernel = factors.parts[-2], kernels.kernel("torch")
+    here, out = gradient[part.at : part.at + part.size], np.empty(part.size, np.float32)
+    part.move(np.ones(part.size, np.float32), RATE, out, kernel)
+    assert kernel.move is None
+    np.testing.assert_allclose(out, 1 + RATE * here, rtol=1e-5)
 
 
 @pytest.mark.parametrize("form", ["dense", "few"])

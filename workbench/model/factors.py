@@ -156,6 +156,11 @@ class Factors:
     precision: str = "float32"  # of the products
 
     @property
+    def kernel(self) -> Kernel:
+        """What multiplies, wherever it is done: another one would give other bits."""
+        return kernels.kernel("tiles", self.precision)
+
+    @property
     def nbytes(self) -> int:
         """What a push carries."""
         return sum(p.nbytes for p in self.parts)
@@ -174,14 +179,14 @@ class Factors:
 
     def array(self) -> np.ndarray:
         """The gradient itself, float32 [parameters]."""
-        out, kernel = memory.floats(sum(p.size for p in self.parts)), kernels.choose(self.precision)
+        out, kernel = memory.floats(sum(p.size for p in self.parts)), self.kernel
         for p in self.parts:
             p.write(out[p.at : p.at + p.size], kernel)
         return out
 
     def moved(self, theta: np.ndarray, rate: np.float32, out: np.ndarray) -> bool:
         """Write ``theta + rate * gradient`` to ``out``, all float32 [parameters]; whether the gradient is finite."""
-        kernel = kernels.choose(self.precision)
+        kernel = self.kernel
         for p in self.parts:
             here = slice(p.at, p.at + p.size)
             p.move(theta[here], rate, out[here], kernel)

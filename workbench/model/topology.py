@@ -1,7 +1,7 @@
 """The shape of the network and where each of its weights lies in the one flat parameter vector.
 
 Layers follow one another, each its weight [outputs, inputs] and then its bias [outputs]; the output layer is last, so
-that `trained="last"` is one contiguous slice. Pure numpy: the parameter server needs no torch.
+that `trained="last"` is one contiguous slice. Pure numpy: whoever cuts or joins parameters needs no torch.
 """
 
 import math

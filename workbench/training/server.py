@@ -1,10 +1,11 @@
 """The parameter server: one shard of the trained parameters, and the only place where they change.
 
-Rules. It serves one call at a time, so it needs no locks. What a fetch gave away is never written again while anybody
-can see it (see ``workbench.memory``). A push is known by its item: sent twice, it counts once. A gradient that is not
-finite never enters; ten in a row raise ``Diverged``. Shards do not know of each other and may be at different versions,
-as in the paper. Where all shards must agree on what is applied, and in which order (staleness bound, consistent fetch),
-a push goes to the first shard, which decides, and then to the others with the ``order`` it got; see ``shards``.
+Rules. It serves one call at a time, so it needs no locks; only what a push leads to may be made ``ahead`` of its turn.
+What a fetch gave away is never written again while anybody can see it (see ``workbench.memory``). A push is known by
+its item: sent twice, it counts once. A gradient that is not finite never enters; ten in a row raise ``Diverged``.
+Shards do not know of each other and may be at different versions, as in the paper. Where all shards must agree on what
+is applied, and in which order (staleness bound, consistent fetch), a push goes to the first shard, which decides, and
+then to the others with the ``order`` it got; see ``shards``.
 Synchronous updates wait for all replicas that have not left, less the backups (Chen et al. 2016, *Revisiting
 distributed synchronous SGD*), and are the mean over all frames.
 
