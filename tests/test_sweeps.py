@@ -148,6 +148,31 @@ def test_failures_are_recorded_and_the_rest_goes_on() -> None:
     assert [c.state for c in plan(small())] == ["done", "diverged", "done", "done"]
 
 
+def test_progress_counts_parts_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a run goes on its word of how far it is counts, and it stands as running; at the end all parts are done."""
+    monkeypatch.setattr(carrying, "OFTEN", 0.0)
+    outcomes, said, under_way, sweep = Outcomes(), [], [], small(seeds=[0], axes={"shuffling": ["none"]})
+    record = carrying.record_path(sweep, sweep.cells()[0])
+
+    class Slow:
+        def submit(self, *given) -> Future:
+            under_way.append((Future(), given, carrying.Told(record)))
+            return under_way[0][0]
+
+    def progress(done: int, total: int, what: str) -> None:
+        future, given, told = under_way[0]
+        said.append((done, total))
+        if len(said) == 1:
+            told(30, 120, "frames")
+        elif not future.done():
+            assert [c.state for c in plan(sweep)] == ["running"]
+            carrying.write_json(record, {})
+            future.set_result(outcomes.submit(*given).result())
+
+    run(sweep, executor=Slow(), progress=progress)
+    assert said == [(0, 100), (25, 100), (100, 100)]
+
+
 def test_stop_after_current_leaves_the_rest_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was under way ends, nothing more begins, and running again does what is missing only."""
     outcomes, submit = Outcomes(), Outcomes.submit

@@ -16,7 +16,7 @@ from typing import Any
 
 from workbench import recognition, runs
 from workbench.settings import UserError, preset
-from workbench.store import Run, home, write_atomically, write_json
+from workbench.store import Run, home, read_json, write_atomically, write_json
 from workbench.sweeping.places import own_place
 from workbench.sweeping.plan import ENDED, PlannedCell, plan, record_path, run_name, run_of
 from workbench.sweeping.spec import Cell, Sweep
@@ -24,6 +24,8 @@ from workbench.sweeping.start import found_start
 
 Progress = Callable[[int, int, str], None]
 AFTER_CURRENT, NOW = "after current", "now"
+PARTS = 100  # of a cell, in which progress is told
+OFTEN = 1.0  # seconds between two words of a cell about how far it is
 REST = 60.0  # seconds in which runs come to rest at a checkpoint after Ctrl-C
 
 
@@ -93,8 +95,10 @@ def _drive(sweep: Sweep, slots: list[Executor], waiting: Sequence[Cell], progres
                 if isinstance(future.exception(), BrokenExecutor):
                     slots[slot] = own_place(len(slots))
                 idle.append(slot)
-                if progress:
-                    progress(total - len(queue) - len(under_way), total, f"sweep {sweep.name}, runs")
+            if progress:
+                ended = total - len(queue) - len(under_way)
+                parts = PARTS * ended + sum(how_far(sweep, cell) for cell, _ in under_way.values())
+                progress(parts, PARTS * total, f"sweep {sweep.name}, hundredths of {total} runs")
     except KeyboardInterrupt:
         ask_to_stop(sweep, now=True)
         wait(under_way, timeout=REST)
@@ -110,6 +114,25 @@ def record(sweep: Sweep, cell: Cell, future: Future) -> None:
     write_json(record_path(sweep, cell), {"error": text, "seconds": seconds, "processor": processor, **about})
 
 
+def how_far(sweep: Sweep, cell: Cell) -> int:
+    """How many of `PARTS` of a cell's training are done, by the word of the process that carries it out."""
+    path = record_path(sweep, cell)
+    return int(PARTS * read_json(path).get("share", 0.0)) if path.exists() else 0
+
+
+class Told:
+    """Writes to the record of a cell who carries it out and, at most every `OFTEN` seconds, how far that is."""
+
+    def __init__(self, path: Path):
+        self.path, self.who, self.last = path, {"pid": os.getpid(), "host": socket.gethostname()}, time.monotonic()
+        write_json(path, self.who)
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        if time.monotonic() - self.last > OFTEN:
+            self.last = time.monotonic()
+            write_json(self.path, self.who | {"share": done / max(1, total)})
+
+
 def run_cell(spec: dict[str, Any], cell_id: str, data: str) -> tuple[float, float]:
     """Train or go on with one cell, and test it; seconds, and processor time of this process in them.
 
@@ -118,10 +141,10 @@ def run_cell(spec: dict[str, Any], cell_id: str, data: str) -> tuple[float, floa
     os.environ["WORKBENCH_DATA"] = data
     sweep = Sweep(**spec)
     cell = next(c for c in sweep.cells() if c.id == cell_id)
-    write_json(record_path(sweep, cell), {"pid": os.getpid(), "host": socket.gethostname()})
+    told = Told(record_path(sweep, cell))
     began, used = time.monotonic(), time.process_time()
     try:
-        trained = _trained(sweep, cell, StopFile(sweep.folder / "stop"))
+        trained = _trained(sweep, cell, StopFile(sweep.folder / "stop"), told)
         if sweep.test and "test_wer" not in trained.summary:
             recognition.test(trained.name)
     finally:
@@ -155,8 +178,8 @@ def _start(sweep: Sweep, progress: Progress | None) -> str | None:
     return found.name
 
 
-def _trained(sweep: Sweep, cell: Cell, stop: StopFile) -> Run:
-    found = run_of(sweep, cell)
+def _trained(sweep: Sweep, cell: Cell, stop: StopFile, progress: Progress) -> Run:
+    found, name = run_of(sweep, cell), run_name(sweep, cell)
     if found is None:
-        return runs.train(sweep.corpus, cell.settings, name=run_name(sweep, cell), init=sweep.init, stop=stop)
-    return found if found.status()["state"] == "done" else runs.resume(found.name, stop=stop)
+        return runs.train(sweep.corpus, cell.settings, name=name, init=sweep.init, stop=stop, progress=progress)
+    return found if found.status()["state"] == "done" else runs.resume(found.name, stop=stop, progress=progress)
