@@ -5,11 +5,12 @@ import re
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import packages_distributions
+from importlib.metadata import distributions, packages_distributions
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 from sources import ROOT, package
@@ -58,6 +59,14 @@ def test_every_package_has_a_hash() -> None:
     assert entries().keys() == LOCKED.keys()
     known = re.compile(r"#|    # via|    --hash=|[a-z0-9.-]+==|$")
     assert [line for line in LOCK.splitlines() if not known.match(line)] == []
+
+
+def test_every_python_3_11_will_do() -> None:
+    """No locked package wants a later one than the first: Debian 12 has 3.11.2."""
+    wants = {d.metadata["Name"]: d.metadata.get("Requires-Python") or "" for d in distributions()}
+    locked = {name: wanted for name, wanted in wants.items() if canonicalize_name(name) in LOCKED}
+    assert len(locked) == len(LOCKED) > 100
+    assert [name for name, wanted in locked.items() if "3.11.0" not in SpecifierSet(wanted)] == []
 
 
 def test_k2_has_one_hash() -> None:
