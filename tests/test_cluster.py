@@ -55,9 +55,20 @@ def test_one_replica_is_plain_sgd_bit_for_bit(client):
     assert np.array_equal(on(client, s)[0], TOY.run(s)[0])
 
 
-def test_updates_applied_are_pushes_accepted(client):
+def test_one_replica_that_prefetches_has_a_delay_of_one(client):
+    """What is fetched during a gradient lacks its update, on the cluster as on Local."""
+    s = settings(shards=3, prefetch=True, wire="bfloat16")
+    theta, rows, _, services = on(client, s)
+    pushes = of_kind(rows, "push")
+    assert {server.version for server in services.values()} == {len(pushes)}
+    assert np.array_equal(theta, TOY.run(s)[0])
+    assert {r["staleness_inner"] for r in pushes[1:]} == {1.0}
+
+
+@pytest.mark.parametrize("prefetch", [False, True])
+def test_updates_applied_are_pushes_accepted(client, prefetch):
     """Each shard has applied every push once; every row has come; the run learns; the record is replayed on Local."""
-    s = settings(criterion="mmi", replicas=3, shards=2, epochs=3.0)
+    s = settings(criterion="mmi", replicas=3, shards=2, epochs=3.0, prefetch=prefetch)
     theta, rows, outcome, services = on(client, s, wrap=partial(recording, segment=0, digest_every=1))
     pushes = of_kind(rows, "push")
     assert {server.version for server in services.values()} == {len(pushes)} == {len(services["server 0"].ledger)}

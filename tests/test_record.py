@@ -44,6 +44,7 @@ CASES = [
     dict(replicas=4, shards=2, criterion="mmi", decoder_fetch="utterances"),
     dict(replicas=3, criterion="mmi", decoder_fetch="seconds", decoder_seconds=0.001, auxiliary="fresh"),
     dict(replicas=4, shards=2, consistent_fetch=True, staleness_bound=2),
+    dict(replicas=4, shards=2, prefetch=True, criterion="mmi"),
     dict(replicas=4, shards=2, synchronous=True, backups=1, patience=1, decays=0, flat=0.4, epochs=9.0),
 ]
 

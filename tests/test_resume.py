@@ -46,6 +46,7 @@ def drive(toy, s, clock, every, stop_after=None, checkpoint=None):
         dict(replicas=3, criterion="mmi", decoder_fetch="synchronous", decoder_seconds=2.0, optimizer="adagrad"),
         dict(replicas=3, criterion="mmi", decoder_fetch="utterances", auxiliary="fresh", delay_compensation=0.1),
         dict(replicas=4, shards=2, synchronous=True, backups=1, optimizer="momentum"),
+        dict(replicas=4, shards=2, criterion="mmi", prefetch=True, fetch_every=2),
         dict(replicas=4, shards=2, wire="bfloat16", push_every=2, delay_compensation=0.1, consistent_fetch=True),
         dict(replicas=4, shards=2, consistent_fetch=True, staleness_bound=3, patience=1, decays=1, flat=0.2),
     ],

@@ -114,12 +114,7 @@ class Settings:
         0.002, "updates", "relative gain of the held-out criterion that counts as flat", low=0.0, high=1.0
     )
     warmup: int = setting(
-        0,
-        "updates",
-        "updates over which the learning rate rises from a tenth to its value",
-        "updates",
-        low=0,
-        high=10_000_000,
+        0, "updates", "updates over which the learning rate rises from a tenth to its value", "updates", 0, 10_000_000
     )
 
     # --- asynchrony (paper section 3)
@@ -133,6 +128,9 @@ class Settings:
         "auto",
         "asynchrony",
         "what a push carries: the gradient, or what it is the product of; auto: factors where that is faster",
+    )
+    prefetch: bool = setting(
+        False, "asynchrony", "fetch the next parameters while a gradient is computed: no waiting, one update older"
     )
     wire: Literal["float32", "bfloat16"] = setting(
         "float32", "asynchrony", "precision of parameters and gradients on their way; bfloat16 is half as many bytes"
@@ -157,12 +155,7 @@ class Settings:
         high=10_000,
     )
     staleness_bound: int = setting(
-        0,
-        "asynchrony",
-        "pushes older than this many updates are refused; 0: no bound",
-        "updates",
-        low=0,
-        high=1_000_000,
+        0, "asynchrony", "pushes older than this many updates are refused; 0: no bound", "updates", 0, 1_000_000
     )
     staleness_step: bool = setting(False, "asynchrony", "divide the step by the push's staleness")
     delay_compensation: float = setting(
@@ -204,6 +197,10 @@ class Settings:
             raise UserError(
                 "push=factors: sums of several batches (push_every) have no small factors, and virtual clocks no price "
                 "for the server's products"
+            )
+        if self.prefetch and (self.synchronous or self.consistent_fetch):
+            raise UserError(
+                "prefetch: synchronous training and consistent_fetch fetch when all shards agree, not before"
             )
         if self.lattice_engine == "exact" and self.criterion in ("bmmi", "mpe", "smbr"):
             raise UserError(

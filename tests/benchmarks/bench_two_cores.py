@@ -155,21 +155,20 @@ def clusters(stack: ExitStack, topology: Topology, args: argparse.Namespace) -> 
     made = partial(run_on, client, topology, args.batch, args.batches)
     ways = itertools.product(("factors", "gradient"), {"shared memory": True, "TCP": False}.items())
     found = {f"ours, {push}, {name}": partial(made, shares, push) for push, (name, shares) in ways}
-    return found | {"ours, factors, TCP, bfloat16": partial(made, False, "factors", "bfloat16")}
+    more = {"bfloat16": {"wire": "bfloat16"}, "prefetch": {"prefetch": True}}
+    return found | {f"ours, factors, TCP, {n}": partial(made, False, "factors", **m) for n, m in more.items()}
 
 
 def add_path(path: str) -> None:
     sys.path.append(path)
 
 
-def run_on(
-    client, topology: Topology, batch: int, batches: int, shares: bool, push: str, wire: str = "float32"
-) -> float:
+def run_on(client, topology: Topology, batch: int, batches: int, shares: bool, push: str, **more: Any) -> float:
     """Frames per second of two replicas, from the times of their pushes; prints how they spent their time."""
     settings = Settings(
         hidden_layers=len(topology.widths) - 2, hidden_units=topology.widths[1], batch=batch, replicas=2,
         learning_rate=RATE, epochs=2 * batch * (batches + SKIPPED) / FRAMES, clock="wall",
-        push=push, wire=wire,
+        push=push, **more,
     )  # fmt: skip
     shards, rows = Shards.split(initial(topology, 0), places=row_ends(topology)), []
     places = {"server 0": 0, "replica 0": 0, "replica 1": 1}

@@ -59,9 +59,13 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """Several calls at once; the answer is the list of replies, which may be made at different times."""
+    """Several calls at once; the answer is the list of replies, which may be made at different times.
+
+    With ``work`` they are under way while that is done, and its value is the last of the list.
+    """
 
     asks: tuple[Ask, ...]
+    work: Work | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,16 +89,9 @@ class Timeline:
     """The state of one run."""
 
     def __init__(
-        self,
-        clock: Clock,
-        capacity: int,
-        services: Mapping[str, Any],
-        emit: Callable[[dict], None],
-        rest: Callable[[], bool],
-        channels: Mapping[str, Held],
-        ticks: int,
-        labour: Labour,
-    ):
+        self, clock: Clock, capacity: int, services: Mapping[str, Any], emit: Callable[[dict], None],
+        rest: Callable[[], bool], channels: Mapping[str, Held], ticks: int, labour: Labour,
+    ):  # fmt: skip
         self.clock, self.capacity, self.services, self.emit, self.rest = clock, capacity, services, emit, rest
         self.now, self.order, self.resting = ticks, itertools.count(), False
         self.heap: list[tuple[int, int, Callable, Running, Any]] = []
@@ -169,32 +162,37 @@ class Timeline:
 
     # --- effects that take time
 
-    def work(self, process: Running, work: Work) -> Any:
+    def work(self, process: Running, work: Work, gather: Gather | None = None) -> Any:
         result, elapsed = self.labour.begin(work)
         seconds = self.clock.work(process.name, work, elapsed, self.now)
-        self.at(self.now + round(seconds * TICKS), self.worked, process, result)
+        self.at(self.now + round(seconds * TICKS), self.worked, process, (result, gather))
         return self.suspend(process, "work")
 
-    def worked(self, process: Running, result: Result) -> None:
+    def worked(self, process: Running, done: tuple[Result, Gather | None]) -> None:
+        result, gather = done
         try:
             value, elapsed = result()
         except BaseException as problem:
             problem.add_note(f"in process {process.name!r} at {self.now / TICKS} s")
             raise
         self.work_seconds += elapsed
-        self.step(process, value)
+        if gather is None:
+            self.step(process, value)
+        else:
+            self.collect(process, (gather, -1, value))
 
     def ask(self, process: Running, ask: Ask) -> Any:
         self.depart(process, ask, None, 0)
         return self.suspend(process, "ask")
 
     def all(self, process: Running, effect: All) -> Any:
-        if not effect.asks:
+        parts = len(effect.asks) + (effect.work is not None)
+        if not parts:
             return []
-        gather = Gather([None] * len(effect.asks), len(effect.asks))
+        gather = Gather([None] * parts, parts)
         for i, ask in enumerate(effect.asks):
             self.depart(process, ask, gather, i)
-        return self.suspend(process, "ask")
+        return self.work(process, effect.work, gather) if effect.work else self.suspend(process, "ask")
 
     def depart(self, process: Running, ask: Ask, gather: Gather | None, index: int) -> None:
         travel = round(self.clock.travel(process.name, ask.service, ask.size, self.now) * TICKS)
@@ -226,9 +224,8 @@ class Timeline:
         busy = round(self.clock.serve(ask, elapsed) * TICKS)
         self.busy[ask.service] += busy
         self.free_at[ask.service] = end = max(self.now, self.free_at[ask.service]) + busy
-        self.deliver(
-            process, call, reply, end + round(self.clock.travel(process.name, ask.service, ask.reply, end) * TICKS)
-        )
+        back = self.clock.travel(process.name, ask.service, ask.reply, end)
+        self.deliver(process, call, reply, end + round(back * TICKS))
         return True
 
     def deliver(self, process: Running, call: tuple[Ask, Gather | None, int], reply: Any, ticks: int) -> None:

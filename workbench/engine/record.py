@@ -109,7 +109,7 @@ def asked(effect: Any) -> tuple[Ask, ...] | None:
 def numbered(effect: Any, asks: tuple[Ask, ...]) -> Any:
     """The same call or calls, to services that number their answers."""
     new = tuple(Ask(a.service, "call", (a.method, a.args), a.size, a.reply) for a in asks)
-    return All(new) if isinstance(effect, All) else new[0]
+    return All(new, effect.work) if isinstance(effect, All) else new[0]
 
 
 def unwrapped(effect: Any, answer: Any) -> Any:
@@ -129,7 +129,7 @@ def written(effect: Any, answer: Any) -> list | None:
         answers = answer if isinstance(effect, All) else [answer]
         called = [
             [ask.service, -1 if isinstance(a, Signal) else a.number, "" if isinstance(a, Signal) else a.digest]
-            for ask, a in zip(asks, answers, strict=True)
+            for ask, a in zip(asks, answers, strict=False)  # the value of work, if there is one, comes last
         ]
         return [name, called]
     return None
@@ -233,6 +233,9 @@ def again(name: str, effect: Any, value: Any) -> Process:
     served = [
         Ask(a.service, "call", (name, a.method, a.args)) for a, (_, n, _) in zip(asks, value, strict=True) if n >= 0
     ]
-    answers = iter((yield All(tuple(served))))  # at once, as they were: one after another they could wait in a circle
+    work = effect.work if isinstance(effect, All) else None
+    answers = iter(
+        (yield All(tuple(served), work))
+    )  # at once, as they were: one after another they could wait in a circle
     replies = [RESTING if number < 0 else next(answers) for _, number, _ in value]
-    return replies if isinstance(effect, All) else replies[0]
+    return [*replies, *answers] if isinstance(effect, All) else replies[0]

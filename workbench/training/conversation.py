@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.engine.effects import RESTING, All, Ask, Effect, Now, Signal
+from workbench.engine.effects import RESTING, All, Ask, Effect, Now, Signal, Work
 from workbench.settings import Settings
 from workbench.training.messages import Ack, Factored, Item, Parameters, Push, Snapshot, Status
 from workbench.training.shards import Shards
@@ -51,9 +51,18 @@ class Conversation:
             snapshots = yield from self._same_update(method, args, replica)
         else:
             snapshots = yield from self._each([(method, args)] * len(self.shards.names), replies=self.sizes)
+        return self._joined(snapshots, (yield Now()))
+
+    def fetch_during(self, work: Work, replica: str) -> Talk:
+        """(the value of ``work``, the ``Parameters`` that were fetched while it was done, or None as in ``fetch``)."""
+        seconds, (method, args) = (yield Now()), fetch_call(replica, 0, None)
+        asks = (Ask(name, method, args, 0, size) for name, size in zip(self.shards.names, self.sizes, strict=True))
+        *snapshots, value = yield All(tuple(asks), work)
+        return value, self._joined(snapshots, seconds)
+
+    def _joined(self, snapshots: list, seconds: float) -> Parameters | None:
         if any(s is RESTING for s in snapshots):
             return None
-        seconds = yield Now()
         theta = self.shards.join([s.value for s in snapshots])
         return Parameters(theta, tuple(s.version for s in snapshots), seconds, any(s.ended for s in snapshots))
 

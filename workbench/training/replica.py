@@ -1,8 +1,10 @@
 """The model replica: fetches, computes a gradient on its own subset of the data, pushes; again and again (paper
 section 3).
 
-The parameters are fetched as late as possible, when a batch is ready. A push that the server finds too stale is
-computed again from newly fetched parameters, so no data are lost to the staleness bound.
+The parameters are fetched as late as possible, when a batch is ready; or, with ``prefetch``, as early as possible, so
+that nobody waits for them, while the gradient before is computed (DistBelief's replicas fetch in a thread: Dean et al.
+2012, section 4.1). A push that the server finds too stale is computed again from newly fetched parameters, so no data
+are lost to the staleness bound.
 """
 
 from collections.abc import Callable, Generator
@@ -65,6 +67,7 @@ class Training:
         source.go_on(state.source)
         self.pushes, self.next_version = state.pushes, state.next_version
         self.at: Any = state.parameters  # None until the first fetch
+        self.coming: Parameters | None = None  # fetched during the last gradient, for the next batch
         self.batches, self.total = list(state.batches), state.total
         self.idle = 0.0  # seconds spent waiting for batches since the last push
 
@@ -108,6 +111,9 @@ class Training:
         """False if the run is coming to rest; then the old parameters stay."""
         if not self.wants():
             return True
+        if self.coming is not None:
+            self.at, self.coming = self.coming, None
+            return True
         found = yield from self.server.fetch(self.name, self.next_version)
         self.at = found or self.at
         return found is not None
@@ -121,7 +127,11 @@ class Training:
     def computed(self, batch: Any) -> Steps:
         if not len(batch):
             return None
-        return (yield Work(self.gradient, (self.at.theta, batch), len(batch), "gradient"))
+        work = Work(self.gradient, (self.at.theta, batch), len(batch), "gradient")
+        if not (self.settings.prefetch and self.wants()):
+            return (yield work)
+        total, self.coming = yield from self.server.fetch_during(work, self.name)
+        return total
 
     def pushed(self) -> Steps:
         """Push what the batches since the last push gave, again while too stale; whether training has ended."""
@@ -146,6 +156,7 @@ class Training:
     def again(self) -> Steps:
         """Compute the gradient of the same batches from new parameters."""
         self.at, self.total = (yield from self.server.fetch(self.name)) or self.at, None
+        self.coming = None  # older than these
         for i, batch in enumerate(self.batches):
             self.batches[i] = yield from self.source.refresh(batch, self.at)
             self.total = summed(self.total, (yield from self.computed(self.batches[i])))

@@ -4,6 +4,7 @@ import time
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -75,8 +76,10 @@ class _Task:
                 return self.timed("work", fn, *args)
             case Ask():
                 return self.timed("ask", self.ask, (effect,))[0]
-            case All(asks):
+            case All(asks, None):
                 return self.timed("ask", self.ask, asks)
+            case All(asks, Work(fn, args)):
+                return self.meanwhile(asks, fn, args)
             case Put(channel, item):
                 return self.timed("put", self.patiently, channel, "put", channel, item)
             case Take(channel):
@@ -90,6 +93,15 @@ class _Task:
             case Rest():
                 return self.resting
         raise TypeError(f"not an effect: {effect!r}")
+
+    def meanwhile(self, asks: Sequence[Ask], fn: Callable, args: tuple) -> list[Any]:
+        """The replies, and the value of work that is done while they travel; nobody else uses the lines then."""
+        with ThreadPoolExecutor(
+            1, "workbench asks"
+        ) as beside:  # left only when the answers are there, whatever happens
+            replies = beside.submit(self.ask, asks)
+            value = self.timed("work", fn, *args)
+            return [*self.timed("ask", replies.result), value]
 
     def timed(self, what: str, fn: Callable, *args: Any) -> Any:
         start = time.perf_counter()
