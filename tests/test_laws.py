@@ -58,10 +58,10 @@ def test_the_same_seed_gives_the_same_rows(criterion):
 
 
 @pytest.mark.parametrize("clock", [free, PAPER], ids=["free", "cost"])
-@pytest.mark.parametrize("criterion", ["ce", "mmi"])
-def test_threads_change_nothing(criterion, clock):
+@pytest.mark.parametrize("changes", [dict(), dict(criterion="mmi"), dict(criterion="mmi", prefetch=True)], ids=str)
+def test_threads_change_nothing(changes, clock):
     """Work done in three threads gives the same rows and the same parameters as work done one after the other."""
-    s = settings(replicas=4, shards=2, criterion=criterion)
+    s = settings(replicas=4, shards=2, **changes)
     one, two = (TOY.run(s, clock, threads=threads) for threads in (0, 3))
     assert digest(one[1]) == digest(two[1]) and np.array_equal(one[0], two[0])
 
