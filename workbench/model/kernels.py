@@ -30,6 +30,7 @@ from workbench.settings import UserError
 NAMES = ("tiles", "torch-turned", "torch", "numpy")  # in order of preference
 MARGIN = 1.15  # a kernel must be this much faster than one before it in `NAMES` to be taken instead
 TURNED = 160  # batches of fewer frames lie width by width in memory, where the kernel says so
+PROBE = 2  # of what is measured, so that what was measured otherwise is not kept
 PROBE_FRAMES, PROBE_WIDTH, PROBE_MATRICES, PROBE_ROUNDS = 32, 1024, 3, 5
 
 
@@ -156,10 +157,13 @@ def kernel(name: str, precision: str = "float32") -> Kernel:
 def measure(*kernels: Kernel) -> dict[str, float]:
     """GFLOP/s by name of the three products of a layer, at `PROBE_FRAMES` x `PROBE_WIDTH`; the best of a few rounds.
 
-    Rounds are interleaved and processor time is taken, so that whatever else runs on the machine counts little.
+    Rounds are interleaved and processor time is taken, so that whatever else runs on the machine counts little. A first
+    call does not count: it compiles what is compiled on first use, or loads libraries.
     """
     best = {k.name: float("inf") for k in kernels}
     probes = {k.name: _probe(k) for k in kernels}
+    for probe in probes.values():
+        probe()
     for _ in range(PROBE_ROUNDS):
         for name, probe in probes.items():
             if best[name] < 3 * min(best.values()) or best[name] == float("inf"):  # the slow ones are known after one
@@ -190,7 +194,7 @@ def _probe(kernel: Kernel) -> Callable[[], float]:
 def kept_file() -> Path:
     """Where the measurement for this processor and these libraries is kept."""
     cpu = processor.this()
-    key = json.dumps([cpu.model, sorted(cpu.flags), torch.__version__, np.__version__, NAMES])
+    key = json.dumps([cpu.model, sorted(cpu.flags), torch.__version__, np.__version__, NAMES, PROBE])
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "workbench" / f"kernels-{hashlib.sha256(key.encode()).hexdigest()[:12]}.json"
 
