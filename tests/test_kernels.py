@@ -125,7 +125,7 @@ def test_the_measurement_measures(fresh):
 
 
 def test_what_is_compiled_on_first_use_does_not_count(fresh):
-    """A kernel whose first products take long, as compiled ones do in a new installation, is as fast as without that."""
+    """A kernel whose first products take long, as compiled ones do in a new installation, is as fast as without."""
     plain, called = kernels.kernel("torch"), []
 
     def affine(*given):
