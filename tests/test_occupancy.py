@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from oracles import dense_occupancies, every_path, pruned_paths, tiny_graph, tiny_scores
 
 from workbench.sequence.lattice import NoPath, prune
 from workbench.sequence.occupancy import arc_accuracies, arc_occupancies, best_path, by_state, occupancies, total
 from workbench.sequence.search import search
-from workbench.sequence.sums import gather
+from workbench.sequence.sums import exponentials, gather
 
 SEEDS = st.integers(0, 10**6)
 
@@ -114,3 +115,12 @@ def test_rows_add_up_equal_states(counts, seed):
         row = slice(indptr[t], indptr[t + 1])
         assert np.array_equal(states[row], np.flatnonzero(dense[t]))
         np.testing.assert_allclose(sums[row], dense[t, states[row]], rtol=1e-12)
+
+
+@given(hnp.arrays(np.float64, st.integers(0, 70), elements=st.floats(-800, 0)))
+def test_exponentials_are_exponentials(x):
+    """Within a few units in the last place, exactly one of zero, nearly nothing of what is far below or no number."""
+    found = np.append(x, [0.0, -np.inf, np.nan])
+    exponentials(found)
+    np.testing.assert_allclose(found[:-3], np.exp(np.maximum(x, -700.0)), rtol=1e-15)
+    assert found[-3] == 1.0 and 0 <= found[-2:].max() < 1e-300

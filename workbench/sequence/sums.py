@@ -12,6 +12,8 @@ from workbench.sequence.lattice import viterbi
 
 OFTEN = 8  # frames after which sums may be rescaled: 1,000,000 arcs a frame multiply them by 1e48 meanwhile
 LARGE = 1e100  # from which on they are, or from one over it on
+LEAST = -700.0  # of which, and of less, the exponential is taken for 1e-304
+PER_LN2, LN2_HIGH, LN2_LOW = 1.4426950408889634, 0.6931471803691238, 1.9082149292705877e-10  # ln 2 in two parts
 FEW = 24  # arcs of a frame that are sorted by insertion
 
 
@@ -54,28 +56,14 @@ def forward_backward(arcs, nodes, source, target, weight, final, accuracy):
     i relative to -a(i).
     """
     frames = arcs.size - 1
-    ahead = reach(source, target, weight, final.size)
+    ahead = np.full(final.size, -np.inf)  # best log score from the start to every node
+    ahead[0] = 0.0
     counted = 0 if accuracy is None else 1
     ratio, occupancy, through = np.empty(weight.size), np.empty(weight.size), np.empty(counted * weight.size)
     before, mean_before = np.zeros(final.size), np.zeros(counted * final.size)
     after, mean_after = np.zeros(final.size), np.zeros(counted * final.size)
-    before[0], log_before, log_after, best = 1.0, 0.0, 0.0, -np.inf
-    for t in range(frames):
-        for k in range(arcs[t], arcs[t + 1]):
-            i, j = np.uint32(source[k]), np.uint32(target[k])  # unsigned: no index from the end, so no test for one
-            below = (ahead[i] + weight[k]) - ahead[j]
-            if before[i] > 0.0:
-                ratio[k] = 1.0 if below == 0.0 else np.exp(below)
-            else:
-                ratio[k] = 0.0
-            p = before[i] * ratio[k]
-            before[j] += p
-            if accuracy is not None:
-                mean_before[j] += p * (mean_before[i] + accuracy[k])
-        if accuracy is not None:
-            average(nodes[t + 1], nodes[t + 2], before, mean_before)
-        if t % OFTEN == 0:
-            log_before += rescale(nodes[t + 1], nodes[t + 2], before)
+    before[0], log_after, best = 1.0, 0.0, -np.inf
+    log_before = ascend(arcs, nodes, source, target, weight, accuracy, ahead, ratio, before, mean_before)
     for n in range(nodes[frames], nodes[frames + 1]):
         best = max(best, ahead[n] + final[n])
     ends = 0.0
@@ -113,15 +101,59 @@ def occupied(frame, node_frame, frames, source, target, weight, final, state):
     return forward, backward, indptr, states, sums
 
 
-@numba.njit(cache=True, nogil=True)
-def reach(source, target, weight, nodes):
-    """Best log score from the start to every node: float64 [nodes]."""
-    ahead = np.full(nodes, -np.inf)
-    ahead[0] = 0.0
-    for k in range(source.size):
-        i, j = np.uint32(source[k]), np.uint32(target[k])
-        ahead[j] = max(ahead[j], ahead[i] + weight[k])
-    return ahead
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def ascend(arcs, nodes, source, target, weight, accuracy, ahead, ratio, before, mean_before):
+    """The forward half of ``forward_backward``: fills the last four; returns the logarithm of what was divided by."""
+    log_before = 0.0
+    for k in range(weight.size):
+        i, j = np.uint32(source[k]), np.uint32(target[k])  # unsigned: no index from the end, so no test for one
+        ratio[k] = ahead[i] + weight[k]
+        ahead[j] = max(ahead[j], ratio[k])
+    for k in range(weight.size):
+        ratio[k] -= ahead[np.uint32(target[k])]
+    exponentials(ratio)
+    for t in range(arcs.size - 1):
+        for k in range(arcs[t], arcs[t + 1]):
+            i, j = np.uint32(source[k]), np.uint32(target[k])
+            p = before[i] * ratio[k]
+            before[j] += p
+            if accuracy is not None:
+                mean_before[j] += p * (mean_before[i] + accuracy[k])
+        if accuracy is not None:
+            average(nodes[t + 1], nodes[t + 2], before, mean_before)
+        if t % OFTEN == 0:
+            log_before += rescale(nodes[t + 1], nodes[t + 2], before)
+    return log_before
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def exponentials(x):
+    """Replace x <= 0 by its exponential, at least `LEAST`'s, to two units in the last place; what is no number too.
+
+    Written out, so that it becomes vector code: 2^n e^r with n whole and abs(r) <= ln 2 / 2, e^r by its Taylor series.
+    """
+    power = np.empty(x.size, np.int64)
+    for k in range(x.size):
+        z = x[k] if x[k] > LEAST else LEAST
+        n = np.floor(z * PER_LN2 + 0.5)
+        r = (z - n * LN2_HIGH) - n * LN2_LOW
+        p = 1.0 / 6227020800.0
+        p = p * r + 1.0 / 479001600.0
+        p = p * r + 1.0 / 39916800.0
+        p = p * r + 1.0 / 3628800.0
+        p = p * r + 1.0 / 362880.0
+        p = p * r + 1.0 / 40320.0
+        p = p * r + 1.0 / 5040.0
+        p = p * r + 1.0 / 720.0
+        p = p * r + 1.0 / 120.0
+        p = p * r + 1.0 / 24.0
+        p = p * r + 1.0 / 6.0
+        p = p * r + 0.5
+        x[k] = (p * r + 1.0) * r + 1.0
+        power[k] = (np.int64(n) + 1023) << 52
+    scale = power.view(np.float64)
+    for k in range(x.size):
+        x[k] *= scale[k]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
