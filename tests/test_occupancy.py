@@ -9,8 +9,9 @@ from oracles import dense_occupancies, every_path, pruned_paths, tiny_graph, tin
 
 from workbench.sequence.lattice import NoPath, prune
 from workbench.sequence.occupancy import arc_accuracies, arc_occupancies, best_path, by_state, occupancies, total
+from workbench.sequence.rows import gather
 from workbench.sequence.search import search
-from workbench.sequence.sums import exponentials, gather
+from workbench.sequence.sums import exponentials
 
 SEEDS = st.integers(0, 10**6)
 

@@ -21,14 +21,13 @@ from contextlib import ExitStack
 
 import numpy as np
 from benchmarks.other_ends import bare_ways, our_ways
-from benchmarks.parameter_peers import ray_ways, torch_ways
-from benchmarks.rounds import heading, medians, peak_megabytes, row, trips
+from benchmarks.parameter_peers import RATE, dask_ways, ray_ways, torch_ways
+from benchmarks.rounds import heading, medians, peak_megabytes, row
 
 from workbench.settings import Settings
 from workbench.training import Item, ParameterServer, Push
 
 SIZES = {"all, 22.4 MB": 5_600_000, "last layer, 9.8 MB": 1024 * 2400 + 2400}
-RATE = 1e-6
 SETTINGS = Settings(learning_rate=RATE)
 Ways = dict[str, Callable[[], float]]
 LIMIT, SHARED_LIMIT = "limit: memcpy both ways", "limit: bare shared memory"
@@ -90,48 +89,6 @@ def between(ways: Ways, rounds: int) -> dict[str, float]:
             if r:
                 times[name].append(seconds)
     return {name: statistics.median(found) for name, found in times.items()}
-
-
-# --- Dask
-
-
-class Plain:
-    """The actor that a user would write."""
-
-    def __init__(self, size: int):
-        self.theta = np.zeros(size, np.float32)
-
-    def fetch(self) -> np.ndarray:
-        return self.theta
-
-    def push(self, gradient: np.ndarray) -> None:
-        self.theta = self.theta + np.float32(RATE) * gradient
-
-
-def dask_ways(stack: ExitStack) -> Callable[[int], Ways]:
-    """A plain actor on one worker, asked from the other."""
-    from distributed import Client, LocalCluster
-
-    cluster = stack.enter_context(LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None))
-    client = stack.enter_context(Client(cluster))
-    here, there = client.scheduler_info()["workers"]
-
-    def ways(size: int) -> Ways:
-        plain = client.submit(Plain, size, actor=True, workers=[here]).result()
-
-        return {"peer: Dask actor": lambda: client.submit(ask_plain, plain, size, workers=[there], pure=False).result()}
-
-    return ways
-
-
-def ask_plain(actor: Plain, size: int) -> float:
-    gradient = ones(size)
-
-    def trip() -> None:
-        actor.fetch().result()
-        actor.push(gradient).result()
-
-    return trips(trip)
 
 
 if __name__ == "__main__":

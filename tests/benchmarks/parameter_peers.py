@@ -1,4 +1,4 @@
-"""Peers that move parameters between two processes: torch RPC, gloo, and Ray where it is installed."""
+"""Peers that move parameters between two processes: Dask, torch RPC, gloo, and Ray where it is installed."""
 
 import importlib.util
 import multiprocessing
@@ -12,6 +12,45 @@ from benchmarks.rounds import trips
 
 RATE = 1e-6
 Ways = dict[str, Callable[[], float]]
+
+
+class Plain:
+    """The actor that a user would write."""
+
+    def __init__(self, size: int):
+        self.theta = np.zeros(size, np.float32)
+
+    def fetch(self) -> np.ndarray:
+        return self.theta
+
+    def push(self, gradient: np.ndarray) -> None:
+        self.theta = self.theta + np.float32(RATE) * gradient
+
+
+def dask_ways(stack: ExitStack) -> Callable[[int], Ways]:
+    """A plain actor on one worker, asked from the other."""
+    from distributed import Client, LocalCluster
+
+    cluster = stack.enter_context(LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None))
+    client = stack.enter_context(Client(cluster))
+    here, there = client.scheduler_info()["workers"]
+
+    def ways(size: int) -> Ways:
+        plain = client.submit(Plain, size, actor=True, workers=[here]).result()
+
+        return {"peer: Dask actor": lambda: client.submit(ask_plain, plain, size, workers=[there], pure=False).result()}
+
+    return ways
+
+
+def ask_plain(actor: Plain, size: int) -> float:
+    gradient = np.ones(size, np.float32)
+
+    def trip() -> None:
+        actor.fetch().result()
+        actor.push(gradient).result()
+
+    return trips(trip)
 
 
 def torch_ways(stack: ExitStack) -> Callable[[int], Ways]:
@@ -58,19 +97,8 @@ def ray_ways(stack: ExitStack) -> Callable[[int], Ways]:
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     stack.callback(ray.shutdown)
 
-    @ray.remote
-    class Server:
-        def __init__(self, size: int):
-            self.theta = np.zeros(size, np.float32)
-
-        def fetch(self) -> np.ndarray:
-            return self.theta
-
-        def push(self, gradient: np.ndarray) -> None:
-            self.theta = self.theta + np.float32(RATE) * gradient
-
     def ways(size: int) -> Ways:
-        server, gradient = Server.remote(size), np.ones(size, np.float32)
+        server, gradient = ray.remote(Plain).remote(size), np.ones(size, np.float32)
 
         def by_ray() -> None:
             ray.get(server.fetch.remote())

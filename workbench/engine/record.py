@@ -127,9 +127,10 @@ def written(effect: Any, answer: Any) -> list | None:
         return [name, answer.name if isinstance(answer, Signal) else answer if isinstance(effect, Put) else ITEM]
     if (asks := asked(effect)) is not None:
         answers = answer if isinstance(effect, All) else [answer]
+        work = isinstance(effect, All) and effect.work is not None  # its value comes last, and is its own to compute
         called = [
             [ask.service, -1 if isinstance(a, Signal) else a.number, "" if isinstance(a, Signal) else a.digest]
-            for ask, a in zip(asks, answers, strict=False)  # the value of work, if there is one, comes last
+            for ask, a in zip(asks, answers[:-1] if work else answers, strict=True)
         ]
         return [name, called]
     return None

@@ -20,7 +20,7 @@ from workbench import memory
 from workbench.model.factors import Factors
 from workbench.model.kernels import Kernel
 from workbench.model.topology import Layout, Topology, Trained, initial, row_ends, silence_rows, trained_slice, transfer
-from workbench.model.update import Keep, Move, Sink, Store
+from workbench.model.update import Keep, Layer, Move, Sink, Store
 from workbench.model.workspace import Parameters, Workspace, parameters, tensor, workspace
 
 __all__ = [
@@ -251,7 +251,7 @@ def _backward(
         if layer > first:  # before the sink, which may change the weights
             p.kernel.backward(delta, weight, below)
             torch.ops.aten.threshold_backward.grad_input(below, h, 0, grad_input=below)
-        sink(p, space, layer, delta, h, columns)
+        sink(Layer(p, space, layer, delta, h, columns))
         delta, columns = below, None
 
 

@@ -8,6 +8,7 @@ import numba
 import numpy as np
 import torch
 
+from workbench.model.bits import rounded
 from workbench.model.products import ALL, behind, block, blocks, cached, next_tile, past
 from workbench.model.tiles import ADD, BIAS, BYTES, MOVE, RECTIFY, STORE, STREAM
 
@@ -79,12 +80,6 @@ def _flat(matrix: torch.Tensor) -> np.ndarray:
     return matrix.as_strided((max(0, (rows - 1) * matrix.stride(0) + columns),), (1,)).numpy().view(np.uint32)
 
 
-@numba.njit(inline="always")
-def _rounded(bits: np.uint32) -> np.uint32:  # pragma: no cover
-    """The upper half of a float32, rounded to even; the lower half is what remains of the old one."""
-    return np.uint32(bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1)))
-
-
 @numba.njit(cache=True, nogil=True)
 def _along(flat: np.ndarray, stride: int, rows: int, columns: int) -> np.ndarray:  # pragma: no cover
     """Pairs of columns, uint32 [rows, (columns + 1) // 2]."""
@@ -98,7 +93,7 @@ def _along(flat: np.ndarray, stride: int, rows: int, columns: int) -> np.ndarray
 def _pair_columns(row: np.ndarray, out: np.ndarray) -> None:  # pragma: no cover
     halves = out.view(np.uint16)
     for k in range(len(row)):
-        halves[k] = _rounded(row[k]) >> np.uint32(16)
+        halves[k] = rounded(row[k]) >> np.uint32(16)
     if len(row) % 2:
         halves[len(row)] = 0
 
@@ -113,10 +108,10 @@ def _pair_rows(
         if r + 1 < rows:
             other = flat[at + stride : at + stride + columns]
             for k in range(columns):
-                pairs[k] = (_rounded(one[k]) >> np.uint32(16)) | (_rounded(other[k]) & np.uint32(0xFFFF0000))
+                pairs[k] = (rounded(one[k]) >> np.uint32(16)) | (rounded(other[k]) & np.uint32(0xFFFF0000))
         else:
             for k in range(columns):
-                pairs[k] = _rounded(one[k]) >> np.uint32(16)
+                pairs[k] = rounded(one[k]) >> np.uint32(16)
 
 
 @numba.njit(cache=True, nogil=True)

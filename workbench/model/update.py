@@ -8,7 +8,7 @@ bits that the law wants.)
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -20,18 +20,29 @@ from workbench.model.workspace import Parameters, Workspace
 ROWS = 512  # of a weight's gradient made at a time, so that the update still finds them in the cache
 
 
-class Sink(Protocol):
-    """Takes the gradients of one layer, deltaᵀ h of its weight and Σ_t delta_t of its bias; ``rows``: others zero."""
+class Layer(NamedTuple):
+    """What the gradients of a layer are made of: deltaᵀ h of its weight, Σ_t delta_t of its bias."""
 
-    def __call__(
-        self,
-        p: Parameters,
-        space: Workspace,
-        layer: int,
-        delta: torch.Tensor,
-        h: torch.Tensor,
-        rows: torch.Tensor | None,
-    ) -> None: ...
+    p: Parameters
+    space: Workspace
+    number: int
+    delta: torch.Tensor  # [frames, outputs, or the ``rows`` of them]
+    h: torch.Tensor  # [frames, inputs]
+    rows: torch.Tensor | None  # int64: the gradient of other outputs is zero; None: all
+
+    def silenced(self, silence: np.ndarray | None) -> "Layer":
+        """Nothing for the outputs ``silence``."""
+        if silence is None:
+            return self
+        silent = torch.from_numpy(silence).to(self.delta.device)
+        columns = silent if self.rows is None else torch.isin(self.rows, silent).nonzero()[:, 0]
+        return self._replace(delta=self.delta.index_fill(1, columns, 0))
+
+
+class Sink(Protocol):
+    """Takes the gradients of one layer after the other."""
+
+    def __call__(self, layer: Layer) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -43,20 +54,13 @@ class Store:
     trained: Trained
     silence: np.ndarray | None
 
-    def __call__(
-        self,
-        p: Parameters,
-        space: Workspace,
-        layer: int,
-        delta: torch.Tensor,
-        h: torch.Tensor,
-        rows: torch.Tensor | None,
-    ) -> None:
-        views = layer_views(self.out, self.topology, layer, trained_slice(self.topology, self.trained).start)
+    def __call__(self, layer: Layer) -> None:
+        rows = layer.rows
+        views = layer_views(self.out, self.topology, layer.number, trained_slice(self.topology, self.trained).start)
         if rows is not None:
             views[0].zero_()
             views[1].zero_()
-        for view, total in parts(p, space, views, delta, h, rows, direct=p.aliased and rows is None):
+        for view, total in parts(layer, views, direct=layer.p.aliased and rows is None):
             if rows is not None:
                 view.index_copy_(0, rows.to(view.device), total.to(view))
             elif total is not view:
@@ -75,22 +79,14 @@ class Move:
     rate: float
     silence: np.ndarray | None
 
-    def __call__(
-        self,
-        p: Parameters,
-        space: Workspace,
-        layer: int,
-        delta: torch.Tensor,
-        h: torch.Tensor,
-        rows: torch.Tensor | None,
-    ) -> None:
-        views = layer_views(self.theta, self.topology, layer, 0)
-        delta = silenced(delta, rows, self.silence)
+    def __call__(self, layer: Layer) -> None:
+        layer = layer.silenced(self.silence)
+        views, (p, _, _, delta, h, rows) = layer_views(self.theta, self.topology, layer.number, 0), layer
         if p.kernel.move and p.aliased and rows is None:
             p.kernel.move(delta, h, views[0], self.rate, views[0])
             views[1].add_(delta.sum(0, dtype=p.accumulate).mul_(self.rate))
             return
-        for view, total in parts(p, space, views, delta, h, rows, direct=False):
+        for view, total in parts(layer, views, direct=False):
             change = total.to("cpu", view.dtype).mul_(self.rate)
             if rows is None:
                 view.add_(change)
@@ -111,22 +107,13 @@ class Keep:
         """Of all layers so far."""
         return Factors(tuple(self.parts), precision)
 
-    def __call__(
-        self,
-        p: Parameters,
-        space: Workspace,
-        layer: int,
-        delta: torch.Tensor,
-        h: torch.Tensor,
-        rows: torch.Tensor | None,
-    ) -> None:
-        entries, start = self.topology.layout().entries, trained_slice(self.topology, self.trained).start
-        weight, bias = (entries[f"{self.topology.names[layer]}.{part}"][0].start - start for part in ("weight", "bias"))
-        delta = silenced(delta, rows, self.silence)
-        which, sums = (
-            None if rows is None else rows.cpu().numpy(),
-            np.zeros(self.topology.widths[layer + 1], np.float32),
-        )
+    def __call__(self, layer: Layer) -> None:
+        p, _, number, delta, h, rows = layer.silenced(self.silence)
+        entries, name = self.topology.layout().entries, self.topology.names[number]
+        start = trained_slice(self.topology, self.trained).start
+        weight, bias = (entries[f"{name}.{part}"][0].start - start for part in ("weight", "bias"))
+        which = None if rows is None else rows.cpu().numpy()
+        sums = np.zeros(self.topology.widths[number + 1], np.float32)
         sums[slice(None) if which is None else which] = delta.sum(0, dtype=p.accumulate).cpu().numpy()
         turned = delta.stride(0) == 1 and len(delta) > 1
         factors = kept(delta.t() if turned else delta), kept(h)
@@ -134,27 +121,12 @@ class Keep:
         self.parts.append(Sum(bias, sums))
 
 
-def silenced(delta: torch.Tensor, rows: torch.Tensor | None, silence: np.ndarray | None) -> torch.Tensor:
-    """``delta`` [frames, outputs, or the ``rows`` of them], zero for the outputs ``silence``."""
-    if silence is None:
-        return delta
-    silent = torch.from_numpy(silence).to(delta.device)
-    return delta.index_fill(1, silent if rows is None else torch.isin(rows, silent).nonzero()[:, 0], 0)
-
-
-def parts(
-    p: Parameters,
-    space: Workspace,
-    views: list[torch.Tensor],
-    delta: torch.Tensor,
-    h: torch.Tensor,
-    rows: torch.Tensor | None,
-    direct: bool,
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def parts(layer: Layer, views: list[torch.Tensor], direct: bool) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """(part of the weight or bias, its gradient), one by one in the same buffer, or ``direct``ly in the part itself.
 
     The pieces are the same for everybody: BLAS promises the same bits only for the same product.
     """
+    p, space, _, delta, h, rows = layer
     weight, bias = views
     yield bias, delta.sum(0, dtype=p.accumulate)
     columns = delta.shape[1]

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from workbench.sequence.lattice import Lattice
-from workbench.sequence.sums import bounds, forward_backward, gather, occupied, trace
+from workbench.sequence.rows import bounds, gather
+from workbench.sequence.sums import forward_backward, occupied, trace
 
 
 @dataclass(frozen=True)

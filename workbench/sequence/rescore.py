@@ -12,7 +12,7 @@ import numpy as np
 from workbench.language.ngram import NGram
 from workbench.language.trie import after, trie_of
 from workbench.sequence.lattice import Lattice, NoPath, viterbi
-from workbench.sequence.sums import bounds
+from workbench.sequence.rows import bounds
 
 BEAM = 10.0  # 8 found what 30 found on lattices of 20 to 700 arcs per frame; time is exponential in it
 

@@ -109,15 +109,16 @@ class ParameterServer:
 
     def ahead(self, method: str, args: tuple) -> Callable[[], None] | None:
         """The long part of a call, see ``effects.Ask``; none where it is short."""
-        return partial(self.prepare, *args) if method == "push" and plain(self.settings) else None
+        wanted = method == "push" and plain(self.settings) and not self.settings.synchronous
+        return partial(self.prepare, *args) if wanted else None
 
     def prepare(self, push: Push) -> None:
         """Make the parameters that ``push`` would lead to now; nothing changes."""
         version, value, total = self.version, self.value, push.gradient
-        settled = push.item in self.ledger or push.order is not None or self.ended or self.settings.synchronous
+        settled = push.item in self.ledger or push.order is not None or self.ended
         if total is None or settled or 0 < self.settings.staleness_bound < version - push.version:
             return
-        by = rate(self.settings, version, self.decays, version - push.version) * push.scale
+        by = self.step_size(push.scale, version - push.version)
         out = memory.floats(len(value))
         self.prepared = Prepared(total, version, by, out, moved(value, by, total, out))
 
@@ -203,11 +204,10 @@ class ParameterServer:
 
         ``agreed``: others count on this version, so it comes in any case, with the old parameters if need be.
         """
-        step, by = total, rate(self.settings, self.version, self.decays, staleness)
         if plain(self.settings):
-            by *= scale
+            step, by = total, self.step_size(scale, staleness)
         else:
-            step = scaled(whole(total), scale)
+            step, by = scaled(whole(total), scale), self.step_size(1.0, staleness)
             if replica in self.given:
                 then = wide(self.given[replica].value)
                 step = compensated(step, self.settings.delay_compensation, self.value, then)
@@ -229,6 +229,10 @@ class ParameterServer:
         self.rejected = 0
         self.released += self.settings.synchronous or self.settings.consistent_fetch
         return True
+
+    def step_size(self, scale: float, staleness: int) -> float:
+        """What the next update multiplies a gradient of this ``scale`` with."""
+        return rate(self.settings, self.version, self.decays, staleness) * scale
 
     # --- schedule and end
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from workbench.model.bits import INFINITE, MAGNITUDE
 from workbench.settings import Settings
 from workbench.training.messages import Factored
 from workbench.training.wire import wide
 
 ADAGRAD_FLOOR = 1e-8  # keeps the first step of a parameter finite
-MAGNITUDE, INFINITE = np.uint32(0x7FFFFFFF), 0x7F800000  # bits of a float32: all but the sign; infinity, NaN beyond
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,16 +1,17 @@
 """Parameters and gradients as they cross between processes: float32, or rounded to bfloat16, half as many bytes.
 
 Rounding belongs to the components and not to the network between them, so that a run is the same wherever they live,
-and can be replayed. The parameter server itself keeps float32. A bfloat16 is the upper half of a float32.
+and can be replayed. The parameter server itself keeps float32.
 """
 
 import numba
 import numpy as np
 
 from workbench import memory
+from workbench.model.bits import INFINITE, MAGNITUDE, rounded
 from workbench.settings import Settings
 
-HALF, NAN = np.uint32(0x7FFF), np.uint32(0x7F800000)
+QUIET = np.uint32(0x400000)  # a bit of a NaN that rounding leaves alone
 
 
 def narrow(x: np.ndarray, settings: Settings) -> np.ndarray:
@@ -38,9 +39,8 @@ def wide(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
 def _narrow(bits: np.ndarray, out: np.ndarray) -> None:  # pragma: no cover
     for i in range(len(bits)):
         b = bits[i]
-        rounded = b + HALF + ((b >> np.uint32(16)) & np.uint32(1))
-        not_a_number = (b & np.uint32(0x7FFFFFFF)) > NAN  # rounding could make zero of it
-        out[i] = np.uint16((np.uint32(b | np.uint32(0x400000)) if not_a_number else rounded) >> np.uint32(16))
+        half = b | QUIET if (b & MAGNITUDE) > INFINITE else rounded(b)  # rounding could make zero of a NaN
+        out[i] = np.uint16(half >> np.uint32(16))
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
