@@ -2,7 +2,12 @@
 
 import os
 
-for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):  # before any of them is imported: tests run side by side
+for library in (
+    "OMP",
+    "OPENBLAS",
+    "MKL",
+    "NUMBA",
+):  # before any of them is imported: tests run side by side
     os.environ[f"{library}_NUM_THREADS"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 
@@ -42,7 +47,11 @@ def gpu_missing() -> str:
 
 def browser_missing() -> str:
     """Why no browser can be driven, or nothing."""
-    return "" if shutil.which("chromium") or shutil.which("google-chrome") else "Chromium is not installed"
+    return (
+        ""
+        if shutil.which("chromium") or shutil.which("google-chrome")
+        else "Chromium is not installed"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.settings import Settings, rng
-from workbench.store import Run, home
+from workbench.storage.run import Run, home
 
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"]
 
@@ -31,7 +31,10 @@ def fake_run(
         "command": f"workbench train {corpus} --name {name}",
     }
     _json(folder / "settings.json", record)
-    _json(folder / "status.json", {"state": state, "pid": 0, "host": "nowhere", "heartbeat": 0.0, "error": error})
+    _json(
+        folder / "status.json",
+        {"state": state, "pid": 0, "host": "nowhere", "heartbeat": 0.0, "error": error},
+    )
     processes: dict[str, list[dict]] = {}
     for row in rows(settings, steps):
         processes.setdefault(row["process"], []).append(row)
@@ -45,9 +48,14 @@ def fake_run(
 
 def _finish(folder: Path, wrong: int) -> None:
     reference = {f"u{i}": WORDS for i in range(20)}
-    said = {u: ["x"] * (wrong * (i % 2)) + w[wrong * (i % 2) :] for i, (u, w) in enumerate(reference.items())}
+    said = {
+        u: ["x"] * (wrong * (i % 2)) + w[wrong * (i % 2) :]
+        for i, (u, w) in enumerate(reference.items())
+    }
     for kind, each in (("ref", reference), ("hyp", said)):
-        (folder / f"test.{kind}").write_text("".join(f"{u} {' '.join(w)}\n" for u, w in each.items()))
+        (folder / f"test.{kind}").write_text(
+            "".join(f"{u} {' '.join(w)}\n" for u, w in each.items())
+        )
     rate = wrong / 16
     _json(
         folder / "summary.json",
@@ -162,7 +170,13 @@ def _usage() -> list[dict[str, Any]]:
                 "process": who,
                 "seconds": 80.0,
                 "kind": "usage",
-                **dict(zip(("work_seconds", "ask_seconds", "put_seconds", "take_seconds"), spent, strict=True)),
+                **dict(
+                    zip(
+                        ("work_seconds", "ask_seconds", "put_seconds", "take_seconds"),
+                        spent,
+                        strict=True,
+                    )
+                ),
             }
         )
     return out

@@ -14,29 +14,38 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
-    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-
 import numpy as np
-
 from toy import Toy, settings
-from workbench import preparation, recognition, replaying, runs
+
+from workbench import runs
 from workbench.engine import Cost, machine
+from workbench.figures.tables import display_rows
 from workbench.model import kernels
+from workbench.prepare import pipeline
+from workbench.recognise import evaluate
+from workbench.runs import replay
 from workbench.settings import preset
-from workbench.store import Run, find_run
-from workbench.views.tables import display_rows
+from workbench.storage.run import Run, find_run
 
 GOLDEN = Path(__file__).with_name("golden.json")
 VOLATILE = {"process_seconds", "wall_seconds"}
-SMALL = dict(hidden_layers=1, hidden_units=24, learning_rate=0.03, checkpoint_every=0.5, evaluate_every=1.0)
+SMALL = dict(
+    hidden_layers=1, hidden_units=24, learning_rate=0.03, checkpoint_every=0.5, evaluate_every=1.0
+)
 SEQUENCE = {**SMALL, "criterion": "mmi", "epochs": 0.5, "batch": 16, "learning_rate": 0.002}
-WIDE = dict(beam=24.0, lattice_beam=16.0)  # at the usual beams no held-out lattice of so poor a model has its reference
+WIDE = dict(
+    beam=24.0, lattice_beam=16.0
+)  # at the usual beams no held-out lattice of so poor a model has its reference
 TOYS: dict[str, dict[str, Any]] = {
     "sgd": dict(),
     "fifty replicas, four shards": dict(replicas=12, shards=4, epochs=3.0),
     "mmi, synchronous fetch": dict(
-        criterion="mmi", replicas=3, decoder_fetch="synchronous", decoder_seconds=2.0, shards=2, epochs=3.0
+        criterion="mmi",
+        replicas=3,
+        decoder_fetch="synchronous",
+        decoder_seconds=2.0,
+        shards=2,
+        epochs=3.0,
     ),
     "momentum": dict(optimizer="momentum", replicas=4, push_every=2),
     "adagrad": dict(optimizer="adagrad", replicas=4, fetch_every=3),
@@ -53,7 +62,9 @@ def digest_array(theta: np.ndarray) -> str:
 
 def digest_rows(rows: Iterator[dict[str, Any]] | list[dict[str, Any]]) -> str:
     """Of all rows in order of process, whatever the order of their columns."""
-    text = [json.dumps({k: v for k, v in r.items() if k not in VOLATILE}, sort_keys=True) for r in rows]
+    text = [
+        json.dumps({k: v for k, v in r.items() if k not in VOLATILE}, sort_keys=True) for r in rows
+    ]
     return hashlib.sha256("\n".join(text).encode()).hexdigest()[:16]
 
 
@@ -63,7 +74,10 @@ def toys() -> dict[str, list[str]]:
     found = {}
     for name, changes in TOYS.items():
         theta, rows, _, _ = Toy().run(settings(**changes), clock)
-        found[name] = [digest_array(np.round(theta, 4)), digest_rows([{**r} for r in rows if r["kind"] != "evaluate"])]
+        found[name] = [
+            digest_array(np.round(theta, 4)),
+            digest_rows([{**r} for r in rows if r["kind"] != "evaluate"]),
+        ]
     return found
 
 
@@ -75,7 +89,9 @@ def digest_run(run: Run) -> list[str]:
 
 def corpus_runs() -> dict[str, Any]:
     """Digests of real training on the tiny corpus, which is prepared in a folder of its own."""
-    preparation.prepare("g", preparation.Source(synthetic="is", size="tiny"), preparation.Preparation(states=150))
+    pipeline.prepare(
+        "g", pipeline.Source(synthetic="is", size="tiny"), pipeline.Preparation(states=150)
+    )
     found: dict[str, Any] = {}
 
     def train(label: str, init: str | None = None, **changes: Any) -> Run:
@@ -85,7 +101,7 @@ def corpus_runs() -> dict[str, Any]:
         print(label, *found[label], flush=True)
         return run
 
-    found["corpus"] = runs.corpus_digest(preparation.Corpus.open("g"))
+    found["corpus"] = runs.corpus_digest(pipeline.Corpus.open("g"))
     for shuffling in ("none", "on-the-fly", "full"):
         train(f"ce {shuffling}", **SMALL, epochs=1.0, shuffling=shuffling)
     ce = train("ce", **SMALL, epochs=6.0)
@@ -104,11 +120,17 @@ def corpus_runs() -> dict[str, Any]:
     train("smoothing", ce.name, **SEQUENCE, smoothing=0.1)
     train("realigned", ce.name, **SEQUENCE, denominator="none-realigned")
     found["resumed"] = digest_run(resumed(ce.name))
-    recorded = runs.train("g", preset("tiny", **SEQUENCE, replicas=3, clock="cost"), name="rec", init=ce.name, record=True)
+    recorded = runs.train(
+        "g",
+        preset("tiny", **SEQUENCE, replicas=3, clock="cost"),
+        name="rec",
+        init=ce.name,
+        record=True,
+    )
     found["recorded"] = digest_run(recorded)
-    found["replayed"] = replaying.replay(recorded.name).parameters_digest
+    found["replayed"] = replay.replay(recorded.name).parameters_digest
     for run in (ce, mmi):
-        recognition.test(run.name)
+        evaluate.test(run.name)
         found[f"transcripts {run.name.split('-')[0]}"] = hashlib.sha256(
             (run.folder / "test.hyp").read_bytes()
         ).hexdigest()[:16]
@@ -125,7 +147,13 @@ def resumed(init: str) -> Run:
             raise InterruptedError
 
     try:
-        runs.train("g", preset("tiny", **{**SEQUENCE, "epochs": 1.0}), name="killed", init=init, progress=kill)
+        runs.train(
+            "g",
+            preset("tiny", **{**SEQUENCE, "epochs": 1.0}),
+            name="killed",
+            init=init,
+            progress=kill,
+        )
     except InterruptedError:
         return runs.resume(find_run("killed").name)
     raise AssertionError("the run was not killed")
@@ -152,8 +180,12 @@ def main() -> int:
     if write:
         GOLDEN.write_text(json.dumps(kept | found, indent=1) + "\n")
         return 0
-    differing = [f"{key}: {name}" for key, values in found.items() for name, value in values.items()
-                 if kept.get(key, {}).get(name) != value]  # fmt: skip
+    differing = [
+        f"{key}: {name}"
+        for key, values in found.items()
+        for name, value in values.items()
+        if kept.get(key, {}).get(name) != value
+    ]
     print("\n".join(differing) or "all digests agree")
     return bool(differing)
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.hmm.denominator import denominator
-from workbench.hmm.graph import Graph, from_arcs
-from workbench.hmm.numerator import numerator
+from workbench.hmm.graphs.denominator import denominator
+from workbench.hmm.graphs.graph import Graph, from_arcs
+from workbench.hmm.graphs.numerator import numerator
 from workbench.hmm.states import TiedStates
 from workbench.language.lexicon import Lexicon, Pronunciation
-from workbench.sequence.pair import Reference
+from workbench.sequence.lattices import Reference
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,9 @@ class Paths:
         return log_sum(self.score)
 
 
-def tiny_graph(rng: np.random.Generator, states: int = 5, arcs: int = 12, tied: int = 4, words: int = 3) -> Graph:
+def tiny_graph(
+    rng: np.random.Generator, states: int = 5, arcs: int = 12, tied: int = 4, words: int = 3
+) -> Graph:
     """A random graph whose last state is final, with self loops, parallel arcs and words on some arcs."""
     chain = np.arange(states - 1)
     source = np.concatenate([chain, np.arange(1, states), rng.integers(0, states, arcs)])
@@ -71,7 +73,11 @@ def tiny_scores(rng: np.random.Generator, frames: int = 4, tied: int = 4) -> np.
 def every_path(graph: Graph, scores: np.ndarray) -> Paths:
     """All complete paths of ``len(scores)`` frames."""
     arcs, weight = _enumerated(graph, len(scores))
-    return Paths(graph, arcs, weight + scores[np.arange(len(scores)), graph.state[arcs]].sum(1, dtype=np.float64))
+    return Paths(
+        graph,
+        arcs,
+        weight + scores[np.arange(len(scores)), graph.state[arcs]].sum(1, dtype=np.float64),
+    )
 
 
 _known: dict[tuple[int, int], tuple[Graph, np.ndarray, np.ndarray]] = {}
@@ -87,7 +93,11 @@ def _enumerated(graph: Graph, frames: int) -> tuple[np.ndarray, np.ndarray]:
                 for arcs, s, weight in paths
                 for k in range(graph.offsets[s], graph.offsets[s + 1])
             ]
-        paths = [(arcs, weight + float(graph.final[s])) for arcs, s, weight in paths if graph.final[s] > -np.inf]
+        paths = [
+            (arcs, weight + float(graph.final[s]))
+            for arcs, s, weight in paths
+            if graph.final[s] > -np.inf
+        ]
         arcs = np.array([p[0] for p in paths], int).reshape(len(paths), frames)
         _known[id(graph), frames] = graph, arcs, np.array([p[1] for p in paths])
     return _known[id(graph), frames][1:]
@@ -113,7 +123,9 @@ def links(paths: Paths, width: float) -> set[tuple[int, int]]:
 def pruned_paths(paths: Paths, width: float) -> Paths:
     """The paths made of links that survive pruning; more than those within ``width``."""
     kept = links(paths, width)
-    return paths.where(np.array([all((t, int(k)) in kept for t, k in enumerate(row)) for row in paths.arcs], bool))
+    return paths.where(
+        np.array([all((t, int(k)) in kept for t, k in enumerate(row)) for row in paths.arcs], bool)
+    )
 
 
 @dataclass(frozen=True)
@@ -137,13 +149,17 @@ def tiny_task(seed: int = 0, tied_per_position: int = 2) -> Task:
     draw = np.random.default_rng(seed)
     said = [(1, (1,)), (2, (1, 2)), (2, (2,)), (3, (2, 1)), (4, (2, 1))]
     lexicon = Lexicon(
-        ("<eps>", "a", "ab", "ba", "bah"), ("SIL", "A", "B"), tuple(Pronunciation(w, p, -0.1 * w) for w, p in said)
+        ("<eps>", "a", "ab", "ba", "bah"),
+        ("SIL", "A", "B"),
+        tuple(Pronunciation(w, p, -0.1 * w) for w, p in said),
     )
     own = tied_per_position * np.arange(9, dtype=np.int32).reshape(1, 3, 1, 3)
     table = own + draw.integers(0, tied_per_position, (3, 3, 3, 3), dtype=np.int32)
     table[:, 0] = own[:, 0]
     used, table = np.unique(table, return_inverse=True)
-    states = TiedStates(lexicon.phones, table.reshape(3, 3, 3, 3), np.log(draw.uniform(0.3, 0.7, len(used))))
+    states = TiedStates(
+        lexicon.phones, table.reshape(3, 3, 3, 3), np.log(draw.uniform(0.3, 0.7, len(used)))
+    )
     unigram = np.log([1e-30, 0.3, 0.2, 0.15, 0.1, 0.25, 1e-30])
     return Task(lexicon, states, unigram, denominator(lexicon, unigram, states))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-KEPT = ("workbench", "tests", "notebooks", "data/recipes", "data/results", "data/paper", ".ci")  # what git tracks
+KEPT = ("workbench", "tests", "notebooks", "data/results", ".ci")  # what git tracks
 LEFT_OUT = {"__pycache__", ".ipynb_checkpoints"}
 
 
@@ -28,7 +28,7 @@ class Module:
 
     @property
     def name(self) -> str:
-        """Dotted, ``workbench.hmm.fsa``; a folder's door has the folder's name."""
+        """Dotted, ``workbench.hmm.graphs.k2_fsa``; a folder's door has the folder's name."""
         return ".".join(self.path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
     @property
@@ -69,7 +69,12 @@ def suite() -> list[Module]:
 def texts() -> Iterator[tuple[Path, str]]:
     """Path and text of every file that belongs to the project and is text."""
     top = [p for p in ROOT.iterdir() if p.is_file() and p.name != ".git"]
-    below = [p for folder in KEPT for p in (ROOT / folder).rglob("*") if p.is_file() and not LEFT_OUT & {*p.parts}]
+    below = [
+        p
+        for folder in KEPT
+        for p in (ROOT / folder).rglob("*")
+        if p.is_file() and not LEFT_OUT & {*p.parts}
+    ]
     for path in sorted(top + below):
         try:
             yield path, path.read_text()
@@ -84,6 +89,9 @@ def _imports(node: ast.AST, at_import: bool) -> Iterator[Import]:
         if isinstance(child, ast.Import):
             yield from (Import(alias.name, child.lineno, at_import) for alias in child.names)
         elif isinstance(child, ast.ImportFrom):
-            yield from (Import(f"{child.module}.{alias.name}", child.lineno, at_import) for alias in child.names)
+            yield from (
+                Import(f"{child.module}.{alias.name}", child.lineno, at_import)
+                for alias in child.names
+            )
         inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         yield from _imports(child, at_import and not inside)

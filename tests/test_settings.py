@@ -20,7 +20,13 @@ def test_every_field_explains_itself():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"batch": 0}, {"batch": 2.5}, {"learning_rate": float("nan")}, {"criterion": "xent"}, {"replicas": "many"}]
+    [
+        {"batch": 0},
+        {"batch": 2.5},
+        {"learning_rate": float("nan")},
+        {"criterion": "xent"},
+        {"replicas": "many"},
+    ]
     + [{"staleness_step": "perhaps"}, {"momentum": 1.0}],
 )
 def test_bad_values_are_named(changes):
@@ -37,9 +43,9 @@ def test_unknown_names_are_refused():
 
 def test_text_is_parsed_as_the_field_wants_it():
     """What comes from a command line equals what Python code would give."""
-    assert Settings().replace(batch="32", staleness_step="true", learning_rate="1e-3") == Settings().replace(
-        batch=32, staleness_step=True, learning_rate=1e-3
-    )
+    assert Settings().replace(
+        batch="32", staleness_step="true", learning_rate="1e-3"
+    ) == Settings().replace(batch=32, staleness_step=True, learning_rate=1e-3)
 
 
 def test_full_shuffling_needs_fixed_targets():
@@ -69,5 +75,8 @@ def test_presets_hold_their_promises():
 def test_random_streams_are_independent_and_repeatable():
     """A stream depends on seed and names alone; other names give other numbers."""
     assert np.array_equal(rng(3, "model").random(4), rng(3, "model").random(4))
-    draws = {float(rng(*key).random()) for key in ((0, "a"), (1, "a"), (0, "b"), (0, "a", 1), (0, "a", "1"))}
+    draws = {
+        float(rng(*key).random())
+        for key in ((0, "a"), (1, "a"), (0, "b"), (0, "a", 1), (0, "a", "1"))
+    }
     assert len(draws) == 5

@@ -7,9 +7,17 @@ import numpy as np
 
 from workbench.batches import FrameBatch, FrameOrder, OuterBatch, UtteranceOrder, subsets
 from workbench.engine import Local, free
-from workbench.sequence.outer import Decoded
+from workbench.sequence.outer_gradient import Decoded
 from workbench.settings import Settings
-from workbench.training import FrameSource, Gradient, OuterSource, Shards, decoder, evaluator, replica
+from workbench.training import (
+    FrameSource,
+    Gradient,
+    OuterSource,
+    Shards,
+    decoder,
+    evaluator,
+    replica,
+)
 
 INPUTS, CLASSES = 6, 4
 SIZE = INPUTS * CLASSES
@@ -21,10 +29,14 @@ class Toy:
     Utterances have ``lengths`` from the first to below the second; frames with a gradient above ``keep`` are kept.
     """
 
-    def __init__(self, utterances: int = 24, lengths=(5, 13), keep: float = 0.2, trained: slice = slice(None)):
+    def __init__(
+        self, utterances: int = 24, lengths=(5, 13), keep: float = 0.2, trained: slice = slice(None)
+    ):
         draw = np.random.default_rng(0)
         self.keep, self.trained = keep, trained
-        self.offsets = np.concatenate([[0], np.cumsum(draw.integers(*lengths, utterances))]).astype(np.int64)
+        self.offsets = np.concatenate([[0], np.cumsum(draw.integers(*lengths, utterances))]).astype(
+            np.int64
+        )
         self.x = draw.normal(size=(self.offsets[-1], INPUTS)).astype(np.float32)
         self.y = self.x[:, :CLASSES].argmax(1)
         self.lengths = np.diff(self.offsets)
@@ -44,21 +56,42 @@ class Toy:
             positions = self.offsets[batch.utterance] + batch.frame
         else:
             positions = batch.positions
-            outer = np.eye(CLASSES, dtype=np.float32)[self.y[positions]] - self.posteriors(theta, positions)
-        return Gradient((self.x[positions].T @ outer).ravel()[self.trained], len(positions), {"batches": 1.0})
+            outer = np.eye(CLASSES, dtype=np.float32)[self.y[positions]] - self.posteriors(
+                theta, positions
+            )
+        return Gradient(
+            (self.x[positions].T @ outer).ravel()[self.trained], len(positions), {"batches": 1.0}
+        )
 
     def decode(self, theta, utterance: int) -> Decoded:
         """Every frame whose class is not certain is kept, with all classes in its row."""
         positions = np.arange(*self.offsets[utterance : utterance + 2])
-        outer = np.eye(CLASSES, dtype=np.float32)[self.y[positions]] - self.posteriors(theta, positions)
+        outer = np.eye(CLASSES, dtype=np.float32)[self.y[positions]] - self.posteriors(
+            theta, positions
+        )
         kept = np.flatnonzero(np.abs(outer).max(1) > self.keep).astype(np.int32)
         states = np.tile(np.arange(CLASSES, dtype=np.int32), len(kept))
         indptr = np.arange(len(kept) + 1, dtype=np.int64) * CLASSES
         targets = self.y[positions].astype(np.int32)
         return Decoded(
-            utterance, len(positions), kept, indptr, states, outer[kept].ravel(), 0.0, -1.0, None, 0,
-            len(positions) - len(kept), (), (), targets, -1.0, 0.0, 1.0,
-        )  # fmt: skip
+            utterance,
+            len(positions),
+            kept,
+            indptr,
+            states,
+            outer[kept].ravel(),
+            0.0,
+            -1.0,
+            None,
+            0,
+            len(positions) - len(kept),
+            (),
+            (),
+            targets,
+            -1.0,
+            0.0,
+            1.0,
+        )
 
     def evaluate(self, theta) -> dict:
         p = self.posteriors(theta, slice(None))
@@ -74,15 +107,21 @@ class Toy:
             if s.sequence:
                 order = UtteranceOrder(part, s.epochs, s.seed, i)
                 who, channel = f"decoder {i}", f"decoded {i}"
-                found[who] = decoder(who, shards, s, order, self.decode, self.lengths, channel, states.get(who))
+                found[who] = decoder(
+                    who, shards, s, order, self.decode, self.lengths, channel, states.get(who)
+                )
                 source = OuterSource(channel, s, self.decode if s.auxiliary == "fresh" else None)
             else:
-                source = FrameSource(FrameOrder(s.shuffling, self.offsets, part, s.batch, s.epochs, s.seed, i))
+                source = FrameSource(
+                    FrameOrder(s.shuffling, self.offsets, part, s.batch, s.epochs, s.seed, i)
+                )
             who = f"replica {i}"
             found[who] = replica(who, i, shards, s, source, self.gradient, states.get(who))
         if measure:
             frames = int(self.offsets[-1])
-            found["evaluator"] = evaluator(shards, s, self.evaluate, frames, frames, states.get("evaluator"))
+            found["evaluator"] = evaluator(
+                shards, s, self.evaluate, frames, frames, states.get("evaluator")
+            )
         return found
 
     def process(self, name: str, settings: Settings, states=None):
@@ -94,13 +133,22 @@ class Toy:
         shards, rows = self.shards(settings), []
         services = services or shards.servers(settings)
         executor = Local(clock, settings.channel, threads)
-        outcome = executor.run(self.processes(settings, shards, measure=measure), services, rows.append)
+        outcome = executor.run(
+            self.processes(settings, shards, measure=measure), services, rows.append
+        )
         return shards.collect(services), rows, outcome, services
 
 
 def settings(**changes) -> Settings:
     """Small and quick, without a schedule."""
-    small = dict(batch=8, epochs=2.0, learning_rate=0.1, evaluate_every=1.0, patience=100, decoder_utterances=3)
+    small = dict(
+        batch=8,
+        epochs=2.0,
+        learning_rate=0.1,
+        evaluate_every=1.0,
+        patience=100,
+        decoder_utterances=3,
+    )
     return Settings(**{**small, **changes})
 
 

@@ -19,7 +19,10 @@ import numpy as np
 WORTH = 1 << 16  # bytes from which on memory is used again
 SPARE = 4  # free blocks of a size that are kept
 LINE = 64  # bytes to which arrays are aligned
-SHIFT, SHIFTS = 17 * LINE, 3  # bytes by which one array lies further into its block than that of the block before
+SHIFT, SHIFTS = (
+    17 * LINE,
+    3,
+)  # bytes by which one array lies further into its block than that of the block before
 
 
 class Block(Protocol):
@@ -39,11 +42,22 @@ class Private:
 class Loan:
     """What every view of lent memory keeps alive, and what the loan itself ``keeps``."""
 
-    def __init__(self, block: Block, offset: int, shape: tuple[int, ...], dtype: str, frozen: bool, keeps: Any = None):
+    def __init__(
+        self,
+        block: Block,
+        offset: int,
+        shape: tuple[int, ...],
+        dtype: str,
+        frozen: bool,
+        keeps: Any = None,
+    ):
         self.block, self.keeps = block, keeps
         self.__array_interface__ = {
-            "version": 3, "data": (block.address + offset, frozen), "shape": shape, "typestr": dtype,
-        }  # fmt: skip
+            "version": 3,
+            "data": (block.address + offset, frozen),
+            "shape": shape,
+            "typestr": dtype,
+        }
 
     def until(self, ended: Callable, *args: Any) -> np.ndarray:
         """The array; ``ended(*args)`` is called when nobody sees it any more."""
@@ -68,7 +82,9 @@ class Pool:
 
     def __init__(self, make: Callable[[int], Block] = Private, worth: int = WORTH):
         self.make, self.worth = make, worth
-        self.free: dict[int, deque[tuple[Block, int]]] = {}  # by size; what is too much falls off at the left
+        self.free: dict[
+            int, deque[tuple[Block, int]]
+        ] = {}  # by size; what is too much falls off at the left
         self.made = itertools.count()
 
     def floats(self, count: int) -> np.ndarray:

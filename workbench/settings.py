@@ -20,10 +20,18 @@ FACTORED = 64  # frames of a batch up to which a server multiplies as soon as it
 
 
 def setting(
-    default: Any, group: str, doc: str, unit: str = "", low: float | None = None, high: float | None = None
+    default: Any,
+    group: str,
+    doc: str,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
 ) -> Any:
     """A dataclass field that carries what a person needs to know of it."""
-    return field(default=default, metadata={"group": group, "doc": doc, "unit": unit, "low": low, "high": high})
+    return field(
+        default=default,
+        metadata={"group": group, "doc": doc, "unit": unit, "low": low, "high": high},
+    )
 
 
 @dataclass(frozen=True)
@@ -31,16 +39,24 @@ class Settings:
     """All choices of one training run (the corpus has its own, ``corpus.json``)."""
 
     # --- model (paper section 4.1)
-    hidden_layers: int = setting(4, "model", "hidden layers of rectified linear units", low=1, high=16)
+    hidden_layers: int = setting(
+        4, "model", "hidden layers of rectified linear units", low=1, high=16
+    )
     hidden_units: int = setting(1024, "model", "units in each hidden layer", low=8, high=8192)
 
     # --- criterion (paper section 2)
-    criterion: Literal["ce", "mmi", "bmmi", "mpe", "smbr"] = setting("ce", "criterion", "what training maximises")
+    criterion: Literal["ce", "mmi", "bmmi", "mpe", "smbr"] = setting(
+        "ce", "criterion", "what training maximises"
+    )
     acoustic_scale: float = setting(
         0.1, "criterion", "kappa, the reciprocal of the language-model weight", low=1e-3, high=2.0
     )
     prior_scale: float = setting(
-        1.0, "criterion", "exponent of the state prior that divides the posterior", low=0.0, high=2.0
+        1.0,
+        "criterion",
+        "exponent of the state prior that divides the posterior",
+        low=0.0,
+        high=2.0,
     )
     rejection: float = setting(
         0.001,
@@ -50,9 +66,15 @@ class Settings:
         high=1.0,
     )
     cancellation: float = setting(
-        0.01, "criterion", "frames where numerator and denominator differ by less are not trained on", low=0.0, high=1.0
+        0.01,
+        "criterion",
+        "frames where numerator and denominator differ by less are not trained on",
+        low=0.0,
+        high=1.0,
     )
-    boost: float = setting(0.0, "criterion", "b of boosted MMI: paths gain b per wrong frame", low=0.0, high=2.0)
+    boost: float = setting(
+        0.0, "criterion", "b of boosted MMI: paths gain b per wrong frame", low=0.0, high=2.0
+    )
     smoothing: float = setting(
         0.0,
         "criterion",
@@ -61,7 +83,9 @@ class Settings:
         high=1.0,
     )
     denominator: Literal["lattice", "none-realigned", "none-fixed"] = setting(
-        "lattice", "criterion", "the lattice, or the controls without it: align often, or once (experiment E4a)"
+        "lattice",
+        "criterion",
+        "the lattice, or the controls without it: align often, or once (experiment E4a)",
     )
     auxiliary: Literal["frozen", "fresh", "proximal"] = setting(
         "frozen",
@@ -69,60 +93,117 @@ class Settings:
         "outer gradient kept as decoded (the paper), recomputed at the replica, or with a proximal term",
     )
     proximal: float = setting(
-        1.0, "criterion", "D, weight of the proximal term when auxiliary is proximal", low=0.0, high=100.0
+        1.0,
+        "criterion",
+        "D, weight of the proximal term when auxiliary is proximal",
+        low=0.0,
+        high=100.0,
     )
 
     # --- lattices
     lattice_engine: Literal["auto", "native", "k2", "exact"] = setting(
-        "auto", "lattices", "which search makes lattices; exact: sums over all paths, for MMI on small graphs, or a GPU"
+        "auto",
+        "lattices",
+        "which search makes lattices; exact: sums over all paths, for MMI on small graphs, or a GPU",
     )
     beam: float = setting(10.0, "lattices", "search beam", "log probability", low=0.5, high=100.0)
     lattice_beam: float = setting(
-        6.0, "lattices", "arcs on paths within this of the best one are kept", "log probability", low=0.5, high=100.0
+        6.0,
+        "lattices",
+        "arcs on paths within this of the best one are kept",
+        "log probability",
+        low=0.5,
+        high=100.0,
     )
-    max_active: int = setting(3000, "lattices", "graph states kept alive per frame", "states", low=10, high=1_000_000)
+    max_active: int = setting(
+        3000, "lattices", "graph states kept alive per frame", "states", low=10, high=1_000_000
+    )
 
     # --- batches (paper section 3.1)
     shuffling: Literal["none", "on-the-fly", "full"] = setting(
         "on-the-fly", "batches", "how frames of utterances meet in a batch"
     )
     batch: int = setting(
-        200, "batches", "frames in a batch: 200 for CE, 32 for MMI in the paper", "frames", low=1, high=65536
+        200,
+        "batches",
+        "frames in a batch: 200 for CE, 32 for MMI in the paper",
+        "frames",
+        low=1,
+        high=65536,
     )
-    epochs: float = setting(10.0, "batches", "passes over the training data", "epochs", low=0.0, high=1000.0)
+    epochs: float = setting(
+        10.0, "batches", "passes over the training data", "epochs", low=0.0, high=1000.0
+    )
 
     # --- updates
     optimizer: Literal["sgd", "momentum", "adagrad"] = setting(
         "sgd", "updates", "rule by which the parameter server applies a push"
     )
-    learning_rate: float = setting(0.002, "updates", "step size per frame-averaged batch gradient", low=0.0, high=100.0)
+    learning_rate: float = setting(
+        0.002, "updates", "step size per frame-averaged batch gradient", low=0.0, high=100.0
+    )
     momentum: float = setting(
         0.9, "updates", "decay of the momentum, if that optimizer is chosen", low=0.0, high=0.9999
     )
-    trained: Literal["all", "last", "last-without-silence"] = setting("all", "updates", "which parameters are updated")
+    trained: Literal["all", "last", "last-without-silence"] = setting(
+        "all", "updates", "which parameters are updated"
+    )
     max_norm: float = setting(
-        0.0, "updates", "largest Euclidean norm of one update before the learning rate; 0: no limit", low=0.0, high=1e6
+        0.0,
+        "updates",
+        "largest Euclidean norm of one update before the learning rate; 0: no limit",
+        low=0.0,
+        high=1e6,
     )
     decay_factor: float = setting(
-        10.0, "updates", "divisor of the learning rate when the held-out curve flattens", low=1.0, high=1000.0
+        10.0,
+        "updates",
+        "divisor of the learning rate when the held-out curve flattens",
+        low=1.0,
+        high=1000.0,
     )
-    decays: int = setting(2, "updates", "how often the learning rate may fall before training ends", low=0, high=10)
+    decays: int = setting(
+        2, "updates", "how often the learning rate may fall before training ends", low=0, high=10
+    )
     patience: int = setting(
-        2, "updates", "evaluations without gain before the learning rate falls", "evaluations", low=1, high=100
+        2,
+        "updates",
+        "evaluations without gain before the learning rate falls",
+        "evaluations",
+        low=1,
+        high=100,
     )
     flat: float = setting(
-        0.002, "updates", "relative gain of the held-out criterion that counts as flat", low=0.0, high=1.0
+        0.002,
+        "updates",
+        "relative gain of the held-out criterion that counts as flat",
+        low=0.0,
+        high=1.0,
     )
     warmup: int = setting(
-        0, "updates", "updates over which the learning rate rises from a tenth to its value", "updates", 0, 10_000_000
+        0,
+        "updates",
+        "updates over which the learning rate rises from a tenth to its value",
+        "updates",
+        0,
+        10_000_000,
     )
 
     # --- asynchrony (paper section 3)
-    replicas: int = setting(1, "asynchrony", "model replicas, each on its own subset of the data", low=1, high=10_000)
+    replicas: int = setting(
+        1, "asynchrony", "model replicas, each on its own subset of the data", low=1, high=10_000
+    )
     shards: int = setting(1, "asynchrony", "shards of the parameter server", low=1, high=256)
-    fetch_every: int = setting(1, "asynchrony", "batches between a replica's fetches", "batches", low=1, high=100_000)
+    fetch_every: int = setting(
+        1, "asynchrony", "batches between a replica's fetches", "batches", low=1, high=100_000
+    )
     push_every: int = setting(
-        1, "asynchrony", "batches whose gradients are summed before a push", "batches", low=1, high=100_000
+        1,
+        "asynchrony",
+        "batches whose gradients are summed before a push",
+        "batches",
+        low=1,
+        high=100_000,
     )
     push: Literal["auto", "gradient", "factors"] = setting(
         "auto",
@@ -130,10 +211,14 @@ class Settings:
         "what a push carries: the gradient, or what it is the product of; auto: factors where that is faster",
     )
     prefetch: bool = setting(
-        False, "asynchrony", "fetch the next parameters while a gradient is computed: no waiting, one update older"
+        False,
+        "asynchrony",
+        "fetch the next parameters while a gradient is computed: no waiting, one update older",
     )
     wire: Literal["float32", "bfloat16"] = setting(
-        "float32", "asynchrony", "precision of parameters and gradients on their way; bfloat16 is half as many bytes"
+        "float32",
+        "asynchrony",
+        "precision of parameters and gradients on their way; bfloat16 is half as many bytes",
     )
     decoder_fetch: Literal["utterance", "utterances", "seconds", "synchronous"] = setting(
         "utterance",
@@ -155,16 +240,29 @@ class Settings:
         high=10_000,
     )
     staleness_bound: int = setting(
-        0, "asynchrony", "pushes older than this many updates are refused; 0: no bound", "updates", 0, 1_000_000
+        0,
+        "asynchrony",
+        "pushes older than this many updates are refused; 0: no bound",
+        "updates",
+        0,
+        1_000_000,
     )
     staleness_step: bool = setting(False, "asynchrony", "divide the step by the push's staleness")
     delay_compensation: float = setting(
         0.0, "asynchrony", "lambda of the delay-compensated gradient; 0: off", low=0.0, high=10.0
     )
-    consistent_fetch: bool = setting(False, "asynchrony", "all shards of one fetch answer from one version")
-    synchronous: bool = setting(False, "asynchrony", "updates wait for all replicas less the backups")
+    consistent_fetch: bool = setting(
+        False, "asynchrony", "all shards of one fetch answer from one version"
+    )
+    synchronous: bool = setting(
+        False, "asynchrony", "updates wait for all replicas less the backups"
+    )
     backups: int = setting(
-        0, "asynchrony", "slowest replicas that synchronous updates do not wait for", low=0, high=1000
+        0,
+        "asynchrony",
+        "slowest replicas that synchronous updates do not wait for",
+        low=0,
+        high=1000,
     )
 
     # --- clock
@@ -172,17 +270,31 @@ class Settings:
         "free", "clock", "what time is: none, virtual by a model, virtual as measured, real"
     )
     machine: str = setting(
-        "paper", "clock", "model of the machine for clock=cost: a preset, or a file made by `workbench calibrate`"
+        "paper",
+        "clock",
+        "model of the machine for clock=cost: a preset, or a file made by `workbench calibrate`",
     )
 
     # --- measuring
     evaluate_every: float = setting(
-        0.5, "measuring", "epochs between measurements on the held-out set", "epochs", low=0.001, high=1000.0
+        0.5,
+        "measuring",
+        "epochs between measurements on the held-out set",
+        "epochs",
+        low=0.001,
+        high=1000.0,
     )
     evaluate_utterances: int = setting(
-        0, "measuring", "held-out utterances decoded each time; 0: all", "utterances", low=0, high=1_000_000
+        0,
+        "measuring",
+        "held-out utterances decoded each time; 0: all",
+        "utterances",
+        low=0,
+        high=1_000_000,
     )
-    checkpoint_every: float = setting(0.5, "measuring", "epochs between checkpoints", "epochs", low=0.001, high=1000.0)
+    checkpoint_every: float = setting(
+        0.5, "measuring", "epochs between checkpoints", "epochs", low=0.001, high=1000.0
+    )
     seed: int = setting(0, "measuring", "seed of every random stream", low=0, high=2**31 - 1)
     precision: Literal["float32", "bfloat16"] = setting(
         "float32", "measuring", "precision of the products in the network"
@@ -192,7 +304,9 @@ class Settings:
         for f in dataclasses.fields(self):
             object.__setattr__(self, f.name, parse(f, getattr(self, f.name)))
         if self.shuffling == "full" and self.criterion != "ce":
-            raise UserError(f"shuffling=full needs targets known beforehand, so criterion=ce, not {self.criterion}")
+            raise UserError(
+                f"shuffling=full needs targets known beforehand, so criterion=ce, not {self.criterion}"
+            )
         if self.push == "factors" and (self.push_every > 1 or self.clock in ("cost", "measured")):
             raise UserError(
                 "push=factors: sums of several batches (push_every) have no small factors, and virtual clocks no price "
@@ -218,9 +332,13 @@ class Settings:
 
         The bits are the same.
         """
-        one_pass = self.optimizer == "sgd" and not (self.delay_compensation or self.synchronous or self.max_norm)
+        one_pass = self.optimizer == "sgd" and not (
+            self.delay_compensation or self.synchronous or self.max_norm
+        )
         small = self.push_every == 1 and self.batch <= FACTORED
-        return self.push == "factors" or (self.push == "auto" and small and one_pass and self.clock in ("free", "wall"))
+        return self.push == "factors" or (
+            self.push == "auto" and small and one_pass and self.clock in ("free", "wall")
+        )
 
     def replace(self, **changes: Any) -> "Settings":
         """A copy with some fields changed; unknown names raise UserError."""
@@ -255,9 +373,14 @@ def parse(f: dataclasses.Field, value: Any) -> Any:
         raise UserError(f"{f.name}={value!r}: not a {kind.__name__}") from None
     if kind is int and float(value) != out:
         raise UserError(f"{f.name}={value!r}: a whole number")
-    for bound, wrong in ((meta.get("low"), lambda b: not out >= b), (meta.get("high"), lambda b: not out <= b)):
+    for bound, wrong in (
+        (meta.get("low"), lambda b: not out >= b),
+        (meta.get("high"), lambda b: not out <= b),
+    ):
         if bound is not None and wrong(bound):
-            raise UserError(f"{f.name}={value}: between {meta['low']} and {meta['high']} {meta['unit']}".rstrip())
+            raise UserError(
+                f"{f.name}={value}: between {meta['low']} and {meta['high']} {meta['unit']}".rstrip()
+            )
     return out
 
 

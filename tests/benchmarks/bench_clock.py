@@ -25,21 +25,38 @@ TICKS = 200_000  # of the generator that needs nothing from the world
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--replicas", type=int, nargs="+", default=[50, 200, 1000])
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     limit = statistics.median(bare() for _ in range(options.rounds))
-    heading("replicas", "clock", "effects/s", "of the limit", "virtual s per s", "µs per push besides work", "overhead")
+    heading(
+        "replicas",
+        "clock",
+        "effects/s",
+        "of the limit",
+        "virtual s per s",
+        "µs per push besides work",
+        "overhead",
+    )
     for replicas in options.replicas:
         for name, clock in (("free", free), ("cost", Cost(machine("paper"), 0))):
             found = [run(replicas, clock) for _ in range(options.rounds + 1)][1:]
-            effects, virtual, besides = (statistics.median(column) for column in zip(*found, strict=True))
+            effects, virtual, besides = (
+                statistics.median(column) for column in zip(*found, strict=True)
+            )
             speed = f"{virtual:,.0f}" if virtual else ""
             row(
-                f"{replicas:,}", name, f"{effects:,.0f}", f"{effects * limit:.0%}", speed,
-                f"{1e6 * besides:.0f}", f"{besides / STEP_SECONDS:.1%}",
-            )  # fmt: skip
+                f"{replicas:,}",
+                name,
+                f"{effects:,.0f}",
+                f"{effects * limit:.0%}",
+                speed,
+                f"{1e6 * besides:.0f}",
+                f"{besides / STEP_SECONDS:.1%}",
+            )
     row("", "limit: a generator answered at once", f"{1 / limit:,.0f}", "100%", "", "", "")
     print(f"\nPeak memory: {peak_megabytes():.0f} MB.")
 

@@ -21,12 +21,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from workbench import runs
-from workbench.corpora import Corpus
-from workbench.driving import cluster_at
-from workbench.preparation import Preparation, Source, prepare
+from workbench.prepare.corpus import Corpus
+from workbench.prepare.pipeline import Preparation, Source, prepare
+from workbench.runs.drive import cluster_at
+from workbench.runs.task import Task
 from workbench.settings import Settings
-from workbench.store import Run, home
-from workbench.task import Task
+from workbench.storage.run import Run, home
 
 ONE = "from benchmarks.bench_cluster import alone; import sys; alone(*sys.argv[1:])"
 
@@ -35,10 +35,18 @@ def settings(criterion: str, units: int, epochs: float, **changes) -> Settings:
     """Two replicas unless said otherwise; measured at the start and at the end, on few utterances."""
     sequence = criterion != "ce"
     given = dict(
-        criterion=criterion, hidden_layers=2, hidden_units=units, batch=32 if sequence else 200,
-        learning_rate=0.002 if sequence else 0.1, epochs=epochs, evaluate_every=1000.0, evaluate_utterances=2,
-        checkpoint_every=1000.0, decays=0, replicas=2,
-    )  # fmt: skip
+        criterion=criterion,
+        hidden_layers=2,
+        hidden_units=units,
+        batch=32 if sequence else 200,
+        learning_rate=0.002 if sequence else 0.1,
+        epochs=epochs,
+        evaluate_every=1000.0,
+        evaluate_utterances=2,
+        checkpoint_every=1000.0,
+        decays=0,
+        replicas=2,
+    )
     return Settings(**{**given, **changes})
 
 
@@ -58,10 +66,20 @@ def alone(corpus: str, criterion: str, units: str, epochs: str, name: str) -> No
 def processes(corpus: str, criterion: str, units: int, epochs: float, count: int) -> float:
     """Frames per second of ``count`` such processes at once, summed."""
     path = os.pathsep.join([str(Path(__file__).parents[2]), str(Path(__file__).parents[1])])
-    words = [[corpus, criterion, str(units), str(epochs), f"{criterion}-{count}-{i}"] for i in range(count)]
-    environment = {**os.environ, "PYTHONPATH": path, "WORKBENCH_DATA": str(home()), "OMP_NUM_THREADS": "1"}
+    words = [
+        [corpus, criterion, str(units), str(epochs), f"{criterion}-{count}-{i}"]
+        for i in range(count)
+    ]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": path,
+        "WORKBENCH_DATA": str(home()),
+        "OMP_NUM_THREADS": "1",
+    }
     started = [
-        subprocess.Popen([sys.executable, "-c", ONE, *w], stdout=subprocess.PIPE, text=True, env=environment)
+        subprocess.Popen(
+            [sys.executable, "-c", ONE, *w], stdout=subprocess.PIPE, text=True, env=environment
+        )
         for w in words
     ]
     return sum(float(p.communicate()[0].split()[-1]) for p in started)
@@ -84,13 +102,17 @@ def shares(run: Run) -> str:
     for kind in ("replica", "decoder", "server"):
         mine = usage[usage.process.str.startswith(kind)]
         columns = [
-            c for c in ("work_seconds", "ask_seconds", "put_seconds", "take_seconds", "busy_seconds") if c in mine
+            c
+            for c in ("work_seconds", "ask_seconds", "put_seconds", "take_seconds", "busy_seconds")
+            if c in mine
         ]
         spent = mine[columns].sum()
         whole = float(run.rows("push")["seconds"].max()) * mine.process.nunique()
         if len(mine):
             parts = ", ".join(
-                f"{c.removesuffix('_seconds')} {100 * spent[c] / whole:.0f} %" for c in columns if spent[c]
+                f"{c.removesuffix('_seconds')} {100 * spent[c] / whole:.0f} %"
+                for c in columns
+                if spent[c]
             )
             lines.append(f"    {kind}: {parts}")
     return "\n".join(lines)
@@ -117,7 +139,9 @@ def main() -> None:
     args = parser.parse_args()
     with some_corpus(args.corpus) as corpus, TemporaryDirectory() as folder:
         frames = Task(Corpus.open(corpus), Settings()).train.frames
-        print(f"{corpus}: {frames} training frames, 2 x {args.units} hidden units, {os.cpu_count()} cores")
+        print(
+            f"{corpus}: {frames} training frames, 2 x {args.units} hidden units, {os.cpu_count()} cores"
+        )
         (home() / "runs").mkdir(exist_ok=True)
         source = Corpus.open(corpus).folder.resolve()
         os.environ["WORKBENCH_DATA"] = folder
@@ -126,8 +150,12 @@ def main() -> None:
             one, two = processes(*given, 1), processes(*given, 2)
             both, run = on_cluster(*given)
             ages = run.rows("push")["staleness_inner"]
-            print(f"{criterion}: one process {one:.0f} frames/s; two at once {two:.0f} ({two / one:.2f} x);")
-            print(f"  cluster of two workers {both:.0f} ({both / one:.2f} x), staleness {np.mean(ages):.2f} updates")
+            print(
+                f"{criterion}: one process {one:.0f} frames/s; two at once {two:.0f} ({two / one:.2f} x);"
+            )
+            print(
+                f"  cluster of two workers {both:.0f} ({both / one:.2f} x), staleness {np.mean(ages):.2f} updates"
+            )
             print(shares(run), flush=True)
 
 

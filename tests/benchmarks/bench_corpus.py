@@ -31,11 +31,18 @@ from workbench.features.logmel import FLOOR, filterbank, log_mel
 from workbench.features.prepare import prepare_features
 
 RATE, SECONDS = 16000, 3.0
-QUERIES = ["veður í reykjavík á morgun", "hvar er næsta kaffihús", "hringdu í mömmu", "hvað er klukkan núna"]
+QUERIES = [
+    "veður í reykjavík á morgun",
+    "hvar er næsta kaffihús",
+    "hringdu í mömmu",
+    "hvað er klukkan núna",
+]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--utterances", type=int, default=60)
     options = parser.parse_args()
@@ -99,9 +106,12 @@ def filters(made: list = []) -> np.ndarray:  # noqa: B006  they are made once
 def from_files(folder: Path, rounds: int, count: int) -> None:
     """From FLAC files, one for a hundred utterances as the synthesiser writes them, to a frame store."""
     path = folder / "speech.flac"
-    soundfile.write(path, np.concatenate([noise(n) for n in range(count)]), RATE, "PCM_16", format="FLAC")
+    soundfile.write(
+        path, np.concatenate([noise(n) for n in range(count)]), RATE, "PCM_16", format="FLAC"
+    )
     utterances = tuple(
-        Utterance(f"u{n}", "s", ("w",), path, n * SECONDS, (n + 1) * SECONDS, "", RATE, SECONDS) for n in range(count)
+        Utterance(f"u{n}", "s", ("w",), path, n * SECONDS, (n + 1) * SECONDS, "", RATE, SECONDS)
+        for n in range(count)
     )
 
     def decode() -> None:
@@ -110,7 +120,9 @@ def from_files(folder: Path, rounds: int, count: int) -> None:
                 reader.read(u.audio, u.start, u.end)
 
     ways = {
-        "from FLAC to a frame store": lambda: prepare_features(DataSet(utterances, ()), folder / "store"),
+        "from FLAC to a frame store": lambda: prepare_features(
+            DataSet(utterances, ()), folder / "store"
+        ),
         "limit: decoding FLAC": decode,
     }
     report(medians(ways, rounds), count * SECONDS)
@@ -141,7 +153,11 @@ def noise(seed: int) -> np.ndarray:
     """Noise under a slow envelope, float32 in (-1, 1)."""
     t = np.arange(int(SECONDS * RATE)) / RATE
     envelope = 0.1 * np.maximum(0.001, np.sin(2 * math.pi * 1.7 * t + seed))
-    return (np.random.default_rng(seed).standard_normal(len(t)) * envelope).clip(-0.99, 0.99).astype(np.float32)
+    return (
+        (np.random.default_rng(seed).standard_normal(len(t)) * envelope)
+        .clip(-0.99, 0.99)
+        .astype(np.float32)
+    )
 
 
 if __name__ == "__main__":

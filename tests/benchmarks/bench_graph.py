@@ -20,17 +20,19 @@ import numpy as np
 from benchmarks.lattice_task import Recogniser, recogniser
 from benchmarks.rounds import heading, medians, peak_megabytes, row
 
-from workbench.hmm.denominator import denominator
-from workbench.hmm.graph import Graph
-from workbench.hmm.ngram_graph import ngram_graph
-from workbench.hmm.numerator import numerator
+from workbench.hmm.graphs.denominator import denominator
+from workbench.hmm.graphs.graph import Graph
+from workbench.hmm.graphs.ngram import ngram_graph
+from workbench.hmm.graphs.numerator import numerator
 from workbench.language.ngram import estimate
 
 WORDS_OF_A_QUERY = 4
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--words", type=int, nargs="+", default=[3000, 10000, 29000])
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
@@ -49,7 +51,9 @@ def compare(task: Recogniser, words: int, folder: Path, rounds: int) -> None:
         "denominator": lambda: denominator(task.lexicon, task.unigram, task.states),
         "peer: lexicon by OpenFst": openfst(task),
         "limit: reading it": lambda: Graph.load(folder / "graph.safetensors").weight.sum(),
-        "a reference": lambda: [numerator(query, task.lexicon, task.states, task.unigram) for query in queries],
+        "a reference": lambda: [
+            numerator(query, task.lexicon, task.states, task.unigram) for query in queries
+        ],
     }
     ngram = estimate(sentences(task, int(3.4 * words)), task.lexicon.words)
     ways["trigram"] = lambda: ngram_graph(task.lexicon, ngram, task.states)
@@ -59,9 +63,19 @@ def compare(task: Recogniser, words: int, folder: Path, rounds: int) -> None:
     test = ngram_graph(task.lexicon, ngram, task.states).graph
     for name, seconds in found.items():
         graph = {"denominator": task.graph, "a reference": one, "trigram": test}.get(name)
-        size = (f"{graph.states:,}", f"{graph.arcs:,}", f"{graph.nbytes / 1e6:.3g}") if graph else ("", "", "")
+        size = (
+            (f"{graph.states:,}", f"{graph.arcs:,}", f"{graph.nbytes / 1e6:.3g}")
+            if graph
+            else ("", "", "")
+        )
         ratio = found["peer: lexicon by OpenFst"] / seconds
-        row(f"{words:,}", name, f"{seconds:.3g}", f"{ratio:.1f}" if name == "denominator" else "", *size)
+        row(
+            f"{words:,}",
+            name,
+            f"{seconds:.3g}",
+            f"{ratio:.1f}" if name == "denominator" else "",
+            *size,
+        )
 
 
 def sentences(task: Recogniser, count: int) -> list[list[str]]:
@@ -72,7 +86,10 @@ def sentences(task: Recogniser, count: int) -> list[list[str]]:
     said[:, 0] = draw.choice(words, count, p=task.share)
     for k in range(1, 4):
         said[:, k] = (7919 * said[:, k - 1] + rank[:, k]) % words
-    return [[task.lexicon.words[1 + w] for w in row[:n]] for row, n in zip(said.tolist(), length, strict=True)]
+    return [
+        [task.lexicon.words[1 + w] for w in row[:n]]
+        for row, n in zip(said.tolist(), length, strict=True)
+    ]
 
 
 def openfst(task: Recogniser) -> Callable[[], object]:

@@ -47,7 +47,9 @@ def k2_rows(task: Recogniser, limits) -> dict[str, Callable[[np.ndarray], object
 
     def raw(scores: np.ndarray):
         columns = np.concatenate([np.full((len(scores), 1), -np.inf, np.float32), scores], axis=1)
-        dense = k2.DenseFsaVec(torch.from_numpy(columns)[None], torch.tensor([[0, 0, len(scores)]], dtype=torch.int32))
+        dense = k2.DenseFsaVec(
+            torch.from_numpy(columns)[None], torch.tensor([[0, 0, len(scores)]], dtype=torch.int32)
+        )
         return k2.intersect_dense_pruned(automaton, dense, beam, lattice_beam, 30, max_active)
 
     return {"k2": lambda x: k2_lattice.search(task.graph, x, *limits), "k2 raw": raw}
@@ -75,14 +77,18 @@ def kaldi_rows(task: Recogniser, limits) -> dict[str, Callable[[np.ndarray], obj
     out.start = 0
     for s in np.flatnonzero(graph.final > -np.inf).tolist():
         out.set_final(s, -float(graph.final[s]))
-    for s, d, p, w, c in zip(source, graph.target, graph.state, graph.word, graph.weight, strict=True):
+    for s, d, p, w, c in zip(
+        source, graph.target, graph.state, graph.word, graph.weight, strict=True
+    ):
         out.add_arc(int(s), fst.StdArc(int(p) + 1, int(w), -float(c), int(d)))
     graph_of_kaldi = fst.StdConstFst(out)
 
     def decode(decoder, options, scores):
         made, decodable = decoder(graph_of_kaldi, options), kaldi.DecodableCtc(scores)
         made.decode(decodable)
-        return -(lambda w: w.value1 + w.value2)(fst.get_linear_symbol_sequence(made.get_best_path()[1])[3])
+        return -(lambda w: w.value1 + w.value2)(
+            fst.get_linear_symbol_sequence(made.get_best_path()[1])[3]
+        )
 
     lattice = kaldi.LatticeSimpleDecoderConfig(beam=beam, lattice_beam=lattice_beam)
     best = kaldi.FasterDecoderOptions(beam=beam, max_active=max_active)
@@ -92,9 +98,13 @@ def kaldi_rows(task: Recogniser, limits) -> dict[str, Callable[[np.ndarray], obj
     }
 
 
-def compare(task: Recogniser, kind: dict, limits, rounds: int, kaldi: bool, utterances: int = 3) -> dict[str, float]:
+def compare(
+    task: Recogniser, kind: dict, limits, rounds: int, kaldi: bool, utterances: int = 3
+) -> dict[str, float]:
     """Seconds per frame of every row, and what the lattices are like; the best paths must agree."""
-    rows: dict[str, Callable[[np.ndarray], object]] = {"ours": lambda x: native.search(task.graph, x, *limits)}
+    rows: dict[str, Callable[[np.ndarray], object]] = {
+        "ours": lambda x: native.search(task.graph, x, *limits)
+    }
     rows |= k2_rows(task, limits) | (kaldi_rows(task, limits) if kaldi else {})
     times: dict[str, list[float]] = {name: [] for name in (*rows, "sums", "k2 sums")}
     for r in range(rounds + 1):
@@ -103,14 +113,25 @@ def compare(task: Recogniser, kind: dict, limits, rounds: int, kaldi: bool, utte
             for name, work in rows.items():
                 seconds, found[name] = cpu_seconds(work, scores)
                 times[name].append(seconds / FRAMES)
-            for name, work, of in (("sums", occupancies, [found["ours"]] * SUMS), ("k2 sums", k2_sums, anew(found))):
-                seconds, _ = cpu_seconds(lambda lattices, work=work: [work(x) for x in lattices], of)
+            for name, work, of in (
+                ("sums", occupancies, [found["ours"]] * SUMS),
+                ("k2 sums", k2_sums, anew(found)),
+            ):
+                seconds, _ = cpu_seconds(
+                    lambda lattices, work=work: [work(x) for x in lattices], of
+                )
                 times[name].append(seconds / SUMS / FRAMES)
             assert best_path(found["ours"])[0] == best_path(found["k2"])[0]
         if not r:  # the first round compiles and warms up
             times = {name: [] for name in times}
-    density = {"ours": found["ours"].density, "k2": found["k2"].density, "k2 raw": found["k2 raw"].num_arcs / FRAMES}
-    return {name: float(np.median(t)) for name, t in times.items()} | {f"arcs {k}": v for k, v in density.items()}
+    density = {
+        "ours": found["ours"].density,
+        "k2": found["k2"].density,
+        "k2 raw": found["k2 raw"].num_arcs / FRAMES,
+    }
+    return {name: float(np.median(t)) for name, t in times.items()} | {
+        f"arcs {k}": v for k, v in density.items()
+    }
 
 
 def report(words: int, name: str, limits, m: dict[str, float]) -> float:
@@ -134,7 +155,9 @@ def test_lattices():
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--words", type=int, nargs="+", default=[500, 5000])
     parser.add_argument("--kinds", choices=KINDS, nargs="+", default=list(KINDS))
     parser.add_argument("--beams", choices=BEAMS, nargs="+", default=list(BEAMS))
@@ -149,7 +172,12 @@ def main() -> None:
         )
         for name, beam in itertools.product(args.kinds, args.beams):
             limits, kaldi = BEAMS[beam], not args.without_kaldi
-            report(words, name, limits, compare(task, KINDS[name], limits, args.rounds, kaldi, args.utterances))
+            report(
+                words,
+                name,
+                limits,
+                compare(task, KINDS[name], limits, args.rounds, kaldi, args.utterances),
+            )
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB")
 
 

@@ -29,7 +29,9 @@ TURN_SECONDS = 0.05
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--network", choices=NETWORKS, action="append")
     parser.add_argument("--batch", type=int, action="append")
@@ -37,9 +39,13 @@ def main() -> None:
     options = parser.parse_args()
     if options.peer:
         return serve_peer()
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MKL_")} | {"OMP_NUM_THREADS": "1"}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MKL_")} | {
+        "OMP_NUM_THREADS": "1"
+    }
     command = [sys.executable, __file__, "--peer"]
-    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as peer:
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as peer:
         header()
         for network in options.network or NETWORKS:
             for batch in options.batch or BATCHES:
@@ -79,7 +85,10 @@ def compare(network: str, batch: int, rounds: int, peer: subprocess.Popen) -> No
         print(
             f"| {network} | {batch} | {name} | {batch / medians[name]:,.0f} | {shown} | {other / medians[name]:.2f} |"
         )
-    print(f"| {network} | {batch} | limit, {speed / 1e9:.0f} GFLOP/s | {speed / train:,.0f} | 100% | |", flush=True)
+    print(
+        f"| {network} | {batch} | limit, {speed / 1e9:.0f} GFLOP/s | {speed / train:,.0f} | 100% | |",
+        flush=True,
+    )
 
 
 def ours(network: str, batch: int) -> dict:
@@ -116,11 +125,15 @@ def ours(network: str, batch: int) -> dict:
         "CE gradient, no update": lambda: model.ce_gradient(theta, topology, x, targets, out=out),
         "CE gradient, then update": step,
         "CE step in place": lambda: model.ce_step_(theta, topology, x, targets, RATE),
-        "CE step in place, bfloat16": lambda: model.ce_step_(theta, topology, x, targets, RATE, kernel=bfloat16),
+        "CE step in place, bfloat16": lambda: model.ce_step_(
+            theta, topology, x, targets, RATE, kernel=bfloat16
+        ),
         "MMI gradient, then update": sequence_step,
         "MMI step in place": lambda: model.step_(theta, topology, x, rows, RATE),
         "forward": lambda: model.log_posteriors(theta, topology, x, out=logp),
-        "bfloat16 forward": lambda: model.log_posteriors(theta, topology, x, out=logp, kernel=bfloat16),
+        "bfloat16 forward": lambda: model.log_posteriors(
+            theta, topology, x, out=logp, kernel=bfloat16
+        ),
     }
 
 

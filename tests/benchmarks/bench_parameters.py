@@ -34,7 +34,9 @@ LIMIT, SHARED_LIMIT = "limit: memcpy both ways", "limit: bare shared memory"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--without-torch", action="store_true", help="without torch RPC and gloo")
     options = parser.parse_args()

@@ -25,7 +25,9 @@ BATCH = 32
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--shards", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--replicas", type=int, default=4)
     parser.add_argument("--parameters", type=int, default=5_600_000)
@@ -33,7 +35,9 @@ def main() -> None:
     x = np.ones(options.parameters, np.float32)
     into = np.empty_like(x)
     limit = 2 * seconds_of(lambda: np.copyto(into, x), time.perf_counter, 1.0)
-    heading(f"shards ({options.replicas} replicas)", "ms a step", "x memcpy both ways", "MB at most")
+    heading(
+        f"shards ({options.replicas} replicas)", "ms a step", "x memcpy both ways", "MB at most"
+    )
     for count in options.shards:
         with multiprocessing.get_context("spawn").Pool(1) as child:
             seconds, megabytes = child.apply(run, (count, options.replicas, options.parameters))
@@ -43,22 +47,32 @@ def main() -> None:
 def run(count: int, replicas: int, parameters: int) -> tuple[float, float]:
     """(seconds of a step, peak memory in MB) of a short run, after one that warms up."""
     gradient = np.full(parameters, 1e-3, np.float32)
-    settings = Settings(replicas=replicas, shards=count, batch=BATCH, epochs=1.0, learning_rate=1e-6)
+    settings = Settings(
+        replicas=replicas, shards=count, batch=BATCH, epochs=1.0, learning_rate=1e-6
+    )
     seconds = 0.0
     for _ in range(2):
         shards = Shards.split(np.zeros(parameters, np.float32), count=count)
-        makers = {f"replica {i}": partial(make, i, shards, settings, gradient) for i in range(replicas)}
+        makers = {
+            f"replica {i}": partial(make, i, shards, settings, gradient) for i in range(replicas)
+        }
         start = time.perf_counter()
-        Local(free, settings.channel).run({n: m() for n, m in makers.items()}, shards.servers(settings), lambda r: None)
+        Local(free, settings.channel).run(
+            {n: m() for n, m in makers.items()}, shards.servers(settings), lambda r: None
+        )
         seconds = time.perf_counter() - start
     return seconds / (replicas * STEPS), peak_megabytes()
 
 
 def make(i: int, shards: Shards, settings: Settings, gradient: np.ndarray):
     """A replica whose gradient is known."""
-    order = FrameOrder("full", np.arange(0, STEPS * BATCH + 1, BATCH), np.arange(STEPS), BATCH, 1.0, 0, i)
+    order = FrameOrder(
+        "full", np.arange(0, STEPS * BATCH + 1, BATCH), np.arange(STEPS), BATCH, 1.0, 0, i
+    )
     found = Gradient(gradient, BATCH)
-    return replica(f"replica {i}", i, shards, settings, FrameSource(order), lambda theta, batch: found)
+    return replica(
+        f"replica {i}", i, shards, settings, FrameSource(order), lambda theta, batch: found
+    )
 
 
 if __name__ == "__main__":

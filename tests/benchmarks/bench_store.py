@@ -4,7 +4,7 @@
 
 * rows: one JSON line each, appended; peer: the same rows into sqlite3, committed twice a second as ours are flushed;
   limit: json.dumps alone.
-* live view: reading the new rows of a run while it is written (workbench.views.tail).
+* live view: reading the new rows of a run while it is written (workbench.figures.tail).
 * closing: all rows as one Parquet table.
 * a checkpoint of the paper's network: synced to the disk and digested; limit: writing and syncing one file.
 
@@ -25,10 +25,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from benchmarks.rounds import heading, medians, peak_megabytes, row
 
+from workbench.figures.tail import Tail
 from workbench.settings import Settings
-from workbench.store import Run, Writer
+from workbench.storage.run import Run, Writer
 from workbench.training import Checkpoint, ServerState, pack
-from workbench.views.tail import Tail
 
 STEP_SECONDS = 0.010
 CHECKPOINT_SECONDS = 0.5 * 360_000 / 32 * STEP_SECONDS  # between two, for an hour of audio
@@ -37,7 +37,9 @@ RECORD = {"settings": Settings().to_dict(), "corpus": 0, "parent": 0}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=20_000)
     options = parser.parse_args()
@@ -66,7 +68,9 @@ def rows_written(folder: Path, count: int, rounds: int) -> None:
             database.execute("create table rows (process text, row text)")
             committed = time.monotonic()
             for each in rows:
-                database.execute("insert into rows values (?, ?)", (each["process"], json.dumps(each)))
+                database.execute(
+                    "insert into rows values (?, ?)", (each["process"], json.dumps(each))
+                )
                 if time.monotonic() - committed > 0.5:
                     database.commit()
                     committed = time.monotonic()
@@ -76,15 +80,24 @@ def rows_written(folder: Path, count: int, rounds: int) -> None:
             json.dumps(each, separators=(",", ":"))
 
     ways: dict[str, Callable[[], object]] = {
-        "rows": ours, "peer: sqlite3": sqlite, "limit: json.dumps": dumped,
-        "live view": lambda: followed(writers[-1].run), "closing": lambda: writers.pop().close("done"),
-    }  # fmt: skip
+        "rows": ours,
+        "peer: sqlite3": sqlite,
+        "limit: json.dumps": dumped,
+        "live view": lambda: followed(writers[-1].run),
+        "closing": lambda: writers.pop().close("done"),
+    }
     found = medians(ways, rounds, time.perf_counter, 0.0)
     for name, seconds in found.items():
         peer = f"{found['peer: sqlite3'] / seconds:.1f}" if name == "rows" else ""
         limit = f"{found['limit: json.dumps'] / seconds:.0%}" if name == "rows" else ""
-        row(f"{name}, {count:,} rows", f"{1e3 * seconds:.1f}", f"{count / seconds:,.0f}", peer, limit,
-            f"{seconds / count / STEP_SECONDS:.2%}")  # fmt: skip
+        row(
+            f"{name}, {count:,} rows",
+            f"{1e3 * seconds:.1f}",
+            f"{count / seconds:,.0f}",
+            peer,
+            limit,
+            f"{seconds / count / STEP_SECONDS:.2%}",
+        )
     for writer in writers:
         writer.close("done")
 
@@ -99,13 +112,32 @@ def followed(run: Run) -> int:
 def push(i: int) -> dict:
     """A row of a replica's push, as it has them."""
     return {
-        "process": f"replica {i % 10}", "seconds": 0.01 * i, "kind": "push", "replica": i % 10, "step": i // 10,
-        "status": "applied", "batch": 32, "version": i, "versions": [i, i], "inner_versions": [i - 9, i - 8],
-        "staleness_inner": 8.5, "inner_seconds": 0.0873, "skew": 1, "outer_version": i - 101.3,
-        "outer_version_min": i - 160, "outer_version_max": i - 40, "staleness_outer": 101.3, "staleness_outer_min": 40,
-        "staleness_outer_max": 160, "outer_seconds": 1.0412, "outer_seconds_min": 0.41, "outer_seconds_max": 1.62,
-        "frames": 213, "refused": 0, "idle_seconds": 0.0,
-    }  # fmt: skip
+        "process": f"replica {i % 10}",
+        "seconds": 0.01 * i,
+        "kind": "push",
+        "replica": i % 10,
+        "step": i // 10,
+        "status": "applied",
+        "batch": 32,
+        "version": i,
+        "versions": [i, i],
+        "inner_versions": [i - 9, i - 8],
+        "staleness_inner": 8.5,
+        "inner_seconds": 0.0873,
+        "skew": 1,
+        "outer_version": i - 101.3,
+        "outer_version_min": i - 160,
+        "outer_version_max": i - 40,
+        "staleness_outer": 101.3,
+        "staleness_outer_min": 40,
+        "staleness_outer_max": 160,
+        "outer_seconds": 1.0412,
+        "outer_seconds_min": 0.41,
+        "outer_seconds_max": 1.62,
+        "frames": 213,
+        "refused": 0,
+        "idle_seconds": 0.0,
+    }
 
 
 def checkpoints(folder: Path, rounds: int) -> None:
@@ -119,7 +151,10 @@ def checkpoints(folder: Path, rounds: int) -> None:
             file.flush()
             os.fsync(file.fileno())
 
-    ways = {"a checkpoint": lambda: writer.checkpoint(next(steps), pack(state)), "limit: one file": alone}
+    ways = {
+        "a checkpoint": lambda: writer.checkpoint(next(steps), pack(state)),
+        "limit: one file": alone,
+    }
     found = medians(ways, rounds, time.perf_counter, 0.0)
     for name, seconds in found.items():
         share, cost = found["limit: one file"] / seconds, seconds / CHECKPOINT_SECONDS

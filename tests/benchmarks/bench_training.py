@@ -29,18 +29,21 @@ from benchmarks.bench_lattice import k2_rows, k2_sums
 from benchmarks.bench_network import plain_loop
 from benchmarks.rounds import heading, peak_megabytes, row
 
-from workbench.corpora import Corpus
 from workbench.engine import Local, free
-from workbench.experiment import Experiment
-from workbench.hmm.graph import Graph
+from workbench.hmm.graphs.graph import Graph
 from workbench.model.network import ce_step_, initial, log_posteriors, step_
-from workbench.preparation import Preparation, Source, prepare
-from workbench.sequence.pair import acoustic_scores, lattices
+from workbench.prepare.corpus import Corpus
+from workbench.prepare.pipeline import Preparation, Source, prepare
+from workbench.runs.task import INPUTS, Task
+from workbench.runs.wiring import Experiment
+from workbench.sequence.lattices import acoustic_scores, lattices
 from workbench.settings import Settings
-from workbench.task import INPUTS, Task
 
 NETWORKS = {"paper": (4, 1024), "laptop": (3, 512)}
-FRAMES = {"ce": 20_000, "mmi": 16_000}  # of a run; few utterances would leave slots empty, and make batches small
+FRAMES = {
+    "ce": 20_000,
+    "mmi": 16_000,
+}  # of a run; few utterances would leave slots empty, and make batches small
 UTTERANCES = 12  # of the parts of an MMI run that are timed one by one
 
 
@@ -62,12 +65,19 @@ class Bench:
         shuffling = "full" if criterion == "ce" else "on-the-fly"
         network = dict(hidden_layers=self.layers, hidden_units=self.units)
         return Settings(
-            criterion=criterion, batch=batch, epochs=epochs, learning_rate=rate, shuffling=shuffling, **network
+            criterion=criterion,
+            batch=batch,
+            epochs=epochs,
+            learning_rate=rate,
+            shuffling=shuffling,
+            **network,
         )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--network", choices=NETWORKS, default="laptop")
     parser.add_argument("--corpus", help="a prepared corpus")
@@ -75,7 +85,9 @@ def main() -> None:
     with corpus(options.corpus) as found:
         bench = taught(found, *NETWORKS[options.network])
         states, graph = found.states.count, found.denominator
-        print(f"{options.network} network, {bench.theta.size:,} parameters, {states} states, {graph.arcs:,} arcs\n")
+        print(
+            f"{options.network} network, {bench.theta.size:,} parameters, {states} states, {graph.arcs:,} arcs\n"
+        )
         heading("run", "batch", "frames/s per core", "x the peer", "of the limit")
         ce = {batch: cross_entropy(bench, batch, options.rounds) for batch in (32, 200)}
         mmi = sequence(bench, 32, options.rounds)
@@ -91,7 +103,12 @@ def corpus(name: str | None) -> Iterator[Corpus]:
         return
     with TemporaryDirectory() as folder:
         os.environ["WORKBENCH_DATA"] = folder
-        yield prepare("smoke", Source(synthetic="is", size="smoke"), Preparation(states=300), jobs=os.cpu_count() or 1)
+        yield prepare(
+            "smoke",
+            Source(synthetic="is", size="smoke"),
+            Preparation(states=300),
+            jobs=os.cpu_count() or 1,
+        )
 
 
 def taught(corpus: Corpus, layers: int, units: int) -> Bench:
@@ -125,7 +142,9 @@ def cross_entropy(bench: Bench, batch: int, rounds: int) -> float:
         {
             "CE run": lambda: run(task, bench.theta)[0],
             "peer: plain torch loop": lambda: clocked(loop) / batch,
-            "limit: step in place": lambda: clocked(lambda: ce_step_(theta, task.topology, x, targets, 1e-6)) / batch,
+            "limit: step in place": lambda: (
+                clocked(lambda: ce_step_(theta, task.topology, x, targets, 1e-6)) / batch
+            ),
         },
         rounds,
     )
@@ -139,7 +158,10 @@ def sequence(bench: Bench, batch: int, rounds: int) -> float:
     settings, denominator, prior = task.settings, task.corpus.denominator, task.corpus.log_prior
     chosen = [train.utterance_windows(u) for u in range(UTTERANCES)]
     frames = sum(len(x) for x in chosen)
-    scores = [acoustic_scores(log_posteriors(bench.theta, task.topology, x), prior, settings) for x in chosen]
+    scores = [
+        acoustic_scores(log_posteriors(bench.theta, task.topology, x), prior, settings)
+        for x in chosen
+    ]
     decoded = [task.decode(bench.theta, u) for u in range(UTTERANCES)]
     kept = sum(len(d.kept) for d in decoded) / frames
     theta, d = bench.theta.copy(), max(decoded, key=lambda d: len(d.kept))
@@ -149,16 +171,28 @@ def sequence(bench: Bench, batch: int, rounds: int) -> float:
     limits = settings.beam, settings.lattice_beam, settings.max_active
 
     def ours() -> float:
-        forward = clocked(lambda: [log_posteriors(bench.theta, task.topology, x) for x in chosen]) / frames
+        forward = (
+            clocked(lambda: [log_posteriors(bench.theta, task.topology, x) for x in chosen])
+            / frames
+        )
         lattice = clocked(lambda: [lattices(denominator, s, settings) for s in scores]) / frames
-        return forward + lattice + kept * clocked(lambda: step_(theta, task.topology, x, rows, 1e-6)) / batch
+        return (
+            forward
+            + lattice
+            + kept * clocked(lambda: step_(theta, task.topology, x, rows, 1e-6)) / batch
+        )
 
-    ways: dict[str, Callable[[], float]] = {"MMI run": lambda: run(task, bench.theta)[0], "limit: parts alone": ours}
+    ways: dict[str, Callable[[], float]] = {
+        "MMI run": lambda: run(task, bench.theta)[0],
+        "limit: parts alone": ours,
+    }
     raw = k2_search(denominator, limits)
 
     def theirs() -> float:
         lattice = clocked(lambda: [k2_sums(raw(s)) for s in scores]) / frames
-        return (clocked(torch_loop["forward"]) + kept * clocked(torch_loop["train"])) / batch + lattice
+        return (
+            clocked(torch_loop["forward"]) + kept * clocked(torch_loop["train"])
+        ) / batch + lattice
 
     if raw:
         ways["peer: torch and k2"] = theirs
@@ -209,7 +243,13 @@ def report(found: dict[str, float], batch: int) -> None:
     limit = next(v for k, v in found.items() if k.startswith("limit"))
     other = next((v for k, v in found.items() if k.startswith("peer")), None)
     for name, seconds in found.items():
-        row(name, batch, f"{1 / seconds:,.0f}", f"{other / seconds:.2f}" if other else "", f"{limit / seconds:.0%}")
+        row(
+            name,
+            batch,
+            f"{1 / seconds:,.0f}",
+            f"{other / seconds:.2f}" if other else "",
+            f"{limit / seconds:.0%}",
+        )
 
 
 if __name__ == "__main__":

@@ -34,8 +34,8 @@ from benchmarks.other_ends import started
 from benchmarks.rounds import heading, row
 
 from workbench.batches import FrameOrder
-from workbench.engine.cluster import Cluster, local_cluster
-from workbench.engine.cluster.segments import Segment
+from workbench.engine.dask import Cluster, local_cluster
+from workbench.engine.dask.shared_memory import Segment
 from workbench.model import kernels
 from workbench.model.network import Topology, ce_factors, ce_gradient, ce_step_, initial, row_ends
 from workbench.settings import Settings
@@ -47,7 +47,9 @@ SKIPPED = 5  # batches at the start of a run that do not count
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--batches", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=32)
@@ -56,24 +58,45 @@ def main() -> None:
     inputs, hidden, states = NETWORKS[args.network]
     topology = Topology(inputs, hidden, states)
     with ExitStack() as stack:
-        ways = {**loops(stack, topology, args.batch, args.batches), **clusters(stack, topology, args)}
+        ways = {
+            **loops(stack, topology, args.batch, args.batches),
+            **clusters(stack, topology, args),
+        }
         times: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(args.rounds):
             for name, way in ways.items():
                 times[name].append(way())
     found = {name: statistics.median(values) for name, values in times.items()}
-    heading(f"{args.network}, batch {args.batch}", "frames/s", "x one process", "of Hogwild!", "of two at once")
+    heading(
+        f"{args.network}, batch {args.batch}",
+        "frames/s",
+        "x one process",
+        "of Hogwild!",
+        "of two at once",
+    )
     for name, rate in found.items():
         shares = [found[peer] for peer in (HOGWILD, APART)]
-        row(name, f"{rate:.0f}", f"{rate / found[ONE]:.2f}", *(f"{rate / share:.0%}" for share in shares))
+        row(
+            name,
+            f"{rate:.0f}",
+            f"{rate / found[ONE]:.2f}",
+            *(f"{rate / share:.0%}" for share in shares),
+        )
 
 
 # --- loops without a server
 
-ONE, APART, HOGWILD, TORCH = "one process", "two at once, apart", "Hogwild!, our step", "Hogwild!, plain torch"
+ONE, APART, HOGWILD, TORCH = (
+    "one process",
+    "two at once, apart",
+    "Hogwild!, our step",
+    "Hogwild!, plain torch",
+)
 
 
-def loops(stack: ExitStack, topology: Topology, batch: int, batches: int) -> dict[str, Callable[[], float]]:
+def loops(
+    stack: ExitStack, topology: Topology, batch: int, batches: int
+) -> dict[str, Callable[[], float]]:
     """One or two processes that change parameters in place."""
     segment = Segment(-(-4 * topology.size // mmap.PAGESIZE) * mmap.PAGESIZE)
     np.frombuffer(segment.memory, np.float32)[: topology.size] = initial(topology, 0)
@@ -88,12 +111,16 @@ def loops(stack: ExitStack, topology: Topology, batch: int, batches: int) -> dic
         return sum(pipe.recv() for pipe in pipes)
 
     return {
-        ONE: partial(rate, pipes[:1], "apart"), APART: partial(rate, pipes, "apart"),
-        HOGWILD: partial(rate, pipes, "shared"), TORCH: partial(rate, pipes, "torch"),
-    }  # fmt: skip
+        ONE: partial(rate, pipes[:1], "apart"),
+        APART: partial(rate, pipes, "apart"),
+        HOGWILD: partial(rate, pipes, "shared"),
+        TORCH: partial(rate, pipes, "torch"),
+    }
 
 
-def loop(pipe: Connection, topology: Topology, batch: int, batches: int, kernel: str, pid: int, file: int) -> None:
+def loop(
+    pipe: Connection, topology: Topology, batch: int, batches: int, kernel: str, pid: int, file: int
+) -> None:
     """Answers each word with frames per second of a stretch of batches."""
     import torch
 
@@ -111,11 +138,15 @@ def loop(pipe: Connection, topology: Topology, batch: int, batches: int, kernel:
             if i == SKIPPED:
                 start = time.perf_counter()
             at = np.arange(i * batch, (i + 1) * batch) % FRAMES
-            plain(x[at], targets[at]) if what == "torch" else ce_step_(theta, topology, x[at], targets[at], RATE)
+            plain(x[at], targets[at]) if what == "torch" else ce_step_(
+                theta, topology, x[at], targets[at], RATE
+            )
         pipe.send(batches * batch / (time.perf_counter() - start))
 
 
-def plain_loop(torch, topology: Topology, shared: np.ndarray) -> Callable[[np.ndarray, np.ndarray], None]:
+def plain_loop(
+    torch, topology: Topology, shared: np.ndarray
+) -> Callable[[np.ndarray, np.ndarray], None]:
     """A step of torch's own modules and optimizer, whose parameters lie in ``shared``."""
     layers = []
     for a, b in zip(topology.widths, topology.widths[1:], strict=False):
@@ -128,7 +159,9 @@ def plain_loop(torch, topology: Topology, shared: np.ndarray) -> Callable[[np.nd
 
     def step(x: np.ndarray, targets: np.ndarray) -> None:
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(net(torch.from_numpy(x)), torch.from_numpy(targets)).backward()
+        torch.nn.functional.cross_entropy(
+            net(torch.from_numpy(x)), torch.from_numpy(targets)
+        ).backward()
         optimizer.step()
 
     return step
@@ -145,7 +178,9 @@ def frames(topology: Topology) -> tuple[np.ndarray, np.ndarray]:
 # --- ours
 
 
-def clusters(stack: ExitStack, topology: Topology, args: argparse.Namespace) -> dict[str, Callable[[], float]]:
+def clusters(
+    stack: ExitStack, topology: Topology, args: argparse.Namespace
+) -> dict[str, Callable[[], float]]:
     """The same two workers, which share memory or pretend not to."""
     from distributed import Client
 
@@ -156,26 +191,39 @@ def clusters(stack: ExitStack, topology: Topology, args: argparse.Namespace) -> 
     ways = itertools.product(("factors", "gradient"), {"shared memory": True, "TCP": False}.items())
     found = {f"ours, {push}, {name}": partial(made, shares, push) for push, (name, shares) in ways}
     more = {"bfloat16": {"wire": "bfloat16"}, "prefetch": {"prefetch": True}}
-    return found | {f"ours, factors, TCP, {n}": partial(made, False, "factors", **m) for n, m in more.items()}
+    return found | {
+        f"ours, factors, TCP, {n}": partial(made, False, "factors", **m) for n, m in more.items()
+    }
 
 
 def add_path(path: str) -> None:
     sys.path.append(path)
 
 
-def run_on(client, topology: Topology, batch: int, batches: int, shares: bool, push: str, **more: Any) -> float:
+def run_on(
+    client, topology: Topology, batch: int, batches: int, shares: bool, push: str, **more: Any
+) -> float:
     """Frames per second of two replicas, from the times of their pushes; prints how they spent their time."""
     settings = Settings(
-        hidden_layers=len(topology.widths) - 2, hidden_units=topology.widths[1], batch=batch, replicas=2,
-        learning_rate=RATE, epochs=2 * batch * (batches + SKIPPED) / FRAMES, clock="wall",
-        push=push, **more,
-    )  # fmt: skip
+        hidden_layers=len(topology.widths) - 2,
+        hidden_units=topology.widths[1],
+        batch=batch,
+        replicas=2,
+        learning_rate=RATE,
+        epochs=2 * batch * (batches + SKIPPED) / FRAMES,
+        clock="wall",
+        push=push,
+        **more,
+    )
     shards, rows = Shards.split(initial(topology, 0), places=row_ends(topology)), []
     places = {"server 0": 0, "replica 0": 0, "replica 1": 1}
     makers = {f"replica {i}": partial(make, i, topology, shards, settings) for i in range(2)}
     Cluster(client, places=places, shares=shares).run(makers, shards.servers(settings), rows.append)
     report(rows)
-    return sum(pace([r["seconds"] for r in rows if r["kind"] == "push" and r["replica"] == i]) * batch for i in (0, 1))
+    return sum(
+        pace([r["seconds"] for r in rows if r["kind"] == "push" and r["replica"] == i]) * batch
+        for i in (0, 1)
+    )
 
 
 def pace(seconds: list[float]) -> float:
@@ -188,8 +236,17 @@ def make(i: int, topology: Topology, shards: Shards, settings: Settings):
     """Replica ``i``, where it is to run."""
     kernels.single_thread()
     utterances = np.arange(i, FRAMES // 64, 2)
-    order = FrameOrder("full", np.arange(0, FRAMES + 1, 64), utterances, settings.batch, settings.epochs, 0, i)
-    return replica(f"replica {i}", i, shards, settings, FrameSource(order), partial(gradient, topology, settings))
+    order = FrameOrder(
+        "full", np.arange(0, FRAMES + 1, 64), utterances, settings.batch, settings.epochs, 0, i
+    )
+    return replica(
+        f"replica {i}",
+        i,
+        shards,
+        settings,
+        FrameSource(order),
+        partial(gradient, topology, settings),
+    )
 
 
 def gradient(topology: Topology, settings: Settings, theta: np.ndarray, batch) -> Gradient:
@@ -204,7 +261,11 @@ def report(rows: list[dict]) -> None:
     usage = [r for r in rows if r["kind"] == "usage"]
     whole = max(r["seconds"] for r in rows if r["kind"] == "push")
     for r in usage:
-        parts = [f"{k.removesuffix('_seconds')} {v / whole:.0%}" for k, v in r.items() if k.endswith("_seconds")]
+        parts = [
+            f"{k.removesuffix('_seconds')} {v / whole:.0%}"
+            for k, v in r.items()
+            if k.endswith("_seconds")
+        ]
         print(f"    {r['process']}: {', '.join(parts)}", flush=True)
 
 

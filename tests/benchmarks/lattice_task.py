@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.hmm.denominator import denominator
-from workbench.hmm.graph import Graph
+from workbench.hmm.graphs.denominator import denominator
+from workbench.hmm.graphs.graph import Graph
 from workbench.hmm.states import TiedStates
 from workbench.language.lexicon import Lexicon, Pronunciation
 from workbench.settings import rng
@@ -37,9 +37,17 @@ def recogniser(words: int, seed: int = 0) -> Recogniser:
         phones: list[int] = []
         for _ in range(1 + draw.binomial(4, 0.35)):
             kind = draw.random()
-            onset = [1 + int(draw.choice(CONSONANTS, p=consonant / consonant.sum()))] if kind < 0.9 else []
+            onset = (
+                [1 + int(draw.choice(CONSONANTS, p=consonant / consonant.sum()))]
+                if kind < 0.9
+                else []
+            )
             nucleus = [1 + CONSONANTS + int(draw.choice(VOWELS, p=vowel / vowel.sum()))]
-            coda = [1 + int(draw.choice(CONSONANTS, p=consonant / consonant.sum()))] if kind > 0.4 else []
+            coda = (
+                [1 + int(draw.choice(CONSONANTS, p=consonant / consonant.sum()))]
+                if kind > 0.4
+                else []
+            )
             phones += onset + nucleus + coda
         said[tuple(phones)] = None
     order = sorted(said, key=lambda p: len(p) + 3 * draw.random())
@@ -70,10 +78,14 @@ def tied_states(phones: tuple[str, ...], seed: int = 0) -> TiedStates:
             table[:, phone, :, position] = first + rights * left[:, None] + right[None, :]
             first += lefts * rights
     used, table = np.unique(table, return_inverse=True)
-    return TiedStates(("SIL", *phones), table.reshape(n, n, n, 3), np.full(len(used), np.log(0.6), np.float32))
+    return TiedStates(
+        ("SIL", *phones), table.reshape(n, n, n, 3), np.full(len(used), np.log(0.6), np.float32)
+    )
 
 
-def planted(task: Recogniser, frames: int, seed: int, gain: float, spread: float, noise: float) -> np.ndarray:
+def planted(
+    task: Recogniser, frames: int, seed: int, gain: float, spread: float, noise: float
+) -> np.ndarray:
     """κ log-likelihoods float32 [frames, states]: correlated noise, with a bump for what is said and less for its
     kin."""
     draw = rng(seed, "planted")

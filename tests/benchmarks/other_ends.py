@@ -13,10 +13,10 @@ import numpy as np
 from benchmarks.rounds import trips
 
 from workbench import memory
-from workbench.engine.cluster.door import Door, called
-from workbench.engine.cluster.host import Host
-from workbench.engine.cluster.line import Line
-from workbench.engine.cluster.segments import Segment
+from workbench.engine.dask.connection import Line
+from workbench.engine.dask.host import Host
+from workbench.engine.dask.listener import Door, called
+from workbench.engine.dask.shared_memory import Segment
 from workbench.settings import Settings
 from workbench.training import Item, ParameterServer, Push
 from workbench.training.updates import moved
@@ -76,9 +76,17 @@ def serve_ours(pipe: Connection) -> None:
     """A host with a server of as many parameters as it is told, and then the next."""
     memory.use(memory.Pool(Segment))
     while True:
-        server = ParameterServer(np.zeros(pipe.recv(), np.float32), Settings(learning_rate=float(RATE)))
+        server = ParameterServer(
+            np.zeros(pipe.recv(), np.float32), Settings(learning_rate=float(RATE))
+        )
         host = Host("bench", 0, {"server 0": server}, 4, {})
-        door = Door(0, TOKEN, lambda question, host=host: host.answer(*question), True, f"tcp://{LOOPBACK}:0")
+        door = Door(
+            0,
+            TOKEN,
+            lambda question, host=host: host.answer(*question),
+            True,
+            f"tcp://{LOOPBACK}:0",
+        )
         pipe.send(door.address)
 
 

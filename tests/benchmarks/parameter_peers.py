@@ -31,14 +31,20 @@ def dask_ways(stack: ExitStack) -> Callable[[int], Ways]:
     """A plain actor on one worker, asked from the other."""
     from distributed import Client, LocalCluster
 
-    cluster = stack.enter_context(LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None))
+    cluster = stack.enter_context(
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    )
     client = stack.enter_context(Client(cluster))
     here, there = client.scheduler_info()["workers"]
 
     def ways(size: int) -> Ways:
         plain = client.submit(Plain, size, actor=True, workers=[here]).result()
 
-        return {"peer: Dask actor": lambda: client.submit(ask_plain, plain, size, workers=[there], pure=False).result()}
+        return {
+            "peer: Dask actor": lambda: client.submit(
+                ask_plain, plain, size, workers=[there], pure=False
+            ).result()
+        }
 
     return ways
 

@@ -54,7 +54,9 @@ def trips(trip: Callable[[], object]) -> float:
 
 def heading(*columns: str) -> None:
     """The head of a table, under a line that says where and when."""
-    print(f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {datetime.date.today()}\n")
+    print(
+        f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {datetime.date.today()}\n"
+    )
     print(f"| {' | '.join(columns)} |")
     print("|" + "---|" * len(columns), flush=True)
 
@@ -64,7 +66,9 @@ def row(*cells: object) -> None:
     print(f"| {' | '.join(str(cell) for cell in cells)} |", flush=True)
 
 
-def compared(found: Mapping[str, float], unit: Callable[[float], str], peers: Sequence[str], limit: str = "") -> None:
+def compared(
+    found: Mapping[str, float], unit: Callable[[float], str], peers: Sequence[str], limit: str = ""
+) -> None:
     """A row for every way: its measure, times the best of the ``peers``, share of the ``limit``."""
     best = min((found[name] for name in peers), default=None)
     for name, seconds in found.items():
@@ -81,6 +85,8 @@ def processor() -> str:
     """The processor's name, where the system tells it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+            return next(
+                line.partition(":")[2].strip() for line in file if line.startswith("model name")
+            )
     except (OSError, StopIteration):
         return "unknown processor"

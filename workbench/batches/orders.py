@@ -104,7 +104,9 @@ class FrameOrder:
 
     def _slots(self, first: int) -> Iterator[np.ndarray]:
         """An utterance goes to the slot that is free first; batch ``t`` takes the frame that each slot is at."""
-        free = [(0, slot) for slot in range(self.batch)]  # a heap of (batch from which on the slot is free, slot)
+        free = [
+            (0, slot) for slot in range(self.batch)
+        ]  # a heap of (batch from which on the slot is free, slot)
         running: list[
             tuple[int, int, int]
         ] = []  # (first batch, slot, utterance) of what may reach beyond the last block
@@ -121,13 +123,17 @@ class FrameOrder:
                 running = [r for r in running if r[0] + length[r[2]] > now]
         yield from self._lay(running, now, max(end for end, _ in free))
 
-    def _lay(self, running: list[tuple[int, int, int]], first: int, until: int) -> Iterator[np.ndarray]:
+    def _lay(
+        self, running: list[tuple[int, int, int]], first: int, until: int
+    ) -> Iterator[np.ndarray]:
         """Batches ``first``..``until``-1 made of the ``running`` utterances, rows in the order of the slots."""
         if until <= first or not running:
             return
         start, slot, utterance = np.array(running, np.int64).T
         begin = np.maximum(start, first)
-        count = np.minimum(start + self.offsets[utterance + 1] - self.offsets[utterance], until) - begin
+        count = (
+            np.minimum(start + self.offsets[utterance + 1] - self.offsets[utterance], until) - begin
+        )
         count = np.maximum(count, 0)
         table = np.full((until - first, self.batch), -1, np.int64)
         step = ramps(begin - first, count)

@@ -44,7 +44,11 @@ class OuterBatch:
         targets: list[int] = []
         indptr, sources = [0], []
         states, values = [np.empty(0, np.int32)], [np.empty(0, np.float32)]
-        for source, first, until in taken:  # Python integers: most pieces are one row, too small for arrays
+        for (
+            source,
+            first,
+            until,
+        ) in taken:  # Python integers: most pieces are one row, too small for arrays
             d = source.decoded
             kept, bounds = d.kept[first:until].tolist(), d.indptr[first : until + 1].tolist()
             utterance += [d.utterance] * len(kept)
@@ -69,7 +73,13 @@ class OuterBatch:
 class Slots:
     """``count`` slots; ``load`` while ``wanting``, then ``next``."""
 
-    def __init__(self, count: int, consecutive: bool = False, loaded: tuple[Loaded | None, ...] = (), skipped: int = 0):
+    def __init__(
+        self,
+        count: int,
+        consecutive: bool = False,
+        loaded: tuple[Loaded | None, ...] = (),
+        skipped: int = 0,
+    ):
         self.count, self.consecutive, self.skipped = count, consecutive, skipped
         empty = () if consecutive else (None,) * (count - len(loaded))
         self.loaded: list[Loaded | None] = [*loaded, *empty]
@@ -110,7 +120,9 @@ class Slots:
             until = min(len(x.source.decoded.kept), x.used + (room if self.consecutive else 1))
             taken.append((x.source, x.used, until))
             room -= until - x.used
-            self.loaded[slot] = Loaded(x.source, until) if until < len(x.source.decoded.kept) else None
+            self.loaded[slot] = (
+                Loaded(x.source, until) if until < len(x.source.decoded.kept) else None
+            )
         if self.consecutive:
             self.loaded = [x for x in self.loaded if x is not None]
         return OuterBatch.of(taken)

@@ -13,7 +13,9 @@ import soundfile
 
 from workbench.settings import UserError
 
-UNKNOWN = 1 << 40  # samples; libsndfile says more where a header does not know (a FLAC written to a pipe)
+UNKNOWN = (
+    1 << 40
+)  # samples; libsndfile says more where a header does not know (a FLAC written to a pipe)
 
 
 class AudioError(UserError):
@@ -77,7 +79,9 @@ class AudioReader:
         file = self._open(path)
         return Header(file.samplerate, file.frames, file.channels)
 
-    def read(self, path: Path, start: float = 0.0, end: float | None = None) -> tuple[np.ndarray, int]:
+    def read(
+        self, path: Path, start: float = 0.0, end: float | None = None
+    ) -> tuple[np.ndarray, int]:
         """As ``read_audio``."""
         header = self.header(path)
         first = round(start * header.rate)
@@ -113,7 +117,9 @@ def _fault(file: soundfile.SoundFile) -> str:
     """What a header says that cannot be; "" if nothing."""
     if file.samplerate < 1 or file.channels < 1:
         return f"{file.samplerate} Hz, {file.channels} channels"
-    return "its header does not say how long it is: encode it again" if file.frames > UNKNOWN else ""
+    return (
+        "its header does not say how long it is: encode it again" if file.frames > UNKNOWN else ""
+    )
 
 
 def _samples(file: soundfile.SoundFile, first: int, last: int) -> np.ndarray:
@@ -136,7 +142,9 @@ def _regular(path: Path) -> None:
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
-        raise AudioError("missing audio", path, getattr(error, "strerror", None) or _one_line(error)) from None
+        raise AudioError(
+            "missing audio", path, getattr(error, "strerror", None) or _one_line(error)
+        ) from None
     if not stat.S_ISREG(mode):
         raise AudioError("unreadable audio", path, "not a regular file")
 

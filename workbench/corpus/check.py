@@ -6,11 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from workbench.corpus.files import write_file
 from workbench.corpus.utterances import DataSet, SetAside, Utterance, shown, summary
 from workbench.settings import UserError
+from workbench.storage.files import write_file
 
-__all__ = ["check", "missing_words", "summary", "unknown_phones", "write_missing_words", "write_set_aside"]
+__all__ = [
+    "check",
+    "missing_words",
+    "summary",
+    "unknown_phones",
+    "write_missing_words",
+    "write_set_aside",
+]
 
 NAMED = 10  # words or phones in one message; the files have all
 
@@ -52,9 +59,13 @@ def check(
     found = (_fault(u, known, sayable, shortest_frames) for u in dataset.utterances)
     notes = list(dataset.notes)
     if missing:
-        notes.append(f"{len(missing)} words ({sum(missing.values())} tokens) not in the lexicon: {_named(missing)}")
+        notes.append(
+            f"{len(missing)} words ({sum(missing.values())} tokens) not in the lexicon: {_named(missing)}"
+        )
     if foreign:
-        notes.append(f"{len(foreign)} phones of the lexicon not in the phone set (in so many words): {_named(foreign)}")
+        notes.append(
+            f"{len(foreign)} phones of the lexicon not in the phone set (in so many words): {_named(foreign)}"
+        )
     return replace(dataset.without(f for f in found if f), notes=tuple(notes))
 
 
@@ -62,7 +73,13 @@ def missing_words(dataset: DataSet, lexicon: _Lexicon) -> Counter[str]:
     """Words of the usable utterances that the lexicon has not, with their counts, most frequent first."""
     counts = Counter(word for u in dataset.utterances for word in u.words)
     known = set(lexicon.words[1:])
-    return Counter(dict(sorted(((w, n) for w, n in counts.items() if w not in known), key=lambda p: (-p[1], p[0]))))
+    return Counter(
+        dict(
+            sorted(
+                ((w, n) for w, n in counts.items() if w not in known), key=lambda p: (-p[1], p[0])
+            )
+        )
+    )
 
 
 def unknown_phones(lexicon: _Lexicon, phones: Sequence[str] | None) -> Counter[str]:
@@ -78,15 +95,23 @@ def unknown_phones(lexicon: _Lexicon, phones: Sequence[str] | None) -> Counter[s
 
 def write_missing_words(path: Path, missing: Counter[str]) -> None:
     """A table WORD, COUNT, most frequent first."""
-    write_file(Path(path), "".join(f"{word}\t{count}\n" for word, count in missing.items()).encode())
+    write_file(
+        Path(path), "".join(f"{word}\t{count}\n" for word, count in missing.items()).encode()
+    )
 
 
 def write_set_aside(path: Path, set_aside: DataSet | Iterable[SetAside]) -> None:
     """A table (TSV) of everything set aside: utterance, reason, where, detail; a field has no tabs or line breaks."""
     rows = set_aside.set_aside if isinstance(set_aside, DataSet) else set_aside
-    lines = [("utterance", "reason", "where", "detail"), *((s.utterance, s.reason, s.where, s.detail) for s in rows)]
+    lines = [
+        ("utterance", "reason", "where", "detail"),
+        *((s.utterance, s.reason, s.where, s.detail) for s in rows),
+    ]
     write_file(
-        Path(path), "".join("\t".join(map(_field, line)) + "\n" for line in lines).encode(errors="backslashreplace")
+        Path(path),
+        "".join("\t".join(map(_field, line)) + "\n" for line in lines).encode(
+            errors="backslashreplace"
+        ),
     )
 
 
@@ -96,7 +121,10 @@ def _field(text: str) -> str:
 
 def _named(counts: Counter[str]) -> str:
     """The first few with their counts."""
-    first = ", ".join(f"{shown(name) if not name.isprintable() else name} {n}" for name, n in counts.most_common(NAMED))
+    first = ", ".join(
+        f"{shown(name) if not name.isprintable() else name} {n}"
+        for name, n in counts.most_common(NAMED)
+    )
     return first + (f", ... and {len(counts) - NAMED} more" if len(counts) > NAMED else "")
 
 
@@ -112,21 +140,36 @@ def _unsayable(lexicon: _Lexicon, phones: Sequence[str] | None) -> set[str]:
 
 
 def _fault(
-    u: Utterance, known: set[str], sayable: set[str], shortest_frames: Callable[[Sequence[str]], int] | None
+    u: Utterance,
+    known: set[str],
+    sayable: set[str],
+    shortest_frames: Callable[[Sequence[str]], int] | None,
 ) -> SetAside | None:
     """Why an utterance cannot be trained on, or None."""
     strange = [word for word in dict.fromkeys(u.words) if word not in sayable]
     if strange:
-        reason = "word not in lexicon" if any(word not in known for word in strange) else "unknown phone"
+        reason = (
+            "word not in lexicon" if any(word not in known for word in strange) else "unknown phone"
+        )
         return SetAside(
-            u.id, reason, u.where, ", ".join(shown(w) if not w.isprintable() else w for w in strange[:NAMED])
+            u.id,
+            reason,
+            u.where,
+            ", ".join(shown(w) if not w.isprintable() else w for w in strange[:NAMED]),
         )
     if shortest_frames is None or u.seconds is None:
         return None
     try:
         frames, least = int(u.seconds * 100 + 0.5), shortest_frames(u.words)
     except KeyError as error:
-        raise UserError(f"{u.id} ({u.where}): {error} is in the lexicon but has no frames") from None
+        raise UserError(
+            f"{u.id} ({u.where}): {error} is in the lexicon but has no frames"
+        ) from None
     if frames < least:
-        return SetAside(u.id, "too short for its text", u.where, f"{frames} frames; {len(u.words)} words need {least}")
+        return SetAside(
+            u.id,
+            "too short for its text",
+            u.where,
+            f"{frames} frames; {len(u.words)} words need {least}",
+        )
     return None

@@ -34,7 +34,9 @@ def run_command(command: str, folder: Path) -> Path:
             raise CommandFailed(f"{command}: no output")
         os.replace(part, path)
     except OSError as error:
-        raise UserError(f"{folder}: what commands of wav.scp write cannot be kept there: {error.strerror}") from None
+        raise UserError(
+            f"{folder}: what commands of wav.scp write cannot be kept there: {error.strerror}"
+        ) from None
     finally:
         part.unlink(missing_ok=True)
     return path
@@ -45,7 +47,9 @@ def _run(command: str, out) -> None:
     with tempfile.TemporaryFile() as said:
         # An entry of wav.scp is by definition text for a shell; that is why it needs the user's leave.
         shell = ["/bin/sh", "-c", command]
-        process = subprocess.Popen(shell, stdin=subprocess.DEVNULL, stdout=out, stderr=said, start_new_session=True)
+        process = subprocess.Popen(
+            shell, stdin=subprocess.DEVNULL, stdout=out, stderr=said, start_new_session=True
+        )
         try:
             code = process.wait(SECONDS)
         except subprocess.TimeoutExpired:
@@ -57,4 +61,6 @@ def _run(command: str, out) -> None:
         said.seek(0)
         if code:
             last = said.read(65536).decode(errors="replace").strip().splitlines()[-1:]
-            raise CommandFailed(f"{command}: exit code {code}" + "".join(f": {line}" for line in last))
+            raise CommandFailed(
+                f"{command}: exit code {code}" + "".join(f": {line}" for line in last)
+            )

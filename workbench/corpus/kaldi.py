@@ -24,7 +24,9 @@ HELDOUT_NAMES = ("heldout", "dev", "valid", "validation")
 BOM = b"\xef\xbb\xbf"
 
 
-def read_kaldi(folder: Path, audio_root: Path | None = None, allow_commands: bool = False) -> DataSet:
+def read_kaldi(
+    folder: Path, audio_root: Path | None = None, allow_commands: bool = False
+) -> DataSet:
     """The utterances of one split in the order of its ``text``, then those that have none.
 
     ``allow_commands``: run "command |" entries of wav.scp and keep the audio in ``folder``/from-commands. UserError
@@ -43,7 +45,9 @@ def read_kaldi(folder: Path, audio_root: Path | None = None, allow_commands: boo
     return settle(candidates, source.notes)
 
 
-def read_kaldi_splits(folder: Path, audio_root: Path | None = None, allow_commands: bool = False) -> dict[str, DataSet]:
+def read_kaldi_splits(
+    folder: Path, audio_root: Path | None = None, allow_commands: bool = False
+) -> dict[str, DataSet]:
     """The splits train, heldout (also called dev, valid or validation) and test, as far as ``folder`` has them.
 
     A folder that is itself a split counts as train. UserError if there is no training split.
@@ -52,10 +56,15 @@ def read_kaldi_splits(folder: Path, audio_root: Path | None = None, allow_comman
     if (folder / "wav.scp").exists():
         return {"train": read_kaldi(folder, audio_root, allow_commands)}
     names = {"train": ("train",), "heldout": HELDOUT_NAMES, "test": ("test",)}
-    found = {s: next((folder / n for n in names[s] if (folder / n / "wav.scp").exists()), None) for s in names}
+    found = {
+        s: next((folder / n for n in names[s] if (folder / n / "wav.scp").exists()), None)
+        for s in names
+    }
     if found["train"] is None:
         raise UserError(f"{folder}: no Kaldi data directory: neither wav.scp nor train/wav.scp")
-    return {split: read_kaldi(path, audio_root, allow_commands) for split, path in found.items() if path}
+    return {
+        split: read_kaldi(path, audio_root, allow_commands) for split, path in found.items() if path
+    }
 
 
 @dataclass(frozen=True)
@@ -83,12 +92,24 @@ class _Source:
         notes: list[str] = []
         for name in ("wav.scp", "text"):
             if not (folder / name).is_file():
-                raise UserError(f"{folder / name}: no such file; a Kaldi data directory needs wav.scp and text")
+                raise UserError(
+                    f"{folder / name}: no such file; a Kaldi data directory needs wav.scp and text"
+                )
         optional = {name: (folder / name).is_file() for name in ("segments", "utt2spk")}
         if not optional["utt2spk"]:
-            notes.append(f"{folder / 'utt2spk'}: no such file; every utterance is taken for a speaker of its own")
-        segments, speakers = (_table(folder / name, notes) if there else None for name, there in optional.items())
-        return cls(list(_rows(folder / "text")), _table(folder / "wav.scp", notes), segments, speakers, notes)
+            notes.append(
+                f"{folder / 'utt2spk'}: no such file; every utterance is taken for a speaker of its own"
+            )
+        segments, speakers = (
+            _table(folder / name, notes) if there else None for name, there in optional.items()
+        )
+        return cls(
+            list(_rows(folder / "text")),
+            _table(folder / "wav.scp", notes),
+            segments,
+            speakers,
+            notes,
+        )
 
 
 def _candidate(row: _Row, source: _Source, recordings: Recordings) -> Candidate:
@@ -97,7 +118,17 @@ def _candidate(row: _Row, source: _Source, recordings: Recordings) -> Candidate:
     audio, start, end = _audio(row, source, recordings, problems)
     path, header = audio or (None, None)
     speaker = _speaker(row, source, problems)
-    return Candidate(row.key, row.where, split_words(row.rest), speaker, path, header, start, end, tuple(problems))
+    return Candidate(
+        row.key,
+        row.where,
+        split_words(row.rest),
+        speaker,
+        path,
+        header,
+        start,
+        end,
+        tuple(problems),
+    )
 
 
 def _speaker(row: _Row, source: _Source, problems: list[Problem]) -> str:
@@ -105,7 +136,11 @@ def _speaker(row: _Row, source: _Source, problems: list[Problem]) -> str:
         return row.key
     found = source.speakers.get(row.key)
     if found is None or not found.rest:
-        problems.append(Problem("missing speaker", row.where, "not in utt2spk" if found is None else found.where))
+        problems.append(
+            Problem(
+                "missing speaker", row.where, "not in utt2spk" if found is None else found.where
+            )
+        )
     elif found.problem:
         problems.append(found.problem)
     return found.rest if found else ""
@@ -119,13 +154,19 @@ def _audio(
     if source.segments is not None:
         segment = source.segments.get(row.key)
         if segment is None or segment.problem:
-            problems.append(segment.problem if segment and segment.problem else _missing(row, "segments"))
+            problems.append(
+                segment.problem if segment and segment.problem else _missing(row, "segments")
+            )
             return None, 0.0, None
         fields = segment.rest.split()
         entry = source.recordings.get(fields[0]) if fields else None
         if entry is None:
             problems.append(
-                Problem("unknown recording", segment.where, f"{fields[0] if fields else 'none'}: not in wav.scp")
+                Problem(
+                    "unknown recording",
+                    segment.where,
+                    f"{fields[0] if fields else 'none'}: not in wav.scp",
+                )
             )
             return None, 0.0, None
         start, end = _times(fields[1:])
@@ -182,4 +223,9 @@ def _rows(path: Path) -> Iterator[_Row]:
                 yield _Row(key.decode(), rest.strip().decode(), where)
             except UnicodeDecodeError as error:
                 problem = Problem("invalid UTF-8", where, f"byte 0x{error.object[error.start]:02x}")
-                yield _Row(key.decode(errors="backslashreplace"), rest.decode(errors="replace").strip(), where, problem)
+                yield _Row(
+                    key.decode(errors="backslashreplace"),
+                    rest.decode(errors="replace").strip(),
+                    where,
+                    problem,
+                )

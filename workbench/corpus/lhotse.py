@@ -24,7 +24,14 @@ from workbench.settings import UserError
 NAME = re.compile(
     r"(?:(?P<before>.*?)[_.-])?(?P<kind>recordings|supervisions|cuts)(?:[_.-](?P<after>.*))?\.jsonl(?:\.gz)?"
 )
-SPLITS = {"train": "train", "dev": "heldout", "valid": "heldout", "heldout": "heldout", "test": "test", "eval": "test"}
+SPLITS = {
+    "train": "train",
+    "dev": "heldout",
+    "valid": "heldout",
+    "heldout": "heldout",
+    "test": "test",
+    "eval": "test",
+}
 LINE = 1 << 24  # bytes; a longer line is no manifest, and must not fill the memory
 Json = dict[str, Any]
 
@@ -48,12 +55,18 @@ def _files(folder: Path) -> dict[str, dict[str, list[Path]]]:
     for path in sorted(folder.glob("*.jsonl*")) if folder.is_dir() else []:
         match = NAME.fullmatch(path.name)
         if match:
-            files[_canonical(match["after"] or match["before"] or "train")][match["kind"]].append(path)
+            files[_canonical(match["after"] or match["before"] or "train")][match["kind"]].append(
+                path
+            )
     for split, kinds in files.items():
         if not kinds["cuts"] and not (kinds["recordings"] and kinds["supervisions"]):
-            raise UserError(f"{folder}: {split} needs cuts, or recordings and supervisions; it has {', '.join(kinds)}")
+            raise UserError(
+                f"{folder}: {split} needs cuts, or recordings and supervisions; it has {', '.join(kinds)}"
+            )
     if not files:
-        raise UserError(f"{folder}: no Lhotse manifests such as recordings_train.jsonl.gz or cuts_train.jsonl.gz")
+        raise UserError(
+            f"{folder}: no Lhotse manifests such as recordings_train.jsonl.gz or cuts_train.jsonl.gz"
+        )
     return files
 
 
@@ -70,11 +83,19 @@ def _split(kinds: dict[str, list[Path]], recordings: Recordings) -> DataSet:
         for where, line in _lines(kinds["cuts"]):
             candidates += _of_cut(line, where, recordings)
         return settle(candidates, notes)
-    known = {str(line["id"]): (line, where) for where, line in _lines(kinds["recordings"]) if "id" in line}
+    known = {
+        str(line["id"]): (line, where)
+        for where, line in _lines(kinds["recordings"])
+        if "id" in line
+    }
     for where, line in _lines(kinds["supervisions"]):
         name = str(line.get("recording_id"))
         recording, _ = known.get(name, (None, where))
-        problems = () if recording else (Problem("unknown recording", where, f"{name}: not in the recordings"),)
+        problems = (
+            ()
+            if recording
+            else (Problem("unknown recording", where, f"{name}: not in the recordings"),)
+        )
         candidates.append(_of_supervision(line, where, 0.0, recording, recordings, problems))
     return settle(candidates, notes)
 
@@ -83,20 +104,39 @@ def _of_cut(cut: Json, where: str, recordings: Recordings) -> Iterator[Candidate
     """The utterances of a cut; times of its supervisions count from its own start."""
     supervisions, start = cut.get("supervisions"), _number(cut.get("start"))
     if cut.get("type", "MonoCut") not in ("MonoCut", "MultiCut") or "problem" in cut:
-        broken = cut.get("problem") or Problem("unsupported cut", where, f"{cut.get('type')}: only MonoCut")
+        broken = cut.get("problem") or Problem(
+            "unsupported cut", where, f"{cut.get('type')}: only MonoCut"
+        )
         yield Candidate(_name(cut, where), where, None, "", problems=(broken,))
     elif not isinstance(supervisions, list) or not supervisions:
-        yield Candidate(_name(cut, where), where, None, "", problems=(Problem("no text", where, "no supervision"),))
+        yield Candidate(
+            _name(cut, where),
+            where,
+            None,
+            "",
+            problems=(Problem("no text", where, "no supervision"),),
+        )
     else:
         recording = cut.get("recording")
-        problems = () if isinstance(recording, dict) else (Problem("missing audio", where, "the cut has no recording"),)
+        problems = (
+            ()
+            if isinstance(recording, dict)
+            else (Problem("missing audio", where, "the cut has no recording"),)
+        )
         for supervision in supervisions:
             line = supervision if isinstance(supervision, dict) else {}
-            yield _of_supervision(line, where, start, recording if not problems else None, recordings, problems)
+            yield _of_supervision(
+                line, where, start, recording if not problems else None, recordings, problems
+            )
 
 
 def _of_supervision(
-    line: Json, where: str, offset: float, recording: Json | None, recordings: Recordings, problems: tuple[Problem, ...]
+    line: Json,
+    where: str,
+    offset: float,
+    recording: Json | None,
+    recordings: Recordings,
+    problems: tuple[Problem, ...],
 ) -> Candidate:
     if "problem" in line:
         return Candidate(_name(line, where), where, None, "", problems=(line["problem"],))
@@ -110,7 +150,9 @@ def _of_supervision(
     path, header = found or (None, None)
     words = split_words(text) if isinstance(text, str) else None
     name = _name(line, where)
-    return Candidate(name, where, words, str(speaker or name), path, header, start, start + duration, problems)
+    return Candidate(
+        name, where, words, str(speaker or name), path, header, start, start + duration, problems
+    )
 
 
 def _open(recording: Json, supervision: Json, where: str, recordings: Recordings):
@@ -122,14 +164,18 @@ def _open(recording: Json, supervision: Json, where: str, recordings: Recordings
     if kind != "file" or not isinstance(source, str) or not source or source.endswith("|"):
         return Problem("unsupported audio source", where, f"{kind}: only files")
     if recording.get("transforms"):
-        return Problem("unsupported transform", where, "the recording is transformed: save the audio first")
+        return Problem(
+            "unsupported transform", where, "the recording is transformed: save the audio first"
+        )
     found = recordings.open(source, where)
     if isinstance(found, Problem) or found[1].channels == 1:
         return found
     channels = supervision.get("channel", 0)
     if len(channels if isinstance(channels, list) else [channels]) != found[1].channels:
         return Problem(
-            "unsupported channel", where, f"one of {found[1].channels} channels: save it as a file of its own"
+            "unsupported channel",
+            where,
+            f"one of {found[1].channels} channels: save it as a file of its own",
         )
     return found
 
@@ -141,7 +187,11 @@ def _name(line: Json, where: str) -> str:
 
 def _number(value: Any) -> float:
     """NaN for what is no number: ``settle`` then says where."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else float("nan")
+    return (
+        float(value)
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else float("nan")
+    )
 
 
 def _lines(paths: list[Path]) -> Iterator[tuple[str, Json]]:
@@ -162,4 +212,8 @@ def _parse(line: bytes, where: str) -> Json:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
         return {"problem": Problem("bad manifest line", where, f"{type(error).__name__}: {error}")}
-    return value if isinstance(value, dict) else {"problem": Problem("bad manifest line", where, "not an object")}
+    return (
+        value
+        if isinstance(value, dict)
+        else {"problem": Problem("bad manifest line", where, "not an object")}
+    )

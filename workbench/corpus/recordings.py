@@ -27,9 +27,17 @@ class Recordings:
     def _open(self, source: str, where: str) -> tuple[Path, Header] | Problem:
         is_command, command = source.endswith("|"), source[:-1].strip()
         if is_command and self._commands is None:
-            return Problem("command refused", where, f"{command}: commands in wav.scp must be allowed explicitly")
+            return Problem(
+                "command refused",
+                where,
+                f"{command}: commands in wav.scp must be allowed explicitly",
+            )
         try:
-            path = run_command(command, self._commands) if is_command and self._commands else self._find(source)
+            path = (
+                run_command(command, self._commands)
+                if is_command and self._commands
+                else self._find(source)
+            )
             return path, probe(path)
         except CommandFailed as error:
             return Problem("command failed", where, str(error))

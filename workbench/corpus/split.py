@@ -28,7 +28,9 @@ def derive_splits(splits: dict[str, DataSet], seed: int = 0) -> dict[str, DataSe
 def take_off(train: DataSet, name: str, seed: int = 0) -> tuple[DataSet, DataSet]:
     """What is left of ``train``, and the new split ``name``; both in the order of the corpus."""
     if len(train.utterances) < 3:
-        raise UserError(f"{len(train.utterances)} usable utterances: too few to take a {name} set off")
+        raise UserError(
+            f"{len(train.utterances)} usable utterances: too few to take a {name} set off"
+        )
     target = min(SECONDS, SHARE * sum(map(_seconds, train.utterances)))
     chosen, unit = _speakers(train.utterances, target, name, seed), "speakers"
     if not chosen:
@@ -53,7 +55,11 @@ def _speakers(utterances: Sequence[Utterance], target: float, name: str, seed: i
     speakers, total = sorted(seconds), 0.0
     taken: set[str] = set()
     for i in rng(seed, "split", name, "speakers").permutation(len(speakers)):
-        if total < target and total + seconds[speakers[i]] <= 1.5 * target and len(taken) < len(speakers) // 2:
+        if (
+            total < target
+            and total + seconds[speakers[i]] <= 1.5 * target
+            and len(taken) < len(speakers) // 2
+        ):
             taken.add(speakers[i])
             total += seconds[speakers[i]]
     return {u.id for u in utterances if u.speaker in taken} if total >= 0.5 * target else set()

@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")  # safe as the name of a file, a column or a web anchor
+ID = re.compile(
+    r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}"
+)  # safe as the name of a file, a column or a web anchor
 ID_RULE = "1 to 128 of A-Z a-z 0-9 . _ - and no dot first"
 Seconds = float
 

@@ -51,4 +51,4 @@ __all__ = [
     "free",
     "machine",
     "measured",
-]  # fmt: skip
+]

@@ -19,7 +19,12 @@ class Channel:
     """Items in order, and who waits to take or to put."""
 
     def __init__(self, capacity: int, held: Held):
-        self.capacity, self.items, self.closed, self.resting = (capacity, deque(held.items), held.closed, False)
+        self.capacity, self.items, self.closed, self.resting = (
+            capacity,
+            deque(held.items),
+            held.closed,
+            False,
+        )
         self.takers: deque[Any] = deque()
         self.putters: deque[tuple[Any, Any]] = deque()
 
@@ -69,7 +74,10 @@ class Channel:
         self.putters = deque(p for p in self.putters if p[0] is not who)
 
     def _wake(self, putters: Any, takers: Any) -> Woken:
-        woken = (*((who, putters) for who, _ in self.putters), *((who, takers) for who in self.takers))
+        woken = (
+            *((who, putters) for who, _ in self.putters),
+            *((who, takers) for who in self.takers),
+        )
         self.putters.clear()
         self.takers.clear()
         return woken

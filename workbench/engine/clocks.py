@@ -69,7 +69,9 @@ class Cost:
     def work(self, process: str, work: Work, elapsed: Seconds, now: int) -> Seconds:
         m = self.machine
         seconds = m.seconds(work.kind, work.size)
-        seconds /= speed(m.speed, m.spread, m.straggler_share, m.straggler_factor, self.seed, process)
+        seconds /= speed(
+            m.speed, m.spread, m.straggler_share, m.straggler_factor, self.seed, process
+        )
         if m.jitter:
             seconds *= math.exp(m.jitter * normal(now, self.seed, process, "work"))
         return seconds + pauses(m, self.seed, process, now, seconds) if m.pause_every else seconds
@@ -86,7 +88,9 @@ class Cost:
 
 
 @functools.lru_cache(maxsize=65536)
-def speed(distribution: str, spread: float, share: float, factor: float, seed: int, process: str) -> float:
+def speed(
+    distribution: str, spread: float, share: float, factor: float, seed: int, process: str
+) -> float:
     """The speed of one process relative to one, drawn once for the run; a ``share`` of them is slower by ``factor``.
 
     With equal speeds all replicas march in step and staleness is the constant replicas - 1, which would mislead.

@@ -17,8 +17,22 @@ from typing import Any
 
 from workbench.engine.channels import WAIT, Channel, Woken
 from workbench.engine.clocks import TICKS, Clock, free, measured
-from workbench.engine.effects import NOT_YET, RESTING, All, Ask, Close, Emit, Held, Now, Process, Put, Rest, Take, Work
-from workbench.engine.labour import Labour, Result
+from workbench.engine.effects import (
+    NOT_YET,
+    RESTING,
+    All,
+    Ask,
+    Close,
+    Emit,
+    Held,
+    Now,
+    Process,
+    Put,
+    Rest,
+    Take,
+    Work,
+)
+from workbench.engine.workers import Labour, Result
 
 SUSPENDED = object()  # a handler's "no answer yet"
 
@@ -50,7 +64,9 @@ class Running:
     generator: Process
     doing: str = "work"
     since: int = 0  # ticks
-    spent: dict[str, int] = field(default_factory=lambda: {"work": 0, "ask": 0, "put": 0, "take": 0})  # ticks
+    spent: dict[str, int] = field(
+        default_factory=lambda: {"work": 0, "ask": 0, "put": 0, "take": 0}
+    )  # ticks
 
 
 @dataclass(slots=True, eq=False)
@@ -65,7 +81,11 @@ class Local:
     """One clock, channels of one capacity, threads that work (0: the caller's own, as the measured clock wants it)."""
 
     def __init__(self, clock: Clock = free, capacity: int = 4, threads: int = 0):
-        self.clock, self.capacity, self.threads = clock, capacity, 0 if clock is measured else threads
+        self.clock, self.capacity, self.threads = (
+            clock,
+            capacity,
+            0 if clock is measured else threads,
+        )
 
     def run(
         self,
@@ -81,7 +101,9 @@ class Local:
         Raises Deadlock, or whatever a process or a service raises, with a note that names the process and the time.
         """
         with Labour(self.threads) as labour:
-            timeline = Timeline(self.clock, self.capacity, services, emit, rest, channels or {}, ticks, labour)
+            timeline = Timeline(
+                self.clock, self.capacity, services, emit, rest, channels or {}, ticks, labour
+            )
             return timeline.run(processes)
 
 
@@ -89,24 +111,48 @@ class Timeline:
     """The state of one run."""
 
     def __init__(
-        self, clock: Clock, capacity: int, services: Mapping[str, Any], emit: Callable[[dict], None],
-        rest: Callable[[], bool], channels: Mapping[str, Held], ticks: int, labour: Labour,
-    ):  # fmt: skip
-        self.clock, self.capacity, self.services, self.emit, self.rest = clock, capacity, services, emit, rest
+        self,
+        clock: Clock,
+        capacity: int,
+        services: Mapping[str, Any],
+        emit: Callable[[dict], None],
+        rest: Callable[[], bool],
+        channels: Mapping[str, Held],
+        ticks: int,
+        labour: Labour,
+    ):
+        self.clock, self.capacity, self.services, self.emit, self.rest = (
+            clock,
+            capacity,
+            services,
+            emit,
+            rest,
+        )
         self.now, self.order, self.resting = ticks, itertools.count(), False
         self.heap: list[tuple[int, int, Callable, Running, Any]] = []
         self.channels = {name: Channel(capacity, held) for name, held in channels.items()}
         self.alive: dict[str, Running] = {}
         self.returned: dict[str, Any] = {}
-        self.free_at: dict[str, int] = defaultdict(int)  # by service: when it has served all calls that came
+        self.free_at: dict[str, int] = defaultdict(
+            int
+        )  # by service: when it has served all calls that came
         self.busy: dict[str, int] = defaultdict(int)  # by service: ticks
-        self.waiting: dict[str, list] = defaultdict(list)  # by service: calls that were answered NOT_YET
+        self.waiting: dict[str, list] = defaultdict(
+            list
+        )  # by service: calls that were answered NOT_YET
         self.released: dict[str, int] = {}
         self.effects, self.work_seconds, self.labour = 0, 0.0, labour
         self.answers: dict[type, Callable[[Running, Any], Any]] = {
-            Work: self.work, Ask: self.ask, All: self.all, Put: self.put, Take: self.take,
-            Close: self.close, Emit: self.row, Now: self.time, Rest: self.rests,
-        }  # fmt: skip
+            Work: self.work,
+            Ask: self.ask,
+            All: self.all,
+            Put: self.put,
+            Take: self.take,
+            Close: self.close,
+            Emit: self.row,
+            Now: self.time,
+            Rest: self.rests,
+        }
 
     def run(self, processes: Mapping[str, Process | Callable[[], Process]]) -> Outcome:
         for name, process in processes.items():
@@ -151,7 +197,10 @@ class Timeline:
     def finish(self, process: Running, state: Any) -> None:
         del self.alive[process.name]
         self.returned[process.name] = state
-        self.usage(process.name, **{f"{what}_seconds": ticks / TICKS for what, ticks in process.spent.items()})
+        self.usage(
+            process.name,
+            **{f"{what}_seconds": ticks / TICKS for what, ticks in process.spent.items()},
+        )
 
     def usage(self, name: str, **columns: float) -> None:
         self.emit({"process": name, "seconds": self.now / TICKS, "kind": "usage", **columns})
@@ -192,7 +241,9 @@ class Timeline:
         gather = Gather([None] * parts, parts)
         for i, ask in enumerate(effect.asks):
             self.depart(process, ask, gather, i)
-        return self.work(process, effect.work, gather) if effect.work else self.suspend(process, "ask")
+        return (
+            self.work(process, effect.work, gather) if effect.work else self.suspend(process, "ask")
+        )
 
     def depart(self, process: Running, ask: Ask, gather: Gather | None, index: int) -> None:
         travel = round(self.clock.travel(process.name, ask.service, ask.size, self.now) * TICKS)
@@ -206,7 +257,9 @@ class Timeline:
         service = call[0].service
         if not self.serve(process, call):
             self.waiting[service].append((process, call))
-        while self.waiting[service] and self.services[service].released != self.released.get(service):
+        while self.waiting[service] and self.services[service].released != self.released.get(
+            service
+        ):
             self.released[service] = self.services[service].released
             self.waiting[service] = [c for c in self.waiting[service] if not self.serve(*c)]
 
@@ -228,7 +281,9 @@ class Timeline:
         self.deliver(process, call, reply, end + round(back * TICKS))
         return True
 
-    def deliver(self, process: Running, call: tuple[Ask, Gather | None, int], reply: Any, ticks: int) -> None:
+    def deliver(
+        self, process: Running, call: tuple[Ask, Gather | None, int], reply: Any, ticks: int
+    ) -> None:
         _, gather, index = call
         if gather is None:
             self.at(ticks, self.step, process, reply)
@@ -291,7 +346,13 @@ class Timeline:
     def stuck(self) -> Iterator[str]:
         """Who waits for what."""
         for name, channel in sorted(self.channels.items()):
-            yield from (f"{p.name} waits to take from {name!r}, which is empty" for p in channel.takers)
-            yield from (f"{p.name} waits to put into {name!r}, which is full" for p, _ in channel.putters)
+            yield from (
+                f"{p.name} waits to take from {name!r}, which is empty" for p in channel.takers
+            )
+            yield from (
+                f"{p.name} waits to put into {name!r}, which is full" for p, _ in channel.putters
+            )
         for name, calls in sorted(self.waiting.items()):
-            yield from (f"{p.name} waits for {name!r} to answer {ask.method}" for p, (ask, _, _) in calls)
+            yield from (
+                f"{p.name} waits for {name!r} to answer {ask.method}" for p, (ask, _, _) in calls
+            )

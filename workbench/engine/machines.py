@@ -28,7 +28,9 @@ class Machine:
 
     name: str
     about: str
-    prices: dict[str, Price] = field(default_factory=dict)  # by kind of work: gradient, forward, decode, evaluate
+    prices: dict[str, Price] = field(
+        default_factory=dict
+    )  # by kind of work: gradient, forward, decode, evaluate
     latency: Seconds = 0.0  # of one message
     byte: Seconds = 0.0  # of one byte of a message, the reciprocal of the bandwidth
     network_jitter: float = 0.0  # sigma of the logarithm of each message's duration
@@ -45,11 +47,20 @@ class Machine:
 
     def __post_init__(self) -> None:
         if self.speed not in ("equal", "uniform", "lognormal"):
-            raise UserError(f"machine {self.name}: speed={self.speed!r}: choose one of equal, uniform, lognormal")
+            raise UserError(
+                f"machine {self.name}: speed={self.speed!r}: choose one of equal, uniform, lognormal"
+            )
         if self.speed == "uniform" and not 0 <= self.spread < 1:
-            raise UserError(f"machine {self.name}: spread={self.spread}: between 0 and 1 for uniform speeds")
-        if self.straggler_factor <= 0 or min(self.latency, self.byte, self.serve_call, self.serve_byte, self.pause) < 0:
-            raise UserError(f"machine {self.name}: times are not negative, and straggler_factor is above 0")
+            raise UserError(
+                f"machine {self.name}: spread={self.spread}: between 0 and 1 for uniform speeds"
+            )
+        if (
+            self.straggler_factor <= 0
+            or min(self.latency, self.byte, self.serve_call, self.serve_byte, self.pause) < 0
+        ):
+            raise UserError(
+                f"machine {self.name}: times are not negative, and straggler_factor is above 0"
+            )
 
     def seconds(self, kind: str, frames: int) -> Seconds:
         """What ``frames`` of one kind of work take a process of speed one; an unpriced kind raises UserError."""
@@ -122,7 +133,9 @@ def read(path: Path) -> Machine:
         given = json.loads(path.read_text())
         prices = {kind: Price(**price) for kind, price in given.pop("prices").items()}
     except FileNotFoundError:
-        raise UserError(f"no machine {str(path)!r}: choose one of {', '.join(PRESETS)} or a file") from None
+        raise UserError(
+            f"no machine {str(path)!r}: choose one of {', '.join(PRESETS)} or a file"
+        ) from None
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise UserError(f"{path}: not a machine: {problem}") from None
     unknown = sorted(set(given) - {f.name for f in fields(Machine)})

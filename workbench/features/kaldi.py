@@ -19,4 +19,6 @@ def kaldi_log_mel(samples: np.ndarray, rate: int) -> np.ndarray:
     fbank = kaldi_native_fbank.OnlineFbank(options)
     fbank.accept_waveform(rate, np.asarray(samples, np.float32))
     fbank.input_finished()
-    return np.array([fbank.get_frame(t) for t in range(fbank.num_frames_ready)], np.float32).reshape(-1, MEL)
+    return np.array(
+        [fbank.get_frame(t) for t in range(fbank.num_frames_ready)], np.float32
+    ).reshape(-1, MEL)

@@ -18,12 +18,24 @@ import numpy as np
 import scipy.fft
 
 from workbench.corpus.audio import AudioError, AudioReader, read_audio
-from workbench.corpus.window import MEL
+from workbench.corpus.frames.window import MEL
 
-__all__ = ["HIGH", "LOW", "MEL", "AudioError", "AudioReader", "feature_rate", "frame_count", "log_mel", "read_audio"]
+__all__ = [
+    "HIGH",
+    "LOW",
+    "MEL",
+    "AudioError",
+    "AudioReader",
+    "feature_rate",
+    "frame_count",
+    "log_mel",
+    "read_audio",
+]
 
 LOW, HIGH = 20.0, {16000: 7600.0, 8000: 3800.0}  # Hz, by rate of the features
-FLOOR = np.float32(np.finfo(np.float32).eps)  # Kaldi's; with samples in [-1, 1) about 60 dB below quiet speech
+FLOOR = np.float32(
+    np.finfo(np.float32).eps
+)  # Kaldi's; with samples in [-1, 1) about 60 dB below quiet speech
 BLOCK = 1024  # frames transformed at once: what fits into the caches, and bounds the memory for any length
 
 
@@ -42,7 +54,9 @@ def log_mel(samples: np.ndarray, rate: int, to: int | None = None) -> np.ndarray
         block = framed[: min(BLOCK, frames - first)]
         _frame(samples, first, bank.shift, bank.window, block)
         spectrum = scipy.fft.rfft(block, axis=1)
-        _energies(spectrum.view(np.float32), bank.first, bank.count, bank.weight, FLOOR, out[first:])
+        _energies(
+            spectrum.view(np.float32), bank.first, bank.count, bank.weight, FLOOR, out[first:]
+        )
     return np.log(out, out=out)
 
 
@@ -62,7 +76,9 @@ def resample(samples: np.ndarray, rate: int, to: int) -> np.ndarray:
     """``samples`` [n] at ``rate`` brought to ``to`` Hz by a polyphase filter (Kaiser window)."""
     if rate == to or not len(samples):
         return samples
-    from scipy.signal import resample_poly  # most corpora need no resampling, and the import takes a second
+    from scipy.signal import (
+        resample_poly,
+    )  # most corpora need no resampling, and the import takes a second
 
     common = math.gcd(rate, to)
     up, down = to // common, rate // common

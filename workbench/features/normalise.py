@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from workbench.corpus.window import MEL
+from workbench.corpus.frames.window import MEL
 from workbench.features.logmel import log_mel
 from workbench.settings import UserError
 
@@ -27,7 +27,11 @@ class Normalisation:
     scale: tuple[float, ...]
 
     def __post_init__(self):
-        if self.by not in ("utterance", "speaker") or self.rate not in (8000, 16000) or len(self.scale) != MEL:
+        if (
+            self.by not in ("utterance", "speaker")
+            or self.rate not in (8000, 16000)
+            or len(self.scale) != MEL
+        ):
             raise UserError(
                 f"normalisation by {self.by!r} at {self.rate} Hz with {len(self.scale)} factors: not possible"
             )

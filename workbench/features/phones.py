@@ -31,7 +31,9 @@ class TruePhones:
                 try:
                     self._places[json.loads(line)["utt"]] = place
                 except (ValueError, KeyError, TypeError) as error:
-                    raise UserError(f"{self._path}:{number}: not a line of phone times: {error}") from None
+                    raise UserError(
+                        f"{self._path}:{number}: not a line of phone times: {error}"
+                    ) from None
                 place += len(line)
 
     def times(self, utterance: str) -> list[tuple[str, float, float]]:
@@ -41,7 +43,9 @@ class TruePhones:
             return []
         with open(self._path, "rb") as file:
             file.seek(place)
-            return [(phone, start, end) for phone, start, end in json.loads(file.readline())["phones"]]
+            return [
+                (phone, start, end) for phone, start, end in json.loads(file.readline())["phones"]
+            ]
 
     def frames(self, utterance: str, frames: int) -> np.ndarray:
         """Phone ids int16 [frames]: what is said at the middle of each frame.

@@ -16,15 +16,20 @@ from typing import Literal
 import numpy as np
 
 from workbench.corpus.audio import AudioError, AudioReader
-from workbench.corpus.store import FrameStore, FrameStoreWriter
+from workbench.corpus.frames.store import FrameStore, FrameStoreWriter
 from workbench.corpus.utterances import DataSet, SetAside, Utterance
 from workbench.features.logmel import MEL, feature_rate, log_mel
 from workbench.features.normalise import Moments, Normalisation
 from workbench.features.phones import TruePhones
 from workbench.settings import UserError
 
-CHUNK, CHUNK_MOST = 64, 2048  # utterances that a process takes at once; a recording is cut only at the larger number
-WORTH_PROCESSES = 3600.0  # seconds of audio; one process takes some 2 s for it, which others need to start
+CHUNK, CHUNK_MOST = (
+    64,
+    2048,
+)  # utterances that a process takes at once; a recording is cut only at the larger number
+WORTH_PROCESSES = (
+    3600.0  # seconds of audio; one process takes some 2 s for it, which others need to start
+)
 Progress = Callable[[int, int, str], None]  # utterances done, of how many, what is being done
 Found = np.ndarray | SetAside
 
@@ -54,7 +59,9 @@ def prepare_features(
     scratch = folder / "features.raw.tmp"
     try:
         moments, found = _decode(dataset.utterances, scratch, normalisation, rate, jobs, progress)
-        chosen = Normalisation(normalisation, rate, moments.scale() if scale is None else tuple(scale))
+        chosen = Normalisation(
+            normalisation, rate, moments.scale() if scale is None else tuple(scale)
+        )
         with FrameStoreWriter(folder, chosen.about()) as writer:
             _store(dataset.utterances, found, scratch, moments, chosen, writer, truth)
     finally:
@@ -72,7 +79,12 @@ def choose_rate(utterances: Iterable[Utterance]) -> int:
 
 
 def _decode(
-    utterances: Sequence[Utterance], scratch: Path, by: str, rate: int, jobs: int, progress: Progress | None
+    utterances: Sequence[Utterance],
+    scratch: Path,
+    by: str,
+    rate: int,
+    jobs: int,
+    progress: Progress | None,
 ) -> tuple[Moments, list[int | SetAside]]:
     """First pass: the moments, and for each utterance its frames in ``scratch`` or why it has none."""
     moments = Moments()
@@ -129,7 +141,9 @@ def extract(utterances: Sequence[Utterance], rate: int, jobs: int = 1) -> Iterat
         while waiting:
             yield from waiting.popleft().result()
     except BrokenExecutor:
-        raise UserError("a process that computes features died (out of memory?); try fewer jobs") from None
+        raise UserError(
+            "a process that computes features died (out of memory?); try fewer jobs"
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -157,7 +171,12 @@ def extract_one(utterance: Utterance, reader: AudioReader, rate: int) -> Found:
     try:
         samples, recorded = reader.read(utterance.audio, utterance.start, utterance.end)
     except AudioError as error:
-        return SetAside(utterance.id, error.reason, utterance.where, f"{error.path}: {error.detail}".rstrip(": "))
+        return SetAside(
+            utterance.id,
+            error.reason,
+            utterance.where,
+            f"{error.path}: {error.detail}".rstrip(": "),
+        )
     reason = _unusable(samples, recorded, rate)
     features = np.empty((0, MEL), np.float32) if reason else log_mel(samples, recorded, rate)
     if not reason and not len(features):
@@ -166,7 +185,10 @@ def extract_one(utterance: Utterance, reader: AudioReader, rate: int) -> Found:
         reason = "audio out of range"
     if reason:
         return SetAside(
-            utterance.id, reason, utterance.where, f"{utterance.audio}: {len(samples)} samples at {recorded} Hz"
+            utterance.id,
+            reason,
+            utterance.where,
+            f"{utterance.audio}: {len(samples)} samples at {recorded} Hz",
         )
     return features
 

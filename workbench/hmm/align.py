@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from workbench.hmm.graph import Graph
+from workbench.hmm.graphs.graph import Graph
 from workbench.hmm.states import POSITIONS
 
 
@@ -25,7 +25,9 @@ def best_arcs(graph: Graph, scores: np.ndarray) -> tuple[np.ndarray, float]:
     if np.isnan(scores).any():
         raise ValueError("a score is not a number")
     scores = np.ascontiguousarray(scores, np.float32)
-    arcs, score = _viterbi(graph.offsets, graph.target, graph.state, graph.weight, graph.final, scores)
+    arcs, score = _viterbi(
+        graph.offsets, graph.target, graph.state, graph.weight, graph.final, scores
+    )
     if score == -np.inf:
         raise NoPath(f"no path of {len(scores)} frames")
     return arcs, score
@@ -44,7 +46,9 @@ def timing(graph: Graph, arcs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def compact(graph: Graph) -> tuple[Graph, np.ndarray]:
     """The graph with the tied states that occur in it renumbered from 0, and their old numbers, ascending."""
     used, state = np.unique(graph.state, return_inverse=True)
-    return Graph(graph.offsets, graph.target, state, graph.word, graph.weight, graph.final, graph.phone), used
+    return Graph(
+        graph.offsets, graph.target, state, graph.word, graph.weight, graph.final, graph.phone
+    ), used
 
 
 def segments(labels: np.ndarray) -> list[tuple[int, int, int]]:

@@ -6,15 +6,17 @@ from typing import TypeVar
 
 import numpy as np
 
-from workbench.corpus.store import FrameStore
+from workbench.corpus.frames.store import FrameStore
 from workbench.hmm.align import NoPath, best_arcs, compact
-from workbench.hmm.graph import Graph
-from workbench.hmm.numerator import numerator, shortest_frames
+from workbench.hmm.graphs.graph import Graph
+from workbench.hmm.graphs.numerator import numerator, shortest_frames
 from workbench.hmm.states import TiedStates
 from workbench.language.lexicon import Lexicon
 
 T = TypeVar("T")
-Score = Callable[[int, np.ndarray], np.ndarray]  # (utterance, states) -> float32 [frames, states], natural log
+Score = Callable[
+    [int, np.ndarray], np.ndarray
+]  # (utterance, states) -> float32 [frames, states], natural log
 Progress = Callable[[int, int, str], None]  # (done, total, what), utterances of all passes
 
 
@@ -71,7 +73,9 @@ def usable(store: FrameStore, lexicon: Lexicon) -> tuple[list[int], list[tuple[i
     return good, set_aside
 
 
-def reference(utterance: int, words: Iterable[str], lexicon: Lexicon, states: TiedStates) -> Reference:
+def reference(
+    utterance: int, words: Iterable[str], lexicon: Lexicon, states: TiedStates
+) -> Reference:
     """The reference of an utterance; KeyError for a word that the lexicon lacks."""
     ids = [lexicon.word_id(word) for word in words]
     # The words are given, so their probabilities would only add a constant.
@@ -87,7 +91,11 @@ def realign(references: Iterable[Reference], score: Score) -> Iterator[Aligned]:
 
 
 def align_store(
-    store: FrameStore, lexicon: Lexicon, states: TiedStates, score: Score, progress: Progress | None = None
+    store: FrameStore,
+    lexicon: Lexicon,
+    states: TiedStates,
+    score: Score,
+    progress: Progress | None = None,
 ) -> tuple[np.ndarray, list[tuple[int, str]]]:
     """The tied state of every frame of a split, int32 [frames], and the utterances set aside, with the reason.
 

@@ -70,7 +70,9 @@ def read_arpa(path: Path, words: Sequence[str]) -> NGram:
         counts = _header(reader)
         sections = [_section(reader, n, counts, ids) for n in range(1, len(counts) + 1)]
     except UserError:
-        refuse(wrong, reader.path)  # a line that cannot be read upsets the counts, so it is the better reason
+        refuse(
+            wrong, reader.path
+        )  # a line that cannot be read upsets the counts, so it is the better reason
         raise
     refuse(wrong, reader.path)
     single, notes = _singles(reader, sections[0], ids)
@@ -94,7 +96,9 @@ def _header(reader: _Reader) -> list[int]:
     while (fields := reader.next())[0] == "ngram":
         length, _, count = "".join(fields[1:]).partition("=")
         if length != str(len(counts) + 1) or not count.isdecimal():
-            raise reader.fault(f"expected ngram {len(counts) + 1}=COUNT, found {' '.join(fields)!r}")
+            raise reader.fault(
+                f"expected ngram {len(counts) + 1}=COUNT, found {' '.join(fields)!r}"
+            )
         counts.append(int(count))
     if not counts or fields != ["\\1-grams:"]:
         raise reader.fault(f"expected \\1-grams:, found {' '.join(fields)!r}")
@@ -110,7 +114,10 @@ def _section(reader: _Reader, n: int, counts: list[int], ids: dict[str, int]) ->
             raise reader.fault(
                 f"expected a number, {n} words and perhaps a back-off weight, found {' '.join(fields)!r}"
             )
-        p, weight = _number(reader, fields[0], ROUNDING), _number(reader, (fields[n + 1 :] or ["0"])[0], math.inf)
+        p, weight = (
+            _number(reader, fields[0], ROUNDING),
+            _number(reader, (fields[n + 1 :] or ["0"])[0], math.inf),
+        )
         gram = [ids.get(word) for word in fields[1 : n + 1]]
         if None not in gram:
             found.append(gram)
@@ -127,7 +134,12 @@ def _section(reader: _Reader, n: int, counts: list[int], ids: dict[str, int]) ->
     expected = f"\\{n + 1}-grams:" if n < len(counts) else "\\end\\"
     if fields != [expected]:
         raise reader.fault(f"expected {expected}, found {' '.join(fields)!r}")
-    return _Section(np.array(found, np.int64).reshape(-1, n), np.array(log_p), np.array(backoff), np.array(line, int))
+    return _Section(
+        np.array(found, np.int64).reshape(-1, n),
+        np.array(log_p),
+        np.array(backoff),
+        np.array(line, int),
+    )
 
 
 def _number(reader: _Reader, text: str, most: float) -> float:
@@ -137,7 +149,9 @@ def _number(reader: _Reader, text: str, most: float) -> float:
     except ValueError:
         value = math.nan
     if math.isnan(value) or value > most or value == math.inf:
-        raise reader.fault(f"{text!r} is not a logarithm{' of a probability' if most < math.inf else ''}")
+        raise reader.fault(
+            f"{text!r} is not a logarithm{' of a probability' if most < math.inf else ''}"
+        )
     return value * LOG_10 if value > NEVER else -math.inf
 
 
@@ -160,7 +174,9 @@ def _singles(reader: _Reader, section: _Section, ids: dict[str, int]) -> tuple[L
     return _arrays(np.array([0, size]), np.arange(size), log_p, backoff), notes
 
 
-def _level(reader: _Reader, section: _Section, keys: list[np.ndarray], listed: np.ndarray) -> tuple[Level, np.ndarray]:
+def _level(
+    reader: _Reader, section: _Section, keys: list[np.ndarray], listed: np.ndarray
+) -> tuple[Level, np.ndarray]:
     """The trie's next level, and its n-grams' keys: place of the prefix times words, plus last word."""
     size, n = len(keys[0]), section.ids.shape[1]
     absent = ~np.isin(section.ids, listed)
@@ -170,7 +186,9 @@ def _level(reader: _Reader, section: _Section, keys: list[np.ndarray], listed: n
         place = np.searchsorted(known, key)
         absent[:, 0] |= np.append(known, -1)[place] != key
     if absent.any():
-        raise reader.fault("an n-gram without its prefix or its unigrams", section.line[absent.any(1)][0])
+        raise reader.fault(
+            "an n-gram without its prefix or its unigrams", section.line[absent.any(1)][0]
+        )
     key = place * size + section.ids[:, -1]
     _refuse_twice(reader, section, key)
     order = np.argsort(key)
@@ -193,18 +211,31 @@ def _arrays(first: np.ndarray, word: np.ndarray, log_p: np.ndarray, backoff: np.
 def write_arpa(ngram: NGram, path: Path) -> None:
     """Writes a model so that ``read_arpa`` gives back the same numbers (nine digits determine a float32)."""
     path = Path(path)
-    with gzip.open(path, "wt", encoding="utf-8") if path.suffix == ".gz" else open(path, "w", encoding="utf-8") as file:
-        sizes = [len(level.word) - (n == 0) for n, level in enumerate(ngram.levels)]  # <eps> is not listed
-        file.write("".join(["\\data\\\n", *(f"ngram {n}={size}\n" for n, size in enumerate(sizes, 1))]))
+    with (
+        gzip.open(path, "wt", encoding="utf-8")
+        if path.suffix == ".gz"
+        else open(path, "w", encoding="utf-8") as file
+    ):
+        sizes = [
+            len(level.word) - (n == 0) for n, level in enumerate(ngram.levels)
+        ]  # <eps> is not listed
+        file.write(
+            "".join(["\\data\\\n", *(f"ngram {n}={size}\n" for n, size in enumerate(sizes, 1))])
+        )
         texts = [""]
         for n, level in enumerate(ngram.levels, 1):
             prefixes = np.repeat(np.arange(len(level.first) - 1), np.diff(level.first)).tolist()
             texts = [
-                f"{texts[p]} {ngram.words[w]}".lstrip() for p, w in zip(prefixes, level.word.tolist(), strict=True)
+                f"{texts[p]} {ngram.words[w]}".lstrip()
+                for p, w in zip(prefixes, level.word.tolist(), strict=True)
             ]
             file.write(f"\n\\{n}-grams:\n")
-            lines = starmap(_line, zip(level.log_p.tolist(), texts, level.backoff.tolist(), strict=True))
-            file.writelines(line for text, line in zip(texts, lines, strict=True) if text != ngram.words[0])
+            lines = starmap(
+                _line, zip(level.log_p.tolist(), texts, level.backoff.tolist(), strict=True)
+            )
+            file.writelines(
+                line for text, line in zip(texts, lines, strict=True) if text != ngram.words[0]
+            )
         file.write("\n\\end\\\n")
 
 

@@ -191,7 +191,11 @@ class NGram:
     def load(path: Path) -> "NGram":
         """The model that ``save`` wrote."""
         with np.load(path, allow_pickle=False) as file:
-            words, notes = (tuple(file[name].tobytes().decode().split("\n")) for name in ("words", "notes"))
+            words, notes = (
+                tuple(file[name].tobytes().decode().split("\n")) for name in ("words", "notes")
+            )
             order = sum(name.startswith("word") for name in file.files) - 1
-            levels = tuple(Level(*(file[f"{f.name}{n}"] for f in fields(Level))) for n in range(1, order + 1))
+            levels = tuple(
+                Level(*(file[f"{f.name}{n}"] for f in fields(Level))) for n in range(1, order + 1)
+            )
         return NGram(words, levels, tuple(note for note in notes if note))

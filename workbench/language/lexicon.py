@@ -18,7 +18,9 @@ from workbench.settings import UserError
 
 NO_WORD, SILENCE = "<eps>", "SIL"
 SILENCE_PHONES = frozenset({"SIL", "sil", "Sil", "SP", "sp"})
-NO_WORDS = frozenset({"<eps>", "<s>", "</s>", "<sil>", "<SIL>", "!SIL", "!sil", "<silence>", "<SILENCE>"})
+NO_WORDS = frozenset(
+    {"<eps>", "<s>", "</s>", "<sil>", "<SIL>", "!SIL", "!sil", "<silence>", "<SILENCE>"}
+)
 DISAMBIGUATION = re.compile(r"#\d+")
 
 
@@ -50,7 +52,10 @@ class Lexicon:
         order = [p.word for p in self.pronunciations]
         if order != sorted(order) or set(order) != set(range(1, len(self.words))):
             raise ValueError("pronunciations must be in order of their words and miss none")
-        if any(not p.phones or not all(0 < x < len(self.phones) for x in p.phones) for p in self.pronunciations):
+        if any(
+            not p.phones or not all(0 < x < len(self.phones) for x in p.phones)
+            for p in self.pronunciations
+        ):
             raise ValueError("a pronunciation is empty, or has a phone that is silence or unknown")
 
     def word_id(self, word: str) -> int:
@@ -67,7 +72,11 @@ class Lexicon:
         return Lexicon(
             (NO_WORD, *(self.words[i] for i in kept)),
             self.phones,
-            tuple(Pronunciation(n, p.phones, p.log_probability) for n, i in enumerate(kept, 1) for p in self.of(i)),
+            tuple(
+                Pronunciation(n, p.phones, p.log_probability)
+                for n, i in enumerate(kept, 1)
+                for p in self.of(i)
+            ),
         )
 
     @cached_property
@@ -131,11 +140,15 @@ def _split(fields: list[str], weighted: bool) -> tuple[str, str, tuple[str, ...]
     return fields[0], "1", tuple(fields[1:])
 
 
-def _faults(word: str, probability: str, said: tuple[str, ...], known: set[str] | None) -> list[str]:
+def _faults(
+    word: str, probability: str, said: tuple[str, ...], known: set[str] | None
+) -> list[str]:
     faults = []
     if DISAMBIGUATION.fullmatch(word):
         faults.append(f"the word {word} is a disambiguation symbol")
-    hidden = [f"U+{ord(c):04X}" for c in word if unicodedata.category(c) in ("Cc", "Zs", "Zl", "Zp")]
+    hidden = [
+        f"U+{ord(c):04X}" for c in word if unicodedata.category(c) in ("Cc", "Zs", "Zl", "Zp")
+    ]
     if hidden:
         faults.append(f"{word!r} contains the invisible character {', '.join(hidden)}")
     if not (_is_number(probability) and 0 < float(probability) <= 1):
@@ -146,18 +159,29 @@ def _faults(word: str, probability: str, said: tuple[str, ...], known: set[str] 
         faults.append(f"{word!r} has silence among its phones")
     clashes = [phone for phone in said if DISAMBIGUATION.fullmatch(phone) or phone == NO_WORD]
     if clashes:
-        faults.append(f"{word!r} has {', '.join(clashes)} among its phones, kept for disambiguation")
+        faults.append(
+            f"{word!r} has {', '.join(clashes)} among its phones, kept for disambiguation"
+        )
     elif known is not None and not known.issuperset(said):
         faults.append(f"{word!r} has unknown phones: {', '.join(sorted(set(said) - known))}")
     return faults
 
 
-def _build(entries: list[tuple[str, tuple[str, ...], float]], phones: Sequence[str] | None) -> Lexicon:
+def _build(
+    entries: list[tuple[str, tuple[str, ...], float]], phones: Sequence[str] | None
+) -> Lexicon:
     words = tuple(dict.fromkeys([NO_WORD, *(word for word, _, _ in entries)]))
-    inventory = tuple(phones) if phones is not None else (SILENCE, *sorted({x for _, said, _ in entries for x in said}))
+    inventory = (
+        tuple(phones)
+        if phones is not None
+        else (SILENCE, *sorted({x for _, said, _ in entries for x in said}))
+    )
     word_ids = {word: i for i, word in enumerate(words)}
     phone_ids = {phone: i for i, phone in enumerate(inventory)}
-    found = [Pronunciation(word_ids[word], tuple(phone_ids[x] for x in said), log_p) for word, said, log_p in entries]
+    found = [
+        Pronunciation(word_ids[word], tuple(phone_ids[x] for x in said), log_p)
+        for word, said, log_p in entries
+    ]
     return Lexicon(words, inventory, tuple(sorted(found, key=lambda p: p.word)))
 
 
@@ -174,7 +198,9 @@ def write_lexicon(lexicon: Lexicon, path: Path) -> None:
         if p.log_probability != 0 and not weighted:
             raise ValueError(f"{path.name} has no place for probabilities: call it lexiconp.txt")
         probability = [_shortest(p.log_probability)] if weighted else []
-        lines.append(" ".join([lexicon.words[p.word], *probability, *(lexicon.phones[x] for x in p.phones)]))
+        lines.append(
+            " ".join([lexicon.words[p.word], *probability, *(lexicon.phones[x] for x in p.phones)])
+        )
     path.write_text("".join(line + "\n" for line in lines), encoding="utf-8", newline="\n")
 
 
@@ -182,4 +208,11 @@ def _shortest(log_probability: float) -> str:
     """The shortest decimal whose logarithm is exactly this one, so that files make the round trip."""
     p = math.exp(log_probability)
     tries = (f"{p:.{digits}g}" for digits in range(1, 18))
-    return next((text for text in tries if 0 < float(text) <= 1 and math.log(float(text)) == log_probability), repr(p))
+    return next(
+        (
+            text
+            for text in tries
+            if 0 < float(text) <= 1 and math.log(float(text)) == log_probability
+        ),
+        repr(p),
+    )

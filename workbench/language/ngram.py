@@ -57,7 +57,9 @@ def estimate(sentences: Iterable[Sequence[str]], words: Sequence[str], order: in
     histories, parts = 1, []
     grams = _grams(tokens, order, begin, unknown)
     for n, these in enumerate(grams, 1):
-        kept = int(np.searchsorted(these.oldest, unknown))  # n-grams that start with an unknown word come last
+        kept = int(
+            np.searchsorted(these.oldest, unknown)
+        )  # n-grams that start with an unknown word come last
         prefix, suffix = these.prefix[:kept], these.suffix[:kept]
         a = _adjusted(these, grams[n] if n < order else None, begin)[:kept]
         discounts, note = _discounts(a)
@@ -94,7 +96,10 @@ def _grams(tokens: np.ndarray, order: int, begin: int, unknown: int) -> list[_Gr
         valid = sayable & np.concatenate([[False], valid[:-1]])
         (place,) = np.nonzero(valid)
         key, where, inverse, count = np.unique(
-            at[place - 1] * size + tokens[place], return_index=True, return_inverse=True, return_counts=True
+            at[place - 1] * size + tokens[place],
+            return_index=True,
+            return_inverse=True,
+            return_counts=True,
         )
         prefix, word = key // size, key % size
         out.append(_Grams(prefix, word, at[place[where]], out[-1].oldest[prefix], count))
@@ -107,7 +112,9 @@ def _adjusted(grams: _Grams, longer: _Grams | None, begin: int) -> np.ndarray:
     """a(·): different words before an n-gram; plain counts at the highest order and after <s>."""
     if longer is None:
         return grams.count
-    return np.where(grams.oldest == begin, grams.count, np.bincount(longer.suffix, minlength=len(grams.word)))
+    return np.where(
+        grams.oldest == begin, grams.count, np.bincount(longer.suffix, minlength=len(grams.word))
+    )
 
 
 def _discounts(a: np.ndarray) -> tuple[np.ndarray, str]:
@@ -120,7 +127,9 @@ def _discounts(a: np.ndarray) -> tuple[np.ndarray, str]:
             return np.array([0, *found]), ""
     reason = f"counts of counts {n1}, {n2}, {n3}, {n4} give no discounts of their own"
     if n1 and n2:
-        return np.array([0, *[n1 / (n1 + 2 * n2)] * 3]), f"{reason}; one for all, {n1 / (n1 + 2 * n2):.3f}"
+        return np.array(
+            [0, *[n1 / (n1 + 2 * n2)] * 3]
+        ), f"{reason}; one for all, {n1 / (n1 + 2 * n2):.3f}"
     return np.array([0, *GUESSED]), f"{reason}; {', '.join(map(str, GUESSED))} instead"
 
 
@@ -130,11 +139,15 @@ def _interpolate(
     """p of each n-gram, γ of each history (1 if unseen), from the n-grams' p in the ``lower`` order."""
     D = discounts[np.minimum(a, 3)]
     total = np.bincount(prefix, a, histories)
-    gamma = np.divide(np.bincount(prefix, D, histories), total, out=np.ones(histories), where=total > 0)
+    gamma = np.divide(
+        np.bincount(prefix, D, histories), total, out=np.ones(histories), where=total > 0
+    )
     return (a - D) / total[prefix] + gamma[prefix] * lower, gamma
 
 
-def _levels(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]) -> tuple[Level, ...]:
+def _levels(
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]],
+) -> tuple[Level, ...]:
     """The model's arrays from prefixes, words, p, and γ of the prefixes of each length."""
     out, histories = [], 1
     for (prefix, word, p, _), longer in zip(parts, [*parts[1:], None], strict=True):
@@ -142,6 +155,10 @@ def _levels(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]) 
         with np.errstate(divide="ignore"):  # <eps> and <s> are never predicted
             log_p = np.log(p)
         first = np.searchsorted(prefix, np.arange(histories + 1))
-        out.append(Level(first, word.astype(np.int32), log_p.astype(np.float32), backoff.astype(np.float32)))
+        out.append(
+            Level(
+                first, word.astype(np.int32), log_p.astype(np.float32), backoff.astype(np.float32)
+            )
+        )
         histories = len(p)
     return tuple(out)

@@ -61,7 +61,9 @@ def coverage(sentences: Iterable[Sequence[str]], words: Collection[str]) -> Cove
     for sentence in sentences:
         total += 1
         tokens.update(sentence)
-    unknown = sorted(((w, n) for w, n in tokens.items() if w not in known), key=lambda pair: (-pair[1], pair[0]))
+    unknown = sorted(
+        ((w, n) for w, n in tokens.items() if w not in known), key=lambda pair: (-pair[1], pair[0])
+    )
     return Coverage(total, tokens.total(), sum(n for _, n in unknown), tuple(unknown))
 
 
@@ -74,13 +76,25 @@ def rows(path: Path, wrong: list[str]) -> Iterator[tuple[int, list[str]]]:
         with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
             for number, line in enumerate(file, 1):
                 try:
-                    text = [field.decode() for field in (line.removeprefix(BOM) if number == 1 else line).split()]
+                    text = [
+                        field.decode()
+                        for field in (line.removeprefix(BOM) if number == 1 else line).split()
+                    ]
                 except UnicodeDecodeError as error:
-                    wrong.append(f"{path}:{number}: not UTF-8: byte 0x{error.object[error.start]:02x}")
+                    wrong.append(
+                        f"{path}:{number}: not UTF-8: byte 0x{error.object[error.start]:02x}"
+                    )
                     continue
-                yield number, text if line.isascii() else [unicodedata.normalize("NFC", field) for field in text]
+                yield (
+                    number,
+                    text
+                    if line.isascii()
+                    else [unicodedata.normalize("NFC", field) for field in text],
+                )
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise UserError(
+            f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from None
 
 
 def refuse(wrong: list[str], path: Path) -> None:

@@ -55,7 +55,9 @@ def make_trie(ngram: NGram) -> Trie:
     )
     word = np.concatenate([[-1], *(level.word for level in levels)]).astype(np.int32)
     log_p = np.concatenate([[0.0], *(level.log_p for level in levels)])
-    backoff = np.concatenate([[0.0], *(level.backoff for level in levels[:-1]), np.zeros(sizes[-1])])
+    backoff = np.concatenate(
+        [[0.0], *(level.backoff for level in levels[:-1]), np.zeros(sizes[-1])]
+    )
     suffix, history = link(head, word, backoff, nodes - sizes[-1] if len(levels) > 1 else 1)
     _, start = after(head, word, log_p, backoff, suffix, history, 0, ngram.bos)
     return Trie(head, word, log_p, backoff, suffix, history, int(start))

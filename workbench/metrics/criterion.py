@@ -37,7 +37,9 @@ class Criterion:
     set_aside: tuple[SetAside, ...] = ()
 
     @staticmethod
-    def of(value: float, frames: int, reason: str | None = None, rejected: int = 0, cancelled: int = 0) -> "Criterion":
+    def of(
+        value: float, frames: int, reason: str | None = None, rejected: int = 0, cancelled: int = 0
+    ) -> "Criterion":
         """One utterance: used, or set aside for ``reason``; a value that is not finite is reason enough."""
         if reason is None and not math.isfinite(value):
             reason = NOT_FINITE
@@ -62,7 +64,10 @@ class Criterion:
             self.frames_used + other.frames_used,
             self.frames_rejected + other.frames_rejected,
             self.frames_cancelled + other.frames_cancelled,
-            tuple(SetAside(reason, utterances[reason], frames[reason]) for reason in sorted(utterances)),
+            tuple(
+                SetAside(reason, utterances[reason], frames[reason])
+                for reason in sorted(utterances)
+            ),
         )
 
     @property

@@ -46,7 +46,9 @@ class FrameErrors:
         return self.silence / self.frames if self.frames else math.nan
 
 
-def count_frames(states: np.ndarray, alignment: np.ndarray, silence: Sequence[int] | np.ndarray = ()) -> FrameErrors:
+def count_frames(
+    states: np.ndarray, alignment: np.ndarray, silence: Sequence[int] | np.ndarray = ()
+) -> FrameErrors:
     """Compares states with an alignment, int [frames] both; ``silence``: its states. ValueError if shapes differ."""
     states, alignment = np.asarray(states), np.asarray(alignment)
     if states.shape != alignment.shape:
@@ -58,7 +60,9 @@ def count_frames(states: np.ndarray, alignment: np.ndarray, silence: Sequence[in
     return FrameErrors(*map(int, counts))
 
 
-def frame_error(states: np.ndarray, alignment: np.ndarray, silence: Sequence[int] | np.ndarray | None = None) -> float:
+def frame_error(
+    states: np.ndarray, alignment: np.ndarray, silence: Sequence[int] | np.ndarray | None = None
+) -> float:
     """The share of aligned frames whose state is wrong; with ``silence`` (its states), of frames outside silence."""
     found = count_frames(states, alignment, () if silence is None else silence)
     return found.error if silence is None else found.speech_error

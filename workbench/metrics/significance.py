@@ -53,7 +53,9 @@ def bootstrap(errors: Sequence[WordErrors], seed: int = 0, draws: int = DRAWS) -
     return Interval(total(errors).wer, *_middle(found[:, 0] / found[:, 1]))
 
 
-def paired_bootstrap(a: Sequence[WordErrors], b: Sequence[WordErrors], seed: int = 0, draws: int = DRAWS) -> Comparison:
+def paired_bootstrap(
+    a: Sequence[WordErrors], b: Sequence[WordErrors], seed: int = 0, draws: int = DRAWS
+) -> Comparison:
     """Paired bootstrap of two systems on the same utterances in the same order.
 
     p = 2 min(share of draws where b makes no fewer errors, share where it makes no more), at most 1; each share counts
@@ -62,12 +64,16 @@ def paired_bootstrap(a: Sequence[WordErrors], b: Sequence[WordErrors], seed: int
     """
     if [e.reference for e in a] != [e.reference for e in b]:
         raise ValueError("the two systems were not measured on the same utterances")
-    found = _draw([(x.errors, y.errors, x.reference) for x, y in zip(a, b, strict=True)], seed, draws)
+    found = _draw(
+        [(x.errors, y.errors, x.reference) for x, y in zip(a, b, strict=True)], seed, draws
+    )
     difference = found[:, 1] - found[:, 0]
     no_fewer, no_more = np.count_nonzero(difference >= 0) + 1, np.count_nonzero(difference <= 0) + 1
     p = min(1.0, 2 * min(no_fewer, no_more) / (len(found) + 1))
     improvement = float(np.mean(difference < 0))
-    return Comparison(total(a).wer, total(b).wer, *_middle(difference / found[:, 2]), p, improvement)
+    return Comparison(
+        total(a).wer, total(b).wer, *_middle(difference / found[:, 2]), p, improvement
+    )
 
 
 def verdict(p: float, wer_a: float, wer_b: float) -> str:
@@ -84,7 +90,10 @@ def _draw(counts: list[tuple[int, ...]], seed: int, draws: int) -> np.ndarray:
         raise ValueError("no words in the references")
     kinds, many = np.unique(np.array(counts), axis=0, return_counts=True)
     stream, share = rng(seed, "bootstrap"), many / len(counts)
-    parts = [stream.multinomial(len(counts), share, min(CHUNK, draws - n)) @ kinds for n in range(0, draws, CHUNK)]
+    parts = [
+        stream.multinomial(len(counts), share, min(CHUNK, draws - n)) @ kinds
+        for n in range(0, draws, CHUNK)
+    ]
     sums = np.concatenate(parts)
     return sums[sums[:, -1] > 0]
 

@@ -63,7 +63,9 @@ def staleness(rows: Iterable[Mapping[str, Any]]) -> Staleness:
     for name, values in (("inner", columns.inner), ("outer", columns.outer)):
         if (values < 0).any():
             push = int(np.flatnonzero(values < 0)[0])
-            raise ValueError(f"push {push} used {name} parameters newer than the server's by {-values[push]:g} updates")
+            raise ValueError(
+                f"push {push} used {name} parameters newer than the server's by {-values[push]:g} updates"
+            )
     return columns
 
 
@@ -74,7 +76,9 @@ def _push(row: Mapping[str, Any]) -> tuple[float, float, float, float, float]:
     inner = _numbers(row.get("inner_versions"))
     if np.isnan(inner).any():
         inner = _numbers(row.get("inner_version"))
-    outer, seconds, outer_seconds = (_numbers(row.get(name)) for name in ("outer_version", "seconds", "outer_seconds"))
+    outer, seconds, outer_seconds = (
+        _numbers(row.get(name)) for name in ("outer_version", "seconds", "outer_seconds")
+    )
     return (
         float(np.mean(version - (inner[: len(version)] if len(version) > 1 else inner))),
         float(np.mean(version - outer)),
@@ -96,11 +100,14 @@ def summary(values: np.ndarray) -> Summary:
     if not len(values):
         return Summary(0, *[math.nan] * 4)
     return Summary(
-        len(values), *map(float, (values.mean(), np.median(values), np.quantile(values, 0.95), values.max()))
+        len(values),
+        *map(float, (values.mean(), np.median(values), np.quantile(values, 0.95), values.max())),
     )
 
 
-def histogram(values: np.ndarray, bins: int = 40, whole: bool = False, reach: float = 1.0) -> Histogram:
+def histogram(
+    values: np.ndarray, bins: int = 40, whole: bool = False, reach: float = 1.0
+) -> Histogram:
     """Equally wide bins from 0 to the quantile ``reach``; the last one counts what lies beyond as well.
 
     ``whole``: each bin holds one or more whole numbers (updates).

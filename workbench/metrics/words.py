@@ -56,7 +56,10 @@ def total(errors: Iterable[WordErrors]) -> WordErrors:
 
 def align(ref: Sequence[str], hyp: Sequence[str]) -> tuple[tuple[str | None, str | None], ...]:
     """Pairs of a reference word and the word recognised for it; None stands opposite an insertion or a deletion."""
-    words = [None, *dict.fromkeys([*ref, *hyp])]  # numbers, so that no word can be mistaken for the gap
+    words = [
+        None,
+        *dict.fromkeys([*ref, *hyp]),
+    ]  # numbers, so that no word can be mistaken for the gap
     ids = {word: i for i, word in enumerate(words)}
     pairs = kaldialign.align([ids[w] for w in ref], [ids[w] for w in hyp], 0)
     return tuple((words[a], words[b]) for a, b in pairs)

@@ -93,7 +93,9 @@ class Product:
     delta: np.ndarray  # float32 [frames, rows], or [rows, frames] if ``turned``, as it lay
     h: np.ndarray  # float32 [frames, inputs]
     turned: bool = False
-    which: np.ndarray | None = None  # int64: the rows that ``delta`` has; the gradient of others is zero
+    which: np.ndarray | None = (
+        None  # int64: the rows that ``delta`` has; the gradient of others is zero
+    )
 
     @property
     def size(self) -> int:
@@ -115,11 +117,17 @@ class Product:
         first, last = (min(max(end - self.at, 0), self.size) // row for end in (start, stop))
         if (first, last) == (0, self.rows):
             return replace(self, at=self.at - start)
-        found = slice(first, last) if self.which is None else slice(*np.searchsorted(self.which, (first, last)))
+        found = (
+            slice(first, last)
+            if self.which is None
+            else slice(*np.searchsorted(self.which, (first, last)))
+        )
         delta = self.delta[found] if self.turned else np.ascontiguousarray(self.delta[:, found])
         which = None if self.which is None else self.which[found] - first
         at = self.at + first * row - start
-        return Product(at, last - first, delta, self.h, self.turned, which) if first < last else None
+        return (
+            Product(at, last - first, delta, self.h, self.turned, which) if first < last else None
+        )
 
     def write(self, out: np.ndarray, kernel: Kernel) -> None:
         matrix = tensor(out).view(self.rows, -1)

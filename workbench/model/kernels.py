@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from workbench.model import pairs, processor, products
+from workbench.model.gemm import bfloat16, float32, processor
 from workbench.settings import UserError
 
 NAMES = ("tiles", "torch-turned", "torch", "numpy")  # in order of preference
@@ -42,10 +42,14 @@ class Kernel:
     device: torch.device
     dtype: torch.dtype | None  # of the factors; None: that of the parameters
     turned: int  # batches of fewer frames lie width by width in memory
-    affine: Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, bool], object]  # h, W, b, out, rectify
+    affine: Callable[
+        [torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, bool], object
+    ]  # h, W, b, out, rectify
     backward: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], object]  # delta, W, out
     gradient: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], object]  # delta, h, out
-    move: Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float, torch.Tensor], object] | None = None
+    move: (
+        Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float, torch.Tensor], object] | None
+    ) = None
     """delta, h, W, rate, out"""
     mixed: bool = False  # on the way down matrices lie frame by frame all the same
 
@@ -133,7 +137,9 @@ def choice() -> Choice:
 
 def fastest(gflops: dict[str, float]) -> str:
     """The first in `NAMES` that no other beats by more than `MARGIN`."""
-    return next(name for name in NAMES if name in gflops and MARGIN * gflops[name] >= max(gflops.values()))
+    return next(
+        name for name in NAMES if name in gflops and MARGIN * gflops[name] >= max(gflops.values())
+    )
 
 
 @functools.cache
@@ -141,10 +147,19 @@ def kernel(name: str, precision: str = "float32") -> Kernel:
     """The kernel called ``name`` (of `NAMES`); bfloat16 is torch's where tiles are not wanted or cannot make it."""
     on = device()
     if name == "tiles" and (precision == "float32" or processor.this().pairs):
-        own = pairs if precision == "bfloat16" else products
-        dtype = torch.float32 if precision == "bfloat16" else None  # they round the factors themselves
+        own = bfloat16 if precision == "bfloat16" else float32
+        dtype = (
+            torch.float32 if precision == "bfloat16" else None
+        )  # they round the factors themselves
         ways = own.affine, own.backward, own.gradient, own.move
-        return Kernel(name if dtype is None else precision, torch.device("cpu"), dtype, products.ALL, *ways, mixed=True)
+        return Kernel(
+            name if dtype is None else precision,
+            torch.device("cpu"),
+            dtype,
+            float32.ALL,
+            *ways,
+            mixed=True,
+        )
     if precision == "bfloat16":
         return Kernel(precision, on, torch.bfloat16, 0, *TORCH)
     if name == "numpy":
@@ -166,9 +181,14 @@ def measure(*kernels: Kernel) -> dict[str, float]:
         probe()
     for _ in range(PROBE_ROUNDS):
         for name, probe in probes.items():
-            if best[name] < 3 * min(best.values()) or best[name] == float("inf"):  # the slow ones are known after one
+            if best[name] < 3 * min(best.values()) or best[name] == float(
+                "inf"
+            ):  # the slow ones are known after one
                 best[name] = min(best[name], probe())
-    return {name: 6 * PROBE_MATRICES * PROBE_FRAMES * PROBE_WIDTH**2 / t / 1e9 for name, t in best.items()}
+    return {
+        name: 6 * PROBE_MATRICES * PROBE_FRAMES * PROBE_WIDTH**2 / t / 1e9
+        for name, t in best.items()
+    }
 
 
 def _probe(kernel: Kernel) -> Callable[[], float]:
@@ -194,7 +214,9 @@ def _probe(kernel: Kernel) -> Callable[[], float]:
 def kept_file() -> Path:
     """Where the measurement for this processor and these libraries is kept."""
     cpu = processor.this()
-    key = json.dumps([cpu.model, sorted(cpu.flags), torch.__version__, np.__version__, NAMES, PROBE])
+    key = json.dumps(
+        [cpu.model, sorted(cpu.flags), torch.__version__, np.__version__, NAMES, PROBE]
+    )
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "workbench" / f"kernels-{hashlib.sha256(key.encode()).hexdigest()[:12]}.json"
 
@@ -207,13 +229,17 @@ def _keep(path: Path, gflops: dict[str, float]) -> None:
         part.write_text(json.dumps({"gflops": gflops}))
         part.replace(path)
     except OSError as error:
-        warnings.warn(f"{path}: {error.strerror}; kernels will be measured again next time", stacklevel=2)
+        warnings.warn(
+            f"{path}: {error.strerror}; kernels will be measured again next time", stacklevel=2
+        )
 
 
 def _compiled_for_this_gpu() -> bool:
     major, minor = torch.cuda.get_device_capability()
     compiled = (name.partition("_") for name in torch.cuda.get_arch_list())
-    versions = [(kind, divmod(int("".join(c for c in v if c.isdigit())), 10)) for kind, _, v in compiled]
+    versions = [
+        (kind, divmod(int("".join(c for c in v if c.isdigit())), 10)) for kind, _, v in compiled
+    ]
     # Binaries run on later GPUs of the same generation, intermediate code ("compute") on every later one.
     return any(v <= (major, minor) and (kind == "compute" or v[0] == major) for kind, v in versions)
 
@@ -233,13 +259,17 @@ def _clock(on: torch.device) -> float:
     return time.process_time()
 
 
-def _torch_affine(h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, out: torch.Tensor, rectify: bool) -> None:
+def _torch_affine(
+    h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, out: torch.Tensor, rectify: bool
+) -> None:
     torch.addmm(bias, h, weight.t(), out=out)
     if rectify:
         out.relu_()
 
 
-def _numpy_affine(h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, out: torch.Tensor, rectify: bool) -> None:
+def _numpy_affine(
+    h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, out: torch.Tensor, rectify: bool
+) -> None:
     _numpy_product(h, weight.t(), out)
     out.add_(bias)
     if rectify:

@@ -19,19 +19,46 @@ import torch
 from workbench import memory
 from workbench.model.factors import Factors
 from workbench.model.kernels import Kernel
-from workbench.model.topology import Layout, Topology, Trained, initial, row_ends, silence_rows, trained_slice, transfer
-from workbench.model.update import Keep, Layer, Move, Sink, Store
+from workbench.model.sinks import Keep, Layer, Move, Sink, Store
+from workbench.model.topology import (
+    Layout,
+    Topology,
+    Trained,
+    initial,
+    row_ends,
+    silence_rows,
+    trained_slice,
+    transfer,
+)
 from workbench.model.workspace import Parameters, Workspace, parameters, tensor, workspace
 
 __all__ = [
-    "Layout", "Parameters", "Rows", "Theta", "Topology", "Trained", "ce_factors", "ce_gradient", "ce_outer",
-    "ce_step_", "factors", "gradient", "initial", "log_posteriors", "parameters", "row_ends", "step_", "trained_slice",
+    "Layout",
+    "Parameters",
+    "Rows",
+    "Theta",
+    "Topology",
+    "Trained",
+    "ce_factors",
+    "ce_gradient",
+    "ce_outer",
+    "ce_step_",
+    "factors",
+    "gradient",
+    "initial",
+    "log_posteriors",
+    "parameters",
+    "row_ends",
+    "step_",
+    "trained_slice",
     "transfer",
-]  # fmt: skip
+]
 
 CHUNK = 512  # frames of one forward pass: bounds what the activations of a long utterance take
 
-Rows = tuple[np.ndarray, np.ndarray, np.ndarray]  # CSR: indptr int [frames + 1], states int [k], values float [k]
+Rows = tuple[
+    np.ndarray, np.ndarray, np.ndarray
+]  # CSR: indptr int [frames + 1], states int [k], values float [k]
 Theta = np.ndarray | Parameters
 States = np.ndarray | Sequence[int]
 
@@ -44,7 +71,12 @@ class Outer(NamedTuple):
 
 
 def log_posteriors(
-    theta: Theta, topology: Topology, x: np.ndarray, *, kernel: Kernel | None = None, out: np.ndarray | None = None
+    theta: Theta,
+    topology: Topology,
+    x: np.ndarray,
+    *,
+    kernel: Kernel | None = None,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """log p(s|x_t), [frames, states], of windows ``x`` [frames, inputs]; written to ``out`` if given."""
     p = parameters(theta, topology, kernel)
@@ -85,7 +117,13 @@ def gradient(
     """
     p = parameters(theta, topology, kernel)
     out = _vector(out, p, trained)
-    _climb(p, x, outer, trained, Store(tensor(out), topology, trained, silence_rows(topology, trained, silence)))
+    _climb(
+        p,
+        x,
+        outer,
+        trained,
+        Store(tensor(out), topology, trained, silence_rows(topology, trained, silence)),
+    )
     return out
 
 
@@ -111,9 +149,15 @@ def ce_gradient(
 
 
 def factors(
-    theta: Theta, topology: Topology, x: np.ndarray, outer: np.ndarray | Rows, trained: Trained = "all",
-    silence: States = (), *, kernel: Kernel | None = None,
-) -> Factors:  # fmt: skip
+    theta: Theta,
+    topology: Topology,
+    x: np.ndarray,
+    outer: np.ndarray | Rows,
+    trained: Trained = "all",
+    silence: States = (),
+    *,
+    kernel: Kernel | None = None,
+) -> Factors:
     """What ``gradient`` is the product of."""
     p = parameters(theta, topology, kernel)
     sink = Keep(topology, trained, silence_rows(topology, trained, silence))
@@ -122,9 +166,15 @@ def factors(
 
 
 def ce_factors(
-    theta: Theta, topology: Topology, x: np.ndarray, targets: np.ndarray, trained: Trained = "all",
-    silence: States = (), *, kernel: Kernel | None = None,
-) -> tuple[Factors, float, int]:  # fmt: skip
+    theta: Theta,
+    topology: Topology,
+    x: np.ndarray,
+    targets: np.ndarray,
+    trained: Trained = "all",
+    silence: States = (),
+    *,
+    kernel: Kernel | None = None,
+) -> tuple[Factors, float, int]:
     """The same with cross entropy; as ``ce_gradient`` otherwise."""
     p = parameters(theta, topology, kernel)
     sink = Keep(topology, trained, silence_rows(topology, trained, silence))
@@ -145,7 +195,13 @@ def step_(
 ) -> None:
     """theta[trained] += float32(rate) * gradient(...), in place, with the same bits; the gradient is never whole."""
     p = parameters(theta, topology, kernel)
-    _climb(p, x, outer, trained, Move(tensor(theta), topology, rate, silence_rows(topology, trained, silence)))
+    _climb(
+        p,
+        x,
+        outer,
+        trained,
+        Move(tensor(theta), topology, rate, silence_rows(topology, trained, silence)),
+    )
 
 
 def ce_step_(
@@ -165,12 +221,16 @@ def ce_step_(
     return _climb_ce(p, x, targets, trained, sink)
 
 
-def _climb(p: Parameters, x: np.ndarray, outer: np.ndarray | Rows, trained: Trained, sink: Sink) -> None:
+def _climb(
+    p: Parameters, x: np.ndarray, outer: np.ndarray | Rows, trained: Trained, sink: Sink
+) -> None:
     space = workspace(p, len(x))
     _backward(p, space, _activations(p, space, x), _outer(p, space, outer), trained, sink)
 
 
-def _climb_ce(p: Parameters, x: np.ndarray, targets: np.ndarray, trained: Trained, sink: Sink) -> tuple[float, int]:
+def _climb_ce(
+    p: Parameters, x: np.ndarray, targets: np.ndarray, trained: Trained, sink: Sink
+) -> tuple[float, int]:
     space = workspace(p, len(x))
     activations = _activations(p, space, x)
     scores = _scores(p, space, activations[-1])
@@ -216,7 +276,9 @@ def _outer(p: Parameters, space: Workspace, outer: np.ndarray | Rows) -> Outer:
     frames, states = space.frames, p.topology.states
     if isinstance(outer, np.ndarray):
         if outer.shape != (frames, states):
-            raise ValueError(f"outer of shape {outer.shape} for {frames} frames and {states} states")
+            raise ValueError(
+                f"outer of shape {outer.shape} for {frames} frames and {states} states"
+            )
         return Outer(space.factor(tensor(np.ascontiguousarray(outer)), "logits"), None)
     indptr, state, values = (np.asarray(a) for a in outer)
     if len(indptr) != frames + 1 or not indptr[-1] == len(state) == len(values):
@@ -225,8 +287,12 @@ def _outer(p: Parameters, space: Workspace, outer: np.ndarray | Rows) -> Outer:
         )
     columns, column = np.unique(state, return_inverse=True)
     if len(columns) and (columns[0] < 0 or columns[-1] >= states):
-        raise ValueError(f"states {columns[0]}..{columns[-1]} of CSR rows lie outside 0..{states - 1}")
-    every = 2 * len(columns) > states  # then gathering rows of the weights would cost more than it saves
+        raise ValueError(
+            f"states {columns[0]}..{columns[-1]} of CSR rows lie outside 0..{states - 1}"
+        )
+    every = (
+        2 * len(columns) > states
+    )  # then gathering rows of the weights would cost more than it saves
     place, width = (state, states) if every else (column, len(columns))
     row = np.repeat(np.arange(frames), np.diff(indptr))
     dense = np.bincount(row * width + place, values, frames * width).reshape(frames, width)
@@ -235,7 +301,12 @@ def _outer(p: Parameters, space: Workspace, outer: np.ndarray | Rows) -> Outer:
 
 
 def _backward(
-    p: Parameters, space: Workspace, activations: list[torch.Tensor], outer: Outer, trained: Trained, sink: Sink
+    p: Parameters,
+    space: Workspace,
+    activations: list[torch.Tensor],
+    outer: Outer,
+    trained: Trained,
+    sink: Sink,
 ) -> None:
     """Give the gradient of each trained layer to ``sink``, the last layer first."""
     delta, columns = outer
@@ -267,5 +338,7 @@ def _vector(out: np.ndarray | None, p: Parameters, trained: Trained) -> np.ndarr
     where = trained_slice(p.topology, trained)
     size = where.stop - where.start
     if out is None and p.border == np.float32:
-        return memory.floats(size)  # at every batch as large as the parameters: new pages would be slow to be had
+        return memory.floats(
+            size
+        )  # at every batch as large as the parameters: new pages would be slow to be had
     return _result(out, (size,), p)

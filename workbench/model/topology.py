@@ -77,7 +77,9 @@ class Topology:
 def _layout(topology: Topology) -> Layout:
     entries: dict[str, tuple[slice, tuple[int, ...]]] = {}
     start = 0
-    for name, inputs, outputs in zip(topology.names, topology.widths[:-1], topology.widths[1:], strict=True):
+    for name, inputs, outputs in zip(
+        topology.names, topology.widths[:-1], topology.widths[1:], strict=True
+    ):
         for part, shape in (("weight", (outputs, inputs)), ("bias", (outputs,))):
             stop = start + math.prod(shape)
             entries[f"{name}.{part}"] = (slice(start, stop), shape)
@@ -120,7 +122,9 @@ def initial(topology: Topology, seed: int) -> np.ndarray:
     return theta
 
 
-def transfer(theta: np.ndarray, topology: Topology, source: np.ndarray, source_topology: Topology) -> np.ndarray:
+def transfer(
+    theta: np.ndarray, topology: Topology, source: np.ndarray, source_topology: Topology
+) -> np.ndarray:
     """``theta`` with the hidden layers of ``source`` and its own output layer (transfer from another language).
 
     The two may differ in states only; anything else raises UserError.
@@ -135,11 +139,15 @@ def transfer(theta: np.ndarray, topology: Topology, source: np.ndarray, source_t
     return out
 
 
-def silence_rows(topology: Topology, trained: Trained, silence: Sequence[int] | np.ndarray) -> np.ndarray | None:
+def silence_rows(
+    topology: Topology, trained: Trained, silence: Sequence[int] | np.ndarray
+) -> np.ndarray | None:
     """The output rows whose gradient is zeroed, int64, or None where none is."""
     if trained != "last-without-silence":
         return None
     rows = np.unique(np.asarray(silence, np.int64).reshape(-1))
     if rows.size and (rows[0] < 0 or rows[-1] >= topology.states):
-        raise UserError(f"silence states must lie within 0..{topology.states - 1}, not {rows.tolist()}")
+        raise UserError(
+            f"silence states must lie within 0..{topology.states - 1}, not {rows.tolist()}"
+        )
     return rows

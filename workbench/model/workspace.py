@@ -47,7 +47,9 @@ class Parameters:
         return torch.float64 if self.border == np.float64 else torch.float32
 
 
-def parameters(theta: np.ndarray | Parameters, topology: Topology, kernel: Kernel | None = None) -> Parameters:
+def parameters(
+    theta: np.ndarray | Parameters, topology: Topology, kernel: Kernel | None = None
+) -> Parameters:
     """The parameters of flat vector ``theta``, ready for passes; made once, they spare the same vector a second copy.
 
     On the CPU without a change of dtype they are views. Elsewhere they are a copy, which is kept as long as ``theta``
@@ -57,7 +59,9 @@ def parameters(theta: np.ndarray | Parameters, topology: Topology, kernel: Kerne
         return theta
     kernel = kernel or kernels.choose()
     if theta.shape != (topology.size,) or theta.dtype not in (np.float32, np.float64):
-        raise ValueError(f"{theta.dtype} parameters of shape {theta.shape} for {topology}, which has {topology.size}")
+        raise ValueError(
+            f"{theta.dtype} parameters of shape {theta.shape} for {topology}, which has {topology.size}"
+        )
     flat = tensor(theta)
     if kernel.device.type == "cpu" and kernel.factors(flat.dtype) == flat.dtype:
         return _make(theta, topology, kernel, flat, True)
@@ -85,9 +89,13 @@ def _published(theta: np.ndarray) -> bool:
     return not theta.flags.writeable and (owner.flags.owndata or loan_of(owner) is not None)
 
 
-def _make(theta: np.ndarray, topology: Topology, kernel: Kernel, flat: torch.Tensor, aliased: bool) -> Parameters:
+def _make(
+    theta: np.ndarray, topology: Topology, kernel: Kernel, flat: torch.Tensor, aliased: bool
+) -> Parameters:
     views = [flat[where].view(shape) for where, shape in topology.layout().entries.values()]
-    return Parameters(topology, kernel, tuple(zip(views[::2], views[1::2], strict=True)), theta.dtype, aliased)
+    return Parameters(
+        topology, kernel, tuple(zip(views[::2], views[1::2], strict=True)), theta.dtype, aliased
+    )
 
 
 class Workspace:
@@ -131,7 +139,9 @@ class Workspace:
         """Activations as the way down wants them: themselves, or copied frame by frame; until the next call."""
         return self.buffer("below", *h.shape).copy_(h) if self.p.kernel.mixed else h
 
-    def buffer(self, name: str, rows: int, columns: int, dtype: torch.dtype | None = None) -> torch.Tensor:
+    def buffer(
+        self, name: str, rows: int, columns: int, dtype: torch.dtype | None = None
+    ) -> torch.Tensor:
         """The buffer ``name`` as an uninitialised matrix [rows, columns]; replaced only where it is too small."""
         size = rows * columns
         if name not in self._pool or self._pool[name].numel() < size:
@@ -140,7 +150,12 @@ class Workspace:
 
     def input(self, x: np.ndarray) -> torch.Tensor:
         """Windows [frames, inputs] as factors: themselves where possible, else their copy."""
-        if self.p.aliased and x.dtype == self.p.border and x.flags.c_contiguous and not self.p.kernel.mixed:
+        if (
+            self.p.aliased
+            and x.dtype == self.p.border
+            and x.flags.c_contiguous
+            and not self.p.kernel.mixed
+        ):
             return tensor(x)
         return self._input.copy_(tensor(np.ascontiguousarray(x)))
 

@@ -7,24 +7,26 @@ import pandas as pd
 from IPython import get_ipython
 from matplotlib.figure import Figure
 
-from workbench.corpora import Corpus
-from workbench.examples import write_example
-from workbench.preparation import Preparation, Source
-from workbench.preparation import prepare as prepare_corpus
-from workbench.recognition import test
-from workbench.runs import resume
-from workbench.runs import train as train_new
+from workbench.figures.example import Example, read_example
+from workbench.figures.style import png
+from workbench.prepare.corpus import Corpus
+from workbench.prepare.pipeline import Preparation, Source
+from workbench.prepare.pipeline import prepare as prepare_corpus
+from workbench.recognise.evaluate import test
+from workbench.recognise.example import write_example
+from workbench.reports.report import write_report
+from workbench.reports.sweep_report import group_rows, significance_rows, write_sweep_report
+from workbench.runs.train import resume
+from workbench.runs.train import train as train_new
 from workbench.settings import Settings
-from workbench.store import Run, all_runs, find_run
+from workbench.storage.run import Run, all_runs, find_run
 from workbench.sweeping import Results, Sweep, find_sweep
 from workbench.sweeping import results as results_of
 from workbench.sweeping import run as run_sweep
-from workbench.views.example import Example, read_example
-from workbench.views.report import write_report
-from workbench.views.style import png
-from workbench.views.sweep_report import group_rows, significance_rows, write_sweep_report
 
-if (shell := get_ipython()) is not None:  # figures are made without pyplot, so IPython is told how to show them
+if (
+    shell := get_ipython()
+) is not None:  # figures are made without pyplot, so IPython is told how to show them
     shell.display_formatter.formatters["image/png"].for_type(Figure, png)
 
 
@@ -38,14 +40,23 @@ def prepare_kaldi(name: str, folder: Path | str, **how: Any) -> Corpus:
     return prepare_corpus(name, Source(kaldi=Path(folder)), Preparation(**how))
 
 
-def train(corpus: Corpus | str, settings: Settings, name: str, init: Run | str | None = None) -> Run:
+def train(
+    corpus: Corpus | str, settings: Settings, name: str, init: Run | str | None = None
+) -> Run:
     """The run ``name`` of these settings: as it is if done, gone on with if begun, else trained."""
     corpus_name = corpus if isinstance(corpus, str) else corpus.name
     start = init.name if isinstance(init, Run) else init
     for run in all_runs():
-        same = run.record["settings"] == settings.to_dict() and run.record["corpus"]["name"] == corpus_name
+        same = (
+            run.record["settings"] == settings.to_dict()
+            and run.record["corpus"]["name"] == corpus_name
+        )
         begun_from = (run.record.get("parent") or {}).get("run")
-        if same and run.name.startswith(f"{name}-") and begun_from == (find_run(start).name if start else None):
+        if (
+            same
+            and run.name.startswith(f"{name}-")
+            and begun_from == (find_run(start).name if start else None)
+        ):
             return run if run.status()["state"] == "done" else resume(run.name)
     return train_new(corpus_name, settings, name=name, init=start)
 

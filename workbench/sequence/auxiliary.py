@@ -24,7 +24,11 @@ def softmax_gradient(
     """
     frames = len(log_posteriors)
     weight = np.broadcast_to(np.asarray(mass, np.float32), frames)[:, None] + np.float32(proximal)
-    gradient = -weight * np.exp(log_posteriors) if weight.any() else np.zeros(log_posteriors.shape, np.float32)
+    gradient = (
+        -weight * np.exp(log_posteriors)
+        if weight.any()
+        else np.zeros(log_posteriors.shape, np.float32)
+    )
     if proximal:
         gradient += np.float32(proximal) * posteriors
     np.add.at(gradient, (np.repeat(np.arange(frames), np.diff(indptr)), states), values)

@@ -27,7 +27,9 @@ def mmi(numerator: Lattice, denominator: Lattice) -> tuple[float, Occupancies]:
     return num - den, difference(gamma_num, gamma_den)
 
 
-def boosted_mmi(numerator: Lattice, denominator: Lattice, boost: float) -> tuple[float, Occupancies]:
+def boosted_mmi(
+    numerator: Lattice, denominator: Lattice, boost: float
+) -> tuple[float, Occupancies]:
     """MMI with paths made likelier by ``boost`` per wrong frame in the denominator (Povey et al. 2008, boosted MMI).
 
     A frame is wrong if its phone is not the reference's; silence in the hypothesis counts as right, so that the

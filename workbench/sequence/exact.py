@@ -15,16 +15,18 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from workbench.hmm.graph import Graph
+from workbench.hmm.graphs.graph import Graph
 from workbench.model.kernels import device
-from workbench.sequence.compiled import once_per_graph
 from workbench.sequence.lattice import NoPath
 from workbench.sequence.occupancy import Occupancies
+from workbench.sequence.search_layout import once_per_graph
 
 LEAST = 1e-14  # occupancies below this are not kept; all of a row's together stay below rounding
 
 
-def exact_occupancies(graph: Graph, scores: Sequence[np.ndarray]) -> tuple[np.ndarray, list[Occupancies]]:
+def exact_occupancies(
+    graph: Graph, scores: Sequence[np.ndarray]
+) -> tuple[np.ndarray, list[Occupancies]]:
     """(log totals float64 [utterances], occupancies of each) for ``scores`` [T, tied states], which may differ in T.
 
     Raises NoPath where an utterance has no complete path. Memory: 8 bytes per frame, utterance and state of the graph.
@@ -38,7 +40,9 @@ def exact_occupancies(graph: Graph, scores: Sequence[np.ndarray]) -> tuple[np.nd
     if not torch.isfinite(totals).all():
         raise NoPath("no complete path")
     dense = gamma.permute(2, 0, 1).cpu().numpy()
-    return totals.cpu().numpy(), [sparse(rows[: len(x)]) for rows, x in zip(dense, scores, strict=True)]
+    return totals.cpu().numpy(), [
+        sparse(rows[: len(x)]) for rows, x in zip(dense, scores, strict=True)
+    ]
 
 
 class Arcs(NamedTuple):
@@ -55,13 +59,18 @@ class Arcs(NamedTuple):
 def on_device(graph: Graph) -> Arcs:
     """The arrays of ``graph``, made at its first use."""
     columns = (
-        torch.tensor(a, dtype=torch.int64, device=device()) for a in (graph.sources(), graph.target, graph.state)
+        torch.tensor(a, dtype=torch.int64, device=device())
+        for a in (graph.sources(), graph.target, graph.state)
     )
-    logs = (torch.tensor(a, dtype=torch.float64, device=device()) for a in (graph.weight, graph.final))
+    logs = (
+        torch.tensor(a, dtype=torch.float64, device=device()) for a in (graph.weight, graph.final)
+    )
     return Arcs(*columns, *(a.exp()[:, None] for a in logs))
 
 
-def _forward_backward(arcs: Arcs, scores: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _forward_backward(
+    arcs: Arcs, scores: torch.Tensor, lengths: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(totals float64 [B], γ [T, tied, B]) for ``scores`` [T, tied, B], -inf behind the end of an utterance."""
     frames, _, batch = scores.shape
     inside = torch.arange(frames, device=scores.device)[:, None] < lengths  # [T, B]

@@ -7,11 +7,11 @@ telling.
 
 import numpy as np
 
-from workbench.hmm.fsa import to_k2
-from workbench.hmm.graph import Graph
-from workbench.sequence.compiled import once_per_graph
+from workbench.hmm.graphs.graph import Graph
+from workbench.hmm.graphs.k2_fsa import to_k2
 from workbench.sequence.lattice import Lattice, NoPath, prune
 from workbench.sequence.search import as_lattice, checked
+from workbench.sequence.search_layout import once_per_graph
 
 MIN_ACTIVE = 30  # graph states per frame below which k2 widens its beam
 UNBOUNDED = 1e9  # k2 wants finite beams
@@ -57,14 +57,18 @@ def search(
     return prune(lattice, lattice_beam, floor)
 
 
-def _intersect(graph: Graph, scores: np.ndarray, beam: float, width: float, max_active: int) -> Lattice:
+def _intersect(
+    graph: Graph, scores: np.ndarray, beam: float, width: float, max_active: int
+) -> Lattice:
     """What k2 makes of it, with weights in double precision from the graph and the scores; not pruned exactly."""
     import k2
     import torch
 
     frames = len(scores)
     columns = np.concatenate([np.full((frames, 1), -np.inf, np.float32), scores], axis=1)
-    dense = k2.DenseFsaVec(torch.from_numpy(columns)[None], torch.tensor([[0, 0, frames]], dtype=torch.int32))
+    dense = k2.DenseFsaVec(
+        torch.from_numpy(columns)[None], torch.tensor([[0, 0, frames]], dtype=torch.int32)
+    )
     found = k2.intersect_dense_pruned(
         automaton(graph),
         dense,
@@ -90,5 +94,12 @@ def _intersect(graph: Graph, scores: np.ndarray, beam: float, width: float, max_
     final = np.full(len(by_frame), -np.inf)
     final[number[source[ends]]] = found.scores.numpy()[ends]
     return as_lattice(
-        graph, scores, state_frame[by_frame], final, number[source[inner]], number[target[inner]], origin[inner], beam
+        graph,
+        scores,
+        state_frame[by_frame],
+        final,
+        number[source[inner]],
+        number[target[inner]],
+        origin[inner],
+        beam,
     )

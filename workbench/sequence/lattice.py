@@ -7,7 +7,9 @@ import numpy as np
 
 NO_SCORE = -np.inf
 ARC_COLUMNS = ("frame", "state", "word", "phone", "arc", "weight")
-ROUNDING = 1e-12  # relative: sums along one path in another order must not decide whether it is kept
+ROUNDING = (
+    1e-12  # relative: sums along one path in another order must not decide whether it is kept
+)
 
 
 class NoPath(Exception):

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workbench.sequence.forward_backward import forward_backward, occupied, trace
 from workbench.sequence.lattice import Lattice
-from workbench.sequence.rows import bounds, gather
-from workbench.sequence.sums import forward_backward, occupied, trace
+from workbench.sequence.sparse_rows import bounds, gather
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,9 @@ def arc_occupancies(lattice: Lattice, boost: np.ndarray | None = None) -> tuple[
     return log_total, occupancy
 
 
-def arc_accuracies(lattice: Lattice, accuracy: np.ndarray) -> tuple[float, float, np.ndarray, np.ndarray]:
+def arc_accuracies(
+    lattice: Lattice, accuracy: np.ndarray
+) -> tuple[float, float, np.ndarray, np.ndarray]:
     """(total, expected accuracy of a path, occupancies [arcs], accuracy of the paths through each arc [arcs]).
 
     ``accuracy`` float64 [arcs] adds up along a path. The expected accuracy's gradient with respect to the arcs' log
@@ -67,7 +69,10 @@ def arc_accuracies(lattice: Lattice, accuracy: np.ndarray) -> tuple[float, float
 def _pass(lattice: Lattice, weight: np.ndarray, accuracy: np.ndarray | None):
     """Forward-backward; raises FloatingPointError where its two totals disagree, which only a broken lattice can
     cause."""
-    arcs, nodes = bounds(lattice.frame, lattice.frames), bounds(lattice.node_frame, lattice.frames + 1)
+    arcs, nodes = (
+        bounds(lattice.frame, lattice.frames),
+        bounds(lattice.node_frame, lattice.frames + 1),
+    )
     forward_total, backward_total, *results = forward_backward(
         arcs, nodes, lattice.source, lattice.target, weight, lattice.final, accuracy
     )
@@ -76,16 +81,24 @@ def _pass(lattice: Lattice, weight: np.ndarray, accuracy: np.ndarray | None):
 
 def _agreed(forward_total: float, backward_total: float) -> float:
     if not abs(forward_total - backward_total) <= 1e-8 * max(1.0, abs(forward_total)):
-        raise FloatingPointError(f"forward total {forward_total} but backward total {backward_total}")
+        raise FloatingPointError(
+            f"forward total {forward_total} but backward total {backward_total}"
+        )
     return forward_total
 
 
 def occupancies(lattice: Lattice) -> tuple[float, Occupancies]:
     """(total, γ_t(s)): the probability that frame t is spent in tied state s, summing to one per frame."""
     forward_total, backward_total, *rows = occupied(
-        lattice.frame, lattice.node_frame, lattice.frames, lattice.source, lattice.target, lattice.weight,
-        lattice.final, lattice.state,
-    )  # fmt: skip
+        lattice.frame,
+        lattice.node_frame,
+        lattice.frames,
+        lattice.source,
+        lattice.target,
+        lattice.weight,
+        lattice.final,
+        lattice.state,
+    )
     return _agreed(forward_total, backward_total), Occupancies(*rows)
 
 
@@ -113,4 +126,6 @@ def best_path(lattice: Lattice) -> tuple[tuple[int, ...], np.ndarray, float]:
 
 def best_arcs(lattice: Lattice) -> np.ndarray:
     """The arcs of the best path, one per frame: int64 [T]."""
-    return trace(lattice.frame, lattice.source, lattice.target, lattice.weight, lattice.final, lattice.frames)
+    return trace(
+        lattice.frame, lattice.source, lattice.target, lattice.weight, lattice.final, lattice.frames
+    )

@@ -12,9 +12,11 @@ import numpy as np
 from workbench.language.ngram import NGram
 from workbench.language.trie import after, trie_of
 from workbench.sequence.lattice import Lattice, NoPath, viterbi
-from workbench.sequence.rows import bounds
+from workbench.sequence.sparse_rows import bounds
 
-BEAM = 10.0  # 8 found what 30 found on lattices of 20 to 700 arcs per frame; time is exponential in it
+BEAM = (
+    10.0  # 8 found what 30 found on lattices of 20 to 700 arcs per frame; time is exponential in it
+)
 
 
 def rescore(
@@ -34,10 +36,26 @@ def rescore(
     trie = trie_of(ngram)
     _, behind = viterbi(lattice.source, lattice.target, lattice.weight, lattice.final)
     records, record, score = tokens_through(
-        bounds(lattice.frame, lattice.frames), lattice.source, lattice.target, lattice.weight, lattice.word,
-        lattice.final, behind, beam, np.asarray(unigram, np.float64), lm_scale, insertion, ngram.eos,
-        trie.head, trie.word, trie.log_p, trie.backoff, trie.suffix, trie.history, trie.start,
-    )  # fmt: skip
+        bounds(lattice.frame, lattice.frames),
+        lattice.source,
+        lattice.target,
+        lattice.weight,
+        lattice.word,
+        lattice.final,
+        behind,
+        beam,
+        np.asarray(unigram, np.float64),
+        lm_scale,
+        insertion,
+        ngram.eos,
+        trie.head,
+        trie.word,
+        trie.log_p,
+        trie.backoff,
+        trie.suffix,
+        trie.history,
+        trie.start,
+    )
     if score == -np.inf:
         raise NoPath("no complete path")
     words = []
@@ -53,9 +71,26 @@ NODE, HISTORY, RECORD, SAID, NEXT, SLOT = range(6)
 
 @numba.njit(cache=True, nogil=True)
 def tokens_through(
-    arcs, source, target, weight, word, final, behind, beam, unigram, lm_scale, insertion, eos,
-    head, lm_word, log_p, backoff, suffix, history, start,
-):  # fmt: skip
+    arcs,
+    source,
+    target,
+    weight,
+    word,
+    final,
+    behind,
+    beam,
+    unigram,
+    lm_scale,
+    insertion,
+    eos,
+    head,
+    lm_word,
+    log_p,
+    backoff,
+    suffix,
+    history,
+    start,
+):
     """Pass tokens through the frames: (records, record of the best end, its score).
 
     ``records`` int64 [n, 2]: a word and the record of the words before it; record 0 is the beginning.
@@ -79,7 +114,10 @@ def tokens_through(
                 if v > -np.inf and v + behind[d] >= best - beam:
                     best = max(best, v + behind[d])
                     if made == len(new):
-                        new, new_score = np.concatenate((new, new)), np.concatenate((new_score, new_score))
+                        new, new_score = (
+                            np.concatenate((new, new)),
+                            np.concatenate((new_score, new_score)),
+                        )
                     if 2 * made >= slots.size:
                         slots = replaced(new, made, 4 * slots.size)
                     q = slot(slots, new, d, h)
@@ -127,7 +165,9 @@ def hang(tokens, score, count, behind, beam, first):
 def slot(slots, tokens, node, history):
     """Where the token of (node, history) stands among ``slots`` (a power of two, -1: free), or would stand."""
     q = (node * 40503 + history * 2654435761) & (slots.size - 1)
-    while slots[q] >= 0 and (tokens[slots[q], NODE] != node or tokens[slots[q], HISTORY] != history):
+    while slots[q] >= 0 and (
+        tokens[slots[q], NODE] != node or tokens[slots[q], HISTORY] != history
+    ):
         q = (q + 1) & (slots.size - 1)
     return q
 

@@ -10,11 +10,11 @@ import threading
 
 import numpy as np
 
-from workbench.hmm.graph import Graph
-from workbench.sequence import backward as backwards
-from workbench.sequence import kernels
-from workbench.sequence.compiled import Compiled, compiled
+from workbench.hmm.graphs.graph import Graph
+from workbench.sequence import search_backward as backwards
+from workbench.sequence import search_forward
 from workbench.sequence.lattice import Lattice, NoPath, prune
+from workbench.sequence.search_layout import Compiled, compiled
 
 SLACK = 1e-3  # the first pruning sums in float32; the exact one, in double, follows
 
@@ -32,7 +32,7 @@ class Workspace:
     def size_states(self, states: int) -> None:
         """Room for graphs of so many states."""
         if len(self.score) < states:
-            self.score = np.full(states, kernels.NEG, np.float32)
+            self.score = np.full(states, search_forward.NEG, np.float32)
             self.marks = np.zeros(states // 64 + 1, np.uint64)
             self.place = np.full(states, -1, np.int32)
             self.number = np.full(states, backwards.NONE, np.uint32)
@@ -68,8 +68,12 @@ def search(
     layout = compiled(graph)
     workspace.size_states(graph.states)
     starts, norm = forward(layout, scores, beam, max_active, workspace)
-    frame, final, source, target, arc = backward(layout, scores, lattice_beam, floor, workspace, starts, norm)
-    return prune(as_lattice(graph, scores, frame, final, source, target, arc, beam), lattice_beam, floor)
+    frame, final, source, target, arc = backward(
+        layout, scores, lattice_beam, floor, workspace, starts, norm
+    )
+    return prune(
+        as_lattice(graph, scores, frame, final, source, target, arc, beam), lattice_beam, floor
+    )
 
 
 def checked(graph: Graph, scores: np.ndarray) -> np.ndarray:
@@ -91,34 +95,61 @@ def _own_workspace() -> Workspace:
     return _threads.workspace
 
 
-def forward(layout: Compiled, scores, beam: float, max_active: int, space: Workspace) -> tuple[np.ndarray, np.ndarray]:
+def forward(
+    layout: Compiled, scores, beam: float, max_active: int, space: Workspace
+) -> tuple[np.ndarray, np.ndarray]:
     """Fill the tokens of ``space``; returns their bounds per frame and the best score of each; raises NoPath."""
     starts, norm = np.zeros(len(scores) + 2, np.int64), np.zeros(len(scores) + 1)
     graph = layout.graph
     while True:
-        tokens = kernels.forward(
-            layout.head, layout.label, graph.weight, graph.final, scores, np.float32(beam), max_active,
-            space.score, space.marks[: graph.states // 64 + 1], *space.tokens, starts, norm,
-        )  # fmt: skip
-        if tokens != kernels.FULL:
+        tokens = search_forward.forward(
+            layout.head,
+            layout.label,
+            graph.weight,
+            graph.final,
+            scores,
+            np.float32(beam),
+            max_active,
+            space.score,
+            space.marks[: graph.states // 64 + 1],
+            *space.tokens,
+            starts,
+            norm,
+        )
+        if tokens != search_forward.FULL:
             break
         space.size_tokens(2 * len(space.tokens[0]) + graph.states)
     if starts[-1] == starts[-2]:
         empty = np.flatnonzero(np.diff(starts) == 0)[0]
-        raise NoPath("no final state in the beam" if empty == len(scores) else "no state in the beam")
+        raise NoPath(
+            "no final state in the beam" if empty == len(scores) else "no state in the beam"
+        )
     return starts, norm
 
 
-def backward(layout: Compiled, scores, width: float, floor: float | None, space: Workspace, starts, norm):
+def backward(
+    layout: Compiled, scores, width: float, floor: float | None, space: Workspace, starts, norm
+):
     """(frames and final weights of the nodes, sources, targets, arcs) of what survives, in time; raises NoPath."""
     graph = layout.graph
     while True:
         nodes, arcs = backwards.backward(
-            layout.back_head, layout.back_label, layout.back_weight, graph.final, scores,
-            width + SLACK, np.nan if floor is None else floor - SLACK, *space.tokens, starts, norm,
-            space.place, space.number, *space.nodes, *space.arcs,
-        )  # fmt: skip
-        if nodes != kernels.FULL:
+            layout.back_head,
+            layout.back_label,
+            layout.back_weight,
+            graph.final,
+            scores,
+            width + SLACK,
+            np.nan if floor is None else floor - SLACK,
+            *space.tokens,
+            starts,
+            norm,
+            space.place,
+            space.number,
+            *space.nodes,
+            *space.arcs,
+        )
+        if nodes != search_forward.FULL:
             break
         space.size_arcs(4 * len(space.arcs[0]))
     if nodes == 0:
@@ -129,7 +160,9 @@ def backward(layout: Compiled, scores, width: float, floor: float | None, space:
     return frames, final, source, target, space.arcs[2][:arcs][::-1].copy()
 
 
-def as_lattice(graph: Graph, scores, node_frame, final, source, target, arc, beam: float) -> Lattice:
+def as_lattice(
+    graph: Graph, scores, node_frame, final, source, target, arc, beam: float
+) -> Lattice:
     """A Lattice from nodes and arcs of ``graph`` in the order of time; not pruned yet."""
     frame = node_frame[source]
     state = graph.state[arc]

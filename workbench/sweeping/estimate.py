@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.corpora import Corpus
+from workbench.prepare.corpus import Corpus
+from workbench.runs.task import Task
 from workbench.settings import Settings, preset
-from workbench.store import KEEP
+from workbench.storage.run import KEEP
 from workbench.sweeping.plan import ENDED, PlannedCell, plan
 from workbench.sweeping.rehearsal import Price, rehearse
 from workbench.sweeping.spec import Sweep, all_sweeps
-from workbench.sweeping.start import found_start
-from workbench.task import Task
+from workbench.sweeping.starting_run import found_start
 
 ROW_BYTES = 500
 KEPT = 0.3  # of the frames of an utterance, so long as nothing was decoded
@@ -41,9 +41,15 @@ class Estimate:
     measured: str  # where the minutes come from
 
     def __str__(self) -> str:
-        what = f"{self.to_do} of {self.cells} runs to do" if self.to_do < self.cells else f"{self.cells} runs"
+        what = (
+            f"{self.to_do} of {self.cells} runs to do"
+            if self.to_do < self.cells
+            else f"{self.cells} runs"
+        )
         busy = (
-            f", {duration(self.minutes)} as busy as this computer is now," if self.minutes > BUSY * self.quiet else ""
+            f", {duration(self.minutes)} as busy as this computer is now,"
+            if self.minutes > BUSY * self.quiet
+            else ""
         )
         return f"{what}, about {duration(self.quiet)}{busy} and {self.megabytes:.0f} MB ({self.measured})"
 
@@ -55,7 +61,9 @@ def estimate(sweep: Sweep, jobs: int = 1) -> Estimate:
     known = known_prices(sweep) if to_do else {}
     kinds = list(dict.fromkeys(as_priced(c.settings) for c in to_do))
     new = [kind for kind in kinds if kind not in known]
-    prices = {kind: rehearse(Task(corpus, kind), _init(sweep), sweep.test) for kind in new[:MOST]} | known
+    prices = {
+        kind: rehearse(Task(corpus, kind), _init(sweep), sweep.test) for kind in new[:MOST]
+    } | known
     each = [prices.get(as_priced(c.settings), _mean(list(prices.values()))) for c in to_do]
     first = _start_price(sweep, corpus) if to_do else Price(0.0, 0.0)
     size = sum(disk_of(Task(corpus, c.settings)) for c in to_do)
@@ -85,17 +93,27 @@ def left(cells: Sequence[PlannedCell], jobs: int) -> str:
     """How long the rest of a sweep will take, by the runs that have ended; nothing before the first has."""
     took = [c.seconds for c in cells if c.state in ENDED and c.seconds]
     rest = sum(c.state not in ENDED | {"failed"} for c in cells)
-    return f"about {duration(sum(took) / len(took) * rest / max(1, jobs) / 60)} left" if took and rest else ""
+    return (
+        f"about {duration(sum(took) / len(took) * rest / max(1, jobs) / 60)} left"
+        if took and rest
+        else ""
+    )
 
 
 def known_prices(sweep: Sweep) -> dict[Settings, Price]:
     """What runs of each kind took that ended on this corpus, of any sweep that tests its models if this one does."""
     took: dict[Settings, list[Price]] = {}
     for other in all_sweeps():
-        if other.corpus == sweep.corpus and other.preset == sweep.preset and other.test == sweep.test:
+        if (
+            other.corpus == sweep.corpus
+            and other.preset == sweep.preset
+            and other.test == sweep.test
+        ):
             for c in plan(other):
                 if c.state == "done" and c.seconds and c.processor:
-                    took.setdefault(as_priced(c.cell.settings), []).append(Price(c.seconds, c.processor))
+                    took.setdefault(as_priced(c.cell.settings), []).append(
+                        Price(c.seconds, c.processor)
+                    )
     return {kind: _mean(prices) for kind, prices in took.items()}
 
 
@@ -105,7 +123,12 @@ def as_priced(s: Settings) -> Settings:
 
 
 def _mean(prices: Sequence[Price]) -> Price:
-    return Price(*(float(np.mean([getattr(p, k) for p in prices] or [0.0])) for k in ("seconds", "processor")))
+    return Price(
+        *(
+            float(np.mean([getattr(p, k) for p in prices] or [0.0]))
+            for k in ("seconds", "processor")
+        )
+    )
 
 
 def _init(sweep: Sweep) -> str | None:
@@ -124,7 +147,10 @@ def _start_price(sweep: Sweep, corpus: Corpus) -> Price:
 def disk_of(task: Task) -> float:
     """Bytes that a run leaves behind: its model and checkpoints, and a row per push and decode."""
     s = task.settings
-    rows = task.train.frames * s.epochs / s.batch * (KEPT if s.sequence else 1.0) + len(task.train) * s.epochs
+    rows = (
+        task.train.frames * s.epochs / s.batch * (KEPT if s.sequence else 1.0)
+        + len(task.train) * s.epochs
+    )
     return 4.0 * task.topology.size * (KEEP + 1 + (s.replicas > 1)) + ROW_BYTES * rows
 
 

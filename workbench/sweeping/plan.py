@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.store import Run, home, read_json, read_rows
+from workbench.storage.run import Run, home, read_json, read_rows
 from workbench.sweeping.spec import Cell, Sweep
 
 ENDED = {"done", "diverged"}  # neither is run again
@@ -34,7 +34,11 @@ class PlannedCell:
         if self.state != "running" or self.run is None:
             return "starting" if self.state == "running" else self.state
         path = self.run.folder / "rows-evaluator.jsonl"
-        last = [row for row in read_rows(path) if row["kind"] == "evaluate"][-1:] if path.exists() else []
+        last = (
+            [row for row in read_rows(path) if row["kind"] == "evaluate"][-1:]
+            if path.exists()
+            else []
+        )
         if self.run.status()["state"] == "done":
             return "testing"
         share = last[0]["epochs"] / max(self.cell.settings.epochs, 1e-9) if last else 0.0

@@ -1,26 +1,24 @@
-"""Ready-made sweeps, one JSON file each under data/recipes/sweeps: the experiments that the project exists for."""
+"""Ready-made sweeps, one JSON file each under workbench/data/recipes: the experiments that the project exists for."""
 
 import shlex
-from pathlib import Path
 from typing import Any
 
+from workbench.data import RECIPES, STARTS
 from workbench.settings import UserError
-from workbench.store import find_run, read_json
+from workbench.storage.run import find_run, read_json
 from workbench.sweeping.spec import Sweep
 
-FOLDER = Path(__file__).resolve().parents[2] / "data" / "recipes" / "sweeps"
-STARTS = FOLDER.parent / "starts.json"  # by size: settings of the cross entropy from which sequence training starts
 NETWORK = ("hidden_layers", "hidden_units")
 SHARED = (*NETWORK, "precision")  # of a sweep and the run that it starts from
 
 
 def recipes() -> dict[str, str]:
     """Name and question of each recipe."""
-    return {p.stem: read_json(p)["question"] for p in sorted(FOLDER.glob("*.json"))}
+    return {p.stem: read_json(p)["question"] for p in sorted(RECIPES.glob("*.json"))}
 
 
 def _read(name: str) -> dict[str, Any]:
-    path = FOLDER / f"{name}.json"
+    path = RECIPES / f"{name}.json"
     if not path.exists():
         raise UserError(f"{name}: no such recipe; choose one of {', '.join(recipes())}")
     return read_json(path)
@@ -36,7 +34,9 @@ def start(size: str, **changes: Any) -> dict[str, Any]:
     return {**read_json(STARTS)[size], **changes}
 
 
-def recipe(which: str, corpus: str, size: str = "watch", init: str | None = None, **changes: Any) -> Sweep:
+def recipe(
+    which: str, corpus: str, size: str = "watch", init: str | None = None, **changes: Any
+) -> Sweep:
     """The sweep ``which`` (e.g. ``e1-shuffling``) on ``corpus`` at ``size`` watch or laptop; ``changes`` to its fields.
 
     Those that start from a trained network take that of the run ``init``, whatever its size; without one the sweep
@@ -56,8 +56,15 @@ def recipe(which: str, corpus: str, size: str = "watch", init: str | None = None
     words = ["workbench", "sweep", corpus, "--recipe", which, "--size", size, "--name", own_name]
     words += ["--init", init] if init else []
     words += ["--set", *(f"{k}={v}" for k, v in changed.items())] if changed else []
-    given = {"name": own_name, "corpus": corpus, "init": init, **record, **own, "settings": settings}
+    given = {
+        "name": own_name,
+        "corpus": corpus,
+        "init": init,
+        **record,
+        **own,
+        "settings": settings,
+    }
     words += ["--seeds", ",".join(map(str, changes["seeds"]))] if "seeds" in changes else []
     words += ["--no-test"] if changes.get("test") is False else []
     command = shlex.join(words) if set(changes) <= {"seeds", "test"} else ""
-    return Sweep.of({**given, "recipe": command, **changes}, FOLDER / f"{which}.json")
+    return Sweep.of({**given, "recipe": command, **changes}, RECIPES / f"{which}.json")

@@ -10,15 +10,20 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from workbench import recognition, runs
+from workbench import runs
 from workbench.engine import Local, free
-from workbench.experiment import Experiment
-from workbench.recogniser import Recogniser
-from workbench.sequence.outer import Decoded
+from workbench.recognise import evaluate
+from workbench.recognise.recogniser import Recogniser
+from workbench.runs.task import Task
+from workbench.runs.wiring import Experiment
+from workbench.sequence.outer_gradient import Decoded
 from workbench.settings import rng
-from workbench.task import Task
 
-SECONDS, LONGEST, PUSHES = 2.0, 12.0, 20  # of processor time in training: until both are reached, or it takes too long
+SECONDS, LONGEST, PUSHES = (
+    2.0,
+    12.0,
+    20,
+)  # of processor time in training: until both are reached, or it takes too long
 MEASURED, TESTED = 16, 8  # utterances
 
 
@@ -48,7 +53,9 @@ def timed(act: Callable[[], object]) -> Price:
 class Watched(Task):
     """A task that knows what its decodes took."""
 
-    spent: list[tuple[int, int, Price]] = field(default_factory=list)  # (frames, kept, what it took)
+    spent: list[tuple[int, int, Price]] = field(
+        default_factory=list
+    )  # (frames, kept, what it took)
 
     def decode(self, theta: np.ndarray, utterance: int) -> Decoded:
         """As Task's."""
@@ -103,7 +110,9 @@ def rehearsed(task: Task, theta: np.ndarray, seconds: float) -> tuple[Price, int
 
 def measured(task: Task, theta: np.ndarray) -> Price:
     """Measuring on as many held-out utterances as are rehearsed with."""
-    some = Task(task.corpus, task.settings.replace(evaluate_utterances=min(MEASURED, len(task.heldout))))
+    some = Task(
+        task.corpus, task.settings.replace(evaluate_utterances=min(MEASURED, len(task.heldout)))
+    )
     some.evaluate(theta)  # makes the graphs of the references
     return timed(lambda: some.evaluate(theta)).times(MEASURED / some.heldout_utterances)
 
@@ -116,10 +125,12 @@ def tested(task: Task, theta: np.ndarray) -> Price:
 
     def say(factor: float, scales: tuple[float, ...]) -> Price:
         scaled = replace(recogniser, acoustic_scale=factor * s.acoustic_scale)
-        scaled.transcripts(store, some[:1], scales, None, "")  # makes its graph, once for all utterances
+        scaled.transcripts(
+            store, some[:1], scales, None, ""
+        )  # makes its graph, once for all utterances
         return timed(lambda: scaled.transcripts(store, some, scales, None, ""))
 
-    choosing = sum((say(f, recognition.LM_SCALES) for f in recognition.ACOUSTIC_FACTORS), Price(0.0, 0.0))
-    most = min(recognition.HELDOUT_MOST, len(store))
+    choosing = sum((say(f, evaluate.LM_SCALES) for f in evaluate.ACOUSTIC_FACTORS), Price(0.0, 0.0))
+    most = min(evaluate.HELDOUT_MOST, len(store))
     final = say(1.0, (1.0,)).times(len(task.corpus.split("test")) / len(some))
     return choosing.times(most / len(some)) + final

@@ -10,12 +10,17 @@ from scipy import stats
 
 from workbench.metrics.significance import Comparison, paired_bootstrap, verdict
 from workbench.metrics.words import WordErrors, total, word_errors
-from workbench.recognition import read_transcripts
-from workbench.store import Run
+from workbench.recognise.evaluate import read_transcripts
+from workbench.storage.run import Run
 from workbench.sweeping.plan import PlannedCell, plan
 from workbench.sweeping.spec import Sweep
 
-MEASURES = ("heldout_mmi", "heldout_wer", "frame_error", "test_wer")  # fractions, and F_MMI per frame
+MEASURES = (
+    "heldout_mmi",
+    "heldout_wer",
+    "frame_error",
+    "test_wer",
+)  # fractions, and F_MMI per frame
 KEPT_NUMBERS = (
     *MEASURES,
     "heldout_sub",
@@ -63,7 +68,9 @@ def results(sweep: Sweep, baseline: str | None = None) -> Results:
     """All that ``sweep`` has found so far, tested against the label ``baseline`` (default: that of the first cell)."""
     cells = plan(sweep)
     table = cell_table(cells)
-    return Results(sweep, cells, table, groups_of(table, sweep.varied), significance(cells, baseline))
+    return Results(
+        sweep, cells, table, groups_of(table, sweep.varied), significance(cells, baseline)
+    )
 
 
 def cell_table(cells: Sequence[PlannedCell]) -> pd.DataFrame:
@@ -71,7 +78,11 @@ def cell_table(cells: Sequence[PlannedCell]) -> pd.DataFrame:
     rows = []
     for c in cells:
         summary = c.run.summary if c.run else {}
-        numbers = {k: summary.get(k) for k in KEPT_NUMBERS} if c.state not in ("failed", "diverged") else {}
+        numbers = (
+            {k: summary.get(k) for k in KEPT_NUMBERS}
+            if c.state not in ("failed", "diverged")
+            else {}
+        )
         rows.append(
             {
                 "cell": c.cell.id,
@@ -100,7 +111,9 @@ def groups_of(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
         ended = group[group.state == "done"]
         row |= {"label": label, "n": len(ended), "diverged": int((group.state == "diverged").sum())}
         for measure in MEASURES:
-            row[measure], row[f"{measure}_low"], row[f"{measure}_high"] = mean_interval(ended[measure].to_numpy(float))
+            row[measure], row[f"{measure}_low"], row[f"{measure}_high"] = mean_interval(
+                ended[measure].to_numpy(float)
+            )
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -113,7 +126,9 @@ def mean_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float
     mean = float(values.mean())
     if len(values) < 2:
         return mean, np.nan, np.nan
-    half = float(stats.t.ppf(0.5 + level / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    half = float(
+        stats.t.ppf(0.5 + level / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    )
     return mean, mean - half, mean + half
 
 
@@ -123,7 +138,16 @@ def effects(table: pd.DataFrame, axes: Sequence[str], measure: str) -> pd.DataFr
     for axis in axes:
         for value, group in table[table.state == "done"].groupby(axis, sort=False):
             mean, low, high = mean_interval(group[measure].to_numpy(float))
-            rows.append({"axis": axis, "value": value, "mean": mean, "low": low, "high": high, "n": len(group)})
+            rows.append(
+                {
+                    "axis": axis,
+                    "value": value,
+                    "mean": mean,
+                    "low": low,
+                    "high": high,
+                    "n": len(group),
+                }
+            )
     return pd.DataFrame(rows, columns=["axis", "value", "mean", "low", "high", "n"])
 
 
@@ -154,7 +178,18 @@ def significance(cells: Sequence[PlannedCell], baseline: str | None = None) -> p
                 "verdict": verdict(found.p, found.wer_a, found.wer_b),
             }
         )
-    columns = ["label", "against", "seeds", "test_wer", "baseline_wer", "difference", "low", "high", "p", "verdict"]
+    columns = [
+        "label",
+        "against",
+        "seeds",
+        "test_wer",
+        "baseline_wer",
+        "difference",
+        "low",
+        "high",
+        "p",
+        "verdict",
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -167,7 +202,10 @@ def _added(runs: Sequence[Run]) -> list[WordErrors]:
     """The errors of each test utterance, added up over runs."""
     each = []
     for run in runs:
-        said, reference = read_transcripts(run.folder / "test.hyp"), read_transcripts(run.folder / "test.ref")
+        said, reference = (
+            read_transcripts(run.folder / "test.hyp"),
+            read_transcripts(run.folder / "test.ref"),
+        )
         each.append([word_errors(words, said.get(u, ())) for u, words in sorted(reference.items())])
     return [total(column) for column in zip(*each, strict=True)]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.settings import PRESETS, Settings, UserError, parse, preset, rng
-from workbench.store import home, read_json, write_json
+from workbench.storage.run import home, read_json, write_json
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 FIELDS = {f.name: f for f in dataclasses.fields(Settings)}
@@ -51,13 +51,17 @@ class Sweep:
     name: str
     corpus: str
     preset: str = "laptop"
-    settings: Mapping[str, Any] = field(default_factory=dict)  # changes to the preset that all cells share
+    settings: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # changes to the preset that all cells share
     axes: Mapping[str, Any] = field(default_factory=dict)
     points: Sequence[Mapping[str, Any]] = ()
     draws: int = 0
     seeds: Sequence[int] = (0,)
     init: str | None = None  # run whose model all start from
-    start: Mapping[str, Any] = field(default_factory=dict)  # or settings of that run, which is trained first
+    start: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # or settings of that run, which is trained first
     test: bool = True  # whether each model is tested, which significance needs
     question: str = ""
     paper: str = ""  # entry of data/paper that the results stand beside
@@ -65,7 +69,9 @@ class Sweep:
 
     def __post_init__(self):
         if not NAME.fullmatch(self.name):
-            raise UserError(f"{self.name!r}: a sweep's name is made of letters, digits, dots, dashes and underscores")
+            raise UserError(
+                f"{self.name!r}: a sweep's name is made of letters, digits, dots, dashes and underscores"
+            )
         if self.preset not in PRESETS:
             raise UserError(f"no such preset: {self.preset}; choose one of {', '.join(PRESETS)}")
         if not self.seeds:
@@ -76,7 +82,9 @@ class Sweep:
             raise UserError(f"no such setting: {', '.join(unknown)}")
         if "seed" in named:
             raise UserError("seeds are an axis of their own: say seeds=0,1,2")
-        object.__setattr__(self, "axes", {name: self._axis(name, given) for name, given in self.axes.items()})
+        object.__setattr__(
+            self, "axes", {name: self._axis(name, given) for name, given in self.axes.items()}
+        )
         set_twice = sorted({f for p in self.points for f in p} & set(self.axes))
         if set_twice:
             raise UserError(f"{', '.join(set_twice)}: both an axis and part of the points")
@@ -107,7 +115,11 @@ class Sweep:
         found: dict[str, Cell] = {}
         for values in self._drawn() if self.draws else self._crossed():
             for seed in self.seeds:
-                cell = Cell(values, int(seed), preset(self.preset, **{**self.settings, **values, "seed": int(seed)}))
+                cell = Cell(
+                    values,
+                    int(seed),
+                    preset(self.preset, **{**self.settings, **values, "seed": int(seed)}),
+                )
                 found.setdefault(cell.id, cell)
         return list(found.values())
 
@@ -131,7 +143,9 @@ class Sweep:
             shared = ("corpus", "preset", "settings", "init", "start")
             changed = [k for k in shared if getattr(old, k) != getattr(self, k)]
             if changed:
-                raise UserError(f"sweep {self.name} exists with another {', '.join(changed)}; choose another name")
+                raise UserError(
+                    f"sweep {self.name} exists with another {', '.join(changed)}; choose another name"
+                )
             self = dataclasses.replace(
                 self,
                 axes=_union(old.axes, self.axes),
@@ -147,7 +161,9 @@ class Sweep:
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+        return {
+            k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()
+        }
 
     @classmethod
     def load(cls, folder: Path) -> "Sweep":
@@ -164,7 +180,9 @@ class Sweep:
     def as_python(self) -> str:
         """The lines of Python that make this sweep again."""
         default = {f.name: f.default for f in dataclasses.fields(self)}
-        given = {k: v for k, v in self.to_dict().items() if v != default.get(k) and (v or k == "test")}
+        given = {
+            k: v for k, v in self.to_dict().items() if v != default.get(k) and (v or k == "test")
+        }
         inside = "".join(f"    {k}={v!r},\n" for k, v in given.items())
         return f"from workbench.sweeping import Sweep, run\n\nrun(Sweep(\n{inside}))\n"
 
@@ -181,7 +199,11 @@ class Sweep:
         if self.settings:
             words += ["--set", *(f"{k}={v}" for k, v in self.settings.items())]
         return shlex.join(
-            [*words, *(["--init", self.init] if self.init else []), *([] if self.test else ["--no-test"])]
+            [
+                *words,
+                *(["--init", self.init] if self.init else []),
+                *([] if self.test else ["--no-test"]),
+            ]
         )
 
 
@@ -191,14 +213,21 @@ def _union(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError(
             f"this sweep has the axes {', '.join(old) or 'none'}, not {', '.join(new) or 'none'}; choose another name"
         )
-    return {k: v if isinstance(v, Mapping) else list(dict.fromkeys([*old[k], *v])) for k, v in new.items()}
+    return {
+        k: v if isinstance(v, Mapping) else list(dict.fromkeys([*old[k], *v]))
+        for k, v in new.items()
+    }
 
 
 def _draw(stream, name: str, axis: Any) -> Any:
     if not isinstance(axis, Mapping):
         return axis[int(stream.integers(len(axis)))]
     low, high = axis["low"], axis["high"]
-    value = math.exp(stream.uniform(math.log(low), math.log(high))) if axis.get("log") else stream.uniform(low, high)
+    value = (
+        math.exp(stream.uniform(math.log(low), math.log(high)))
+        if axis.get("log")
+        else stream.uniform(low, high)
+    )
     return parse(FIELDS[name], round(value) if FIELDS[name].type is int else float(f"{value:.4g}"))
 
 

@@ -5,8 +5,8 @@ their decoders and a parameter server of two shards are
 
     from functools import partial
     from workbench.batches import UtteranceOrder, subsets
-    from workbench.engine.cluster import Cluster
-    from workbench.runs import trained_model
+    from workbench.engine.dask import Cluster
+    from workbench.runs.train import trained_model
     from workbench.training import OuterSource, Shards, decoder, replica
 
     task, theta = trained_model(run, criterion="mmi", batch=16, learning_rate=0.002, epochs=1, replicas=2)
@@ -23,19 +23,50 @@ their decoders and a parameter server of two shards are
 ``Local()`` in place of ``Cluster(client)`` runs the same in this thread. ``rows`` is what a run writes to its files.
 """
 
+from workbench.training.checkpoint import Checkpoint, pack, unpack
 from workbench.training.decoder import DecoderState, decoder
 from workbench.training.evaluator import EvaluatorState, evaluator
-from workbench.training.messages import Ack, Gradient, Item, Outer, Parameters, Push, Snapshot, Status
+from workbench.training.messages import (
+    Ack,
+    Gradient,
+    Item,
+    Outer,
+    Parameters,
+    Push,
+    Snapshot,
+    Status,
+)
 from workbench.training.replica import ReplicaState, replica
 from workbench.training.schedule import Schedule
 from workbench.training.server import Diverged, ParameterServer
-from workbench.training.shard_state import ServerState
+from workbench.training.server_state import ServerState
 from workbench.training.shards import Shards
 from workbench.training.sources import FrameSource, OuterSource, SourceState
-from workbench.training.state import Checkpoint, pack, unpack
 
 __all__ = [
-    "Ack", "Checkpoint", "DecoderState", "Diverged", "EvaluatorState", "FrameSource", "Gradient", "Item", "Outer",
-    "OuterSource", "ParameterServer", "Parameters", "Push", "ReplicaState", "Schedule", "ServerState", "Shards",
-    "Snapshot", "SourceState", "Status", "decoder", "evaluator", "pack", "replica", "unpack",
-]  # fmt: skip
+    "Ack",
+    "Checkpoint",
+    "DecoderState",
+    "Diverged",
+    "EvaluatorState",
+    "FrameSource",
+    "Gradient",
+    "Item",
+    "Outer",
+    "OuterSource",
+    "ParameterServer",
+    "Parameters",
+    "Push",
+    "ReplicaState",
+    "Schedule",
+    "ServerState",
+    "Shards",
+    "Snapshot",
+    "SourceState",
+    "Status",
+    "decoder",
+    "evaluator",
+    "pack",
+    "replica",
+    "unpack",
+]

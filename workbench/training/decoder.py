@@ -10,7 +10,7 @@ import numpy as np
 from workbench.batches import UtteranceOrder
 from workbench.engine.effects import CLOSED, Close, Emit, Now, Process, Put, Rest, Work
 from workbench.settings import Settings
-from workbench.training.conversation import Conversation
+from workbench.training.client import Conversation
 from workbench.training.messages import Outer, Parameters
 from workbench.training.shards import Shards
 
@@ -81,7 +81,11 @@ def always(settings: Settings) -> bool:
     """Whether each utterance is decoded with newly fetched parameters."""
     by = settings.decoder_fetch
     once = by == "utterances" and settings.decoder_utterances == 1
-    return by == "utterance" or once or (by in ("seconds", "synchronous") and settings.decoder_seconds == 0)
+    return (
+        by == "utterance"
+        or once
+        or (by in ("seconds", "synchronous") and settings.decoder_seconds == 0)
+    )
 
 
 def due(settings: Settings, at: Parameters | None, since: int, last: int, now: float) -> bool:
@@ -102,15 +106,28 @@ def instant(settings: Settings, seconds: float) -> int | None:
     return int(seconds // settings.decoder_seconds)
 
 
-def row(name: str, decoded: Any, at: Parameters, started: float, queue: float, waited: float) -> dict[str, Any]:
+def row(
+    name: str, decoded: Any, at: Parameters, started: float, queue: float, waited: float
+) -> dict[str, Any]:
     """What is known of one utterance when it has been decoded; queue and wait are those of the one before."""
     numbers = {name: finite(getattr(decoded, name)) for name in ("value", "num", "den", "beam")}
-    counts = {name: int(getattr(decoded, name)) for name in ("utterance", "frames", "rejected", "cancelled")}
+    counts = {
+        name: int(getattr(decoded, name))
+        for name in ("utterance", "frames", "rejected", "cancelled")
+    }
     return {
-        "kind": "decode", "decoder": name, **counts, "kept": len(decoded.kept), **numbers, "reason": decoded.reason,
-        "version": at.versions[0], "versions": list(at.versions), "age_seconds": started - at.seconds,
-        "queue": int(queue), "put_seconds": waited,
-    }  # fmt: skip
+        "kind": "decode",
+        "decoder": name,
+        **counts,
+        "kept": len(decoded.kept),
+        **numbers,
+        "reason": decoded.reason,
+        "version": at.versions[0],
+        "versions": list(at.versions),
+        "age_seconds": started - at.seconds,
+        "queue": int(queue),
+        "put_seconds": waited,
+    }
 
 
 def finite(number: float) -> float | None:

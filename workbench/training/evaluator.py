@@ -8,7 +8,7 @@ import numpy as np
 
 from workbench.engine.effects import Ask, Emit, Process, Rest, Signal, Work
 from workbench.settings import Settings
-from workbench.training.conversation import Conversation
+from workbench.training.client import Conversation
 from workbench.training.messages import Parameters, Progress
 from workbench.training.schedule import Schedule
 from workbench.training.shards import Shards
@@ -59,14 +59,23 @@ def evaluator(
         if schedule.over and not progress.over:
             yield from server.tell("end")
             yield Emit({"kind": "end", "updates": at.versions[0]})
-        index = max(state.index, int(progress.frames / (settings.evaluate_every * epoch_frames))) + 1
+        index = (
+            max(state.index, int(progress.frames / (settings.evaluate_every * epoch_frames))) + 1
+        )
         state = EvaluatorState(index, at.versions[0], schedule, progress.over)
     return state
 
 
-def evaluate_row(state: EvaluatorState, at: Parameters, progress: Progress, epoch_frames: int) -> dict[str, Any]:
+def evaluate_row(
+    state: EvaluatorState, at: Parameters, progress: Progress, epoch_frames: int
+) -> dict[str, Any]:
     """Where in training it was measured; ``updates`` are those of the first shard."""
     return {
-        "kind": "evaluate", "index": state.index, "updates": at.versions[0], "versions": list(at.versions),
-        "frames": progress.frames, "epochs": progress.frames / max(1, epoch_frames), "decays": state.schedule.decays,
-    }  # fmt: skip
+        "kind": "evaluate",
+        "index": state.index,
+        "updates": at.versions[0],
+        "versions": list(at.versions),
+        "frames": progress.frames,
+        "epochs": progress.frames / max(1, epoch_frames),
+        "decays": state.schedule.decays,
+    }

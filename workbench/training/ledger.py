@@ -8,7 +8,9 @@ from workbench.training.messages import Item
 class Ledger:
     """A set of items; per subset, everything below one number collapses to that number."""
 
-    def __init__(self, below: Iterable[tuple[int, int]] = (), beyond: Iterable[tuple[int, int]] = ()):
+    def __init__(
+        self, below: Iterable[tuple[int, int]] = (), beyond: Iterable[tuple[int, int]] = ()
+    ):
         self.below: dict[int, int] = dict(below)  # subset -> all smaller steps are settled
         self.beyond: set[tuple[int, int]] = set(beyond)  # (subset, step) settled out of order
 

@@ -53,10 +53,16 @@ class Push:
     """float32 [parameters of the shard], summed over the batch, uphill; None: nothing could be used"""
     version: int  # of the shard's parameters that it was computed from
     replica: str
-    frames: int = 0  # of the corpus that were visited since the last push: what epochs are counted in
+    frames: int = (
+        0  # of the corpus that were visited since the last push: what epochs are counted in
+    )
     weight: int = 1  # frames that the mean is over
-    scale: float = 1.0  # what makes the sum the mean, or a shorter one; NaN: the gradient was not finite
-    order: int | None = None  # to a shard that follows the first one: the version at which that one applied it
+    scale: float = (
+        1.0  # what makes the sum the mean, or a shorter one; NaN: the gradient was not finite
+    )
+    order: int | None = (
+        None  # to a shard that follows the first one: the version at which that one applied it
+    )
 
 
 class Status(Enum):

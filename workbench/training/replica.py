@@ -16,11 +16,11 @@ import numpy as np
 from workbench.engine.effects import CLOSED, RESTING, Effect, Emit, Now, Process, Rest, Work
 from workbench.settings import Settings
 from workbench.training import updates
-from workbench.training.conversation import Conversation
+from workbench.training.client import Conversation
 from workbench.training.messages import Factored, Gradient, Item, Parameters, Status
+from workbench.training.push_row import push_row
 from workbench.training.shards import Shards
 from workbench.training.sources import Source, SourceState
-from workbench.training.staleness import push_row
 
 Compute = Callable[[np.ndarray, Any], Gradient]
 Steps = Generator[Effect, Any, Any]
@@ -53,21 +53,37 @@ def replica(
     ``gradient(theta, batch)`` gives a Gradient over the trained parameters. What is pushed is that sum, and
     what makes it the mean over the frames of full batches, shortened to ``max_norm``.
     """
-    return Training(name, subset, Conversation(shards, settings), source, gradient, state or ReplicaState()).run()
+    return Training(
+        name, subset, Conversation(shards, settings), source, gradient, state or ReplicaState()
+    ).run()
 
 
 class Training:
     """What one replica remembers between two effects."""
 
     def __init__(
-        self, name: str, subset: int, server: Conversation, source: Source, gradient: Compute, state: ReplicaState
+        self,
+        name: str,
+        subset: int,
+        server: Conversation,
+        source: Source,
+        gradient: Compute,
+        state: ReplicaState,
     ):
-        self.name, self.subset, self.server, self.source, self.gradient = name, subset, server, source, gradient
+        self.name, self.subset, self.server, self.source, self.gradient = (
+            name,
+            subset,
+            server,
+            source,
+            gradient,
+        )
         self.settings, self.begun = server.settings, state
         source.go_on(state.source)
         self.pushes, self.next_version = state.pushes, state.next_version
         self.at: Any = state.parameters  # None until the first fetch
-        self.coming: Parameters | None = None  # fetched during the last gradient, for the next batch
+        self.coming: Parameters | None = (
+            None  # fetched during the last gradient, for the next batch
+        )
         self.batches, self.total = list(state.batches), state.total
         self.idle = 0.0  # seconds spent waiting for batches since the last push
 
@@ -99,7 +115,9 @@ class Training:
     def state(self) -> ReplicaState:
         keep = self.at if self.batches or not self.wants() else None
         batches = tuple(self.batches)
-        return ReplicaState(self.source.state(), self.pushes, keep, self.next_version, batches, self.total)
+        return ReplicaState(
+            self.source.state(), self.pushes, keep, self.next_version, batches, self.total
+        )
 
     def wants(self) -> bool:
         """Whether to fetch before the next batch."""
@@ -140,7 +158,9 @@ class Training:
             now = yield Now()
             frames = self.settings.batch * len(self.batches)
             sum_and_scale = pushable(self.total, frames, self.settings)
-            acks = yield from self.server.push(item, *sum_and_scale, self.at, self.name, credit, frames)
+            acks = yield from self.server.push(
+                item, *sum_and_scale, self.at, self.name, credit, frames
+            )
             if acks[0].status is not Status.STALE:
                 break
             refused += 1
@@ -167,10 +187,14 @@ def summed(total: Gradient | None, part: Gradient | None) -> Gradient | None:
     if total is None or part is None:
         return part if total is None else total
     sums = {name: total.sums.get(name, 0.0) + value for name, value in part.sums.items()}
-    return Gradient(updates.whole(total.value) + updates.whole(part.value), total.frames + part.frames, sums)
+    return Gradient(
+        updates.whole(total.value) + updates.whole(part.value), total.frames + part.frames, sums
+    )
 
 
-def pushable(total: Gradient | None, frames: int, settings: Settings) -> tuple[np.ndarray | Factored | None, float]:
+def pushable(
+    total: Gradient | None, frames: int, settings: Settings
+) -> tuple[np.ndarray | Factored | None, float]:
     """(the sum, its scale); None without frames, or with the scale NaN if a number is not finite.
 
     ``frames`` are those of full batches. When the slots drain at the end of the data, batches shrink to a frame or two

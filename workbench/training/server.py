@@ -26,9 +26,19 @@ from workbench.engine.effects import NOT_YET
 from workbench.settings import Settings, UserError
 from workbench.training.ledger import Ledger
 from workbench.training.messages import Ack, Factored, Progress, Push, Snapshot, Status
-from workbench.training.shard_state import Deposit, ServerState
-from workbench.training.updates import Prepared, compensated, direction, finite, moved, plain, rate, scaled, whole
-from workbench.training.wire import narrow, wide
+from workbench.training.rounding import narrow, wide
+from workbench.training.server_state import Deposit, ServerState
+from workbench.training.updates import (
+    Prepared,
+    compensated,
+    direction,
+    finite,
+    moved,
+    plain,
+    rate,
+    scaled,
+    whole,
+)
 
 REJECTIONS = 10  # in a row, before training has diverged
 
@@ -50,7 +60,9 @@ class ParameterServer:
         self.deposit, self.instant, self.frozen = state.deposit, state.instant, state.frozen
         self.given, self.rejected = dict(state.given), state.rejected
         self.snapshot: Snapshot | None = None  # of the current version, once somebody fetched it
-        self.history: deque[Snapshot] = deque(maxlen=2 * settings.replicas + 2 if settings.consistent_fetch else 0)
+        self.history: deque[Snapshot] = deque(
+            maxlen=2 * settings.replicas + 2 if settings.consistent_fetch else 0
+        )
         self.early: dict[int, Push] = {}  # by order: pushes that overtook another
         self.prepared: Prepared | None = None
         self.awaited = math.inf  # frames that somebody waits for
@@ -61,16 +73,32 @@ class ParameterServer:
         if self.early:
             raise RuntimeError(f"pushes {sorted(self.early)} still wait for an earlier one")
         return ServerState(
-            self.value.copy(), self.version, self.frames, self.ledger.state(), self.memory, self.decays, self.ended,
-            tuple(self.left.items()), self.deposit, self.instant, self.frozen, tuple(self.given.items()), self.rejected,
-        )  # fmt: skip
+            self.value.copy(),
+            self.version,
+            self.frames,
+            self.ledger.state(),
+            self.memory,
+            self.decays,
+            self.ended,
+            tuple(self.left.items()),
+            self.deposit,
+            self.instant,
+            self.frozen,
+            tuple(self.given.items()),
+            self.rejected,
+        )
 
     def __reduce__(self) -> tuple:
-        return ParameterServer, (self.state(), self.settings)  # so that it can move to a worker, and back
+        return ParameterServer, (
+            self.state(),
+            self.settings,
+        )  # so that it can move to a worker, and back
 
     def digest(self) -> str:
         """Twelve hexadecimal digits that name version and parameters."""
-        return hashlib.sha256(self.version.to_bytes(8, "little") + self.value.tobytes()).hexdigest()[:12]
+        return hashlib.sha256(
+            self.version.to_bytes(8, "little") + self.value.tobytes()
+        ).hexdigest()[:12]
 
     # --- fetch
 
@@ -138,9 +166,17 @@ class ParameterServer:
         if self.ended:
             return Status.ENDED
         staleness = self.version - push.version
-        assert staleness >= 0, f"{push.replica} pushed from version {push.version}, but the server is at {self.version}"
-        keeps = self.settings.synchronous or self.settings.optimizer != "sgd"  # what is not finite would stay for good
-        gradient = None if push.gradient is None or (keeps and not finite(push.gradient)) else push.gradient
+        assert staleness >= 0, (
+            f"{push.replica} pushed from version {push.version}, but the server is at {self.version}"
+        )
+        keeps = (
+            self.settings.synchronous or self.settings.optimizer != "sgd"
+        )  # what is not finite would stay for good
+        gradient = (
+            None
+            if push.gradient is None or (keeps and not finite(push.gradient))
+            else push.gradient
+        )
         if self.settings.synchronous:
             return self.add(push, gradient)
         if gradient is not None and 0 < self.settings.staleness_bound < staleness:
@@ -155,7 +191,9 @@ class ParameterServer:
         while self.version in self.early:
             due = self.early.pop(self.version)
             assert due.gradient is not None  # the first shard applied it
-            self.apply(due.gradient, due.scale, due.replica, self.version - due.version, agreed=True)
+            self.apply(
+                due.gradient, due.scale, due.replica, self.version - due.version, agreed=True
+            )
             self.settle(due)
         return Status.APPLIED
 
@@ -192,13 +230,20 @@ class ParameterServer:
     def complete(self) -> None:
         """Update if no more gradients are to be waited for."""
         gone = sum(version <= self.version for version in self.left.values())
-        if len(self.deposit.replicas) >= max(1, self.settings.replicas - gone - self.settings.backups):
+        if len(self.deposit.replicas) >= max(
+            1, self.settings.replicas - gone - self.settings.backups
+        ):
             done, self.deposit = self.deposit, Deposit()
             total = np.zeros_like(self.value) if done.total is None else done.total
             self.apply(total, 1 / max(1, done.weight), "", 0, agreed=True)
 
     def apply(
-        self, total: np.ndarray | Factored, scale: float, replica: str, staleness: int, agreed: bool = False
+        self,
+        total: np.ndarray | Factored,
+        scale: float,
+        replica: str,
+        staleness: int,
+        agreed: bool = False,
     ) -> bool:
         """``theta + rate * direction``; False, and nothing has changed, if that direction is not finite.
 
@@ -216,7 +261,9 @@ class ParameterServer:
         if ready and ready.total is total and (ready.version, ready.rate) == (self.version, by):
             out, good = ready.value, ready.good
         else:
-            out = memory.floats(len(self.value))  # that of a former version which nobody sees any more, if there is one
+            out = memory.floats(
+                len(self.value)
+            )  # that of a former version which nobody sees any more, if there is one
             good = moved(self.value, by, step, out)
         if not (good or agreed):
             return False
@@ -259,7 +306,9 @@ class ParameterServer:
         The answer is the version from which on it is not waited for; the other shards are told this one.
         """
         if replica not in self.left:
-            own = self.version + (replica in self.deposit.replicas)  # its part of this update still counts
+            own = self.version + (
+                replica in self.deposit.replicas
+            )  # its part of this update still counts
             self.left[replica] = own if version is None else version
             self.visit(frames)
             if self.deposit.replicas:

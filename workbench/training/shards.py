@@ -9,8 +9,8 @@ import numpy as np
 from workbench import memory
 from workbench.settings import Settings, UserError
 from workbench.training.messages import Factored
+from workbench.training.rounding import wide
 from workbench.training.server import ParameterServer
-from workbench.training.wire import wide
 
 NUMBER = 4  # bytes of a float32
 
@@ -22,11 +22,17 @@ class Shards:
     base: np.ndarray  # float32 [parameters]
     trained: slice
     bounds: tuple[int, ...]
-    last: list = field(default_factory=lambda: [((), None)], repr=False)  # what was joined last: a cache, no state
+    last: list = field(
+        default_factory=lambda: [((), None)], repr=False
+    )  # what was joined last: a cache, no state
 
     @classmethod
     def split(
-        cls, base: np.ndarray, trained: slice = slice(None), count: int = 1, places: np.ndarray | None = None
+        cls,
+        base: np.ndarray,
+        trained: slice = slice(None),
+        count: int = 1,
+        places: np.ndarray | None = None,
     ) -> "Shards":
         """Cut the ``trained`` slice into ``count`` nearly equal parts; UserError if it is shorter than that.
 
@@ -36,7 +42,9 @@ class Shards:
         places = np.arange(stop - start + 1) if places is None else places
         last = len(places) - 1
         if count > last:
-            raise UserError(f"shards={count}: only {last} parameters, or rows of weights, to share among them")
+            raise UserError(
+                f"shards={count}: only {last} parameters, or rows of weights, to share among them"
+            )
         cuts = [0]
         for i in range(1, count + 1):
             near = int(np.searchsorted(places, (stop - start) * i // count))
@@ -47,7 +55,11 @@ class Shards:
     def __reduce__(self) -> tuple:
         """Where all parameters are trained, ``base`` is never joined, so it need not travel to every process."""
         whole = self.bounds[-1] == len(self.base)
-        return (bare, (len(self.base), self.bounds)) if whole else (Shards, (self.base, self.trained, self.bounds))
+        return (
+            (bare, (len(self.base), self.bounds))
+            if whole
+            else (Shards, (self.base, self.trained, self.bounds))
+        )
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -62,7 +74,10 @@ class Shards:
     def servers(self, settings: Settings) -> dict[str, ParameterServer]:
         """New services by name, all of them the parameter server."""
         parts = self.cut(self.base[self.trained])
-        return {name: ParameterServer(part, settings) for name, part in zip(self.names, parts, strict=True)}
+        return {
+            name: ParameterServer(part, settings)
+            for name, part in zip(self.names, parts, strict=True)
+        }
 
     def cut(self, vector: np.ndarray) -> list[np.ndarray]:
         """A vector over the trained parameters as views, one per shard."""
@@ -72,7 +87,9 @@ class Shards:
         """A gradient over the trained parameters, one part per shard."""
         if gradient is None:
             return [None] * len(self.names)
-        return self.cut(gradient) if isinstance(gradient, np.ndarray) else [*gradient.cut(self.bounds)]
+        return (
+            self.cut(gradient) if isinstance(gradient, np.ndarray) else [*gradient.cut(self.bounds)]
+        )
 
     def join(self, values: list[np.ndarray]) -> np.ndarray:
         """All parameters, from what each shard holds; copied only where several shards, or not all, are to be joined,

@@ -52,7 +52,11 @@ class FrameSource:
         self.go_on(SourceState())
 
     def go_on(self, state: SourceState) -> None:
-        self.batches, self.step, self.visited = self.order.batches(state.step), state.step, state.credit
+        self.batches, self.step, self.visited = (
+            self.order.batches(state.step),
+            state.step,
+            state.credit,
+        )
         self.ready: Any = None  # the next positions, once fill has looked
 
     def fill(self) -> Fill:
@@ -90,7 +94,12 @@ class OuterSource:
     decode per slot and batch.
     """
 
-    def __init__(self, channel: str, settings: Settings, decode: Callable[[np.ndarray, int], Any] | None = None):
+    def __init__(
+        self,
+        channel: str,
+        settings: Settings,
+        decode: Callable[[np.ndarray, int], Any] | None = None,
+    ):
         if (settings.auxiliary == "fresh") != (decode is not None):
             raise ValueError("decode is needed if and only if auxiliary=fresh")
         self.channel, self.settings, self.decode = channel, settings, decode
@@ -126,7 +135,9 @@ class OuterSource:
         for source in batch.sources:
             utterance = source.decoded.utterance
             if utterance not in self.fresh:
-                decoded = yield Work(self.decode, (at.theta, utterance), source.decoded.frames, "decode")
+                decoded = yield Work(
+                    self.decode, (at.theta, utterance), source.decoded.frames, "decode"
+                )
                 self.fresh[utterance] = Outer(decoded, at.versions, at.seconds)
         return renewed(batch, self.fresh)
 

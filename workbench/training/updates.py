@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from workbench.model.bits import INFINITE, MAGNITUDE
+from workbench.model.gemm.rounding import INFINITE, MAGNITUDE
 from workbench.settings import Settings
 from workbench.training.messages import Factored
-from workbench.training.wire import wide
+from workbench.training.rounding import wide
 
 ADAGRAD_FLOOR = 1e-8  # keeps the first step of a parameter finite
 
@@ -66,7 +66,9 @@ def rate(settings: Settings, version: int, decays: int, staleness: int) -> float
     return step
 
 
-def compensated(gradient: np.ndarray, strength: float, here: np.ndarray, then: np.ndarray) -> np.ndarray:
+def compensated(
+    gradient: np.ndarray, strength: float, here: np.ndarray, then: np.ndarray
+) -> np.ndarray:
     """The gradient that parameters ``here`` would have, guessed from the one at ``then``.
 
     ``g - lambda g g (here - then)``: Zheng et al. 2017, *DC-ASGD*, equation 10, with the other sign because we go

@@ -13,11 +13,22 @@ class Difficulty:
     """Everything that makes recognition harder or easier; recorded in ``synthesis.json``."""
 
     pronunciation_noise: float = setting(
-        0.10, "voices", "share of phones replaced (7 of 10) or left out by the speaker", low=0.0, high=0.5
+        0.10,
+        "voices",
+        "share of phones replaced (7 of 10) or left out by the speaker",
+        low=0.0,
+        high=0.5,
     )
-    rate_mean: float = setting(185.0, "voices", "mean rate of speaking", "words/min", low=120, high=270)
+    rate_mean: float = setting(
+        185.0, "voices", "mean rate of speaking", "words/min", low=120, high=270
+    )
     rate_spread: float = setting(
-        25.0, "voices", "standard deviation of the rate of speaking", "words/min", low=0.0, high=60.0
+        25.0,
+        "voices",
+        "standard deviation of the rate of speaking",
+        "words/min",
+        low=0.0,
+        high=60.0,
     )
     silence_shortest: float = setting(
         0.1, "voices", "shortest silence before and after an utterance", "s", low=0.0, high=2.0
@@ -26,28 +37,65 @@ class Difficulty:
         0.4, "voices", "longest silence before and after an utterance", "s", low=0.0, high=2.0
     )
     noise: float = setting(1.0, "channel", "share of utterances with noise", low=0.0, high=1.0)
-    noises: str = setting(" ".join(NOISES), "channel", "kinds of noise, one of which is drawn for an utterance")
-    snr_lowest: float = setting(
-        5.0, "channel", "lowest ratio of speech (without its pauses) to noise", "dB", low=-20.0, high=60.0
+    noises: str = setting(
+        " ".join(NOISES), "channel", "kinds of noise, one of which is drawn for an utterance"
     )
-    snr_highest: float = setting(20.0, "channel", "highest ratio of speech to noise", "dB", low=-20.0, high=60.0)
-    reverb: float = setting(0.4, "channel", "share of utterances spoken in a room", low=0.0, high=1.0)
+    snr_lowest: float = setting(
+        5.0,
+        "channel",
+        "lowest ratio of speech (without its pauses) to noise",
+        "dB",
+        low=-20.0,
+        high=60.0,
+    )
+    snr_highest: float = setting(
+        20.0, "channel", "highest ratio of speech to noise", "dB", low=-20.0, high=60.0
+    )
+    reverb: float = setting(
+        0.4, "channel", "share of utterances spoken in a room", low=0.0, high=1.0
+    )
     reverb_shortest: float = setting(
-        0.15, "channel", "shortest time in which a room's echo falls by 60 dB", "s", low=0.05, high=2.0
+        0.15,
+        "channel",
+        "shortest time in which a room's echo falls by 60 dB",
+        "s",
+        low=0.05,
+        high=2.0,
     )
     reverb_longest: float = setting(
-        0.5, "channel", "longest time in which a room's echo falls by 60 dB", "s", low=0.05, high=2.0
+        0.5,
+        "channel",
+        "longest time in which a room's echo falls by 60 dB",
+        "s",
+        low=0.05,
+        high=2.0,
     )
     tilt: float = setting(
-        0.6, "channel", "greatest pre-emphasis of the microphone; half as much de-emphasis", low=0.0, high=0.9
+        0.6,
+        "channel",
+        "greatest pre-emphasis of the microphone; half as much de-emphasis",
+        low=0.0,
+        high=0.9,
     )
-    telephone: float = setting(0.3, "channel", "share of utterances limited to 300-3600 Hz", low=0.0, high=1.0)
-    templates: float = setting(0.35, "text", "share of queries made from templates", low=0.0, high=1.0)
+    telephone: float = setting(
+        0.3, "channel", "share of utterances limited to 300-3600 Hz", low=0.0, high=1.0
+    )
+    templates: float = setting(
+        0.35, "text", "share of queries made from templates", low=0.0, high=1.0
+    )
     openings: float = setting(
-        0.25, "text", "share of queries that walk through n-grams from the start of a sentence", low=0.0, high=1.0
+        0.25,
+        "text",
+        "share of queries that walk through n-grams from the start of a sentence",
+        low=0.0,
+        high=1.0,
     )
     slot_exponent: float = setting(
-        0.5, "text", "exponent of the Zipf law by which entries fill a template's slot", low=0.0, high=2.0
+        0.5,
+        "text",
+        "exponent of the Zipf law by which entries fill a template's slot",
+        low=0.0,
+        high=2.0,
     )
     seed_exponent: float = setting(
         0.6, "text", "exponent that flattens word counts where other walks begin", low=0.0, high=1.0
@@ -58,7 +106,9 @@ class Difficulty:
             object.__setattr__(self, f.name, parse(f, getattr(self, f.name)))
         unknown = sorted(set(self.noises.split()) - set(NOISES))
         if unknown or not self.noises.split():
-            raise UserError(f"noises={self.noises!r}: some of {', '.join(NOISES)}, parted by blanks")
+            raise UserError(
+                f"noises={self.noises!r}: some of {', '.join(NOISES)}, parted by blanks"
+            )
         for low, high in (
             ("silence_shortest", "silence_longest"),
             ("snr_lowest", "snr_highest"),
@@ -67,7 +117,9 @@ class Difficulty:
             if getattr(self, low) > getattr(self, high):
                 raise UserError(f"{low}={getattr(self, low)} is above {high}={getattr(self, high)}")
         if self.templates + self.openings > 1:
-            raise UserError(f"templates={self.templates} and openings={self.openings} add up to more than 1")
+            raise UserError(
+                f"templates={self.templates} and openings={self.openings} add up to more than 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -83,7 +135,10 @@ class Size:
 
 
 SPLITS = ("train", "heldout", "test")
-PAUSES = (("silence_shortest", 0.2), ("silence_longest", 0.97))  # so that 90,000 queries fill the 60 hours of the paper
+PAUSES = (
+    ("silence_shortest", 0.2),
+    ("silence_longest", 0.97),
+)  # so that 90,000 queries fill the 60 hours of the paper
 SIZES = {
     "tiny": Size((44, 8, 12), (8, 3, 4), 150, 1_000, walks=False),
     "smoke": Size((370, 70, 100), (40, 8, 12), 800, 8_000),

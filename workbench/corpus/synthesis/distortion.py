@@ -67,7 +67,9 @@ def scaled(noise: np.ndarray, speech: np.ndarray, snr: float) -> np.ndarray:
     size = np.abs(speech)
     active = speech[size > ACTIVE * size.max()]
     power = float(np.mean(active**2)) if len(active) else 1e-6
-    return (noise * np.sqrt(power / (float(np.mean(noise**2)) + 1e-12) / 10 ** (snr / 10))).astype(np.float32)
+    return (noise * np.sqrt(power / (float(np.mean(noise**2)) + 1e-12) / 10 ** (snr / 10))).astype(
+        np.float32
+    )
 
 
 def room(reverb: float, stream: np.random.Generator) -> np.ndarray:
@@ -99,7 +101,9 @@ def babble(n: int, bank: list[np.ndarray], stream: np.random.Generator) -> np.nd
     out = np.zeros(n, np.float32)
     for _ in range(TALKERS):
         voice = bank[stream.integers(len(bank))]
-        out += np.resize(np.roll(voice, -int(stream.integers(len(voice)))), n) / (float(voice.std()) + 1e-9)
+        out += np.resize(np.roll(voice, -int(stream.integers(len(voice)))), n) / (
+            float(voice.std()) + 1e-9
+        )
     return out
 
 
@@ -112,5 +116,7 @@ def music(n: int, stream: np.random.Generator) -> np.ndarray:
     for note in out:
         for pitch in LOWEST_NOTE * 2 ** (stream.integers(0, 36, 2) / 12):
             harmonics = np.arange(1, 8, dtype=np.float32)[:, None]
-            note += fade * np.sum(np.sin(np.float32(2 * np.pi * pitch) * harmonics * t) / harmonics, 0)
+            note += fade * np.sum(
+                np.sin(np.float32(2 * np.pi * pitch) * harmonics * t) / harmonics, 0
+            )
     return out.ravel()[:n]

@@ -93,8 +93,13 @@ def recipe() -> Recipe:
     try:
         from faker.providers.person.en_US import Provider
     except ImportError:
-        raise UserError("English names need the package Faker: pip install 'workbench[data]'") from None
-    first, last = ([name.lower() for name in _by_share(names)] for names in (Provider.first_names, Provider.last_names))
+        raise UserError(
+            "English names need the package Faker: pip install 'workbench[data]'"
+        ) from None
+    first, last = (
+        [name.lower() for name in _by_share(names)]
+        for names in (Provider.first_names, Provider.last_names)
+    )
     slots = {
         "business": Slot(single(BUSINESSES.split()), 0.05, 100),
         "topic": Slot(single(TOPICS.split()), 0.04, 100),
@@ -120,7 +125,9 @@ def counts(leading: int) -> Counts:
     pairs = np.array(
         sorted(
             (number[a], number[b], n)
-            for (a, _, b), n in ((text.partition(" "), n) for text, n in _table(folder / "bigrams.txt").items())
+            for (a, _, b), n in (
+                (text.partition(" "), n) for text, n in _table(folder / "bigrams.txt").items()
+            )
             if number.get(a, leading + 1) <= leading and b in number
         ),
         np.int64,

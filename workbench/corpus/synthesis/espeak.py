@@ -57,7 +57,14 @@ def serve(lines, out) -> None:
                 engine = Engine(request["data"], request["seed"])
                 answer, pcm = {"version": engine.version, "rate": engine.rate}, b""
             elif request["do"] == "pronounce":
-                answer, pcm = {"phones": [engine.pronounce(text, request["voice"]) for text in request["texts"]]}, b""
+                answer, pcm = (
+                    {
+                        "phones": [
+                            engine.pronounce(text, request["voice"]) for text in request["texts"]
+                        ]
+                    },
+                    b"",
+                )
             else:
                 pcm, events = engine.say(**{k: v for k, v in request.items() if k != "do"})
                 answer = {"samples": len(pcm) // 2, "events": events}
@@ -76,15 +83,23 @@ class Engine:
         self.library = library = ctypes.CDLL(espeakng_loader.get_library_path())
         folder = data or str(Path(espeakng_loader.get_data_path()).parent)
         library.espeak_TextToPhonemes.restype = ctypes.c_char_p
-        library.espeak_TextToPhonemes.argtypes = [ctypes.POINTER(ctypes.c_char_p), ctypes.c_int, ctypes.c_int]
+        library.espeak_TextToPhonemes.argtypes = [
+            ctypes.POINTER(ctypes.c_char_p),
+            ctypes.c_int,
+            ctypes.c_int,
+        ]
         library.espeak_Info.restype = ctypes.c_char_p
-        self.rate = library.espeak_Initialize(SYNCHRONOUS, 0, folder.encode(), PHONEME_EVENTS | DO_NOT_EXIT)
+        self.rate = library.espeak_Initialize(
+            SYNCHRONOUS, 0, folder.encode(), PHONEME_EVENTS | DO_NOT_EXIT
+        )
         if self.rate <= 0:
             raise RuntimeError(f"espeak_Initialize gave {self.rate} for {folder}")
         self.version = library.espeak_Info(None).decode().split()[0]
         self.pcm: list[bytes] = []
         self.events: list[tuple[str, int]] = []
-        self.callback = CALLBACK(self._receive)  # kept, or it would be collected while the library still calls it
+        self.callback = CALLBACK(
+            self._receive
+        )  # kept, or it would be collected while the library still calls it
         library.espeak_SetSynthCallback(self.callback)
         library.espeak_ng_SetRandSeed(ctypes.c_long(seed))
 
@@ -95,10 +110,14 @@ class Engine:
         position = ctypes.c_char_p(ctypes.addressof(buffer))
         clauses = []
         while position.value:
-            clauses.append(self.library.espeak_TextToPhonemes(ctypes.byref(position), UTF8, SEPARATOR).decode())
+            clauses.append(
+                self.library.espeak_TextToPhonemes(ctypes.byref(position), UTF8, SEPARATOR).decode()
+            )
         return " ".join(clauses)
 
-    def say(self, text: str, voice: str, spelled: bool, rate: int, pitch: int, range: int) -> tuple[bytes, list]:
+    def say(
+        self, text: str, voice: str, spelled: bool, rate: int, pitch: int, range: int
+    ) -> tuple[bytes, list]:
         """int16 samples, and (mnemonic, first sample) of every sound; ``spelled`` text may hold [[mnemonics]]."""
         self._voice(voice)
         for parameter, value in ((RATE, rate), (PITCH, pitch), (RANGE, range)):
@@ -106,7 +125,9 @@ class Engine:
         self.pcm, self.events = [], []
         data = text.encode()
         flags = UTF8 | (SPELLED if spelled else 0)
-        status = self.library.espeak_Synth(data, ctypes.c_size_t(len(data) + 1), 0, 1, 0, flags, None, None)
+        status = self.library.espeak_Synth(
+            data, ctypes.c_size_t(len(data) + 1), 0, 1, 0, flags, None, None
+        )
         if status != 0:
             raise RuntimeError(f"espeak_Synth gave {status} for {text!r}")
         return b"".join(self.pcm), self.events
@@ -122,7 +143,9 @@ class Engine:
         i = 0
         while events[i].type != END_OF_LIST:
             if events[i].type == PHONEME:
-                self.events.append((events[i].id.string.decode("utf-8", "replace"), events[i].sample))
+                self.events.append(
+                    (events[i].id.string.decode("utf-8", "replace"), events[i].sample)
+                )
             i += 1
         return 0
 

@@ -68,7 +68,10 @@ def _sections() -> dict[str, np.ndarray]:
     data = np.fromfile(path, np.uint8)
     if data[: len(VERSION)].tobytes() != VERSION:
         raise UserError(f"{path}: not the format of icegrams 1.1.7: pip install 'workbench[data]'")
-    return {name: data[offset:] for name, offset in zip(SECTIONS, _u32(data, len(SECTIONS), 16), strict=True)}
+    return {
+        name: data[offset:]
+        for name, offset in zip(SECTIONS, _u32(data, len(SECTIONS), 16), strict=True)
+    }
 
 
 def _u32(data: np.ndarray, count: int, at: int = 0) -> np.ndarray:
@@ -108,7 +111,10 @@ def _partitioned(data: np.ndarray, total: int) -> np.ndarray:
     parts = int(_u32(data, 1)[0])
     starts = _u32(data, parts, 4)[: -(-int(total) // PARTITION)]
     first = np.concatenate(([0], _monotonic(data[4 + 4 * parts :])))
-    pieces = [(_monotonic(data[a:]) + b).astype(np.int32) for a, b in zip(starts, first[: len(starts)], strict=True)]
+    pieces = [
+        (_monotonic(data[a:]) + b).astype(np.int32)
+        for a, b in zip(starts, first[: len(starts)], strict=True)
+    ]
     return np.concatenate(pieces)[:total]
 
 
@@ -135,7 +141,9 @@ def _ranks(data: np.ndarray, total: int) -> np.ndarray:
     data = data[2 + 2 * codes :]
     data = data[4 + 4 * int(_u32(data, 1)[0]) :]
     size = int(_u32(data, 1)[0])
-    start = np.flatnonzero(_bits(data[4 + size :], min(8 * size, 16 * int(total) + 64)))[: total + 1]
+    start = np.flatnonzero(_bits(data[4 + size :], min(8 * size, 16 * int(total) + 64)))[
+        : total + 1
+    ]
     length = np.diff(start)
     return ranks[_fields(data[4:], start[:-1], length) - 2 + (1 << length)]
 

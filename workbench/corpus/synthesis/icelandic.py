@@ -80,7 +80,15 @@ def recipe() -> Recipe:
         "first": Slot(single(first), 0.06, 600, by_count=True),
         "last": Slot(single(last), 0.06, 800, by_count=True),
     }
-    return Recipe("is", SOUNDS, TEMPLATES, slots, icegrams_table.read, LETTERS, ("Faker", "iceaddr", "icegrams"))
+    return Recipe(
+        "is",
+        SOUNDS,
+        TEMPLATES,
+        slots,
+        icegrams_table.read,
+        LETTERS,
+        ("Faker", "iceaddr", "icegrams"),
+    )
 
 
 def _places() -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]:
@@ -91,15 +99,21 @@ def _places() -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]
     from iceaddr.postcodes import POSTCODES
 
     query = "select heiti_nf, heiti_tgf, count(*) from stadfong group by 1, 2 order by 3 desc, 1, 2"
-    with closing(sqlite3.connect(f"file:{Path(spec.origin).parent / 'iceaddr.db'}?mode=ro", uri=True)) as database:
+    with closing(
+        sqlite3.connect(f"file:{Path(spec.origin).parent / 'iceaddr.db'}?mode=ro", uri=True)
+    ) as database:
         streets = [(a.lower(), b.lower()) for a, b, _ in database.execute(query) if a and b]
-    postcodes = collections.Counter((p["stadur_nf"].lower(), p["stadur_tgf"].lower()) for p in POSTCODES.values())
+    postcodes = collections.Counter(
+        (p["stadur_nf"].lower(), p["stadur_tgf"].lower()) for p in POSTCODES.values()
+    )
     towns = [pair for pair, _ in sorted(postcodes.items(), key=lambda x: (-x[1], x[0]))]
     return _spellable(streets), _spellable(towns)
 
 
 def _spellable(pairs: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    return tuple(pair for pair in dict.fromkeys(pairs) if all(re.fullmatch(LETTERS, w) for w in pair))
+    return tuple(
+        pair for pair in dict.fromkeys(pairs) if all(re.fullmatch(LETTERS, w) for w in pair)
+    )
 
 
 def _names() -> tuple[list[str], list[str]]:
@@ -107,7 +121,9 @@ def _names() -> tuple[list[str], list[str]]:
     try:
         from faker.providers.person.is_IS import Provider
     except ImportError:
-        raise UserError("Icelandic names need the package Faker: pip install 'workbench[data]'") from None
+        raise UserError(
+            "Icelandic names need the package Faker: pip install 'workbench[data]'"
+        ) from None
     fathers = [name.lower() for name in Provider.last_names_without_suffix]
     first = POPULAR.split() + [n.lower() for n in Provider.first_names]
     return first, [f + end for f in FATHERS.split() + fathers for end in ("son", "dóttir")]

@@ -22,6 +22,8 @@ class Result:
     id: str
     start: float  # seconds in its recording
     end: float
-    true_row: str | None  # None: the synthesiser did not say what it was asked to, so phone times are not known
+    true_row: (
+        str | None
+    )  # None: the synthesiser did not say what it was asked to, so phone times are not known
     conditions_row: str
     pronunciations: list[str]  # of each word, canonical

@@ -56,12 +56,17 @@ class Followers:
 
 def followers(counts: Counts, vocabulary: set[str], stops: frozenset[str]) -> Followers:
     """The n-grams of ``counts`` whose last word is in ``vocabulary`` when written small, or one of ``stops``."""
-    kept = np.fromiter((w.lower() in vocabulary or w in stops for w in counts.words), bool, len(counts.words))
+    kept = np.fromiter(
+        (w.lower() in vocabulary or w in stops for w in counts.words), bool, len(counts.words)
+    )
 
     def cumulated(count, word):
         return np.concatenate(([0], np.cumsum(np.where(kept[word], count, 0), dtype=np.int64)))
 
-    pairs, triples = cumulated(counts.pair_count, counts.pair_word), cumulated(counts.triple_count, counts.triple_word)
+    pairs, triples = (
+        cumulated(counts.pair_count, counts.pair_word),
+        cumulated(counts.triple_count, counts.triple_word),
+    )
     return Followers(counts, pairs, triples)
 
 

@@ -43,7 +43,12 @@ def spoken(mnemonics, fold: dict[str, str]) -> tuple[str, ...] | None:
 
 
 def spell(
-    words, fold: dict[str, str], near: dict[str, tuple[str, ...]], vowels, share: float, rng: np.random.Generator
+    words,
+    fold: dict[str, str],
+    near: dict[str, tuple[str, ...]],
+    vowels,
+    share: float,
+    rng: np.random.Generator,
 ) -> Spelling:
     """Words as mnemonics, with a ``share`` of their phones replaced by a near one or left out.
 
@@ -58,7 +63,12 @@ def spell(
         for i, mnemonic in enumerate(kept):
             phone, u = fold[bare(mnemonic)], rng.random()
             inner = phone not in vowels or 0 < i < len(kept) - 1
-            if REPLACED * share <= u < share and len(kept) > 2 and not STRESS.match(mnemonic) and inner:
+            if (
+                REPLACED * share <= u < share
+                and len(kept) > 2
+                and not STRESS.match(mnemonic)
+                and inner
+            ):
                 continue
             if phone and phone != last:
                 phones.append(phone)

@@ -21,7 +21,10 @@ def results(jobs: list[Job], workers: int) -> Generator[tuple[int, list[dict]], 
         waiting.put((i, json.dumps(asdict(job))))
     done: Queue = Queue()
     processes = [_start() for _ in range(max(1, min(workers, len(jobs))))]
-    threads = [threading.Thread(target=_drive, args=(process, waiting, done), daemon=True) for process in processes]
+    threads = [
+        threading.Thread(target=_drive, args=(process, waiting, done), daemon=True)
+        for process in processes
+    ]
     try:
         for thread in threads:
             thread.start()
@@ -69,6 +72,11 @@ def _drive(process: subprocess.Popen, waiting: Queue, done: Queue) -> None:
         except (OSError, ValueError):
             line = ""
         if not line:
-            done.put((number, {"error": f"the process that made it ended with exit code {process.wait()}"}))
+            done.put(
+                (
+                    number,
+                    {"error": f"the process that made it ended with exit code {process.wait()}"},
+                )
+            )
             return
         done.put((number, json.loads(line)))

@@ -41,17 +41,32 @@ class Grammar:
     knobs: Difficulty
 
 
-def grammar(recipe: Recipe, vocabulary: Vocabulary, counts: Counts | None, knobs: Difficulty) -> Grammar:
+def grammar(
+    recipe: Recipe, vocabulary: Vocabulary, counts: Counts | None, knobs: Difficulty
+) -> Grammar:
     """The sentences of a recipe over a vocabulary; without ``counts`` all of them are templates."""
-    usable = tuple(t for t in recipe.templates if all(vocabulary.slots[name.rstrip("1")] for name in SLOT.findall(t)))
-    slot_weights = {name: _zipf(len(entries), knobs.slot_exponent) for name, entries in vocabulary.slots.items()}
+    usable = tuple(
+        t
+        for t in recipe.templates
+        if all(vocabulary.slots[name.rstrip("1")] for name in SLOT.findall(t))
+    )
+    slot_weights = {
+        name: _zipf(len(entries), knobs.slot_exponent) for name, entries in vocabulary.slots.items()
+    }
     follow, seeds, weights = None, np.zeros(0, np.int64), np.zeros(0)
     if counts is not None:
         follow = followers(counts, set(vocabulary.mnemonics), STOPS)
         seeds = np.flatnonzero([w in vocabulary.mnemonics for w in counts.words])
         weights = np.cumsum(np.maximum(1, counts.count[seeds]) ** knobs.seed_exponent)
     return Grammar(
-        usable, _zipf(len(usable), TEMPLATE_EXPONENT), vocabulary.slots, slot_weights, follow, seeds, weights, knobs
+        usable,
+        _zipf(len(usable), TEMPLATE_EXPONENT),
+        vocabulary.slots,
+        slot_weights,
+        follow,
+        seeds,
+        weights,
+        knobs,
     )
 
 

@@ -16,7 +16,9 @@ class Slot:
     entries: tuple[tuple[str, ...], ...]
     share: float  # entries wanted, as a share of the vocabulary
     most: int  # and at most this many
-    by_count: bool = False  # whether word counts, where there are any, rank better than the order here
+    by_count: bool = (
+        False  # whether word counts, where there are any, rank better than the order here
+    )
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,13 @@ def make(job: Job) -> list[Result]:
     said, words = said_clearly(job, knobs, streams)
     bank = [samples for samples, _ in said]
     results, parts, at = [], [], 0
-    for (id, _, _), mnemonics, (samples, times), stream in zip(job.utterances, words, said, streams, strict=True):
+    for (id, _, _), mnemonics, (samples, times), stream in zip(
+        job.utterances, words, said, streams, strict=True
+    ):
         recorded, conditions = distort(samples, knobs, bank, stream)
-        true_row = None if times is None else json.dumps({"utt": id, "phones": times}, ensure_ascii=False)
+        true_row = (
+            None if times is None else json.dumps({"utt": id, "phones": times}, ensure_ascii=False)
+        )
         conditions_row = json.dumps({"utt": id, **asdict(conditions)})
         pronunciations = [" ".join(spoken(m, SOUNDS[job.language].fold) or ()) for m in mnemonics]
         end = at + len(recorded)
@@ -59,7 +63,9 @@ def make(job: Job) -> list[Result]:
     return results
 
 
-def said_clearly(job: Job, knobs: Difficulty, streams) -> tuple[list[tuple[np.ndarray, Times | None]], list]:
+def said_clearly(
+    job: Job, knobs: Difficulty, streams
+) -> tuple[list[tuple[np.ndarray, Times | None]], list]:
     """Of each utterance the undistorted samples with their phone times, and the mnemonics of its words."""
     state = int(rng(job.seed, "synthesiser", job.name).integers(1 << 31))
     names = sorted({voice for _, voice, _ in job.utterances})
@@ -69,7 +75,10 @@ def said_clearly(job: Job, knobs: Difficulty, streams) -> tuple[list[tuple[np.nd
     ):
         words = in_context(synthesiser, job)
         todo = zip(job.utterances, words, streams, strict=True)
-        return [say(synthesiser, job.language, voice, w, knobs, stream) for (_, voice, _), w, stream in todo], words
+        return [
+            say(synthesiser, job.language, voice, w, knobs, stream)
+            for (_, voice, _), w, stream in todo
+        ], words
 
 
 def in_context(synthesiser: Synthesiser, job: Job) -> list[list[list[str]]]:
@@ -77,31 +86,49 @@ def in_context(synthesiser: Synthesiser, job: Job) -> list[list[list[str]]]:
     sounds = SOUNDS[job.language]
     texts = [words for _, _, words in job.utterances]
     single = list(dict.fromkeys(w for words in texts for w in words))
-    alone = dict(zip(single, (p[0] for p in synthesiser.pronounce(single, sounds.voice)), strict=True))
+    alone = dict(
+        zip(single, (p[0] for p in synthesiser.pronounce(single, sounds.voice)), strict=True)
+    )
     out = []
-    for words, said in zip(texts, synthesiser.pronounce([" ".join(w) for w in texts], sounds.voice), strict=True):
+    for words, said in zip(
+        texts, synthesiser.pronounce([" ".join(w) for w in texts], sounds.voice), strict=True
+    ):
         clear = len(said) == len(words) and all(spoken(m, sounds.fold) for m in said)
         out.append(said if clear else [alone[w] for w in words])
     return out
 
 
-def say(synthesiser, language: str, voice: str, words, knobs: Difficulty, stream) -> tuple[np.ndarray, Times | None]:
+def say(
+    synthesiser, language: str, voice: str, words, knobs: Difficulty, stream
+) -> tuple[np.ndarray, Times | None]:
     """Samples at 16 kHz with silence around, peak at most 1, and the times of its phones."""
     sounds = SOUNDS[language]
-    spelling = spell(words, sounds.fold, sounds.near, sounds.vowels, knobs.pronunciation_noise, stream)
+    spelling = spell(
+        words, sounds.fold, sounds.near, sounds.vowels, knobs.pronunciation_noise, stream
+    )
     rate = int(np.clip(stream.normal(knobs.rate_mean, knobs.rate_spread), SLOWEST, FASTEST))
     pitch = int(np.clip(stream.normal(50, 10), 20, 85))
-    pcm, events = synthesiser.say(spelling.text, f"{sounds.voice}+{voice}", rate, pitch, int(stream.integers(30, 80)))
-    before, after = (int(stream.uniform(knobs.silence_shortest, knobs.silence_longest) * RATE) for _ in range(2))
+    pcm, events = synthesiser.say(
+        spelling.text, f"{sounds.voice}+{voice}", rate, pitch, int(stream.integers(30, 80))
+    )
+    before, after = (
+        int(stream.uniform(knobs.silence_shortest, knobs.silence_longest) * RATE) for _ in range(2)
+    )
     speech = resample(pcm)
     speech = np.pad(speech / max(1.0, float(np.abs(speech).max())), (before, after))
     times = phone_times(spelling, events, sounds.fold, len(pcm), before / RATE)
     if times is not None:
-        times = [("SIL", 0.0, times[0][1]), *times, ("SIL", times[-1][2], round(len(speech) / RATE, 4))]
+        times = [
+            ("SIL", 0.0, times[0][1]),
+            *times,
+            ("SIL", times[-1][2], round(len(speech) / RATE, 4)),
+        ]
     return speech, times
 
 
-def phone_times(spelling: Spelling, events, fold: dict[str, str], samples: int, offset: float) -> Times | None:
+def phone_times(
+    spelling: Spelling, events, fold: dict[str, str], samples: int, offset: float
+) -> Times | None:
     """(phone, start, end) of each phone, without gaps; None if the synthesiser said another number of phones.
 
     A sound that belongs to no phone and a pause lengthen the phone before; a phone swallowed whole is left out. A
@@ -115,10 +142,16 @@ def phone_times(spelling: Spelling, events, fold: dict[str, str], samples: int, 
     first: dict[int, int] = {}
     for owner, start in zip(spelling.owner, starts, strict=True):
         first.setdefault(owner, start)
-    end = next((sample for _, sample in events if sample > heard[-1][1]), samples)  # the pause after the last sound
+    end = next(
+        (sample for _, sample in events if sample > heard[-1][1]), samples
+    )  # the pause after the last sound
     bounds = [*(first[i] for i in range(len(spelling.phones))), end]
     seconds = [round(b / SYNTHESISER_RATE + offset, 4) for b in bounds]
-    return [(p, a, b) for p, a, b in zip(spelling.phones, seconds[:-1], seconds[1:], strict=True) if a < b]
+    return [
+        (p, a, b)
+        for p, a, b in zip(spelling.phones, seconds[:-1], seconds[1:], strict=True)
+        if a < b
+    ]
 
 
 if __name__ == "__main__":

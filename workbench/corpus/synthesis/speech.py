@@ -31,7 +31,10 @@ class Synthesiser:
 
     def __init__(self, data: Path | None = None, seed: int = 0):
         self.process = subprocess.Popen(
-            [sys.executable, "-P", str(PROGRAM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=child_environment()
+            [sys.executable, "-P", str(PROGRAM)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=child_environment(),
         )
         try:
             answer = self._ask(do="open", data=data and str(data.parent), seed=seed)
@@ -61,9 +64,13 @@ class Synthesiser:
         self, text: str, voice: str, rate: int, pitch: int, spread: int
     ) -> tuple[np.ndarray, list[tuple[str, int]]]:
         """int16 samples of ``text``, spelled as [[mnemonics]], and (mnemonic, first sample) of sounds and pauses."""
-        answer = self._ask(do="say", voice=voice, text=text, spelled=True, rate=rate, pitch=pitch, range=spread)
+        answer = self._ask(
+            do="say", voice=voice, text=text, spelled=True, rate=rate, pitch=pitch, range=spread
+        )
         data = self.process.stdout.read(2 * answer["samples"])
-        return np.frombuffer(data, "<i2"), [(mnemonic, sample) for mnemonic, sample in answer["events"]]
+        return np.frombuffer(data, "<i2"), [
+            (mnemonic, sample) for mnemonic, sample in answer["events"]
+        ]
 
     def _ask(self, **request) -> dict:
         self.process.stdin.write(json.dumps(request).encode() + b"\n")

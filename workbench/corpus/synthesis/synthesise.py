@@ -21,7 +21,9 @@ from workbench.settings import UserError, rng
 
 RECIPES = {"is": icelandic.recipe, "en": english.recipe}
 SHARD = 100  # utterances; part of what decides on every sample, since the synthesiser's state lasts for one shard
-VARIANT_COUNT = 3  # times that train must say a word in another way than alone before the lexicon lists it
+VARIANT_COUNT = (
+    3  # times that train must say a word in another way than alone before the lexicon lists it
+)
 Progress = Callable[[int, int, str], None]
 Utterance = tuple[str, str, list[str]]  # id, speaker, words
 
@@ -80,7 +82,9 @@ def _plan(language: str, size: str, seed: int, knobs: dict) -> Plan:
     if size not in SIZES:
         raise UserError(f"no size {size!r}; there are {', '.join(SIZES)}")
     voices.source()  # what is missing is said before work begins
-    return Plan(RECIPES[language](), size, SIZES[size], seed, difficulty(**dict(SIZES[size].knobs) | knobs))
+    return Plan(
+        RECIPES[language](), size, SIZES[size], seed, difficulty(**dict(SIZES[size].knobs) | knobs)
+    )
 
 
 def _fill(folder: Path, plan: Plan, jobs: int, progress: Progress) -> None:
@@ -95,16 +99,24 @@ def _fill(folder: Path, plan: Plan, jobs: int, progress: Progress) -> None:
             made[shards[number].name] = answer
             done += len(answer)
             progress(done, total, "speaking")
-    results = {split: [made[s.name] for s in shards if s.name.startswith(split)] for split in SPLITS}
-    measured = {split: write.split(folder, split, utterances[split], results[split]) for split in SPLITS}
-    entries = _pronunciations(words, plan.recipe, utterances["train"], itertools.chain(*results["train"]))
+    results = {
+        split: [made[s.name] for s in shards if s.name.startswith(split)] for split in SPLITS
+    }
+    measured = {
+        split: write.split(folder, split, utterances[split], results[split]) for split in SPLITS
+    }
+    entries = _pronunciations(
+        words, plan.recipe, utterances["train"], itertools.chain(*results["train"])
+    )
     write.lines(folder / "lexicon.txt", (f"{word} {phones}" for word, phones in entries))
     counted = {"words": len(words.mnemonics), "pronunciations": len(entries), "splits": measured}
     about = json.dumps(_about(plan, version) | counted, indent=1, ensure_ascii=False)
     (folder / "synthesis.json").write_text(about + "\n", encoding="utf-8")
 
 
-def _written(folder: Path, plan: Plan) -> tuple[vocabulary.Vocabulary, dict[str, list[Utterance]], str]:
+def _written(
+    folder: Path, plan: Plan
+) -> tuple[vocabulary.Vocabulary, dict[str, list[Utterance]], str]:
     """The vocabulary, the text of all splits, and the synthesiser's version; writes the LM text.
 
     The counts and the grammar, hundreds of megabytes, are gone when it returns.
@@ -132,7 +144,9 @@ def _utterances(grammar: queries.Grammar, size: Size, seed: int) -> dict[str, li
         texts = itertools.islice(queries.sentences(grammar, seed, split, split), count)
         who = rng(seed, "speakers", split).permutation(count) % voice_count
         rows = enumerate(zip(who, texts, strict=True))
-        out[split] = sorted((f"{names[k]}-{i:06d}", names[k], list(words)) for i, (k, words) in rows)
+        out[split] = sorted(
+            (f"{names[k]}-{i:06d}", names[k], list(words)) for i, (k, words) in rows
+        )
         voices_before += voice_count
     return out
 
@@ -147,12 +161,21 @@ def _shards(folder: Path, plan: Plan, utterances: dict[str, list[Utterance]]) ->
             name = write.recording(split, number)
             part = rows[first : first + SHARD]
             jobs.append(
-                Job(str(audio / f"{name}.flac"), plan.recipe.language, plan.seed, name, part, asdict(plan.knobs))
+                Job(
+                    str(audio / f"{name}.flac"),
+                    plan.recipe.language,
+                    plan.seed,
+                    name,
+                    part,
+                    asdict(plan.knobs),
+                )
             )
     return jobs
 
 
-def _pronunciations(words: vocabulary.Vocabulary, recipe: Recipe, utterances, results) -> list[tuple[str, str]]:
+def _pronunciations(
+    words: vocabulary.Vocabulary, recipe: Recipe, utterances, results
+) -> list[tuple[str, str]]:
     """(word, phones) of every word as said alone, and as said often enough in sentences of ``utterances``; sorted."""
     alone = {(w, " ".join(spoken(m, recipe.sounds.fold) or ())) for w, m in words.mnemonics.items()}
     seen = collections.Counter(

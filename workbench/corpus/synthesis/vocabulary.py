@@ -36,24 +36,35 @@ def choose(
     """
     frequency = small_counts(counts, recipe.letters, leading=2 * size) if counts else {}
     names = name_counts(counts, leading=20 * size) if counts else {}
-    wanted = {name: _wanted(slot, size if walks else 2 * size, names) for name, slot in recipe.slots.items()}
+    wanted = {
+        name: _wanted(slot, size if walks else 2 * size, names)
+        for name, slot in recipe.slots.items()
+    }
     fixed = [w for template in recipe.templates for w in SLOT.sub(" ", template).split()]
-    entries = [w for slot in wanted.values() for entry in slot for form in entry for w in form.split()]
+    entries = [
+        w for slot in wanted.values() for entry in slot for form in entry for w in form.split()
+    ]
     candidates = list(dict.fromkeys([*fixed, *entries, *frequency]))[: int(SPARE * size)]
-    said = {w: p for w, p in zip(candidates, pronounce(candidates), strict=True) if _usable(p, recipe)}
+    said = {
+        w: p for w, p in zip(candidates, pronounce(candidates), strict=True) if _usable(p, recipe)
+    }
     words = dict.fromkeys(list(said)[:size])
     slots = {
         name: tuple(e for e in slot if all(w in words for form in e for w in form.split()))
         for name, slot in wanted.items()
     }
-    return Vocabulary({w: tuple(said[w][0]) for w in words}, slots, {w: frequency.get(w, 1) for w in words})
+    return Vocabulary(
+        {w: tuple(said[w][0]) for w in words}, slots, {w: frequency.get(w, 1) for w in words}
+    )
 
 
 def small_counts(counts: Counts, letters: str, leading: int) -> dict[str, int]:
     """Counts of words written small that match ``letters``, falling, of the first ``leading`` words of a table."""
     total: collections.Counter = collections.Counter()
     pattern = re.compile(letters)
-    for word, count in zip(counts.words[: leading + 1], counts.count[: leading + 1].tolist(), strict=True):
+    for word, count in zip(
+        counts.words[: leading + 1], counts.count[: leading + 1].tolist(), strict=True
+    ):
         if pattern.fullmatch(word.lower()):
             total[word.lower()] += count
     return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
@@ -61,7 +72,9 @@ def small_counts(counts: Counts, letters: str, leading: int) -> dict[str, int]:
 
 def name_counts(counts: Counts, leading: int) -> dict[str, int]:
     """Counts of words that are mostly written large, so are names, and not words that begin sentences."""
-    count = dict(zip(counts.words[: leading + 1], counts.count[: leading + 1].tolist(), strict=True))
+    count = dict(
+        zip(counts.words[: leading + 1], counts.count[: leading + 1].tolist(), strict=True)
+    )
     large = {w: n for w, n in count.items() if w[:1].isupper()}
     return {w.lower(): n for w, n in large.items() if n > 2 * count.get(w.lower(), 0)}
 

@@ -19,7 +19,9 @@ def source() -> Path:
     """The synthesiser's data; UserError if the package that holds it is missing. It is only looked for, not loaded."""
     spec = importlib.util.find_spec("espeakng_loader")
     if spec is None or spec.origin is None:
-        raise UserError("speech synthesis needs the package espeakng-loader: pip install 'workbench[data]'")
+        raise UserError(
+            "speech synthesis needs the package espeakng-loader: pip install 'workbench[data]'"
+        )
     return Path(spec.origin).parent / "espeak-ng-data"
 
 

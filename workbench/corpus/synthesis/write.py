@@ -22,11 +22,18 @@ def split(folder: Path, name: str, utterances, shards: list[list[dict]]) -> dict
     """
     place = folder / name
     recordings = [recording(name, i) for i in range(len(shards))]
-    results = [(recording, result) for recording, shard in zip(recordings, shards, strict=True) for result in shard]
+    results = [
+        (recording, result)
+        for recording, shard in zip(recordings, shards, strict=True)
+        for result in shard
+    ]
     lines(place / "text", (f"{id} {' '.join(words)}" for id, _, words in utterances))
     lines(place / "utt2spk", (f"{id} {speaker}" for id, speaker, _ in utterances))
     lines(place / "wav.scp", (f"{r} audio/{r}.flac" for r in recordings))
-    lines(place / "segments", (f"{r['id']} {recording} {r['start']:.5f} {r['end']:.5f}" for recording, r in results))
+    lines(
+        place / "segments",
+        (f"{r['id']} {recording} {r['start']:.5f} {r['end']:.5f}" for recording, r in results),
+    )
     for kind in ("true", "conditions"):
         (folder / kind).mkdir(exist_ok=True)
         rows = (r[f"{kind}_row"] for _, r in results)

@@ -1,0 +1,160 @@
+"""Laws of clocks and of the models of machines."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from workbench.engine import Ask, Cost, Machine, Price, Work, free, machine, measured
+from workbench.engine.clocks import chance, normal, pauses
+from workbench.engine.machines import PRESETS, read, write
+from workbench.settings import UserError
+
+STEP = Work(int, (), 100, "gradient")
+
+
+def a_machine(**changes):
+    return replace(
+        Machine("m", "test", {"gradient": Price(0.5, 0.01, 1e-4)}, parameters=10), **changes
+    )
+
+
+def test_on_the_free_clock_nothing_takes_time():
+    """Work, messages and calls are free."""
+    assert (
+        free.work("p", STEP, 9.0, 0),
+        free.travel("p", "s", 10**9, 0),
+        free.serve(Ask("s", "f"), 9.0),
+    ) == (0, 0, 0)
+
+
+def test_the_measured_clock_charges_what_it_took():
+    """Work and calls cost what they really took."""
+    assert (measured.work("p", STEP, 9.0, 0), measured.serve(Ask("s", "f"), 2.0)) == (9.0, 2.0)
+
+
+def test_the_price_of_work():
+    """call + frames (frame + frame_parameter parameters)."""
+    assert Cost(a_machine()).work("p", STEP, 9.0, 0) == pytest.approx(
+        0.5 + 100 * (0.01 + 1e-4 * 10)
+    )
+
+
+def test_messages_and_calls():
+    """A message takes latency and bytes; a shard is busy per call and per byte in both directions."""
+    clock = Cost(a_machine(latency=0.1, byte=0.001, serve_call=0.2, serve_byte=0.01))
+    assert clock.travel("p", "s", 50, 0) == pytest.approx(0.15)
+    assert clock.serve(Ask("s", "f", (), 20, 10), 9.0) == pytest.approx(0.5)
+
+
+def test_unknown_work_has_no_price():
+    """A kind of work that the machine does not know is an error that names both."""
+    with pytest.raises(UserError, match="machine m has no price for work of kind 'cooking'"):
+        Cost(a_machine()).work("p", Work(int, (), 1, "cooking"), 0, 0)
+
+
+def test_chances_are_pure_functions_of_names():
+    """The same names give the same number, others an independent one: uniform, and normal."""
+    assert chance(1, "a", 2) == chance(1, "a", 2) != chance(1, "a", 3) and chance(1, "a") != chance(
+        2, "a"
+    )
+    u = np.array([chance(i, "u") for i in range(4000)])
+    n = np.array([normal(i, "n") for i in range(4000)])
+    assert abs(u.mean() - 0.5) < 0.02 and abs(u.std() - math.sqrt(1 / 12)) < 0.01
+    assert (
+        abs(n.mean()) < 0.06 and abs(n.std() - 1) < 0.04 and abs((n > 1.96).mean() - 0.025) < 0.01
+    )
+
+
+@pytest.mark.parametrize(
+    "distribution, spread, mean, std",
+    [("uniform", 0.3, 1.0, 0.173), ("lognormal", 0.2, 1.02, 0.206)],
+)
+def test_speeds_follow_their_distribution(distribution, spread, mean, std):
+    """The speeds of many processes have the mean and the spread that were asked for."""
+    clock = Cost(a_machine(speed=distribution, spread=spread))
+    plain = Cost(a_machine()).work("p", STEP, 0, 0)
+    speeds = np.array([plain / clock.work(f"replica {i}", STEP, 0, 0) for i in range(3000)])
+    assert speeds.mean() == pytest.approx(mean, abs=0.02) and speeds.std() == pytest.approx(
+        std, abs=0.02
+    )
+
+
+def test_another_replica_changes_no_other():
+    """The speed of a process depends on its name and the seed only."""
+    clock, other = (
+        Cost(a_machine(speed="uniform", spread=0.5), 1),
+        Cost(a_machine(speed="uniform", spread=0.5), 2),
+    )
+    assert clock.work("replica 3", STEP, 0, 0) == clock.work("replica 3", STEP, 5.0, 77)
+    assert clock.work("replica 3", STEP, 0, 0) != other.work("replica 3", STEP, 0, 0)
+
+
+def test_stragglers():
+    """The given share of processes is slower by the factor, for good."""
+    clock = Cost(a_machine(straggler_share=0.1, straggler_factor=4.0))
+    plain = Cost(a_machine()).work("p", STEP, 0, 0)
+    slow = np.array([clock.work(f"p{i}", STEP, 0, 0) / plain for i in range(2000)])
+    assert set(np.round(slow, 9)) == {1.0, 4.0} and (slow > 2).mean() == pytest.approx(
+        0.1, abs=0.02
+    )
+
+
+def test_jitter_is_drawn_anew_for_each_work():
+    """The logarithm of each duration varies by sigma, as a function of time, and is the same when asked again."""
+    clock = Cost(a_machine(jitter=0.1))
+    plain = Cost(a_machine()).work("p", STEP, 0, 0)
+    logs = np.log([clock.work("p", STEP, 0, now) / plain for now in range(3000)])
+    assert abs(logs.mean()) < 0.01 and logs.std() == pytest.approx(0.1, abs=0.01)
+    assert clock.work("p", STEP, 0, 5) == clock.work("p", STEP, 0, 5)
+
+
+def test_messages_jitter():
+    """The logarithm of each message's time varies by sigma, from shard to shard of one fetch too."""
+    clock = Cost(a_machine(latency=1.0, network_jitter=0.3))
+    logs = np.log(
+        [clock.travel("p", f"server {s}", 0, now) for now in range(1000) for s in range(3)]
+    )
+    assert abs(logs.mean()) < 0.02 and logs.std() == pytest.approx(0.3, abs=0.02)
+
+
+def test_pauses_come_once_in_every_stretch():
+    """In a long time there is one pause per stretch, however the work is cut up."""
+    m = a_machine(pause_every=10.0, pause=2.0)
+    whole = pauses(m, 0, "p", 0, 1000.0)
+    parts = sum(pauses(m, 0, "p", round(i * 0.25e6), 0.25) for i in range(4000))
+    assert whole == parts == 200.0
+    assert Cost(m).work("p", Work(int, (), 0, "gradient"), 0, 0) in (0.5, 2.5)
+
+
+def test_machines_are_saved_as_json(tmp_path):
+    """What is written is read again; the presets too."""
+    for m in (*PRESETS.values(), a_machine()):
+        write(m, tmp_path / "m.json")
+        assert read(tmp_path / "m.json") == m
+    assert machine(str(tmp_path / "m.json"), parameters=7) == replace(a_machine(), parameters=7)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (None, "choose one of paper, laptop"),
+        ("{", "not a machine"),
+        ('{"name": "x"}', "not a machine"),
+        (
+            '{"name": "x", "about": "", "prices": {}, "colour": 1}',
+            "no such field of a machine: colour",
+        ),
+        ('{"name": "x", "about": "", "prices": {"a": {"colour": 1}}}', "not a machine"),
+        ('{"name": "x", "about": "", "prices": {}, "speed": "fast"}', "choose one of equal"),
+        ('{"name": "x", "about": "", "prices": {}, "latency": -1}', "not negative"),
+    ],
+)
+def test_wrong_machines_are_named(tmp_path, text, message):
+    """A machine that is missing or wrong is an error of the user's that says what is wrong."""
+    path = tmp_path / "m.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        machine(str(path))

@@ -1,0 +1,176 @@
+"""ARPA files: the same numbers after a round trip, other people's vocabularies, and malformed files."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workbench.language.arpa import read_arpa, write_arpa
+from workbench.language.backoff import Level
+from workbench.language.ngram import estimate
+from workbench.settings import UserError
+
+WORDS = ("<eps>", "a", "b", "ö")
+ARPA = """made by hand
+\\data\\
+ngram 1=5
+ngram 2=3
+
+\\1-grams:
+-99\t<s>\t-0.3
+-0.5\ta\t-0.2
+-0.6\tb
+-1\tö
+-0.7\t</s>
+
+\\2-grams:
+-0.1\t<s> a
+-0.25\ta b
+-0.4\tb </s>
+
+\\end\\
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Reads an ARPA text."""
+
+    def read(text, words=WORDS):
+        (tmp_path / "lm.arpa").write_bytes(text if isinstance(text, bytes) else text.encode())
+        return read_arpa(tmp_path / "lm.arpa", words)
+
+    return read
+
+
+def test_by_hand(read):
+    """Listed n-grams have their own score, others back off, in natural logarithms."""
+    ngram = read(ARPA)
+    assert ngram.score(ngram.start, 1) == pytest.approx(-0.1 * math.log(10))
+    assert ngram.score((ngram.bos,), 2) == pytest.approx((-0.3 - 0.6) * math.log(10))
+    assert ngram.score((1,), 3) == pytest.approx((-0.2 - 1) * math.log(10))
+    assert ngram.score((3,), 1) == pytest.approx(-0.5 * math.log(10))
+    assert ngram.score((), ngram.bos) == -math.inf and ngram.notes == ()
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(["a", "b", "ö", "x"]), max_size=5), min_size=1, max_size=9),
+    st.integers(1, 4),
+)
+@settings(max_examples=25, deadline=None)
+def test_round_trip(tmp_path_factory, text, order):
+    """A written model is read back with the same n-grams and the same bits."""
+    path = tmp_path_factory.mktemp("arpa") / "lm.arpa"
+    ngram = estimate(text, WORDS, order)
+    write_arpa(ngram, path)
+    again = read_arpa(path, WORDS)
+    assert again.words == ngram.words and again.notes == () and again.order == order
+    for old, new in zip(ngram.levels, again.levels, strict=True):
+        for field in Level.__dataclass_fields__:
+            np.testing.assert_array_equal(getattr(new, field), getattr(old, field))
+
+
+@given(st.floats(-200, 0, width=32))
+def test_nine_digits_determine_a_float32(tmp_path_factory, log_p):
+    """Any float32 log probability above the limit of the format makes the round trip through log10 text."""
+    ngram = estimate([["a"]], WORDS, 1)
+    ngram.levels[0].log_p[1] = log_p
+    path = tmp_path_factory.mktemp("arpa") / "lm.arpa"
+    write_arpa(ngram, path)
+    assert read_arpa(path, WORDS).levels[0].log_p[1] == np.float32(log_p)
+
+
+def test_compressed(tmp_path):
+    """A .gz file holds the same model."""
+    ngram = estimate([["a", "b"]], WORDS, 2)
+    write_arpa(ngram, tmp_path / "lm.arpa.gz")
+    assert read_arpa(tmp_path / "lm.arpa.gz", WORDS).score((1,), 2) == ngram.score((1,), 2)
+
+
+def test_other_words_are_dropped_and_counted(read):
+    """What the file says of words outside the vocabulary is left out; what it says of ours stays."""
+    ngram = read(ARPA, ("<eps>", "a", "ö"))
+    assert ngram.notes == ("3 n-grams dropped: 1 of their words are not in the vocabulary",)
+    assert ngram.score((1,), 2) == pytest.approx((-0.2 - 1) * math.log(10))
+    assert [len(level.word) for level in ngram.levels] == [5, 1]
+
+
+def test_words_that_the_file_lacks(read):
+    """They share the mass of <unk> equally; without <unk> they cannot be said; either way it is noted."""
+    words = (*WORDS, "new", "newer")
+    ngram = read(ARPA, words)
+    assert (
+        ngram.score((), 4) == -math.inf
+        and "2 words are not in the file and cannot" in ngram.notes[0]
+    )
+    ngram = read(ARPA.replace("1=5", "1=6").replace("-1\tö", "-1\tö\n-0.8\t<unk>\t-0.1"), words)
+    assert (
+        ngram.score((), 4) == ngram.score((), 5) == pytest.approx(-0.8 * math.log(10) - math.log(2))
+    )
+    assert "share" in ngram.notes[0]
+
+
+def test_an_unknown_word_of_our_own(read):
+    """If <unk> is in the lexicon it is a word like any other."""
+    ngram = read(
+        ARPA.replace("1=5", "1=6").replace("-1\tö", "-1\tö\n-0.8\t<unk>"), (*WORDS, "<unk>")
+    )
+    assert ngram.score((), 4) == pytest.approx(-0.8 * math.log(10)) and ngram.notes == ()
+
+
+def test_a_pruned_model_without_its_suffixes(read):
+    """An n-gram may be listed although its last words alone are not: they are scored by backing off."""
+    ngram = read(
+        ARPA.replace("2=3", "2=3\nngram 3=1").replace(
+            "\n\\end", "\n\\3-grams:\n-0.05\t<s> a ö\n\n\\end"
+        )
+    )
+    assert ngram.score((ngram.bos, 1), 3) == pytest.approx(-0.05 * math.log(10))
+    assert ngram.score((2, 1), 3) == pytest.approx(-1.2 * math.log(10))
+
+
+MALFORMED = [
+    ("\\data\\", "\\date\\", None, "ends early"),
+    ("ngram 1=5", "ngram 1=x", 3, "expected ngram 1=COUNT,"),
+    ("ngram 2=3", "ngram 3=3", 4, "expected ngram 2=COUNT,"),
+    ("\\1-grams:", "\\2-grams:", 6, "expected \\1-grams:,"),
+    ("ngram 1=5", "ngram 1=6", 13, "5 1-grams listed, 6 announced"),
+    ("-0.5\ta", "O.5\ta", 8, "'O.5' is not a logarithm"),
+    ("-0.5\ta", "nan\ta", 8, "'nan' is not a logarithm"),
+    ("-0.5\ta", "0.5\ta", 8, "'0.5' is not a logarithm of a probability"),
+    ("-0.25\ta b", "-0.25\ta b -0.1", 15, "2 words"),
+    ("-0.25\ta b", "-0.25\ta", 15, "2 words"),
+    ("-0.25\ta b", "-0.25\t<s> a", 15, "listed before"),
+    ("-0.6\tb", "-0.6\ta", 9, "listed before"),
+    ("-0.6\tb", "-0.6\tq", 15, "without its prefix or its unigrams"),
+    ("-0.7\t</s>", "-0.7\tq", None, "no unigram </s>"),
+    ("\\end\\", "", 18, "ends early"),
+    ("\\end\\", "\\3-grams:", 18, "expected \\end\\,"),
+]
+
+
+@pytest.mark.parametrize("old, new, line, reason", MALFORMED)
+def test_malformed_files_are_refused(read, old, new, line, reason):
+    """Each fault is refused with its line and what was expected there."""
+    assert old in ARPA
+    with pytest.raises(UserError) as caught:
+        read(ARPA.replace(old, new))
+    assert reason in str(caught.value)
+    assert line is None or f"lm.arpa:{line}: " in str(caught.value)
+
+
+def test_a_prefix_must_be_listed(read):
+    """A trigram whose first two words are no bigram of the file has nowhere to stand."""
+    text = ARPA.replace("2=3", "2=3\nngram 3=1").replace(
+        "\n\\end", "\n\\3-grams:\n-0.05\tö a b\n\n\\end"
+    )
+    with pytest.raises(UserError, match=r"lm.arpa:20: an n-gram without its prefix"):
+        read(text)
+
+
+def test_bytes_that_are_not_utf_8(read):
+    """They are the reason that is given, not the counts that they upset."""
+    with pytest.raises(UserError, match=r"lm.arpa:10: not UTF-8: byte 0xff"):
+        read(ARPA.encode().replace("ö".encode(), b"\xff"))

@@ -1,0 +1,195 @@
+"""The lock, pyproject.toml, environment.yml, Makefile and README tell one story."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import distributions, packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+from sources import ROOT, package
+
+K2_HASH = "5b5f709b12b9cd092b583984d0b7d940c9f898101259c998d68d1f4adefa48d4"
+LOCK = (ROOT / "requirements.lock").read_text()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCKED = dict(re.findall(r"^([a-z0-9.-]+)==(\S+) \\$", LOCK, re.MULTILINE))
+
+
+def groups() -> dict[str, list[Requirement]]:
+    """All requirements of pyproject.toml by group."""
+    project = PROJECT["project"]
+    lists = {"build": PROJECT["build-system"]["requires"], "core": project["dependencies"]}
+    lists |= project["optional-dependencies"]
+    return {name: [Requirement(text) for text in texts] for name, texts in lists.items()}
+
+
+def entries() -> dict[str, list[str]]:
+    """The hashes of each package in the lock."""
+    blocks = re.split(r"\n(?=[a-z0-9])", "\n" + LOCK)[1:]
+    return {
+        block.split("==")[0]: re.findall(r"--hash=sha256:([0-9a-f]{64})\b", block)
+        for block in blocks
+    }
+
+
+def test_every_requirement_is_locked() -> None:
+    """Each requirement of pyproject.toml stands in the lock, in a version that its bound admits."""
+    for group, requirements in groups().items():
+        for wanted in requirements:
+            version = LOCKED.get(canonicalize_name(wanted.name))
+            assert version, f"{wanted.name} of {group} is not in the lock"
+            assert wanted.specifier.contains(Version(version)), (
+                f"{group} asks for {wanted}, the lock has {version}"
+            )
+
+
+def test_bounds_are_honest() -> None:
+    """Each requirement has a lower bound, and no bound is newer than what is locked and so was run."""
+    for requirements in groups().values():
+        for wanted in requirements:
+            bounds = [s for s in wanted.specifier if s.operator in (">=", "==")]
+            locked = Version(LOCKED[canonicalize_name(wanted.name)])
+            assert [Version(bound.version) <= locked for bound in bounds] == [True], wanted
+
+
+def test_every_package_has_a_hash() -> None:
+    """Every entry of the lock is pinned and has a hash, and nothing else stands there."""
+    assert all(entries().values())
+    assert entries().keys() == LOCKED.keys()
+    known = re.compile(r"#|    # via|    --hash=|[a-z0-9.-]+==|$")
+    assert [line for line in LOCK.splitlines() if not known.match(line)] == []
+
+
+def test_every_python_3_11_will_do() -> None:
+    """No locked package wants a later one than the first: Debian 12 has 3.11.2."""
+    wants = {d.metadata["Name"]: d.metadata.get("Requires-Python") or "" for d in distributions()}
+    locked = {name: wanted for name, wanted in wants.items() if canonicalize_name(name) in LOCKED}
+    assert len(locked) == len(LOCKED) > 100
+    assert [name for name, wanted in locked.items() if "3.11.0" not in SpecifierSet(wanted)] == []
+
+
+def test_k2_has_one_hash() -> None:
+    """k2's files cannot be told apart by name, so the lock admits exactly the one for Python 3.11."""
+    assert entries()["k2"] == [K2_HASH]
+
+
+def test_the_pair_of_torch_and_k2() -> None:
+    """The locked torch is the one that the locked k2 is built for, with a numpy older than 2, as that torch wants."""
+    assert (LOCKED["k2"], LOCKED["torch"]) == ("1.23.4", "1.13.1")
+    assert Version(LOCKED["numpy"]) < Version("2")
+
+
+def test_the_lock_names_no_place() -> None:
+    """No address, index or file name of one machine stands in the lock."""
+    assert not re.search(r"://|--index|--extra-index|--find-links|--trusted|\.whl|file:", LOCK)
+
+
+def test_conda_installs_the_lock() -> None:
+    """environment.yml takes the same Python and, through pip, the same lock."""
+    text = (ROOT / "environment.yml").read_text()
+    lines = [line.split("#")[0].strip() for line in text.splitlines()]
+    assert {"channels: [conda-forge]", "- python=3.11", "- pip:", "- -r requirements.lock"} <= set(
+        lines
+    )
+    assert 'python_version = "3.11"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_second_way_names_real_extras() -> None:
+    """The extras that environment.yml and the README name exist."""
+    for path in ("environment.yml", "README.md"):
+        for named in re.findall(r"(?:\.|workbench)\[([a-z0-9,]+)\]", (ROOT / path).read_text()):
+            assert set(named.split(",")) <= set(groups()), path
+
+
+def test_what_is_imported_is_required() -> None:
+    """Every package that the code imports is one that pyproject.toml asks for, in the core or an extra."""
+    asked = {canonicalize_name(r.name) for requirements in groups().values() for r in requirements}
+    owners = packages_distributions()
+    for module in package():
+        for imported in module.imports:
+            name = imported.module.split(".")[0]
+            if name in sys.stdlib_module_names or name == "workbench":
+                continue
+            assert asked & {canonicalize_name(d) for d in owners.get(name, [])}, module.where(
+                imported.line
+            )
+
+
+def test_readme_commands_exist() -> None:
+    """`make demo` and `make test` of the README are targets, and every `make` command it shows is one."""
+    readme, targets = (
+        (ROOT / "README.md").read_text(),
+        re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M),
+    )
+    shown = re.findall(r"^ {4}make ([a-z]+)", readme, re.M) + re.findall(r"`make ([a-z]+)`", readme)
+    assert {"demo", "test"} <= set(shown) <= set(targets)
+
+
+def test_make_lists_its_targets() -> None:
+    """Bare `make` lists every target with a line of explanation and makes nothing."""
+    listed = subprocess.run(
+        ["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    for target in ("demo", "test", "bench", "lab", "check"):
+        assert re.search(rf"^make {target} +\w", listed, re.M)
+
+
+def test_console_script_exists() -> None:
+    """The command `workbench` points at a function that is there."""
+    module, _, name = PROJECT["project"]["scripts"]["workbench"].partition(":")
+    tree = ast.parse((ROOT / module.replace(".", "/")).with_suffix(".py").read_text())
+    assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A folder with the set-up alone."""
+    (tmp_path / ".ci").mkdir()
+    (tmp_path / ".ci/setup").write_text((ROOT / ".ci/setup").read_text())
+    return tmp_path
+
+
+def stub(folder: Path, name: str, script: str) -> None:
+    """A command of this name that runs a shell script."""
+    path = folder / "bin" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    "commands, told",
+    [
+        ({"python3.11": "exit 1", "python3": "exit 1"}, "needs Python 3.11"),
+        ({"python3.11": 'case "$2" in *ensurepip*) exit 1; esac'}, "no venv module"),
+        (
+            {"python3.11": "exit 0", "df": "echo head; echo disk 9 9 2097152 1% /"},
+            "and there are 2",
+        ),
+        ({"python3.11": "exit 0", "uname": "echo Plan9"}, "for Linux on x86-64, not Plan9"),
+    ],
+)
+def test_a_machine_that_will_not_do(copy: Path, commands: dict[str, str], told: str) -> None:
+    """A wrong Python, no venv module, too little disk, another platform: one line that says so, a failure, no .venv."""
+    for name, script in commands.items():
+        stub(copy, name, script)
+    path = f"{copy / 'bin'}:/usr/bin:/bin"
+    done = subprocess.run(
+        ["sh", ".ci/setup"],
+        cwd=copy,
+        env={"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = done.stderr.splitlines()
+    assert (done.returncode, len(lines)) == (1, 1)
+    assert lines[0].startswith("set-up: ")
+    assert told in lines[0]
+    assert not (copy / ".venv").exists()

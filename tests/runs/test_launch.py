@@ -1,0 +1,143 @@
+"""Runs that outlive who started them: detached, followed, stopped and resumed from other processes; calibration."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from workbench import runs
+from workbench.cli import main
+from workbench.cli.follow import follow
+from workbench.engine import machines
+from workbench.prepare import pipeline
+from workbench.runs import calibrate
+from workbench.runs.replay import replay
+from workbench.settings import UserError, preset
+from workbench.storage.run import find_run
+
+SMALL = dict(hidden_layers=1, hidden_units=24, checkpoint_every=0.5, evaluate_every=1.0)
+# Starts a run as a notebook's kernel would, says which, and stays until it is interrupted.
+PARENT = """
+import sys, time
+from workbench.runs import launch
+print(launch.begun(sys.argv[1:], "long").name, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A data folder with the tiny corpus prepared in it."""
+    folder = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_DATA", str(folder))
+        pipeline.prepare(
+            "tiny", pipeline.Source(synthetic="is", size="tiny"), pipeline.Preparation(states=150)
+        )
+        yield folder
+
+
+def until(true, seconds=30.0):
+    """Wait until ``true()``; fails if it takes too long."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_a_detached_run_outlives_its_parent(home, capsys):
+    """Interrupting the parent's process group leaves the run alone; another process follows, stops and resumes it."""
+    settings = [
+        "hidden_units=24",
+        "epochs=1000",
+        "evaluate_every=2",
+        "patience=100",
+        "checkpoint_every=5",
+    ]
+    words = ["train", "tiny", "--preset", "tiny", "--name", "long", "--set", *settings]
+    command = [sys.executable, "-c", PARENT, *words]
+    parent = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    run = find_run(parent.stdout.readline().strip())
+    os.killpg(parent.pid, signal.SIGINT)
+    assert parent.wait(20) != 0
+    parent.stdout.close()
+
+    out = io.StringIO()
+    follower = threading.Thread(target=follow, args=(run, out, 0.05))
+    follower.start()
+    until(lambda: "epoch 2" in out.getvalue())
+    assert run.status()["state"] == "running"
+    assert main.main(["stop", run.name]) == 0
+    follower.join(30)
+    assert out.getvalue().splitlines()[-1].startswith(f"{run.name}: stopped after")
+
+    def pushes():
+        return sum(r["kind"] == "push" for r in run.iter_rows())
+
+    before = pushes()
+    with pytest.raises(KeyboardInterrupt):
+        runs.resume(run.name, stop=lambda: pushes() > before)
+    assert pushes() > before
+    capsys.readouterr()
+    assert main.main(["stop", run.name]) == 1
+    assert "is not running (state: stopped)" in capsys.readouterr().err
+
+
+def test_a_detached_run_that_cannot_start_says_why(home, capsys):
+    """What the run would have said on the terminal is said by the one who started it."""
+    assert main.main(["train", "nowhere", "--detach"]) == 1
+    assert "nowhere: no such corpus" in capsys.readouterr().err
+
+
+def test_calibration_predicts(home):
+    """On the cost clock, with this machine as it was measured, a run takes about what it takes on the measured clock.
+
+    Within a factor of four, since others use the machine too: a wrong unit or a forgotten part of a run is further off.
+    """
+    settings = preset("tiny", **SMALL, epochs=2.0, replicas=2)
+    # Compiling and whatever else runs on this machine only add time, so the least of a few runs is what the run takes.
+    measured = [
+        runs.train("tiny", settings.replace(clock="measured"), name=f"measured{n}")
+        for n in range(4)
+    ]
+    path = calibrate.calibrate("measured0", network=False)
+    assert path.parent == home / "machines"
+    cost = runs.train("tiny", settings.replace(clock="cost", machine=path.stem), name="cost")
+    assert 0.25 < cost.summary["seconds"] / min(run.summary["seconds"] for run in measured) < 4.0
+    made = machines.read(path)
+    assert set(made.prices) == {"forward", "gradient", "decode", "evaluate"}
+    assert made.seconds("gradient", 64) < made.seconds("gradient", 640)
+    assert replace(made, parameters=10**7).seconds("gradient", 64) >= made.seconds("gradient", 64)
+
+
+def test_a_line_is_fitted():
+    """Seconds that are linear in frames and in frames times parameters give their price back."""
+    points = [
+        (n, size, 1e-3 + n * (2e-4 + 3e-9 * size)) for n in (8, 32, 128) for size in (10**4, 10**6)
+    ]
+    price = calibrate.fit(points)
+    assert (price.call, price.frame, price.frame_parameter) == pytest.approx(
+        (1e-3, 2e-4, 3e-9), rel=1e-6
+    )
+
+
+def test_what_was_not_recorded_cannot_be_replayed(home):
+    """A run on this thread keeps its schedule only if asked; otherwise replay says what to do."""
+    run = runs.train("tiny", preset("tiny", **SMALL, epochs=1.0), name="plain")
+    recorded = runs.train("tiny", preset("tiny", **SMALL, epochs=1.0), name="recorded", record=True)
+    assert recorded.summary["parameters_digest"] == run.summary["parameters_digest"]
+    assert main.main(["replay", recorded.name]) == 0
+    with pytest.raises(UserError, match="train with --record"):
+        replay(run.name)

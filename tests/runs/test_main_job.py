@@ -1,0 +1,332 @@
+"""The main job end to end on the tiny synthetic corpus: prepare, train, stop, resume, test, decode, report."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from workbench import runs
+from workbench.batches import FrameOrder, subsets
+from workbench.cli import demo, main
+from workbench.figures.tables import COLUMNS
+from workbench.model.network import ce_gradient, gradient, initial
+from workbench.prepare import pipeline
+from workbench.prepare.corpus import Corpus
+from workbench.recognise import evaluate, example
+from workbench.recognise.recogniser import Recogniser
+from workbench.runs.task import Task
+from workbench.settings import UserError, preset
+from workbench.storage.run import find_run, read_json
+
+SMALL = dict(
+    hidden_layers=1, hidden_units=24, learning_rate=0.03, checkpoint_every=0.5, evaluate_every=1.0
+)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A data folder with the tiny corpus prepared in it."""
+    folder = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_DATA", str(folder))
+        source = pipeline.Source(synthetic="is", size="tiny")
+        pipeline.prepare("tiny", source, pipeline.Preparation(states=150), jobs=2)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def ce(home):
+    """A run of cross entropy."""
+    return runs.train("tiny", preset("tiny", **SMALL, epochs=6.0), name="ce")
+
+
+@pytest.fixture(scope="module")
+def mmi(ce):
+    """A run of MMI that started from it."""
+    settings = preset(
+        "tiny", **{**SMALL, "criterion": "mmi", "epochs": 2.0, "batch": 16, "learning_rate": 0.002}
+    )
+    return runs.train("tiny", settings, name="mmi", init=ce.name)
+
+
+def test_preparing_again_costs_nothing_and_differently_is_refused(home):
+    """The same preparation finds what is there; another under the same name is a UserError."""
+    source = pipeline.Source(synthetic="is", size="tiny")
+    assert (
+        pipeline.prepare("tiny", source, pipeline.Preparation(states=150)).folder
+        == home / "corpora" / "tiny"
+    )
+    with pytest.raises(UserError, match="prepared differently"):
+        pipeline.prepare("tiny", source, pipeline.Preparation(states=160))
+
+
+def test_one_replica_is_plain_sgd_bit_for_bit(ce):
+    """Cross entropy by one replica on the free clock equals the loop anyone would write, to the last bit."""
+    task = Task(Corpus.open("tiny"), ce.settings)
+    s, store = ce.settings, task.train
+    theta = initial(task.topology, s.seed)
+    (utterances,) = subsets(len(store), 1, s.seed)
+    order = FrameOrder(
+        s.shuffling, np.asarray(store.offsets), utterances, s.batch, s.epochs, s.seed
+    )
+    decays = {r["updates"]: r["decays"] for r in ce.iter_rows() if r["kind"] == "rate"}
+    rate = np.float32(s.learning_rate)
+    for n, positions in enumerate(order.batches()):
+        if n in decays:
+            rate = np.float32(s.learning_rate / s.decay_factor ** decays[n])
+        targets = np.asarray(store.alignment[positions])
+        g, _, _ = ce_gradient(theta, task.topology, store.windows(positions), targets)
+        theta = theta + rate * (g / np.float32(s.batch))
+    trained, _, _ = runs.load_model(ce.folder / "model")
+    assert np.array_equal(theta, trained)
+
+
+def test_gradient_of_mmi_by_finite_differences_through_the_network(ce):
+    """∇F_MMI = Σ o ∇ log p: along random directions the criterion moves as the gradient says, network included."""
+    settings = ce.settings.replace(
+        criterion="mmi",
+        rejection=0.0,
+        cancellation=0.0,
+        beam=100.0,
+        lattice_beam=40.0,
+        max_active=100_000,
+    )
+    task = Task(Corpus.open("tiny"), settings)
+    theta, _, _ = runs.load_model(ce.folder / "model")
+    utterance = int(np.argmin(task.train.seconds))
+    windows = task.train.utterance_windows(utterance)
+
+    def decoded(at):
+        return task.decode_split(task.train, utterance, task.log_posteriors(at, windows), settings)
+
+    here = decoded(theta)
+    assert here.reason is None
+    assert len(here.kept) == here.frames
+    g = gradient(theta, task.topology, windows, (here.indptr, here.states, here.values)).astype(
+        float
+    )
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        direction = 0.1 * g / np.linalg.norm(g) + 0.02 * rng.standard_normal(len(g)) / np.sqrt(
+            len(g)
+        )
+        direction = direction.astype(np.float32)
+        ahead, behind = decoded(theta + direction).value, decoded(theta - direction).value
+        assert (ahead - behind) / 2 == pytest.approx(float(g @ direction), rel=0.05)
+
+
+def test_a_killed_run_resumes_to_the_same_bits(home, mmi):
+    """Killed in the middle and resumed from a checkpoint, a run has the rows and parameters of one never killed."""
+
+    class Killed(Exception):
+        pass
+
+    def kill(done, total, what):
+        if done > 0.7 * total:
+            raise Killed
+
+    settings = mmi.settings.replace(seed=mmi.settings.seed)
+    parent = mmi.record["parent"]["run"]
+    with pytest.raises(Killed):
+        runs.train("tiny", settings, name="killed", init=parent, progress=kill)
+    killed = find_run("killed")
+    assert killed.status()["state"] == "failed"
+    assert killed.checkpoints()
+    resumed = runs.resume("killed")
+    assert resumed.rows_digest() == mmi.rows_digest()
+    assert resumed.summary["parameters_digest"] == mmi.summary["parameters_digest"]
+    with pytest.raises(UserError, match="done"):
+        runs.resume("killed")
+
+
+def test_a_stopped_run_goes_on(home, ce):
+    """A run that was asked to stop rests at a checkpoint, says so, and ends when resumed; every frame is seen once."""
+    settings = preset("tiny", **SMALL, epochs=3.0)
+    asked = iter([False] * 30 + [True] * 1_000_000)
+    with pytest.raises(KeyboardInterrupt):
+        runs.train("tiny", settings, name="stopped", stop=lambda: next(asked))
+    assert find_run("stopped").status()["state"] == "stopped"
+    resumed = runs.resume("stopped")
+    frames = Task(Corpus.open("tiny"), settings).train.frames
+    assert resumed.status()["state"] == "done"
+    assert resumed.summary["frames_seen"] == 3 * frames
+
+
+def test_frames_are_accounted_for(mmi):
+    """Frames are kept, rejected or cancelled, utterance by utterance, unless the utterance was set aside whole."""
+    rows = mmi.rows("decode")
+    used = rows[rows.kept + rows.rejected + rows.cancelled > 0]
+    assert (used.frames == used.kept + used.rejected + used.cancelled).all()
+    assert len(used) > 0
+    assert mmi.summary["frames_seen"] == rows.frames.sum()
+    assert mmi.summary["utterances_set_aside"] == rows.reason.notna().sum()
+
+
+def test_learning_happened(ce, mmi):
+    """Cross entropy raises the held-out log posterior far above the start; MMI starts where it ended."""
+    table = ce.rows("evaluate")
+    assert table.ce.iloc[-1] > table.ce.iloc[0] + 1.0
+    assert mmi.rows("evaluate").ce.iloc[0] == pytest.approx(table.ce.iloc[-1])
+    assert (mmi.rows("evaluate").mmi <= 1e-6).all()
+
+
+def test_graph_and_rescoring_say_the_same(ce):
+    """Searching the n-gram's graph gives the words of exact rescoring, utterance by utterance, at another scale too."""
+    graph, rescoring = (replace(Recogniser.of(ce, s), lm_scale=1.2) for s in ("graph", "rescoring"))
+    store = graph.task.heldout
+    ways = [
+        r.transcripts(store, range(len(store)), [1.2, 0.8], None, "") for r in (graph, rescoring)
+    ]
+    same = [
+        a == b for one, other in zip(*ways, strict=True) for a, b in zip(one, other, strict=True)
+    ]
+    assert (
+        np.mean(same) >= 0.95
+    )  # a word that is listed may be reached by backing off, see hmm.segments
+    assert graph.task.corpus.ngram_graph.graph.states > graph.task.corpus.denominator.states
+
+
+def test_diverged_runs_say_so(home):
+    """A learning rate far too large ends the run as diverged, with a line that says what to try."""
+    with pytest.raises(UserError, match="learning_rate"):
+        runs.train(
+            "tiny", preset("tiny", **{**SMALL, "learning_rate": 100.0, "epochs": 3.0}), name="wild"
+        )
+    assert find_run("wild").status()["state"] == "diverged"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"trained": "last"},
+        {"trained": "last-without-silence"},
+        {"criterion": "smbr"},
+        {"criterion": "mpe"},
+        {"criterion": "bmmi", "boost": 0.5},
+        {"auxiliary": "proximal"},
+        {"auxiliary": "fresh"},
+        {"smoothing": 0.1},
+        {"denominator": "none-realigned"},
+        {"denominator": "none-fixed"},
+        {"shuffling": "none"},
+        {
+            "replicas": 3,
+            "shards": 2,
+            "clock": "cost",
+            "decoder_fetch": "synchronous",
+            "decoder_seconds": 5.0,
+        },
+    ],
+)
+def test_every_kind_of_sequence_training_runs(ce, changes):
+    """Criteria, auxiliary functions, controls, trained slices and asynchrony all train on real lattices."""
+    settings = preset(
+        "tiny", **{**SMALL, "epochs": 0.5, "learning_rate": 0.001, "criterion": "mmi", **changes}
+    )
+    run = runs.train("tiny", settings, name="-".join(map(str, changes.values())), init=ce.name)
+    assert run.status()["state"] == "done"
+    assert run.summary["updates"] > 0
+    before, after = (runs.load_model(r.folder / "model")[0] for r in (ce, run))
+    changed = np.flatnonzero(before != after)
+    assert len(changed)
+    if settings.trained != "all":
+        output = Task(Corpus.open("tiny"), settings).topology.layout().entries["output.weight"][0]
+        assert changed.min() >= output.start
+
+
+def test_test_table_report_and_transcripts(home, ce, mmi, capsys, tmp_path):
+    """`test`, `table --json`, `decode`, `report`: every promised number is there, and the page needs no network."""
+    for run in (ce, mmi):
+        assert main.main(["test", run.name]) == 0
+    capsys.readouterr()
+    assert main.main(["table", ce.name, mmi.name, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [set(COLUMNS) <= set(r) for r in rows] == [True, True]
+    assert 0 <= rows[1]["test_wer_low"] <= rows[1]["test_wer"] <= rows[1]["test_wer_high"]
+    assert rows[0]["p_value"] is None
+    assert 0 < rows[1]["p_value"] <= 1
+    example.write_example(mmi.name, [ce.name])
+    page = tmp_path / "report.html"
+    assert main.main(["report", ce.name, mmi.name, "--out", str(page)]) == 0
+    text = page.read_text()
+    assert "Cross" not in text.split("<title>")[0]
+    assert text.count("data:image/png") >= 6
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', text)
+    store = Corpus.open("tiny").split("test")
+    import soundfile
+
+    samples, rate = store.audio(0)
+    soundfile.write(tmp_path / "one.wav", samples, rate)
+    capsys.readouterr()
+    assert main.main(["decode", mmi.name, str(tmp_path / "one.wav")]) == 0
+    said = capsys.readouterr().out.strip().split("\t")[1].split()
+    assert tuple(said) == evaluate.read_transcripts(mmi.folder / "test.hyp")[store.ids[0]]
+
+
+def test_a_network_aligns_a_corpus_anew(home, ce, capsys):
+    """The new corpus has the network's alignment and priors, can be trained on, and the old one is what it was."""
+    old = runs.corpus_digest(Corpus.open("tiny"))
+    assert main.main(["align", ce.name, "--name", "tiny-2"]) == 0
+    new = Corpus.open("tiny-2")
+    assert runs.corpus_digest(Corpus.open("tiny")) == old != runs.corpus_digest(new)
+    before, after = (np.asarray(c.split("train").alignment) for c in (Corpus.open("tiny"), new))
+    assert 0.3 < np.mean(before == after) < 1.0
+    silence = new.states.silence
+    assert np.exp(new.log_prior)[silence].sum() == pytest.approx(
+        np.isin(after, silence).mean(), abs=0.01
+    )
+    run = runs.train(
+        "tiny-2", preset("tiny", **{**SMALL, "epochs": 0.5}), name="again", init=ce.name
+    )
+    assert run.status()["state"] == "done"
+    assert main.main(["align", ce.name, "--name", "tiny-2"]) == 1
+
+
+def test_the_demonstration(home, capsys):
+    """`workbench demo` goes from nothing to a report, and a second time finds everything done."""
+    report = demo.run("tiny", open_report=False)
+    assert report.exists()
+    first = {r.name: r.summary for r in (find_run("ce-tiny"), find_run("mmi-tiny"))}
+    demo.run("tiny", open_report=False)
+    assert {name: find_run(name).summary for name in first} == first
+    assert "report:" in capsys.readouterr().out
+
+
+def test_errors_are_one_line_and_exit_codes_mean_something(home, capsys, tmp_path):
+    """1 with one line that says why; 2 for wrong usage."""
+    for command in (
+        ["train", "nowhere"],
+        ["table", "nothing"],
+        ["prepare", "x", "--kaldi", str(tmp_path / "none")],
+        ["train", "tiny", "--set", "batch=0"],
+        ["train", "tiny", "--set", "colour=red"],
+    ):
+        assert main.main(command) == 1
+        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    with pytest.raises(SystemExit) as wrong:
+        main.main(["train", "--preset", "gigantic"])
+    assert wrong.value.code == 2
+
+
+def test_real_digits_by_the_same_commands(home, shared_digits, capsys):
+    """A real corpus in Kaldi's form goes the whole way; nothing is set aside, and words are recognised."""
+    assert main.main(["prepare", "digits", "--kaldi", str(shared_digits), "--states", "150"]) == 0
+    options = [
+        "--preset",
+        "tiny",
+        "--set",
+        "epochs=3",
+        "hidden_units=64",
+        "learning_rate=0.1",
+        "evaluate_every=3",
+    ]
+    assert main.main(["train", "digits", *options, "--name", "digits-ce"]) == 0
+    assert main.main(["test", "digits-ce"]) == 0
+    summary = find_run("digits-ce").summary
+    assert (
+        summary["test_wer"] < 0.4
+    )  # chance is about 0.9; the voices of the test are not in training
+    corpus = read_json(home / "corpora" / "digits" / "corpus.json")
+    assert all(not split["set_aside"] for split in corpus["splits"].values())

@@ -1,0 +1,81 @@
+"""Exact batched occupancies against every path, and against the search that prunes nothing."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import dense_occupancies, every_path, log_softmax, tiny_graph, tiny_scores, tiny_task
+
+from workbench.sequence.exact import exact_occupancies
+from workbench.sequence.lattice import NoPath
+from workbench.sequence.occupancy import Occupancies, occupancies
+from workbench.sequence.outer_gradient import decode_outer
+from workbench.sequence.search import search
+from workbench.settings import Settings, UserError
+
+TASK = tiny_task(2)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6))
+def test_equals_enumeration(seed):
+    """Totals and γ of utterances of different lengths in one batch are sums over all of their paths."""
+    rng = np.random.default_rng(seed)
+    graph = tiny_graph(rng)
+    batch = [tiny_scores(rng, frames) for frames in (4, 6, 5)]
+    totals, gammas = exact_occupancies(graph, batch)
+    for scores, total, gamma in zip(batch, totals, gammas, strict=True):
+        paths = every_path(graph, scores)
+        assert total == pytest.approx(paths.total(), abs=1e-5)
+        np.testing.assert_allclose(gamma.dense(4), dense_occupancies(paths, 4), atol=1e-6)
+
+
+def test_equals_the_search_without_pruning():
+    """On a language's graph and long utterances the search with infinite beams finds the same."""
+    rng = np.random.default_rng(0)
+    batch = [
+        (3 * tiny_scores(rng, frames, TASK.states.count)).astype(np.float32) for frames in (200, 40)
+    ]
+    totals, gammas = exact_occupancies(TASK.denominator, batch)
+    for scores, total, gamma in zip(batch, totals, gammas, strict=True):
+        expected, searched = occupancies(search(TASK.denominator, scores, np.inf, np.inf, 10**6))
+        assert total == pytest.approx(expected, abs=1e-4)
+        np.testing.assert_allclose(
+            gamma.dense(TASK.states.count), searched.dense(TASK.states.count), atol=1e-5
+        )
+
+
+def test_no_path_is_told():
+    """An utterance too short for any path raises NoPath."""
+    with pytest.raises(NoPath):
+        exact_occupancies(TASK.denominator, [np.zeros((2, TASK.states.count), np.float32)])
+
+
+def test_training_with_it():
+    """lattice_engine=exact gives the outer gradient of an unpruned search, and refuses criteria that need lattices."""
+    logits = np.random.default_rng(1).normal(0, 1.5, (12, TASK.states.count))
+    prior = log_softmax(np.zeros(TASK.states.count))
+    wide = dict(
+        criterion="mmi", acoustic_scale=0.7, beam=100.0, lattice_beam=100.0, cancellation=0.0
+    )
+    exact, searched = (
+        decode_outer(
+            log_softmax(logits),
+            TASK.reference((1, 3)),
+            TASK.denominator,
+            prior,
+            Settings(**wide, **engine),
+        )
+        for engine in ({"lattice_engine": "exact"}, {})
+    )
+    assert exact.value == pytest.approx(searched.value, abs=1e-5)
+    assert exact.words == searched.words
+    np.testing.assert_array_equal(exact.kept, searched.kept)
+    assert len(exact.kept) == 12
+    dense = [
+        Occupancies(d.indptr, d.states, d.values).dense(TASK.states.count)
+        for d in (exact, searched)
+    ]
+    np.testing.assert_allclose(*dense, atol=1e-6)
+    with pytest.raises(UserError, match="exact"):
+        Settings(criterion="mpe", lattice_engine="exact")

@@ -1,0 +1,135 @@
+"""A run's directory: rows, checkpoints, damage, one writer."""
+
+import os
+
+import pytest
+
+from workbench.settings import Settings, UserError
+from workbench.storage import run
+from workbench.storage.checkpoints import latest_checkpoint, read_checkpoint
+from workbench.storage.run import Run, Writer, find_run
+
+RECORD = {"settings": Settings().to_dict(), "corpus": {"name": "c", "digest": "d"}, "parent": None}
+
+
+@pytest.fixture
+def writer(tmp_path):
+    """A run being written."""
+    writer = Writer.create(tmp_path, "run", RECORD)
+    yield writer
+    writer.close("done")
+
+
+def test_a_run_is_never_overwritten(tmp_path, writer):
+    """A second run of the same settings, corpus and name is refused."""
+    with pytest.raises(UserError, match="exists"):
+        Writer.create(tmp_path, "run", RECORD)
+
+
+def test_one_writer(writer):
+    """While a writer lives another is refused; when it has closed, the next may write."""
+    with pytest.raises(UserError, match="another process"):
+        Writer(writer.run)
+
+
+def test_a_torn_last_line_is_tolerated(writer):
+    """A reader skips what follows the last newline; damage before it is named with file and line."""
+    writer.emit("replica 0", {"kind": "push", "seconds": 0.0})
+    writer.flush()
+    path = next(writer.run.folder.glob("rows-*.jsonl"))
+    with open(path, "a") as out:
+        out.write('{"kind": "pu')
+    assert [r["kind"] for r in writer.run.iter_rows()] == ["push"]
+    with open(path, "a") as out:
+        out.write("\n")
+    with pytest.raises(UserError, match=r"jsonl:2: damaged"):
+        list(writer.run.iter_rows())
+    path.write_text('{"kind":"push","seconds":0.0}\n')
+
+
+def test_rows_become_a_table(tmp_path):
+    """Closing writes all rows of all processes to one parquet table, lists as text."""
+    writer = Writer.create(tmp_path, "table", RECORD)
+    writer.emit("replica 1", {"kind": "push", "seconds": 2.0, "versions": [1, 2]})
+    writer.emit("replica 0", {"kind": "push", "seconds": 1.0, "versions": [0, 1]})
+    writer.close("done")
+    table = run.pd.read_parquet(writer.run.folder / "rows.parquet")
+    assert list(table.seconds) == [1.0, 2.0]
+    assert table.versions[0] == "[0, 1]"
+
+
+@pytest.mark.parametrize("harm", ["flip", "cut", "zero", "gone"])
+def test_damaged_checkpoints_are_found_and_passed_over(writer, harm):
+    """A flipped bit, a cut file, a zeroed tail, a missing file: named, and the one before is taken."""
+    writer.checkpoint(1, {"state.json": b"{}", "arrays.safetensors": b"old" * 100})
+    newest = writer.checkpoint(2, {"state.json": b"{}", "arrays.safetensors": b"new" * 100})
+    path, data = newest / "arrays.safetensors", bytearray(b"new" * 100)
+    if harm == "gone":
+        path.unlink()
+    else:
+        data[150] ^= 1 if harm == "flip" else 0
+        path.write_bytes(
+            {"flip": bytes(data), "cut": bytes(data[:-1]), "zero": bytes(data[:250]) + bytes(50)}[
+                harm
+            ]
+        )
+    with pytest.raises(UserError, match=r"arrays\.safetensors"):
+        read_checkpoint(newest)
+    folder, files, damage = latest_checkpoint(writer.run)
+    assert (folder.name, files["arrays.safetensors"], len(damage)) == (f"{1:010d}", b"old" * 100, 1)
+
+
+def test_a_checkpoint_without_manifest_does_not_count(writer):
+    """The manifest is written last, so a save that was cut short is no checkpoint."""
+    folder = writer.checkpoint(1, {"state.json": b"{}"})
+    (folder / "manifest.json").unlink()
+    assert writer.run.checkpoints() == []
+
+
+def test_at_least_three_checkpoints_are_kept(writer):
+    """Old checkpoints go, the newest three stay."""
+    for step in range(6):
+        writer.checkpoint(step, {"state.json": b"{}"})
+    assert [int(p.name) for p in writer.run.checkpoints()] == [3, 4, 5]
+
+
+def test_rewind_cuts_rows_at_a_checkpoint(writer):
+    """Rows written after a checkpoint are cut off, files begun after it emptied; the driver's own stay."""
+    writer.emit("a", {"n": 1})
+    positions = writer.positions()
+    writer.emit("a", {"n": 2})
+    writer.emit("b", {"n": 3})
+    writer.emit("driver", {"n": 4})
+    writer.rewind(positions)
+    assert [r["n"] for r in writer.run.iter_rows()] == [1, 4]
+    writer.emit("a", {"n": 5})
+    writer.flush()
+    assert [r["n"] for r in writer.run.iter_rows()] == [1, 5, 4]
+
+
+def test_a_dead_process_shows_as_lost(writer):
+    """Status is what the reader finds, not what the dead process wrote last."""
+    writer.status("running")
+    assert writer.run.status()["state"] == "running"
+    status = run.read_json(writer.run.folder / "status.json")
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    run.write_json(writer.run.folder / "status.json", {**status, "pid": child})
+    assert writer.run.status()["state"] == "lost"
+
+
+def test_runs_are_found_by_name_beginning_or_folder(tmp_path):
+    """A name is enough, and so is a beginning that only one has; an ambiguous or unknown one lists what there is."""
+    for name in ("alpha", "beta", "beta2"):
+        Writer.create(tmp_path, name, RECORD).close("done")
+    assert find_run("al", tmp_path).name.startswith("alpha-")
+    assert find_run(str(find_run("alpha", tmp_path).folder)) == Run(
+        find_run("alpha", tmp_path).folder
+    )
+    assert find_run("beta", tmp_path).name.startswith("beta-")
+    with pytest.raises(UserError, match="several"):
+        find_run("bet", tmp_path)
+    with pytest.raises(UserError, match="alpha-"):
+        find_run("gamma", tmp_path)

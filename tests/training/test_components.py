@@ -1,0 +1,286 @@
+"""Laws of replicas, decoders, evaluators and checkpoints; components are also driven by hand, effect by effect."""
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from toy import SIZE, Toy, of_kind, settings
+
+from workbench.batches import UtteranceOrder
+from workbench.engine import (
+    CLOSED,
+    RESTING,
+    All,
+    Close,
+    Cost,
+    Emit,
+    Local,
+    Now,
+    Put,
+    Rest,
+    Work,
+    free,
+    machine,
+)
+from workbench.settings import UserError
+from workbench.training import (
+    Gradient,
+    OuterSource,
+    Schedule,
+    Shards,
+    Snapshot,
+    decoder,
+    replica,
+)
+from workbench.training.replica import pushable
+
+TOY = Toy()
+PAPER = Cost(machine("paper"), seed=1)
+
+
+def test_shards_cut_and_join():
+    """Whatever the slice and the number of shards, cutting and joining is the identity, and sizes are nearly equal."""
+    base = np.arange(20, dtype=np.float32)
+    for trained in (slice(None), slice(3, 17), slice(10, 20)):
+        for count in (1, 2, 5):
+            shards = Shards.split(base, trained, count)
+            parts = shards.cut(base[trained] + 100)
+            assert max(map(len, parts)) - min(map(len, parts)) <= 1
+            want = base.copy()
+            want[trained] += 100
+            assert np.array_equal(shards.join(parts), want)
+    with pytest.raises(UserError, match="shards=5: only 3 parameters"):
+        Shards.split(base, slice(0, 3), 5)
+
+
+@pytest.mark.parametrize("trained", [slice(None), slice(600, 900)])
+def test_shards_travel_light(trained):
+    """Where everything is trained, what travels to another process is small; it joins and cuts all the same."""
+    shards = Shards.split(np.arange(1000, dtype=np.float32), trained, 3)
+    bytes_ = pickle.dumps(shards)
+    again = pickle.loads(bytes_)
+    values = shards.cut(np.ones(1000, np.float32)[trained])
+    assert np.array_equal(again.join(values), shards.join(values)) and again.sizes == shards.sizes
+    assert (len(bytes_) < 1000) == (trained == slice(None))
+
+
+def test_the_mean_is_over_full_batches_and_not_longer_than_allowed():
+    """A gradient is divided by the frames of full batches, however few its own are, so that slots may drain; it is
+    shortened to max_norm, and dropped if it is not finite or of no frames."""
+    g, s = np.array([3.0, 4.0], np.float32), settings()
+    for frames, limit, scale in (
+        (1, 0.0, 1.0),
+        (2, 0.0, 0.5),
+        (1, 1.0, 0.2),
+        (1, 9.0, 1.0),
+        (4, 1.0, 0.2),
+        (8, 1.0, 0.125),
+    ):
+        found, by = pushable(Gradient(g, 1), frames, s.replace(max_norm=limit))
+        assert found is g and by == pytest.approx(scale)
+    assert pushable(None, 8, s) == pushable(Gradient(g, 0), 8, s) == (None, 0.0)
+    for several in (s.replace(shards=2), s.replace(max_norm=1.0)):
+        found, by = pushable(Gradient(g * np.nan, 1), 8, several)
+        assert found is None and np.isnan(by)
+    assert pushable(Gradient(g * 0, 1), 8, s.replace(max_norm=1.0))[1] == 0.125
+
+
+def answers(process, replies):
+    """Drive a process by hand, with replies by the type of effect: the effects it yields, and what it returns."""
+    reply, seen = None, []
+    try:
+        while True:
+            effect = process.send(reply)
+            seen.append(effect)
+            reply = next(replies[type(effect)])
+    except StopIteration as end:
+        return seen, end.value
+
+
+def always(value):
+    while True:
+        yield value
+
+
+def test_a_decoder_by_hand():
+    """It asks whether to rest and what time it is, fetches, decodes, tells, puts, and closes its channel at the end."""
+    shards, s = TOY.shards(settings(criterion="mmi")), settings(criterion="mmi", epochs=1.0)
+    order = UtteranceOrder(np.array([3, 5]), 1.0, 0)
+    process = decoder("decoder 0", shards, s, order, TOY.decode, TOY.lengths, "out")
+    snapshot = Snapshot(7, TOY.theta)
+    work = iter([TOY.decode(TOY.theta, u) for u in order.start()])
+    replies = {
+        Rest: always(False),
+        Now: always(1.5),
+        All: always([snapshot]),
+        Work: work,
+        Emit: always(None),
+        Put: always(1),
+    }
+    seen, end = answers(process, {**replies, Close: always(None)})
+    one = [Rest, Now, All, Now, Now, Work, Emit, Now, Put, Now]
+    assert [type(e) for e in seen] == [*one, *one, Close] and end.finished
+    put = seen[8].item
+    assert (put.versions, put.seconds, put.decoded.utterance) == ((7,), 1.5, next(order.start()))
+    assert seen[5].kind == "decode" and seen[5].size == TOY.lengths[put.decoded.utterance]
+
+
+def test_a_decoder_stops_when_its_channel_is_closed():
+    """If the replica has gone, the decoder drops the utterance and ends."""
+    shards, s = TOY.shards(settings()), settings(criterion="mmi", epochs=9.0)
+    process = decoder(
+        "decoder 0", shards, s, UtteranceOrder(np.arange(9), 9.0, 0), TOY.decode, TOY.lengths, "out"
+    )
+    replies = {
+        Rest: always(False),
+        Now: always(0.0),
+        All: always([Snapshot(0, TOY.theta)]),
+        Emit: always(None),
+    }
+    work, closed = always(TOY.decode(TOY.theta, 0)), always(CLOSED)
+    seen, end = answers(process, {**replies, Work: work, Put: closed, Close: always(None)})
+    assert sum(isinstance(e, Put) for e in seen) == 1 and end.finished
+
+
+@pytest.mark.parametrize(
+    "changes, versions",
+    [
+        (dict(decoder_fetch="utterance"), [0, 1, 2, 3, 4, 5]),
+        (dict(decoder_fetch="utterances", decoder_utterances=3), [0, 0, 0, 3, 3, 3]),
+        (dict(decoder_fetch="seconds", decoder_seconds=20.0), [0, 0, 2, 2, 4, 4]),
+        (dict(decoder_fetch="synchronous", decoder_seconds=25.0), [0, 0, 0, 3, 3, 5]),
+    ],
+    ids=str,
+)
+def test_decoders_fetch_as_their_policy_says(changes, versions):
+    """Utterances that take 10 s each are decoded with the parameters of the last fetch that the policy allows."""
+    s = settings(criterion="mmi", **changes)
+    order = UtteranceOrder(np.arange(6), 1.0, 0)
+    process, now, decoded = (
+        decoder("d", TOY.shards(s), s, order, TOY.decode, TOY.lengths, "out"),
+        0.0,
+        0,
+    )
+    seen, effect = [], process.send(None)
+    while not isinstance(effect, Close):
+        reply = {Rest: False, Now: now, All: [Snapshot(decoded, TOY.theta)], Put: 1}.get(
+            type(effect)
+        )
+        if isinstance(effect, Work):
+            reply, now, decoded = TOY.decode(TOY.theta, 0), now + 10.0, decoded + 1
+        if isinstance(effect, Put):
+            seen.append(effect.item.versions[0])
+        effect = process.send(reply)
+    assert seen == versions
+
+
+def test_decoders_of_a_common_fetch_have_the_same_parameters():
+    """With decoder_fetch=synchronous all decoders use the same few versions, though they fetch at different times."""
+    s = settings(
+        criterion="mmi",
+        replicas=6,
+        shards=2,
+        epochs=6.0,
+        decoder_fetch="synchronous",
+        decoder_seconds=1.0,
+    )
+    rows = of_kind(TOY.run(s, PAPER)[1], "decode")
+    common = {int(r["seconds"] - r["age_seconds"]) for r in rows}
+    assert 2 < len({tuple(r["versions"]) for r in rows}) <= len(common) + 1
+    apart = of_kind(TOY.run(s.replace(decoder_fetch="utterance"), PAPER)[1], "decode")
+    assert len({tuple(r["versions"]) for r in apart}) > 4 * len(common)
+
+
+def test_rare_fetches_make_stale_gradients():
+    """A replica that fetches every fourth batch uses each version for four batches; pushes can be rarer as well."""
+    rows = of_kind(TOY.run(settings(fetch_every=4))[1], "push")
+    assert [r["staleness_inner"] for r in rows[:8]] == [0, 1, 2, 3, 0, 1, 2, 3]
+    rows = of_kind(TOY.run(settings(push_every=4))[1], "push")
+    assert [r["batch"] for r in rows[:3]] == [32, 32, 32] and sum(
+        r["batch"] for r in rows
+    ) == 2 * TOY.offsets[-1]
+
+
+def test_frames_are_accounted_for():
+    """Frames seen by the server = frames decoded = kept + cancelled + rejected, and all kept frames are trained on."""
+    _, rows, _, services = TOY.run(settings(criterion="mmi", replicas=4, shards=2), PAPER)
+    decoded, pushed = of_kind(rows, "decode"), of_kind(rows, "push")
+    total = sum(r["frames"] for r in decoded)
+    assert total == services["server 0"].frames == 2 * TOY.offsets[-1]
+    assert total == sum(r["kept"] + r["cancelled"] + r["rejected"] for r in decoded)
+    assert sum(r["batch"] for r in pushed) == sum(r["kept"] for r in decoded)
+
+
+def test_utterances_without_kept_frames_are_skipped():
+    """If nothing is kept nothing is pushed, but the frames were seen and the run ends."""
+    theta, rows, _, services = Toy(keep=9.0).run(settings(criterion="mmi", replicas=2), PAPER)
+    assert of_kind(rows, "push") == [] and services["server 0"].frames == 2 * TOY.offsets[-1]
+    assert np.array_equal(theta, TOY.theta)
+
+
+def test_a_gradient_that_is_not_finite_is_not_applied():
+    """A replica pushes nothing in its place; the row says rejected and training goes on."""
+    toy = Toy()
+    good, calls = toy.gradient, iter(range(10**6))
+
+    def gradient(theta, batch):
+        found = good(theta, batch)
+        return replace(found, value=found.value * (np.nan if next(calls) == 3 else 1.0))
+
+    toy.gradient = gradient
+    theta, rows, _, services = toy.run(settings(shards=2))
+    statuses = [r["status"] for r in of_kind(rows, "push")]
+    assert (
+        statuses[3] == "rejected"
+        and statuses.count("applied") == len(statuses) - 1 == services["server 1"].version
+    )
+    assert np.isfinite(theta).all()
+
+
+def test_auxiliary_fresh_needs_decode():
+    """The wiring mistake is refused at once."""
+    with pytest.raises(ValueError, match="auxiliary=fresh"):
+        OuterSource("c", settings(criterion="mmi", auxiliary="fresh"))
+
+
+def test_the_schedule_follows_the_curve():
+    """Two flat evaluations divide the rate, a gain starts the count again, after the last decay training is over."""
+    s, schedule, seen = settings(patience=2, decays=1, flat=0.01), Schedule(), []
+    for criterion in (-2.0, -1.0, -0.999, -1.5, -0.5, float("nan"), -0.499):
+        schedule = schedule.after(criterion, s)
+        seen.append((schedule.flat, schedule.decays, schedule.over))
+    assert seen == [(0, 0, 0), (0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 1, 0), (1, 1, 0), (0, 1, 1)]
+    assert schedule.best == -0.499
+
+
+def test_evaluations_come_at_fixed_shares_of_an_epoch():
+    """On the free clock one replica is measured at 0, every half epoch within one batch, and at the end."""
+    frames = int(TOY.offsets[-1])
+    theta, rows, _, services = TOY.run(settings(evaluate_every=0.5, batch=4), free)
+    found = of_kind(rows, "evaluate")
+    assert [r["index"] for r in found] == [0, 1, 2, 3, 4]
+    assert all(-1 < r["frames"] - i * frames / 2 < 5 for i, r in enumerate(found))
+    assert found[-1]["updates"] == services["server 0"].version
+    assert found[-1]["criterion"] == TOY.evaluate(theta)["criterion"]
+
+
+def test_components_can_be_put_together_by_hand():
+    """Ten lines: a server, two replicas with a decoder each, run on the laptop clock, and what they hold."""
+    s = settings(criterion="mmi", replicas=2)
+    shards = Shards.split(np.zeros(SIZE, np.float32))
+    services, processes, rows = shards.servers(s), {}, []
+    for i in range(2):
+        utterances = UtteranceOrder(np.arange(i, 24, 2), 2.0, seed=0, stream=i)
+        processes[f"decoder {i}"] = decoder(
+            f"decoder {i}", shards, s, utterances, TOY.decode, TOY.lengths, f"c{i}"
+        )
+        processes[f"replica {i}"] = replica(
+            f"replica {i}", i, shards, s, OuterSource(f"c{i}", s), TOY.gradient
+        )
+    Local(Cost(machine("laptop", parameters=SIZE))).run(processes, services, rows.append)
+    before, after = (
+        TOY.evaluate(theta)["criterion"] for theta in (shards.base, shards.collect(services))
+    )
+    assert after > before + 0.5 and services["server 0"].version == len(of_kind(rows, "push"))
+    assert RESTING not in [r.get("status") for r in rows]

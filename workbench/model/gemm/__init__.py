@@ -1,0 +1,1 @@
+"""Matrix products in vector code, compiled by numba."""

@@ -1,0 +1,1 @@
+"""Recognition with a trained model: test sets, single utterances, audio files, realignment."""

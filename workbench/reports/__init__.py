@@ -1,0 +1,1 @@
+"""Reports on runs and sweeps: HTML pages, Markdown, CSV and notebooks."""

@@ -1,0 +1,1 @@
+"""Files on disk: atomic writes, manifests, rows, and the folders of runs and checkpoints."""
