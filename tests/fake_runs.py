@@ -85,7 +85,7 @@ def _finish(folder: Path, wrong: int) -> None:
 
 def rows(settings: Settings, steps: int) -> list[dict[str, Any]]:
     """Rows as the processes of a run emit them, times rising."""
-    stream, replicas = rng(settings.seed, "fake rows"), min(settings.replicas, 3)
+    stream, replicas = rng(settings.seed, "fake rows"), min(settings.asynchrony.replicas, 3)
     out: list[dict[str, Any]] = []
     for n in range(steps):
         out += _step(n, replicas, int(stream.integers(0, 2 * replicas)))

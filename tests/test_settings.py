@@ -1,21 +1,17 @@
 """Settings: parsing, ranges, digests, presets and random streams."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
-from workbench.settings import PRESETS, Settings, UserError, parse, preset, rng
-
-FIELDS = {f.name: f for f in dataclasses.fields(Settings)}
+from workbench.settings import PRESETS, SETTINGS, Settings, UserError, preset, rng
 
 
 def test_every_field_explains_itself():
     """Each field carries a group, an explanation, and a range that holds its default."""
-    for f in FIELDS.values():
-        assert f.metadata["doc"], f.name
-        assert f.metadata["group"], f.name
-        assert parse(f, f.default) == f.default
+    for f in SETTINGS.values():
+        assert f.doc, f.name
+        assert f.group, f.name
+        assert f.parse(f.default) == f.default
 
 
 @pytest.mark.parametrize(
@@ -51,7 +47,7 @@ def test_text_is_parsed_as_the_field_wants_it():
 def test_full_shuffling_needs_fixed_targets():
     """Full shuffling of a sequence criterion is a clear error (method.md section 2)."""
     with pytest.raises(UserError, match="shuffling=full"):
-        Settings(criterion="mmi", shuffling="full")
+        Settings.of(criterion="mmi", shuffling="full")
 
 
 def test_digest_names_settings():
@@ -63,10 +59,13 @@ def test_digest_names_settings():
 
 def test_presets_hold_their_promises():
     """The paper's sizes, and the batch of 32 frames for sequence training."""
-    assert (preset("icelandic").hidden_layers, preset("icelandic").hidden_units) == (4, 1024)
-    assert preset("english").hidden_layers == 8
-    assert preset("laptop").batch == 200
-    assert preset("laptop", criterion="mmi").batch == 32
+    assert (preset("icelandic").model.hidden_layers, preset("icelandic").model.hidden_units) == (
+        4,
+        1024,
+    )
+    assert preset("english").model.hidden_layers == 8
+    assert preset("laptop").batches.size == 200
+    assert preset("laptop", criterion="mmi").batches.size == 32
     assert all(preset(name) for name in PRESETS)
     with pytest.raises(UserError, match="no such preset"):
         preset("huge")

@@ -98,22 +98,32 @@ class Toy:
         return {"criterion": float(np.log(p[np.arange(len(p)), self.y]).mean())}
 
     def shards(self, settings: Settings) -> Shards:
-        return Shards.split(self.theta, self.trained, settings.shards)
+        return Shards.split(self.theta, self.trained, settings.asynchrony.shards)
 
     def processes(self, settings: Settings, shards: Shards, states=None, measure=True) -> dict:
         """Everybody, wired as an experiment would."""
         states, found, s = states or {}, {}, settings
-        for i, part in enumerate(subsets(len(self.lengths), s.replicas, s.seed)):
+        for i, part in enumerate(subsets(len(self.lengths), s.asynchrony.replicas, s.seed)):
             if s.sequence:
-                order = UtteranceOrder(part, s.epochs, s.seed, i)
+                order = UtteranceOrder(part, s.batches.epochs, s.seed, i)
                 who, channel = f"decoder {i}", f"decoded {i}"
                 found[who] = decoder(
                     who, shards, s, order, self.decode, self.lengths, channel, states.get(who)
                 )
-                source = OuterSource(channel, s, self.decode if s.auxiliary == "fresh" else None)
+                source = OuterSource(
+                    channel, s, self.decode if s.criterion.auxiliary == "fresh" else None
+                )
             else:
                 source = FrameSource(
-                    FrameOrder(s.shuffling, self.offsets, part, s.batch, s.epochs, s.seed, i)
+                    FrameOrder(
+                        s.batches.shuffling,
+                        self.offsets,
+                        part,
+                        s.batches.size,
+                        s.batches.epochs,
+                        s.seed,
+                        i,
+                    )
                 )
             who = f"replica {i}"
             found[who] = replica(who, i, shards, s, source, self.gradient, states.get(who))
@@ -132,7 +142,7 @@ class Toy:
         """(parameters, rows, outcome, services) of a whole run without rests."""
         shards, rows = self.shards(settings), []
         services = services or shards.servers(settings)
-        executor = Local(clock, settings.channel, threads)
+        executor = Local(clock, settings.asynchrony.channel, threads)
         outcome = executor.run(
             self.processes(settings, shards, measure=measure), services, rows.append
         )
@@ -149,7 +159,7 @@ def settings(**changes) -> Settings:
         patience=100,
         decoder_utterances=3,
     )
-    return Settings(**{**small, **changes})
+    return Settings.of(**{**small, **changes})
 
 
 def digest(rows) -> str:

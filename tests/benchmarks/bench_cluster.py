@@ -47,7 +47,7 @@ def settings(criterion: str, units: int, epochs: float, **changes) -> Settings:
         decays=0,
         replicas=2,
     )
-    return Settings(**{**given, **changes})
+    return Settings.of(**{**given, **changes})
 
 
 def alone(corpus: str, criterion: str, units: str, epochs: str, name: str) -> None:

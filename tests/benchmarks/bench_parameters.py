@@ -28,7 +28,7 @@ from workbench.settings import Settings
 from workbench.training import Item, ParameterServer, Push
 
 SIZES = {"all, 22.4 MB": 5_600_000, "last layer, 9.8 MB": 1024 * 2400 + 2400}
-SETTINGS = Settings(learning_rate=RATE)
+SETTINGS = Settings.of(learning_rate=RATE)
 Ways = dict[str, Callable[[], float]]
 LIMIT, SHARED_LIMIT = "limit: memcpy both ways", "limit: bare shared memory"
 

@@ -47,7 +47,7 @@ def main() -> None:
 def run(count: int, replicas: int, parameters: int) -> tuple[float, float]:
     """(seconds of a step, peak memory in MB) of a short run, after one that warms up."""
     gradient = np.full(parameters, 1e-3, np.float32)
-    settings = Settings(
+    settings = Settings.of(
         replicas=replicas, shards=count, batch=BATCH, epochs=1.0, learning_rate=1e-6
     )
     seconds = 0.0
@@ -57,7 +57,7 @@ def run(count: int, replicas: int, parameters: int) -> tuple[float, float]:
             f"replica {i}": partial(make, i, shards, settings, gradient) for i in range(replicas)
         }
         start = time.perf_counter()
-        Local(free, settings.channel).run(
+        Local(free, settings.asynchrony.channel).run(
             {n: m() for n, m in makers.items()}, shards.servers(settings), lambda r: None
         )
         seconds = time.perf_counter() - start

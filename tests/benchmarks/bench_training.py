@@ -64,7 +64,7 @@ class Bench:
     def settings(self, criterion: str, batch: int, epochs: float, rate: float = 0.002) -> Settings:
         shuffling = "full" if criterion == "ce" else "on-the-fly"
         network = dict(hidden_layers=self.layers, hidden_units=self.units)
-        return Settings(
+        return Settings.of(
             criterion=criterion,
             batch=batch,
             epochs=epochs,
@@ -126,7 +126,7 @@ def run(task: Task, theta: np.ndarray) -> tuple[float, int, np.ndarray]:
     processes = experiment.processes({})
     del processes["evaluator"]
     start = time.process_time()
-    Local(free, task.settings.channel).run(processes, services, rows.append)
+    Local(free, task.settings.asynchrony.channel).run(processes, services, rows.append)
     seconds = time.process_time() - start
     trained = sum(r["batch"] for r in rows if r["kind"] == "push")
     return seconds / services["server 0"].frames, trained, experiment.shards.collect(services)
@@ -168,7 +168,7 @@ def sequence(bench: Bench, batch: int, rounds: int) -> float:
     rows = d.indptr[: batch + 1], d.states[: d.indptr[batch]], d.values[: d.indptr[batch]]
     x = chosen[d.utterance][d.kept[:batch]]
     torch_loop = peer((bench.units,) * bench.layers, task.topology.states, batch)
-    limits = settings.beam, settings.lattice_beam, settings.max_active
+    limits = settings.lattices.beam, settings.lattices.lattice_beam, settings.lattices.max_active
 
     def ours() -> float:
         forward = (

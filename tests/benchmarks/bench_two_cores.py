@@ -204,7 +204,7 @@ def run_on(
     client, topology: Topology, batch: int, batches: int, shares: bool, push: str, **more: Any
 ) -> float:
     """Frames per second of two replicas, from the times of their pushes; prints how they spent their time."""
-    settings = Settings(
+    settings = Settings.of(
         hidden_layers=len(topology.widths) - 2,
         hidden_units=topology.widths[1],
         batch=batch,
@@ -237,7 +237,13 @@ def make(i: int, topology: Topology, shards: Shards, settings: Settings):
     kernels.single_thread()
     utterances = np.arange(i, FRAMES // 64, 2)
     order = FrameOrder(
-        "full", np.arange(0, FRAMES + 1, 64), utterances, settings.batch, settings.epochs, 0, i
+        "full",
+        np.arange(0, FRAMES + 1, 64),
+        utterances,
+        settings.batches.size,
+        settings.batches.epochs,
+        0,
+        i,
     )
     return replica(
         f"replica {i}",

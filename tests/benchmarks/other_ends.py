@@ -77,7 +77,7 @@ def serve_ours(pipe: Connection) -> None:
     memory.use(memory.Pool(Segment))
     while True:
         server = ParameterServer(
-            np.zeros(pipe.recv(), np.float32), Settings(learning_rate=float(RATE))
+            np.zeros(pipe.recv(), np.float32), Settings.of(learning_rate=float(RATE))
         )
         host = Host("bench", 0, {"server 0": server}, 4, {})
         door = Door(

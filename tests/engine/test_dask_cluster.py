@@ -55,7 +55,7 @@ def on(
     services = services or shards.servers(s)
     makers = {name: partial(toy.process, name, s, states) for name in toy.processes(s, shards)}
     makers, services = wrap(makers, services)
-    outcome = Cluster(client, s.channel).run(makers, services, rows.append, **more)
+    outcome = Cluster(client, s.asynchrony.channel).run(makers, services, rows.append, **more)
     bare = {name: getattr(service, "service", service) for name, service in services.items()}
     return shards.collect(bare), rows, outcome, bare
 

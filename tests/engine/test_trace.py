@@ -42,7 +42,9 @@ def replayed(s, traces):
 
 
 def recorded(s, clock, every=10**9):
-    theta, rows = segments(s, Local(clock, s.channel), partial(recording, digest_every=1), every)
+    theta, rows = segments(
+        s, Local(clock, s.asynchrony.channel), partial(recording, digest_every=1), every
+    )
     return theta, json.loads(json.dumps(rows))
 
 

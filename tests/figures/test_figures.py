@@ -42,7 +42,7 @@ from workbench.storage.run import Run
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     """Two runs of one experiment with different seeds."""
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
-    settings = Settings(criterion="mmi", replicas=3, clock="cost")
+    settings = Settings.of(criterion="mmi", replicas=3, clock="cost")
     return [fake_run(f"r{i}", settings.replace(seed=i), wrong=i + 1) for i in range(2)]
 
 
@@ -230,7 +230,7 @@ def test_views_of_a_run_that_has_only_begun(
 ) -> None:
     """Every view of a run without rows draws empty axes instead of failing."""
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
-    run = fake_run("new", Settings(criterion="mmi"), state="running", steps=0)
+    run = fake_run("new", Settings.of(criterion="mmi"), state="running", steps=0)
     for path in run.folder.glob("rows-*"):
         path.unlink()
     for draw in (draw_shares, draw_queues, draw_usage, draw_timeline):

@@ -132,7 +132,7 @@ def test_what_is_not_finite_is_seen(delta, h, finite):
 
 def test_settings_choose_factors_where_they_are_faster():
     """Plain updates of small batches, never where they have no price."""
-    plain = Settings(batch=32)
+    plain = Settings.of(batch=32)
     assert plain.factored and plain.replace(clock="wall").factored
     for changes in (
         dict(batch=200),

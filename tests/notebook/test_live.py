@@ -27,7 +27,7 @@ from workbench.storage.run import Run
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run that is going on."""
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
-    made = fake_run("r", Settings(criterion="mmi", replicas=3, clock="cost"), state="new")
+    made = fake_run("r", Settings.of(criterion="mmi", replicas=3, clock="cost"), state="new")
     return made
 
 

@@ -1,6 +1,5 @@
 """Panels: made from settings, honest about errors, and working from any thread on what is on disk."""
 
-import dataclasses
 import json
 import os
 import socket
@@ -20,7 +19,7 @@ from workbench.notebook.panels.staleness import staleness_panel
 from workbench.notebook.panels.utterance import wrong_words
 from workbench.notebook.screen import Screen
 from workbench.runs.toy import Exploration, explore
-from workbench.settings import Settings, UserError, preset
+from workbench.settings import SETTINGS, Settings, UserError, preset
 from workbench.storage.run import write_json
 
 
@@ -37,7 +36,7 @@ def test_a_form_has_every_setting_with_its_help() -> None:
     """There is one widget per field, with range, unit and explanation; what goes in comes out."""
     settings = preset("laptop", criterion="mmi", learning_rate=0.0123456789, replicas=7)
     form = Form(settings)
-    assert set(form.controls) == {f.name for f in dataclasses.fields(Settings)}
+    assert set(form.controls) == set(SETTINGS)
     assert form.value() == settings
     assert (
         isinstance(form.controls["criterion"], W.Dropdown)
@@ -113,7 +112,7 @@ def test_a_run_on_a_cluster_shows_its_workers_and_one_can_be_killed(
     monkeypatch.setattr(
         run_module, "launch_run", lambda *given: asked.append(given[-1]) or Started(running=True)
     )
-    run = fake_run("there-1", Settings(clock="wall"), state="new")
+    run = fake_run("there-1", Settings.of(clock="wall"), state="new")
     panel = run_panel("c", "tiny", "mine")
     for panel.place.value in ("Dask with its dashboard", "tcp://there:8786"):
         panel.start()
@@ -178,7 +177,7 @@ def test_without_a_corpus_the_panel_says_what_to_do(data: Path) -> None:
 def test_comparison_overlays_and_names_differences() -> None:
     """The marked runs are drawn, and the only difference of their settings is in the table."""
     for seed in range(2):
-        fake_run(f"r{seed}", Settings(seed=seed), wrong=seed + 1)
+        fake_run(f"r{seed}", Settings.of(seed=seed), wrong=seed + 1)
     panel = compare_panel("r0", "r1")
     before = panel.screen.png
     assert "<th>seed</th>" in panel.tables.value and "significant" in panel.tables.value

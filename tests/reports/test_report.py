@@ -33,7 +33,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def pair() -> list[Run]:
     """A run of cross entropy and the run of MMI that started from it."""
-    settings = Settings(replicas=3, clock="cost")
+    settings = Settings.of(replicas=3, clock="cost")
     before = fake_run("ce", settings, wrong=3)
     return [
         before,
@@ -209,6 +209,6 @@ def test_the_command_makes_the_same_run() -> None:
 
 def test_the_question_names_what_differs() -> None:
     """A report begins with what its runs were made to find out."""
-    runs = [fake_run(f"r{n}", Settings(replicas=n, batch=n)) for n in (1, 2)]
+    runs = [fake_run(f"r{n}", Settings.of(replicas=n, batch=n)) for n in (1, 2)]
     assert question(runs).startswith("What do batch and replicas do to F_MMI and to word errors on")
     assert question(runs[:1]).startswith("What does training with these settings do")

@@ -77,7 +77,7 @@ def each_push_once(run: Run) -> bool:
 
 def test_two_replicas_train_and_are_replayed(ce):
     """All pushes are applied, every frame is visited, it learns; one thread repeats it to the same parameters."""
-    assert (ce.status()["state"], ce.settings.clock) == ("done", "wall")
+    assert (ce.status()["state"], ce.settings.clock.kind) == ("done", "wall")
     assert each_push_once(ce)
     assert sum(r["frames"] for r in ce.iter_rows() if r["kind"] == "push") == 3 * frames(ce)
     measured = ce.rows("evaluate").ce

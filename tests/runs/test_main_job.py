@@ -69,16 +69,21 @@ def test_one_replica_is_plain_sgd_bit_for_bit(ce):
     theta = initial(task.topology, s.seed)
     (utterances,) = subsets(len(store), 1, s.seed)
     order = FrameOrder(
-        s.shuffling, np.asarray(store.offsets), utterances, s.batch, s.epochs, s.seed
+        s.batches.shuffling,
+        np.asarray(store.offsets),
+        utterances,
+        s.batches.size,
+        s.batches.epochs,
+        s.seed,
     )
     decays = {r["updates"]: r["decays"] for r in ce.iter_rows() if r["kind"] == "rate"}
-    rate = np.float32(s.learning_rate)
+    rate = np.float32(s.updates.learning_rate)
     for n, positions in enumerate(order.batches()):
         if n in decays:
-            rate = np.float32(s.learning_rate / s.decay_factor ** decays[n])
+            rate = np.float32(s.updates.learning_rate / s.updates.decay_factor ** decays[n])
         targets = np.asarray(store.alignment[positions])
         g, _, _ = ce_gradient(theta, task.topology, store.windows(positions), targets)
-        theta = theta + rate * (g / np.float32(s.batch))
+        theta = theta + rate * (g / np.float32(s.batches.size))
     trained, _, _ = runs.load_model(ce.folder / "model")
     assert np.array_equal(theta, trained)
 
@@ -231,7 +236,7 @@ def test_every_kind_of_sequence_training_runs(ce, changes):
     before, after = (runs.load_model(r.folder / "model")[0] for r in (ce, run))
     changed = np.flatnonzero(before != after)
     assert len(changed)
-    if settings.trained != "all":
+    if settings.updates.trained != "all":
         output = Task(Corpus.open("tiny"), settings).topology.layout().entries["output.weight"][0]
         assert changed.min() >= output.start
 

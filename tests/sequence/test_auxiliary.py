@@ -26,7 +26,7 @@ def decoded(**changes):
         "cancellation": 0.0,
         "acoustic_scale": KAPPA,
     }
-    settings = Settings(**{"criterion": "mmi", **limits, **changes})
+    settings = Settings.of(**{"criterion": "mmi", **limits, **changes})
     return decode_outer(
         log_softmax(LOGITS), TASK.reference(SAID), TASK.denominator, PRIOR, settings
     )

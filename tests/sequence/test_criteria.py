@@ -29,7 +29,7 @@ from workbench.sequence.search import search
 from workbench.settings import Settings
 
 KAPPA, FRAMES, SAID = 0.6, 7, (2, 1)
-EXACT = Settings(
+EXACT = Settings.of(
     criterion="mmi",
     acoustic_scale=KAPPA,
     rejection=0.0,

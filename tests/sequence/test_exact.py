@@ -64,7 +64,7 @@ def test_training_with_it():
             TASK.reference((1, 3)),
             TASK.denominator,
             prior,
-            Settings(**wide, **engine),
+            Settings.of(**wide, **engine),
         )
         for engine in ({"lattice_engine": "exact"}, {})
     )
@@ -78,4 +78,4 @@ def test_training_with_it():
     ]
     np.testing.assert_allclose(*dense, atol=1e-6)
     with pytest.raises(UserError, match="exact"):
-        Settings(criterion="mpe", lattice_engine="exact")
+        Settings.of(criterion="mpe", lattice_engine="exact")

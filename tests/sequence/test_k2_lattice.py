@@ -81,7 +81,7 @@ def test_criterion_is_the_same_with_either_engine(k2_search):
             task.reference((1, 3)),
             task.denominator,
             np.zeros(task.states.count),
-            Settings(criterion="mmi", lattice_engine=engine, **limits),
+            Settings.of(criterion="mmi", lattice_engine=engine, **limits),
         )
         for engine in ("native", "k2")
     )

@@ -59,7 +59,10 @@ def test_grid_crosses_axes_points_and_seeds() -> None:
     cells = sweep.cells()
     assert len(cells) == 2 * 2 * 2 == len({c.id for c in cells})
     assert [c.seed for c in cells[:4]] == [0, 1, 0, 1]
-    assert {(c.settings.batch, c.settings.epochs) for c in cells} == {(8, 1.0), (16, 2.0)}
+    assert {(c.settings.batches.size, c.settings.batches.epochs) for c in cells} == {
+        (8, 1.0),
+        (16, 2.0),
+    }
 
 
 def test_values_added_later_renumber_nothing() -> None:
@@ -72,7 +75,7 @@ def test_values_added_later_renumber_nothing() -> None:
     wide = {"learning_rate": {"low": 1e-3, "high": 1.0, "log": True}, "batch": [8, 16]}
     few, more = (small(axes=wide, draws=n, seeds=[0]).cells() for n in (5, 9))
     assert [c.id for c in few] == [c.id for c in more][:5] and len({c.id for c in more}) == 9
-    assert all(1e-3 <= c.settings.learning_rate <= 1.0 for c in more)
+    assert all(1e-3 <= c.settings.updates.learning_rate <= 1.0 for c in more)
 
 
 def test_a_saved_sweep_grows_and_never_changes() -> None:
@@ -155,7 +158,7 @@ class Outcomes:
         error = self.failing.get(self.asked[-1])
         if error is None or isinstance(error, FloatingPointError):
             state = "done" if error is None else "diverged"
-            wrong = {"none": 1, "full": 2}.get(cell.settings.shuffling, 0)
+            wrong = {"none": 1, "full": 2}.get(cell.settings.batches.shuffling, 0)
             fake_run(
                 f"{run_name(sweep, cell)}-0",
                 cell.settings,
@@ -277,7 +280,7 @@ def test_sweep_json_with_an_unknown_field_is_named(data: Path) -> None:
 def test_cells_are_settings() -> None:
     """A cell is trained with exactly the settings that name it."""
     for cell in small().cells():
-        assert cell.id == Settings(**dataclasses.asdict(cell.settings)).digest()
+        assert cell.id == Settings.of(**cell.settings.to_dict()).digest()
 
 
 def test_table_has_all_columns_before_anything_has_run() -> None:
@@ -315,13 +318,15 @@ def test_what_all_start_from_is_trained_once(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_recipe_takes_the_network_of_its_start() -> None:
     """With a run named, the recipe's cells have that run's network; without one, the start has the recipe's."""
-    fake_run("big-0", Settings(hidden_layers=5, hidden_units=64))
+    fake_run("big-0", Settings.of(hidden_layers=5, hidden_units=64))
     named = recipe("e5-layers", "c", init="big")
-    assert {(c.settings.hidden_layers, c.settings.hidden_units) for c in named.cells()} == {
-        (5, 64)
-    } and not named.start
+    assert {
+        (c.settings.model.hidden_layers, c.settings.model.hidden_units) for c in named.cells()
+    } == {(5, 64)} and not named.start
     own = recipe("e5-layers", "c")
-    assert own.start["hidden_units"] == own.cells()[0].settings.hidden_units and own.init is None
+    assert (
+        own.start["hidden_units"] == own.cells()[0].settings.model.hidden_units and own.init is None
+    )
     assert (
         recipe("e5-layers", "c", name="mine", seeds=[3]).command().endswith("--name mine --seeds 3")
     )

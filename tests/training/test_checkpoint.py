@@ -19,7 +19,7 @@ def drive(toy, s, clock, every, stop_after=None, checkpoint=None):
     checkpoint = checkpoint or Checkpoint()
     if checkpoint.servers:
         checkpoint.restore(services)
-    executor = Local(clock, s.channel)
+    executor = Local(clock, s.asynchrony.channel)
     while not (checkpoint.states and all(state.finished for state in checkpoint.states.values())):
         due = (checkpoint.number + 1) * every
         out = executor.run(

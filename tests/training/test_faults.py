@@ -71,7 +71,7 @@ class Counting(Toy):
     def counts(self, s):
         """What the parameters must be in the end."""
         kept = np.arange(len(self.theta)) % 3 > 0 if s.sequence else np.ones(len(self.theta), bool)
-        return kept * np.float32(s.epochs)
+        return kept * np.float32(s.batches.epochs)
 
 
 TOY = Counting()
@@ -131,7 +131,7 @@ def live(seed, hurt=lambda checkpoint, servers: checkpoint, most=5):
         processes = {n: fragile(p, life) for n, p in TOY.processes(s, shards, at.states).items()}
         new = list(rows)
         try:
-            out = Local(clock, s.channel).run(
+            out = Local(clock, s.asynchrony.channel).run(
                 processes,
                 services,
                 new.append,
@@ -157,7 +157,7 @@ def wrong(seed, hurt=lambda checkpoint, servers: checkpoint):
     """What the ledger says against a run: nothing if all is well."""
     s, theta, rows, services = live(seed, hurt)
     want, pushes = (
-        TOY.counts(s) if s.push_every == 1 else live(seed, most=0)[1],
+        TOY.counts(s) if s.asynchrony.push_every == 1 else live(seed, most=0)[1],
         of_kind(rows, "push"),
     )
     return [
@@ -168,7 +168,7 @@ def wrong(seed, hurt=lambda checkpoint, servers: checkpoint):
         *(
             f"{name} visited {v.frames} frames"
             for name, v in services.items()
-            if v.frames != s.epochs * len(theta)
+            if v.frames != s.batches.epochs * len(theta)
         ),
         *(f"{r['status']}: {r}" for r in pushes if r["status"] not in ("applied", "rejected")),
         *(["rows and server disagree"] if len(pushes) != len(services["server 0"].ledger) else []),
@@ -196,7 +196,7 @@ def test_a_server_that_outlives_its_replicas_counts_nothing_twice():
     """Replicas that went back send the same items again, which the ledger knows: the parameters stay exact."""
     for seed in range(SEEDS):
         s, theta, _, _ = live(seed, careful(servers_outlive))
-        want = TOY.counts(s) if s.push_every == 1 else live(seed, most=0)[1]
+        want = TOY.counts(s) if s.asynchrony.push_every == 1 else live(seed, most=0)[1]
         np.testing.assert_array_equal(theta, want, err_msg=f"seed {seed}")
 
 
@@ -205,7 +205,11 @@ def careful(hurt):
 
     def also(checkpoint, services):
         alone = all(
-            not (v.early or v.settings.staleness_bound or v.settings.consistent_fetch)
+            not (
+                v.early
+                or v.settings.asynchrony.staleness_bound
+                or v.settings.asynchrony.consistent_fetch
+            )
             for v in services.values()
         )
         return hurt(checkpoint, services) if alone else checkpoint

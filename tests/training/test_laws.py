@@ -21,11 +21,16 @@ def plain_sgd(toy, s):
     """The oracle: a loop."""
     theta = toy.theta.copy()
     order = FrameOrder(
-        s.shuffling, toy.offsets, np.arange(len(toy.lengths)), s.batch, s.epochs, s.seed
+        s.batches.shuffling,
+        toy.offsets,
+        np.arange(len(toy.lengths)),
+        s.batches.size,
+        s.batches.epochs,
+        s.seed,
     )
     for positions in order.batches():
         g = toy.gradient(theta, FrameBatch(positions))
-        theta = theta + np.float32(s.learning_rate / s.batch) * g.value
+        theta = theta + np.float32(s.updates.learning_rate / s.batches.size) * g.value
     return theta
 
 
@@ -213,7 +218,7 @@ def test_synchronous_training_is_sgd_with_one_big_batch(shards):
     want = toy.theta.copy()
     for parts in zip(*(order.batches() for order in orders), strict=True):
         g = toy.gradient(want, FrameBatch(np.concatenate(parts)))
-        want = want + np.float32(s.learning_rate / (4 * s.batch)) * g.value
+        want = want + np.float32(s.updates.learning_rate / (4 * s.batches.size)) * g.value
     np.testing.assert_allclose(theta, want, rtol=2e-5, atol=2e-6)
     assert {server.version for server in services.values()} == {18}
     assert {r["staleness_inner"] for r in of_kind(rows, "push")} == {0.0}

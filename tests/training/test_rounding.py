@@ -71,11 +71,16 @@ def test_one_replica_that_prefetches_is_sgd_with_a_delay_of_one(clock, shards):
     theta, rows, _, _ = TOY.run(s, clock)
     want = before = TOY.theta
     order = FrameOrder(
-        s.shuffling, TOY.offsets, np.arange(len(TOY.lengths)), s.batch, s.epochs, s.seed
+        s.batches.shuffling,
+        TOY.offsets,
+        np.arange(len(TOY.lengths)),
+        s.batches.size,
+        s.batches.epochs,
+        s.seed,
     )
     for positions in order.batches():
         g = TOY.gradient(before, FrameBatch(positions))
-        before, want = want, want + np.float32(s.learning_rate / s.batch) * g.value
+        before, want = want, want + np.float32(s.updates.learning_rate / s.batches.size) * g.value
     assert np.array_equal(theta, want)
     assert [r["staleness_inner"] for r in of_kind(rows, "push")][:4] == [0, 1, 1, 1]
 

@@ -181,7 +181,7 @@ def test_what_was_prepared_serves_only_for_what_it_was_made_for():
     before = server.fetch().value.copy()
     server.push(push)
     np.testing.assert_allclose(
-        server.fetch().value - before, server.settings.learning_rate / 2 * G, rtol=1e-4
+        server.fetch().value - before, server.settings.updates.learning_rate / 2 * G, rtol=1e-4
     )
     assert (
         server.ahead("fetch", ("replica 0",)) is None

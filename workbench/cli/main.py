@@ -4,13 +4,12 @@ Exit codes: 0 done, 1 failed (one line says why), 2 wrong usage, 130 interrupted
 """
 
 import argparse
-import dataclasses
 import json
 import sys
 from collections.abc import Callable, Sequence
 
 from workbench.cli.options import parser
-from workbench.settings import Settings, UserError, parse
+from workbench.settings import SETTINGS, UserError, settings_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,16 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def changes(pairs: Sequence[str]) -> dict[str, object]:
     """``FIELD=VALUE`` words as a dictionary of parsed values."""
-    known = {f.name: f for f in dataclasses.fields(Settings)}
     out = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
-        if not equals or name not in known:
+        if not equals or name not in SETTINGS:
             raise UserError(
                 f"--set {pair}: "
                 + ("write FIELD=VALUE" if not equals else f"no such setting: {name}")
             )
-        out[name] = parse(known[name], value)
+        out[name] = SETTINGS[name].parse(value)
     return out
 
 
@@ -53,9 +51,9 @@ def prepare(args) -> None:
     from workbench.prepare import pipeline
 
     values = {
-        f.name: parse(f, getattr(args, f.name))
-        for f in dataclasses.fields(pipeline.Preparation)
-        if getattr(args, f.name) is not None
+        name: described.parse(getattr(args, name))
+        for name, described in settings_of(pipeline.Preparation).items()
+        if getattr(args, name) is not None
     }
     source = pipeline.Source(
         args.synthetic,

@@ -1,10 +1,9 @@
 """What can be said on the command line: the commands, their options and examples."""
 
 import argparse
-import dataclasses
 from pathlib import Path
 
-from workbench.settings import PRESETS, Settings
+from workbench.settings import PRESETS, SETTINGS, settings_of
 
 
 def parser() -> argparse.ArgumentParser:
@@ -74,10 +73,8 @@ def _prepare(commands) -> None:
     p.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
     from workbench.prepare.pipeline import Preparation
 
-    for f in dataclasses.fields(Preparation):
-        p.add_argument(
-            f"--{f.name}", default=None, help=f"{f.metadata['doc']} (default: {f.default})"
-        )
+    for f in settings_of(Preparation).values():
+        p.add_argument(f"--{f.name}", default=None, help=f"{f.doc} (default: {f.default})")
 
 
 def _train(commands) -> None:
@@ -328,7 +325,7 @@ def _info(commands) -> None:
 def settings_help() -> str:
     """One line per setting: name, default, unit, choices or range, explanation."""
     lines = []
-    for f in dataclasses.fields(Settings):
-        m = f.metadata
-        lines.append(f"  {f.name}={f.default}{' ' + m['unit'] if m['unit'] else ''}: {m['doc']}")
+    for f in SETTINGS.values():
+        unit = f" {f.unit}" if f.unit else ""
+        lines.append(f"  {f.name}={f.default}{unit}: {f.doc}")
     return "\n".join(lines)

@@ -1,20 +1,19 @@
 """A sweep from the words of ``workbench sweep``, and its results as text."""
 
-import dataclasses
 from argparse import Namespace
 from collections.abc import Sequence
 
-from workbench.settings import Settings, UserError, parse
+from workbench.settings import SETTINGS, UserError
 from workbench.storage.run import read_json
 from workbench.sweeping.plan import counts
 from workbench.sweeping.recipes import recipe
 from workbench.sweeping.results import Results, sentences
-from workbench.sweeping.spec import FIELDS, Sweep, find_sweep
+from workbench.sweeping.spec import Sweep, find_sweep
 
 
 def sweep_of(args: Namespace) -> Sweep:
     """The sweep that the options describe: a recipe, a file, axes, or one that is there already (``--name`` alone)."""
-    seeds = [int(parse(FIELDS["seed"], s)) for s in args.seeds.split(",")] if args.seeds else None
+    seeds = [int(SETTINGS["seed"].parse(s)) for s in args.seeds.split(",")] if args.seeds else None
     shared = {k: v for k, v in (("name", args.name), ("seeds", seeds)) if v is not None}
     if args.no_test:
         shared["test"] = False
@@ -40,7 +39,7 @@ def sweep_of(args: Namespace) -> Sweep:
         name: values.split(",") for name, values in (_pair(word, "--axis") for word in args.axis)
     }
     name = "-".join([args.corpus, *axes]).replace("_", "-")
-    parsed = {k: parse(FIELDS[k], v) if k in FIELDS else v for k, v in settings.items()}
+    parsed = {k: SETTINGS[k].parse(v) if k in SETTINGS else v for k, v in settings.items()}
     given = {
         "name": name,
         "corpus": args.corpus,
@@ -54,7 +53,7 @@ def sweep_of(args: Namespace) -> Sweep:
 
 def _pair(word: str, option: str) -> tuple[str, str]:
     name, equals, value = word.partition("=")
-    if not equals or name not in {f.name for f in dataclasses.fields(Settings)}:
+    if not equals or name not in SETTINGS:
         raise UserError(
             f"{option} {word}: "
             + (f"no such setting: {name}" if equals else f"{option} FIELD=VALUE")

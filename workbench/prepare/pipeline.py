@@ -41,17 +41,15 @@ Progress = Callable[[int, int, str], None]
 class Preparation:
     """How a corpus is prepared."""
 
-    states: int = setting(1200, "preparation", "tied context-dependent states", low=3, high=100_000)
-    order: int = setting(3, "preparation", "order of the language model of the test", low=2, high=5)
+    states: int = setting(1200, "tied context-dependent states", low=3, high=100_000)
+    order: int = setting(3, "order of the language model of the test", low=2, high=5)
     normalisation: Literal["utterance", "speaker"] = setting(
-        "utterance", "preparation", "over what the mean is taken off"
+        "utterance", "over what the mean is taken off"
     )
-    silence: float = setting(
-        0.5, "preparation", "probability of silence between words", low=0.01, high=0.99
-    )
-    seed: int = setting(0, "preparation", "seed of every random stream", low=0)
+    silence: float = setting(0.5, "probability of silence between words", low=0.01, high=0.99)
+    seed: int = setting(0, "seed of every random stream", low=0)
     tolerance: float = setting(
-        0.01, "preparation", "largest share of utterances that may be set aside", low=0.0, high=1.0
+        0.01, "largest share of utterances that may be set aside", low=0.0, high=1.0
     )
 
 

@@ -136,7 +136,13 @@ def tune(
             try:
                 scores = recogniser.scores(store.utterance_windows(u))
                 words, _, _ = best_path(
-                    search(task.corpus.denominator, scores, s.beam, s.lattice_beam, s.max_active)
+                    search(
+                        task.corpus.denominator,
+                        scores,
+                        s.lattices.beam,
+                        s.lattices.lattice_beam,
+                        s.lattices.max_active,
+                    )
                 )
             except NoPath:
                 words = ()

@@ -48,7 +48,7 @@ def write_example(name: str, others: Sequence[str] = (), utterance: int | None =
         states=columns,
         numerator=num.dense(corpus.states.count)[:, columns],
         denominator=den.dense(corpus.states.count)[:, columns],
-        fate=fate(decoded, num, den, task.settings.rejection),
+        fate=fate(decoded, num, den, task.settings.criterion.rejection),
     )
     write_atomically(run.folder / "example.npz", out.getvalue())
     write_json(

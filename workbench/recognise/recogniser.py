@@ -45,7 +45,13 @@ class Recogniser:
     @classmethod
     def of(cls, run: Run, search: Search = SEARCH) -> "Recogniser":
         task, theta = trained_model(run)
-        return cls(task, theta, task.settings.acoustic_scale, task.settings.prior_scale, search)
+        return cls(
+            task,
+            theta,
+            task.settings.criterion.acoustic_scale,
+            task.settings.criterion.prior_scale,
+            search,
+        )
 
     @property
     def how(self) -> str:

@@ -92,11 +92,11 @@ def curve_figures(runs: Sequence[Run]) -> list[tuple[str, object]]:
 
 def asynchrony_figures(runs: Sequence[Run]) -> list[tuple[str, object]]:
     """Staleness of runs with several replicas or decoders, and how their processes spent time."""
-    several = [r for r in runs if r.settings.replicas > 1 and ages(r.rows("push"))]
+    several = [r for r in runs if r.settings.asynchrony.replicas > 1 and ages(r.rows("push"))]
     figures: list[tuple[str, object]] = (
         [("Staleness of gradients", draw_staleness(several))] if several else []
     )
-    timed = [r for r in several if r.settings.clock != "free"]
+    timed = [r for r in several if r.settings.clock.kind != "free"]
     figures += [(f"How processes of {r.name} spent their time", draw_usage(r)) for r in timed]
     return figures + [(f"Queues of {r.name}", draw_queues(r)) for r in timed if r.settings.sequence]
 

@@ -144,7 +144,7 @@ def significance_rows(found: Results) -> list[dict[str, str]]:
 def curve_section(found: Results) -> str:
     """Held-out curves by audio seen, update and time, and staleness where there are several replicas."""
     views = {"audio seen": "epochs", "updates": "updates", "time": "seconds"}
-    if all(c.cell.settings.clock == "free" for c in found.cells):
+    if all(c.cell.settings.clock.kind == "free" for c in found.cells):
         del views["time"]
     body = "".join(
         picture(f"Against {k}", draw_bands(found.runs, against=v)) for k, v in views.items()
@@ -152,7 +152,7 @@ def curve_section(found: Results) -> str:
     first = [
         runs[0]
         for runs in found.runs.values()
-        if runs[0].settings.replicas > 1 and ages(runs[0].rows("push"))
+        if runs[0].settings.asynchrony.replicas > 1 and ages(runs[0].rows("push"))
     ]
     return body + (
         picture("Staleness, first seed of each setting", draw_staleness(first)) if first else ""

@@ -57,7 +57,7 @@ def calibrate(
     call, byte = serving(task)
     tell(3, 4, "calibrating")
     latency, per_byte = messages() if network else (0.0, 0.0)
-    about = f"{platform.node()}, measured with {name}: {kernels.describe(task.settings.precision)['kernel']}"
+    about = f"{platform.node()}, measured with {name}: {kernels.describe(task.settings.model.precision)['kernel']}"
     made = Machine(
         path.stem,
         about,
@@ -66,7 +66,7 @@ def calibrate(
         byte=per_byte,
         serve_call=call,
         serve_byte=byte,
-        jitter=spread(gradient_of(task, theta, min(task.settings.batch, task.train.frames))),
+        jitter=spread(gradient_of(task, theta, min(task.settings.batches.size, task.train.frames))),
         speed="equal",
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,9 +93,9 @@ def points(task: Task, measure: Callable[[Task, np.ndarray], Points]) -> Points:
     """``measure`` for the run's own network, a narrower one and a shallower one."""
     s = task.settings
     shapes = {
-        (s.hidden_layers, s.hidden_units),
-        (s.hidden_layers, max(8, s.hidden_units // 2)),
-        (1, s.hidden_units),
+        (s.model.hidden_layers, s.model.hidden_units),
+        (s.model.hidden_layers, max(8, s.model.hidden_units // 2)),
+        (1, s.model.hidden_units),
     }
     found: Points = []
     for layers, units in sorted(shapes):

@@ -83,8 +83,8 @@ class Drive:
     def __post_init__(self) -> None:
         self.services = self.experiment.services()
         frames, settings = self.experiment.task.train.frames, self.experiment.task.settings
-        self.total = int(frames * settings.epochs)
-        self.interval = max(1, int(frames * settings.checkpoint_every))
+        self.total = int(frames * settings.batches.epochs)
+        self.interval = max(1, int(frames * settings.measuring.checkpoint_every))
         self.executor = executor_of(self.experiment, self.cluster)
 
     @property
@@ -246,15 +246,17 @@ class Drive:
 def executor_of(experiment: Experiment, cluster: OnWorkers | None) -> Executor:
     """What executes a run; the wall clock is that of a cluster, and a cluster has no other."""
     settings = experiment.task.settings
-    if (cluster is None) == (settings.clock == "wall"):
+    if (cluster is None) == (settings.clock.kind == "wall"):
         raise UserError(
-            f"clock={settings.clock}: "
+            f"clock={settings.clock.kind}: "
             + ("name a cluster" if cluster is None else "a cluster has clock=wall")
         )
     if cluster is not None:
-        return cluster.fitted(settings.channel, experiment.count, experiment.places)
+        return cluster.fitted(settings.asynchrony.channel, experiment.count, experiment.places)
     return Local(
-        clock_of(settings, experiment.task.topology.size), settings.channel, os.cpu_count() or 1
+        clock_of(settings, experiment.task.topology.size),
+        settings.asynchrony.channel,
+        os.cpu_count() or 1,
     )
 
 
@@ -266,8 +268,10 @@ def cluster_at(address: str | None, settings: Settings, dashboard: bool = False)
         return
     with needs_dask():
         from workbench.engine.dask import connected
-    kernels.choose(settings.precision)  # before there are workers, so that they take the same
-    with connected(address, settings.replicas, 2 if settings.sequence else 1, dashboard) as cluster:
+    kernels.choose(settings.model.precision)  # before there are workers, so that they take the same
+    with connected(
+        address, settings.asynchrony.replicas, 2 if settings.sequence else 1, dashboard
+    ) as cluster:
         yield cluster
 
 
@@ -284,9 +288,10 @@ def needs_dask() -> Iterator[None]:
 
 def clock_of(settings: Settings, parameters: int) -> Any:
     """The virtual clock that the settings name; a machine's name may be that of a file under data/machines."""
-    if settings.clock == "cost":
-        own = home() / "machines" / f"{settings.machine}.json"
+    if settings.clock.kind == "cost":
+        own = home() / "machines" / f"{settings.clock.machine}.json"
         return Cost(
-            machine(str(own) if own.is_file() else settings.machine, parameters), settings.seed
+            machine(str(own) if own.is_file() else settings.clock.machine, parameters),
+            settings.seed,
         )
-    return {"free": free, "measured": measured}[settings.clock]
+    return {"free": free, "measured": measured}[settings.clock.kind]

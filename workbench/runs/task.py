@@ -50,7 +50,9 @@ class Task:
     @cached_property
     def topology(self) -> Topology:
         s = self.settings
-        return Topology(INPUTS, (s.hidden_units,) * s.hidden_layers, self.corpus.states.count)
+        return Topology(
+            INPUTS, (s.model.hidden_units,) * s.model.hidden_layers, self.corpus.states.count
+        )
 
     @cached_property
     def train(self) -> FrameStore:
@@ -83,15 +85,15 @@ class Task:
             smoothing=0.0,
             auxiliary="frozen",
             shuffling="on-the-fly",
-            beam=s.beam + WIDER,
-            lattice_beam=s.lattice_beam + WIDER,
-            max_active=2 * s.max_active,
+            beam=s.lattices.beam + WIDER,
+            lattice_beam=s.lattices.lattice_beam + WIDER,
+            max_active=2 * s.lattices.max_active,
         )
 
     @cached_property
     def kernel(self) -> kernels.Kernel:
         """What multiplies matrices, in the precision that the settings ask for."""
-        return kernels.choose(self.settings.precision)
+        return kernels.choose(self.settings.model.precision)
 
     @property
     def factored(self) -> bool:
@@ -135,19 +137,19 @@ class Task:
             x = self.train.windows(batch.positions)
             climb: Any = ce_factors if self.factored else ce_gradient
             value, ce, errors = climb(
-                theta, self.topology, x, targets, s.trained, silence, kernel=self.kernel
+                theta, self.topology, x, targets, s.updates.trained, silence, kernel=self.kernel
             )
             return Gradient(value, len(x), {"ce": ce, "errors": errors})
         x = self.train.windows(np.asarray(self.train.offsets)[batch.utterance] + batch.frame)
         outer: Any = (batch.indptr, batch.states, batch.values)
         mass = np.array([source.decoded.mass for source in batch.sources], np.float32)
         if (
-            s.auxiliary == "proximal" or mass.any()
+            s.criterion.auxiliary == "proximal" or mass.any()
         ):  # else the softmax cancels, and nothing of it is computed
             logp = self.log_posteriors(theta, x)
             weight, before = (
-                (s.proximal, decoders_posteriors(batch))
-                if s.auxiliary == "proximal"
+                (s.criterion.proximal, decoders_posteriors(batch))
+                if s.criterion.auxiliary == "proximal"
                 else (0.0, None)
             )
             outer = softmax_gradient(
@@ -155,7 +157,9 @@ class Task:
             )
         make: Any = factors if self.factored else gradient
         return Gradient(
-            make(theta, self.topology, x, outer, s.trained, silence, kernel=self.kernel), len(x), {}
+            make(theta, self.topology, x, outer, s.updates.trained, silence, kernel=self.kernel),
+            len(x),
+            {},
         )
 
     def evaluate(self, theta: np.ndarray) -> dict[str, Any]:
@@ -185,7 +189,7 @@ class Task:
 
     @property
     def heldout_utterances(self) -> int:
-        wanted = self.settings.evaluate_utterances
+        wanted = self.settings.measuring.evaluate_utterances
         return min(wanted, len(self.heldout)) if wanted else len(self.heldout)
 
     def _measure(
@@ -198,7 +202,7 @@ class Task:
         aligned = alignment >= 0
         decoded = self.decode_split(store, u, logp, self.measuring)
         mmi = own = reference_added(decoded)
-        if self.settings.criterion in ("bmmi", "mpe", "smbr"):
+        if self.settings.criterion.name in ("bmmi", "mpe", "smbr"):
             own = counted(self.decode_split(store, u, logp, self.settings))
         return (
             mmi,

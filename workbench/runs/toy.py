@@ -33,33 +33,29 @@ NOISE = 0.3
 class Exploration:
     """What one look at the machine is made of; see the field's metadata for units and ranges."""
 
-    replicas: int = setting(10, "machine", "model replicas", low=1, high=100)
-    batch: int = setting(32, "machine", "frames in a batch", low=1, high=256)
-    utterances: int = setting(2000, "machine", "utterances decoded in all", low=50, high=5000)
+    replicas: int = setting(10, "model replicas", low=1, high=100)
+    batch: int = setting(32, "frames in a batch", low=1, high=256)
+    utterances: int = setting(2000, "utterances decoded in all", low=50, high=5000)
     spread: float = setting(
         0.2,
-        "machine",
         "how unequal the processes' speeds are (sigma of their logarithm)",
         low=0.0,
         high=1.0,
     )
     decoding: float = setting(
-        1.45, "machine", "decoding time, as a multiple of the audio's", low=0.05, high=10.0
+        1.45, "decoding time, as a multiple of the audio's", low=0.05, high=10.0
     )
-    network: float = setting(
-        1.0, "machine", "bandwidth of the network", "Gbit/s", low=0.01, high=100.0
-    )
-    shards: int = setting(2, "machine", "shards of the parameter server", low=1, high=16)
+    network: float = setting(1.0, "bandwidth of the network", "Gbit/s", low=0.01, high=100.0)
+    shards: int = setting(2, "shards of the parameter server", low=1, high=16)
     decoder_seconds: float = setting(
         0.0,
-        "machine",
         "decoders fetch together every so many seconds; 0: each utterance",
         "s",
         low=0.0,
         high=3600.0,
     )
-    learning_rate: float = setting(0.002, "machine", "step size", low=0.0, high=1.0)
-    seed: int = setting(0, "machine", "seed of speeds and noise", low=0, high=1000)
+    learning_rate: float = setting(0.002, "step size", low=0.0, high=1.0)
+    seed: int = setting(0, "seed of speeds and noise", low=0, high=1000)
 
     @property
     def machine(self) -> Machine:
@@ -77,7 +73,7 @@ class Exploration:
         waits: dict[str, Any] = {
             "decoder_fetch": "synchronous" if self.decoder_seconds else "utterance"
         }
-        return Settings(
+        return Settings.of(
             **waits,
             criterion="mmi",
             replicas=self.replicas,
@@ -98,7 +94,7 @@ def explore(what: Exploration) -> pd.DataFrame:
     """Run the toy on the cost clock; rows as a run has them, ``mmi`` being minus the distance to the target."""
     rows: list[dict] = []
     processes = {name: make() for name, make in makers(what).items()}
-    Local(Cost(what.machine, what.seed), what.settings.channel).run(
+    Local(Cost(what.machine, what.seed), what.settings.asynchrony.channel).run(
         processes, services(what), rows.append
     )
     return pd.DataFrame(rows).sort_values("seconds", kind="stable", ignore_index=True)
@@ -109,7 +105,7 @@ def explore_on(client: Any, what: Exploration) -> pd.DataFrame:
     from workbench.engine.dask import Cluster
 
     rows: list[dict] = []
-    Cluster(client, what.settings.channel).run(makers(what), services(what), rows.append)
+    Cluster(client, what.settings.asynchrony.channel).run(makers(what), services(what), rows.append)
     return pd.DataFrame(rows).sort_values("seconds", kind="stable", ignore_index=True)
 
 

@@ -66,12 +66,12 @@ def train(
         "recorded": recorded,
         "cluster": where,
         "versions": versions(),
-        "kernels": kernels.describe(settings.precision),
+        "kernels": kernels.describe(settings.model.precision),
         "command": command(corpus, settings, name, init, transfer_from, where, recorded),
     }
     experiment = Experiment(task, theta)
     executor_of(experiment, executor)  # what cannot be run leaves no folder
-    writer = Writer.create(home() / "runs", name or settings.criterion, about)
+    writer = Writer.create(home() / "runs", name or settings.criterion.name, about)
     return _drive(Drive(experiment, writer, progress, stop, executor, recorded))
 
 
@@ -85,14 +85,14 @@ def command(
     recorded: bool = False,
 ) -> str:
     """What does the same from a terminal, however a run was started: all that differs from the default preset."""
-    usual = preset("laptop", criterion=settings.criterion).to_dict()
+    usual = preset("laptop", criterion=settings.criterion.name).to_dict()
     changed = [
         f"{k}={v}"
         for k, v in settings.to_dict().items()
         if v != usual[k] and not (k == "clock" and cluster)
     ]
     options = {
-        "--criterion": settings.criterion if settings.sequence else None,
+        "--criterion": settings.criterion.name if settings.sequence else None,
         "--name": name,
         "--init": init,
     }

@@ -32,9 +32,9 @@ class Experiment:
         s = self.task.settings
         if (
             s.sequence
-            and s.clock == "free"
-            and s.decoder_fetch in ("seconds", "synchronous")
-            and s.decoder_seconds > 0
+            and s.clock.kind == "free"
+            and s.asynchrony.decoder_fetch in ("seconds", "synchronous")
+            and s.asynchrony.decoder_seconds > 0
         ):
             raise UserError(
                 "decoder_fetch=seconds and synchronous need a clock on which time passes: clock=cost or measured"
@@ -44,7 +44,10 @@ class Experiment:
     def shards(self) -> Shards:
         s, topology = self.task.settings, self.task.topology
         return Shards.split(
-            self.theta, trained_slice(topology, s.trained), s.shards, row_ends(topology, s.trained)
+            self.theta,
+            trained_slice(topology, s.updates.trained),
+            s.asynchrony.shards,
+            row_ends(topology, s.updates.trained),
         )
 
     def services(self) -> dict[str, Any]:
@@ -54,13 +57,15 @@ class Experiment:
     @property
     def count(self) -> int:
         """How many processes there are."""
-        return self.task.settings.replicas * (2 if self.task.settings.sequence else 1) + 1
+        return (
+            self.task.settings.asynchrony.replicas * (2 if self.task.settings.sequence else 1) + 1
+        )
 
     def processes(self, states: dict[str, Any]) -> dict[str, Callable[[], Process]]:
         """What makes each process, afresh or from its state record; plain data, so that it can travel to a worker."""
         task, s, shards = self.task, self.task.settings, self.shards
         makers: dict[str, Callable[[], Process]] = {}
-        for i, utterances in enumerate(subsets(len(task.train), s.replicas, s.seed)):
+        for i, utterances in enumerate(subsets(len(task.train), s.asynchrony.replicas, s.seed)):
             if s.sequence:
                 state = states.get(f"decoder {i}")
                 makers[f"decoder {i}"] = partial(make_decoder, task, shards, i, utterances, state)
@@ -77,7 +82,7 @@ class Experiment:
         """
         s, idle = self.task.settings, list(threads)
         places = {name: i % len(idle) for i, name in enumerate(self.shards.names)}
-        for i in range(s.replicas):
+        for i in range(s.asynchrony.replicas):
             worker = max(range(len(idle)), key=lambda w: idle[w])
             who = [f"replica {i}", f"decoder {i}"] if s.sequence else [f"replica {i}"]
             who = who[: idle[worker]]
@@ -89,7 +94,7 @@ class Experiment:
 def make_decoder(task: Task, shards: Shards, i: int, utterances: np.ndarray, state: Any) -> Process:
     """Decoder ``i`` of ``utterances``, afresh or from its state."""
     s, name = task.settings, f"decoder {i}"
-    order = UtteranceOrder(utterances, s.epochs, s.seed, i)
+    order = UtteranceOrder(utterances, s.batches.epochs, s.seed, i)
     return decoder(name, shards, s, order, task.decode, task.lengths, f"decoded {i}", state)
 
 
@@ -98,10 +103,20 @@ def make_replica(task: Task, shards: Shards, i: int, utterances: np.ndarray, sta
     s, offsets = task.settings, np.asarray(task.train.offsets)
     source: Any
     if s.sequence:
-        source = OuterSource(f"decoded {i}", s, task.decode if s.auxiliary == "fresh" else None)
+        source = OuterSource(
+            f"decoded {i}", s, task.decode if s.criterion.auxiliary == "fresh" else None
+        )
     else:
         source = FrameSource(
-            FrameOrder(s.shuffling, offsets, utterances, s.batch, s.epochs, s.seed, i)
+            FrameOrder(
+                s.batches.shuffling,
+                offsets,
+                utterances,
+                s.batches.size,
+                s.batches.epochs,
+                s.seed,
+                i,
+            )
         )
     return replica(f"replica {i}", i, shards, s, source, task.gradient, state)
 

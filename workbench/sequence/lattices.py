@@ -56,8 +56,10 @@ def acoustic_scores(
     log_posteriors: np.ndarray, log_prior: np.ndarray, settings: Settings
 ) -> np.ndarray:
     """κ (log p_θ(s|x) - prior_scale log p(s)): float32 [T, states]."""
-    offset = np.asarray(settings.acoustic_scale * settings.prior_scale * log_prior, np.float32)
-    return np.float32(settings.acoustic_scale) * log_posteriors - offset
+    offset = np.asarray(
+        settings.criterion.acoustic_scale * settings.criterion.prior_scale * log_prior, np.float32
+    )
+    return np.float32(settings.criterion.acoustic_scale) * log_posteriors - offset
 
 
 def pair(
@@ -69,7 +71,7 @@ def pair(
     """
     if not np.isfinite(scores).all():
         return Pair(None, None, (), NOT_FINITE)
-    exact = settings.lattice_engine == "exact"
+    exact = settings.lattices.engine == "exact"
     lattice, reason = None, None
     if denominator is not None:
         try:
@@ -79,7 +81,7 @@ def pair(
         except NoPath as error:
             reason = OUTSIDE if lattice is not None else NO_LATTICE + str(error)
     try:
-        width = np.inf if exact else settings.lattice_beam
+        width = np.inf if exact else settings.lattices.lattice_beam
         aligned = native.search(reference.graph, scores, np.inf, width, UNLIMITED)
     except NoPath:
         return Pair(None, lattice, (), UNALIGNED)
@@ -94,7 +96,7 @@ def lattices(graph: Graph, scores: np.ndarray, settings: Settings) -> Lattice:
     the lattice's ``beam`` then tells; NoPath if that does not help either.
     """
     search: Callable[..., Lattice] = native.search
-    if settings.lattice_engine == "k2":
+    if settings.lattices.engine == "k2":
         from workbench.sequence import k2_lattice
 
         search = k2_lattice.search
@@ -103,9 +105,9 @@ def lattices(graph: Graph, scores: np.ndarray, settings: Settings) -> Lattice:
             return search(
                 graph,
                 scores,
-                wider * settings.beam,
-                settings.lattice_beam,
-                wider * wider * settings.max_active,
+                wider * settings.lattices.beam,
+                settings.lattices.lattice_beam,
+                wider * wider * settings.lattices.max_active,
             )
         except NoPath:
             if wider == WIDENINGS[-1]:

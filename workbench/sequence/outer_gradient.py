@@ -87,11 +87,11 @@ def decode_outer(
     not sum to its mass.
     """
     log_posteriors = np.asarray(log_posteriors, np.float32)
-    lattice = settings.denominator == "lattice"
+    lattice = settings.criterion.denominator == "lattice"
     scores = acoustic_scores(log_posteriors, log_prior, settings)
     found = pair(scores, reference, denominator if lattice else None, settings)
-    decoded = _without_frames(utterance, len(scores), found, settings.beam)
-    exact = lattice and settings.lattice_engine == "exact"
+    decoded = _without_frames(utterance, len(scores), found, settings.lattices.beam)
+    exact = lattice and settings.lattices.engine == "exact"
     if found.reason == NOT_FINITE or found.numerator is None:
         return decoded
     if lattice and found.denominator is None and not exact:
@@ -103,7 +103,9 @@ def decode_outer(
         outer = against_lattice(found, settings)
     else:
         outer = without_denominator(
-            found, log_posteriors, alignment if settings.denominator == "none-fixed" else None
+            found,
+            log_posteriors,
+            alignment if settings.criterion.denominator == "none-fixed" else None,
         )
     targets = decoded.numerator_states if alignment is None else alignment
     return _select(decoded, outer, log_posteriors, targets, settings)
@@ -114,7 +116,7 @@ def against_everything(
 ) -> Outer:
     """MMI against the sum over all paths of a graph."""
     num, gamma_num = occupancies(numerator)
-    rejected = criteria.overlap(gamma_num, gamma_den) < settings.rejection
+    rejected = criteria.overlap(gamma_num, gamma_den) < settings.criterion.rejection
     rows = criteria.difference(gamma_num, gamma_den)
     return Outer(num - den, rows, 0.0, criteria.largest(rows), rejected, num, den)
 
@@ -124,18 +126,20 @@ def against_lattice(found: Pair, settings: Settings) -> Outer:
     num, gamma_num = occupancies(found.numerator)
     den, gamma_den = occupancies(found.denominator)
     rejected = np.zeros(gamma_den.frames, bool)
-    if settings.criterion in ("mpe", "smbr"):
+    if settings.criterion.name in ("mpe", "smbr"):
         accuracy = (
-            criteria.phone_accuracy if settings.criterion == "mpe" else criteria.state_accuracy
+            criteria.phone_accuracy if settings.criterion.name == "mpe" else criteria.state_accuracy
         )
         value, rows = criteria.expected_accuracy(
             found.denominator, accuracy(found.numerator, found.denominator)
         )
     else:
-        rejected = criteria.overlap(gamma_num, gamma_den) < settings.rejection
+        rejected = criteria.overlap(gamma_num, gamma_den) < settings.criterion.rejection
         value, rows = num - den, criteria.difference(gamma_num, gamma_den)
-        if settings.criterion == "bmmi" and settings.boost:
-            value, rows = criteria.boosted_mmi(found.numerator, found.denominator, settings.boost)
+        if settings.criterion.name == "bmmi" and settings.criterion.boost:
+            value, rows = criteria.boosted_mmi(
+                found.numerator, found.denominator, settings.criterion.boost
+            )
         if found.reason:
             value = np.nan
     return Outer(value, rows, 0.0, criteria.largest(rows), rejected, num, den)
@@ -197,14 +201,14 @@ def _select(
     decoded: Decoded, outer: Outer, log_posteriors, targets: np.ndarray, settings: Settings
 ) -> Decoded:
     """Drop the rejected and the cancelled frames, scale by κ, add the smoothing."""
-    cancelled = ~outer.rejected & (outer.scale < settings.cancellation)
+    cancelled = ~outer.rejected & (outer.scale < settings.criterion.cancellation)
     keep = ~outer.rejected & ~cancelled
-    key, values = outer.rows.key, settings.acoustic_scale * outer.rows.values
-    mass = settings.acoustic_scale * outer.mass
-    if settings.smoothing:
+    key, values = outer.rows.key, settings.criterion.acoustic_scale * outer.rows.values
+    mass = settings.criterion.acoustic_scale * outer.mass
+    if settings.criterion.smoothing:
         key = np.concatenate([key, np.arange(decoded.frames) << 32 | targets])
-        values = np.concatenate([values, np.full(decoded.frames, settings.smoothing)])
-        mass += settings.smoothing
+        values = np.concatenate([values, np.full(decoded.frames, settings.criterion.smoothing)])
+        mass += settings.criterion.smoothing
     rows = summed(key, values, decoded.frames)
     sums = np.bincount(rows.frame, rows.values, rows.frames)
     if not (np.abs(sums - mass) < ROUNDING).all():
@@ -224,5 +228,7 @@ def _select(
         cancelled=int(cancelled.sum()),
         num=outer.num,
         den=outer.den,
-        posteriors=np.exp(log_posteriors[keep]) if settings.auxiliary == "proximal" else None,
+        posteriors=np.exp(log_posteriors[keep])
+        if settings.criterion.auxiliary == "proximal"
+        else None,
     )

@@ -87,7 +87,7 @@ class Run:
 
     @property
     def settings(self) -> Settings:
-        return Settings(**self.record["settings"])
+        return Settings.of(**self.record["settings"])
 
     @property
     def summary(self) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def known_prices(sweep: Sweep) -> dict[Settings, Price]:
 
 def as_priced(s: Settings) -> Settings:
     """The settings with all that hardly changes the work at their defaults: virtual replicas cost no more than one."""
-    return s.replace(**{name: getattr(Settings(), name) for name in FREE})
+    return s.replace(**{name: Settings().to_dict()[name] for name in FREE})
 
 
 def _mean(prices: Sequence[Price]) -> Price:
@@ -148,10 +148,10 @@ def disk_of(task: Task) -> float:
     """Bytes that a run leaves behind: its model and checkpoints, and a row per push and decode."""
     s = task.settings
     rows = (
-        task.train.frames * s.epochs / s.batch * (KEPT if s.sequence else 1.0)
-        + len(task.train) * s.epochs
+        task.train.frames * s.batches.epochs / s.batches.size * (KEPT if s.sequence else 1.0)
+        + len(task.train) * s.batches.epochs
     )
-    return 4.0 * task.topology.size * (KEEP + 1 + (s.replicas > 1)) + ROW_BYTES * rows
+    return 4.0 * task.topology.size * (KEEP + 1 + (s.asynchrony.replicas > 1)) + ROW_BYTES * rows
 
 
 def duration(minutes: float) -> str:

@@ -41,7 +41,7 @@ class PlannedCell:
         )
         if self.run.status()["state"] == "done":
             return "testing"
-        share = last[0]["epochs"] / max(self.cell.settings.epochs, 1e-9) if last else 0.0
+        share = last[0]["epochs"] / max(self.cell.settings.batches.epochs, 1e-9) if last else 0.0
         return f"at {min(1.0, share):.0%}" + (f": {100 * last[0]['wer']:.1f}" if last else "")
 
 

@@ -49,7 +49,7 @@ def recipe(
     changed = changes.pop("settings", {})
     settings = {**record.pop("settings", {}), **own.pop("settings", {}), **changed}
     if trained and init:
-        settings |= {field: getattr(find_run(init).settings, field) for field in NETWORK}
+        settings |= {field: find_run(init).settings.to_dict()[field] for field in NETWORK}
     elif trained:
         record["start"] = start(size, **{k: settings[k] for k in SHARED if k in settings})
     own_name = changes.pop("name", f"{which}-{size}-{corpus}")

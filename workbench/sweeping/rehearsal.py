@@ -70,7 +70,7 @@ def rehearse(task: Task, init: str | None, test: bool) -> Price:
     theta = runs.starting_point(task, init, None)[0]
     training, theta = trained(task, theta)
     s = task.settings
-    looks = 2 + s.epochs / s.evaluate_every
+    looks = 2 + s.batches.epochs / s.measuring.evaluate_every
     price = training + measured(task, theta).times(looks * task.heldout_utterances / MEASURED)
     return price + tested(task, theta) if test else price
 
@@ -80,17 +80,17 @@ def trained(task: Task, theta: np.ndarray) -> tuple[Price, np.ndarray]:
     rehearsed(task, theta, 0.0)  # compiles, and reads from disk
     whole, pushes, spent, theta = rehearsed(task, theta, SECONDS)
     decoding = sum((p for _, _, p in spent), Price(0.0, 0.0))
-    frames, decoded = task.train.frames * task.settings.epochs, sum(f for f, _, _ in spent)
+    frames, decoded = task.train.frames * task.settings.batches.epochs, sum(f for f, _, _ in spent)
     kept = sum(k for _, k, _ in spent) / decoded if decoded else 1.0
     push = (whole + decoding.times(-1.0)).times(1 / max(1, pushes))
-    batches = frames * kept / task.settings.batch
+    batches = frames * kept / task.settings.batches.size
     return push.times(batches) + decoding.times(frames / decoded if decoded else 0.0), theta
 
 
 def rehearsed(task: Task, theta: np.ndarray, seconds: float) -> tuple[Price, int, list, np.ndarray]:
     """The machine without its evaluator for so much processor time: price, pushes, decodes, and the parameters then."""
     s = task.settings
-    watched = Watched(task.corpus, s.replace(epochs=max(s.epochs, 50.0)))
+    watched = Watched(task.corpus, s.replace(epochs=max(s.batches.epochs, 50.0)))
     experiment = Experiment(watched, theta)
     makers = {name: make for name, make in experiment.processes({}).items() if name != "evaluator"}
     services, began = experiment.services(), time.process_time()
@@ -104,7 +104,7 @@ def rehearsed(task: Task, theta: np.ndarray, seconds: float) -> tuple[Price, int
         if row["kind"] == "push":
             pushes.append(row["step"])
 
-    whole = timed(lambda: Local(free, s.channel).run(makers, services, count, rest))
+    whole = timed(lambda: Local(free, s.asynchrony.channel).run(makers, services, count, rest))
     return whole, len(pushes), watched.spent, experiment.shards.collect(services)
 
 
@@ -120,11 +120,11 @@ def measured(task: Task, theta: np.ndarray) -> Price:
 def tested(task: Task, theta: np.ndarray) -> Price:
     """Scales chosen on held-out data, and the test."""
     s, store = task.settings, task.heldout
-    recogniser = Recogniser(task, theta, s.acoustic_scale, s.prior_scale)
+    recogniser = Recogniser(task, theta, s.criterion.acoustic_scale, s.criterion.prior_scale)
     some = rng(0, "rehearsal").permutation(len(store))[:TESTED].tolist()
 
     def say(factor: float, scales: tuple[float, ...]) -> Price:
-        scaled = replace(recogniser, acoustic_scale=factor * s.acoustic_scale)
+        scaled = replace(recogniser, acoustic_scale=factor * s.criterion.acoustic_scale)
         scaled.transcripts(
             store, some[:1], scales, None, ""
         )  # makes its graph, once for all utterances

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from workbench.settings import PRESETS, Settings, UserError, parse, preset, rng
+from workbench.settings import PRESETS, SETTINGS, Settings, UserError, preset, rng
 from workbench.storage.run import home, read_json, write_json
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-FIELDS = {f.name: f for f in dataclasses.fields(Settings)}
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class Sweep:
         if not self.seeds:
             raise UserError(f"sweep {self.name}: no seeds")
         named = [*self.settings, *self.axes, *self.start, *(f for p in self.points for f in p)]
-        unknown = sorted({f for f in named if f not in FIELDS})
+        unknown = sorted({f for f in named if f not in SETTINGS})
         if unknown:
             raise UserError(f"no such setting: {', '.join(unknown)}")
         if "seed" in named:
@@ -95,11 +94,11 @@ class Sweep:
                 raise UserError(f"axis {name}: a range needs draws; for a grid, list the values")
             if sorted({*given} - {"log"}) != ["high", "low"]:
                 raise UserError(f"axis {name}: a range is low, high and perhaps log")
-            return {k: v if k == "log" else parse(FIELDS[name], v) for k, v in given.items()}
+            return {k: v if k == "log" else SETTINGS[name].parse(v) for k, v in given.items()}
         values = [given] if isinstance(given, str | int | float) else list(given)
         if not values:
             raise UserError(f"axis {name}: no values")
-        return list(dict.fromkeys(parse(FIELDS[name], v) for v in values))
+        return list(dict.fromkeys(SETTINGS[name].parse(v) for v in values))
 
     @property
     def folder(self) -> Path:
@@ -228,7 +227,8 @@ def _draw(stream, name: str, axis: Any) -> Any:
         if axis.get("log")
         else stream.uniform(low, high)
     )
-    return parse(FIELDS[name], round(value) if FIELDS[name].type is int else float(f"{value:.4g}"))
+    rounded = round(value) if SETTINGS[name].kind is int else float(f"{value:.4g}")
+    return SETTINGS[name].parse(rounded)
 
 
 def find_sweep(name: str) -> Sweep:

@@ -12,8 +12,8 @@ their decoders and a parameter server of two shards are
     task, theta = trained_model(run, criterion="mmi", batch=16, learning_rate=0.002, epochs=1, replicas=2)
     s, shards = task.settings, Shards.split(theta, count=2)
     server, makers, rows = shards.servers(s), {}, []
-    for i, part in enumerate(subsets(len(task.train), s.replicas, s.seed)):
-        order, channel = UtteranceOrder(part, s.epochs, s.seed, i), f"decoded {i}"
+    for i, part in enumerate(subsets(len(task.train), s.asynchrony.replicas, s.seed)):
+        order, channel = UtteranceOrder(part, s.batches.epochs, s.seed, i), f"decoded {i}"
         makers[f"decoder {i}"] = partial(decoder, f"decoder {i}", shards, s, order, task.decode, task.lengths, channel)
         makers[f"replica {i}"] = partial(replica, f"replica {i}", i, shards, s, OuterSource(channel, s), task.gradient)
     outcome = Cluster(client).run(makers, server, rows.append)

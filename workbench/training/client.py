@@ -32,14 +32,17 @@ class Conversation:
         """Whether the first shard decides for all."""
         s = self.settings
         return len(self.shards.names) > 1 and bool(
-            s.synchronous or s.staleness_bound or s.consistent_fetch
+            s.asynchrony.synchronous
+            or s.asynchrony.staleness_bound
+            or s.asynchrony.consistent_fetch
         )
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Bytes of each shard as it travels."""
         return tuple(
-            size // 2 if self.settings.wire == "bfloat16" else size for size in self.shards.sizes
+            size // 2 if self.settings.asynchrony.wire == "bfloat16" else size
+            for size in self.shards.sizes
         )
 
     def fetch(self, replica: str = "", next_version: int = 0, instant: int | None = None) -> Talk:
@@ -49,9 +52,15 @@ class Conversation:
         version; ``instant`` asks for those of the ``instant``-th common fetch of all decoders.
         """
         method, args = fetch_call(replica, next_version, instant)
-        if self.settings.consistent_fetch and len(self.shards.names) > 1 and instant is None:
+        if (
+            self.settings.asynchrony.consistent_fetch
+            and len(self.shards.names) > 1
+            and instant is None
+        ):
             snapshots = yield from self._same_version(method, args, replica)
-        elif self.settings.synchronous and len(self.shards.names) > 1 and instant is None:
+        elif (
+            self.settings.asynchrony.synchronous and len(self.shards.names) > 1 and instant is None
+        ):
             snapshots = yield from self._same_update(method, args, replica)
         else:
             snapshots = yield from self._each(
@@ -101,11 +110,11 @@ class Conversation:
             return (yield from self._each([("push", (p,)) for p in pushes], sizes=sizes))
         first: Ack = yield Ask(self.shards.names[0], "push", (pushes[0],), sizes[0])
         follow = first.status is Status.APPLIED or (
-            first.status is Status.REJECTED and self.settings.synchronous
+            first.status is Status.REJECTED and self.settings.asynchrony.synchronous
         )
         if not follow:
             return [first]
-        order = None if self.settings.synchronous else first.version
+        order = None if self.settings.asynchrony.synchronous else first.version
         others = [replace(p, order=order) for p in pushes[1:]]
         return [first, *(yield from self._each([("push", (p,)) for p in others], 1, sizes[1:]))]
 

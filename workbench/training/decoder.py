@@ -79,12 +79,12 @@ def decoder(
 
 def always(settings: Settings) -> bool:
     """Whether each utterance is decoded with newly fetched parameters."""
-    by = settings.decoder_fetch
-    once = by == "utterances" and settings.decoder_utterances == 1
+    by = settings.asynchrony.decoder_fetch
+    once = by == "utterances" and settings.asynchrony.decoder_utterances == 1
     return (
         by == "utterance"
         or once
-        or (by in ("seconds", "synchronous") and settings.decoder_seconds == 0)
+        or (by in ("seconds", "synchronous") and settings.asynchrony.decoder_seconds == 0)
     )
 
 
@@ -92,18 +92,21 @@ def due(settings: Settings, at: Parameters | None, since: int, last: int, now: f
     """Whether to fetch before the next utterance: ``at`` is ``since`` utterances old, of common fetch ``last``."""
     if at is None or always(settings):
         return True
-    if settings.decoder_fetch == "utterances":
-        return since >= settings.decoder_utterances
-    if settings.decoder_fetch == "seconds":
-        return now - at.seconds >= settings.decoder_seconds
-    return now // settings.decoder_seconds > last
+    if settings.asynchrony.decoder_fetch == "utterances":
+        return since >= settings.asynchrony.decoder_utterances
+    if settings.asynchrony.decoder_fetch == "seconds":
+        return now - at.seconds >= settings.asynchrony.decoder_seconds
+    return now // settings.asynchrony.decoder_seconds > last
 
 
 def instant(settings: Settings, seconds: float) -> int | None:
     """The number of the last common fetch of all decoders before ``seconds``; None if each fetches for itself."""
-    if settings.decoder_fetch != "synchronous" or settings.decoder_seconds == 0:
+    if (
+        settings.asynchrony.decoder_fetch != "synchronous"
+        or settings.asynchrony.decoder_seconds == 0
+    ):
         return None
-    return int(seconds // settings.decoder_seconds)
+    return int(seconds // settings.asynchrony.decoder_seconds)
 
 
 def row(

@@ -41,7 +41,7 @@ def evaluator(
     while not state.finished:
         if (yield Rest()):
             return state
-        due = round(state.index * settings.evaluate_every * epoch_frames)
+        due = round(state.index * settings.measuring.evaluate_every * epoch_frames)
         progress: Progress | Signal = yield Ask(shards.names[0], "reached", (due,))
         if isinstance(progress, Signal):
             return state
@@ -60,7 +60,11 @@ def evaluator(
             yield from server.tell("end")
             yield Emit({"kind": "end", "updates": at.versions[0]})
         index = (
-            max(state.index, int(progress.frames / (settings.evaluate_every * epoch_frames))) + 1
+            max(
+                state.index,
+                int(progress.frames / (settings.measuring.evaluate_every * epoch_frames)),
+            )
+            + 1
         )
         state = EvaluatorState(index, at.versions[0], schedule, progress.over)
     return state

@@ -100,7 +100,9 @@ class Training:
             if ready is RESTING or not (yield from self.fetched()):
                 return self.state()
             yield from self.step()
-            ended = len(self.batches) >= self.settings.push_every and (yield from self.pushed())
+            ended = len(self.batches) >= self.settings.asynchrony.push_every and (
+                yield from self.pushed()
+            )
         if not self.begun.finished:
             yield from self.end(ended)
         return ReplicaState(SourceState(self.source.step), self.pushes, finished=True)
@@ -121,9 +123,9 @@ class Training:
 
     def wants(self) -> bool:
         """Whether to fetch before the next batch."""
-        if self.settings.synchronous:
+        if self.settings.asynchrony.synchronous:
             return not self.batches
-        return self.at is None or self.source.step % self.settings.fetch_every == 0
+        return self.at is None or self.source.step % self.settings.asynchrony.fetch_every == 0
 
     def fetched(self) -> Steps:
         """False if the run is coming to rest; then the old parameters stay."""
@@ -146,7 +148,7 @@ class Training:
         if not len(batch):
             return None
         work = Work(self.gradient, (self.at.theta, batch), len(batch), "gradient")
-        if not (self.settings.prefetch and self.wants()):
+        if not (self.settings.asynchrony.prefetch and self.wants()):
             return (yield work)
         total, self.coming = yield from self.server.fetch_during(work, self.name)
         return total
@@ -156,7 +158,7 @@ class Training:
         item, credit, refused = Item(self.subset, self.pushes), self.source.credit(), 0
         while True:
             now = yield Now()
-            frames = self.settings.batch * len(self.batches)
+            frames = self.settings.batches.size * len(self.batches)
             sum_and_scale = pushable(self.total, frames, self.settings)
             acks = yield from self.server.push(
                 item, *sum_and_scale, self.at, self.name, credit, frames
@@ -169,7 +171,7 @@ class Training:
         columns = {"frames": credit, "refused": refused, "idle_seconds": self.idle}
         yield Emit({"kind": "push", "replica": self.subset, "step": item.step, **row, **columns})
         self.pushes, self.batches, self.total, self.idle = self.pushes + 1, [], None, 0.0
-        if self.settings.synchronous:
+        if self.settings.asynchrony.synchronous:
             self.next_version = max(acks[0].version, self.at.versions[0] + 1)
         return any(ack.ended for ack in acks)
 
@@ -203,6 +205,8 @@ def pushable(
     """
     if total is None or not total.frames:
         return None, 0.0
-    if (settings.shards > 1 or settings.max_norm) and not updates.finite(total.value):
+    if (settings.asynchrony.shards > 1 or settings.updates.max_norm) and not updates.finite(
+        total.value
+    ):
         return None, np.nan
-    return total.value, updates.scale(total.value, frames, settings.max_norm)
+    return total.value, updates.scale(total.value, frames, settings.updates.max_norm)

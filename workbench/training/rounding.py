@@ -16,7 +16,7 @@ QUIET = np.uint32(0x400000)  # a bit of a NaN that rounding leaves alone
 
 def narrow(x: np.ndarray, settings: Settings) -> np.ndarray:
     """``x`` float32 [n] as it is, or with ``wire=bfloat16`` the bits of the nearest ones, uint16 [n]; ties to even."""
-    if settings.wire == "float32":
+    if settings.asynchrony.wire == "float32":
         return x
     out = memory.floats((len(x) + 1) // 2).view(np.uint16)[: len(x)]
     _narrow(np.ascontiguousarray(x).view(np.uint32), out)

@@ -18,14 +18,16 @@ class Schedule:
     def after(self, criterion: float, settings: Settings) -> "Schedule":
         """The schedule after one more evaluation.
 
-        A relative gain below ``settings.flat`` counts as flat; ``patience`` flat ones in a row divide the rate by
+        A relative gain below ``settings.updates.flat`` counts as flat; ``patience`` flat ones in a row divide the rate by
         ``decay_factor`` (paper section 4.1), at most ``decays`` times: the next time, training is over. A criterion
         that is not a number is flat.
         """
-        gained = self.best == -math.inf or (criterion - self.best) > settings.flat * abs(self.best)
+        gained = self.best == -math.inf or (criterion - self.best) > settings.updates.flat * abs(
+            self.best
+        )
         best = max(self.best, criterion) if not math.isnan(criterion) else self.best
         flat = 0 if gained and not math.isnan(criterion) else self.flat + 1
-        if flat < settings.patience:
+        if flat < settings.updates.patience:
             return Schedule(best, flat, self.decays, self.over)
-        over = self.decays >= settings.decays
+        over = self.decays >= settings.updates.decays
         return Schedule(best, 0, self.decays + (not over), over)

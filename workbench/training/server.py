@@ -61,7 +61,9 @@ class ParameterServer:
         self.given, self.rejected = dict(state.given), state.rejected
         self.snapshot: Snapshot | None = None  # of the current version, once somebody fetched it
         self.history: deque[Snapshot] = deque(
-            maxlen=2 * settings.replicas + 2 if settings.consistent_fetch else 0
+            maxlen=2 * settings.asynchrony.replicas + 2
+            if settings.asynchrony.consistent_fetch
+            else 0
         )
         self.early: dict[int, Push] = {}  # by order: pushes that overtook another
         self.prepared: Prepared | None = None
@@ -108,7 +110,7 @@ class ParameterServer:
             view = narrow(self.value, self.settings).view()
             view.flags.writeable = False
             self.snapshot = Snapshot(self.version, view, self.ended)
-        if replica and self.settings.delay_compensation:
+        if replica and self.settings.asynchrony.delay_compensation:
             self.given[replica] = self.snapshot
         return self.snapshot
 
@@ -123,7 +125,7 @@ class ParameterServer:
         if version == self.version:
             return self.fetch(replica)
         found = next((s for s in self.history if s.version == version), None)
-        if found and replica and self.settings.delay_compensation:
+        if found and replica and self.settings.asynchrony.delay_compensation:
             self.given[replica] = found
         return found
 
@@ -137,14 +139,20 @@ class ParameterServer:
 
     def ahead(self, method: str, args: tuple) -> Callable[[], None] | None:
         """The long part of a call, see ``effects.Ask``; none where it is short."""
-        wanted = method == "push" and plain(self.settings) and not self.settings.synchronous
+        wanted = (
+            method == "push" and plain(self.settings) and not self.settings.asynchrony.synchronous
+        )
         return partial(self.prepare, *args) if wanted else None
 
     def prepare(self, push: Push) -> None:
         """Make the parameters that ``push`` would lead to now; nothing changes."""
         version, value, total = self.version, self.value, push.gradient
         settled = push.item in self.ledger or push.order is not None or self.ended
-        if total is None or settled or 0 < self.settings.staleness_bound < version - push.version:
+        if (
+            total is None
+            or settled
+            or 0 < self.settings.asynchrony.staleness_bound < version - push.version
+        ):
             return
         by = self.step_size(push.scale, version - push.version)
         out = memory.floats(len(value))
@@ -170,16 +178,16 @@ class ParameterServer:
             f"{push.replica} pushed from version {push.version}, but the server is at {self.version}"
         )
         keeps = (
-            self.settings.synchronous or self.settings.optimizer != "sgd"
+            self.settings.asynchrony.synchronous or self.settings.updates.optimizer != "sgd"
         )  # what is not finite would stay for good
         gradient = (
             None
             if push.gradient is None or (keeps and not finite(push.gradient))
             else push.gradient
         )
-        if self.settings.synchronous:
+        if self.settings.asynchrony.synchronous:
             return self.add(push, gradient)
-        if gradient is not None and 0 < self.settings.staleness_bound < staleness:
+        if gradient is not None and 0 < self.settings.asynchrony.staleness_bound < staleness:
             return Status.STALE
         if gradient is None or not self.apply(gradient, push.scale, push.replica, staleness):
             return self.reject(push)
@@ -231,7 +239,7 @@ class ParameterServer:
         """Update if no more gradients are to be waited for."""
         gone = sum(version <= self.version for version in self.left.values())
         if len(self.deposit.replicas) >= max(
-            1, self.settings.replicas - gone - self.settings.backups
+            1, self.settings.asynchrony.replicas - gone - self.settings.asynchrony.backups
         ):
             done, self.deposit = self.deposit, Deposit()
             total = np.zeros_like(self.value) if done.total is None else done.total
@@ -255,7 +263,9 @@ class ParameterServer:
             step, by = scaled(whole(total), scale), self.step_size(1.0, staleness)
             if replica in self.given:
                 then = wide(self.given[replica].value)
-                step = compensated(step, self.settings.delay_compensation, self.value, then)
+                step = compensated(
+                    step, self.settings.asynchrony.delay_compensation, self.value, then
+                )
             step, self.memory = direction(self.settings, step, self.memory)
         ready, self.prepared = self.prepared, None
         if ready and ready.total is total and (ready.version, ready.rate) == (self.version, by):
@@ -267,14 +277,16 @@ class ParameterServer:
             good = moved(self.value, by, step, out)
         if not (good or agreed):
             return False
-        if self.settings.consistent_fetch:
+        if self.settings.asynchrony.consistent_fetch:
             self.history.append(self.fetch())
         if good:
             self.value = out
         self.snapshot = None
         self.version += 1
         self.rejected = 0
-        self.released += self.settings.synchronous or self.settings.consistent_fetch
+        self.released += (
+            self.settings.asynchrony.synchronous or self.settings.asynchrony.consistent_fetch
+        )
         return True
 
     def step_size(self, scale: float, staleness: int) -> float:
@@ -285,7 +297,7 @@ class ParameterServer:
 
     def reached(self, frames: int) -> Progress | Any:
         """How far training is, once so many frames of the corpus were visited or no more will come."""
-        over = self.ended or len(self.left) >= self.settings.replicas
+        over = self.ended or len(self.left) >= self.settings.asynchrony.replicas
         if self.frames < frames and not over:
             self.awaited = min(self.awaited, frames)
             return NOT_YET

@@ -100,15 +100,15 @@ class OuterSource:
         settings: Settings,
         decode: Callable[[np.ndarray, int], Any] | None = None,
     ):
-        if (settings.auxiliary == "fresh") != (decode is not None):
+        if (settings.criterion.auxiliary == "fresh") != (decode is not None):
             raise ValueError("decode is needed if and only if auxiliary=fresh")
         self.channel, self.settings, self.decode = channel, settings, decode
         self.go_on(SourceState())
 
     def go_on(self, state: SourceState) -> None:
-        consecutive = self.settings.shuffling == "none"
+        consecutive = self.settings.batches.shuffling == "none"
         self.step, self.visited = state.step, state.credit
-        self.slots = Slots(self.settings.batch, consecutive, state.loaded, state.skipped)
+        self.slots = Slots(self.settings.batches.size, consecutive, state.loaded, state.skipped)
         self.fresh: dict[int, Outer] = {}  # by utterance, made with the parameters of ``versions``
         self.versions: tuple[int, ...] = ()
 

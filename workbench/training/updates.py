@@ -36,12 +36,12 @@ def direction(
     sgd: ``g`` (the paper). momentum: ``m = mu m + g``. adagrad: ``g / (floor + sqrt(sum of g**2))`` (DistBelief: Dean
     et al. 2012, section 4.1).
     """
-    if settings.optimizer == "sgd":
+    if settings.updates.optimizer == "sgd":
         return gradient, None
     if memory is None:
         memory = np.zeros_like(gradient)
-    if settings.optimizer == "momentum":
-        memory = np.float32(settings.momentum) * memory + gradient
+    if settings.updates.optimizer == "momentum":
+        memory = np.float32(settings.updates.momentum) * memory + gradient
         return memory, memory
     memory = memory + gradient * gradient
     return gradient / (np.sqrt(memory) + np.float32(ADAGRAD_FLOOR)), memory
@@ -49,7 +49,7 @@ def direction(
 
 def plain(settings: Settings) -> bool:
     """Whether an update is rate times gradient and nothing else, so that the gradient is read but once."""
-    return settings.optimizer == "sgd" and not settings.delay_compensation
+    return settings.updates.optimizer == "sgd" and not settings.asynchrony.delay_compensation
 
 
 def rate(settings: Settings, version: int, decays: int, staleness: int) -> float:
@@ -58,10 +58,10 @@ def rate(settings: Settings, version: int, decays: int, staleness: int) -> float
     It rises in a line from a tenth over ``warmup`` updates, is divided by ``decay_factor`` per decay, and with
     ``staleness_step`` by the staleness of the gradient (Zhang et al. 2016, *Staleness-aware Async-SGD*, equation 6).
     """
-    step = settings.learning_rate / settings.decay_factor**decays
-    if version < settings.warmup:
-        step *= 0.1 + 0.9 * version / settings.warmup
-    if settings.staleness_step:
+    step = settings.updates.learning_rate / settings.updates.decay_factor**decays
+    if version < settings.updates.warmup:
+        step *= 0.1 + 0.9 * version / settings.updates.warmup
+    if settings.asynchrony.staleness_step:
         step /= max(1, staleness)
     return step
 

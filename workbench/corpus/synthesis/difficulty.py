@@ -3,60 +3,52 @@
 import dataclasses
 from dataclasses import dataclass
 
-from workbench.settings import UserError, parse, setting
+from workbench.settings import Group, UserError, setting
 
 NOISES = ("pink", "car", "babble", "music", "white")
 
 
 @dataclass(frozen=True)
-class Difficulty:
+class Difficulty(Group):
     """Everything that makes recognition harder or easier; recorded in ``synthesis.json``."""
 
     pronunciation_noise: float = setting(
         0.10,
-        "voices",
         "share of phones replaced (7 of 10) or left out by the speaker",
         low=0.0,
         high=0.5,
     )
-    rate_mean: float = setting(
-        185.0, "voices", "mean rate of speaking", "words/min", low=120, high=270
-    )
+    rate_mean: float = setting(185.0, "mean rate of speaking", "words/min", low=120, high=270)
     rate_spread: float = setting(
         25.0,
-        "voices",
         "standard deviation of the rate of speaking",
         "words/min",
         low=0.0,
         high=60.0,
     )
     silence_shortest: float = setting(
-        0.1, "voices", "shortest silence before and after an utterance", "s", low=0.0, high=2.0
+        0.1, "shortest silence before and after an utterance", "s", low=0.0, high=2.0
     )
     silence_longest: float = setting(
-        0.4, "voices", "longest silence before and after an utterance", "s", low=0.0, high=2.0
+        0.4, "longest silence before and after an utterance", "s", low=0.0, high=2.0
     )
-    noise: float = setting(1.0, "channel", "share of utterances with noise", low=0.0, high=1.0)
+    noise: float = setting(1.0, "share of utterances with noise", low=0.0, high=1.0)
     noises: str = setting(
         " ".join(NOISES), "channel", "kinds of noise, one of which is drawn for an utterance"
     )
     snr_lowest: float = setting(
         5.0,
-        "channel",
         "lowest ratio of speech (without its pauses) to noise",
         "dB",
         low=-20.0,
         high=60.0,
     )
     snr_highest: float = setting(
-        20.0, "channel", "highest ratio of speech to noise", "dB", low=-20.0, high=60.0
+        20.0, "highest ratio of speech to noise", "dB", low=-20.0, high=60.0
     )
-    reverb: float = setting(
-        0.4, "channel", "share of utterances spoken in a room", low=0.0, high=1.0
-    )
+    reverb: float = setting(0.4, "share of utterances spoken in a room", low=0.0, high=1.0)
     reverb_shortest: float = setting(
         0.15,
-        "channel",
         "shortest time in which a room's echo falls by 60 dB",
         "s",
         low=0.05,
@@ -64,7 +56,6 @@ class Difficulty:
     )
     reverb_longest: float = setting(
         0.5,
-        "channel",
         "longest time in which a room's echo falls by 60 dB",
         "s",
         low=0.05,
@@ -72,38 +63,30 @@ class Difficulty:
     )
     tilt: float = setting(
         0.6,
-        "channel",
         "greatest pre-emphasis of the microphone; half as much de-emphasis",
         low=0.0,
         high=0.9,
     )
-    telephone: float = setting(
-        0.3, "channel", "share of utterances limited to 300-3600 Hz", low=0.0, high=1.0
-    )
-    templates: float = setting(
-        0.35, "text", "share of queries made from templates", low=0.0, high=1.0
-    )
+    telephone: float = setting(0.3, "share of utterances limited to 300-3600 Hz", low=0.0, high=1.0)
+    templates: float = setting(0.35, "share of queries made from templates", low=0.0, high=1.0)
     openings: float = setting(
         0.25,
-        "text",
         "share of queries that walk through n-grams from the start of a sentence",
         low=0.0,
         high=1.0,
     )
     slot_exponent: float = setting(
         0.5,
-        "text",
         "exponent of the Zipf law by which entries fill a template's slot",
         low=0.0,
         high=2.0,
     )
     seed_exponent: float = setting(
-        0.6, "text", "exponent that flattens word counts where other walks begin", low=0.0, high=1.0
+        0.6, "exponent that flattens word counts where other walks begin", low=0.0, high=1.0
     )
 
     def __post_init__(self):
-        for f in dataclasses.fields(self):
-            object.__setattr__(self, f.name, parse(f, getattr(self, f.name)))
+        super().__post_init__()
         unknown = sorted(set(self.noises.split()) - set(NOISES))
         if unknown or not self.noises.split():
             raise UserError(

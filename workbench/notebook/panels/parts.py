@@ -3,61 +3,56 @@
 Widgets mirror what is on disk and own nothing: running the cell again, another notebook or a new kernel shows the same.
 """
 
-import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import ipywidgets as W
 
 from workbench.notebook.screen import markup, message_line
-from workbench.settings import parse
+from workbench.settings import SETTINGS, Setting, Settings
 
 WIDE = W.Layout(width="auto")
 LABEL = {"description_width": "12em"}
 
 
-def control(field: dataclasses.Field, value: Any) -> W.Widget:
-    """The widget of one field: its choices or range, its name, its help where the mouse rests."""
-    meta, kind = field.metadata, field.type
-    unit = f" ({meta['unit']})" if meta.get("unit") else ""
+def control(field: Setting, value: Any) -> W.Widget:
+    """The widget of one setting: its choices or range, its name, its help where the mouse rests."""
+    unit = f" ({field.unit})" if field.unit else ""
     about: dict[str, Any] = {
         "description": field.name + unit,
         "tooltip": bounds(field),
         "style": LABEL,
         "layout": W.Layout(width="26em"),
     }
-    if get_origin(kind) is Literal:
-        return W.Dropdown(options=list(get_args(kind)), value=value, **about)
-    if kind is bool:
+    if field.choices:
+        return W.Dropdown(options=list(field.choices), value=value, **about)
+    if field.kind is bool:
         return W.Checkbox(value=value, indent=False, **about)
-    if kind is int and meta.get("low") is not None and meta.get("high") is not None:
-        return W.BoundedIntText(value=value, min=meta["low"], max=meta["high"], **about)
+    if field.kind is int and field.low is not None and field.high is not None:
+        return W.BoundedIntText(value=value, min=int(field.low), max=int(field.high), **about)
     # Everything else as text, which `parse` checks: a float field would round what was typed.
     return W.Text(value=str(value), continuous_update=False, **about)
 
 
-def bounds(field: dataclasses.Field) -> str:
-    """What a person needs to know of a field: its explanation, range and unit."""
-    meta = field.metadata
-    low, high = meta.get("low"), meta.get("high")
-    return meta["doc"] + (
-        f"; between {low:g} and {high:g} {meta['unit']}".rstrip() if low is not None else ""
-    )
+def bounds(field: Setting) -> str:
+    """What a person needs to know of a setting: its explanation, range and unit."""
+    if field.low is None:
+        return field.doc
+    return f"{field.doc}; between {field.low:g} and {field.high:g} {field.unit}".rstrip()
 
 
 class Form:
-    """Widgets for the fields of a frozen dataclass, in groups; ``value()`` checks and returns an instance."""
+    """Widgets for all settings, in groups; ``value()`` checks and returns them."""
 
-    def __init__(self, instance: Any, groups: Iterable[str] | None = None):
-        self.kind = type(instance)
-        self.fields = {f.name: f for f in dataclasses.fields(instance)}
-        self.controls = {
-            name: control(f, getattr(instance, name)) for name, f in self.fields.items()
-        }
+    def __init__(self, settings: Settings, groups: Iterable[str] | None = None):
+        self.fields = SETTINGS
+        values = settings.to_dict()
+        self.controls = {name: control(f, values[name]) for name, f in SETTINGS.items()}
         self.groups: dict[str, list[str]] = {}
-        for name, f in self.fields.items():
-            self.groups.setdefault(f.metadata["group"], []).append(name)
+        for name, f in SETTINGS.items():
+            self.groups.setdefault(f.group, []).append(name)
+
         self.widget = self._folded(list(groups or self.groups))
 
     def _folded(self, groups: Sequence[str]) -> W.Accordion:
@@ -78,19 +73,15 @@ class Form:
             layout=WIDE,
         )
 
-    def value(self) -> Any:
-        """What the widgets say; UserError names the field that is out of its range."""
-        return self.kind(
-            **{
-                name: parse(self.fields[name], widget.value)
-                for name, widget in self.controls.items()
-            }
-        )
+    def value(self) -> Settings:
+        """The settings that the widgets show; UserError names the one that is out of its range."""
+        return Settings.of(**{name: widget.value for name, widget in self.controls.items()})
 
-    def set(self, instance: Any) -> None:
-        """Show another instance."""
+    def set(self, settings: Settings) -> None:
+        """Show other settings."""
+        values = settings.to_dict()
         for name, widget in self.controls.items():
-            value = getattr(instance, name)
+            value = values[name]
             widget.value = str(value) if isinstance(widget, W.Text) else value
 
     def observe(self, act: Callable[[], None]) -> None:

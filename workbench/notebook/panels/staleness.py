@@ -1,6 +1,5 @@
 """The staleness explorer: sliders for the machine, a toy for the arithmetic, and what that does to gradients."""
 
-import dataclasses
 import math
 from typing import Any
 
@@ -14,7 +13,7 @@ from workbench.figures.timeline import draw_stretches, stretches
 from workbench.notebook.panels.parts import Status, bounds
 from workbench.notebook.screen import Screen
 from workbench.runs.toy import Exploration, explore
-from workbench.settings import parse
+from workbench.settings import Setting, settings_of
 
 COLUMNS = ("staleness_inner", "staleness_outer", "outer_seconds")
 DPI = 80
@@ -49,7 +48,7 @@ class StalenessPanel:
 
     def __init__(self, **values: Any):
         self.status, what = Status(), Exploration(**values)
-        self.fields = {f.name: f for f in dataclasses.fields(Exploration)}
+        self.fields = settings_of(Exploration)
         self.sliders = {
             name: self._slider(f, getattr(what, name)) for name, f in self.fields.items()
         }
@@ -63,15 +62,15 @@ class StalenessPanel:
             slider.observe(self.status.guarded(self.draw), "value")
         self.draw()
 
-    def _slider(self, field: dataclasses.Field, value: Any) -> W.Widget:
-        low, high = field.metadata["low"], field.metadata["high"]
+    def _slider(self, field: Setting, value: Any) -> W.Widget:
+        low, high = field.low, field.high
         about: dict[str, Any] = {
             "description": field.name,
             "continuous_update": False,
             "layout": W.Layout(width="28em"),
         }
         about["style"] = {"description_width": "9em"}
-        if field.type is int:
+        if field.kind is int:
             return W.IntSlider(value=value, min=low, max=high, **about)
         if low > 0:
             return W.FloatLogSlider(value=value, min=math.log10(low), max=math.log10(high), **about)
@@ -79,7 +78,7 @@ class StalenessPanel:
 
     def value(self) -> Exploration:
         """What the sliders say."""
-        return Exploration(**{n: parse(self.fields[n], s.value) for n, s in self.sliders.items()})
+        return Exploration(**{n: self.fields[n].parse(s.value) for n, s in self.sliders.items()})
 
     def draw(self) -> None:
         """Run the toy and draw."""

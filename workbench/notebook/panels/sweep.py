@@ -4,7 +4,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from html import escape
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import ipywidgets as W
 
@@ -12,7 +12,7 @@ from workbench.notebook.panels.parts import WIDE, Status, bounds, button
 from workbench.notebook.panels.sweep_view import SweepView
 from workbench.reports.sweep_report import write_sweep_report
 from workbench.runs.launch import Launched
-from workbench.settings import UserError
+from workbench.settings import SETTINGS, UserError
 from workbench.sweeping import (
     Sweep,
     all_sweeps,
@@ -26,7 +26,6 @@ from workbench.sweeping import (
     results,
 )
 from workbench.sweeping.launch import launch_sweep
-from workbench.sweeping.spec import FIELDS
 
 VARIED = (
     "shuffling",
@@ -41,10 +40,10 @@ LABELS = {"description_width": "9em"}
 
 def axis_control(name: str) -> W.Widget:
     """Choices of a setting to mark, or a line of values."""
-    field = FIELDS[name]
+    field = SETTINGS[name]
     about: dict[str, Any] = {"description": name, "tooltip": bounds(field), "style": LABELS}
-    if get_origin(field.type) is Literal:
-        choices = get_args(field.type)
+    if field.choices:
+        choices = field.choices
         return W.SelectMultiple(
             options=choices, layout=W.Layout(height=f"{1.5 * len(choices) + 0.6}em"), **about
         )
