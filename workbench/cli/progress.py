@@ -1,12 +1,12 @@
 """Progress of long work: one bar per kind of work, with the time left."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tqdm import tqdm
 
-Progress = Callable[[int, int, str], None]
+from workbench.progress import Progress
 
 
 @contextmanager

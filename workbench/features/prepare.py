@@ -7,7 +7,7 @@ depend on ``jobs``: every utterance is computed by itself, and results are taken
 
 import multiprocessing
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from workbench.corpus.utterances import DataSet, SetAside, Utterance
 from workbench.features.logmel import MEL, feature_rate, log_mel
 from workbench.features.normalise import Moments, Normalisation
 from workbench.features.phones import TruePhones
+from workbench.progress import Progress
 from workbench.settings import UserError
 
 CHUNK, CHUNK_MOST = (
@@ -30,7 +31,6 @@ CHUNK, CHUNK_MOST = (
 WORTH_PROCESSES = (
     3600.0  # seconds of audio; one process takes some 2 s for it, which others need to start
 )
-Progress = Callable[[int, int, str], None]  # utterances done, of how many, what is being done
 Found = np.ndarray | SetAside
 
 

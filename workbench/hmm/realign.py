@@ -12,12 +12,12 @@ from workbench.hmm.graphs.graph import Graph
 from workbench.hmm.graphs.numerator import numerator, shortest_frames
 from workbench.hmm.states import TiedStates
 from workbench.language.lexicon import Lexicon
+from workbench.progress import Progress
 
 T = TypeVar("T")
 Score = Callable[
     [int, np.ndarray], np.ndarray
 ]  # (utterance, states) -> float32 [frames, states], natural log
-Progress = Callable[[int, int, str], None]  # (done, total, what), utterances of all passes
 
 
 @dataclass

@@ -6,7 +6,6 @@ Every step leaves its result in files; preparing again after an interruption goe
 import dataclasses
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -31,10 +30,9 @@ from workbench.language.lexicon import Lexicon, read_lexicon, write_lexicon
 from workbench.language.ngram import estimate
 from workbench.language.text import read_text
 from workbench.prepare.corpus import SPLITS, Corpus
+from workbench.progress import Progress, renamed
 from workbench.settings import UserError, setting
 from workbench.storage.run import home, read_json, write_json
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -217,16 +215,11 @@ def _states(
             lexicon,
             acoustics.states,
             acoustics.score(store),
-            named(progress, f"aligning {split}"),
+            renamed(progress, f"aligning {split}"),
         )
         alignments[split] = found
         write_alignment(folder / split, alignments[split])
     np.save(folder / "priors.npy", log_priors(alignments["train"], acoustics.states.count))
-
-
-def named(progress: Progress, what: str) -> Progress:
-    """``progress`` under a name of its own."""
-    return lambda done, total, _: progress(done, total, what)
 
 
 def _finish(

@@ -15,7 +15,8 @@ from workbench.corpus.frames.window import utterance_windows
 from workbench.features import features_of
 from workbench.metrics.significance import bootstrap, paired_bootstrap
 from workbench.metrics.words import WordErrors, total, word_errors
-from workbench.recognise.recogniser import SEARCH, Progress, Recogniser, Search
+from workbench.progress import Progress
+from workbench.recognise.recogniser import SEARCH, Recogniser, Search
 from workbench.runs.train import trained_model
 from workbench.sequence.lattice import NoPath
 from workbench.sequence.occupancy import best_path

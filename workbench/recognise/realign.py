@@ -9,7 +9,7 @@ from workbench.corpus.frames.store import FrameStore, write_alignment
 from workbench.hmm.priors import log_priors
 from workbench.hmm.realign import align_store
 from workbench.prepare.corpus import SPLITS, Corpus
-from workbench.prepare.pipeline import Progress, named
+from workbench.progress import Progress, renamed
 from workbench.runs.train import trained_model
 from workbench.sequence.lattices import acoustic_scores
 from workbench.settings import UserError
@@ -38,7 +38,11 @@ def realign(run_name: str, name: str, progress: Progress | None = None) -> Corpu
             return acoustic_scores(logp, old.log_prior, task.settings)[:, states]
 
         found, _ = align_store(
-            store, old.lexicon, old.states, score, progress and named(progress, f"aligning {split}")
+            store,
+            old.lexicon,
+            old.states,
+            score,
+            progress and renamed(progress, f"aligning {split}"),
         )
         write_alignment(partial / split, found)
         if split == "train":

@@ -5,7 +5,7 @@ the n-gram. Each is the independent check of the other; BENCHMARKS.md says why t
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,6 +15,7 @@ import numpy as np
 
 from workbench.corpus.frames.store import FrameStore
 from workbench.hmm.graphs.graph import Graph
+from workbench.progress import Progress
 from workbench.runs.task import Task
 from workbench.runs.train import trained_model
 from workbench.sequence.lattice import Lattice, NoPath
@@ -23,7 +24,6 @@ from workbench.sequence.rescore import rescore
 from workbench.sequence.search import search
 from workbench.storage.run import Run
 
-Progress = Callable[[int, int, str], None]
 Search = Literal["graph", "rescoring"]
 SEARCH: Search = "rescoring"
 # Search beam, lattice beam, active states. A unigram lattice must be wide for the n-gram's path to be in it; in the

@@ -21,7 +21,7 @@ from workbench.engine import Ask, Machine, Now, Price, Process
 from workbench.engine.machines import write
 from workbench.model import kernels
 from workbench.model.network import initial
-from workbench.runs.drive import Progress
+from workbench.progress import Progress
 from workbench.runs.task import Task
 from workbench.runs.train import trained_model
 from workbench.settings import rng

@@ -17,6 +17,7 @@ from workbench.engine import Cost, Held, Local, Lost, Outcome, Process, free, ma
 from workbench.engine.clocks import TICKS
 from workbench.engine.trace import recording
 from workbench.model import kernels
+from workbench.progress import Progress
 from workbench.runs.stop import interruptible, stop_file
 from workbench.runs.wiring import Experiment
 from workbench.settings import Settings, UserError
@@ -24,7 +25,6 @@ from workbench.storage.checkpoints import latest_checkpoint
 from workbench.storage.run import DRIVER, Writer, home
 from workbench.training import Checkpoint, Diverged, ParameterServer, pack, unpack
 
-Progress = Callable[[int, int, str], None]
 RECOVERIES = (
     5  # in a row with no checkpoint in between: then it is no accident, or more is lost than done
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 from workbench.engine import Deadlock, Local
 from workbench.engine.trace import Difference, Trace, read, replaying
-from workbench.runs.drive import Progress
+from workbench.progress import Progress
 from workbench.runs.train import digest, experiment_of
 from workbench.settings import UserError
 from workbench.storage.run import Run, find_run

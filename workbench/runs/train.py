@@ -16,7 +16,8 @@ from workbench.model import kernels
 from workbench.model.model_file import load_model, save_model
 from workbench.model.network import initial, transfer
 from workbench.prepare.corpus import Corpus
-from workbench.runs.drive import Drive, OnWorkers, Progress, executor_of
+from workbench.progress import Progress
+from workbench.runs.drive import Drive, OnWorkers, executor_of
 from workbench.runs.task import Task
 from workbench.runs.wiring import Experiment
 from workbench.settings import Settings, UserError, preset

@@ -8,13 +8,14 @@ beside it.
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from workbench import runs
+from workbench.progress import Progress
 from workbench.recognise import evaluate
 from workbench.settings import UserError, preset
 from workbench.storage.run import Run, find_run, home, read_json, write_atomically, write_json
@@ -23,7 +24,6 @@ from workbench.sweeping.plan import ENDED, PlannedCell, plan, record_path, run_n
 from workbench.sweeping.spec import Cell, Sweep
 from workbench.sweeping.starting_run import found_start
 
-Progress = Callable[[int, int, str], None]
 AFTER_CURRENT, NOW = "after current", "now"
 PARTS = 100  # of a cell, in which progress is told
 OFTEN = 1.0  # seconds between two words of a cell about how far it is

@@ -5,7 +5,6 @@ import importlib.metadata
 import itertools
 import json
 import shutil
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from workbench.corpus.synthesis.job import Job
 from workbench.corpus.synthesis.phones import spoken
 from workbench.corpus.synthesis.recipe import Recipe
 from workbench.corpus.synthesis.speech import Synthesiser
+from workbench.progress import Progress
 from workbench.settings import UserError, rng
 
 RECIPES = {"is": icelandic.recipe, "en": english.recipe}
@@ -24,7 +24,6 @@ SHARD = 100  # utterances; part of what decides on every sample, since the synth
 VARIANT_COUNT = (
     3  # times that train must say a word in another way than alone before the lexicon lists it
 )
-Progress = Callable[[int, int, str], None]
 Utterance = tuple[str, str, list[str]]  # id, speaker, words
 
 

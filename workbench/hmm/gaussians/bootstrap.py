@@ -25,7 +25,6 @@ from workbench.hmm.gaussians.mixtures import (
 )
 from workbench.hmm.gaussians.tree import self_loops, tie
 from workbench.hmm.realign import (
-    Progress,
     Reference,
     Score,
     Steps,
@@ -36,6 +35,7 @@ from workbench.hmm.realign import (
 )
 from workbench.hmm.states import POSITIONS, TiedStates, monophone
 from workbench.language.lexicon import Lexicon
+from workbench.progress import Progress
 from workbench.settings import UserError, rng
 
 
