@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from fake_runs import fake_run
 
-from workbench.cli.main import changes
-from workbench.cli.options import parser
+from workbench.cli import train
+from workbench.cli.main import command_parser
 from workbench.reports.report import markdown, question, write_report
 from workbench.reports.sweep_report import sweep_page, write_sweep_report
 from workbench.runs.train import command
@@ -200,9 +200,8 @@ def test_the_command_makes_the_same_run() -> None:
         (Settings(), None),
     ):
         words = shlex.split(command("c", settings, "it's", "ce", None, cluster))
-        args = parser().parse_args(words[1:])
-        given = {"criterion": args.criterion} if args.criterion else {}
-        found = preset(args.preset, **given, **changes(args.set))
+        args = train.Options(**vars(command_parser("train", train).parse_args(words[2:])))
+        found = args.settings
         assert (found if cluster is None else found.replace(clock="wall")) == settings
         assert (args.corpus, args.name, args.init, args.cluster) == ("c", "it's", "ce", cluster)
 

@@ -13,7 +13,7 @@ import pytest
 
 from workbench import runs
 from workbench.cli import main
-from workbench.cli.follow import follow
+from workbench.cli.attach import follow
 from workbench.engine import machines
 from workbench.prepare import pipeline
 from workbench.runs import calibrate

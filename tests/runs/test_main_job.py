@@ -291,10 +291,10 @@ def test_a_network_aligns_a_corpus_anew(home, ce, capsys):
 
 def test_the_demonstration(home, capsys):
     """`workbench demo` goes from nothing to a report, and a second time finds everything done."""
-    report = demo.run("tiny", open_report=False)
+    report = demo.run_demo("tiny", open_report=False)
     assert report.exists()
     first = {r.name: r.summary for r in (find_run("ce-tiny"), find_run("mmi-tiny"))}
-    demo.run("tiny", open_report=False)
+    demo.run_demo("tiny", open_report=False)
     assert {name: find_run(name).summary for name in first} == first
     assert "report:" in capsys.readouterr().out
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from fake_runs import fake_run
 
-from workbench.cli.sweep_options import text
+from workbench.cli.sweep import describe_results
 from workbench.settings import Settings, UserError, preset
 from workbench.storage.run import Run
 from workbench.sweeping import (
@@ -250,7 +250,7 @@ def test_results_take_seeds_together_and_test_significance() -> None:
     )
     row = found.significance.iloc[0]
     assert row["against"] == "shuffling=none" and row.seeds == 2 and 0 < row.p <= 1
-    assert "significant" in row.verdict and row.verdict in text(found)
+    assert "significant" in row.verdict and row.verdict in describe_results(found)
     effect = effects(table, ["shuffling"], "test_wer")
     assert list(effect["mean"]) == pytest.approx(list(found.groups.test_wer))
     assert (

@@ -1,28 +1,28 @@
-"""The main job from nothing to a report: corpus, cross entropy, scales, MMI, word error rates.
+"""``workbench demo``: the main job from nothing to a report.
 
-Everything that is there already is kept, so that an interrupted demonstration goes on where it was.
+It prepares a corpus, trains cross entropy, chooses scales, trains MMI, tests both and writes a report.
+What exists already is kept, so that an interrupted demonstration resumes where it was.
 """
 
+import argparse
 import os
 import time
 import webbrowser
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from workbench import runs
-from workbench.cli.progress import bars
-from workbench.figures.tables import text_table
-from workbench.prepare import pipeline
-from workbench.recognise import evaluate, example
-from workbench.reports.report import sentences, write_report
+from workbench.cli.progress import Progress, bars
 from workbench.settings import Settings, UserError, preset
-from workbench.storage.run import Run, find_run
 
+if TYPE_CHECKING:
+    from workbench.storage.run import Run
+
+EXAMPLES = ""
 STATES = {"tiny": 150, "smoke": 300, "demo": 900, "default": 1800, "paper": 2400}
-HELDOUT: dict[str, Any] = dict(
-    evaluate_utterances=180, acoustic_scale=0.15
-)  # for both, so that curves compare
+# The same for both models, so that their curves can be compared.
+HELDOUT: dict[str, Any] = dict(evaluate_utterances=180, acoustic_scale=0.15)
 CE: dict[str, Any] = dict(
     epochs=8.0,
     learning_rate=0.1,
@@ -43,41 +43,46 @@ MMI: dict[str, Any] = dict(
 )
 
 
-def run(size: str = "demo", open_report: bool = True, out: Callable[[str], None] = print) -> Path:
-    """Prepare, train, test and report at ``size``; returns the report's file."""
+ACOUSTIC_SCALES = (0.05, 0.1, 0.15, 0.2, 0.3)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line gave."""
+
+    size: str
+    no_open: bool
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("--size", default="demo", help="size of the corpus (default: demo)")
+    parser.add_argument("--no-open", action="store_true", help="do not open the report")
+
+
+def run(options: Options) -> None:
+    """Run the main job."""
+    run_demo(options.size, open_report=not options.no_open)
+
+
+def run_demo(
+    size: str = "demo", open_report: bool = True, out: Callable[[str], None] = print
+) -> Path:
+    """Prepare, train, test and report at ``size``; return the report's file."""
+    from workbench.figures.tables import text_table
+    from workbench.recognise import evaluate
+    from workbench.reports.report import sentences, write_report
+
     began = time.monotonic()
-    small = size in ("tiny", "smoke")
-    network = dict(hidden_layers=2, hidden_units=128) if small else {}
     with bars() as progress:
-        corpus = pipeline.prepare(
-            f"icelandic-{size}",
-            pipeline.Source(synthetic="is", size=size),
-            pipeline.Preparation(states=STATES[size]),
-            2,
-            progress,
-        )
-        out(pipeline.describe(corpus))
-        ce = trained(
-            f"ce-{size}", corpus.name, preset("laptop", **network, **HELDOUT, **CE), None, progress
-        )
-        scales = evaluate.tune(ce.name, (0.05, 0.1, 0.15, 0.2, 0.3), (1.0,), progress)
-        out(
-            "held-out word error rate (unigram) by acoustic scale:\n"
-            + scales.to_string(index=False)
-        )
-        measured = HELDOUT | {"acoustic_scale": float(scales.acoustic_scale[0])}
-        settings = preset("laptop", criterion="mmi", **network, **measured, **MMI)
-        mmi = trained(f"mmi-{size}", corpus.name, settings, ce.name, progress)
-        for trained_run in (ce, mmi):
-            if "test_wer" not in trained_run.summary:
-                evaluate.test(trained_run.name, progress)
-    try:
-        example.write_example(mmi.name, [ce.name])
-    except UserError as reason:  # a model of minutes of speech may have no lattice worth drawing
-        out(f"no example: {reason}")
-    report = write_report(
-        [ce, mmi], title="Cross entropy and MMI on synthetic Icelandic voice search"
-    )
+        ce, mmi = train_models(size, out, progress)
+        for model in (ce, mmi):
+            if "test_wer" not in model.summary:
+                evaluate.test(model.name, progress)
+    write_example(mmi, ce, out)
+
+    title = "Cross entropy and MMI on synthetic Icelandic voice search"
+    report = write_report([ce, mmi], title=title)
     out("\n" + text_table([ce, mmi]) + "\n" + "\n".join(sentences([ce, mmi])))
     out(f"\nreport: {report}\ntime: {(time.monotonic() - began) / 60:.1f} minutes")
     if open_report and os.environ.get("DISPLAY", os.environ.get("WAYLAND_DISPLAY")):
@@ -85,10 +90,53 @@ def run(size: str = "demo", open_report: bool = True, out: Callable[[str], None]
     return report
 
 
-def trained(name: str, corpus: str, settings: Settings, init: str | None, progress) -> Run:
-    """The run of this name: as it is if done, resumed if begun, else trained."""
+def train_models(size: str, out: Callable[[str], None], progress: Progress) -> tuple["Run", "Run"]:
+    """Prepare the corpus, train cross entropy, choose the acoustic scale, train MMI; return both runs."""
+    from workbench.prepare import pipeline
+    from workbench.recognise import evaluate
+
+    network = dict(hidden_layers=2, hidden_units=128) if size in ("tiny", "smoke") else {}
+    corpus = pipeline.prepare(
+        f"icelandic-{size}",
+        pipeline.Source(synthetic="is", size=size),
+        pipeline.Preparation(states=STATES[size]),
+        2,
+        progress,
+    )
+    out(pipeline.describe(corpus))
+
+    ce_settings = preset("laptop", **network, **HELDOUT, **CE)
+    ce = train_or_resume(f"ce-{size}", corpus.name, ce_settings, None, progress)
+    scales = evaluate.tune(ce.name, ACOUSTIC_SCALES, (1.0,), progress)
+    out(f"held-out word error rate (unigram) by acoustic scale:\n{scales.to_string(index=False)}")
+
+    measuring = {**HELDOUT, "acoustic_scale": float(scales.acoustic_scale[0])}
+    mmi_settings = preset("laptop", criterion="mmi", **network, **measuring, **MMI)
+    mmi = train_or_resume(f"mmi-{size}", corpus.name, mmi_settings, ce.name, progress)
+    return ce, mmi
+
+
+def write_example(mmi: "Run", ce: "Run", out: Callable[[str], None]) -> None:
+    """Keep one utterance with its lattice for the report, if the model has one worth drawing."""
+    from workbench.recognise import example
+
     try:
-        found = find_run(name)
+        example.write_example(mmi.name, [ce.name])
+    except UserError as reason:  # a model of minutes of speech may have no lattice worth drawing
+        out(f"no example: {reason}")
+
+
+def train_or_resume(
+    name: str, corpus: str, settings: Settings, init: str | None, progress: Progress
+) -> "Run":
+    """The run of this name: returned if finished, resumed if interrupted, trained otherwise."""
+    from workbench import runs
+    from workbench.storage.run import find_run
+
+    try:
+        known = find_run(name)
     except UserError:
         return runs.train(corpus, settings, name=name, init=init, progress=progress)
-    return found if found.status()["state"] == "done" else runs.resume(found.name, progress)
+    if known.status()["state"] == "done":
+        return known
+    return runs.resume(known.name, progress)

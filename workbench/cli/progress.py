@@ -3,29 +3,36 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from tqdm import tqdm
 
 from workbench.progress import Progress
 
+TERMINAL_SECONDS = 0.2  # between two states of a bar on a terminal
+LOG_SECONDS = 10.0  # in a log, which is read afterwards, a line now and then is enough
+
 
 @contextmanager
-def bars(file=None) -> Iterator[Progress]:
-    """A function (done, total, what) that draws a bar for each ``what`` on a terminal, elsewhere plain lines."""
+def bars(file: TextIO | None = None) -> Iterator[Progress]:
+    """Give a function (done, total, what) that draws a bar for each ``what``.
+
+    On a terminal the bar moves; elsewhere it becomes plain lines. ``file`` is standard error by default.
+    """
+    out = file or sys.stderr
+    interval = TERMINAL_SECONDS if out.isatty() else LOG_SECONDS
     shown: dict[str, tqdm] = {}
-    file = file or sys.stderr
-    interval = (
-        0.2 if file.isatty() else 10.0
-    )  # a log is read afterwards: a line now and then is enough
+
+    def close_all() -> None:
+        for bar in shown.values():
+            bar.close()
 
     def progress(done: int, total: int, what: str) -> None:
         bar = shown.get(what)
         if bar is None:
-            for other in shown.values():  # one bar at a time: what came before stays as it was
-                other.close()
-            bar = shown[what] = tqdm(
-                total=total, desc=what, file=file, mininterval=interval, dynamic_ncols=True
-            )
+            close_all()  # one bar at a time: earlier ones stay as they were
+            bar = tqdm(total=total, desc=what, file=out, mininterval=interval, dynamic_ncols=True)
+            shown[what] = bar
         bar.total = total
         bar.update(done - bar.n)
         if done >= total and not bar.disable:
@@ -34,5 +41,4 @@ def bars(file=None) -> Iterator[Progress]:
     try:
         yield progress
     finally:
-        for bar in shown.values():
-            bar.close()
+        close_all()

@@ -1,5 +1,6 @@
-"""Facts about this machine and installation, for `workbench info`: what is here, and what would be worth mending."""
+"""``workbench info``: facts about this machine and installation, with advice where something is wrong."""
 
+import argparse
 import importlib
 import os
 import platform
@@ -9,10 +10,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from workbench.model import kernels
 from workbench.settings import UserError
-from workbench.storage.run import home
 
+EXAMPLES = ""
 PACKAGES = (
     "torch",
     "k2",
@@ -21,7 +21,6 @@ PACKAGES = (
     "pandas",
     "pyarrow",
     "safetensors",
-    "kaldi-native-fbank",
     "soundfile",
 )
 OPTIONAL = {
@@ -38,35 +37,52 @@ SAFE_LOAD = (2, 10)  # the first torch without a known way to run code through t
 
 @dataclass(frozen=True)
 class Fact:
-    """One line of the list: a name, its value, and, where something is worth mending, how."""
+    """One line of the list: a name, its value, and advice where something is wrong."""
 
     name: str
     value: str
     advice: str = ""
 
 
+@dataclass(frozen=True)
+class Options:
+    """The command has no options."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add no option."""
+
+
+def run(options: Options) -> None:
+    """Print all facts."""
+    print(describe())
+
+
 def describe() -> str:
-    """All facts as text, one a line, advice below the fact that it is about."""
-    found = list(facts())
-    wide = max(len(fact.name) for fact in found)
+    """All facts as text, one per line, with advice below the fact that it is about."""
+    known = list(facts())
+    width = max(len(fact.name) for fact in known)
     lines = []
-    for fact in found:
-        lines.append(f"{fact.name:{wide}}  {fact.value}")
-        lines += [f"{'':{wide}}  -> {fact.advice}"] if fact.advice else []
+    for fact in known:
+        lines.append(f"{fact.name:{width}}  {fact.value}")
+        if fact.advice:
+            lines.append(f"{'':{width}}  -> {fact.advice}")
     return "\n".join(lines)
 
 
 def facts() -> Iterator[Fact]:
     """Every fact, in the order in which a person would ask."""
+    from workbench.storage.run import home
+
     yield Fact("python", f"{platform.python_version()} on {platform.platform()}")
-    yield from (Fact(name, _version(name)) for name in PACKAGES)
-    yield from (fact for fact in map(_loads, OPTIONAL) if fact.advice)
-    yield torch_load(_version("torch"))
-    yield from _arithmetic()
+    yield from (Fact(name, find_version(name)) for name in PACKAGES)
+    yield from (fact for fact in map(check_import, OPTIONAL) if fact.advice)
+    yield torch_load(find_version("torch"))
+    yield from arithmetic()
     yield memory(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), os.cpu_count() or 1)
     yield disk(home())
-    yield _kept("corpora", "corpus.json")
-    yield _kept("runs", "settings.json")
+    yield list_names("corpora", "corpus.json")
+    yield list_names("runs", "settings.json")
 
 
 def torch_load(release: str) -> Fact:
@@ -103,8 +119,10 @@ def disk(folder: Path) -> Fact:
     return Fact("data folder", f"{folder}, {free / GIB:.0f} GB free", advice)
 
 
-def _arithmetic() -> Iterator[Fact]:
+def arithmetic() -> Iterator[Fact]:
     """Processor, kernel and its speed, as a run records them."""
+    from workbench.model import kernels
+
     try:
         known = kernels.describe()
     except UserError as error:
@@ -117,14 +135,14 @@ def _arithmetic() -> Iterator[Fact]:
     )
 
 
-def _version(package: str) -> str:
+def find_version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
 
 
-def _loads(module: str, load: Callable[[str], object] = importlib.import_module) -> Fact:
+def check_import(module: str, load: Callable[[str], object] = importlib.import_module) -> Fact:
     """Whether an optional package loads; if not, why, and the extra that brings it."""
     try:
         load(module)
@@ -147,7 +165,9 @@ def _loads(module: str, load: Callable[[str], object] = importlib.import_module)
     return Fact(module, "loads")
 
 
-def _kept(kind: str, mark: str) -> Fact:
-    """The names of what lies under a folder of the data folder."""
+def list_names(kind: str, mark: str) -> Fact:
+    """The names of what lies in a folder of the data folder."""
+    from workbench.storage.run import home
+
     names = sorted(path.parent.name for path in (home() / kind).glob(f"*/{mark}"))
     return Fact(kind, ", ".join(names) or "none yet")

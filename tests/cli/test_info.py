@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from workbench.cli import doctor
+from workbench.cli import info
 
 
 def test_tests_use_one_thread() -> None:
@@ -18,22 +18,22 @@ def test_tests_use_one_thread() -> None:
 )
 def test_old_torch_is_told(release: str, old: bool) -> None:
     """A torch whose torch.load can be made to run code is told, with what that means here."""
-    fact = doctor.torch_load(release)
+    fact = info.torch_load(release)
     assert ("older than 2.10" in fact.value, bool(fact.advice)) == (old, old)
     assert "never called here" in fact.value
 
 
 def test_too_little_memory_is_told() -> None:
     """Advice comes where memory is short, and only there."""
-    assert doctor.memory(2 * doctor.GIB, 2).advice
-    assert not doctor.memory(24 * doctor.GIB, 2).advice
+    assert info.memory(2 * info.GIB, 2).advice
+    assert not info.memory(24 * info.GIB, 2).advice
 
 
 def test_too_little_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Free space is that of the disk a folder will lie on, though it is not there yet; advice where it is short."""
-    assert "GB free" in doctor.disk(tmp_path / "not/yet").value
-    monkeypatch.setattr(doctor, "LITTLE_DISK", 1e18)
-    assert "WORKBENCH_DATA" in doctor.disk(tmp_path).advice
+    assert "GB free" in info.disk(tmp_path / "not/yet").value
+    monkeypatch.setattr(info, "LITTLE_DISK", 1e18)
+    assert "WORKBENCH_DATA" in info.disk(tmp_path).advice
 
 
 def test_what_does_not_load_is_explained() -> None:
@@ -45,9 +45,9 @@ def test_what_does_not_load_is_explained() -> None:
     def broken(name: str) -> None:
         raise ImportError("libpython3.11.so.1.0: cannot open shared object file")
 
-    assert "workbench[data]" in doctor._loads("icegrams", missing).advice
-    assert "libpython3.11" in doctor._loads("k2", broken).advice
-    assert not doctor._loads("k2", lambda name: None).advice
+    assert "workbench[data]" in info.check_import("icegrams", missing).advice
+    assert "libpython3.11" in info.check_import("k2", broken).advice
+    assert not info.check_import("k2", lambda name: None).advice
 
 
 def test_description_names_what_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +55,7 @@ def test_description_names_what_counts(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
     (tmp_path / "corpora/digits").mkdir(parents=True)
     (tmp_path / "corpora/digits/corpus.json").write_text("{}")
-    text = doctor.describe()
+    text = info.describe()
     for word in (
         "python",
         torch.__version__.split("+")[0],

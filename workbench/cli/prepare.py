@@ -1,0 +1,108 @@
+"""``workbench prepare``: a data directory, or synthetic speech, becomes a corpus."""
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from workbench.cli.progress import bars
+from workbench.settings import settings_of
+
+EXAMPLES = """examples:
+  workbench prepare icelandic --synthetic is --size demo
+  workbench prepare digits --kaldi path/to/digits --states 90"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line gave."""
+
+    name: str
+    synthetic: str | None
+    kaldi: Path | None
+    lhotse: Path | None
+    size: str
+    lexicon: Path | None
+    audio_root: Path | None
+    allow_commands: bool
+    jobs: int
+    preparation: dict[str, str] = field(default_factory=dict)
+
+
+class KeepPreparation(argparse.Action):
+    """Collects the options that are fields of `Preparation` in one dictionary."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        """Add one option's value."""
+        namespace.preparation = {**namespace.preparation, self.dest: str(values)}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    from workbench.prepare import pipeline
+
+    parser.add_argument("name", help="name of the corpus to make")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--synthetic", choices=("is", "en"), help="synthesise Icelandic or English voice search"
+    )
+    source.add_argument(
+        "--kaldi",
+        type=Path,
+        metavar="DIR",
+        help="Kaldi data directories train, [heldout|dev], [test] and a lexicon",
+    )
+    source.add_argument(
+        "--lhotse", type=Path, metavar="DIR", help="Lhotse manifests (.jsonl, .jsonl.gz)"
+    )
+    parser.add_argument(
+        "--size",
+        default="demo",
+        help="size of the synthetic corpus: tiny, smoke, demo, default, paper (default: demo)",
+    )
+    parser.add_argument(
+        "--lexicon", type=Path, help="lexicon.txt or lexiconp.txt, if not in the data directory"
+    )
+    parser.add_argument(
+        "--audio-root", type=Path, help="folder against which relative audio paths resolve"
+    )
+    parser.add_argument(
+        "--allow-commands",
+        action="store_true",
+        help="run the command pipes of wav.scp (they run with your rights)",
+    )
+    parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
+    parser.set_defaults(preparation={})
+    for setting in settings_of(pipeline.Preparation).values():
+        parser.add_argument(
+            f"--{setting.name}",
+            action=KeepPreparation,
+            default=argparse.SUPPRESS,
+            help=f"{setting.doc} (default: {setting.default})",
+        )
+
+
+def run(options: Options) -> None:
+    """Prepare the corpus and print what it holds."""
+    from workbench.prepare import pipeline
+
+    known = settings_of(pipeline.Preparation)
+    values = {name: known[name].parse(value) for name, value in options.preparation.items()}
+    source = pipeline.Source(
+        synthetic=options.synthetic,
+        size=options.size,
+        kaldi=options.kaldi,
+        lhotse=options.lhotse,
+        audio_root=options.audio_root,
+        lexicon=options.lexicon,
+        allow_commands=options.allow_commands,
+    )
+    preparation = pipeline.Preparation(**values)
+    with bars() as progress:
+        corpus = pipeline.prepare(options.name, source, preparation, options.jobs, progress)
+    print(pipeline.describe(corpus))

@@ -1,0 +1,60 @@
+"""``workbench report``: one self-contained page about runs or a sweep."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workbench.settings import UserError
+
+if TYPE_CHECKING:
+    from workbench.storage.run import Run
+
+EXAMPLES = ""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line gave."""
+
+    names: list[str]
+    out: Path | None
+    title: str | None
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("names", nargs="+", metavar="RUN|SWEEP")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=None,
+        help="file to write (default: data/reports/<first name>.html)",
+    )
+    parser.add_argument("--title", default=None)
+
+
+def run(options: Options) -> None:
+    """Write the report and print where it is."""
+    from workbench.reports.report import write_report
+    from workbench.reports.sweep_report import write_sweep_report
+    from workbench.sweeping import find_sweep, results
+
+    shown = runs_or_none(options.names)
+    if shown is None:
+        swept = results(find_sweep(options.names[0]))
+        print(write_sweep_report(swept, options.out, options.title))
+    else:
+        print(write_report(shown, options.out, options.title))
+
+
+def runs_or_none(names: list[str]) -> "list[Run] | None":
+    """The runs of these names, or None if there is one name and it is not a run's."""
+    from workbench.storage.run import find_run
+
+    try:
+        return [find_run(name) for name in names]
+    except UserError:
+        if len(names) > 1:
+            raise
+        return None

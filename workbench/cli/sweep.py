@@ -1,0 +1,196 @@
+"""``workbench sweep``: many runs that differ in chosen settings."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.cli.options import add_settings_options, parse_changes, split_change
+from workbench.cli.progress import bars
+from workbench.settings import SETTINGS, UserError
+
+if TYPE_CHECKING:
+    from workbench.sweeping import Results, Sweep
+
+EXAMPLES = """examples:
+  workbench sweep icelandic --axis shuffling=none,on-the-fly,full --seeds 0,1,2 --jobs 2
+  workbench sweep icelandic --recipe e3-fetch-interval --init ce --dry-run"""
+PERCENT = ("heldout_wer", "frame_error", "test_wer")
+TITLES = {
+    "label": "",
+    "n": "runs",
+    "heldout_mmi": "F_MMI",
+    "heldout_wer": "WER %",
+    "frame_error": "frame err %",
+    "test_wer": "test WER %",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line gave."""
+
+    corpus: str | None
+    axis: list[str]
+    seeds: str | None
+    preset: str
+    changes: list[str]
+    init: str | None
+    recipe: str | None
+    size: str
+    file: Path | None
+    name: str | None
+    jobs: int
+    cluster: str | None
+    no_test: bool
+    retry: bool
+    dry_run: bool
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("corpus", nargs="?", help="a prepared corpus")
+    parser.add_argument(
+        "--axis",
+        action="append",
+        default=[],
+        metavar="FIELD=V1,V2,...",
+        help="a setting and its values; may be repeated",
+    )
+    parser.add_argument("--seeds", help="seeds of every cell (default: 0)", metavar="0,1,2")
+    add_settings_options(parser, "settings that all runs share")
+    parser.add_argument("--init", metavar="RUN", help="all runs start from this run's model")
+    parser.add_argument("--recipe", help="a ready-made sweep; `--recipe list` lists them")
+    parser.add_argument(
+        "--size",
+        default="watch",
+        help="size of the recipe: watch (at most ten minutes) or laptop (default: watch)",
+    )
+    parser.add_argument(
+        "--file", type=Path, help="a sweep.json, for lists of points and random draws"
+    )
+    parser.add_argument(
+        "--name",
+        help="name of the sweep (default: made from corpus and axes); "
+        "alone, it resumes the sweep of this name",
+    )
+    parser.add_argument("--jobs", type=int, default=2, help="runs side by side (default: 2)")
+    parser.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="run cells as Dask tasks: local, or tcp://scheduler:8786 (workers share the data)",
+    )
+    parser.add_argument(
+        "--no-test", action="store_true", help="do not test the models: faster, but no significance"
+    )
+    parser.add_argument("--retry", action="store_true", help="run failed cells again")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print what would be run and how long it would take"
+    )
+
+
+def run(options: Options) -> int:
+    """Run what is missing of the sweep and print its results; 1 if a cell failed."""
+    from workbench import sweeping
+
+    if options.recipe == "list":
+        for name, question in sweeping.recipes().items():
+            print(f"{name:28} {question}")
+        return 0
+
+    sweep = make_sweep(options)
+    print(f"sweep {sweep.name}: {sweeping.estimate(sweep, options.jobs)}")
+    if options.dry_run:
+        for planned in sweeping.plan(sweep):
+            cell = planned.cell
+            print(f"  {planned.state:8} {cell.id}  seed {cell.seed}  {cell.label}")
+        return 0
+
+    with bars() as progress, sweeping.on_cluster(options.cluster, options.jobs) as executor:
+        cells = sweeping.run(sweep, options.jobs, options.retry, progress, executor)
+    print(describe_results(sweeping.results(sweeping.find_sweep(sweep.name))))
+    return int(any(cell.state == "failed" for cell in cells))
+
+
+def make_sweep(options: Options) -> "Sweep":
+    """The sweep that the options describe: a file, a saved one (``--name`` alone), a recipe or axes."""
+    from workbench.sweeping import find_sweep, recipe
+
+    shared = shared_fields(options)
+    if options.file:
+        return sweep_of_file(options.file, options.corpus, shared)
+    if not options.corpus:
+        if not options.name:
+            raise UserError("sweep: name a corpus, or give --name of a sweep to resume")
+        return find_sweep(options.name)
+    if options.recipe:
+        settings = dict(split_change(word, "--set") for word in options.changes)
+        return recipe(
+            options.recipe,
+            options.corpus,
+            options.size,
+            options.init,
+            settings=settings,
+            **shared,
+        )
+    return sweep_of_axes(options, options.corpus, shared)
+
+
+def shared_fields(options: Options) -> dict[str, Any]:
+    """The fields of a sweep that options set whatever it is made from."""
+    shared: dict[str, Any] = {}
+    if options.name is not None:
+        shared["name"] = options.name
+    if options.seeds:
+        shared["seeds"] = [SETTINGS["seed"].parse(seed) for seed in options.seeds.split(",")]
+    if options.no_test:
+        shared["test"] = False
+    return shared
+
+
+def sweep_of_file(path: Path, corpus: str | None, shared: dict[str, Any]) -> "Sweep":
+    """The sweep that a JSON file describes."""
+    from workbench.storage.run import read_json
+    from workbench.sweeping import Sweep
+
+    fields = {"name": path.stem, **read_json(path)}
+    if corpus:
+        fields["corpus"] = corpus
+    return Sweep.of({**fields, **shared}, path)
+
+
+def sweep_of_axes(options: Options, corpus: str, shared: dict[str, Any]) -> "Sweep":
+    """The grid of the axes."""
+    from workbench.sweeping import Sweep
+
+    pairs = [split_change(word, "--axis") for word in options.axis]
+    axes = {name: values.split(",") for name, values in pairs}
+    fields = {
+        "name": "-".join([corpus, *axes]).replace("_", "-"),
+        "corpus": corpus,
+        "preset": options.preset,
+        "settings": parse_changes(options.changes),
+        "axes": axes,
+        "init": options.init,
+    }
+    return Sweep(**{**fields, **shared})
+
+
+def describe_results(results: "Results") -> str:
+    """Means over seeds, states, errors and verdicts, for a terminal."""
+    from workbench.sweeping import counts
+    from workbench.sweeping.results import sentences
+
+    table = results.groups[[column for column in TITLES if column in results.groups]].copy()
+    for column in PERCENT:
+        table[column] *= 100
+    table = table.rename(columns=TITLES)
+
+    states = ", ".join(f"{n} {state}" for state, n in counts(results.cells).items())
+    errors = [
+        f"{failed.cell.label}, seed {failed.cell.seed}: {failed.error}"
+        for failed in results.cells
+        if failed.state == "failed"
+    ]
+    lines = [table.to_string(index=False, float_format="{:.4g}".format), states, *errors]
+    return "\n".join([*lines, *sentences(results)])

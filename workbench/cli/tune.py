@@ -1,0 +1,39 @@
+"""``workbench tune``: acoustic scale and prior scale, chosen on held-out data."""
+
+import argparse
+from dataclasses import dataclass
+
+from workbench.cli.progress import bars
+
+EXAMPLES = ""
+ACOUSTIC_SCALES = [0.05, 0.1, 0.15, 0.2, 0.3]
+PRIOR_SCALES = [1.0]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line gave."""
+
+    run: str
+    acoustic: list[float]
+    prior: list[float]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("run", metavar="RUN")
+    parser.add_argument(
+        "--acoustic", nargs="+", type=float, default=ACOUSTIC_SCALES, help="acoustic scales to try"
+    )
+    parser.add_argument(
+        "--prior", nargs="+", type=float, default=PRIOR_SCALES, help="prior scales to try"
+    )
+
+
+def run(options: Options) -> None:
+    """Print the held-out word error rate of each pair of scales, best first."""
+    from workbench.recognise import evaluate
+
+    with bars() as progress:
+        errors = evaluate.tune(options.run, options.acoustic, options.prior, progress)
+    print(errors.to_string(index=False))

@@ -1,0 +1,47 @@
+"""One experiment as a frozen record: every setting with its default, unit, range and one line of explanation.
+
+Settings are grouped by what they are about (``settings.model``, ``settings.batches``, ...), so that a
+function can ask for the group it reads. On the command line, in files and as axes of sweeps they have
+flat names (``hidden_units``, ``batch``); `SETTINGS` maps each flat name to its description. The command
+line, the widgets, the validation and the report's table are made from it.
+"""
+
+from workbench.settings.description import Group, Setting, Value, setting, settings_of
+from workbench.settings.errors import UserError
+from workbench.settings.experiment import GROUPS, SETTINGS, Settings, unknown_setting
+from workbench.settings.groups import (
+    AsynchronySettings,
+    BatchSettings,
+    ClockSettings,
+    CriterionSettings,
+    LatticeSettings,
+    MeasuringSettings,
+    ModelSettings,
+    UpdateSettings,
+)
+from workbench.settings.presets import PRESETS, preset
+from workbench.settings.random import rng
+
+__all__ = [
+    "GROUPS",
+    "PRESETS",
+    "SETTINGS",
+    "AsynchronySettings",
+    "BatchSettings",
+    "ClockSettings",
+    "CriterionSettings",
+    "Group",
+    "LatticeSettings",
+    "MeasuringSettings",
+    "ModelSettings",
+    "Setting",
+    "Settings",
+    "UpdateSettings",
+    "UserError",
+    "Value",
+    "preset",
+    "rng",
+    "setting",
+    "settings_of",
+    "unknown_setting",
+]

@@ -1,0 +1,141 @@
+"""One experiment: all groups of settings together, by flat names and back."""
+
+import difflib
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from workbench.settings.description import Setting, settings_of
+from workbench.settings.errors import UserError
+from workbench.settings.groups import (
+    AsynchronySettings,
+    BatchSettings,
+    ClockSettings,
+    CriterionSettings,
+    LatticeSettings,
+    MeasuringSettings,
+    ModelSettings,
+    UpdateSettings,
+)
+
+FACTORED_FRAMES = 64  # largest batch whose gradient a server multiplies as fast as it reads it
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All choices of one training run (a corpus has its own, in ``corpus.json``)."""
+
+    model: ModelSettings = field(default_factory=ModelSettings)
+    criterion: CriterionSettings = field(default_factory=CriterionSettings)
+    lattices: LatticeSettings = field(default_factory=LatticeSettings)
+    batches: BatchSettings = field(default_factory=BatchSettings)
+    updates: UpdateSettings = field(default_factory=UpdateSettings)
+    asynchrony: AsynchronySettings = field(default_factory=AsynchronySettings)
+    clock: ClockSettings = field(default_factory=ClockSettings)
+    measuring: MeasuringSettings = field(default_factory=MeasuringSettings)
+
+    def __post_init__(self) -> None:
+        criterion = self.criterion.name
+        if self.batches.shuffling == "full" and criterion != "ce":
+            raise UserError(
+                "shuffling=full needs targets that are known before training, "
+                f"so criterion=ce, not {criterion}"
+            )
+        virtual = self.clock.kind in ("cost", "measured")
+        if self.asynchrony.push == "factors" and (self.asynchrony.push_every > 1 or virtual):
+            raise UserError(
+                "push=factors: sums of several batches (push_every) have no small factors, "
+                "and virtual clocks have no price for the server's products"
+            )
+        if self.asynchrony.prefetch and (
+            self.asynchrony.synchronous or self.asynchrony.consistent_fetch
+        ):
+            raise UserError(
+                "prefetch: synchronous training and consistent_fetch fetch when all shards agree, "
+                "not before"
+            )
+        if self.lattices.engine == "exact" and criterion in ("bmmi", "mpe", "smbr"):
+            raise UserError(
+                f"criterion={criterion} needs lattices, and lattice_engine=exact does not build any"
+            )
+
+    @classmethod
+    def of(cls, **values: Any) -> "Settings":
+        """Settings from flat names (``batch=32``); what is not given has its default.
+
+        Raises UserError for an unknown name or a value outside its range.
+        """
+        for name in values:
+            if name not in SETTINGS:
+                raise UserError(unknown_setting(name))
+
+        groups: dict[str, dict[str, Any]] = {name: {} for name in GROUPS}
+        for name, value in values.items():
+            described = SETTINGS[name]
+            groups[described.group][described.attribute] = value
+        return cls(**{name: GROUPS[name](**given) for name, given in groups.items()})
+
+    def replace(self, **changes: Any) -> "Settings":
+        """A copy with some settings, by flat name, changed; raises UserError for unknown names."""
+        return Settings.of(**{**self.to_dict(), **changes})
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings by flat name."""
+        return {
+            name: getattr(getattr(self, described.group), described.attribute)
+            for name, described in SETTINGS.items()
+        }
+
+    def digest(self) -> str:
+        """Ten hexadecimal digits that name these settings."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:10]
+
+    @property
+    def seed(self) -> int:
+        """Seed of every random stream."""
+        return self.measuring.seed
+
+    @property
+    def sequence(self) -> bool:
+        """Whether the criterion is one of whole sequences, so that decoders are needed."""
+        return self.criterion.name != "ce"
+
+    @property
+    def factored(self) -> bool:
+        """Whether a push carries factors: where chosen, or where the server adds them in one pass.
+
+        Factors and gradients give the same bits.
+        """
+        asynchrony, updates = self.asynchrony, self.updates
+        if asynchrony.push != "auto":
+            return asynchrony.push == "factors"
+        one_pass = updates.optimizer == "sgd" and not (
+            asynchrony.delay_compensation or asynchrony.synchronous or updates.max_norm
+        )
+        small = asynchrony.push_every == 1 and self.batches.size <= FACTORED_FRAMES
+        return one_pass and small and self.clock.kind in ("free", "wall")
+
+
+GROUPS: dict[str, type[Any]] = {
+    "model": ModelSettings,
+    "criterion": CriterionSettings,
+    "lattices": LatticeSettings,
+    "batches": BatchSettings,
+    "updates": UpdateSettings,
+    "asynchrony": AsynchronySettings,
+    "clock": ClockSettings,
+    "measuring": MeasuringSettings,
+}
+SETTINGS: dict[str, Setting] = {
+    name: described
+    for group, kind in GROUPS.items()
+    for name, described in settings_of(kind, group).items()
+}
+
+
+def unknown_setting(name: str) -> str:
+    """The message about a setting that does not exist, with the nearest one that does."""
+    near = difflib.get_close_matches(name, SETTINGS, n=1, cutoff=0.6)
+    hint = f"; did you mean {near[0]}?" if near else "; `workbench train --help` lists all"
+    return f"no such setting: {name}{hint}"

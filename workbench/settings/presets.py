@@ -1,0 +1,31 @@
+"""Sizes of networks and lengths of training that suit a corpus or a machine."""
+
+from typing import Any
+
+from workbench.settings.errors import UserError
+from workbench.settings.experiment import Settings
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": dict(
+        hidden_layers=1,
+        hidden_units=32,
+        epochs=2.0,
+        batch=64,
+        learning_rate=0.1,
+        evaluate_every=1.0,
+        checkpoint_every=1.0,
+    ),
+    "laptop": dict(hidden_layers=3, hidden_units=512, epochs=12.0, learning_rate=0.1),
+    "icelandic": dict(hidden_layers=4, hidden_units=1024),
+    "english": dict(hidden_layers=8, hidden_units=1024),
+}
+# What a preset changes for sequence training.
+SEQUENCE: dict[str, Any] = dict(batch=32, learning_rate=0.002, epochs=4.0)
+
+
+def preset(name: str, **changes: Any) -> Settings:
+    """The named preset (``tiny``, ``laptop``, ``icelandic``, ``english``), with fields changed."""
+    if name not in PRESETS:
+        raise UserError(f"no such preset: {name}; choose one of {', '.join(PRESETS)}")
+    sequence = changes.get("criterion", "ce") != "ce"
+    return Settings().replace(**{**PRESETS[name], **(SEQUENCE if sequence else {}), **changes})
