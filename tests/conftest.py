@@ -2,13 +2,10 @@
 
 import os
 
-for library in (
-    "OMP",
-    "OPENBLAS",
-    "MKL",
-    "NUMBA",
-):  # before any of them is imported: tests run side by side
-    os.environ[f"{library}_NUM_THREADS"] = "1"
+from workbench.processes import set_environment
+
+set_environment()  # before torch and numpy are imported: tests run side by side
+os.environ["NUMBA_NUM_THREADS"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 
 import importlib

@@ -22,6 +22,7 @@ from workbench.engine import Cost, machine
 from workbench.figures.tables import display_rows
 from workbench.model import kernels
 from workbench.prepare import pipeline
+from workbench.processes import set_environment
 from workbench.recognise import evaluate
 from workbench.runs import replay
 from workbench.settings import preset
@@ -173,6 +174,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="keep the digests")
     write = parser.parse_args().write
+    set_environment()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["WORKBENCH_DATA"] = folder
         found = {"toys": toys(), environment(): corpus_runs()}

@@ -23,6 +23,7 @@ import numpy as np
 from workbench import runs
 from workbench.prepare.corpus import Corpus
 from workbench.prepare.pipeline import Preparation, Source, prepare
+from workbench.processes import child_environment
 from workbench.runs.drive import cluster_at
 from workbench.runs.task import Task
 from workbench.settings import Settings
@@ -70,12 +71,7 @@ def processes(corpus: str, criterion: str, units: int, epochs: float, count: int
         [corpus, criterion, str(units), str(epochs), f"{criterion}-{count}-{i}"]
         for i in range(count)
     ]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": path,
-        "WORKBENCH_DATA": str(home()),
-        "OMP_NUM_THREADS": "1",
-    }
+    environment = child_environment(PYTHONPATH=path, WORKBENCH_DATA=str(home()))
     started = [
         subprocess.Popen(
             [sys.executable, "-c", ONE, *w], stdout=subprocess.PIPE, text=True, env=environment

@@ -20,6 +20,8 @@ import subprocess
 import sys
 import time
 
+from workbench.processes import ONE_THREAD, set_environment
+
 NETWORKS = {"paper": (1040, (1024,) * 4, 2400), "laptop": (1040, (512,) * 3, 1200)}
 BATCHES = (32, 200)
 PEAK = 2048  # rows, columns and depth of the product that measures the limit
@@ -39,9 +41,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.peer:
         return serve_peer()
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MKL_")} | {
-        "OMP_NUM_THREADS": "1"
-    }
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MKL_")} | ONE_THREAD
+    set_environment()
     command = [sys.executable, __file__, "--peer"]
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

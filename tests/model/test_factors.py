@@ -8,8 +8,8 @@ from test_network import batch, parameters, rows
 
 from workbench.model import kernels, network
 from workbench.model.factors import Factors, Product, Sum
-from workbench.model.gemm import processor
 from workbench.model.network import Topology
+from workbench.processor import this_processor
 from workbench.settings import Settings, UserError
 from workbench.training import Shards
 
@@ -38,7 +38,7 @@ def made(frames, trained, form, kernel):
 
 
 PAIRS = pytest.mark.skipif(
-    not processor.this().pairs, reason="this processor does not multiply pairs of bfloat16"
+    not this_processor().bfloat16_pairs, reason="this processor does not multiply pairs of bfloat16"
 )
 
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench import memory
-from workbench.model.gemm import bfloat16, float32, processor
+from workbench.model.gemm import bfloat16, float32
+from workbench.processor import this_processor
 
 SIZES = st.integers(1, 70)
 MARK = 9.0  # what lies around a matrix
@@ -132,7 +133,7 @@ def test_misfits_are_refused():
 
 
 @pytest.mark.skipif(
-    not processor.this().pairs, reason="this processor does not multiply pairs of bfloat16"
+    not this_processor().bfloat16_pairs, reason="this processor does not multiply pairs of bfloat16"
 )
 @given(SIZES, SIZES, SIZES, st.booleans())
 @settings(max_examples=25, deadline=None)

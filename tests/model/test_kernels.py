@@ -1,8 +1,6 @@
 """The choice of arithmetic: flags to environment, measurement to kernel; every kernel computes the same network."""
 
 import json
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
@@ -11,13 +9,8 @@ import pytest
 import torch
 
 from workbench.model import kernels, network
-from workbench.model.gemm import processor
 from workbench.model.network import Topology
 from workbench.settings import UserError
-
-CPUINFO = "vendor_id\t: {}\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: Some CPU\nflags\t\t: {}\n\nprocessor\t: 1\n"
-AVX2 = "sse2 fma avx2"
-AVX512 = AVX2 + " avx512f avx512dq avx512bw avx512vl"
 
 
 @pytest.fixture
@@ -34,49 +27,6 @@ def fresh(monkeypatch, tmp_path):
     yield tmp_path
     for cached in (kernels.choice, kernels.device, kernels.kernel):
         cached.cache_clear()
-
-
-@pytest.mark.parametrize(
-    ("vendor", "flags", "wanted"),
-    [
-        ("AuthenticAMD", AVX512, "7"),
-        ("AuthenticAMD", AVX2, "5"),
-        ("AuthenticAMD", AVX2 + " avx512f", "5"),
-        ("AuthenticAMD", "sse2", None),
-        ("GenuineIntel", AVX512, None),
-    ],
-)
-def test_mkl_is_told_what_an_amd_processor_can_do(vendor, flags, wanted):
-    """MKL's processor type is 7 with AVX-512, 5 with AVX2, never 8, and nothing on Intel or without either."""
-    cpu = processor.read(CPUINFO.format(vendor, flags))
-    assert (cpu.vendor, cpu.model) == (vendor, "Some CPU 25/17")
-    assert processor.mkl_cpu_type(cpu) == wanted
-
-
-def test_unknown_processors_are_read():
-    """A machine without /proc/cpuinfo, or with Arm's, is described as far as it is known."""
-    assert processor.read("").flags == frozenset() and processor.read("").vector_bytes == 16
-    assert [processor.read(CPUINFO.format("", f)).vector_bytes for f in (AVX2, AVX512)] == [32, 64]
-    assert processor.read("processor\t: 0\nFeatures\t: fp asimd bf16\n").bfloat16
-
-
-def test_the_environment_is_set_before_torch_is_imported():
-    """Importing anything of the model sets one thread per library before torch is loaded; what the user set stays."""
-    code = (
-        "import os, sys; os.environ['MKL_NUM_THREADS'] = '3'; import workbench.model.network; "
-        "from workbench.model import processor; "
-        "print(processor.late, *(os.environ[n + '_NUM_THREADS'] for n in ('OMP', 'MKL')), "
-        "sys.modules['torch'].get_num_threads())"
-    )
-    env = {
-        "PATH": "/usr/bin:/bin",
-        "PYTHONPATH": ":".join(p for p in sys.path if p) or ".",
-        "HOME": "/nonexistent",
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split() == ["False", "1", "3", "1"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol
 
+from workbench.processes import set_environment
 from workbench.settings import UserError
 
 FAILED = 1
@@ -114,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     command = load(words[0])
     options = command.Options(**vars(command_parser(words[0], command).parse_args(words[1:])))
+    set_environment()
     try:
         return command.run(options) or 0
     except UserError as error:

@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from workbench.model.gemm import bfloat16, float32, processor
+from workbench.model.gemm import bfloat16, float32
+from workbench.processor import this_processor
 from workbench.settings import UserError
 
 NAMES = ("tiles", "torch-turned", "torch", "numpy")  # in order of preference
@@ -79,9 +80,9 @@ def choose(precision: str = "float32") -> Kernel:
 
 def describe(precision: str = "float32") -> dict[str, Any]:
     """What computes, for the record of a run: processor, device, kernel and why, GFLOP/s, threads, versions."""
-    cpu, chosen = processor.this(), choice()
+    cpu, chosen = this_processor(), choice()
     return {
-        "processor": cpu.model,
+        "processor": cpu.name,
         "flags": list(cpu.recorded),
         "device": _device_name(),
         "kernel": chosen.kernel,
@@ -92,7 +93,6 @@ def describe(precision: str = "float32") -> dict[str, Any]:
         "gflops_when_chosen": {name: round(speed, 1) for name, speed in chosen.gflops.items()},
         "threads": torch.get_num_threads(),
         "mkl_debug_cpu_type": os.environ.get("MKL_DEBUG_CPU_TYPE"),
-        "environment_set_before_torch": not processor.late,
         "torch": torch.__version__,
         "numpy": np.__version__,
     }
@@ -146,7 +146,7 @@ def fastest(gflops: dict[str, float]) -> str:
 def kernel(name: str, precision: str = "float32") -> Kernel:
     """The kernel called ``name`` (of `NAMES`); bfloat16 is torch's where tiles are not wanted or cannot make it."""
     on = device()
-    if name == "tiles" and (precision == "float32" or processor.this().pairs):
+    if name == "tiles" and (precision == "float32" or this_processor().bfloat16_pairs):
         own = bfloat16 if precision == "bfloat16" else float32
         dtype = (
             torch.float32 if precision == "bfloat16" else None
@@ -213,9 +213,9 @@ def _probe(kernel: Kernel) -> Callable[[], float]:
 
 def kept_file() -> Path:
     """Where the measurement for this processor and these libraries is kept."""
-    cpu = processor.this()
+    cpu = this_processor()
     key = json.dumps(
-        [cpu.model, sorted(cpu.flags), torch.__version__, np.__version__, NAMES, PROBE]
+        [cpu.name, sorted(cpu.features), torch.__version__, np.__version__, NAMES, PROBE]
     )
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "workbench" / f"kernels-{hashlib.sha256(key.encode()).hexdigest()[:12]}.json"
@@ -297,5 +297,3 @@ def _one_openblas_thread() -> None:
             if hasattr(library, name):
                 getattr(library, name)(1)
 
-
-single_thread()

@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.processes import child_environment
 from workbench.settings import Settings, UserError
 from workbench.storage.run import STOP, Run, find_run, home
-
-PACKAGE = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -41,17 +40,13 @@ def launch(arguments: Sequence[str], name: str) -> Launched:
     """Start ``workbench ARGUMENTS`` in a session of its own."""
     log = home() / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    path = os.pathsep.join(p for p in (str(PACKAGE), os.environ.get("PYTHONPATH", "")) if p)
-    environment = {**os.environ, "PYTHONPATH": path, "WORKBENCH_DATA": str(home())}
-    for library in ("OMP", "OPENBLAS", "MKL"):
-        environment.setdefault(f"{library}_NUM_THREADS", "1")
     with open(log, "wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "workbench", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
-            env=environment,
+            env=child_environment(WORKBENCH_DATA=str(home())),
             start_new_session=True,
         )
     # Someone must wait for it, or it stays in the process table and a killed run looks alive.

@@ -1,11 +1,11 @@
 """Where the cells of a sweep run: a thread, processes of their own, or the workers of a Dask cluster."""
 
 import multiprocessing
-import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 
+from workbench.processes import set_environment
 from workbench.runs.drive import needs_dask
 
 
@@ -13,9 +13,8 @@ def own_place(jobs: int) -> Executor:
     """Where one cell at a time runs: a thread that Ctrl-C does not hit, or a process, whose end harms no other."""
     if jobs == 1:
         return ThreadPoolExecutor(1)
-    for library in ("OMP", "OPENBLAS", "MKL"):
-        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1, spawn, initializer=set_environment)
 
 
 @contextmanager

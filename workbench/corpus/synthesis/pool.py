@@ -9,7 +9,7 @@ from dataclasses import asdict
 from queue import Empty, Queue
 
 from workbench.corpus.synthesis.job import Job
-from workbench.corpus.synthesis.speech import child_environment
+from workbench.processes import child_environment
 
 MODULE = "workbench.corpus.synthesis.shard"
 
@@ -51,7 +51,7 @@ def _start() -> subprocess.Popen:
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=child_environment(),
+        env=child_environment(PYTHONIOENCODING="utf-8"),
         text=True,
         encoding="utf-8",
         start_new_session=True,

@@ -1,29 +1,17 @@
 """The synthesiser as seen from this package: a process that answers with phones and samples (``espeak.py``)."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 
+from workbench.processes import child_environment
+
 PROGRAM = Path(__file__).with_name(
     "espeak.py"
 )  # run as a file: starting the whole package costs more than a shard's speech
-
-
-def child_environment() -> dict[str, str]:
-    """The environment of this package's processes: they find it wherever it lies, and use one thread each."""
-    root = str(Path(__file__).resolve().parents[3])
-    path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {
-        **os.environ,
-        "PYTHONPATH": path,
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "PYTHONIOENCODING": "utf-8",
-    }
 
 
 class Synthesiser:
@@ -34,7 +22,7 @@ class Synthesiser:
             [sys.executable, "-P", str(PROGRAM)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=child_environment(),
+            env=child_environment(PYTHONIOENCODING="utf-8"),
         )
         try:
             answer = self._ask(do="open", data=data and str(data.parent), seed=seed)

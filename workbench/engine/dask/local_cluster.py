@@ -15,6 +15,7 @@ import dask
 from distributed import Client, LocalCluster
 
 from workbench.engine.dask.executor import Cluster
+from workbench.processes import arithmetic_environment
 from workbench.settings import UserError
 
 LOOPBACK = "127.0.0.1"
@@ -53,6 +54,7 @@ def local_cluster(
             worker_dashboard_address=f"{LOOPBACK}:0",
             scheduler_kwargs={"dashboard": dashboard},
             preload=["workbench.engine.dask.local_cluster"],
+            env=arithmetic_environment(),
             silence_logs=40,
         )
 

@@ -23,10 +23,10 @@ from numba.core import cgutils
 from numba.core.typing import Signature
 from numba.extending import intrinsic
 
-from workbench.model.gemm import processor
+from workbench.processor import this_processor
 
 STORE, ADD, BIAS, RECTIFY, MOVE, STREAM = range(6)
-BYTES = processor.this().vector_bytes
+BYTES = this_processor().vector_bytes
 ROWS = 6 if BYTES == 32 else 8  # with AVX2 there are 16 registers, else 32
 INT, INT32, POINTER = ir.IntType(64), ir.IntType(32), ir.PointerType()
 

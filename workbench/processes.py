@@ -1,0 +1,48 @@
+"""The environment of processes that workbench starts: one arithmetic thread each, and good kernels from MKL.
+
+Workbench never sets these variables in a process of the user's. There, `workbench.model.threads` limits the threads
+for as long as a pass through the network lasts.
+"""
+
+import os
+from pathlib import Path
+
+PACKAGE_ROOT = Path(__file__).resolve().parents[1]
+
+# Two OpenMP threads in one process are 5 to 20 times slower as soon as anything else runs, so work in parallel is done
+# by several processes instead.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def arithmetic_environment() -> dict[str, str]:
+    """Returns the variables that arithmetic libraries read when they are loaded: threads, and the processor for MKL."""
+    from workbench.processor import this_processor  # loads LLVM, which not every process needs
+
+    mkl_cpu_type = this_processor().mkl_cpu_type
+    if mkl_cpu_type is None:
+        return dict(ONE_THREAD)
+    return {**ONE_THREAD, "MKL_DEBUG_CPU_TYPE": mkl_cpu_type}
+
+
+def child_environment(**variables: str) -> dict[str, str]:
+    """Returns the environment for a Python process that workbench starts.
+
+    It is the environment of this process with ``variables`` added, the package on the path of imports and
+    `arithmetic_environment` wherever the user has not set a variable.
+    """
+    path = [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH", "")]
+    return {
+        **arithmetic_environment(),
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, path)),
+        **variables,
+    }
+
+
+def set_environment() -> None:
+    """Sets `arithmetic_environment` in this process, except for variables that are set already.
+
+    Only a process that workbench has started calls this, before it loads torch or numpy.
+    """
+    for name, value in arithmetic_environment().items():
+        os.environ.setdefault(name, value)
