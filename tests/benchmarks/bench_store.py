@@ -27,7 +27,7 @@ from benchmarks.rounds import heading, medians, peak_megabytes, row
 
 from workbench.figures.tail import Tail
 from workbench.settings import Settings
-from workbench.storage.run import Run, Writer
+from workbench.storage.run import Run, RunState, Writer
 from workbench.training import Checkpoint, ServerState, pack
 
 STEP_SECONDS = 0.010
@@ -84,7 +84,7 @@ def rows_written(folder: Path, count: int, rounds: int) -> None:
         "peer: sqlite3": sqlite,
         "limit: json.dumps": dumped,
         "live view": lambda: followed(writers[-1].run),
-        "closing": lambda: writers.pop().close("done"),
+        "closing": lambda: writers.pop().close(RunState.DONE),
     }
     found = medians(ways, rounds, time.perf_counter, 0.0)
     for name, seconds in found.items():
@@ -99,7 +99,7 @@ def rows_written(folder: Path, count: int, rounds: int) -> None:
             f"{seconds / count / STEP_SECONDS:.2%}",
         )
     for writer in writers:
-        writer.close("done")
+        writer.close(RunState.DONE)
 
 
 def followed(run: Run) -> int:
@@ -167,7 +167,7 @@ def checkpoints(folder: Path, rounds: int) -> None:
             f"{share:.0%}",
             f"{cost:.2%}",
         )
-    writer.close("done")
+    writer.close(RunState.DONE)
 
 
 if __name__ == "__main__":

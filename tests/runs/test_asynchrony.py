@@ -77,7 +77,7 @@ def each_push_once(run: Run) -> bool:
 
 def test_two_replicas_train_and_are_replayed(ce):
     """All pushes are applied, every frame is visited, it learns; one thread repeats it to the same parameters."""
-    assert (ce.status()["state"], ce.settings.clock.kind) == ("done", "wall")
+    assert (ce.status().state, ce.settings.clock.kind) == ("done", "wall")
     assert each_push_once(ce)
     assert sum(r["frames"] for r in ce.iter_rows() if r["kind"] == "push") == 3 * frames(ce)
     measured = ce.rows("evaluate").ce
@@ -103,9 +103,9 @@ def test_sequence_training_is_stopped_resumed_and_replayed(cluster, ce):
         runs.train(
             "tiny", settings, name="mmi", init=ce.name, executor=cluster, progress=ask_at_half
         )
-    assert find_run("mmi").status()["state"] == "stopped"
+    assert find_run("mmi").status().state == "stopped"
     run = runs.resume("mmi", executor=cluster)
-    assert run.status()["state"] == "done"
+    assert run.status().state == "done"
     assert each_push_once(run)
     assert run.summary["frames_seen"] == 2 * frames(run)
     assert run.summary["staleness_outer_mean"] > run.summary["staleness_inner_mean"] == 0
@@ -231,9 +231,9 @@ def test_a_run_is_resumed_after_its_driver_was_killed(home, capsys):
     )
     wait_until(lambda: launch.kill_worker(run, "1") if run.checkpoints() else None)
     wait_until(lambda: recoveries(run))
-    os.kill(run.status()["pid"], signal.SIGKILL)
-    wait_until(lambda: run.status()["state"] != "running")
-    assert run.status()["state"] == "lost" and run.cluster == {}
+    os.kill(run.status().pid, signal.SIGKILL)
+    wait_until(lambda: run.status().state != "running")
+    assert run.status().state == "lost" and run.cluster == {}
     assert main.main(["train", "--resume", run.name]) == 0
     assert each_push_once(run) and [row["lost"] for row in recoveries(run)] == ["worker 1"]
     assert sum(r["frames"] for r in run.iter_rows() if r["kind"] == "push") == 30 * frames(run)

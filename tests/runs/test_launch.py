@@ -78,7 +78,7 @@ def test_a_detached_run_outlives_its_parent(home, capsys):
     follower = threading.Thread(target=follow, args=(run, out, 0.05))
     follower.start()
     until(lambda: "epoch 2" in out.getvalue())
-    assert run.status()["state"] == "running"
+    assert run.status().state == "running"
     assert main.main(["stop", run.name]) == 0
     follower.join(30)
     assert out.getvalue().splitlines()[-1].startswith(f"{run.name}: stopped after")

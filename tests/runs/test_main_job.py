@@ -137,7 +137,7 @@ def test_a_killed_run_resumes_to_the_same_bits(home, mmi):
     with pytest.raises(Killed):
         runs.train("tiny", settings, name="killed", init=parent, progress=kill)
     killed = find_run("killed")
-    assert killed.status()["state"] == "failed"
+    assert killed.status().state == "failed"
     assert killed.checkpoints()
     resumed = runs.resume("killed")
     assert resumed.rows_digest() == mmi.rows_digest()
@@ -152,10 +152,10 @@ def test_a_stopped_run_goes_on(home, ce):
     asked = iter([False] * 30 + [True] * 1_000_000)
     with pytest.raises(KeyboardInterrupt):
         runs.train("tiny", settings, name="stopped", stop=lambda: next(asked))
-    assert find_run("stopped").status()["state"] == "stopped"
+    assert find_run("stopped").status().state == "stopped"
     resumed = runs.resume("stopped")
     frames = Task(Corpus.open("tiny"), settings).train.frames
-    assert resumed.status()["state"] == "done"
+    assert resumed.status().state == "done"
     assert resumed.summary["frames_seen"] == 3 * frames
 
 
@@ -199,7 +199,7 @@ def test_diverged_runs_say_so(home):
         runs.train(
             "tiny", preset("tiny", **{**SMALL, "learning_rate": 100.0, "epochs": 3.0}), name="wild"
         )
-    assert find_run("wild").status()["state"] == "diverged"
+    assert find_run("wild").status().state == "diverged"
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_every_kind_of_sequence_training_runs(ce, changes):
         "tiny", **{**SMALL, "epochs": 0.5, "learning_rate": 0.001, "criterion": "mmi", **changes}
     )
     run = runs.train("tiny", settings, name="-".join(map(str, changes.values())), init=ce.name)
-    assert run.status()["state"] == "done"
+    assert run.status().state == "done"
     assert run.summary["updates"] > 0
     before, after = (runs.load_model(r.folder / "model")[0] for r in (ce, run))
     changed = np.flatnonzero(before != after)
@@ -285,7 +285,7 @@ def test_a_network_aligns_a_corpus_anew(home, ce, capsys):
     run = runs.train(
         "tiny-2", preset("tiny", **{**SMALL, "epochs": 0.5}), name="again", init=ce.name
     )
-    assert run.status()["state"] == "done"
+    assert run.status().state == "done"
     assert main.main(["align", ce.name, "--name", "tiny-2"]) == 1
 
 

@@ -87,7 +87,7 @@ def without_times(run: Run) -> list[dict]:
 
 def assert_equal(run: Run, unharmed: Run) -> None:
     """The same rows in the same order, the same parameters."""
-    assert run.status()["state"] == "done"
+    assert run.status().state == "done"
     assert run.summary["parameters_digest"] == unharmed.summary["parameters_digest"]
     assert run.summary["updates"] == run.summary["updates_applied"] == unharmed.summary["updates"]
     rows = [without_times(r) for r in (run, unharmed)]
@@ -139,7 +139,7 @@ def test_it_is_not_tried_for_ever():
     with pytest.raises(Lost, match=f"{drive.RECOVERIES} recoveries with no checkpoint in between"):
         train("doomed", Shaky(lambda n: n % 20 == 0))
     run = find_run("doomed")
-    assert run.status()["state"] == "failed"
+    assert run.status().state == "failed"
     assert sum(row["kind"] == "recovery" for row in run.iter_rows()) == drive.RECOVERIES
 
 
@@ -152,7 +152,7 @@ def test_workers_are_waited_for_but_not_for_ever(unharmed, monkeypatch):
         UserError, match=r"did not come back within 0\.05 s.*workbench train --resume never-"
     ):
         train("never", Shaky(lambda n: n == 150, absent=10**6))
-    assert find_run("never").status()["state"] == "failed"
+    assert find_run("never").status().state == "failed"
     assert_equal(runs.resume("never", executor=Shaky(lambda n: False)), unharmed)
 
 
@@ -161,5 +161,5 @@ def test_a_stop_is_heard_while_workers_are_waited_for(unharmed):
     shaky = Shaky(lambda n: n == 150, absent=10**9)
     with pytest.raises(KeyboardInterrupt):
         runs.train("tiny", SMALL, name="stopped", executor=shaky, stop=lambda: shaky.absent < 10**9)
-    assert find_run("stopped").status()["state"] == "stopped"
+    assert find_run("stopped").status().state == "stopped"
     assert_equal(runs.resume("stopped", executor=Shaky(lambda n: False)), unharmed)

@@ -7,7 +7,7 @@ import pytest
 from workbench.settings import Settings, UserError
 from workbench.storage import run
 from workbench.storage.checkpoints import latest_checkpoint, read_checkpoint
-from workbench.storage.run import Run, Writer, find_run
+from workbench.storage.run import Run, RunState, Writer, find_run
 
 RECORD = {"settings": Settings().to_dict(), "corpus": {"name": "c", "digest": "d"}, "parent": None}
 
@@ -17,7 +17,7 @@ def writer(tmp_path):
     """A run being written."""
     writer = Writer.create(tmp_path, "run", RECORD)
     yield writer
-    writer.close("done")
+    writer.close(RunState.DONE)
 
 
 def test_a_run_is_never_overwritten(tmp_path, writer):
@@ -52,7 +52,7 @@ def test_rows_become_a_table(tmp_path):
     writer = Writer.create(tmp_path, "table", RECORD)
     writer.emit("replica 1", {"kind": "push", "seconds": 2.0, "versions": [1, 2]})
     writer.emit("replica 0", {"kind": "push", "seconds": 1.0, "versions": [0, 1]})
-    writer.close("done")
+    writer.close(RunState.DONE)
     table = run.pd.read_parquet(writer.run.folder / "rows.parquet")
     assert list(table.seconds) == [1.0, 2.0]
     assert table.versions[0] == "[0, 1]"
@@ -109,21 +109,21 @@ def test_rewind_cuts_rows_at_a_checkpoint(writer):
 
 def test_a_dead_process_shows_as_lost(writer):
     """Status is what the reader finds, not what the dead process wrote last."""
-    writer.status("running")
-    assert writer.run.status()["state"] == "running"
+    writer.write_status(RunState.RUNNING)
+    assert writer.run.status().state == "running"
     status = run.read_json(writer.run.folder / "status.json")
     child = os.fork()
     if child == 0:
         os._exit(0)
     os.waitpid(child, 0)
     run.write_json(writer.run.folder / "status.json", {**status, "pid": child})
-    assert writer.run.status()["state"] == "lost"
+    assert writer.run.status().state == "lost"
 
 
 def test_runs_are_found_by_name_beginning_or_folder(tmp_path):
     """A name is enough, and so is a beginning that only one has; an ambiguous or unknown one lists what there is."""
     for name in ("alpha", "beta", "beta2"):
-        Writer.create(tmp_path, name, RECORD).close("done")
+        Writer.create(tmp_path, name, RECORD).close(RunState.DONE)
     assert find_run("al", tmp_path).name.startswith("alpha-")
     assert find_run(str(find_run("alpha", tmp_path).folder)) == Run(
         find_run("alpha", tmp_path).folder

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from workbench.storage.run import Run
+    from workbench.storage.run import Run, RunState
 
 EXAMPLES = ""
 PERIOD = 0.5  # seconds between looks at the run's files
-UNFINISHED = ("running", "new")
 
 
 @dataclass(frozen=True)
@@ -33,18 +32,19 @@ def run(options: Options) -> None:
     follow(find_run(options.run), sys.stdout)
 
 
-def follow(run: "Run", out: TextIO, period: float = PERIOD) -> str:
+def follow(run: "Run", out: TextIO, period: float = PERIOD) -> "RunState":
     """Print the last measurement and every new one until the run ends, and return the run's state.
 
     Ctrl-C only ends the following; the answer is then ``running``.
     """
     from workbench.figures.tail import Tail
+    from workbench.storage.run import RunState
 
     tail = Tail(run, most=1)
     tail.read()
     shown = max(0, len(tail.rows["evaluate"]) - 1)
     terminal = out.isatty()
-    print(f"{run.name}: {describe_state(run.status())}", file=out, flush=True)
+    print(f"{run.name}: {run.status()}", file=out, flush=True)
 
     try:
         while True:
@@ -57,7 +57,7 @@ def follow(run: "Run", out: TextIO, period: float = PERIOD) -> str:
                 print(f"{clear_line(terminal)}{describe_measurement(row)}", file=out, flush=True)
             shown = len(rows)
 
-            if status["state"] not in UNFINISHED:
+            if not status.state.active:
                 break
             if terminal:
                 updates = f"{clear_line(terminal)}{tail.total['push']} updates"
@@ -69,26 +69,20 @@ def follow(run: "Run", out: TextIO, period: float = PERIOD) -> str:
             "the run continues",
             file=out,
         )
-        return "running"
+        return RunState.RUNNING
 
     print(
-        f"{clear_line(terminal)}{run.name}: {describe_state(status)} "
+        f"{clear_line(terminal)}{run.name}: {status} "
         f"after {tail.total['push']} updates",
         file=out,
         flush=True,
     )
-    return str(status["state"])
+    return status.state
 
 
 def clear_line(terminal: bool) -> str:
     """The characters that clear the line which is being rewritten."""
     return "\r\x1b[K" if terminal else ""
-
-
-def describe_state(status: dict[str, Any]) -> str:
-    """The state, with the error that caused it."""
-    error = f" ({status['error']})" if status.get("error") else ""
-    return f"{status['state']}{error}"
 
 
 def describe_measurement(row: dict[str, Any]) -> str:

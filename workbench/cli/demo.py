@@ -131,12 +131,12 @@ def train_or_resume(
 ) -> "Run":
     """The run of this name: returned if finished, resumed if interrupted, trained otherwise."""
     from workbench import runs
-    from workbench.storage.run import find_run
+    from workbench.storage.run import RunState, find_run
 
     try:
         known = find_run(name)
     except UserError:
         return runs.train(corpus, settings, name=name, init=init, progress=progress)
-    if known.status()["state"] == "done":
+    if known.status().state == RunState.DONE:
         return known
     return runs.resume(known.name, progress)

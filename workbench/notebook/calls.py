@@ -19,7 +19,7 @@ from workbench.reports.sweep_report import group_rows, significance_rows, write_
 from workbench.runs.train import resume
 from workbench.runs.train import train as train_new
 from workbench.settings import Settings
-from workbench.storage.run import Run, all_runs, find_run
+from workbench.storage.run import Run, RunState, all_runs, find_run
 from workbench.sweeping import Results, Sweep, find_sweep
 from workbench.sweeping import results as results_of
 from workbench.sweeping import run as run_sweep
@@ -57,7 +57,7 @@ def train(
             and run.name.startswith(f"{name}-")
             and begun_from == (find_run(start).name if start else None)
         ):
-            return run if run.status()["state"] == "done" else resume(run.name)
+            return run if run.status().state == RunState.DONE else resume(run.name)
     return train_new(corpus_name, settings, name=name, init=start)
 
 

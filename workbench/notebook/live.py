@@ -8,18 +8,16 @@ import io
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 from workbench.figures.alarms import alarms
 from workbench.figures.curves import Against
 from workbench.figures.live_figure import DPI, INCHES, draw_live
 from workbench.figures.tail import Tail
 from workbench.notebook.screen import Screen
-from workbench.storage.run import Run, find_run
+from workbench.storage.run import Run, RunState, RunStatus, find_run
 
 PERIOD = 0.5  # seconds between looks
 SHARE = 0.4  # of one core that drawing may take at most
-GOING_ON = ("running", "new")
 
 
 class LiveView:
@@ -34,7 +32,8 @@ class LiveView:
     ):
         self.run, self.against, self.error, self.frames = run, against, "", 0
         self.screen, self.seen = screen or live_screen(), seen  # ``seen`` is told of every look
-        self._tail, self._cost, self._state = Tail(run), 0.0, ""
+        self._tail, self._cost = Tail(run), 0.0
+        self._state = RunState.NEW
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._thread: threading.Thread | None = None
         self.look()
@@ -43,14 +42,14 @@ class LiveView:
         """Draw once if there is anything new; whether the run still goes on."""
         with self._lock:
             status = self.run.status()
-            fresh = self._tail.read() or status["state"] != self._state or not self.frames
-            self._state = status["state"]
+            fresh = self._tail.read() or status.state != self._state or not self.frames
+            self._state = status.state
             if fresh:
                 self._draw(status)
-            self.seen(self._tail, self._state in GOING_ON)
-        return self._state in GOING_ON
+            self.seen(self._tail, self._state.active)
+        return self._state.active
 
-    def _draw(self, status: dict[str, Any]) -> None:
+    def _draw(self, status: RunStatus) -> None:
         began = time.thread_time()
         worries = alarms(self._tail.rows["evaluate"], self._tail.rows["push"])
         out = io.BytesIO()
@@ -60,12 +59,12 @@ class LiveView:
         self._cost = time.thread_time() - began
         recoveries = [row["text"] for row in self._tail.rows["recovery"]]
         words = [
-            f"{self.run.name}: {status['state']}",
-            status.get("error", ""),
+            f"{self.run.name}: {status.state}",
+            status.error,
             *worries,
             *recoveries[-1:],
         ]
-        alarm = bool(worries) or status["state"] in ("failed", "diverged", "lost")
+        alarm = bool(worries) or status.state in (RunState.FAILED, RunState.DIVERGED, RunState.LOST)
         self.screen.say(" — ".join(w for w in words if w), alarm)
 
     def start(self) -> "LiveView":
@@ -92,7 +91,7 @@ class LiveView:
 
     def show(self) -> "LiveView":
         """Display it here; again in another cell, e.g. after a reload, shows the same."""
-        self.screen.show(live=self._state in GOING_ON)
+        self.screen.show(live=self._state.active)
         return self
 
     def _ipython_display_(self) -> None:
@@ -121,4 +120,4 @@ def attach(run: str | Run, against: Against = "epochs") -> LiveView:
     """Show a run live, whoever started it and wherever; a run that has ended is shown as it ended."""
     found = run if isinstance(run, Run) else find_run(run)
     view = LiveView(found, against).show()
-    return view.start() if found.status()["state"] in GOING_ON else view
+    return view.start() if found.status().state.active else view

@@ -230,7 +230,7 @@ def failure_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
         status, reasons = run.status(), run.summary.get("set_aside") or {}
         aside = ", ".join(f"{k}: {v}" for k, v in reasons.items()) or "none"
         lost = str(sum(row["kind"] == "recovery" for row in run.iter_rows()))
-        row = {"run": run.name, "state": status["state"], "error": status.get("error", "")}
+        row = {"run": run.name, "state": status.state.value, "error": status.error}
         rows.append(row | {"recoveries after a loss": lost, "utterances set aside": aside})
     return rows
 

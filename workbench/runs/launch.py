@@ -15,7 +15,7 @@ from pathlib import Path
 
 from workbench.processes import child_environment
 from workbench.settings import Settings, UserError
-from workbench.storage.run import STOP, Run, find_run, home
+from workbench.storage.run import STOP, Run, RunState, find_run, home
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,14 @@ def begun(words: Sequence[str], name: str, resumed: bool = False) -> Run:
     ``name``: the run's, without digest; if it is ``resumed``, that of the run to go on with.
     """
     before = find_run(name) if resumed else newest_run(name)
-    since = before.status().get("pid") if before else None
+    since = before.status().pid if before else None
     launched = launch(words, name)
     while True:
         running = (
             launched.running
         )  # looked at first, so that a run that has ended meanwhile is still found
         run = before if resumed else newest_run(name)
-        if run is not None and (run != before or run.status().get("pid") != since):
+        if run is not None and (run != before or run.status().pid != since):
             return run
         if not running:
             last = [line for line in launched.last_lines().split("\n") if line]
@@ -99,8 +99,8 @@ def begun(words: Sequence[str], name: str, resumed: bool = False) -> Run:
 def stop_run(run: Run) -> None:
     """Ask a run, from any process, to come to rest at a checkpoint; it ends in its own time and can be resumed."""
     status = run.status()
-    if status["state"] != "running":
-        raise UserError(f"{run.name}: is not running (state: {status['state']})")
+    if status.state != RunState.RUNNING:
+        raise UserError(f"{run.name}: is not running (state: {status.state})")
     (run.folder / STOP).touch()
 
 
@@ -115,7 +115,7 @@ def kill_worker(run: Run, worker: str) -> int:
         )
         raise UserError(f"{run.name}: no worker {worker} that could be killed: {known}")
     pid = workers[worker]
-    if parent_of(pid) != run.status()["pid"]:  # process ids are used again
+    if parent_of(pid) != run.status().pid:  # process ids are used again
         raise UserError(
             f"{run.name}: worker {worker} is gone already, and another one not there yet"
         )

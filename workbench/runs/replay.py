@@ -8,7 +8,7 @@ from workbench.engine.trace import Difference, Trace, read, replaying
 from workbench.progress import Progress
 from workbench.runs.train import digest, experiment_of
 from workbench.settings import UserError
-from workbench.storage.run import Run, find_run
+from workbench.storage.run import Run, RunState, find_run
 
 EVER = 10**9  # a capacity of channels that is never reached: who waited is in the record
 
@@ -70,10 +70,10 @@ def replay(name: str, progress: Progress | None = None) -> Replay:
 
 def recorded_segments(run: Run) -> tuple[dict[int, Trace], int]:
     """The record of a run that has ended or rests, and the number of its pushes."""
-    state = run.status()["state"]
+    state = run.status().state
     if not run.record.get("recorded"):
         raise UserError(f"{run.name}: was not recorded; train with --record, or on a cluster")
-    if state not in ("done", "stopped"):
+    if state not in (RunState.DONE, RunState.STOPPED):
         raise UserError(f"{run.name}: is {state}; a run is replayed when it is done or stopped")
     try:
         return read(run.iter_rows()), sum(row["kind"] == "push" for row in run.iter_rows())

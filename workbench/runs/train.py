@@ -21,7 +21,7 @@ from workbench.runs.drive import Drive, OnWorkers, executor_of
 from workbench.runs.task import Task
 from workbench.runs.wiring import Experiment
 from workbench.settings import Settings, UserError, preset
-from workbench.storage.run import Run, Writer, find_run, home
+from workbench.storage.run import Run, RunState, Writer, find_run, home
 from workbench.training import Diverged
 
 RECORDED = (
@@ -113,7 +113,7 @@ def resume(
 ) -> Run:
     """Go on with a run from its newest valid checkpoint; rows written after it are written again, the same."""
     run = find_run(name)
-    if run.status()["state"] == "done":
+    if run.status().state == RunState.DONE:
         raise UserError(f"{run.name}: this run is done")
     experiment = experiment_of(run)
     drive = Drive(
@@ -193,7 +193,7 @@ def _drive(drive: Drive) -> Run:
     """Run to the end, to a stop or to an error; the state of the run always says which."""
     writer, settings = drive.writer, drive.experiment.task.settings
     kernels.single_thread()
-    writer.status("running")
+    writer.write_status(RunState.RUNNING)
     try:
         finished = drive.run()
         theta = drive.experiment.shards.collect(drive.services)
@@ -203,11 +203,11 @@ def _drive(drive: Drive) -> Run:
             drive.experiment.task.topology,
             {"settings": settings.to_dict()},
         )
-        writer.close("done" if finished else "stopped")
+        writer.close(RunState.DONE if finished else RunState.STOPPED)
         writer.run.update_summary(**summarise(drive, theta))
     except BaseException as error:
         writer.close(
-            "diverged" if isinstance(error, Diverged) else "failed",
+            RunState.DIVERGED if isinstance(error, Diverged) else RunState.FAILED,
             f"{type(error).__name__}: {error}",
         )
         raise
@@ -258,7 +258,7 @@ def _staleness(run: Run) -> dict[str, float | None]:
 def trained_model(run: Run, **changes: Any) -> tuple[Task, np.ndarray]:
     """The task, perhaps with some settings changed, and the parameters of a run that has a model."""
     if not (run.folder / "model").exists():
-        raise UserError(f"{run.name}: has no model yet (state: {run.status()['state']})")
+        raise UserError(f"{run.name}: has no model yet (state: {run.status().state})")
     theta, _, _ = load_model(run.folder / "model")
     return Task(Corpus.open(run.record["corpus"]["name"]), run.settings.replace(**changes)), theta
 

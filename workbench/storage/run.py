@@ -20,7 +20,8 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -70,6 +71,37 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: damaged: {error}") from None
 
 
+class RunState(StrEnum):
+    """How a run stands; the values are the words in status.json."""
+
+    NEW = "new"  # the folder exists, nothing has been reported yet
+    RUNNING = "running"
+    DONE = "done"
+    STOPPED = "stopped"  # came to rest at a checkpoint on request
+    FAILED = "failed"
+    DIVERGED = "diverged"
+    LOST = "lost"  # status.json says running, but the process is gone or silent
+
+    @property
+    def active(self) -> bool:
+        """Whether a process is working on the run, or is about to."""
+        return self in (RunState.NEW, RunState.RUNNING)
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """What status.json says, corrected by whether the process that wrote it is alive."""
+
+    state: RunState = RunState.NEW
+    pid: int | None = None
+    host: str = ""
+    heartbeat: float = 0.0  # seconds since the epoch at which the process last reported
+    error: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.state} ({self.error})" if self.error else str(self.state)
+
+
 @dataclass(frozen=True)
 class Run:
     """One run's directory; holding it open for writing is `Writer`'s business."""
@@ -99,17 +131,25 @@ class Run:
     def cluster(self) -> dict[str, Any]:
         """cluster.json of a run that goes on: ``address``, ``dashboard``, ``workers`` (process ids); else empty."""
         path = self.folder / CLUSTER
-        return read_json(path) if self.status()["state"] == "running" and path.exists() else {}
+        return read_json(path) if self.status().state == RunState.RUNNING and path.exists() else {}
 
     def update_summary(self, **values: Any) -> None:
         write_json(self.folder / "summary.json", {**self.summary, **values})
 
-    def status(self) -> dict[str, Any]:
-        """``state`` is running, done, stopped, failed, diverged or lost (its process is gone or silent)."""
+    def status(self) -> RunStatus:
+        """How the run stands; NEW without a status.json, LOST if its process is gone or silent."""
         path = self.folder / "status.json"
-        status = read_json(path) if path.exists() else {"state": "new"}
-        if status["state"] == "running" and not _alive(status):
-            status["state"] = "lost"
+        if not path.exists():
+            return RunStatus()
+
+        found = read_json(path)
+        try:
+            status = RunStatus(**{**found, "state": RunState(found["state"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{path}: damaged: {error}") from None
+
+        if status.state == RunState.RUNNING and not _is_alive(status):
+            return replace(status, state=RunState.LOST)
         return status
 
     def iter_rows(self) -> Iterator[dict[str, Any]]:
@@ -148,11 +188,12 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
             raise UserError(f"{path}:{number}: damaged row: {error}") from None
 
 
-def _alive(status: dict[str, Any]) -> bool:
-    if status["host"] != socket.gethostname():
-        return time.time() - status["heartbeat"] < HEARTBEAT_LOST_SECONDS
+def _is_alive(status: RunStatus) -> bool:
+    """Whether the process that wrote ``status`` lives, judged by its heartbeat on other machines."""
+    if status.host != socket.gethostname() or status.pid is None:
+        return time.time() - status.heartbeat < HEARTBEAT_LOST_SECONDS
     try:
-        os.kill(status["pid"], 0)
+        os.kill(status.pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
@@ -207,9 +248,9 @@ class Writer:
         for file in self._files.values():
             file.flush()
         self._beat = time.monotonic()
-        self.status("running")
+        self.write_status(RunState.RUNNING)
 
-    def status(self, state: str, error: str = "") -> None:
+    def write_status(self, state: RunState, error: str = "") -> None:
         write_json(
             self.run.folder / "status.json",
             {
@@ -270,13 +311,13 @@ class Writer:
             file.close()
         self._files.clear()
 
-    def close(self, state: str, error: str = "") -> None:
+    def close(self, state: RunState, error: str = "") -> None:
         """End writing; the rows become one table."""
         self._close_files()
         (self.run.folder / CLUSTER).unlink(missing_ok=True)
         try:
             self._tabulate()
-            self.status(state, error)
+            self.write_status(state, error)
         finally:
             self._lock.close()
 

@@ -12,7 +12,7 @@ import numpy as np
 from workbench.prepare.corpus import Corpus
 from workbench.runs.task import Task
 from workbench.settings import Settings, preset
-from workbench.storage.run import KEEP
+from workbench.storage.run import KEEP, RunState
 from workbench.sweeping.plan import ENDED, PlannedCell, plan
 from workbench.sweeping.rehearsal import Price, rehearse
 from workbench.sweeping.spec import Sweep, all_sweeps
@@ -133,7 +133,7 @@ def _mean(prices: Sequence[Price]) -> Price:
 
 def _init(sweep: Sweep) -> str | None:
     found = found_start(sweep) if sweep.start else None
-    ended = found is not None and found.status()["state"] == "done"
+    ended = found is not None and found.status().state == RunState.DONE
     return sweep.init or (found.name if found and ended else None)
 
 

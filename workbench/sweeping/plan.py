@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.storage.run import Run, home, read_json, read_rows
+from workbench.storage.run import Run, RunState, home, read_json, read_rows
 from workbench.sweeping.spec import Cell, Sweep
 
 ENDED = {"done", "diverged"}  # neither is run again
@@ -39,7 +39,7 @@ class PlannedCell:
             if path.exists()
             else []
         )
-        if self.run.status()["state"] == "done":
+        if self.run.status().state == RunState.DONE:
             return "testing"
         share = last[0]["epochs"] / max(self.cell.settings.batches.epochs, 1e-9) if last else 0.0
         return f"at {min(1.0, share):.0%}" + (f": {100 * last[0]['wer']:.1f}" if last else "")
@@ -82,7 +82,7 @@ def stand(sweep: Sweep, cell: Cell) -> PlannedCell:
     if run is None:
         return PlannedCell(cell, None, "failed" if error else "missing", error, *spent)
     status = run.status()
-    state, error = status["state"], status.get("error") or error
+    state, error = status.state.value, status.error or error
     if state == "failed" and error.startswith("Diverged"):
         state = "diverged"
     if state == "done" and sweep.test and "test_wer" not in run.summary:

@@ -18,7 +18,15 @@ from workbench import runs
 from workbench.progress import Progress
 from workbench.recognise import evaluate
 from workbench.settings import UserError, preset
-from workbench.storage.run import Run, find_run, home, read_json, write_atomically, write_json
+from workbench.storage.run import (
+    Run,
+    RunState,
+    find_run,
+    home,
+    read_json,
+    write_atomically,
+    write_json,
+)
 from workbench.sweeping.executors import own_place
 from workbench.sweeping.plan import ENDED, PlannedCell, plan, record_path, run_name, run_of
 from workbench.sweeping.spec import Cell, Sweep
@@ -192,7 +200,7 @@ def _start(sweep: Sweep, progress: Progress | None) -> str | None:
             found = runs.train(
                 sweep.corpus, settings, name=f"ce-{sweep.corpus}", progress=progress, stop=stop
             )
-        elif found.status()["state"] != "done":
+        elif found.status().state != RunState.DONE:
             found = runs.resume(found.name, progress=progress, stop=stop)
     except KeyboardInterrupt:
         if stop.found:
@@ -211,6 +219,6 @@ def _trained(sweep: Sweep, cell: Cell, stop: StopFile, progress: Progress) -> Ru
         )
     return (
         found
-        if found.status()["state"] == "done"
+        if found.status().state == RunState.DONE
         else runs.resume(found.name, stop=stop, progress=progress)
     )

@@ -1,7 +1,7 @@
 """What all cells of a sweep start from, if it describes that itself: a run of cross entropy, found by its settings."""
 
 from workbench.settings import preset
-from workbench.storage.run import Run, all_runs
+from workbench.storage.run import Run, RunState, all_runs
 from workbench.sweeping.spec import Sweep
 
 
@@ -11,7 +11,7 @@ def found_start(sweep: Sweep) -> Run | None:
     found = [
         r for r in all_runs() if r.record["settings"] == wanted and _from_scratch(r, sweep.corpus)
     ]
-    return min(found, key=lambda r: r.status()["state"] != "done", default=None)
+    return min(found, key=lambda r: r.status().state != RunState.DONE, default=None)
 
 
 def _from_scratch(run: Run, corpus: str) -> bool:

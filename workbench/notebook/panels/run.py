@@ -10,7 +10,7 @@ import ipywidgets as W
 
 from workbench.figures.tail import Tail
 from workbench.notebook.components import components, components_html
-from workbench.notebook.live import GOING_ON, LiveView, live_screen
+from workbench.notebook.live import LiveView, live_screen
 from workbench.notebook.panels.parts import WIDE, Form, Status, button
 from workbench.reports.page import escape
 from workbench.reports.report import write_report
@@ -23,7 +23,7 @@ from workbench.runs.launch import (
     stop_run,
 )
 from workbench.settings import PRESETS, UserError, preset
-from workbench.storage.run import Run, all_runs, find_run, home
+from workbench.storage.run import Run, RunState, all_runs, find_run, home
 
 THREAD, LOCAL, LOCAL_SEEN = "this thread", "Dask on this machine", "Dask with its dashboard"
 PLACES = {THREAD: (), LOCAL: ("local",), LOCAL_SEEN: ("local", "--dashboard")}
@@ -143,7 +143,7 @@ class RunPanel:
         deadline = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < deadline:
             run = newest_run(name)
-            if run is not None and run.name != before and run.status()["state"] != "new":
+            if run is not None and run.name != before and run.status().state != RunState.NEW:
                 return run
             if not launched.running:
                 self.status.show_log(launched.last_lines())
@@ -194,7 +194,7 @@ class RunPanel:
     def resume(self) -> None:
         """Go on with the chosen run."""
         run = self._chosen()
-        if run.status()["state"] in GOING_ON:
+        if run.status().state.active:
             raise UserError(f"{run.name}: is running")
         launched = launch_resume(run)
         self.status.say(f"resuming {run.name}…")
@@ -202,11 +202,7 @@ class RunPanel:
 
     def _resumed(self, launched: Launched, run: Run) -> Run:
         deadline = time.monotonic() + WAIT_SECONDS
-        while (
-            launched.running
-            and run.status()["state"] not in GOING_ON
-            and time.monotonic() < deadline
-        ):
+        while launched.running and not run.status().state.active and time.monotonic() < deadline:
             time.sleep(0.1)
         if not launched.running:
             self.status.show_log(launched.last_lines())
