@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import soundfile
 from benchmarks.rounds import compared, heading, medians, peak_megabytes
+from kaldi_fbank import kaldi_log_mel
 
 from workbench.corpus.audio import AudioReader
 from workbench.corpus.synthesis import Difficulty
@@ -26,7 +27,6 @@ from workbench.corpus.synthesis.job import Job
 from workbench.corpus.synthesis.shard import make
 from workbench.corpus.synthesis.speech import Synthesiser
 from workbench.corpus.utterances import DataSet, Utterance
-from workbench.features.kaldi import kaldi_log_mel
 from workbench.features.logmel import FLOOR, filterbank, log_mel
 from workbench.features.prepare import prepare_features
 
@@ -59,7 +59,7 @@ def features(rounds: int, count: int) -> None:
     speech = [noise(n) for n in range(count)]
     np.testing.assert_allclose(log_mel(speech[0], RATE), kaldi_log_mel(speech[0], RATE), atol=1e-3)
     np.testing.assert_allclose(log_mel(speech[0], RATE), torch_log_mel(speech[0]), atol=1e-3)
-    frames = np.zeros((int(100 * SECONDS), filterbank(RATE).size), np.float32)
+    frames = np.zeros((int(100 * SECONDS), filterbank(RATE).transform_size), np.float32)
     ways = {
         "features": lambda: [log_mel(s, RATE) for s in speech],
         "peer: kaldi-native-fbank": lambda: [kaldi_log_mel(s, RATE) for s in speech],
@@ -88,7 +88,7 @@ def torch_log_mel(samples: np.ndarray) -> np.ndarray:
     frames = x.unfold(0, length, shift)[:count]
     frames = frames - frames.mean(1, keepdim=True)
     frames = frames - 0.97 * torch.cat([frames[:, :1], frames[:, :-1]], 1)
-    spectrum = torch.fft.rfft(frames * torch.from_numpy(bank.window), n=bank.size)
+    spectrum = torch.fft.rfft(frames * torch.from_numpy(bank.window), n=bank.transform_size)
     power = spectrum.real**2 + spectrum.imag**2
     return torch.log((power @ torch.from_numpy(filters()).t()).clamp_min(float(FLOOR))).numpy()
 
@@ -97,7 +97,7 @@ def filters(made: list = []) -> np.ndarray:  # noqa: B006  they are made once
     """The mel filters as a matrix [40, bins]."""
     if not made:
         bank = filterbank(RATE)
-        made.append(np.zeros((len(bank.first), bank.size // 2 + 1), np.float32))
+        made.append(np.zeros((len(bank.first), bank.transform_size // 2 + 1), np.float32))
         for m, (first, count) in enumerate(zip(bank.first, bank.count, strict=True)):
             made[0][m, first : first + count] = bank.weight[m, :count]
     return made[0]

@@ -29,12 +29,13 @@ from benchmarks.bench_lattice import k2_rows, k2_sums
 from benchmarks.bench_network import plain_loop
 from benchmarks.rounds import heading, peak_megabytes, row
 
+from workbench.corpus.frames.window import WINDOW
 from workbench.engine import Local, free
 from workbench.hmm.graphs.graph import Graph
 from workbench.model.network import ce_step_, initial, log_posteriors, step_
 from workbench.prepare.corpus import Corpus
 from workbench.prepare.pipeline import Preparation, Source, prepare
-from workbench.runs.task import INPUTS, Task
+from workbench.runs.task import Task
 from workbench.runs.wiring import Experiment
 from workbench.sequence.lattices import acoustic_scores, lattices
 from workbench.settings import Settings
@@ -236,7 +237,7 @@ def peer(hidden: tuple[int, ...], states: int, batch: int) -> dict[str, Callable
     """The plain torch loop, forward and training, in this process."""
     import torch
 
-    return plain_loop(torch, INPUTS, hidden, states, batch)
+    return plain_loop(torch, WINDOW, hidden, states, batch)
 
 
 def report(found: dict[str, float], batch: int) -> None:

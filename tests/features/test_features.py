@@ -1,248 +1,247 @@
-"""Features: equal to Kaldi's, the same for any number of processes, and nothing unusable gets in."""
+"""Features: equal to Kaldi's, normalised alike for training and new audio, and only of usable
+audio.
+"""
 
-import itertools
 import json
 import struct
 import tracemalloc
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from kaldi_fbank import kaldi_log_mel
 
 from workbench.corpus.audio import AudioReader, read_audio
 from workbench.corpus.frames.store import FrameStore
+from workbench.corpus.frames.window import frame_count
 from workbench.corpus.utterances import DataSet, Utterance
-from workbench.features import Normalisation, features_of, prepare
-from workbench.features.kaldi import kaldi_log_mel
-from workbench.features.logmel import MEL, feature_rate, frame_count, log_mel
+from workbench.features import Normalisation, extract_features, prepare
+from workbench.features.logmel import MEL, feature_rate, log_mel
 from workbench.features.phones import TruePhones
-from workbench.features.prepare import choose_rate, chunks, prepare_features
+from workbench.features.prepare import choose_rate, prepare_features
 from workbench.settings import UserError
 
 
-def speechlike(seconds: float, rate: int = 16000, seed: int = 0) -> np.ndarray:
-    """Noise under a slow envelope with gaps, float32 in (-1, 1)."""
+def make_speech(seconds: float, rate: int = 16000, seed: int = 0) -> np.ndarray:
+    """Return noise under a slow envelope with gaps, float32 in (-1, 1)."""
     random = np.random.default_rng(seed)
     t = np.arange(round(seconds * rate)) / rate
     envelope = np.maximum(0.001, np.sin(2 * np.pi * 1.7 * t + seed)) * 0.1
     return (random.standard_normal(len(t)) * envelope).clip(-0.99, 0.99).astype(np.float32)
 
 
-def corpus(folder: Path, count: int = 6, rate: int = 16000, kind: str = "flac") -> DataSet:
-    """Utterances of different lengths, of two speakers, a file each."""
+def make_corpus(folder: Path, count: int = 6, rate: int = 16000, kind: str = "flac") -> DataSet:
+    """Write utterances of different lengths, of two speakers, a file each."""
     folder.mkdir(parents=True, exist_ok=True)
     utterances = []
     for n in range(count):
         path = folder / f"u{n}.{kind}"
-        soundfile.write(path, speechlike(0.3 + 0.17 * n, rate, n) * (1 + n), rate)
-        seconds = soundfile.info(path).duration
-        utterances.append(
-            Utterance(
-                f"u{n}", f"s{n % 2}", ("w",), path, where=f"text:{n}", rate=rate, seconds=seconds
-            )
+        soundfile.write(path, make_speech(0.3 + 0.17 * n, rate, n) * (1 + n), rate)
+        utterance = Utterance(
+            id=f"u{n}",
+            speaker=f"s{n % 2}",
+            words=("w",),
+            audio=path,
+            where=f"text:{n}",
+            rate=rate,
+            seconds=soundfile.info(path).duration,
         )
+        utterances.append(utterance)
     return DataSet(tuple(utterances))
 
 
 @pytest.mark.parametrize("rate", [8000, 16000])
 def test_equal_to_kaldi(rate):
-    """Log-mel energies are those of kaldi-native-fbank to 1e-3, whatever the length (measured: 1e-4)."""
-    for n in (
+    """Log-mel energies are those of kaldi-native-fbank to 1e-3, at any length (measured: 1e-4)."""
+    half_shift = rate // 200
+    window = rate // 40
+    lengths = (
         1,
-        rate // 200 - 1,
-        rate // 200,
-        rate // 40 - 1,
-        rate // 40,
+        half_shift - 1,
+        half_shift,
+        window - 1,
+        window,
         rate // 10 + 7,
         rate * 12,
-    ):
-        samples = speechlike(n / rate, rate, n)
-        ours, kaldis = log_mel(samples, rate), kaldi_log_mel(samples, rate)
-        assert ours.dtype == np.float32
-        assert ours.shape == kaldis.shape == (frame_count(n / rate), MEL)
-        np.testing.assert_allclose(ours, kaldis, atol=1e-3)
+    )
+    for n in lengths:
+        samples = make_speech(n / rate, rate, n)
+        energies = log_mel(samples, rate)
+        reference = kaldi_log_mel(samples, rate)
+        assert energies.dtype == np.float32
+        assert energies.shape == reference.shape == (frame_count(n / rate), MEL)
+        np.testing.assert_allclose(energies, reference, atol=1e-3)
 
 
 @pytest.mark.parametrize(
     ("rate", "to"), [(44100, 16000), (22050, 16000), (48000, 16000), (11025, 8000)]
 )
 def test_other_rates(rate, to):
-    """What was recorded at another rate gives nearly the features of the same sound recorded at the features' own."""
+    """Audio of another rate gives nearly the features of the same sound recorded at their rate."""
     random = np.random.default_rng(0)
-    tones = [(f, random.uniform(0, 6.28)) for f in np.geomspace(60, 3300, 60)]
-    ours, theirs = (
-        log_mel(sum(0.01 * np.sin(2 * np.pi * f * np.arange(r) / r + p) for f, p in tones), r)
-        for r in (rate, to)
-    )
+    tones = [(hertz, random.uniform(0, 6.28)) for hertz in np.geomspace(60, 3300, 60)]
+
+    def record(at: int) -> np.ndarray:
+        t = np.arange(at) / at
+        return sum(0.01 * np.sin(2 * np.pi * hertz * t + phase) for hertz, phase in tones)
+
+    resampled = log_mel(record(rate), rate)
+    direct = log_mel(record(to), to)
     assert feature_rate(rate) == to
-    low = slice(0, 30 if to == 16000 else 38)  # bins that hold a tone
-    np.testing.assert_allclose(ours[5:-5, low], theirs[5:-5, low], atol=0.05)
+    with_tones = slice(0, 30 if to == 16000 else 38)
+    np.testing.assert_allclose(resampled[5:-5, with_tones], direct[5:-5, with_tones], atol=0.05)
     with pytest.raises(ValueError, match="8000"):
         log_mel(np.zeros(100), 7999)
 
 
 @pytest.mark.parametrize("by", ["utterance", "speaker"])
 def test_normalisation(tmp_path, by):
-    """The mean over each utterance or speaker is 0, and every mel bin of the training split has variance 1."""
-    store = prepare_features(corpus(tmp_path / "audio"), tmp_path / "train", by)
+    """The mean over each utterance or speaker is 0, and each mel bin of train has variance 1."""
+    store = prepare_features(make_corpus(tmp_path / "audio"), tmp_path / "train", by)
     features = store.features.astype(np.float64)
     np.testing.assert_allclose(features.std(axis=0), 1, atol=2e-3)
+
     owner = np.repeat(store.ids if by == "utterance" else store.speakers, np.diff(store.offsets))
     for key in set(owner):
         np.testing.assert_allclose(features[owner == key].mean(axis=0), 0, atol=2e-3)
     if by == "speaker":
-        assert abs(features[owner == "s0"][:30].mean()) > 0.1, (
-            "utterances of a speaker differ in level here"
-        )
+        first = features[owner == "s0"][:30]
+        assert abs(first.mean()) > 0.1, "utterances of a speaker differ in level here"
 
 
 def test_new_audio_is_made_like_the_training_data(tmp_path):
     """Held-out splits and single files take rate and scale of the training split, not their own."""
-    train = prepare_features(corpus(tmp_path / "a"), tmp_path / "train")
-    data = corpus(tmp_path / "b", 3, 44100, "wav")
-    store = prepare_features(
-        data, tmp_path / "test", scale=train.about["scale"], rate=train.about["rate"]
-    )
+    train = prepare_features(make_corpus(tmp_path / "a"), tmp_path / "train")
+    normalisation = Normalisation.from_dict(train.about)
+    data = make_corpus(tmp_path / "b", 3, 44100, "wav")
+    store = prepare_features(data, tmp_path / "test", like=normalisation)
     assert store.about == train.about
-    single = features_of(*read_audio(data.utterances[1].audio), train.about)
+
+    single = extract_features(*read_audio(data.utterances[1].audio), normalisation)
     np.testing.assert_array_equal(single.astype(np.float16), store.features[slice(*store.span(1))])
     with pytest.raises(UserError, match="8000 Hz"):
-        features_of(np.zeros(8000), 8000, train.about)
-    with pytest.raises(ValueError, match="rate"):
-        prepare_features(data, tmp_path / "test", scale=train.about["scale"])
-    for about in (
-        {},
-        {**train.about, "scale": [1.0]},
-        {**train.about, "rate": 44100},
-        {**train.about, "scale": 3},
-    ):
+        extract_features(np.zeros(8000), 8000, normalisation)
+
+
+def test_a_store_without_normalisation_is_refused(tmp_path):
+    """A store whose ``about`` has no valid normalisation is a UserError."""
+    about = Normalisation("utterance", 16000, (1.0,) * MEL).to_dict()
+    assert Normalisation.from_dict(about).to_dict() == about
+    for changes in ({"scale": [1.0]}, {"rate": 44100}, {"scale": 3}, {"normalisation": "corpus"}):
         with pytest.raises(UserError):
-            Normalisation.of(about)
+            Normalisation.from_dict({**about, **changes})
+    with pytest.raises(UserError):
+        Normalisation.from_dict({})
 
 
-def test_number_of_processes_changes_no_bit(tmp_path, monkeypatch):
-    """Two processes make the store that one makes, files and digests, and progress ends at the number of utterances."""
-    monkeypatch.setattr(prepare, "WORTH_PROCESSES", 0.0)
-    monkeypatch.setattr(prepare, "CHUNK", 2)
-    pools, told, pool = [], [], prepare.ProcessPoolExecutor
-    monkeypatch.setattr(
-        prepare, "ProcessPoolExecutor", lambda *a: pools.append(pool(*a)) or pools[-1]
-    )
-    data = corpus(tmp_path / "audio", 7)
-    one = prepare_features(data, tmp_path / "one" / "train")
-    assert not pools
-    two = prepare_features(
-        data, tmp_path / "two" / "train", jobs=2, progress=lambda *what: told.append(what)
-    )
-    assert len(pools) == 1
-    assert (one.folder / "manifest.json").read_text() == (two.folder / "manifest.json").read_text()
-    assert told[-1] == (7, 7, "features")
+def test_progress_counts_utterances(tmp_path):
+    """Progress rises by one utterance and ends at their number."""
+    reports = []
+    data = make_corpus(tmp_path / "audio", 7)
+    prepare_features(data, tmp_path / "train", progress=lambda *report: reports.append(report))
+    assert reports == [(n, 7, "features") for n in range(1, 8)]
 
 
 def test_segments_are_the_samples_of_their_recording(tmp_path):
     """Segments of one recording, in any order, are exactly its samples from start to end."""
-    whole = (speechlike(8.0) * 32768).round() / 32768
+    whole = (make_speech(8.0) * 32768).round() / 32768
+    segments = [(0.0, 1.0), (1.0, 1.5), (4.25, 6.0), (2.0, 3.0), (7.5, None), (0.1, 0.2)]
     for kind in ("flac", "wav"):
         path = tmp_path / f"long.{kind}"
         soundfile.write(path, whole, 16000)
         with AudioReader() as reader:
-            for start, end in [
-                (0.0, 1.0),
-                (1.0, 1.5),
-                (4.25, 6.0),
-                (2.0, 3.0),
-                (7.5, None),
-                (0.1, 0.2),
-            ]:
+            for start, end in segments:
                 samples, rate = reader.read(path, start, end)
+                first = round(start * rate)
                 last = len(whole) if end is None else round(end * rate)
-                np.testing.assert_array_equal(
-                    samples, whole[round(start * rate) : last].astype(np.float32)
-                )
+                np.testing.assert_array_equal(samples, whole[first:last].astype(np.float32))
 
 
 def test_channels_are_averaged(tmp_path):
     """Stereo becomes mono as the mean of the channels."""
-    soundfile.write(
-        tmp_path / "a.wav", np.stack([np.full(800, 0.5), np.full(800, 0.25)], axis=1), 16000
-    )
-    np.testing.assert_array_equal(
-        read_audio(tmp_path / "a.wav")[0], np.full(800, 0.375, np.float32)
-    )
-
-
-def test_chunks_keep_recordings_together():
-    """Chunks hold all utterances in order, and a recording is not cut between two of them."""
-    names = [f"r{n // 9}" for n in range(400)]
-    parts = list(
-        chunks([Utterance(str(n), "s", ("w",), Path(name)) for n, name in enumerate(names)])
-    )
-    assert [int(u.id) for part in parts for u in part] == list(range(400))
-    assert all(a[-1].audio != b[0].audio for a, b in itertools.pairwise(parts))
-    assert len(parts) == 6
+    stereo = np.stack([np.full(800, 0.5), np.full(800, 0.25)], axis=1)
+    soundfile.write(tmp_path / "a.wav", stereo, 16000)
+    samples, _ = read_audio(tmp_path / "a.wav")
+    np.testing.assert_array_equal(samples, np.full(800, 0.375, np.float32))
 
 
 def test_rate_of_a_corpus():
     """Features are 8 kHz where most audio is telephone speech; then nothing is set aside for it."""
-    make = [
-        Utterance("a", "s", ("w",), Path("a"), rate=rate, seconds=s)
-        for rate, s in ((8000, 5), (44100, 4), (100, 9))
-    ]
-    assert choose_rate(make) == 8000
-    assert choose_rate(make[1:]) == 16000
+    telephone, music, broken = (
+        Utterance("a", "s", ("w",), Path("a"), rate=rate, seconds=seconds)
+        for rate, seconds in ((8000, 5), (44100, 4), (100, 9))
+    )
+    assert choose_rate([telephone, music, broken]) == 8000
+    assert choose_rate([music, broken]) == 16000
     assert choose_rate([]) == 16000
 
 
-def bad_audio(folder: Path) -> dict[str, tuple[Path, str]]:
-    """Audio that headers do not give away, by what is wrong with it, and the reason it is to be set aside for."""
+@dataclass(frozen=True)
+class BadAudio:
+    """A file that cannot be used, and the reasons for which it may be set aside."""
+
+    path: Path
+    reasons: tuple[str, ...]
+
+
+def make_bad_audio(folder: Path) -> dict[str, BadAudio]:
+    """Write audio that decoding finds to be unusable, by what is wrong with it."""
     folder.mkdir()
-    good = speechlike(1.0)
+    good = make_speech(1.0)
+    damaged = ("unreadable audio", "truncated audio")
 
-    def write(
-        name: str, samples: np.ndarray, rate: int = 16000, kind: str = "wav", **options
-    ) -> Path:
-        soundfile.write(folder / f"{name}.{kind}", samples, rate, **options)
-        return folder / f"{name}.{kind}"
+    def write(name: str, samples: np.ndarray, *reasons: str, rate=16000, kind="wav", subtype=None):
+        path = folder / f"{name}.{kind}"
+        soundfile.write(path, samples, rate, subtype=subtype)
+        return BadAudio(path, reasons)
 
-    nan, infinite = good.copy(), good.copy()
-    nan[777], infinite[5] = np.nan, -np.inf
-    cut = write("cut", good, kind="flac")
-    cut.write_bytes(cut.read_bytes()[:9000])
-    broken = write("broken", good, kind="flac")
-    data = bytearray(broken.read_bytes())
+    nan = good.copy()
+    nan[777] = np.nan
+    infinite = good.copy()
+    infinite[5] = -np.inf
+
+    cut = write("cut", good, *damaged, kind="flac")
+    cut.path.write_bytes(cut.path.read_bytes()[:9000])
+    broken = write("broken", good, *damaged, kind="flac")
+    data = bytearray(broken.path.read_bytes())
     data[4000:4100] = bytes(100)
-    broken.write_bytes(data)
-    vanished = folder / "vanished.wav"
+    broken.path.write_bytes(data)
+
     return {
-        "zeros": (write("zeros", np.zeros(16000)), "silent audio"),
-        "constant": (write("constant", np.full(16000, 0.5)), "silent audio"),
-        "nan": (write("nan", nan, subtype="FLOAT"), "audio not finite"),
-        "infinite": (write("infinite", infinite, subtype="FLOAT"), "audio not finite"),
-        "huge": (write("huge", good * 1e30, subtype="FLOAT"), "audio out of range"),
-        "few": (write("few", good[:70]), "too short for a frame"),
-        "empty": (write("empty", good[:0]), "empty audio"),
-        "slow": (write("slow", good, 8000), "sample rate too low"),
-        "cut": (cut, "unreadable audio|truncated audio"),
-        "broken": (broken, "unreadable audio|truncated audio"),
-        "vanished": (vanished, "missing audio"),
+        "zeros": write("zeros", np.zeros(16000), "silent audio"),
+        "constant": write("constant", np.full(16000, 0.5), "silent audio"),
+        "nan": write("nan", nan, "audio not finite", subtype="FLOAT"),
+        "infinite": write("infinite", infinite, "audio not finite", subtype="FLOAT"),
+        "huge": write("huge", good * 1e30, "audio out of range", subtype="FLOAT"),
+        "few": write("few", good[:70], "too short for a frame"),
+        "empty": write("empty", good[:0], "empty audio"),
+        "slow": write("slow", good, "sample rate too low", rate=8000),
+        "cut": cut,
+        "broken": broken,
+        "vanished": BadAudio(folder / "vanished.wav", ("missing audio",)),
     }
 
 
 def test_unusable_audio_is_set_aside_with_its_reason(tmp_path):
-    """What only decoding finds is set aside under its reason, and everything else is in the store."""
-    bad, good = bad_audio(tmp_path / "bad"), corpus(tmp_path / "good", 2)
+    """What only decoding finds is set aside with its reason, and all other audio is in the
+    store.
+    """
+    bad = make_bad_audio(tmp_path / "bad")
+    good = make_corpus(tmp_path / "good", 2)
     utterances = [
-        Utterance(name, "s", ("w",), path, where="text:1", rate=16000)
-        for name, (path, _) in bad.items()
+        Utterance(name, "s", ("w",), file.path, where="text:1", rate=16000)
+        for name, file in bad.items()
     ]
     data = DataSet((good.utterances[0], *utterances, good.utterances[1]))
+
     store = prepare_features(data, tmp_path / "store")
     assert store.ids == ["u0", "u1"]
     reasons = {s.utterance: s.reason for s in store.set_aside}
-    assert {
-        name: reasons[name] in reason.split("|") for name, (_, reason) in bad.items()
-    } == dict.fromkeys(bad, True)
+    assert set(reasons) == set(bad)
+    for name, file in bad.items():
+        assert reasons[name] in file.reasons, name
     left = data.without(store.set_aside)
     assert (left.seen, len(left.utterances), len(left.set_aside)) == (13, 2, 11)
     store.verify()
@@ -251,10 +250,11 @@ def test_unusable_audio_is_set_aside_with_its_reason(tmp_path):
 def test_header_that_promises_too_much_takes_no_memory(tmp_path):
     """A header that claims hours of audio is set aside without memory for hours."""
     path = tmp_path / "liar.wav"
-    soundfile.write(path, speechlike(0.5), 16000)
+    soundfile.write(path, make_speech(0.5), 16000)
     data = bytearray(path.read_bytes())
     data[40:44] = struct.pack("<I", 0xFFFFFFF0)
     path.write_bytes(data)
+
     tracemalloc.start()
     samples, _ = read_audio(path)  # libsndfile believes the file's size rather than its header
     _, peak = tracemalloc.get_traced_memory()
@@ -265,17 +265,15 @@ def test_header_that_promises_too_much_takes_no_memory(tmp_path):
 
 def test_corpus_is_never_whole_in_memory(tmp_path, monkeypatch):
     """Preparing 40 MB of frames takes less than 8 MB of memory."""
+    random = np.random.default_rng(0)
     utterances = [
         Utterance(f"u{n}", "s", ("w",), Path("a.wav"), rate=16000, seconds=10.0) for n in range(250)
     ]
 
-    def extract(utterances, rate, jobs):
-        return (
-            np.random.default_rng(n).standard_normal((1000, MEL), np.float32)
-            for n, _ in enumerate(utterances)
-        )
+    def decode(utterance, reader, rate):
+        return random.standard_normal((1000, MEL), np.float32)
 
-    monkeypatch.setattr(prepare, "extract", extract)
+    monkeypatch.setattr(prepare, "decode_utterance", decode)
     tracemalloc.start()
     store = prepare_features(DataSet(tuple(utterances)), tmp_path)
     _, peak = tracemalloc.get_traced_memory()
@@ -292,14 +290,14 @@ def test_interrupted_preparation_leaves_nothing(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare_features(corpus(tmp_path / "audio"), tmp_path / "store", progress=stop)
+        prepare_features(make_corpus(tmp_path / "audio"), tmp_path / "store", progress=stop)
     assert not list((tmp_path / "store").iterdir())
     with pytest.raises(UserError):
         FrameStore.open(tmp_path / "store")
 
 
 def test_true_phones(tmp_path):
-    """A frame has the phone that is said at its middle; what the lexicon or the file lacks is -1."""
+    """A frame has the phone at its middle; a phone or an utterance that is not known is -1."""
     path = tmp_path / "train.jsonl"
     lines = [
         {"utt": "u0", "phones": [["a", 0.02, 0.055], ["t", 0.055, 0.2], ["x", 0.2, 0.25]]},
@@ -309,10 +307,18 @@ def test_true_phones(tmp_path):
     truth = TruePhones(path, ["SIL", "a", "t"])
     assert truth.frames("u0", 27).tolist() == [0] * 2 + [1] * 3 + [2] * 15 + [-1] * 5 + [0] * 2
     assert truth.frames("unknown", 2).tolist() == [-1, -1]
-    data = corpus(tmp_path / "audio", 2)
-    store = prepare_features(data, tmp_path / "store", true_phones=path, phones=["SIL", "a", "t"])
+
+    data = make_corpus(tmp_path / "audio", 2)
+    store = prepare_features(data, tmp_path / "store", truth=truth)
     assert store.true_phones[:6].tolist() == [0, 0, 1, 1, 1, 2]
     assert set(store.true_phones[slice(*store.span(1))]) == {-1}
+
+
+def test_broken_phone_times_are_refused(tmp_path):
+    """A line without an utterance is a UserError with its number; phones without ids are
+    refused.
+    """
+    path = tmp_path / "train.jsonl"
     path.write_text('{"utt": "u0"}\n{"ut": 1}\n')
     with pytest.raises(UserError, match="jsonl:2"):
         TruePhones(path, ["SIL"])

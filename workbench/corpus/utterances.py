@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 ID = re.compile(
     r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}"
@@ -32,6 +33,14 @@ class Utterance:
     where: str = ""  # "train/text:12", for errors
     rate: int = 0
     seconds: Seconds | None = None
+
+
+class PhoneTime(NamedTuple):
+    """A phone with its start and end, in seconds from the start of the utterance."""
+
+    phone: str
+    start: Seconds
+    end: Seconds
 
 
 @dataclass(frozen=True)

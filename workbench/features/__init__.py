@@ -1,5 +1,5 @@
-"""Features: log-mel energies, their normalisation, the window of neighbouring frames, and a corpus' store of them."""
+"""Features: log-mel energies, their normalisation, and the preparation of a store of frames."""
 
-from workbench.features.normalise import Normalisation, features_of
+from workbench.features.normalise import Normalisation, extract_features
 
-__all__ = ["Normalisation", "features_of"]
+__all__ = ["Normalisation", "extract_features"]

@@ -1,7 +1,9 @@
-"""Normalisation: the mean of an utterance or a speaker is taken off, then every mel bin is brought to unit variance.
+"""Normalisation: take the mean of an utterance or a speaker off, then bring every mel bin to unit
+variance.
 
-The mean undoes channel and level, which differ from utterance to utterance; the scale is one of the whole training set,
-so that a quiet bin is not blown up where it holds only noise. Held-out, test and new audio take the scale of training.
+The mean undoes channel and level, which differ from utterance to utterance. The scale is that of
+the whole training set, so that a quiet bin is not blown up where it holds only noise. Held-out,
+test and new audio take the scale of training.
 """
 
 from collections import defaultdict
@@ -15,40 +17,46 @@ from workbench.corpus.frames.window import MEL
 from workbench.features.logmel import log_mel
 from workbench.settings import UserError
 
-SMALLEST = 1e-3  # standard deviation of a bin that never changes, natural log of energy
+SMALLEST_DEVIATION = 1e-3
+"""Standard deviation taken for a bin that never changes (natural logarithm of energy)."""
+
+MeanOver = Literal["utterance", "speaker"]
+"""Over which frames a mean is taken."""
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """``by``: over what the mean is taken; ``rate``: of the features, Hz; ``scale``: 40 factors, 1/std of training."""
+    """How features were normalised; UserError if the values do not belong together."""
 
-    by: Literal["utterance", "speaker"]
-    rate: int
-    scale: tuple[float, ...]
+    by: MeanOver
+    rate: int  # of the features, Hz
+    scale: tuple[float, ...]  # 40 factors, 1 / standard deviation on the training set
 
-    def __post_init__(self):
-        if (
-            self.by not in ("utterance", "speaker")
-            or self.rate not in (8000, 16000)
-            or len(self.scale) != MEL
-        ):
+    def __post_init__(self) -> None:
+        known = self.by in ("utterance", "speaker") and self.rate in (8000, 16000)
+        if not known or len(self.scale) != MEL:
             raise UserError(
-                f"normalisation by {self.by!r} at {self.rate} Hz with {len(self.scale)} factors: not possible"
+                f"normalisation by {self.by!r} at {self.rate} Hz with {len(self.scale)} factors: "
+                "not possible"
             )
         object.__setattr__(self, "scale", tuple(float(s) for s in self.scale))
 
-    def __call__(self, features: np.ndarray, mean: np.ndarray | None = None) -> np.ndarray:
-        """Log-mel energies [T, 40] normalised, float32; ``mean`` [40] (None: that of these frames)."""
-        mean = features.mean(axis=0, dtype=np.float64) if mean is None else mean
+    def apply(self, features: np.ndarray, mean: np.ndarray | None = None) -> np.ndarray:
+        """Return log-mel energies [T, 40] normalised, float32.
+
+        ``mean`` [40] is that of the speaker or utterance; None takes the mean of these frames.
+        """
+        if mean is None:
+            mean = features.mean(axis=0, dtype=np.float64)
         return (features - np.asarray(mean, np.float32)) * np.array(self.scale, np.float32)
 
-    def about(self) -> dict[str, Any]:
-        """As it is kept in the ``about`` of a frame store."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entries of a frame store's ``about`` that `from_dict` reads."""
         return {"normalisation": self.by, "rate": self.rate, "scale": list(self.scale)}
 
     @classmethod
-    def of(cls, about: Mapping[str, Any]) -> "Normalisation":
-        """From the ``about`` of a frame store; UserError if that is not there."""
+    def from_dict(cls, about: Mapping[str, Any]) -> "Normalisation":
+        """Return the normalisation in a frame store's ``about``; raise UserError if it has none."""
         try:
             return cls(about["normalisation"], about["rate"], tuple(about["scale"]))
         except (KeyError, TypeError, ValueError) as error:
@@ -57,38 +65,49 @@ class Normalisation:
             ) from None
 
 
-def features_of(samples: np.ndarray, rate: int, about: Mapping[str, Any]) -> np.ndarray:
-    """Features float32 [T, 40] of new audio, made as those of the store with this ``about``; the mean is of this audio.
+def extract_features(samples: np.ndarray, rate: int, like: Normalisation) -> np.ndarray:
+    """Return features float32 [T, 40] of new audio, ``samples`` [n] at ``rate`` Hz, made as
+    ``like`` says.
 
-    UserError if the audio has a lower rate than the store was made for.
+    The mean is that of this audio. Raise UserError if the audio has a lower rate than the features.
     """
-    chosen = Normalisation.of(about)
-    if rate < chosen.rate:
-        raise UserError(f"audio of {rate} Hz; the model needs at least {chosen.rate} Hz")
-    return chosen(log_mel(samples, rate, chosen.rate))
+    if rate < like.rate:
+        raise UserError(f"audio of {rate} Hz; the model needs at least {like.rate} Hz")
+    return like.apply(log_mel(samples, rate, like.rate))
 
 
 class Moments:
-    """Sums over frames for each utterance or speaker, in double precision, from which means and the scale follow."""
+    """Sums over the frames of each utterance or speaker, in double precision, for means and the
+    scale.
+    """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._count: dict[str, int] = defaultdict(int)
         self._sum: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(MEL))
         self._squares = np.zeros(MEL)
 
     def add(self, key: str, features: np.ndarray) -> None:
+        """Count ``features`` [T, 40] of the utterance or speaker ``key``."""
         wide = features.astype(np.float64)
         self._count[key] += len(wide)
         self._sum[key] += wide.sum(axis=0)
         self._squares += np.einsum("tm,tm->m", wide, wide)
 
     def mean(self, key: str) -> np.ndarray:
+        """Return the mean, float64 [40], of all frames of ``key``."""
         return self._sum[key] / self._count[key]
 
     def scale(self) -> tuple[float, ...]:
-        """1 / standard deviation [40] around the means: Var = (sum x^2 - sum_key n mean^2) / n."""
+        """Return 1 / standard deviation around the means, 40 numbers.
+
+        Var = (sum of x^2 - sum over keys of n mean^2) / number of frames; without frames the scale
+        is 1.
+        """
         total = sum(self._count.values())
         if not total:
             return (1.0,) * MEL
-        about = self._squares - sum(s * s / self._count[key] for key, s in self._sum.items())
-        return tuple((1 / np.maximum(np.sqrt(np.maximum(about / total, 0)), SMALLEST)).tolist())
+
+        of_means = sum(s * s / self._count[key] for key, s in self._sum.items())
+        variance = np.maximum((self._squares - of_means) / total, 0)
+        deviation = np.maximum(np.sqrt(variance), SMALLEST_DEVIATION)
+        return tuple((1 / deviation).tolist())

@@ -19,6 +19,8 @@ from workbench.corpus.lhotse import read_lhotse
 from workbench.corpus.split import derive_splits
 from workbench.corpus.synthesis import synthesise
 from workbench.corpus.utterances import DataSet, SetAside
+from workbench.features import Normalisation
+from workbench.features.phones import TruePhones
 from workbench.features.prepare import prepare_features
 from workbench.hmm.gaussians.bootstrap import train as train_gaussians
 from workbench.hmm.graphs.denominator import denominator
@@ -164,18 +166,15 @@ def _features(
     stores: dict[str, FrameStore] = {}
     for split in SPLITS:
         if not (folder / split / "manifest.json").exists():
-            about = stores["train"].about if stores else {"scale": None, "rate": None}
+            like = Normalisation.from_dict(stores["train"].about) if stores else None
             true = folder / "source" / "true" / f"{split}.jsonl"
             prepare_features(
                 splits[split],
                 folder / split,
                 how.normalisation,
-                1,
+                like,
+                TruePhones(true, lexicon.phones) if true.exists() else None,
                 progress,
-                about["scale"],
-                about["rate"],
-                true if true.exists() else None,
-                lexicon.phones,
             )
         stores[split] = FrameStore.open(folder / split)
     return stores

@@ -12,7 +12,7 @@ import pandas as pd
 from workbench.corpus.audio import read_audio
 from workbench.corpus.frames.store import FrameStore
 from workbench.corpus.frames.window import utterance_windows
-from workbench.features import features_of
+from workbench.features import Normalisation, extract_features
 from workbench.metrics.significance import bootstrap, paired_bootstrap
 from workbench.metrics.words import WordErrors, total, word_errors
 from workbench.progress import Progress
@@ -168,11 +168,12 @@ def decode(
         acoustic_scale=run.summary.get("test_acoustic_scale", recogniser.acoustic_scale),
         lm_scale=run.summary.get("lm_scale", 1.0),
     )
-    about = recogniser.task.train.about
+    normalisation = Normalisation.from_dict(recogniser.task.train.about)
     for path in audio:
         if not path.is_file():
             raise UserError(f"{path}: no such file")
-        features = features_of(*read_audio(path, 0.0, None), about)
+        samples, rate = read_audio(path)
+        features = extract_features(samples, rate, normalisation)
         try:
             lattice = recogniser.lattice(utterance_windows(features))
             yield path, recogniser.words(lattice, [recogniser.lm_scale])[0]

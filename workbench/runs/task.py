@@ -11,6 +11,7 @@ import numpy as np
 
 from workbench.batches import FrameBatch, OuterBatch
 from workbench.corpus.frames.store import FrameStore
+from workbench.corpus.frames.window import WINDOW
 from workbench.metrics.criterion import Criterion
 from workbench.metrics.frames import FrameErrors, count_frames
 from workbench.metrics.significance import bootstrap
@@ -31,7 +32,6 @@ from workbench.sequence.outer_gradient import Decoded, decode_outer
 from workbench.settings import Settings
 from workbench.training import Gradient
 
-INPUTS = 26 * 40
 WIDER = 4.0  # log probability by which beams are wider for measuring than for training
 LIVE_DRAWS = 1000  # for the band around a curve; a test of a model makes ten times as many
 REFERENCES = 1 << 14  # that are kept, with their graphs about 6 kB each
@@ -51,7 +51,7 @@ class Task:
     def topology(self) -> Topology:
         s = self.settings
         return Topology(
-            INPUTS, (s.model.hidden_units,) * s.model.hidden_layers, self.corpus.states.count
+            WINDOW, (s.model.hidden_units,) * s.model.hidden_layers, self.corpus.states.count
         )
 
     @cached_property

@@ -23,15 +23,13 @@ import numpy as np
 
 from workbench.corpus.audio import AudioError, read_audio
 from workbench.corpus.frames.manifest import AGAIN, check_sizes, read_manifest, write_manifest
-from workbench.corpus.frames.window import MEL, gather_windows
+from workbench.corpus.frames.window import FRAME_SECONDS, MEL, gather_windows
 from workbench.corpus.frames.writer import FrameStoreWriter
 from workbench.corpus.utterances import SetAside, Utterance
 from workbench.settings import UserError
 from workbench.storage.files import write_npy
 
-__all__ = ["FRAME", "FrameStore", "FrameStoreWriter", "write_alignment"]
-
-FRAME = 0.01  # seconds
+__all__ = ["FrameStore", "FrameStoreWriter", "write_alignment"]
 
 
 class FrameStore:
@@ -105,7 +103,7 @@ class FrameStore:
 
     @cached_property
     def seconds(self) -> np.ndarray:
-        return np.diff(self.offsets) * FRAME
+        return np.diff(self.offsets) * FRAME_SECONDS
 
     @cached_property
     def set_aside(self) -> tuple[SetAside, ...]:
@@ -131,7 +129,7 @@ class FrameStore:
         """Samples float32 [n] of utterance ``u`` as they were recorded, and their rate; AudioError if they are gone."""
         found = self.utterances[u]
         samples, rate = read_audio(found.audio, found.start, found.end)
-        frames, now = int(np.diff(self.offsets[u : u + 2])[0]), len(samples) / rate / FRAME
+        frames, now = int(np.diff(self.offsets[u : u + 2])[0]), len(samples) / rate / FRAME_SECONDS
         if abs(frames - now) > 1:
             raise AudioError(
                 "changed audio",

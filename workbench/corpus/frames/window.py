@@ -12,7 +12,15 @@ import numpy as np
 LEFT, RIGHT, MEL = 20, 5, 40
 SPAN = LEFT + 1 + RIGHT
 WINDOW = SPAN * MEL  # 1040, the inputs of the network
+
+FRAME_SECONDS = 0.01
+FRAMES_PER_SECOND = 100
 _EXPONENT = np.float32(2.0**112)
+
+
+def frame_count(seconds: float) -> int:
+    """Return the number of frames in ``seconds`` of audio, to the nearest frame."""
+    return int(seconds * FRAMES_PER_SECOND + 0.5)
 
 
 def window_index(frames: np.ndarray, first: np.ndarray | int, last: np.ndarray | int) -> np.ndarray:

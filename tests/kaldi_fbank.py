@@ -1,14 +1,17 @@
-"""The same features by kaldi-native-fbank: the reference that ``log_mel`` is held against, in tests and benchmarks."""
+"""Log-mel energies by kaldi-native-fbank, the reference that `workbench.features.logmel` is
+compared with.
+"""
 
+import kaldi_native_fbank
 import numpy as np
 
 from workbench.features.logmel import HIGH, LOW, MEL
 
 
 def kaldi_log_mel(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Float32 [T, 40] of ``samples`` at 8000 or 16000 Hz, with the options that ``logmel`` names."""
-    import kaldi_native_fbank
-
+    """Return float32 [T, 40] of ``samples`` at 8000 or 16000 Hz, with the options that ``logmel``
+    names.
+    """
     options = kaldi_native_fbank.FbankOptions()
     options.frame_opts.samp_freq = rate
     options.frame_opts.dither = 0
@@ -16,9 +19,10 @@ def kaldi_log_mel(samples: np.ndarray, rate: int) -> np.ndarray:
     options.mel_opts.num_bins = MEL
     options.mel_opts.low_freq = LOW
     options.mel_opts.high_freq = HIGH[rate]
+
     fbank = kaldi_native_fbank.OnlineFbank(options)
     fbank.accept_waveform(rate, np.asarray(samples, np.float32))
     fbank.input_finished()
-    return np.array(
-        [fbank.get_frame(t) for t in range(fbank.num_frames_ready)], np.float32
-    ).reshape(-1, MEL)
+
+    frames = [fbank.get_frame(t) for t in range(fbank.num_frames_ready)]
+    return np.array(frames, np.float32).reshape(-1, MEL)
