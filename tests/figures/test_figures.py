@@ -1,12 +1,15 @@
-"""Tables behind the pictures: what each view reads from a run's rows, and that every figure names its units."""
+"""Figures and the tables behind them: what each reads from a run's rows, and that axes name their units."""
 
 import itertools
+import json
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 from fake_runs import fake_run
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from workbench.figures.compare import pairwise, settings_difference
@@ -18,14 +21,21 @@ from workbench.figures.curves import (
     draw_curves,
     draw_shares,
     draw_word_errors,
-    shares,
-    stretched,
-    window,
+    fate_shares,
+    limits_without_start,
+    logarithmic_from,
+)
+from workbench.figures.example import (
+    draw_lattice,
+    draw_occupancies,
+    draw_spectrogram,
+    read_example,
 )
 from workbench.figures.staleness import ages, draw_staleness, staleness_table
-from workbench.figures.style import COLOURS, LINES, png
-from workbench.figures.sweep_matrix import colours, draw_matrix, matrix
+from workbench.figures.style import COLOURS, DASHES, picture, png
+from workbench.figures.sweep_matrix import Colours, Range, draw_matrix, matrix, square_colours
 from workbench.figures.sweep_plots import draw_effects, draw_scatter, paper_values
+from workbench.figures.tables import display_rows, text_table
 from workbench.figures.timeline import (
     draw_queues,
     draw_timeline,
@@ -46,18 +56,13 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     return [fake_run(f"r{i}", settings.replace(seed=i), wrong=i + 1) for i in range(2)]
 
 
-def units(fig: Figure) -> list[str]:
-    """Labels of the axes of every panel that shows numbers."""
-    return [ax.get_xlabel() for ax in fig.axes if ax.get_xlabel()] + [
-        ax.get_ylabel() for ax in fig.axes
-    ]
-
-
 def test_curves_are_the_evaluations(runs: list[Run]) -> None:
     """A curve has one point per evaluation, in percent, against any of the three axes."""
     for against, last in (("updates", 40), ("seconds", 80.0), ("epochs", 2.0)):
         curve = curves(runs, "wer", against)[0]
-        assert curve.x[-1] == last and curve.y[0] == 50.0 and len(curve.x) == 5
+        assert curve.x[-1] == last
+        assert curve.y[0] == 50.0
+        assert len(curve.x) == 5
     assert curves(runs, "ce")[0].y[-1] == pytest.approx(-1.2)
 
 
@@ -65,47 +70,55 @@ def test_bands_take_seeds_together(runs: list[Run]) -> None:
     """The mean of two equal curves is that curve; low <= mean <= high; one seed has no width."""
     band = bands({"both": runs}, "wer")[0]
     alone = bands({"one": runs[:1]}, "wer")[0]
-    assert band.runs == 2 and (band.low <= band.mean).all() and (band.mean <= band.high).all()
+    assert band.runs == 2
+    assert (band.low <= band.mean).all()
+    assert (band.mean <= band.high).all()
     assert np.allclose(np.interp(alone.x, band.x, band.mean), alone.mean, atol=1e-6)
     assert (alone.low == alone.high).all()
 
 
 def a_band(x: list[float], y: list[float]) -> Band:
+    """Returns the band of a single run."""
     mean = np.array(y)
     return Band("b", np.array(x), mean, mean, mean, 1)
 
 
-def test_axes_show_what_is_worth_seeing() -> None:
-    """Time is logarithmic where runs differ much in length; a random network's first value flattens nothing."""
-    short, long = a_band([0.0, 5.0, 10.0], [3.0, 2.0, 1.0]), a_band([2.0, 900.0], [3.0, 1.0])
-    assert stretched([short, short]) is None and stretched([]) is None
-    assert (
-        stretched([short, long]) == 2.0
-        and stretched([short, a_band([0.001, 900.0], [0.0, 0.0])]) == 0.1
-    )
-    learnt, tuned = (
-        a_band([0.0, 1.0, 2.0, 3.0], [100.0, 20.0, 15.0, 10.0]),
-        a_band([0.0, 1.0], [9.0, 8.0]),
-    )
-    assert window([learnt, tuned]) == pytest.approx((8.0 - 0.6, 20.0 + 0.6))
-    assert window([tuned, short]) is None and window([]) is None
+def test_time_is_logarithmic_where_runs_differ_much_in_length() -> None:
+    """Runs of similar length need no logarithmic axis; else it begins at the first time, or at a
+    hundredth of the shortest run."""
+    short = a_band([0.0, 5.0, 10.0], [3.0, 2.0, 1.0])
+    long = a_band([2.0, 900.0], [3.0, 1.0])
+    early = a_band([0.001, 900.0], [0.0, 0.0])
+    assert logarithmic_from([short, short]) is None
+    assert logarithmic_from([]) is None
+    assert logarithmic_from([short, long]) == 2.0
+    assert logarithmic_from([short, early]) == 0.1
+
+
+def test_a_random_networks_value_flattens_nothing() -> None:
+    """The first evaluation is outside the limits where it is far off; otherwise there are no limits."""
+    short = a_band([0.0, 5.0, 10.0], [3.0, 2.0, 1.0])
+    learnt = a_band([0.0, 1.0, 2.0, 3.0], [100.0, 20.0, 15.0, 10.0])
+    tuned = a_band([0.0, 1.0], [9.0, 8.0])
+    assert limits_without_start([learnt, tuned]) == pytest.approx((8.0 - 0.6, 20.0 + 0.6))
+    assert limits_without_start([tuned, short]) is None
+    assert limits_without_start([]) is None
 
 
 def test_staleness_counts_every_push_once(runs: list[Run]) -> None:
-    """Histograms hold all pushes that have the number; whole updates fall into whole bins."""
+    """Histograms hold all pushes that have the number, and the summary is of the same numbers."""
     pushes = runs[0].rows("push")
     for a in ages(pushes, "r"):
         assert a.histogram.counts.sum() == len(pushes) == a.summary.count
         assert a.summary.mean == pytest.approx(pushes[a.column].mean())
-    assert (
-        ages(pushes.drop(columns=["staleness_outer", "outer_seconds"]))[0].column
-        == "staleness_inner"
-    )
+
+    without_outer = pushes.drop(columns=["staleness_outer", "outer_seconds"])
+    assert ages(without_outer)[0].column == "staleness_inner"
     assert {"inner gradient", "outer gradient"} <= set(staleness_table(runs)["of"])
 
 
 def test_stretches_fill_the_time_without_overlap(runs: list[Run]) -> None:
-    """The stretches of a process follow each other without gap or overlap and end with its last row."""
+    """The stretches of a process follow each other without gap and end with its last row."""
     rows = runs[0].rows()
     found = stretches(rows)
     for process in {s.process for s in found}:
@@ -119,116 +132,157 @@ def test_stretches_fill_the_time_without_overlap(runs: list[Run]) -> None:
 
 
 def test_queues_and_usage_are_read_as_written(runs: list[Run]) -> None:
-    """Queue lengths come per decoder in order of time; usage adds up the seconds of all segments."""
+    """Queue lengths come per decoder in order of time; usage adds up the seconds of several rows."""
     found = queues(runs[0].rows("decode"))
     assert set(found) == {"decoder 0", "decoder 1", "decoder 2"}
-    assert all((np.diff(seconds) > 0).all() for seconds, _ in found.values())
+    assert all((np.diff(queue.seconds) > 0).all() for queue in found.values())
+    assert found["decoder 1"].length.tolist()[:3] == [1, 0, 3]
+
     table = usage(pd.concat([runs[0].rows("usage")] * 2))
-    assert table.loc["replica 0", "work"] == 120 and table.loc["decoder 0", "put"] == 50
+    assert table.loc["replica 0", "work"] == 120
+    assert table.loc["decoder 0", "put"] == 50
 
 
 def test_shares_add_up(runs: list[Run]) -> None:
     """Kept, cancelled and rejected frames are all frames."""
-    found = shares(runs[0].rows("decode"))
-    assert np.allclose(found[["kept", "cancelled", "rejected"]].sum(axis=1), 100)
-    assert found.frames.iloc[-1] == 4000
+    shares = fate_shares(runs[0].rows("decode"))
+    assert np.allclose(shares[["kept", "cancelled", "rejected"]].sum(axis=1), 100)
+    assert shares.frames.iloc[-1] == 4000
 
 
-def table() -> pd.DataFrame:
-    """A sweep of 2 x 2 cells of which one has not been run."""
-    rows = [
-        {
-            "cell": f"{s}-{b}-{seed}",
-            "label": f"shuffling={s} batch={b}",
-            "shuffling": s,
-            "batch": b,
-            "seed": seed,
-            "state": "done",
-            "heldout_wer": 0.1 * b + seed / 100,
-            "test_wer": 0.1,
-        }
-        for s in ("none", "full")
-        for b in (1, 2)
-        for seed in (0, 1)
-    ]
+def sweep_table() -> pd.DataFrame:
+    """Returns a sweep of 2 x 2 settings and two seeds, of which one cell diverged and one is missing."""
+    rows = []
+    for shuffling, batch, seed in itertools.product(("none", "full"), (1, 2), (0, 1)):
+        rows.append(
+            {
+                "cell": f"{shuffling}-{batch}-{seed}",
+                "label": f"shuffling={shuffling} batch={batch}",
+                "shuffling": shuffling,
+                "batch": batch,
+                "seed": seed,
+                "state": "done",
+                "heldout_wer": 0.1 * batch + seed / 100,
+                "test_wer": 0.1,
+            }
+        )
     rows[-1] |= {"state": "missing", "heldout_wer": np.nan}
     rows[-2] |= {"state": "diverged", "heldout_wer": np.nan}
     return pd.DataFrame(rows)
 
 
 def test_matrix_averages_seeds_and_names_what_is_missing() -> None:
-    """A field of the matrix is the mean of the seeds that ended, in percent; one without says why."""
-    m = matrix(table(), ["shuffling", "batch"], reached={"full-2-1": "at 40%"})
-    assert m.rows == ["shuffling=none", "shuffling=full"] and m.columns == ["batch=1", "batch=2"]
-    assert [s.value for s in m.squares[0]] == pytest.approx([10.5, 20.5]) and np.isnan(
-        m.squares[1][1].value
-    )
-    assert m.squares[1][1].states == ("diverged", "at 40%") and m.squares[1][1].cells == (
-        "full-2-0",
-        "full-2-1",
-    )
+    """A square is the mean of the seeds that ended, in percent; one without shows the states."""
+    m = matrix(sweep_table(), ["shuffling", "batch"], reached={"full-2-1": "at 40%"})
+    assert m.rows == ["shuffling=none", "shuffling=full"]
+    assert m.columns == ["batch=1", "batch=2"]
+    assert [s.value for s in m.squares[0]] == pytest.approx([10.5, 20.5])
     assert [[s.ended for s in row] for row in m.squares] == [[2, 2], [2, 0]]
+
+    unfinished = m.squares[1][1]
+    assert np.isnan(unfinished.value)
+    assert unfinished.states == ("diverged", "at 40%")
+    assert unfinished.cells == ("full-2-0", "full-2-1")
+
     half = 12.7062 * 0.5  # Student's, of two values one apart: t(1, 0.975) · (1/√2) / √2
     assert m.squares[0][0].half == pytest.approx(half, rel=1e-4)
     assert m.squares[0][0].words("heldout_wer") == ["10.5 ± 6.4", "2 of 2 seeds"]
 
 
 def test_squares_are_dark_where_it_is_bad() -> None:
-    """The colours go from the best to the worst value, for F_MMI the other way round; text stands out."""
-    ends = [colours(x, 10.0, 20.0, "test_wer") for x in (10.0, 20.0)]
-    assert ends == list(reversed([colours(x, 10.0, 20.0, "heldout_mmi") for x in (10.0, 20.0)]))
-    assert [text for _, text in ends] == ["#000000", "#ffffff"]
-    grey = [sum(int(back[i : i + 2], 16) for i in (1, 3, 5)) for back, _ in ends]
-    assert grey[0] > grey[1] + 200
-    assert colours(np.nan, 10.0, 20.0, "test_wer")[1] == "#000000"
+    """Colours go from the best to the worst value, for F_MMI the other way; text stands out."""
+    shown = Range(10.0, 20.0)
+    best, worst = (square_colours(x, shown, "test_wer") for x in shown)
+    assert [worst, best] == [square_colours(x, shown, "heldout_mmi") for x in shown]
+    assert [best.text, worst.text] == ["#000000", "#ffffff"]
+    assert lightness(best) > lightness(worst) + 200
+    assert square_colours(np.nan, shown, "test_wer").text == "#000000"
+
+
+def lightness(colours: Colours) -> int:
+    """Returns the sum of red, green and blue of a background."""
+    return sum(bytes.fromhex(colours.background.removeprefix("#")))
 
 
 def test_seeds_apart_have_squares_of_their_own() -> None:
-    """With the seed as the last axis each run stands by itself; a combination that no cell has stays empty."""
-    m = matrix(table().iloc[:-1], ["shuffling", "batch", "seed"])
-    assert len(m.columns) == 4 and m.squares[0][3].value == pytest.approx(21.0)
-    assert m.squares[1][3].planned == 0 and np.isnan(m.squares[0][0].half)
+    """With the seed as the last axis each run has a square; a combination without a cell is empty."""
+    m = matrix(sweep_table().iloc[:-1], ["shuffling", "batch", "seed"])
+    assert len(m.columns) == 4
+    assert m.squares[0][3].value == pytest.approx(21.0)
+    assert m.squares[1][3].planned == 0
+    assert np.isnan(m.squares[0][0].half)
 
 
 def test_the_papers_numbers_stand_beside_ours() -> None:
-    """Effects of shuffling show the paper's three rates, of layers its two; an unknown axis shows none."""
-    assert paper_values("shuffling", "shuffling") == {
-        "none": 15.2,
-        "on-the-fly": 14.5,
-        "full": 14.4,
-    }
+    """Effects of shuffling show the paper's three rates, of layers its two; other axes show none."""
+    shuffling = {"none": 15.2, "on-the-fly": 14.5, "full": 14.4}
+    assert paper_values("shuffling", "shuffling") == shuffling
     assert paper_values("layers", "trained") == {"last": 10.9, "all": 10.9}
     assert paper_values("", "batch") == {}
-    fig = draw_effects(table(), ["shuffling"], paper="shuffling")
+
+    fig = draw_effects(sweep_table(), ["shuffling"], paper="shuffling")
     labels = [text.get_text() for legend in fig.legends for text in legend.texts]
     assert "paper, its own data" in labels
 
 
+def axes_without_unit(fig: Figure) -> list[str]:
+    """Returns which axes of the figure's panels have neither a label nor words at their ticks.
+
+    The title of a panel, or the label of the first one beside it, counts as a label of y.
+    """
+    unnamed = []
+    first_label = fig.axes[0].get_ylabel()
+    for number, ax in enumerate(fig.axes):
+        if not is_named(ax.xaxis):
+            unnamed.append(f"panel {number}: x")
+        if not (is_named(ax.yaxis) or ax.get_title(loc="left") or first_label):
+            unnamed.append(f"panel {number}: y")
+    return unnamed
+
+
+def is_named(axis: Axis) -> bool:
+    """Whether an axis has a label, or words at its ticks."""
+    ticks = [label.get_text() for label in axis.get_ticklabels()]
+    return bool(axis.get_label_text()) or any(c.isalpha() for text in ticks for c in text)
+
+
 def test_every_figure_has_units(runs: list[Run]) -> None:
-    """Every figure draws to a PNG and every panel says what it shows."""
+    """Every figure draws to a PNG, and both axes of every panel name what they show."""
     groups = {"a": runs[:1], "b": runs[1:]}
-    figures = [
-        draw_curves(runs),
-        draw_bands(groups, against="seconds"),
-        draw_word_errors(runs),
-        draw_shares(runs[0]),
-        draw_staleness(runs),
-        draw_timeline(runs[0], 0, 20),
-        draw_queues(runs[0]),
-        draw_usage(runs[0]),
-        draw_scatter(groups),
-        draw_matrix(table(), ["shuffling", "batch"]),
-        draw_effects(table(), ["shuffling", "batch"], "heldout_wer"),
-    ]
-    for fig in figures:
+    figures = {
+        "curves": draw_curves(runs),
+        "bands": draw_bands(groups, against="seconds"),
+        "word errors": draw_word_errors(runs),
+        "shares": draw_shares(runs[0]),
+        "staleness": draw_staleness(runs),
+        "timeline": draw_timeline(runs[0], 0, 20),
+        "queues": draw_queues(runs[0]),
+        "usage": draw_usage(runs[0]),
+        "scatter": draw_scatter(groups),
+        "matrix": draw_matrix(sweep_table(), ["shuffling", "batch"]),
+        "effects": draw_effects(sweep_table(), ["shuffling", "batch"], "heldout_wer"),
+    }
+    for name, fig in figures.items():
         assert png(fig, dpi=50)[:4] == b"\x89PNG"
-        assert units(fig)
+        assert axes_without_unit(fig) == [], name
+
+    bare, _ = picture(3.0, 2.0)
+    assert axes_without_unit(bare) == ["panel 0: x", "panel 0: y"]
 
 
-def test_views_of_a_run_that_has_only_begun(
+def test_figures_leave_matplotlib_as_it_was(runs: list[Run]) -> None:
+    """Drawing changes no global parameter, and a figure shows itself in a notebook as a PNG."""
+    before = dict(matplotlib.rcParams)
+    fig, _ = picture(3.0, 2.0)
+    assert fig._repr_png_()[:4] == b"\x89PNG"
+    assert draw_curves(runs)._repr_png_()[:4] == b"\x89PNG"
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_figures_of_a_run_that_has_only_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every view of a run without rows draws empty axes instead of failing."""
+    """Every figure of a run without rows has empty axes instead of failing."""
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
     run = fake_run("new", Settings.of(criterion="mmi"), state="running", steps=0)
     for path in run.folder.glob("rows-*"):
@@ -239,14 +293,61 @@ def test_views_of_a_run_that_has_only_begun(
         assert isinstance(draw_many([run]), Figure)
 
 
-def test_lines_are_told_apart_without_colour() -> None:
-    """There is a line style for every colour, all different, so that seven lines are distinct in grey."""
-    assert len(COLOURS) == len(LINES) == len({str(style) for style in LINES})
+def test_an_example_is_drawn_as_it_was_left(runs: list[Run]) -> None:
+    """Pieces and lattice words come back as written; rivals in time stand above each other."""
+    run = runs[0]
+    assert read_example(run) is None
+    gamma = np.full((20, 3), 0.5)
+    np.savez(
+        run.folder / "example.npz",
+        features=np.zeros((20, 40), np.float32),
+        states=np.arange(3),
+        numerator=gamma,
+        denominator=gamma,
+        fate=np.arange(20) % 3,
+    )
+    text = {
+        "utterance": "u1",
+        "reference": "alpha beta",
+        "hypotheses": {"r": "alpha"},
+        "words": [("alpha", 0, 9)],
+        "phones": [("SIL", 0, 9)],
+        "labels": [("beta", 5, 12, 0.4), ("alpha", 0, 9, 0.9), ("gamma", 12, 20, 0.1)],
+    }
+    (run.folder / "example.json").write_text(json.dumps(text))
+
+    example = read_example(run)
+    assert example is not None
+    assert example.words[0].end == 9
+    assert example.seconds == pytest.approx(0.2)
+    for draw in (draw_spectrogram, draw_occupancies):
+        assert png(draw(example), dpi=50)[:4] == b"\x89PNG"
+
+    bars = draw_lattice(example).axes[0].collections[0].get_segments()
+    assert [bar[0].tolist() for bar in bars] == [[0, 0], [0.05, 1], [0.12, 0]]
+
+
+def test_lines_are_distinct_without_colour() -> None:
+    """There is a dash for every colour, all different, so that seven lines are distinct in grey."""
+    assert len(COLOURS) == len(DASHES) == len({str(dash) for dash in DASHES})
 
 
 def test_comparison_shows_only_differences(runs: list[Run]) -> None:
-    """The difference of two runs is their seed; two tested runs are compared in words."""
+    """Two runs that differ in their seed differ in nothing else; both tested, they get a verdict."""
     assert list(settings_difference(runs).index) == ["seed"]
     assert settings_difference(runs[:1]).empty
     verdicts = pairwise(runs)
-    assert len(verdicts) == 1 and "significant" in verdicts.verdict[0]
+    assert len(verdicts) == 1
+    assert "significant" in verdicts.verdict[0]
+
+
+def test_a_text_table_has_a_line_per_run(runs: list[Run]) -> None:
+    """Names are to the left, numbers to the right, as wide as the widest cell of their column."""
+    lines = text_table(runs).splitlines()
+    assert len(lines) == 1 + len(runs)
+    assert lines[0].split()[:2] == ["run", "criterion"]
+    assert lines[1].split()[:2] == ["r0", "mmi"]
+    assert lines[1].endswith("0.200")
+    assert len({len(line) for line in lines}) == 1
+    assert display_rows(runs)[0]["95 % interval"] in lines[1]
+    assert text_table([]) == "no runs yet"

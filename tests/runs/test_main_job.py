@@ -10,7 +10,7 @@ import pytest
 from workbench import runs
 from workbench.batches import FrameOrder, subsets
 from workbench.cli import demo, main
-from workbench.figures.tables import COLUMNS
+from workbench.figures.tables import RUN_COLUMNS
 from workbench.model.network import ce_gradient, gradient, initial
 from workbench.prepare import pipeline
 from workbench.prepare.corpus import Corpus
@@ -248,7 +248,7 @@ def test_test_table_report_and_transcripts(home, ce, mmi, capsys, tmp_path):
     capsys.readouterr()
     assert main.main(["table", ce.name, mmi.name, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [set(COLUMNS) <= set(r) for r in rows] == [True, True]
+    assert [set(RUN_COLUMNS) <= set(r) for r in rows] == [True, True]
     assert 0 <= rows[1]["test_wer_low"] <= rows[1]["test_wer"] <= rows[1]["test_wer_high"]
     assert rows[0]["p_value"] is None
     assert 0 < rows[1]["p_value"] <= 1

@@ -71,7 +71,7 @@ def run_demo(
     """Prepare, train, test and report at ``size``; return the report's file."""
     from workbench.figures.tables import text_table
     from workbench.recognise import evaluate
-    from workbench.reports.report import sentences, write_report
+    from workbench.reports.report import verdict_sentences, write_report
 
     began = time.monotonic()
     with bars() as progress:
@@ -83,7 +83,7 @@ def run_demo(
 
     title = "Cross entropy and MMI on synthetic Icelandic voice search"
     report = write_report([ce, mmi], title=title)
-    out("\n" + text_table([ce, mmi]) + "\n" + "\n".join(sentences([ce, mmi])))
+    out("\n" + text_table([ce, mmi]) + "\n" + "\n".join(verdict_sentences([ce, mmi])))
     out(f"\nreport: {report}\ntime: {(time.monotonic() - began) / 60:.1f} minutes")
     if open_report and os.environ.get("DISPLAY", os.environ.get("WAYLAND_DISPLAY")):
         webbrowser.open(report.as_uri())

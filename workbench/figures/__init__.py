@@ -1,1 +1,1 @@
-"""What a person sees: tables, plots, the live view, panels and reports, all made from settings, store and metrics."""
+"""Figures and tables of runs and sweeps, made from settings, stored rows and metrics."""

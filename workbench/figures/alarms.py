@@ -1,35 +1,48 @@
-"""When a running experiment deserves a look: deletions that run away, numbers that are none."""
+"""Reasons to look at a running experiment: deletions that run away, values that are not finite."""
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-RISE = 0.1  # of the reference words, by which deletions must have risen above their lowest
+# Deletions are reported when they have risen above their lowest share of the reference words by this much.
+RISE = 0.1
 
 
 def alarms(
-    evaluations: Iterable[Mapping[str, Any]], pushes: Iterable[Mapping[str, Any]] = ()
+    evaluations: Iterable[Mapping[str, object]], pushes: Iterable[Mapping[str, object]] = ()
 ) -> list[str]:
-    """One line per reason for worry; nothing while all is well.
+    """Returns one sentence per reason to look at the run, none while all is well.
 
-    Deletions that rise while the criterion improves are the classical failure of sequence training: the lattice is left
-    by saying nothing.
+    Deletions that rise while the criterion improves are the classical failure of sequence training: a model that
+    recognises nothing leaves the lattice.
     """
-    found, rows = [], list(evaluations)
-    deletions = [float(r["del"]) for r in rows if _number(r.get("del"))]
-    if len(deletions) > 1 and deletions[-1] > max(2 * min(deletions), min(deletions) + RISE):
-        found.append(
-            f"deletions run away: {100 * min(deletions):.1f} → {100 * deletions[-1]:.1f} % of the words"
-        )
+    rows = list(evaluations)
+    reasons = _deletion_alarms(rows)
     for name in ("criterion", "mmi"):
-        if any(name in r and not _number(r[name]) for r in rows):
-            found.append(f"the held-out {name} is not a finite number")
+        if any(name in row and _finite(row[name]) is None for row in rows):
+            reasons.append(f"the held-out {name} is not a finite number")
             break
-    refused = sum(1 for p in pushes if p.get("status") == "rejected" and p.get("batch"))
+
+    refused = sum(1 for push in pushes if push.get("status") == "rejected" and push.get("batch"))
     if refused:
-        found.append(f"{refused} gradients were not finite and were refused")
-    return found
+        reasons.append(f"{refused} gradients were not finite and were refused")
+    return reasons
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+def _deletion_alarms(rows: Iterable[Mapping[str, object]]) -> list[str]:
+    shares = [_finite(row.get("del")) for row in rows]
+    deletions = [share for share in shares if share is not None]
+    if len(deletions) < 2:
+        return []
+
+    lowest = min(deletions)
+    last = deletions[-1]
+    if last <= max(2 * lowest, lowest + RISE):
+        return []
+    return [f"deletions run away: {100 * lowest:.1f} → {100 * last:.1f} % of the words"]
+
+
+def _finite(value: object) -> float | None:
+    """Returns the value if it is a finite number, else None."""
+    if isinstance(value, int | float) and math.isfinite(value):
+        return float(value)
+    return None

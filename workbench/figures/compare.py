@@ -1,6 +1,7 @@
-"""Runs beside each other: in which settings and versions they differ, and whether their errors differ by luck."""
+"""Tables that compare runs: in which settings and versions they differ, and whether their errors differ by chance."""
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import pandas as pd
 
@@ -10,37 +11,46 @@ from workbench.sweeping.results import compare
 
 
 def settings_difference(runs: Sequence[Run]) -> pd.DataFrame:
-    """Settings, corpora, starting points and versions that are not the same in all runs; one column per run."""
-    columns = {}
-    for run in runs:
-        record = run.record
-        parent = record.get("parent") or {}
-        about = {"corpus": record["corpus"]["name"], "corpus digest": record["corpus"]["digest"]}
-        about |= {"started from": parent.get("run") or parent.get("transfer") or "nothing"}
-        about |= {f"version of {k}": v for k, v in record.get("versions", {}).items()}
-        columns[run.name] = pd.Series({**record["settings"], **about}, dtype=object)
-    table = pd.DataFrame(columns)
+    """Returns the settings, corpora, starting points and versions that differ between runs, one column per run."""
+    table = pd.DataFrame({run.name: _description(run) for run in runs})
     differs = table.astype(str).nunique(axis=1) > 1
     return table[differs]
 
 
+def _description(run: Run) -> pd.Series:
+    record = run.record
+    parent = record.get("parent") or {}
+    corpus = record["corpus"]
+    versions = record.get("versions", {})
+    entries = {
+        **record["settings"],
+        "corpus": corpus["name"],
+        "corpus digest": corpus["digest"],
+        "started from": parent.get("run") or parent.get("transfer") or "nothing",
+        **{f"version of {package}": version for package, version in versions.items()},
+    }
+    return pd.Series(entries, dtype=object)
+
+
 def pairwise(runs: Sequence[Run]) -> pd.DataFrame:
-    """Every two tested runs on the same test set: test WERs, p of the paired bootstrap, and the verdict in words."""
-    tested = [r for r in runs if (r.folder / "test.hyp").exists()]
+    """Returns a comparison of every two runs that were tested on the same corpus.
+
+    Columns: the names of both, both test WERs in percent, p of the paired bootstrap, and the verdict in words.
+    """
+    tested = [run for run in runs if (run.folder / "test.hyp").exists()]
     rows = []
-    for i, a in enumerate(tested):
-        for b in tested[i + 1 :]:
-            if a.record["corpus"] == b.record["corpus"]:
-                c = compare([a], [b])
-                words = verdict(c.p, c.wer_a, c.wer_b)
-                rows.append(
-                    {
-                        "from": a.name,
-                        "to": b.name,
-                        "WER %": 100 * c.wer_a,
-                        "WER % then": 100 * c.wer_b,
-                        "p": c.p,
-                    }
-                    | {"verdict": words}
-                )
+    for a, b in combinations(tested, 2):
+        if a.record["corpus"] != b.record["corpus"]:
+            continue
+        comparison = compare([a], [b])
+        rows.append(
+            {
+                "from": a.name,
+                "to": b.name,
+                "WER %": 100 * comparison.wer_a,
+                "WER % then": 100 * comparison.wer_b,
+                "p": comparison.p,
+                "verdict": verdict(comparison.p, comparison.wer_a, comparison.wer_b),
+            }
+        )
     return pd.DataFrame(rows, columns=["from", "to", "WER %", "WER % then", "p", "verdict"])

@@ -1,34 +1,63 @@
-"""Curves of what evaluators measured, against updates, time or audio seen: table -> info -> figure."""
+"""Curves of what evaluators measured, against updates, time or audio seen."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workbench.figures.style import figure, line
+from workbench.figures.style import (
+    add_legend,
+    add_legend_below,
+    line_style,
+    picture,
+    picture_with_columns,
+    set_title,
+)
 from workbench.storage.run import Run
 
 Against = Literal["updates", "seconds", "epochs"]
-AXES = {"updates": "updates applied", "seconds": "time (s)", "epochs": "audio seen (epochs)"}
-MEASURES = {
-    "mmi": ("F_MMI per frame", 1.0),
-    "wer": ("word error rate, unigram (%)", 100.0),
-    "frame_error": ("frame error (%)", 100.0),
-    "ce": ("F_CE per frame", 1.0),
+AXES: dict[Against, str] = {
+    "updates": "updates applied",
+    "seconds": "time (s)",
+    "epochs": "audio seen (epochs)",
 }
-SHOWN = ("mmi", "wer", "frame_error")
-STRETCHED = 8.0  # times longer than the shortest run, and time is shown on a logarithmic axis,
-DECADES = 100.0  # from zero and so many parts of the shortest run on
-FAR = 2.0  # times the range of all that follows, and the first evaluation of a random network is cut off
-POINTS = 60  # of the common grid on which seeds are averaged
+
+
+class Measure(NamedTuple):
+    """What an evaluator measures: its title with the unit, and the factor from rows to that unit."""
+
+    title: str
+    factor: float
+
+
+MEASURES = {
+    "mmi": Measure("F_MMI per frame", 1.0),
+    "wer": Measure("word error rate, unigram (%)", 100.0),
+    "frame_error": Measure("frame error (%)", 100.0),
+    "ce": Measure("F_CE per frame", 1.0),
+}
+DEFAULT_MEASURES = ("mmi", "wer", "frame_error")
+WORD_ERRORS = {"sub": "substitutions", "del": "deletions", "ins": "insertions"}
+FATES = ("kept", "cancelled", "rejected")  # of frames
+
+# Time is shown on a logarithmic axis where the longest run takes so many times longer than the shortest.
+LOGARITHMIC_RATIO = 8.0
+# That axis is linear from zero to this part of the shortest run.
+LINEAR_PART = 100.0
+# The first evaluations are cut off where all values span so many times the range of the later ones.
+OUTLYING_START = 2.0
+GRID_POINTS = 60  # of the common grid on which seeds are averaged
+PANEL_WIDTH = 3.4  # inches
+PANEL_HEIGHT = 2.8  # inches
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One run's measure: ``x`` and ``y`` [evaluations], finite where measured."""
+    """One run's measure: ``x`` and ``y`` float64 [evaluations], ``y`` in the unit of the measure."""
 
     run: str
     x: np.ndarray
@@ -37,7 +66,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Band:
-    """The mean of several seeds' curves and their lowest and highest, on a common grid; ``runs`` many."""
+    """The curves of ``runs`` seeds on a common grid ``x`` float64 [points]: their mean, lowest and highest."""
 
     label: str
     x: np.ndarray
@@ -47,142 +76,190 @@ class Band:
     runs: int
 
 
-def curve(
+def curve_of(
     table: pd.DataFrame, measure: str, against: Against = "epochs", run: str = ""
 ) -> Curve | None:
-    """The curve in one run's rows of evaluations; None if it has no such measure."""
+    """Returns the curve in one run's rows of evaluations, or None if they lack the measure."""
     if measure not in table or against not in table or not table[measure].notna().any():
         return None
+
     table = table.sort_values(against)
-    values = MEASURES[measure][1] * pd.to_numeric(table[measure]).to_numpy(float)
-    return Curve(run, table[against].to_numpy(float), values)
+    values = pd.to_numeric(table[measure]).to_numpy(float)
+    return Curve(run, table[against].to_numpy(float), MEASURES[measure].factor * values)
 
 
 def curves(runs: Sequence[Run], measure: str, against: Against = "epochs") -> list[Curve]:
-    """The curve of each run that has the measure; seconds are virtual ones on a virtual clock."""
-    found = (curve(run.rows("evaluate"), measure, against, run.name) for run in runs)
-    return [c for c in found if c is not None]
+    """Returns the curve of each run that has the measure; seconds are virtual on a virtual clock."""
+    all_curves = [curve_of(run.rows("evaluate"), measure, against, run.name) for run in runs]
+    return [curve for curve in all_curves if curve is not None]
 
 
 def bands(
     groups: Mapping[str, Sequence[Run]], measure: str, against: Against = "epochs"
 ) -> list[Band]:
-    """Seeds taken together, as far as all of them go."""
-    out = []
+    """Returns one band per group of runs that has the measure.
+
+    Several runs are averaged over the stretch of ``against`` that all of them cover.
+    """
+    all_bands = []
     for label, runs in groups.items():
-        found = curves(runs, measure, against)
-        if not found:
-            continue
-        if len(found) == 1:
-            x, y = found[0].x, found[0].y
-            out.append(Band(label, x, y, y, y, 1))
-            continue
-        x = np.linspace(max(c.x[0] for c in found), min(c.x[-1] for c in found), POINTS)
-        y = np.array([np.interp(x, c.x, c.y) for c in found])
-        out.append(Band(label, x, y.mean(0), y.min(0), y.max(0), len(found)))
-    return out
+        group_curves = curves(runs, measure, against)
+        if group_curves:
+            all_bands.append(_band_of(label, group_curves))
+    return all_bands
+
+
+def _band_of(label: str, group: Sequence[Curve]) -> Band:
+    if len(group) == 1:
+        only = group[0]
+        return Band(label, only.x, only.y, only.y, only.y, 1)
+
+    first = max(curve.x[0] for curve in group)
+    last = min(curve.x[-1] for curve in group)
+    x = np.linspace(first, last, GRID_POINTS)
+    y = np.array([np.interp(x, curve.x, curve.y) for curve in group])
+    return Band(label, x, y.mean(0), y.min(0), y.max(0), len(group))
 
 
 def draw_curves(
-    runs: Sequence[Run], measures: Sequence[str] = SHOWN, against: Against = "epochs"
+    runs: Sequence[Run],
+    measures: Sequence[str] = DEFAULT_MEASURES,
+    against: Against = "epochs",
 ) -> Figure:
-    """One panel per measure, one line per run."""
-    return draw_bands({r.name: [r] for r in runs}, measures, against)
+    """Draws one panel per measure and one line per run."""
+    return draw_bands({run.name: [run] for run in runs}, measures, against)
 
 
 def draw_bands(
     groups: Mapping[str, Sequence[Run]],
-    measures: Sequence[str] = SHOWN,
+    measures: Sequence[str] = DEFAULT_MEASURES,
     against: Against = "epochs",
-    height: float = 2.8,
+    height: float = PANEL_HEIGHT,
 ) -> Figure:
-    """One panel per measure, one line per group of runs; shaded between the lowest and the highest of its seeds."""
-    fig, axes = figure(3.4 * len(measures), height, ncols=len(measures), squeeze=False)
-    order = list(groups)
-    for ax, measure in zip(axes[0], measures, strict=True):
-        found = bands(groups, measure, against)
-        if against == "seconds" and (linear := stretched(found)):
-            ax.set_xscale("symlog", linthresh=linear)
-        if limits := window(found):
+    """Draws one panel per measure and one line per group of runs, shaded between the lowest and highest seed.
+
+    ``height``: inches.
+    """
+    fig, axes = picture_with_columns(PANEL_WIDTH * len(measures), height, len(measures))
+    labels = list(groups)
+    for ax, measure in zip(axes, measures, strict=True):
+        measured = bands(groups, measure, against)
+        if against == "seconds":
+            _set_time_scale(ax, measured)
+        limits = limits_without_start(measured)
+        if limits:
             ax.set_ylim(limits)
-        for band in found:
-            style = line(order.index(band.label))
-            marker = {"marker": ".", "markersize": 4} if band.runs == 1 else {}
-            label = band.label if band.runs == 1 else f"{band.label} ({band.runs} seeds)"
-            ax.plot(band.x, band.mean, label=label, **marker, **style)
-            if band.runs > 1:
-                ax.fill_between(
-                    band.x, band.low, band.high, color=style["color"], alpha=0.15, linewidth=0
-                )
-        ax.set_title(MEASURES[measure][0])
+
+        for band in measured:
+            _draw_band(ax, band, labels.index(band.label))
+        set_title(ax, MEASURES[measure].title)
         ax.set_xlabel(AXES[against])
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    if labels:
-        fig.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 3))
+
+    handles, _ = axes[0].get_legend_handles_labels()
+    if handles:
+        add_legend_below(fig, handles, columns=min(len(handles), 3))
     return fig
 
 
-def stretched(found: Sequence[Band]) -> float | None:
-    """Where a logarithmic axis begins, if some take so much longer that others would be a vertical line at the left."""
-    ends = [band.x[-1] for band in found if band.x[-1] > 0]
-    if not ends or max(ends) <= STRETCHED * min(ends):
-        return None
-    return max(min(ends) / DECADES, min(x for band in found for x in band.x if x > 0))
+def _draw_band(ax: Axes, band: Band, number: int) -> None:
+    style = line_style(number)
+    if band.runs == 1:
+        ax.plot(band.x, band.mean, label=band.label, marker=".", markersize=4, **style)
+        return
+
+    ax.plot(band.x, band.mean, label=f"{band.label} ({band.runs} seeds)", **style)
+    ax.fill_between(band.x, band.low, band.high, color=style["color"], alpha=0.15, linewidth=0)
 
 
-def window(found: Sequence[Band]) -> tuple[float, float] | None:
-    """Limits of y without the first evaluation of each run, where a random network's flattens all that follows."""
-    whole = np.concatenate([band.mean for band in found] or [np.zeros(0)])
-    later = np.concatenate(
-        [band.mean[band.runs == 1 and len(band.mean) > 3 :] for band in found] or [np.zeros(0)]
-    )
-    whole, later = whole[np.isfinite(whole)], later[np.isfinite(later)]
-    if not len(later) or not 0 < FAR * np.ptp(later) < np.ptp(whole):
+def _set_time_scale(ax: Axes, measured: Sequence[Band]) -> None:
+    linear_until = logarithmic_from(measured)
+    if linear_until:
+        ax.set_xscale("symlog", linthresh=linear_until)
+
+
+def logarithmic_from(measured: Sequence[Band]) -> float | None:
+    """Returns where a logarithmic axis of time begins, or None if a linear axis shows all bands.
+
+    On a linear axis a band that ends after an eighth of the longest one would be a vertical line at the left.
+    """
+    ends = [band.x[-1] for band in measured if band.x[-1] > 0]
+    if not ends or max(ends) <= LOGARITHMIC_RATIO * min(ends):
         return None
-    return later.min() - 0.05 * np.ptp(later), later.max() + 0.05 * np.ptp(later)
+
+    first_positive = min(x for band in measured for x in band.x if x > 0)
+    return max(min(ends) / LINEAR_PART, first_positive)
+
+
+def limits_without_start(measured: Sequence[Band]) -> tuple[float, float] | None:
+    """Returns limits of y that leave out each run's first evaluation, or None if the axis shows all.
+
+    The value of a random network may be so far off that it flattens all that follows.
+    """
+    later_values = []
+    for band in measured:
+        skip_first = band.runs == 1 and len(band.mean) > 3
+        later_values.append(band.mean[1:] if skip_first else band.mean)
+    everything = _finite([band.mean for band in measured])
+    later = _finite(later_values)
+    if not len(later) or not 0 < OUTLYING_START * np.ptp(later) < np.ptp(everything):
+        return None
+
+    margin = 0.05 * np.ptp(later)
+    return later.min() - margin, later.max() + margin
+
+
+def _finite(parts: Sequence[np.ndarray]) -> np.ndarray:
+    values = np.concatenate(parts) if parts else np.zeros(0)
+    return values[np.isfinite(values)]
 
 
 def draw_word_errors(runs: Sequence[Run], against: Against = "epochs") -> Figure:
-    """Substitutions, deletions and insertions of each run: rising deletions under a falling total are a warning."""
-    fig, axes = figure(
-        3.4 * max(1, len(runs)), 2.8, ncols=max(1, len(runs)), squeeze=False, sharey=True
-    )
-    for ax, run in zip(axes[0], runs, strict=False):
+    """Draws substitutions, deletions and insertions, one panel per run.
+
+    Deletions that rise while the total falls are a warning.
+    """
+    columns = max(1, len(runs))
+    fig, axes = picture_with_columns(PANEL_WIDTH * columns, PANEL_HEIGHT, columns, share_y=True)
+    for ax, run in zip(axes, runs, strict=False):
         table = run.rows("evaluate")
         if "sub" not in table:
             continue
-        kinds = (("sub", "substitutions"), ("del", "deletions"), ("ins", "insertions"))
-        for number, (column, label) in enumerate(kinds):
-            ax.plot(table[against], 100 * table[column].astype(float), label=label, **line(number))
-        ax.set_title(run.name)
+        for number, (column, label) in enumerate(WORD_ERRORS.items()):
+            percent = 100 * table[column].astype(float)
+            ax.plot(table[against], percent, label=label, **line_style(number))
+        set_title(ax, run.name)
         ax.set_xlabel(AXES[against])
         ax.set_ylabel("share of reference words (%)")
-        ax.legend()
+        add_legend(ax)
     return fig
 
 
-def shares(table: pd.DataFrame) -> pd.DataFrame:
-    """Of rows of decodes: frames so far, and what became of the recent ones, in percent."""
+def fate_shares(table: pd.DataFrame) -> pd.DataFrame:
+    """Returns what became of frames in one run's rows of decodes.
+
+    Columns: ``frames`` decoded so far; ``kept``, ``cancelled`` and ``rejected``, in percent of the frames of the last
+    fortieth of the rows.
+    """
     window = max(1, len(table) // 40)
     recent = {
-        c: table[c].rolling(window, min_periods=1).sum()
-        for c in ("frames", "kept", "cancelled", "rejected")
+        column: table[column].rolling(window, min_periods=1).sum() for column in ("frames", *FATES)
     }
-    columns = {c: 100 * recent[c] / recent["frames"] for c in ("kept", "cancelled", "rejected")}
-    return pd.DataFrame({"frames": table["frames"].cumsum(), **columns})
+    percent = {fate: 100 * recent[fate] / recent["frames"] for fate in FATES}
+    return pd.DataFrame({"frames": table["frames"].cumsum(), **percent})
 
 
 def draw_shares(run: Run) -> Figure:
-    """What became of the frames that decoders saw: trained on, cancelled, rejected, over the utterances decoded."""
-    fig, ax = figure(5.0, 2.6)
+    """Draws the shares of frames that are kept, cancelled and rejected, over the frames decoded."""
+    fig, ax = picture(5.0, 2.6)
     table = run.rows("decode")
     if len(table):
-        found = shares(table)
-        for number, column in enumerate(("kept", "cancelled", "rejected")):
-            ax.plot(found.frames / 1e6, found[column], label=column, **line(number))
+        shares = fate_shares(table)
+        for number, fate in enumerate(FATES):
+            ax.plot(shares.frames / 1e6, shares[fate], label=fate, **line_style(number))
         ax.set_ylim(0, 100)
-        fig.legend(loc="outside lower center", ncols=3)
+        add_legend_below(fig, ax.lines, columns=3)
+
     ax.set_xlabel("frames decoded (million)")
     ax.set_ylabel("share of frames (%)")
-    ax.set_title("frames kept, cancelled, rejected")
+    set_title(ax, "frames kept, cancelled, rejected")
     return fig

@@ -1,96 +1,114 @@
-"""One utterance looked at closely: spectrogram with its alignment, occupancies, and its lattice.
+"""Figures of one utterance: spectrogram with its alignment, occupancies, and lattice.
 
-Reads what `examples.write_example` left in a run (``example.npz``, ``example.json``): no model, no corpus.
+They draw what `recognise.example.write_example` left in a run (``example.npz`` and ``example.json``), without the model
+or the corpus.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from workbench.figures.style import COLOURS, figure
+from workbench.figures.style import COLOURS, picture, picture_with_rows, set_title
 from workbench.storage.run import Run, read_json
 
 SECONDS_PER_FRAME = 0.01
+MEL_BINS = 40
+WIDTH = 8.5  # inches
+FATE_COLOURS = np.array([[0.85, 0.85, 0.85], [0.0, 0.45, 0.7], [0.84, 0.37, 0.0]])
+MOST_WORDS = 60  # that the picture of a lattice shows
+LABELLED_SECONDS = 0.08  # a shorter word of a lattice has no room for its label
+
+
+class Piece(NamedTuple):
+    """A word or phone of the alignment, from frame ``first`` up to but without frame ``end``."""
+
+    name: str
+    first: int
+    end: int
+
+
+class LatticeWord(NamedTuple):
+    """A word of the lattice, the frames ``first`` to ``end`` (exclusive) at which paths reach it, its posterior."""
+
+    word: str
+    first: int
+    end: int
+    posterior: float
 
 
 @dataclass(frozen=True)
 class Example:
-    """``features`` [frames, mel]; ``numerator``, ``denominator``: occupancies [frames, columns] of ``states``."""
+    """One utterance of a run.
+
+    ``hypotheses``: words by run. ``features``: log-mel energies float32 [frames, mel]. ``numerator`` and
+    ``denominator``: occupancies [frames, columns] of the tied ``states`` int64 [columns]. ``fate`` [frames]: 0 for a
+    frame that was cancelled, 1 kept, 2 rejected.
+    """
 
     utterance: str
     reference: str
-    hypotheses: dict[str, str]  # run -> words
-    words: list[tuple[str, int, int]]  # (word, first frame, last frame + 1)
-    phones: list[tuple[str, int, int]]
+    hypotheses: dict[str, str]
+    words: list[Piece]
+    phones: list[Piece]
     features: np.ndarray
     states: np.ndarray
     numerator: np.ndarray
     denominator: np.ndarray
-    fate: np.ndarray  # [frames] 0 cancelled, 1 kept, 2 rejected
-    labels: list[
-        tuple[str, int, int, float]
-    ]  # lattice words: (word, first frame, last frame + 1, posterior)
+    fate: np.ndarray
+    lattice_words: list[LatticeWord]
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the utterance."""
+        return len(self.features) * SECONDS_PER_FRAME
 
 
 def read_example(run: Run) -> Example | None:
-    """The example that the run holds, or None."""
+    """Returns the utterance that was left in the run, or None if there is none."""
     arrays = run.folder / "example.npz"
     if not arrays.exists():
         return None
-    text = read_json(Path(run.folder / "example.json"))
-    with np.load(arrays, allow_pickle=False) as a:
+
+    text = read_json(run.folder / "example.json")
+    with np.load(arrays, allow_pickle=False) as loaded:
         return Example(
-            text["utterance"],
-            text["reference"],
-            text["hypotheses"],
-            [tuple(w) for w in text["words"]],
-            [tuple(p) for p in text["phones"]],
-            a["features"],
-            a["states"],
-            a["numerator"],
-            a["denominator"],
-            a["fate"],
-            [tuple(w) for w in text["labels"]],
+            utterance=text["utterance"],
+            reference=text["reference"],
+            hypotheses=text["hypotheses"],
+            words=[Piece(*word) for word in text["words"]],
+            phones=[Piece(*phone) for phone in text["phones"]],
+            features=loaded["features"],
+            states=loaded["states"],
+            numerator=loaded["numerator"],
+            denominator=loaded["denominator"],
+            fate=loaded["fate"],
+            lattice_words=[LatticeWord(*word) for word in text["labels"]],
         )
 
 
 def draw_spectrogram(example: Example) -> Figure:
-    """Log-mel energies with phones and words of the alignment."""
-    fig, (ax, bar) = figure(8.5, 3.6, nrows=2, sharex=True, height_ratios=(5, 1.4))
-    end = len(example.features) * SECONDS_PER_FRAME
+    """Draws the log-mel energies with phones and words of the alignment."""
+    fig, (ax, bar) = picture_with_rows(WIDTH, 3.6, row_heights=(5, 1.4))
     ax.imshow(
         example.features.T,
         origin="lower",
         aspect="auto",
-        extent=(0, end, 0, 40),
+        extent=(0, example.seconds, 0, MEL_BINS),
         cmap="magma",
         interpolation="nearest",
     )
     ax.set_ylabel("mel bin")
-    ax.set_title(f"{example.utterance}: {example.reference}")
+    set_title(ax, f"{example.utterance}: {example.reference}")
     ax.grid(False)
-    for row, pieces in enumerate((example.phones, example.words)):
-        for name, first, last in pieces:
-            start, stop = first * SECONDS_PER_FRAME, last * SECONDS_PER_FRAME
-            bar.axvline(
-                start,
-                ymin=0.5 if row == 0 else 0,
-                ymax=1 if row == 0 else 0.5,
-                color="#888888",
-                linewidth=0.5,
-            )
-            bar.text(
-                (start + stop) / 2,
-                0.75 - 0.5 * row,
-                name,
-                ha="center",
-                va="center",
-                fontsize=6 if row == 0 else 8,
-                clip_on=True,
-            )
+
+    _draw_pieces(bar, example.phones, bottom=0.5, font_size=6)
+    _draw_pieces(bar, example.words, bottom=0.0, font_size=8)
     bar.set_ylim(0, 1)
     bar.set_yticks([0.25, 0.75], ["words", "phones"])
     bar.set_xlabel("time (s)")
@@ -98,79 +116,121 @@ def draw_spectrogram(example: Example) -> Figure:
     return fig
 
 
+def _draw_pieces(ax: Axes, pieces: Sequence[Piece], bottom: float, font_size: float) -> None:
+    """Draws names between lines at their starts, in the half of the panel that begins at ``bottom``."""
+    for piece in pieces:
+        start = piece.first * SECONDS_PER_FRAME
+        end = piece.end * SECONDS_PER_FRAME
+        ax.axvline(start, ymin=bottom, ymax=bottom + 0.5, color="#888888", linewidth=0.5)
+        ax.text(
+            (start + end) / 2,
+            bottom + 0.25,
+            piece.name,
+            ha="center",
+            va="center",
+            fontsize=font_size,
+            clip_on=True,
+        )
+
+
 def draw_occupancies(example: Example) -> Figure:
-    """Numerator, denominator and their difference, over the states that matter, with each frame's fate below."""
-    fig, axes = figure(8.5, 4.6, nrows=4, sharex=True, height_ratios=(3, 3, 3, 0.5))
-    end = len(example.fate) * SECONDS_PER_FRAME
+    """Draws numerator, denominator and their difference, one row per state, with each frame's fate below."""
+    fig, axes = picture_with_rows(WIDTH, 4.6, row_heights=(3, 3, 3, 0.5))
     difference = example.numerator - example.denominator
     most = max(0.01, float(np.abs(difference).max()))
-    panels = (
-        ("numerator γ", example.numerator, "Greys", 0, 1),
-        ("denominator γ", example.denominator, "Greys", 0, 1),
-        (f"difference\n(± {most:.2f})", difference, "RdBu_r", -most, most),
+    _draw_image(axes[0], "numerator γ", example.numerator, "Greys", (0, 1))
+    _draw_image(axes[1], "denominator γ", example.denominator, "Greys", (0, 1))
+    title = f"difference\n(± {most:.2f})"
+    _draw_image(axes[2], title, difference, "RdBu_r", (-most, most))
+
+    fates = axes[3]
+    fates.imshow(
+        FATE_COLOURS[example.fate][None],
+        aspect="auto",
+        extent=(0, example.seconds, 0, 1),
+        interpolation="nearest",
     )
-    for ax, (title, values, cmap, low, high) in zip(axes, panels, strict=False):
-        ax.imshow(
-            values.T,
-            origin="lower",
-            aspect="auto",
-            extent=(0, end, 0, values.shape[1]),
-            cmap=cmap,
-            vmin=low,
-            vmax=high,
-            interpolation="nearest",
-        )
-        ax.set_ylabel(title)
-        ax.set_yticks([])
-        ax.grid(False)
-    colours = np.array([[0.85, 0.85, 0.85], [0.0, 0.45, 0.7], [0.84, 0.37, 0.0]])[example.fate]
-    axes[3].imshow(colours[None], aspect="auto", extent=(0, end, 0, 1), interpolation="nearest")
-    axes[3].set_yticks([])
-    axes[3].grid(False)
-    axes[3].set_xlabel("time (s); below: grey cancelled, blue trained on, orange rejected")
+    fates.set_yticks([])
+    fates.grid(False)
+    fates.set_xlabel("time (s); below: grey cancelled, blue trained on, orange rejected")
     return fig
 
 
-def draw_lattice(example: Example, most: int = 60) -> Figure:
-    """The words of the lattice by time; height keeps rivals apart, darkness is the posterior."""
-    fig, ax = figure(8.5, 2.6)
-    labels = sorted(example.labels, key=lambda w: -w[3])[:most]  # the likeliest lie lowest
-    rows: list[list[tuple[int, int]]] = []
-    segments, colours = [], []
+def _draw_image(
+    ax: Axes, title: str, values: np.ndarray, colour_map: str, limits: tuple[float, float]
+) -> None:
+    """Draws ``values`` [frames, states] with time to the right."""
+    frames, states = values.shape
+    ax.imshow(
+        values.T,
+        origin="lower",
+        aspect="auto",
+        extent=(0, frames * SECONDS_PER_FRAME, 0, states),
+        cmap=colour_map,
+        vmin=limits[0],
+        vmax=limits[1],
+        interpolation="nearest",
+    )
+    ax.set_ylabel(title)
+    ax.set_yticks([])
+    ax.grid(False)
+
+
+def draw_lattice(example: Example, most: int = MOST_WORDS) -> Figure:
+    """Draws the ``most`` likeliest words of the lattice by time, rivals above each other, darker where likelier."""
+    fig, ax = picture(WIDTH, 2.6)
+    words = sorted(example.lattice_words, key=_posterior, reverse=True)[:most]
+    heights = _rows_without_overlap(words)
     reference = set(example.reference.split())
-    for word, first, last, posterior in labels:
-        row = next(
-            (i for i, taken in enumerate(rows) if all(last <= a or first >= b for a, b in taken)),
-            len(rows),
-        )
-        if row == len(rows):
-            rows.append([])
-        rows[row].append((first, last))
-        start, stop = first * SECONDS_PER_FRAME, last * SECONDS_PER_FRAME
-        segments.append([(start, row), (stop, row)])
-        colours.append(
-            (*_rgb(COLOURS[0] if word in reference else COLOURS[1]), 0.15 + 0.85 * posterior)
-        )
-        if stop - start > 0.08:
+
+    segments = []
+    colours = []
+    for word, row in zip(words, heights, strict=True):
+        start = word.first * SECONDS_PER_FRAME
+        end = word.end * SECONDS_PER_FRAME
+        colour = COLOURS[0] if word.word in reference else COLOURS[1]
+        segments.append([(start, row), (end, row)])
+        colours.append((*to_rgb(colour), 0.15 + 0.85 * word.posterior))
+        if end - start > LABELLED_SECONDS:
             ax.text(
-                (start + stop) / 2,
+                (start + end) / 2,
                 row + 0.15,
-                f"{word} {posterior:.2f}",
+                f"{word.word} {word.posterior:.2f}",
                 ha="center",
                 fontsize=7,
-                alpha=0.5 + 0.5 * posterior,
+                alpha=0.5 + 0.5 * word.posterior,
             )
+
     ax.add_collection(LineCollection(segments, colors=colours, linewidths=4))
-    ax.set_xlim(0, len(example.features) * SECONDS_PER_FRAME)
-    ax.set_ylim(-0.5, len(rows) + 0.5)
+    ax.set_xlim(0, example.seconds)
+    ax.set_ylim(-0.5, max(heights, default=-1) + 1.5)
     ax.set_yticks([])
     ax.set_ylabel("rivals")
     ax.set_xlabel(
         "time (s) at which paths reach the word; blue: word of the reference; number: its posterior"
     )
-    ax.set_title("words of the lattice")
+    set_title(ax, "words of the lattice")
     return fig
 
 
-def _rgb(colour: str) -> tuple[float, float, float]:
-    return tuple(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))  # type: ignore[return-value]
+def _posterior(word: LatticeWord) -> float:
+    return word.posterior
+
+
+def _rows_without_overlap(words: Sequence[LatticeWord]) -> list[int]:
+    """Returns the lowest row for each word in which no earlier word overlaps it in time."""
+    placed: list[list[LatticeWord]] = []
+    rows = []
+    for word in words:
+        row = 0
+        while row < len(placed) and any(_overlap(word, other) for other in placed[row]):
+            row += 1
+        if row == len(placed):
+            placed.append([])
+        placed[row].append(word)
+        rows.append(row)
+    return rows
+
+
+def _overlap(a: LatticeWord, b: LatticeWord) -> bool:
+    return a.end > b.first and a.first < b.end

@@ -1,34 +1,52 @@
-"""How old the parameters were that gradients came from: rows of pushes -> histograms -> figure (paper section 3.2)."""
+"""How old the parameters were that gradients were computed with (section 3.2 of the paper), drawn from rows of pushes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from workbench.figures.style import figure, line
+from workbench.figures.style import (
+    add_legend,
+    add_legend_below,
+    line_style,
+    picture_with_columns,
+    set_title,
+)
 from workbench.metrics.staleness import Histogram, Summary, histogram, summary
 from workbench.storage.run import Run
 
-COLUMNS = {
-    "staleness_inner": ("inner gradient", "staleness (updates)", True),
-    "staleness_outer": ("outer gradient", "staleness (updates)", True),
-    "inner_seconds": ("inner gradient", "age (s)", False),
-    "outer_seconds": ("outer gradient", "age (s)", False),
-    "skew": ("shards of one fetch", "newest minus oldest version (updates)", True),
+
+class AgeColumn(NamedTuple):
+    """A column of rows of pushes: what it is about, its unit, and whether it holds whole numbers."""
+
+    title: str
+    unit: str
+    whole: bool
+
+
+AGE_COLUMNS = {
+    "staleness_inner": AgeColumn("inner gradient", "staleness (updates)", True),
+    "staleness_outer": AgeColumn("outer gradient", "staleness (updates)", True),
+    "inner_seconds": AgeColumn("inner gradient", "age (s)", False),
+    "outer_seconds": AgeColumn("outer gradient", "age (s)", False),
+    "skew": AgeColumn("shards of one fetch", "newest minus oldest version (updates)", True),
 }
 
-
-REACH = 0.99  # quantile up to which histograms reach: one pause of a machine would squeeze all else into one bin
+# Histograms reach to this quantile: one pause of a machine would squeeze all else into one bin.
+REACH = 0.99
+OUTLINE_WIDTH = 1.0  # points
 
 
 @dataclass(frozen=True)
 class Ages:
-    """Of one column of a run's pushes: what it is, its histogram, and its mean, median and 95 % quantile.
+    """One column of a run's pushes: its histogram, and its mean, median and 95 % quantile.
 
-    The histogram's last bin counts the oldest hundredth as well.
+    The last bin of the histogram counts the oldest hundredth as well.
     """
 
     run: str
@@ -36,71 +54,79 @@ class Ages:
     histogram: Histogram
     summary: Summary
 
+    @property
+    def percent(self) -> np.ndarray:
+        """Share of the pushes in each bin, in percent, float64 [bins]."""
+        counts = self.histogram.counts
+        return 100 * counts / max(1, counts.sum())
+
 
 def ages(
-    pushes: pd.DataFrame, run: str = "", columns: Sequence[str] = tuple(COLUMNS)
+    pushes: pd.DataFrame, run: str = "", columns: Sequence[str] = tuple(AGE_COLUMNS)
 ) -> list[Ages]:
-    """The columns that the pushes have; nothing for a column without numbers, such as outer gradients of CE."""
-    out = []
+    """Returns the ages in each of ``columns`` that has numbers; runs of cross entropy have no outer gradients."""
+    found = []
     for column in columns:
-        values = pd.to_numeric(pushes[column]).to_numpy(float) if column in pushes else np.array([])
+        if column not in pushes:
+            continue
+        values = pd.to_numeric(pushes[column]).to_numpy(float)
         if np.isfinite(values).any():
-            out.append(
-                Ages(
-                    run,
-                    column,
-                    histogram(values, whole=COLUMNS[column][2], reach=REACH),
-                    summary(values),
-                )
-            )
-    return out
+            bins = histogram(values, whole=AGE_COLUMNS[column].whole, reach=REACH)
+            found.append(Ages(run, column, bins, summary(values)))
+    return found
 
 
-def draw_staleness(runs: Sequence[Run], columns: Sequence[str] = tuple(COLUMNS)) -> Figure:
-    """One panel per column that any run has, one outline per run, shares of pushes upwards."""
+def draw_staleness(runs: Sequence[Run], columns: Sequence[str] = tuple(AGE_COLUMNS)) -> Figure:
+    """Draws one panel per column that any run has and one outline per run, in shares of the pushes."""
     found = [a for run in runs for a in ages(run.rows("push"), run.name, columns)]
-    return draw_ages(found, [r.name for r in runs])
+    return draw_ages(found, [run.name for run in runs])
 
 
 def draw_ages(found: Sequence[Ages], names: Sequence[str]) -> Figure:
-    """The same from what ``ages`` found; ``names`` fix which run has which colour."""
-    shown = [c for c in COLUMNS if any(a.column == c for a in found)] or ["staleness_inner"]
-    fig, axes = figure(2.9 * max(len(shown), 2), 2.9, ncols=len(shown), squeeze=False)
-    for ax, column in zip(axes[0], shown, strict=True):
-        title, unit, _ = COLUMNS[column]
-        for a in (a for a in found if a.column == column):
-            share = 100 * a.histogram.counts / max(1, a.histogram.counts.sum())
-            label = f"mean {a.summary.mean:.4g}, max {a.summary.max:.3g}"
-            ax.stairs(share, a.histogram.edges, label=label, **line(list(names).index(a.run)))
-        ax.set_title(title)
-        ax.set_xlabel(unit)
+    """Draws what ``ages`` returned; the order of ``names`` decides which run has which colour."""
+    drawn = {a.column for a in found}
+    columns = [column for column in AGE_COLUMNS if column in drawn] or ["staleness_inner"]
+    fig, axes = picture_with_columns(2.9 * max(len(columns), 2), 2.9, len(columns))
+    numbers = {name: number for number, name in enumerate(names)}
+    for ax, column in zip(axes, columns, strict=True):
+        for a in found:
+            if a.column == column:
+                _draw_outline(ax, a, numbers[a.run])
+        set_title(ax, AGE_COLUMNS[column].title)
+        ax.set_xlabel(AGE_COLUMNS[column].unit)
         if ax.has_data():
             ax.set_ylim(0, 1.4 * ax.get_ylim()[1])  # room for the legend
-            ax.legend(loc="upper right")
-    axes[0][0].set_ylabel("share of pushes (%)")
-    handles = [Line2D([], [], label=name, **line(i)) for i, name in enumerate(names)]
-    fig.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4) or 1)
+            add_legend(ax, "upper right")
+
+    axes[0].set_ylabel("share of pushes (%)")
+    lines = [Line2D([], [], label=name, **line_style(i)) for i, name in enumerate(names)]
+    add_legend_below(fig, lines, columns=min(len(lines), 4) or 1)
     return fig
 
 
+def _draw_outline(ax: Axes, a: Ages, number: int) -> None:
+    label = f"mean {a.summary.mean:.4g}, max {a.summary.max:.3g}"
+    style = line_style(number, OUTLINE_WIDTH)
+    ax.stairs(a.percent, a.histogram.edges, label=label, **style)
+
+
 def staleness_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Mean, median, 95 % quantile and largest of every column, per run."""
-    rows = [
-        {
-            "run": a.run,
-            "of": COLUMNS[a.column][0],
-            "unit": COLUMNS[a.column][1],
-            "mean": a.summary.mean,
-        }
-        | {
-            "median": a.summary.median,
-            "95 %": a.summary.p95,
-            "max": a.summary.max,
-            "pushes": a.summary.count,
-        }
-        for run in runs
-        for a in ages(run.rows("push"), run.name)
-    ]
-    return pd.DataFrame(
-        rows, columns=["run", "of", "unit", "mean", "median", "95 %", "max", "pushes"]
-    )
+    """Returns mean, median, 95 % quantile and maximum of every column of every run's pushes."""
+    rows = []
+    for run in runs:
+        for a in ages(run.rows("push"), run.name):
+            about = AGE_COLUMNS[a.column]
+            rows.append(
+                {
+                    "run": a.run,
+                    "of": about.title,
+                    "unit": about.unit,
+                    "mean": a.summary.mean,
+                    "median": a.summary.median,
+                    "95 %": a.summary.p95,
+                    "max": a.summary.max,
+                    "pushes": a.summary.count,
+                }
+            )
+    names = ["run", "of", "unit", "mean", "median", "95 %", "max", "pushes"]
+    return pd.DataFrame(rows, columns=names)

@@ -1,58 +1,159 @@
-"""One style for every figure: readable in grey and for the colour-blind, the same live, in notebooks and reports."""
+"""One style for every figure: readable in grey and for the colour-blind, the same live, in notebooks and in reports.
+
+The style is set on each figure and its axes. Matplotlib's global parameters stay as the user has them, and a thread may
+draw while another one draws or changes them.
+"""
 
 import base64
 import io
+from collections.abc import Sequence
+from typing import Literal, TypedDict
 
-import matplotlib
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, ordered so that neighbours differ in lightness too; line styles tell lines apart in grey.
+# Okabe and Ito's palette, in an order in which neighbours differ in lightness too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
-RC = {
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#dddddd",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "lines.linewidth": 1.6,
-    "figure.dpi": 110,
-    "hatch.linewidth": 0.4,
-    "svg.hashsalt": "workbench",
-}
 
-matplotlib.rcParams.update(
-    RC
-)  # once and for all: a context around each drawing would not survive two threads
+Dash = Literal["-", "--", "-.", ":"] | tuple[float, Sequence[float]]
+# Dashes distinguish as many lines as there are colours where the figure is printed in grey.
+DASHES: tuple[Dash, ...] = (
+    "-",
+    "--",
+    "-.",
+    ":",
+    (0, (5, 1)),
+    (0, (3, 1, 1, 1)),
+    (0, (1, 1)),
+)
+
+FONT_SIZE = 9.0  # points
+LEGEND_SIZE = 8.0  # points
+LINE_WIDTH = 1.6  # points
+HATCH_WIDTH = 0.4  # points
+GRID_WIDTH = 0.6  # points
+GRID_COLOUR = "#dddddd"
+NOTEBOOK_DPI = 110
+PANEL_DPI = 84
+REPORT_DPI = 130
+
+Place = Literal["best", "upper right"]
 
 
-def figure(width: float = 7.5, height: float = 3.0, **axes) -> tuple[Figure, object]:
-    """A figure and its axes (inches), never through pyplot, so that any thread may draw it; ``axes``: of subplots()."""
-    fig = Figure(figsize=(width, height), layout="constrained")
+class LineStyle(TypedDict):
+    """Keyword arguments of matplotlib that give a line its style."""
+
+    color: str
+    linestyle: Dash
+    linewidth: float
+
+
+class Picture(Figure):
+    """A figure that a notebook shows as a PNG, without pyplot and without any setting of IPython."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self)
+
+
+def picture(width: float, height: float) -> tuple[Picture, Axes]:
+    """Returns a figure of ``width`` x ``height`` inches with one panel."""
+    fig = _empty_picture(width, height)
+    return fig, _apply_style(fig.add_subplot())
+
+
+def picture_with_columns(
+    width: float, height: float, columns: int, share_y: bool = False
+) -> tuple[Picture, list[Axes]]:
+    """Returns a figure of ``width`` x ``height`` inches with ``columns`` panels side by side."""
+    fig = _empty_picture(width, height)
+    axes = fig.subplots(ncols=columns, squeeze=False, sharey=share_y)
+    return fig, [_apply_style(ax) for ax in axes[0]]
+
+
+def picture_with_rows(
+    width: float, height: float, row_heights: Sequence[float]
+) -> tuple[Picture, list[Axes]]:
+    """Returns a figure with panels of these relative heights below each other, which share the axis of x.
+
+    ``width`` and ``height`` are inches.
+    """
+    fig = _empty_picture(width, height)
+    axes = fig.subplots(
+        nrows=len(row_heights), squeeze=False, sharex=True, height_ratios=row_heights
+    )
+    return fig, [_apply_style(row[0]) for row in axes]
+
+
+def picture_with_grid(
+    width: float, height: float, rows: int, columns: int
+) -> tuple[Picture, list[list[Axes]]]:
+    """Returns a figure of ``width`` x ``height`` inches with panels [rows][columns], and no layout engine.
+
+    The caller sets the margins, which takes less time at each drawing than a layout engine.
+    """
+    fig = Picture(figsize=(width, height))
     FigureCanvasAgg(fig)
-    return fig, fig.subplots(**axes)
+    axes = fig.subplots(rows, columns, squeeze=False)
+    return fig, [[_apply_style(ax) for ax in row] for row in axes]
 
 
-def line(number: int) -> dict[str, object]:
-    """Colour and dash of the n-th line of a plot."""
-    return {"color": COLOURS[number % len(COLOURS)], "linestyle": LINES[number % len(LINES)]}
+def _empty_picture(width: float, height: float) -> Picture:
+    """Returns a figure with a canvas, never through pyplot, so that any thread may draw it."""
+    fig = Picture(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(fig)
+    return fig
 
 
-def png(fig: Figure, dpi: int = 110) -> bytes:
-    """The figure as PNG."""
+def _apply_style(ax: Axes) -> Axes:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(True, color=GRID_COLOUR, linewidth=GRID_WIDTH)
+    ax.set_axisbelow(True)
+    ax.tick_params(labelsize=FONT_SIZE)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.label.set_size(FONT_SIZE)
+        axis.get_offset_text().set_size(FONT_SIZE)
+    return ax
+
+
+def set_title(ax: Axes, title: str) -> None:
+    """Sets the title of a panel: bold, above its left edge."""
+    ax.set_title(title, loc="left", fontsize=FONT_SIZE, fontweight="bold")
+
+
+def add_legend(ax: Axes, place: Place = "best", columns: int = 1) -> None:
+    """Adds a legend inside a panel."""
+    ax.legend(loc=place, ncols=columns, fontsize=LEGEND_SIZE, frameon=False)
+
+
+def add_legend_below(fig: Figure, handles: Sequence[Artist], columns: int) -> None:
+    """Adds a legend below all panels, with one entry per handle that has a label."""
+    fig.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=columns,
+        fontsize=LEGEND_SIZE,
+        frameon=False,
+    )
+
+
+def line_style(number: int, width: float = LINE_WIDTH) -> LineStyle:
+    """Returns the style of line ``number`` of a plot; colours repeat after as many as COLOURS has."""
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "linestyle": DASHES[number % len(DASHES)],
+        "linewidth": width,
+    }
+
+
+def png(fig: Figure, dpi: int = NOTEBOOK_DPI) -> bytes:
+    """Returns the figure as PNG, the same bytes for the same figure."""
     out = io.BytesIO()
     fig.savefig(out, format="png", dpi=dpi, metadata={"Software": None})
     return out.getvalue()
 
 
-def data_uri(fig: Figure, dpi: int = 130) -> str:
-    """The figure as a data: address, for a page without network."""
-    return "data:image/png;base64," + base64.b64encode(png(fig, dpi)).decode()
+def data_uri(fig: Figure) -> str:
+    """Returns the figure as a ``data:`` address, for a page that needs no network."""
+    return "data:image/png;base64," + base64.b64encode(png(fig, REPORT_DPI)).decode()

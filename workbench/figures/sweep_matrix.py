@@ -1,20 +1,21 @@
-"""The matrix of a sweep: one square per setting, dark where it is bad; seeds taken together or apart.
+"""The matrix of a sweep: one square per setting, dark where it is bad, with seeds taken together or apart.
 
-table -> info -> figure: ``matrix`` says what stands in every square and in which colours, for the picture here and for
-the buttons of the panel alike.
+`matrix` computes what each square shows and in which colours; the figure here and the buttons of the sweep panel draw it.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from workbench.figures.style import figure
+from workbench.figures.style import picture, set_title
 from workbench.sweeping.results import mean_interval
 
 NAMES = {
@@ -23,55 +24,89 @@ NAMES = {
     "frame_error": "frame error (%)",
     "heldout_mmi": "F_MMI per frame",
 }
-MAP = "cividis"  # even in lightness, the same for the colour-blind
-LINES = 3  # that fit into a square
-EMPTY, WHITE, BLACK = "#f0f0f0", "#ffffff", "#000000"
+COLOUR_MAP = "cividis"  # even in lightness, the same for the colour-blind
+MOST_LINES = 3  # of text that fit into a square
+EMPTY = "#f0f0f0"
+WHITE = "#ffffff"
+BLACK = "#000000"
+
+
+class Colours(NamedTuple):
+    """Colours of a square's background and text, as #rrggbb."""
+
+    background: str
+    text: str
+
+
+EMPTY_COLOURS = Colours(EMPTY, BLACK)
+
+
+class Range(NamedTuple):
+    """The lowest and highest value of a measure in the unit shown; nan if nothing has been measured."""
+
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
 class Square:
-    """All cells of one setting: their ``value`` and half its 95 % interval over seeds (nan: none), how they stand."""
+    """All cells of one setting.
+
+    ``value``: the mean of ``ended`` seeds of ``planned``, in percent or per frame; ``half``: half of its 95 % interval
+    over seeds; nan where there is none. ``states``: those of cells that have not ended well, with what they have
+    reached. ``cells``: the cells' ids.
+    """
 
     label: str = ""
-    value: float = np.nan  # in percent, or per frame
+    value: float = np.nan
     half: float = np.nan
     ended: int = 0
     planned: int = 0
-    states: tuple[str, ...] = ()  # of those that have not ended well, with what they have reached
-    cells: tuple[str, ...] = ()  # their ids
-    back: str = EMPTY  # colours of ground and text
-    text: str = BLACK
+    states: tuple[str, ...] = ()
+    cells: tuple[str, ...] = ()
+    colours: Colours = EMPTY_COLOURS
 
     def words(self, measure: str) -> list[str]:
-        """The lines that stand in it; an interval wider than the value itself, of two seeds, says nothing."""
-        digits = ".4f" if measure == "heldout_mmi" else ".1f"
-        value = f"{self.value:{digits}}" if np.isfinite(self.value) else ""
-        if value and self.half < abs(self.value):
-            value += f" ± {self.half:{digits}}"
-        seeds = f"{self.ended} of {self.planned} seeds" if self.planned > 1 and value else ""
-        lines = [w for w in (value, seeds, *self.states) if w]
-        return (
-            lines
-            if len(lines) <= LINES
-            else [*lines[: LINES - 1], f"and {len(lines) - LINES + 1} more"]
-        )
+        """Returns the lines of text in the square, at most MOST_LINES."""
+        lines = []
+        if np.isfinite(self.value):
+            lines.append(self._value_text(measure))
+            if self.planned > 1:
+                lines.append(f"{self.ended} of {self.planned} seeds")
+        lines += self.states
+
+        surplus = len(lines) - MOST_LINES
+        if surplus > 0:
+            lines = [*lines[: MOST_LINES - 1], f"and {surplus + 1} more"]
+        return lines
+
+    def _value_text(self, measure: str) -> str:
+        text = number_text(self.value, measure)
+        # With two seeds the interval may be wider than the value itself, and means nothing.
+        if self.half < abs(self.value):
+            text += f" ± {number_text(self.half, measure)}"
+        return text
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """``squares`` [rows][columns]; an empty one (``planned`` 0) is no cell of the sweep."""
+    """``squares`` [rows][columns]; a square with ``planned`` 0 is no cell of the sweep."""
 
     rows: list[str]
     columns: list[str]
     squares: list[list[Square]]
     measure: str
-    low: float = field(default=np.nan)  # of all values, in the units shown
-    high: float = field(default=np.nan)
+    range: Range
 
 
 def scale(measure: str) -> float:
-    """From a table's numbers to what is shown."""
+    """Returns the factor from a table's numbers to the unit shown."""
     return 1.0 if measure == "heldout_mmi" else 100.0
+
+
+def number_text(value: float, measure: str) -> str:
+    """Returns a value of the measure, in the unit shown, as text."""
+    return f"{value:.4f}" if measure == "heldout_mmi" else f"{value:.1f}"
 
 
 def matrix(
@@ -80,90 +115,115 @@ def matrix(
     measure: str = "heldout_wer",
     reached: Mapping[str, str] | None = None,
 ) -> Matrix:
-    """Squares of a sweep's ``table`` (see sweeping.results): first axis down, the others across, means over seeds.
+    """Returns the matrix of a sweep's ``table`` (`sweeping.results`): the first axis down, the others across.
 
-    ``axes`` may end in "seed", for seeds apart. ``reached``: how far cells have come that run, by their ids.
+    ``axes`` may end in "seed", which shows each seed apart; otherwise values are means over seeds. ``reached``: how far
+    running cells have come, by their ids.
     """
-    down, across = list(axes[:1]), list(axes[1:])
-    at = pd.DataFrame({"row": _label(table, down), "column": _label(table, across)})
-    rows, columns = list(dict.fromkeys(at.row)), list(dict.fromkeys(at.column))
-    own = {key: table.loc[group.index] for key, group in at.groupby(["row", "column"], sort=False)}
-    values = (
-        scale(measure)
-        * table.loc[table.state == "done"].groupby([at.row, at.column])[measure].mean()
-    )
-    low, high = (
-        (float(values.min()), float(values.max())) if values.notna().any() else (np.nan, np.nan)
-    )
-    squares = [
-        [_square(own.get((r, c)), measure, low, high, reached or {}) for c in columns] for r in rows
-    ]
-    return Matrix(rows, columns, squares, measure, low, high)
+    names = pd.DataFrame({"row": _names(table, axes[:1]), "column": _names(table, axes[1:])})
+    rows = list(dict.fromkeys(names.row))
+    columns = list(dict.fromkeys(names.column))
+    cells = {
+        key: table.loc[group.index] for key, group in names.groupby(["row", "column"], sort=False)
+    }
+
+    shown = _shown_range(table, names, measure)
+    squares = []
+    for row in rows:
+        keys = [(row, column) for column in columns]
+        squares.append([_square(cells.get(key), measure, shown, reached or {}) for key in keys])
+    return Matrix(rows, columns, squares, measure, shown)
+
+
+def _names(table: pd.DataFrame, axes: Sequence[str]) -> pd.Series:
+    """Returns the values of ``axes`` in each row of the table, as ``axis=value axis=value``."""
+    names = [""] * len(table)
+    for axis in axes:
+        values = [_axis_value(axis, value) for value in table[axis]]
+        names = [f"{name} {value}".strip() for name, value in zip(names, values, strict=True)]
+    return pd.Series(names, index=table.index, dtype=object)
+
+
+def _axis_value(axis: str, value: object) -> str:
+    return f"{axis}={value:g}" if isinstance(value, float) else f"{axis}={value}"
+
+
+def _shown_range(table: pd.DataFrame, names: pd.DataFrame, measure: str) -> Range:
+    ended = table.loc[table.state == "done"]
+    means = scale(measure) * ended.groupby([names.row, names.column])[measure].mean()
+    if not means.notna().any():
+        return Range(np.nan, np.nan)
+    return Range(float(means.min()), float(means.max()))
 
 
 def _square(
-    own: pd.DataFrame | None, measure: str, low: float, high: float, reached: Mapping[str, str]
+    cells: pd.DataFrame | None, measure: str, shown: Range, reached: Mapping[str, str]
 ) -> Square:
-    if own is None:
+    if cells is None:
         return Square()
-    ended = own.loc[own.state == "done", measure].to_numpy(float)
-    mean, bottom, top = (scale(measure) * x for x in mean_interval(ended))
-    rest = own[own.state != "done"]
-    found = Counter(reached.get(c, s) for c, s in zip(rest.cell, rest.state, strict=True))
-    states = tuple(f"{n} {s}" if n > 1 else s for s, n in found.items())
-    back, text = colours(mean, low, high, measure)
-    ids = tuple(own.cell)
+
+    done = cells.state == "done"
+    values = cells.loc[done, measure].to_numpy(float)
+    mean, low, high = (scale(measure) * x for x in mean_interval(values))
+    rest = cells[~done]
+    states = Counter(
+        reached.get(cell, state) for cell, state in zip(rest.cell, rest.state, strict=True)
+    )
     return Square(
-        own.label.iloc[0], mean, (top - bottom) / 2, len(ended), len(own), states, ids, back, text
+        label=cells.label.iloc[0],
+        value=mean,
+        half=(high - low) / 2,
+        ended=len(values),
+        planned=len(cells),
+        states=tuple(f"{n} {state}" if n > 1 else state for state, n in states.items()),
+        cells=tuple(cells.cell),
+        colours=square_colours(mean, shown, measure),
     )
 
 
-def colours(value: float, low: float, high: float, measure: str) -> tuple[str, str]:
-    """Ground and text, as #rrggbb: dark is bad."""
+def square_colours(value: float, shown: Range, measure: str) -> Colours:
+    """Returns the colours of a square with this value: the worse, the darker."""
     if not np.isfinite(value):
-        return EMPTY, BLACK
-    share = (value - low) / (high - low) if high > low else 0.5
-    bright = share if measure == "heldout_mmi" else 1 - share
-    return to_hex(colormaps[MAP](bright)), BLACK if bright > 0.5 else WHITE
+        return EMPTY_COLOURS
 
-
-def _label(table: pd.DataFrame, axes: Sequence[str]) -> pd.Series:
-    words = [
-        table[a].map(lambda v, a=a: f"{a}={v:g}" if isinstance(v, float) else f"{a}={v}")
-        for a in axes
-    ]
-    return pd.Series(
-        [" ".join(w) for w in zip(*words, strict=True)] if words else [""] * len(table),
-        index=table.index,
-    )
+    share = (value - shown.low) / (shown.high - shown.low) if shown.high > shown.low else 0.5
+    brightness = share if measure == "heldout_mmi" else 1 - share
+    background = to_hex(colormaps[COLOUR_MAP](brightness))
+    return Colours(background, BLACK if brightness > 0.5 else WHITE)
 
 
 def draw_matrix(table: pd.DataFrame, axes: Sequence[str], measure: str = "heldout_wer") -> Figure:
-    """Dark is bad; what has not ended says so."""
+    """Draws the matrix of a sweep's table: dark is bad; a cell that has not ended shows its state."""
     return draw_squares(matrix(table, axes, measure))
 
 
 def draw_squares(m: Matrix) -> Figure:
-    """The picture of a matrix."""
-    fig, ax = figure(max(4.0, 2.2 + 1.3 * len(m.columns)), 1.0 + 0.6 * len(m.rows))
-    for i, row in enumerate(m.squares):
-        for j, square in enumerate(row):
-            ax.axhspan(
-                i - 0.48,
-                i + 0.48,
-                (j + 0.01) / len(row),
-                (j + 0.99) / len(row),
-                color=square.back,
-                lw=0,
-            )
-            words = "\n".join(square.words(m.measure))
-            ax.text(j, i, words, ha="center", va="center", fontsize=8, color=square.text)
+    """Draws a matrix."""
+    fig, ax = picture(max(4.0, 2.2 + 1.3 * len(m.columns)), 1.0 + 0.6 * len(m.rows))
+    for row, squares in enumerate(m.squares):
+        for column, square in enumerate(squares):
+            _draw_square(ax, row, column, square, m)
+
     ax.set_xlim(-0.5, len(m.columns) - 0.5)
     ax.set_ylim(len(m.rows) - 0.5, -0.5)
-    ax.set_xticks(range(len(m.columns)), [c.replace(" ", "\n") for c in m.columns])
+    ax.set_xticks(range(len(m.columns)), [name.replace(" ", "\n") for name in m.columns])
     ax.set_yticks(range(len(m.rows)), m.rows)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     ax.grid(False)
-    ax.set_title(NAMES[m.measure])
+    set_title(ax, NAMES[m.measure])
     return fig
+
+
+def _draw_square(ax: Axes, row: int, column: int, square: Square, m: Matrix) -> None:
+    ax.axhspan(
+        row - 0.48,
+        row + 0.48,
+        (column + 0.01) / len(m.columns),
+        (column + 0.99) / len(m.columns),
+        color=square.colours.background,
+        lw=0,
+    )
+    words = "\n".join(square.words(m.measure))
+    text_colour = square.colours.text
+    ax.text(column, row, words, ha="center", va="center", fontsize=8, color=text_colour)

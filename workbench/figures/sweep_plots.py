@@ -1,104 +1,144 @@
-"""A sweep as pictures: effects of factors beside the paper's, frame errors against word errors."""
+"""Figures of a sweep: the effect of each axis beside the paper's, and frame errors against word errors."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.data import PAPER
-from workbench.figures.style import COLOURS, figure, line
+from workbench.figures.style import (
+    COLOURS,
+    LINE_WIDTH,
+    add_legend,
+    add_legend_below,
+    line_style,
+    picture,
+    picture_with_columns,
+)
 from workbench.figures.sweep_matrix import NAMES, scale
-from workbench.storage.run import read_json
+from workbench.storage.run import Run, read_json
 from workbench.sweeping.results import effects
 
 
+class ErrorPath(NamedTuple):
+    """Frame errors and word errors of one run's measurements, in percent, float64 [measurements]."""
+
+    frame_errors: np.ndarray
+    word_errors: np.ndarray
+
+
 def paper_values(entry: str, axis: str) -> dict[str, float]:
-    """What the paper found for values of ``axis`` under ``entry`` of its data file: word error rates in percent."""
-    found: Any = read_json(PAPER).get(entry, {}) if entry else {}
+    """Returns the paper's word error rates in percent by value of ``axis``, from ``entry`` of its data file.
+
+    Empty if the paper did not vary this axis.
+    """
     if entry == "shuffling" and axis == "shuffling":
-        return {k: float(v) for k, v in found.items() if k != "where"}
-    if entry == "layers" and axis == "trained":
-        return {k: float(v) for k, v in found["test_wer"].items()}
-    return (
-        {k: float(v) for k, v in read_json(PAPER)["table1"]["icelandic"].items()}
-        if axis == "criterion"
-        else {}
-    )
+        rates = dict(read_json(PAPER)[entry])
+        rates.pop("where")
+    elif entry == "layers" and axis == "trained":
+        rates = read_json(PAPER)[entry]["test_wer"]
+    elif axis == "criterion":
+        rates = read_json(PAPER)["table1"]["icelandic"]
+    else:
+        rates = {}
+    return {value: float(rate) for value, rate in rates.items()}
 
 
 def draw_effects(
     table: pd.DataFrame, axes: Sequence[str], measure: str = "test_wer", paper: str = ""
 ) -> Figure:
-    """Mean and interval of the measure at each value of each axis; hollow marks are the paper's, of its own data."""
+    """Draws mean and interval of the measure at each value of each axis.
+
+    Hollow marks are the paper's, measured on its own data. ``paper``: the entry of its data file, if there is one.
+    """
     found = effects(table, axes, measure)
-    fig, panels = figure(3.2 * max(1, len(axes)), 2.8, ncols=max(1, len(axes)), squeeze=False)
-    for ax, axis in zip(panels[0], axes, strict=False):
-        own, ended = found[found.axis == axis], table[table.state == "done"]
-        at = np.arange(len(own))
-        each = [
-            scale(measure) * ended[measure][ended[axis] == v].to_numpy(float) for v in own.value
-        ]
-        for x, values in zip(at, each, strict=True):
-            ax.plot(
-                np.full(len(values), x + 0.12),
-                values,
-                ".",
-                color=COLOURS[0],
-                alpha=0.5,
-                markersize=5,
-            )
-        mean, low, high = (scale(measure) * own[c].to_numpy(float) for c in ("mean", "low", "high"))
-        theirs = paper_values(paper, axis) if measure == "test_wer" else {}
-        marks = [(i, theirs[str(v)]) for i, v in enumerate(own.value) if str(v) in theirs]
-        if marks:
-            x, y = zip(*marks, strict=True)
-            ax.plot(
-                x, y, "s", color=COLOURS[1], markerfacecolor="none", label="paper, its own data"
-            )
-        ax.plot(at, mean, "o", color=COLOURS[0], label="here: mean; small: single runs")
-        ax.margins(x=0.3, y=0.2)
-        limits = (
-            ax.get_ylim()
-        )  # of what was measured: the interval of two seeds may be wider than the picture
-        spread = np.nan_to_num(np.array([mean - low, high - mean]))
-        ax.errorbar(at, mean, spread, fmt="none", color=COLOURS[0], capsize=3)
-        ax.set_ylim(limits)
-        ax.set_xticks(at, [str(v) for v in own.value])
+    columns = max(1, len(axes))
+    fig, panels = picture_with_columns(3.2 * columns, 2.8, columns)
+    for ax, axis in zip(panels, axes, strict=False):
+        own = found[found.axis == axis]
+        _draw_single_runs(ax, table, axis, own.value, measure)
+        if measure == "test_wer":
+            _draw_paper_marks(ax, own.value, paper_values(paper, axis))
+        _draw_means(ax, own, measure)
+        ax.set_xticks(range(len(own)), [str(value) for value in own.value])
         ax.set_xlabel(axis)
-    panels[0][0].set_ylabel(NAMES[measure])
-    handles, labels = panels[0][0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower center", ncols=1)
+
+    panels[0].set_ylabel(NAMES[measure])
+    handles, _ = panels[0].get_legend_handles_labels()
+    add_legend_below(fig, handles, columns=1)
     return fig
 
 
-def draw_scatter(groups: Mapping[str, Sequence[Any]]) -> Figure:
-    """Frame error against word error along the training of each run (experiment E4), start marked hollow."""
-    fig, ax = figure(5.0, 3.6)
-    for number, (label, path) in enumerate(paths(groups).items()):
-        style = line(number)
-        for n, (frame, word) in enumerate(path):
-            ax.plot(frame, word, marker=".", label=label if n == 0 else None, **style)
-            ax.plot(
-                frame[:1], word[:1], "o", color=style["color"], markerfacecolor="none", markersize=9
-            )
-            ax.plot(frame[-1:], word[-1:], "o", color=style["color"], markersize=7)
+def _draw_single_runs(
+    ax: Axes, table: pd.DataFrame, axis: str, values: Sequence[object], measure: str
+) -> None:
+    """Draws a small mark for each run that ended, a little to the right of its value."""
+    ended = table[table.state == "done"]
+    for number, value in enumerate(values):
+        measured = scale(measure) * ended[measure][ended[axis] == value].to_numpy(float)
+        at = np.full(len(measured), number + 0.12)
+        ax.plot(at, measured, ".", color=COLOURS[0], alpha=0.5, markersize=5)
+
+
+def _draw_paper_marks(ax: Axes, values: Sequence[object], rates: Mapping[str, float]) -> None:
+    positions = [i for i, value in enumerate(values) if str(value) in rates]
+    if positions:
+        ax.plot(
+            positions,
+            [rates[str(value)] for value in values if str(value) in rates],
+            "s",
+            color=COLOURS[1],
+            markerfacecolor="none",
+            label="paper, its own data",
+        )
+
+
+def _draw_means(ax: Axes, own: pd.DataFrame, measure: str) -> None:
+    at = np.arange(len(own))
+    mean = scale(measure) * own["mean"].to_numpy(float)
+    low = scale(measure) * own["low"].to_numpy(float)
+    high = scale(measure) * own["high"].to_numpy(float)
+    ax.plot(at, mean, "o", color=COLOURS[0], label="here: mean; small: single runs")
+    ax.margins(x=0.3, y=0.2)
+
+    limits = ax.get_ylim()  # before intervals are drawn: that of two seeds may be very wide
+    spread = np.nan_to_num(np.array([mean - low, high - mean]))
+    ax.errorbar(at, mean, spread, fmt="none", color=COLOURS[0], capsize=3, elinewidth=LINE_WIDTH)
+    ax.set_ylim(limits)
+
+
+def draw_scatter(groups: Mapping[str, Sequence[Run]]) -> Figure:
+    """Draws frame error against word error along the training of each run (experiment E4), its start hollow."""
+    fig, ax = picture(5.0, 3.6)
+    for number, (label, runs) in enumerate(groups.items()):
+        for n, path in enumerate(error_paths(runs)):
+            _draw_path(ax, path, number, label if n == 0 else None)
+
     ax.set_xlabel(NAMES["frame_error"])
     ax.set_ylabel(NAMES["heldout_wer"])
     if ax.has_data():
-        ax.legend()
+        add_legend(ax)
     return fig
 
 
-def paths(groups: Mapping[str, Sequence[Any]]) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
-    """(frame errors, word errors) in percent of the measurements of each run, by label."""
-    out: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-    for label, runs in groups.items():
-        tables = [run.rows("evaluate") for run in runs]
-        out[label] = [
-            (100 * t["frame_error"].to_numpy(float), 100 * t["wer"].to_numpy(float))
-            for t in tables
-            if "frame_error" in t
-        ]
-    return out
+def _draw_path(ax: Axes, path: ErrorPath, number: int, label: str | None) -> None:
+    style = line_style(number)
+    colour = style["color"]
+    x, y = path
+    ax.plot(x, y, marker=".", label=label, **style)
+    ax.plot(x[:1], y[:1], "o", color=colour, markerfacecolor="none", markersize=9)
+    ax.plot(x[-1:], y[-1:], "o", color=colour, markersize=7)
+
+
+def error_paths(runs: Sequence[Run]) -> list[ErrorPath]:
+    """Returns frame and word errors along the training of each run that has measured both."""
+    found = []
+    for run in runs:
+        table = run.rows("evaluate")
+        if "frame_error" in table:
+            frame_errors = 100 * table["frame_error"].to_numpy(float)
+            found.append(ErrorPath(frame_errors, 100 * table["wer"].to_numpy(float)))
+    return found

@@ -1,13 +1,13 @@
-"""Runs as rows: what ``workbench table`` prints, as text, JSON objects or a pandas frame."""
+"""Tables of runs, one row per run: as text, as JSON objects, or as a pandas frame."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
+from tabulate import tabulate
 
 from workbench.storage.run import Run
 
-COLUMNS = (
+RUN_COLUMNS = (
     "run",
     "corpus",
     "criterion",
@@ -36,7 +36,7 @@ COLUMNS = (
     "staleness_outer_seconds",
     "updates_applied",
 )
-PERCENT = {
+FRACTIONS = {
     "heldout_wer",
     "heldout_sub",
     "heldout_del",
@@ -46,7 +46,7 @@ PERCENT = {
     "test_wer_low",
     "test_wer_high",
 }
-SHORT = {
+TITLES = {
     "run": "run",
     "criterion": "criterion",
     "replicas": "replicas",
@@ -61,48 +61,66 @@ SHORT = {
     "test_interval": "95 % interval",
     "p_value": "p",
 }
+TEXT_COLUMNS = ("run", "criterion")  # to the left in a table of text; all others hold numbers
+NOT_MEASURED = "–"
+
+RunValue = str | int | float | None
 
 
-def run_row(run: Run) -> dict[str, Any]:
-    """One run's numbers under the names of COLUMNS; WERs and errors as fractions, None where not measured."""
-    record, summary = run.record, run.summary
+def run_row(run: Run) -> dict[str, RunValue]:
+    """Returns one run's numbers under the names in RUN_COLUMNS.
+
+    WERs and errors are fractions; None stands for what was not measured.
+    """
+    record = run.record
+    settings = record["settings"]
     known = {
         "run": run.name,
         "corpus": record["corpus"]["name"],
-        "criterion": record["settings"]["criterion"],
-        "replicas": record["settings"]["replicas"],
-        "clock": record["settings"]["clock"],
+        "criterion": settings["criterion"],
+        "replicas": settings["replicas"],
+        "clock": settings["clock"],
     }
-    return {c: known.get(c, summary.get(c)) for c in COLUMNS}
+    summary = run.summary
+    return {column: known.get(column, summary.get(column)) for column in RUN_COLUMNS}
 
 
-def run_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """``run_row`` of each run."""
+def run_rows(runs: Sequence[Run]) -> list[dict[str, RunValue]]:
+    """Returns the `run_row` of each run."""
     return [run_row(run) for run in runs]
 
 
 def run_frame(runs: Sequence[Run]) -> pd.DataFrame:
-    """Runs as a table, one per row, with the settings in which they differ as columns of their own."""
-    rows = pd.DataFrame(run_rows(runs), columns=list(COLUMNS))
-    settings = pd.DataFrame([r.record["settings"] for r in runs])
-    differing = [c for c in settings if settings[c].nunique(dropna=False) > 1 and c not in rows]
+    """Returns runs as a table, one per row, with further columns for the settings in which they differ."""
+    rows = pd.DataFrame(run_rows(runs), columns=list(RUN_COLUMNS))
+    settings = pd.DataFrame([run.record["settings"] for run in runs])
+    differing = [
+        name for name in settings if settings[name].nunique(dropna=False) > 1 and name not in rows
+    ]
     return pd.concat([rows, settings[differing]], axis=1)
 
 
 def display_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
-    """Rows for people: percent, rounded, the interval as one cell; a dash where not measured."""
+    """Returns rows to read: rounded, in percent, the interval as one cell, a dash for what was not measured."""
     out = []
     for row in run_rows(runs):
-        low, high = row["test_wer_low"], row["test_wer_high"]
-        row["test_interval"] = None if low is None else f"{100 * low:.1f}–{100 * high:.1f}"
-        out.append({title: _cell(column, row[column]) for column, title in SHORT.items()})
+        row["test_interval"] = _interval_text(row["test_wer_low"], row["test_wer_high"])
+        out.append({title: _cell_text(column, row[column]) for column, title in TITLES.items()})
     return out
 
 
-def _cell(column: str, value: Any) -> str:
+def _interval_text(low: RunValue, high: RunValue) -> str | None:
+    if not isinstance(low, int | float) or not isinstance(high, int | float):
+        return None
+    return f"{100 * low:.1f}–{100 * high:.1f}"
+
+
+def _cell_text(column: str, value: RunValue) -> str:
     if value is None or value != value:
-        return "–"
-    if column in PERCENT:
+        return NOT_MEASURED
+    if isinstance(value, str):
+        return value
+    if column in FRACTIONS:
         return f"{100 * value:.1f}"
     if column == "p_value":
         return f"{value:.3f}" if value >= 0.001 else "< 0.001"
@@ -110,19 +128,13 @@ def _cell(column: str, value: Any) -> str:
 
 
 def text_table(runs: Sequence[Run]) -> str:
-    """A plain-text table of runs."""
+    """Returns a table of runs as plain text, titles in the first line."""
     rows = display_rows(runs)
     if not rows:
         return "no runs yet"
-    widths = {c: max(len(c), *(len(r[c]) for r in rows)) for c in rows[0]}
-    lines = [
-        "  ".join(c.ljust(w) for c, w in widths.items()),
-        "  ".join("-" * w for w in widths.values()),
-    ]
-    lines += [
-        "  ".join(
-            r[c].ljust(w) if c in ("run", "criterion") else r[c].rjust(w) for c, w in widths.items()
-        )
-        for r in rows
-    ]
-    return "\n".join(lines)
+
+    titles = list(rows[0])
+    cells = [titles, *(list(row.values()) for row in rows)]
+    sides = ["left" if title in TEXT_COLUMNS else "right" for title in titles]
+    # Titles are a row, since tabulate makes columns two characters wider than their headers.
+    return tabulate(cells, tablefmt="plain", colalign=sides, disable_numparse=True)

@@ -1,4 +1,4 @@
-"""What a run has written since the last look: each row is read once, however long the run."""
+"""The rows of a run that is being written; each row is read once, however long the run."""
 
 import json
 from collections import defaultdict, deque
@@ -9,68 +9,87 @@ import pandas as pd
 
 from workbench.storage.run import DRIVER, Run
 
-MOST = 4000  # rows of one kind that are kept; evaluations are kept all
+MOST_ROWS = 4000  # of one kind that are kept; all evaluations are kept
 
 
 class Tail:
-    """The rows of a run that is being written, by kind, the newest ``most`` of each."""
+    """The newest ``most`` rows of each kind of a run that is being written, and how many there were.
 
-    def __init__(self, run: Run, most: int = MOST):
-        self.run, self.most = run, most
+    ``rows`` and ``total`` are by kind, ``counts`` by process and kind; ``heard`` holds the time of the newest row of each
+    process in seconds of the run's clock.
+    """
+
+    rows: dict[str, deque[dict[str, Any]]]
+    total: dict[str, int]
+    counts: dict[str, dict[str, int]]
+    heard: dict[str, float]
+
+    def __init__(self, run: Run, most: int = MOST_ROWS):
+        self.run = run
+        self.most = most
         self.begin()
 
     def begin(self) -> None:
-        """Forget all: a resumed run cuts its files back."""
-        self.read_to: dict[Path, int] = {}
-        self.rows: dict[str, deque[dict[str, Any]]] = defaultdict(lambda: deque(maxlen=self.most))
+        """Forgets all rows, because a resumed run cuts its files back."""
+        self._positions: dict[Path, int] = {}
+        self.rows = defaultdict(lambda: deque(maxlen=self.most))
         self.rows["evaluate"] = deque()
-        self.total: dict[str, int] = defaultdict(int)
-        self.counts: dict[str, dict[str, int]] = defaultdict(
-            lambda: defaultdict(int)
-        )  # by process and kind
-        self.heard: dict[str, float] = {}  # seconds of the newest row, by process
+        self.total = defaultdict(int)
+        self.counts = defaultdict(lambda: defaultdict(int))
+        self.heard = {}
 
     def read(self) -> bool:
-        """Read on; whether there was anything new.
+        """Reads the rows that were added since the last call; returns whether there were any.
 
-        A run that went back to a checkpoint has cut its files, which may have grown again since: the driver says so
-        before they do, and is therefore looked at after and read before them.
+        A run that went back to a checkpoint has cut its files, which may have grown again since. The driver reports
+        that before they grow. Therefore the sizes of all other files are taken before its size, and its rows are read
+        before theirs.
         """
-        driver, recoveries = self.run.folder / f"rows-{DRIVER}.jsonl", self.total["recovery"]
+        driver = self.run.folder / f"rows-{DRIVER}.jsonl"
         paths = sorted(self.run.folder.glob("rows-*.jsonl"), key=lambda path: path == driver)
         sizes = {path: path.stat().st_size for path in paths}
-        new = self._read(driver) if driver in sizes else 0
-        cut = any(
+
+        recoveries = self.total["recovery"]
+        added = self._read_file(driver) if driver in sizes else 0
+        if self._was_cut(sizes, driver) or self.total["recovery"] > recoveries:
+            self.begin()
+        for path in paths:
+            if sizes[path] > self._positions.get(path, 0):
+                added += self._read_file(path)
+        return added > 0
+
+    def _was_cut(self, sizes: dict[Path, int], driver: Path) -> bool:
+        return any(
             sizes.get(path, 0) < position
-            for path, position in self.read_to.items()
+            for path, position in self._positions.items()
             if path != driver
         )
-        if cut or self.total["recovery"] > recoveries:
-            self.begin()
-        return (
-            new
-            + sum([self._read(path) for path in paths if sizes[path] > self.read_to.get(path, 0)])
-            > 0
-        )
 
-    def _read(self, path: Path) -> int:
-        """The whole lines that were added to one file; a torn last one is left for the next look."""
+    def _read_file(self, path: Path) -> int:
+        """Reads the whole lines that were added to one file; returns their bytes. A torn last line is left."""
+        position = self._positions.get(path, 0)
         with open(path, "rb") as file:
-            file.seek(self.read_to.get(path, 0))
-            new = file.read()
-        whole = new[: new.rfind(b"\n") + 1]
+            file.seek(position)
+            added = file.read()
+
+        whole = added[: added.rfind(b"\n") + 1]
         for line in whole.splitlines():
-            row = json.loads(line)
-            self.rows[row["kind"]].append(row)
-            self.total[row["kind"]] += 1
-            self.counts[row.get("process", "")][row["kind"]] += 1
-            self.heard[row.get("process", "")] = row["seconds"]
-        self.read_to[path] = self.read_to.get(path, 0) + len(whole)
+            self._add(json.loads(line))
+        self._positions[path] = position + len(whole)
         return len(whole)
 
+    def _add(self, row: dict[str, Any]) -> None:
+        kind = row["kind"]
+        process = row.get("process", "")
+        self.rows[kind].append(row)
+        self.total[kind] += 1
+        self.counts[process][kind] += 1
+        self.heard[process] = row["seconds"]
+
     def table(self, *kinds: str) -> pd.DataFrame:
-        """The rows of these kinds in order of time."""
-        frame = pd.DataFrame([row for kind in kinds for row in self.rows[kind]])
-        return (
-            frame.sort_values("seconds", kind="stable", ignore_index=True) if len(frame) else frame
-        )
+        """Returns the rows of these kinds in order of time."""
+        rows = [row for kind in kinds for row in self.rows[kind]]
+        table = pd.DataFrame(rows)
+        if rows:
+            table = table.sort_values("seconds", kind="stable", ignore_index=True)
+        return table

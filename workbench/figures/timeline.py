@@ -1,33 +1,69 @@
-"""Who did what, when: busy and idle stretches of every process, and what waits in the channels between them."""
+"""How processes spent their time, and how many utterances waited in the channels between them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workbench.figures.style import COLOURS, figure, line
+from workbench.figures.style import (
+    COLOURS,
+    HATCH_WIDTH,
+    add_legend,
+    add_legend_below,
+    line_style,
+    picture,
+    set_title,
+)
 from workbench.storage.run import Run
 
-SHOWN = {
+GREY = "#cccccc"
+WAITING_FOR_ROOM = "wait for room"
+WAITING_FOR_FRAMES = "wait for frames"
+ACTIVITIES = {
     "gradient": COLOURS[0],
     "decode": COLOURS[2],
-    "wait for room": COLOURS[4],
-    "wait for frames": "#cccccc",
+    WAITING_FOR_ROOM: COLOURS[4],
+    WAITING_FOR_FRAMES: GREY,
 }
+WAITING_HATCH = "////"  # distinguishes waiting from work where the figure is printed in grey
+
 USAGE = {
     "work": COLOURS[0],
     "ask": COLOURS[5],
     "put": COLOURS[4],
-    "take": "#cccccc",
+    "take": GREY,
     "busy": COLOURS[2],
 }
+
+MOST_PROCESSES = 24  # that a timeline shows
+ROW_HEIGHT = 0.22  # inches per process
+
+
+class Cycle(NamedTuple):
+    """How rows of one kind describe a process that works and waits by turns.
+
+    ``column``: the seconds for which the process waited before the work that the row reports.
+    """
+
+    kind: str
+    work: str
+    waiting: str
+    column: str
+
+
+CYCLES = (
+    Cycle("push", "gradient", WAITING_FOR_FRAMES, "idle_seconds"),
+    Cycle("decode", "decode", WAITING_FOR_ROOM, "put_seconds"),
+)
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """``process`` did ``what`` (a key of SHOWN) from ``start`` to ``end``, seconds of the run's clock."""
+    """``process`` did ``what`` (a key of ACTIVITIES) from ``start`` to ``end``, in seconds of the run's clock."""
 
     process: str
     what: str
@@ -35,32 +71,51 @@ class Stretch:
     end: float
 
 
-def stretches(rows: pd.DataFrame) -> list[Stretch]:
-    """What rows of pushes and decodes tell of how time was spent.
+@dataclass(frozen=True)
+class Queue:
+    """How many decoded utterances waited in a decoder's channel: ``seconds`` and ``length``, float64 [decodes]."""
 
-    A push row tells how long its replica waited for frames since the push before; a decode row how long the decoder had
-    waited for room in its channel after the utterance before. The rest of the time between two rows is work, fetching
-    and pushing included.
+    seconds: np.ndarray
+    length: np.ndarray
+
+
+def stretches(rows: pd.DataFrame) -> list[Stretch]:
+    """Returns how replicas and decoders spent their time, without gaps, from rows of pushes and decodes.
+
+    A push row holds how long its replica waited for frames since the push before; a decode row holds how long the
+    decoder waited for room in its channel after the utterance before. The rest of the time between two rows is work,
+    fetching and pushing included.
     """
-    out = []
-    for kind, busy, idle, column in (
-        ("push", "gradient", "wait for frames", "idle_seconds"),
-        ("decode", "decode", "wait for room", "put_seconds"),
-    ):
-        for process, own in rows[rows.kind == kind].groupby("process") if len(rows) else ():
-            end = own["seconds"].to_numpy(float)
-            start = np.concatenate([[0.0], end[:-1]])
-            waited = np.minimum(np.nan_to_num(own[column].to_numpy(float)), end - start)
-            for a, w, b in zip(start, waited, end, strict=True):
-                out += [Stretch(process, idle, a, a + w)] if w > 0 else []
-                out += [Stretch(process, busy, a + w, b)] if b > a + w else []
-    return out
+    found: list[Stretch] = []
+    if not len(rows):
+        return found
+
+    for cycle in CYCLES:
+        for process, own in rows[rows.kind == cycle.kind].groupby("process"):
+            found += _stretches_of(process, own, cycle)
+    return found
+
+
+def _stretches_of(process: str, rows: pd.DataFrame, cycle: Cycle) -> list[Stretch]:
+    ends = rows["seconds"].to_numpy(float)
+    starts = np.concatenate([[0.0], ends[:-1]])
+    waited = np.nan_to_num(rows[cycle.column].to_numpy(float))
+    waited = np.minimum(waited, ends - starts)
+
+    found = []
+    for start, wait, end in zip(starts, waited, ends, strict=True):
+        work_start = start + wait
+        if wait > 0:
+            found.append(Stretch(process, cycle.waiting, start, work_start))
+        if end > work_start:
+            found.append(Stretch(process, cycle.work, work_start, end))
+    return found
 
 
 def draw_timeline(
-    run: Run, first: float = 0.0, last: float | None = None, most: int = 24
+    run: Run, first: float = 0.0, last: float | None = None, most: int = MOST_PROCESSES
 ) -> Figure:
-    """The stretches of at most ``most`` processes between two times."""
+    """Draws what at most ``most`` processes of a run did between two times (seconds)."""
     return draw_stretches(stretches(run.rows()), first, last, most, run.name)
 
 
@@ -68,94 +123,130 @@ def draw_stretches(
     found: Sequence[Stretch],
     first: float = 0.0,
     last: float | None = None,
-    most: int = 24,
+    most: int = MOST_PROCESSES,
     title: str = "",
 ) -> Figure:
-    """The same from what ``stretches`` found."""
-    last = max((s.end for s in found), default=1.0) if last is None else last
-    processes = sorted({s.process for s in found}, key=_by_kind_and_number)[:most]
-    fig, ax = figure(8.5, 1.2 + 0.22 * max(len(processes), 2))
-    for what, colour in SHOWN.items():
+    """Draws what ``stretches`` returned, from the time ``first`` to ``last`` (seconds; default: to the end)."""
+    if last is None:
+        last = max((s.end for s in found), default=1.0)
+    processes = sorted({s.process for s in found}, key=number_and_kind)[:most]
+    inside = [s for s in found if s.end > first and s.start < last]
+
+    fig, ax = picture(8.5, 1.2 + ROW_HEIGHT * max(len(processes), 2))
+    for what, colour in ACTIVITIES.items():
         for row, process in enumerate(processes):
-            own = [
-                s
-                for s in found
-                if s.process == process and s.what == what and s.end > first and s.start < last
-            ]
-            bars = [(s.start, s.end - s.start) for s in own]
-            hatch = "////" if what.startswith("wait") else None  # told apart in grey too
-            ax.broken_barh(
-                bars,
-                (row - 0.4, 0.8),
-                facecolor=colour,
-                edgecolor="white",
-                linewidth=0.3,
-                hatch=hatch,
-            )
+            own = [s for s in inside if s.process == process and s.what == what]
+            _draw_bars(ax, row, own, what)
         ax.plot([], [], color=colour, linewidth=6, label=what)
+
     ax.set_yticks(range(len(processes)), processes)
     ax.set_xlim(first, max(last, first + 1e-9))
     ax.set_ylim(max(len(processes), 1) - 0.5, -0.5)
     ax.set_xlabel("time (s)")
-    ax.set_title(title)
-    fig.legend(loc="outside lower center", ncols=len(SHOWN))
+    set_title(ax, title)
+    add_legend_below(fig, ax.lines, columns=len(ACTIVITIES))
     return fig
 
 
-def _by_kind_and_number(process: str) -> tuple[int, str]:
+def _draw_bars(ax: Axes, row: int, own: Sequence[Stretch], what: str) -> None:
+    waiting = what in (WAITING_FOR_ROOM, WAITING_FOR_FRAMES)
+    bars = ax.broken_barh(
+        [(s.start, s.end - s.start) for s in own],
+        (row - 0.4, 0.8),
+        facecolor=ACTIVITIES[what],
+        edgecolor="white",
+        linewidth=0.3,
+        hatch=WAITING_HATCH if waiting else None,
+    )
+    bars.set_hatch_linewidth(HATCH_WIDTH)
+
+
+def number_and_kind(process: str) -> tuple[int, str]:
+    """Returns a key that sorts "replica 2" before "decoder 10", and processes without a number first."""
     kind, _, number = process.rpartition(" ")
     return (int(number), kind) if number.isdigit() else (-1, process)
 
 
-def queues(rows: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Of each decoder: times (s), and decoded utterances that waited in its channel then."""
+def queues(rows: pd.DataFrame) -> dict[str, Queue]:
+    """Returns the queue of each decoder's channel, from rows of decodes."""
     if not len(rows) or "queue" not in rows:
         return {}
-    decodes = rows[rows.kind == "decode"]
+
     return {
-        p: (own["seconds"].to_numpy(float), own["queue"].to_numpy(float))
-        for p, own in decodes.groupby("process")
+        process: Queue(own["seconds"].to_numpy(float), own["queue"].to_numpy(float))
+        for process, own in rows[rows.kind == "decode"].groupby("process")
     }
 
 
 def draw_queues(run: Run, most: int = 6) -> Figure:
-    """Utterances waiting between decoders and replicas; always full: replicas are slow, always empty: decoders are."""
-    fig, ax = figure(7.5, 2.4)
-    for number, (process, (seconds, length)) in enumerate(
-        list(queues(run.rows("decode")).items())[:most]
-    ):
-        ax.step(seconds, length, where="post", label=process, **line(number))
+    """Draws how many utterances wait between decoders and replicas, for at most ``most`` decoders.
+
+    A queue that is always full means that replicas are slow, one that is always empty that decoders are.
+    """
+    fig, ax = picture(7.5, 2.4)
+    shown = list(queues(run.rows("decode")).items())[:most]
+    for number, (process, queue) in enumerate(shown):
+        ax.step(queue.seconds, queue.length, where="post", label=process, **line_style(number))
+
     ax.set_xlabel("time (s)")
     ax.set_ylabel("utterances waiting")
-    ax.set_title(run.name)
+    set_title(ax, run.name)
     if ax.has_data():
-        ax.legend(ncols=3)
+        add_legend(ax, columns=3)
     return fig
 
 
 def usage(rows: pd.DataFrame) -> pd.DataFrame:
-    """Seconds that each process spent at each thing, [processes, work | ask | put | take | busy], over all segments."""
-    columns = [f"{c}_seconds" for c in USAGE if len(rows) and f"{c}_seconds" in rows]
+    """Returns the seconds that each process spent on each activity [processes, work | ask | put | take | busy].
+
+    A run that was resumed has several rows of usage per process; they are added up.
+    """
+    columns = [f"{what}_seconds" for what in USAGE]
+    columns = [column for column in columns if len(rows) and column in rows]
     own = rows[rows.kind == "usage"] if columns else pd.DataFrame(columns=["process"])
     table = own.groupby("process")[columns].sum()
-    return table.rename(columns=lambda c: c.removesuffix("_seconds"))
+    return table.rename(columns=_without_unit)
+
+
+def _without_unit(column: str) -> str:
+    return column.removesuffix("_seconds")
 
 
 def draw_usage(run: Run, most: int = 16) -> Figure:
-    """How each process shared out its time: work, asking the server, waiting for room, waiting for frames."""
+    """Draws how each process divided its time: work, asking the server, waiting for room, waiting for frames."""
     table = usage(run.rows("usage"))
-    table = table.loc[sorted(table.index, key=_by_kind_and_number)[:most]]
-    fig, ax = figure(7.5, 1.2 + 0.22 * max(len(table), 2))
-    left = np.zeros(len(table))
-    for what in table:
-        width = np.nan_to_num(table[what].to_numpy(float))
-        ax.barh(
-            range(len(table)), width, left=left, color=USAGE[what], edgecolor="white", label=what
-        )
-        left += width
+    table = table.loc[sorted(table.index, key=number_and_kind)[:most]]
+    fig, ax = picture(7.5, 1.2 + ROW_HEIGHT * max(len(table), 2))
+    widths = {what: np.nan_to_num(table[what].to_numpy(float)) for what in table}
+    stack_bars(ax, widths, USAGE)
+
     ax.set_yticks(range(len(table)), list(table.index))
     ax.invert_yaxis()
     ax.set_xlabel("time (s)")
     if len(table):
-        fig.legend(loc="outside lower center", ncols=len(USAGE))
+        handles, _ = ax.get_legend_handles_labels()
+        add_legend_below(fig, handles, columns=len(USAGE))
     return fig
+
+
+def stack_bars(
+    ax: Axes,
+    widths: Mapping[str, np.ndarray],
+    colours: Mapping[str, str],
+    height: float = 0.8,
+    edge: str = "white",
+) -> None:
+    """Draws horizontal bars that follow each other in every row; ``widths`` float64 [rows] by activity."""
+    rows = max((len(width) for width in widths.values()), default=0)
+    left = np.zeros(rows)
+    for what, width in widths.items():
+        ax.barh(
+            range(rows),
+            width,
+            left=left,
+            height=height,
+            color=colours[what],
+            edgecolor=edge,
+            label=what,
+        )
+        left += width

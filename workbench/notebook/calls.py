@@ -4,11 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from IPython import get_ipython
-from matplotlib.figure import Figure
 
 from workbench.figures.example import Example, read_example
-from workbench.figures.style import png
 from workbench.prepare.corpus import Corpus
 from workbench.prepare.pipeline import Preparation, Source
 from workbench.prepare.pipeline import prepare as prepare_corpus
@@ -23,11 +20,6 @@ from workbench.storage.run import Run, RunState, all_runs, find_run
 from workbench.sweeping import Results, Sweep, find_sweep
 from workbench.sweeping import results as results_of
 from workbench.sweeping import run as run_sweep
-
-if (
-    shell := get_ipython()
-) is not None:  # figures are made without pyplot, so IPython is told how to show them
-    shell.display_formatter.formatters["image/png"].for_type(Figure, png)
 
 
 def prepare(name: str, language: str = "is", size: str = "tiny", **how: Any) -> Corpus:

@@ -4,14 +4,14 @@ A thread looks at the directory about twice a second and redraws if there is new
 goes through pyplot, since the thread that draws is not the one that runs cells.
 """
 
-import io
 import threading
 import time
 from collections.abc import Callable
 
 from workbench.figures.alarms import alarms
 from workbench.figures.curves import Against
-from workbench.figures.live_figure import DPI, INCHES, draw_live
+from workbench.figures.live_figure import LIVE_DPI, LIVE_HEIGHT, LIVE_WIDTH, draw_live
+from workbench.figures.style import png
 from workbench.figures.tail import Tail
 from workbench.notebook.screen import Screen
 from workbench.storage.run import Run, RunState, RunStatus, find_run
@@ -52,9 +52,8 @@ class LiveView:
     def _draw(self, status: RunStatus) -> None:
         began = time.thread_time()
         worries = alarms(self._tail.rows["evaluate"], self._tail.rows["push"])
-        out = io.BytesIO()
-        draw_live(self._tail, self.against, worries[0] if worries else "").canvas.print_png(out)  # type: ignore[attr-defined]
-        self.screen.put(out.getvalue())
+        fig = draw_live(self._tail, self.against, worries[0] if worries else "")
+        self.screen.put(png(fig, LIVE_DPI))
         self.frames += 1
         self._cost = time.thread_time() - began
         recoveries = [row["text"] for row in self._tail.rows["recovery"]]
@@ -113,7 +112,7 @@ class LiveView:
 
 def live_screen() -> Screen:
     """A screen of the live picture's size."""
-    return Screen(*(round(inch * DPI) for inch in INCHES))
+    return Screen(*(round(inch * LIVE_DPI) for inch in (LIVE_WIDTH, LIVE_HEIGHT)))
 
 
 def attach(run: str | Run, against: Against = "epochs") -> LiveView:

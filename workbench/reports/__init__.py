@@ -1,1 +1,1 @@
-"""Reports on runs and sweeps: HTML pages, Markdown, CSV and notebooks."""
+"""Reports on runs and sweeps as HTML pages, Markdown, CSV and notebooks."""

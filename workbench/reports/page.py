@@ -1,75 +1,127 @@
-"""The parts of a report's page: everything that comes from data is escaped, every picture is inside."""
+"""The parts of a report: blocks and sections of an HTML page, and tables and text of Markdown.
 
-from collections.abc import Sequence
-from html import escape
-
-from matplotlib.figure import Figure
-
-from workbench.figures.style import data_uri
-
-SHORT = 24  # characters
-STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}
-h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2rem;border-bottom:1px solid #ddd}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums;display:block;overflow-x:auto}
-td,th{padding:.25rem .7rem;border-bottom:1px solid #e5e5e5;text-align:right}
-td.short{white-space:nowrap}
-td:first-child,th:first-child{text-align:left}img{max-width:100%}code,pre{background:#f5f5f5;padding:.1rem .3rem}
-pre{overflow:auto;padding:.6rem;white-space:pre-wrap}figcaption,.note{color:#555;font-size:.9rem}figure{margin:1rem 0}
-@media print{body{margin:0;max-width:none}table{display:table}h2{break-after:avoid}figure,tr{break-inside:avoid}}
+Text that comes from data is escaped everywhere, and every picture is inside the page.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Protocol
 
-def document(title: str, parts: Sequence[str]) -> str:
-    """A whole page."""
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
-    body = f"<h1>{escape(title)}</h1>" + "".join(parts)
-    return f'<!doctype html><html lang="en"><head>{head}<style>{STYLE}</style></head><body>{body}</body></html>'
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from tabulate import tabulate
+
+from workbench.figures.style import data_uri
+from workbench.reports.render import render
+
+PACKAGE = "workbench.reports"
+UNBROKEN = 24  # characters up to which a cell stays on one line
+
+Rows = Sequence[Mapping[str, str]]
 
 
-def section(title: str, body: str) -> str:
-    """A heading and what stands under it; nothing without a body."""
-    return f"<h2>{escape(title)}</h2>{body}" if body else ""
+class Block(Protocol):
+    """A part of a page."""
+
+    def html(self) -> Markup:
+        """Returns the part as HTML."""
 
 
-def picture(caption: str, fig: Figure) -> str:
+@dataclass(frozen=True)
+class Paragraph:
+    """A paragraph of text, bold if it is ``strong``."""
+
+    text: str
+    strong: bool = False
+
+    def html(self) -> Markup:
+        return render(PACKAGE, "paragraph.html", text=self.text, strong=self.strong)
+
+
+@dataclass(frozen=True)
+class Note:
+    """A paragraph of small print."""
+
+    text: str
+
+    def html(self) -> Markup:
+        return render(PACKAGE, "note.html", text=self.text)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; the keys of the first row are the titles of the columns."""
+
+    rows: Rows
+
+    def html(self) -> Markup:
+        return table_html(self.rows)
+
+
+@dataclass(frozen=True)
+class Picture:
     """A figure with its caption."""
-    caption = escape(caption)
-    return f'<figure><img alt="{caption}" src="{data_uri(fig)}"><figcaption>{caption}</figcaption></figure>'
+
+    caption: str
+    figure: Figure
+
+    def html(self) -> Markup:
+        return render(PACKAGE, "picture.html", caption=self.caption, uri=data_uri(self.figure))
 
 
-def note(text: str) -> str:
-    """Small print."""
-    return f'<p class="note">{escape(text)}</p>'
+@dataclass(frozen=True)
+class Listing:
+    """Commands or code, line by line."""
+
+    text: str
+
+    def html(self) -> Markup:
+        return render(PACKAGE, "listing.html", text=self.text)
 
 
-def table_html(rows: Sequence[dict[str, str]]) -> str:
-    """Rows of text cells as a table; nothing without rows."""
-    if not rows:
-        return ""
-    head = "".join(f"<th>{escape(c)}</th>" for c in rows[0])
-    body = "".join("<tr>" + "".join(_cell(str(v)) for v in r.values()) + "</tr>" for r in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
+@dataclass(frozen=True)
+class Section:
+    """A heading and the blocks below it."""
+
+    title: str
+    blocks: Sequence[Block]
 
 
-def _cell(text: str) -> str:
-    """What is short stays on one line."""
-    return (
-        f'<td class="short">{escape(text)}</td>'
-        if len(text) <= SHORT
-        else f"<td>{escape(text)}</td>"
+def page_html(title: str, introduction: Sequence[Block], sections: Sequence[Section]) -> str:
+    """Returns a whole page; sections without blocks are left out."""
+    return render(
+        PACKAGE,
+        "page.html",
+        title=title,
+        introduction=introduction,
+        sections=[section for section in sections if section.blocks],
     )
 
 
-def table_markdown(rows: Sequence[dict[str, str]]) -> str:
-    """The same as Markdown; bars and markup in the cells stay text."""
+def table_blocks(rows: Rows) -> list[Block]:
+    """Returns the table as blocks of a section; none if it has no rows."""
+    return [Table(rows)] if rows else []
+
+
+def table_html(rows: Rows) -> Markup:
+    """Returns rows of text cells as an HTML table, or nothing if there are none."""
+    if not rows:
+        return Markup("")
+    return render(PACKAGE, "table.html", rows=rows, unbroken=UNBROKEN)
+
+
+def table_markdown(rows: Rows) -> str:
+    """Returns rows of text cells as a Markdown table, or nothing if there are none."""
     if not rows:
         return ""
-    lines = [" | ".join(rows[0]), " | ".join("---" for _ in rows[0])]
-    lines += [" | ".join(plain(v) for v in r.values()) for r in rows]
-    return "\n".join(f"| {line} |" for line in lines)
+
+    titles = [plain(title) for title in rows[0]]
+    cells = [[plain(text) for text in row.values()] for row in rows]
+    return tabulate(cells, headers=titles, tablefmt="github", disable_numparse=True)
 
 
 def plain(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    return escape(str(text), quote=False).replace("|", "\\|").replace("`", "\\`").replace("\n", " ")
+    """Returns text that Markdown shows as it is: bars, backquotes and markup do nothing."""
+    escaped = escape(text, quote=False)
+    return escaped.replace("|", "\\|").replace("`", "\\`").replace("\n", " ")

@@ -1,248 +1,304 @@
-"""The report on runs: an HTML file that opens without network and prints well; Markdown, CSV, notebook beside it."""
+"""The report on runs: an HTML file that opens without network and prints well; Markdown, CSV and notebook beside it."""
 
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.data import PAPER
 from workbench.figures.curves import draw_curves, draw_shares, draw_word_errors
 from workbench.figures.example import draw_lattice, draw_occupancies, draw_spectrogram, read_example
 from workbench.figures.staleness import ages, draw_staleness
-from workbench.figures.sweep_plots import PAPER
-from workbench.figures.tables import display_rows, run_frame, run_row
+from workbench.figures.tables import NOT_MEASURED, display_rows, run_frame
 from workbench.figures.timeline import draw_queues, draw_usage
 from workbench.metrics.significance import verdict
 from workbench.reports.page import (
-    document,
-    note,
-    picture,
+    Block,
+    Listing,
+    Note,
+    Paragraph,
+    Picture,
+    Section,
+    Table,
+    page_html,
     plain,
-    section,
-    table_html,
+    table_blocks,
     table_markdown,
 )
 from workbench.reports.report_notebook import notebook_of_runs
 from workbench.settings import Settings
 from workbench.storage.run import Run, home, read_json, write_atomically
 
-EXPLAINED = (
-    "F_MMI: held-out, per frame, natural logarithm; WER: held-out with the unigram; both at the scale of the run. "
-    "Test WER: with the n-gram, at the scales that suit the model on held-out data, with its "
-    "95 % bootstrap interval; p: paired bootstrap against the run that it started from."
+EXPLANATION = (
+    "F_MMI: held-out, per frame, natural logarithm; WER: held-out with the unigram; both at the "
+    "scale of the run. Test WER: with the n-gram, at the scales that suit the model on held-out "
+    "data, with its 95 % bootstrap interval; p: paired bootstrap against the run that it started "
+    "from."
 )
 
 
+@dataclass(frozen=True)
+class Improvement:
+    """Test WERs (fractions) of a run and of the run that it started from, with p of the paired bootstrap."""
+
+    run: str
+    parent: str
+    before: float
+    after: float
+    p_value: float | None
+
+
 def write_report(runs: Sequence[Run], out: Path | None = None, title: str | None = None) -> Path:
-    """Write the report on ``runs`` (HTML, and .md, .csv and .ipynb beside it); returns the HTML file."""
+    """Writes the report on ``runs`` as .html, .md, .csv and .ipynb side by side; returns the HTML file.
+
+    ``out``: the HTML file, by default named after the first run in the folder of reports.
+    """
     out = out or home() / "reports" / f"{runs[0].name}.html"
     title = title or f"Asynchronous sequence training: {runs[0].record['corpus']['name']}"
     files = {
-        ".html": page(runs, title),
+        ".html": runs_page(runs, title),
         ".md": markdown(runs, title),
         ".csv": run_frame(runs).to_csv(index=False),
+        ".ipynb": notebook_of_runs([run.name for run in runs], title),
     }
-    return write_files(out, files | {".ipynb": notebook_of_runs([r.name for r in runs], title)})
+    return write_files(out, files)
 
 
-def write_files(out: Path, files: dict[str, str]) -> Path:
-    """Write the report's forms side by side; returns the HTML file."""
-    out = out if out.suffix == ".html" else out.with_name(out.name + ".html")
+def write_files(out: Path, files: Mapping[str, str]) -> Path:
+    """Writes the forms of a report, by suffix, side by side; returns the HTML file."""
+    if out.suffix != ".html":
+        out = out.with_name(out.name + ".html")
     out.parent.mkdir(parents=True, exist_ok=True)
     for suffix, text in files.items():
         write_atomically(out.with_suffix(suffix), text.encode())
     return out
 
 
-def page(runs: Sequence[Run], title: str) -> str:
-    """The whole page."""
-    parts = [
-        f"<p>{escape(question(runs))}</p>",
-        "".join(f"<p><b>{escape(s)}</b></p>" for s in sentences(runs)),
-        section("Results", table_html(display_rows(runs)) + note(EXPLAINED)),
-        section("Curves", "".join(picture(caption, fig) for caption, fig in curve_figures(runs))),
-        section(
-            "Asynchrony",
-            "".join(picture(caption, fig) for caption, fig in asynchrony_figures(runs)),
-        ),
-        *[example_section(r) for r in runs if read_example(r)][-1:],
-        section("The paper beside it", paper_section(runs)),
-        section("Settings", settings_section(runs)),
-        section("Failures", table_html(failure_rows(runs))),
-        section(
-            "How to reproduce", reproduce_section(runs, [r.record.get("command", "") for r in runs])
-        ),
+def runs_page(runs: Sequence[Run], title: str) -> str:
+    """Returns the report as an HTML page."""
+    verdicts = [Paragraph(sentence, strong=True) for sentence in verdict_sentences(runs)]
+    commands = [run.record.get("command", "") for run in runs]
+    settings_note = Note("Settings that differ from their defaults in any run.")
+    sections = [
+        Section("Results", [Table(display_rows(runs)), Note(EXPLANATION)]),
+        Section("Curves", curve_pictures(runs)),
+        Section("Asynchrony", asynchrony_pictures(runs)),
+        *example_sections(runs),
+        Section("The paper beside it", [Table(paper_rows(runs)), Note(paper_source())]),
+        Section("Settings", [*table_blocks(setting_rows(runs)), settings_note]),
+        Section("Failures", table_blocks(failure_rows(runs))),
+        Section("How to reproduce", reproduction_blocks(runs, commands)),
     ]
-    return document(title, parts)
-
-
-def curve_figures(runs: Sequence[Run]) -> list[tuple[str, object]]:
-    """Held-out curves by audio seen, by update and, where time passes, by time; kinds of errors; fates of frames."""
-    timed = any(r.record["settings"]["clock"] != "free" for r in runs)
-    figures: list[tuple[str, object]] = [
-        ("Held-out curves against audio seen", draw_curves(runs)),
-        ("Held-out curves against updates", draw_curves(runs, against="updates")),
-        *(
-            [("Held-out curves against time", draw_curves(runs, against="seconds"))]
-            if timed
-            else []
-        ),
-        ("Kinds of word errors", draw_word_errors(runs)),
-    ]
-    return figures + [(f"Frames of {r.name}", draw_shares(r)) for r in runs if r.settings.sequence]
-
-
-def asynchrony_figures(runs: Sequence[Run]) -> list[tuple[str, object]]:
-    """Staleness of runs with several replicas or decoders, and how their processes spent time."""
-    several = [r for r in runs if r.settings.asynchrony.replicas > 1 and ages(r.rows("push"))]
-    figures: list[tuple[str, object]] = (
-        [("Staleness of gradients", draw_staleness(several))] if several else []
-    )
-    timed = [r for r in several if r.settings.clock.kind != "free"]
-    figures += [(f"How processes of {r.name} spent their time", draw_usage(r)) for r in timed]
-    return figures + [(f"Queues of {r.name}", draw_queues(r)) for r in timed if r.settings.sequence]
+    return page_html(title, [Paragraph(question(runs)), *verdicts], sections)
 
 
 def markdown(runs: Sequence[Run], title: str) -> str:
-    """Results, verdicts, settings and commands as Markdown."""
-    commands = "\n".join(f"    {r.record.get('command', '')}" for r in runs)
+    """Returns results, verdicts, settings and commands as Markdown."""
+    commands = "\n".join(f"    {run.record.get('command', '')}" for run in runs)
     parts = [
         f"# {plain(title)}",
         plain(question(runs)),
-        *[plain(s) for s in sentences(runs)],
+        *[plain(sentence) for sentence in verdict_sentences(runs)],
         table_markdown(display_rows(runs)),
-        EXPLAINED,
-    ]
-    parts += [
+        EXPLANATION,
         "## The paper beside it",
         table_markdown(paper_rows(runs)),
         "## Settings",
         table_markdown(setting_rows(runs)),
-    ]
-    parts += [
         "## Failures",
         table_markdown(failure_rows(runs)),
         "## How to reproduce",
         commands,
         versions(runs),
     ]
-    return "\n\n".join(p for p in parts if p) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def curve_pictures(runs: Sequence[Run]) -> list[Block]:
+    """Returns held-out curves, kinds of word errors, and what became of the frames.
+
+    Curves are against audio seen, against updates and, unless all clocks stand still, against time.
+    """
+    pictures: list[Block] = [
+        Picture("Held-out curves against audio seen", draw_curves(runs)),
+        Picture("Held-out curves against updates", draw_curves(runs, against="updates")),
+    ]
+    if any(run.settings.clock.kind != "free" for run in runs):
+        by_time = draw_curves(runs, against="seconds")
+        pictures.append(Picture("Held-out curves against time", by_time))
+    pictures.append(Picture("Kinds of word errors", draw_word_errors(runs)))
+    for run in runs:
+        if run.settings.sequence:
+            pictures.append(Picture(f"Frames of {run.name}", draw_shares(run)))
+    return pictures
+
+
+def asynchrony_pictures(runs: Sequence[Run]) -> list[Block]:
+    """Returns the staleness of runs with several replicas, and how their processes spent time."""
+    several = [run for run in runs if has_staleness(run)]
+    timed = [run for run in several if run.settings.clock.kind != "free"]
+
+    pictures: list[Block] = []
+    if several:
+        pictures.append(Picture("Staleness of gradients", draw_staleness(several)))
+    for run in timed:
+        caption = f"How processes of {run.name} spent their time"
+        pictures.append(Picture(caption, draw_usage(run)))
+    for run in timed:
+        if run.settings.sequence:
+            pictures.append(Picture(f"Queues of {run.name}", draw_queues(run)))
+    return pictures
+
+
+def has_staleness(run: Run) -> bool:
+    """Whether the run has several replicas and has measured the staleness of their gradients."""
+    return run.settings.asynchrony.replicas > 1 and bool(ages(run.rows("push")))
 
 
 def question(runs: Sequence[Run]) -> str:
-    """What these runs were made to find out, as far as their settings tell."""
-    known = [r.record["settings"] for r in runs]
-    differ = [name for name in known[0] if len({str(k.get(name)) for k in known}) > 1]
-    corpora = ", ".join(dict.fromkeys(r.record["corpus"]["name"] for r in runs))
-    if not differ:
-        return (
-            f"What does training with these settings do to F_MMI and to word errors on {corpora}?"
-        )
-    varied = ", ".join(differ[:-1]) + " and " * (len(differ) > 1) + differ[-1]
-    return f"What do {varied} do to F_MMI and to word errors on {corpora}? (Their settings differ in nothing else.)"
-
-
-def sentences(runs: Sequence[Run]) -> list[str]:
-    """What the test says of each run against the one it started from, in plain words."""
-    by_name = {r.name: run_row(r) for r in runs}
-    out = []
-    for run in runs:
-        parent = (run.record.get("parent") or {}).get("run")
-        row, before = by_name[run.name], by_name.get(parent)
-        if before and row["p_value"] is not None and before["test_wer"]:
-            gain = (before["test_wer"] - row["test_wer"]) / before["test_wer"]
-            words = verdict(row["p_value"], before["test_wer"], row["test_wer"])
-            change = f"{100 * before['test_wer']:.1f} → {100 * row['test_wer']:.1f} % ({100 * gain:+.1f} % relative gain)"
-            out.append(f"{run.name} against {parent}: test WER {change}, {words}.")
-    return out
-
-
-def example_section(run: Run) -> str:
-    """One utterance looked at closely, if the run has one."""
-    example = read_example(run)
-    if example is None:
-        return ""
-    said = [
-        {"": k, "words": v}
-        for k, v in {"reference": example.reference, **example.hypotheses}.items()
+    """Returns what these runs were made to find out, as a question about the settings that differ."""
+    all_settings = [run.record["settings"] for run in runs]
+    differing = [
+        name
+        for name in all_settings[0]
+        if len({str(settings.get(name)) for settings in all_settings}) > 1
     ]
-    drawn = {
-        "spectrogram and alignment": draw_spectrogram,
-        "state occupancies": draw_occupancies,
-        "lattice": draw_lattice,
-    }
-    pictures = "".join(
-        picture(f"{caption} ({run.name})", draw(example)) for caption, draw in drawn.items()
-    )
-    return section(f"One utterance: {example.utterance}", table_html(said) + pictures)
+    corpora = ", ".join(dict.fromkeys(run.record["corpus"]["name"] for run in runs))
+    effect = f"to F_MMI and to word errors on {corpora}?"
+    if not differing:
+        return f"What does training with these settings do {effect}"
+
+    *first, last = differing
+    names = f"{', '.join(first)} and {last}" if first else last
+    return f"What do {names} do {effect} (Their settings differ in nothing else.)"
+
+
+def verdict_sentences(runs: Sequence[Run]) -> list[str]:
+    """Returns one sentence per run that was tested against the run it started from."""
+    sentences = []
+    for improvement in improvements(runs):
+        if improvement.p_value is None or not improvement.before:
+            continue
+        before = improvement.before
+        after = improvement.after
+        gain = 100 * (before - after) / before
+        change = f"{100 * before:.1f} → {100 * after:.1f} % ({gain:+.1f} % relative gain)"
+        words = verdict(improvement.p_value, before, after)
+        sentences.append(
+            f"{improvement.run} against {improvement.parent}: test WER {change}, {words}."
+        )
+    return sentences
+
+
+def improvements(runs: Sequence[Run]) -> list[Improvement]:
+    """Returns the test WERs of each run of ``runs`` that started from another one of them, both tested."""
+    summaries = {run.name: run.summary for run in runs}
+    found = []
+    for run in runs:
+        parent = parent_name(run)
+        if parent not in summaries:
+            continue
+        before = summaries[parent].get("test_wer")
+        after = summaries[run.name].get("test_wer")
+        if before is not None and after is not None:
+            p_value = summaries[run.name].get("p_value")
+            found.append(Improvement(run.name, parent, before, after, p_value))
+    return found
+
+
+def parent_name(run: Run) -> str:
+    """Returns the name of the run that ``run`` started from, or "" if there is none."""
+    parent = run.record.get("parent") or {}
+    return parent.get("run") or ""
+
+
+def example_sections(runs: Sequence[Run]) -> list[Section]:
+    """Returns a section on one utterance of the last run that has one, or nothing."""
+    for run in reversed(runs):
+        example = read_example(run)
+        if example is not None:
+            break
+    else:
+        return []
+
+    transcripts = {"reference": example.reference, **example.hypotheses}
+    rows = [{"": source, "words": words} for source, words in transcripts.items()]
+    blocks = [
+        Table(rows),
+        Picture(f"spectrogram and alignment ({run.name})", draw_spectrogram(example)),
+        Picture(f"state occupancies ({run.name})", draw_occupancies(example)),
+        Picture(f"lattice ({run.name})", draw_lattice(example)),
+    ]
+    return [Section(f"One utterance: {example.utterance}", blocks)]
 
 
 def paper_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
-    """Table 1 of the paper, and each run here that started from another one that was tested too."""
-
-    def row(who: str, ce: float, mmi: float) -> dict[str, str]:
-        gain = f"{100 * (ce - mmi) / ce:.1f}" if ce else "–"
-        return {
-            "": who,
-            "test WER % before": f"{ce:.1f}",
-            "after": f"{mmi:.1f}",
-            "relative gain %": gain,
-        }
-
-    table1 = read_json(PAPER)["table1"]
-    rows = [
-        row(f"paper, {k}, CE → MMI", v["ce"], v["mmi"])
-        for k, v in table1.items()
-        if isinstance(v, dict)
-    ]
-    by_name = {r.name: run_row(r) for r in runs}
-    for run in runs:
-        own, before = by_name[run.name], by_name.get((run.record.get("parent") or {}).get("run"))
-        if before and own["test_wer"] is not None and before["test_wer"] is not None:
-            rows.append(row(f"here, {run.name}", 100 * before["test_wer"], 100 * own["test_wer"]))
+    """Returns table 1 of the paper, and a row for each run that started from another one, both tested."""
+    rows = []
+    for language, rates in read_json(PAPER)["table1"].items():
+        if isinstance(rates, dict):
+            rows.append(_gain_row(f"paper, {language}, CE → MMI", rates["ce"], rates["mmi"]))
+    for own in improvements(runs):
+        rows.append(_gain_row(f"here, {own.run}", 100 * own.before, 100 * own.after))
     return rows
 
 
-def paper_section(runs: Sequence[Run]) -> str:
-    """The paper's table and ours, with the place in the paper."""
+def _gain_row(source: str, before: float, after: float) -> dict[str, str]:
+    gain = f"{100 * (before - after) / before:.1f}" if before else NOT_MEASURED
+    return {
+        "": source,
+        "test WER % before": f"{before:.1f}",
+        "after": f"{after:.1f}",
+        "relative gain %": gain,
+    }
+
+
+def paper_source() -> str:
+    """Returns the place of table 1 in the paper."""
     paper = read_json(PAPER)
-    return table_html(paper_rows(runs)) + note(f"{paper['source']}, {paper['table1']['where']}.")
+    return f"{paper['source']}, {paper['table1']['where']}."
 
 
 def setting_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
-    """Settings that differ from their defaults in any run."""
+    """Returns the settings that differ from their defaults in any run, one column per run."""
     default = Settings().to_dict()
-    shown = [c for c in default if any(r.record["settings"].get(c) != default[c] for r in runs)]
-    return [
-        {"setting": c, **{r.name: str(r.record["settings"].get(c)) for r in runs}} for c in shown
-    ]
-
-
-def settings_section(runs: Sequence[Run]) -> str:
-    """The same as a table."""
-    return table_html(setting_rows(runs)) + note(
-        "Settings that differ from their defaults in any run."
-    )
+    recorded = {run.name: run.record["settings"] for run in runs}
+    rows = []
+    for name, value in default.items():
+        if any(settings.get(name) != value for settings in recorded.values()):
+            values = {run: str(settings.get(name)) for run, settings in recorded.items()}
+            rows.append({"setting": name, **values})
+    return rows
 
 
 def failure_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
-    """How each run ended, and what it could not use."""
+    """Returns how each run ended, and how many utterances it could not use for which reasons."""
     rows = []
     for run in runs:
-        status, reasons = run.status(), run.summary.get("set_aside") or {}
-        aside = ", ".join(f"{k}: {v}" for k, v in reasons.items()) or "none"
-        lost = str(sum(row["kind"] == "recovery" for row in run.iter_rows()))
-        row = {"run": run.name, "state": status.state.value, "error": status.error}
-        rows.append(row | {"recoveries after a loss": lost, "utterances set aside": aside})
+        status = run.status()
+        reasons = run.summary.get("set_aside") or {}
+        set_aside = ", ".join(f"{reason}: {count}" for reason, count in reasons.items())
+        recoveries = sum(row["kind"] == "recovery" for row in run.iter_rows())
+        rows.append(
+            {
+                "run": run.name,
+                "state": str(status.state),
+                "error": status.error,
+                "recoveries after a loss": str(recoveries),
+                "utterances set aside": set_aside or "none",
+            }
+        )
     return rows
 
 
 def versions(runs: Sequence[Run]) -> str:
-    """Versions of everything that the numbers depend on, as the runs recorded them."""
-    found = dict.fromkeys(
-        ", ".join(f"{k} {v}" for k, v in r.record.get("versions", {}).items()) for r in runs
-    )
-    return "; ".join(found)
+    """Returns the versions of all packages that the runs recorded, each combination once."""
+    combinations = []
+    for run in runs:
+        recorded = run.record.get("versions", {})
+        combinations.append(", ".join(f"{name} {version}" for name, version in recorded.items()))
+    return "; ".join(dict.fromkeys(combinations))
 
 
-def reproduce_section(runs: Sequence[Run], commands: Sequence[str]) -> str:
-    """The exact commands, and what they were run with."""
-    return f"<pre>{escape(chr(10).join(c for c in commands if c))}</pre>" + note(versions(runs))
+def reproduction_blocks(runs: Sequence[Run], commands: Sequence[str]) -> list[Block]:
+    """Returns the exact commands, and the versions that they ran with."""
+    return [Listing("\n".join(c for c in commands if c)), Note(versions(runs))]

@@ -1,66 +1,88 @@
-"""The report as a notebook without outputs: every table and picture of the page by the call that makes it."""
+"""The report as a notebook without outputs, in which one call makes each table and figure of the page."""
 
-import json
 from collections.abc import Sequence
+from enum import Enum
+from typing import NamedTuple
+
+import nbformat
 
 from workbench.reports.page import plain
 
 
-def notebook(cells: Sequence[tuple[str, str]]) -> str:
-    """A notebook (format 4.5) from ("markdown" | "code", text) pairs, the same text for the same cells."""
+class CellKind(Enum):
+    """Kinds of cells of a notebook."""
+
+    MARKDOWN = "markdown"
+    CODE = "code"
+
+
+class Cell(NamedTuple):
+    """A cell of a notebook."""
+
+    kind: CellKind
+    text: str
+
+
+def prose(text: str) -> Cell:
+    """Returns a cell of Markdown."""
+    return Cell(CellKind.MARKDOWN, text)
+
+
+def code(text: str) -> Cell:
+    """Returns a cell of Python."""
+    return Cell(CellKind.CODE, text)
+
+
+def notebook(cells: Sequence[Cell]) -> str:
+    """Returns a notebook (format 4.5) as JSON, the same text for the same cells."""
     made = []
-    for number, (kind, text) in enumerate(cells):
-        cell = {
-            "cell_type": kind,
-            "id": f"cell-{number}",
-            "metadata": {},
-            "source": text.splitlines(keepends=True),
-        }
-        made.append(cell | ({"execution_count": None, "outputs": []} if kind == "code" else {}))
+    for number, cell in enumerate(cells):
+        new_cell = (
+            nbformat.v4.new_code_cell
+            if cell.kind is CellKind.CODE
+            else nbformat.v4.new_markdown_cell
+        )
+        made.append(new_cell(cell.text, id=f"cell-{number}"))
     kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-    about = {"kernelspec": kernel, "language_info": {"name": "python"}}
-    return (
-        json.dumps({"cells": made, "metadata": about, "nbformat": 4, "nbformat_minor": 5}, indent=1)
-        + "\n"
-    )
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    return nbformat.writes(nbformat.v4.new_notebook(cells=made, metadata=metadata)) + "\n"
 
 
 def notebook_of_runs(names: Sequence[str], title: str) -> str:
-    """The notebook of a report on runs."""
-    opened = (
-        f"import workbench.notebook as wb\n\nruns = wb.open_runs({', '.join(map(repr, names))})"
-    )
+    """Returns the notebook of a report on runs."""
+    arguments = ", ".join(repr(name) for name in names)
     return notebook(
         [
-            ("markdown", f"# {plain(title)}"),
-            ("code", f"{opened}\nwb.run_frame(runs)"),
-            ("markdown", "Held-out curves, by audio seen and by update."),
-            ("code", "wb.draw_curves(runs)"),
-            ("code", 'wb.draw_curves(runs, against="updates")'),
-            ("markdown", "What the tests say."),
-            ("code", "wb.pairwise(runs)"),
-            ("markdown", "Kinds of word errors, and the staleness of gradients."),
-            ("code", "wb.draw_word_errors(runs)"),
-            ("code", "wb.draw_staleness(runs)"),
-            ("markdown", "Settings in which the runs differ."),
-            ("code", "wb.settings_difference(runs)"),
+            prose(f"# {plain(title)}"),
+            code(
+                "import workbench.notebook as wb\n\n"
+                f"runs = wb.open_runs({arguments})\nwb.run_frame(runs)"
+            ),
+            prose("Held-out curves, by audio seen and by update."),
+            code("wb.draw_curves(runs)"),
+            code('wb.draw_curves(runs, against="updates")'),
+            prose("Tests of significance."),
+            code("wb.pairwise(runs)"),
+            prose("Kinds of word errors, and the staleness of gradients."),
+            code("wb.draw_word_errors(runs)"),
+            code("wb.draw_staleness(runs)"),
+            prose("Settings in which the runs differ."),
+            code("wb.settings_difference(runs)"),
         ]
     )
 
 
 def notebook_of_sweep(name: str, title: str, axes: Sequence[str]) -> str:
-    """The notebook of a report on a sweep."""
+    """Returns the notebook of a report on a sweep; ``axes``: the settings that it varies."""
+    varied = list(axes)
     return notebook(
         [
-            ("markdown", f"# {plain(title)}"),
-            (
-                "code",
-                f"import workbench.notebook as wb\n\nfound = wb.results({name!r})\nfound.groups",
-            ),
-            ("code", "found.significance"),
-            ("code", f"wb.draw_matrix(found.table, {list(axes)!r})"),
-            ("code", "wb.draw_bands(found.runs)"),
-            ("code", f"wb.draw_effects(found.table, {list(axes)!r}, paper=found.sweep.paper)"),
-            ("code", "wb.draw_scatter(found.runs)"),
+            prose(f"# {plain(title)}"),
+            code(f"import workbench.notebook as wb\n\nfound = wb.results({name!r})\nfound.groups"),
+            code("found.significance"),
+            code(f"wb.draw_matrix(found.table, {varied!r})"),
+            code("wb.draw_bands(found.runs)"),
+            code(f"wb.draw_effects(found.table, {varied!r}, paper=found.sweep.paper)"),
+            code("wb.draw_scatter(found.runs)"),
         ]
     )

@@ -1,213 +1,250 @@
-"""The report on a sweep: its question, results, intervals, significance, curves, effects, failures, how to redo it."""
+"""The report on a sweep: question, results, significance, curves, effects, failures, and how to reproduce it."""
 
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from workbench.figures.curves import draw_bands
-from workbench.figures.staleness import ages, draw_staleness
-from workbench.figures.sweep_matrix import draw_matrix, scale
-from workbench.figures.sweep_plots import PAPER, draw_effects, draw_scatter
+from workbench.data import PAPER
+from workbench.figures.curves import Against, draw_bands
+from workbench.figures.staleness import draw_staleness
+from workbench.figures.sweep_matrix import draw_matrix, number_text, scale
+from workbench.figures.sweep_plots import draw_effects, draw_scatter
+from workbench.figures.tables import NOT_MEASURED
 from workbench.reports.page import (
-    document,
-    note,
-    picture,
+    Block,
+    Note,
+    Paragraph,
+    Picture,
+    Section,
+    Table,
+    page_html,
     plain,
-    section,
-    table_html,
+    table_blocks,
     table_markdown,
 )
-from workbench.reports.report import failure_rows, reproduce_section, versions, write_files
+from workbench.reports.report import (
+    failure_rows,
+    has_staleness,
+    reproduction_blocks,
+    versions,
+    write_files,
+)
 from workbench.reports.report_notebook import notebook_of_sweep
-from workbench.storage.run import home, read_json
+from workbench.storage.run import Run, RunState, home, read_json
 from workbench.sweeping.plan import counts
 from workbench.sweeping.results import Results, sentences
 from workbench.sweeping.spec import Sweep
 
-SHOWN = {
+MEASURE_TITLES = {
     "heldout_mmi": "F_MMI",
     "heldout_wer": "WER %",
     "frame_error": "frame err %",
     "test_wer": "test WER %",
 }
-DIFFERENCE = ("difference", "low", "high")
-EXPLAINED = (
-    "Means over seeds; brackets: Student's 95 % interval over seeds, absent for a single one. p: paired bootstrap over "
-    "the test utterances, errors of common seeds added up; it knows of the luck of the utterances, not of the seeds."
+EXPLANATION = (
+    "Means over seeds; brackets: Student's 95 % interval over seeds, absent for a single one. p: "
+    "paired bootstrap over the test utterances, errors of common seeds added up; it accounts for "
+    "the choice of utterances, not of seeds."
 )
+CAPTIONS: dict[Against, str] = {
+    "epochs": "Against audio seen",
+    "updates": "Against updates",
+    "seconds": "Against time",
+}
 
 
 def write_sweep_report(found: Results, out: Path | None = None, title: str | None = None) -> Path:
-    """Write the report on a sweep (HTML, and .md, .csv and .ipynb beside it); returns the HTML file."""
+    """Writes the report on a sweep as .html, .md, .csv and .ipynb side by side; returns the HTML file.
+
+    ``out``: the HTML file, by default named after the sweep in the folder of reports.
+    """
     sweep = found.sweep
-    out, title = out or home() / "reports" / f"{sweep.name}.html", title or f"Sweep {sweep.name}"
-    notebook = notebook_of_sweep(sweep.name, title, axes_of(found))
-    files = {".html": sweep_page(found, title), ".md": sweep_markdown(found, title)}
-    return write_files(out, files | {".csv": found.table.to_csv(index=False), ".ipynb": notebook})
-
-
-def axes_of(found: Results) -> list[str]:
-    """The settings that really differ, or any one if there is a single cell."""
-    return varied_axes(found.sweep, found.table)
+    out = out or home() / "reports" / f"{sweep.name}.html"
+    title = title or f"Sweep {sweep.name}"
+    files = {
+        ".html": sweep_page(found, title),
+        ".md": sweep_markdown(found, title),
+        ".csv": found.table.to_csv(index=False),
+        ".ipynb": notebook_of_sweep(sweep.name, title, varied_axes(sweep, found.table)),
+    }
+    return write_files(out, files)
 
 
 def varied_axes(sweep: Sweep, table: pd.DataFrame) -> list[str]:
-    """The same, of a table of cells."""
-    varied = [a for a in sweep.varied if table[a].nunique() > 1]
+    """Returns the settings that differ in a sweep's table of cells, or one of them if there is a single cell."""
+    varied = [axis for axis in sweep.varied if table[axis].nunique() > 1]
     return varied or list(sweep.varied[:1]) or ["seed"]
 
 
 def sweep_page(found: Results, title: str) -> str:
-    """The whole page."""
-    runs = [r for group in found.runs.values() for r in group]
-    parts = [
-        f"<p>{escape(found.sweep.question)}</p>" if found.sweep.question else "",
-        "".join(f"<p><b>{escape(s)}</b></p>" for s in sentences(found)),
-        section("Results", table_html(group_rows(found)) + note(EXPLAINED)),
-        section("Significance", table_html(significance_rows(found))),
-        section(
-            "All runs",
-            picture(
-                "Held-out word error rate of each setting", draw_matrix(found.table, axes_of(found))
-            ),
-        ),
-        section("Curves", curve_section(found)),
-        section("Effect of each factor", effect_section(found)),
-        section(
+    """Returns the report as an HTML page."""
+    sweep = found.sweep
+    introduction: list[Block] = [Paragraph(sweep.question)] if sweep.question else []
+    introduction += [Paragraph(sentence, strong=True) for sentence in sentences(found)]
+
+    matrix = draw_matrix(found.table, varied_axes(sweep, found.table))
+    commands = [sweep.command(), "", sweep.as_python()]
+    sections = [
+        Section("Results", [*table_blocks(group_rows(found)), Note(EXPLANATION)]),
+        Section("Significance", table_blocks(significance_rows(found))),
+        Section("All runs", [Picture("Held-out word error rate of each setting", matrix)]),
+        Section("Curves", curve_pictures(found)),
+        Section("Effect of each factor", effect_pictures(found)),
+        Section(
             "Frame error against word error",
-            picture("From hollow to full mark", draw_scatter(found.runs)),
+            [Picture("From hollow to full mark", draw_scatter(found.runs))],
         ),
-        section("The paper", paper_section(found.sweep.paper)),
-        section("Settings", table_html(shared_rows(found))),
-        section("Failures", table_html(failures(found))),
-        section(
-            "How to reproduce",
-            reproduce_section(runs, [found.sweep.command(), "", found.sweep.as_python()]),
-        ),
+        Section("The paper", paper_blocks(sweep.paper)),
+        Section("Settings", [Table(shared_rows(sweep))]),
+        Section("Failures", [Table(cell_failure_rows(found))]),
+        Section("How to reproduce", reproduction_blocks(all_runs_of(found), commands)),
     ]
-    return document(title, parts)
+    return page_html(title, introduction, sections)
 
 
 def sweep_markdown(found: Results, title: str) -> str:
-    """Results, verdicts, settings and command as Markdown."""
-    python = "".join(f"    {line}\n" for line in found.sweep.as_python().splitlines())
-    runs = [r for group in found.runs.values() for r in group]
+    """Returns results, verdicts, settings and command as Markdown."""
+    sweep = found.sweep
+    code = "\n".join(f"    {line}" for line in sweep.as_python().splitlines())
     parts = [
         f"# {plain(title)}",
-        plain(found.sweep.question),
+        plain(sweep.question),
         table_markdown(group_rows(found)),
-        EXPLAINED,
-    ]
-    parts += [plain(s) for s in sentences(found)] + [
+        EXPLANATION,
+        *[plain(sentence) for sentence in sentences(found)],
         "## Significance",
         table_markdown(significance_rows(found)),
+        "## Failures",
+        table_markdown(cell_failure_rows(found)),
+        "## How to reproduce",
+        f"    {sweep.command()}",
+        code,
+        versions(all_runs_of(found)),
     ]
-    parts += ["## Failures", table_markdown(failures(found)) or "None.", "## How to reproduce"]
-    parts += [f"    {found.sweep.command()}", python.rstrip(), versions(runs)]
-    return "\n\n".join(p for p in parts if p) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def all_runs_of(found: Results) -> list[Run]:
+    """Returns the runs of a sweep, in the order of its cells' labels."""
+    return [run for group in found.runs.values() for run in group]
 
 
 def group_rows(found: Results) -> list[dict[str, str]]:
-    """One row per setting, seeds taken together."""
+    """Returns one row per setting, with means and intervals over seeds."""
     rows = []
-    for row in found.groups.to_dict("records"):
-        shown = {"setting": row["label"], "runs": str(row["n"]), "diverged": str(row["diverged"])}
-        rows.append(shown | {title: interval(row, measure) for measure, title in SHOWN.items()})
+    for group in found.groups.to_dict("records"):
+        row = {"setting": group["label"], "runs": str(group["n"])}
+        row["diverged"] = str(group["diverged"])
+        for measure, title in MEASURE_TITLES.items():
+            row[title] = interval_text(group, measure)
+        rows.append(row)
     return rows
 
 
-def interval(row: dict[str, Any], measure: str) -> str:
-    """``12.3 [11.9, 12.7]``; a dash where nothing was measured."""
-    mean, low, high = (scale(measure) * row[f"{measure}{end}"] for end in ("", "_low", "_high"))
-    digits = ".4f" if measure == "heldout_mmi" else ".1f"
+def interval_text(group: dict[str, Any], measure: str) -> str:
+    """Returns a mean with its interval as ``12.3 [11.9, 12.7]``, or a dash if nothing was measured."""
+    mean = scale(measure) * group[measure]
+    low = scale(measure) * group[f"{measure}_low"]
+    high = scale(measure) * group[f"{measure}_high"]
     if pd.isna(mean):
-        return "–"
-    return f"{mean:{digits}}" + ("" if pd.isna(low) else f" [{low:{digits}}, {high:{digits}}]")
+        return NOT_MEASURED
+    text = number_text(mean, measure)
+    if pd.isna(low):
+        return text
+    return f"{text} [{number_text(low, measure)}, {number_text(high, measure)}]"
 
 
 def significance_rows(found: Results) -> list[dict[str, str]]:
-    """Each setting against the baseline, in words."""
-    return [
-        {"setting": r["label"], "against": r["against"], "seeds": str(r["seeds"])}
-        | {
-            "difference of test WER, % absolute": "{:+.2f} [{:+.2f}, {:+.2f}]".format(
-                *(100 * r[c] for c in DIFFERENCE)
-            )
-        }
-        | {"verdict": r["verdict"]}
-        for r in found.significance.to_dict("records")
-    ]
+    """Returns the comparison of each setting with the baseline, in words."""
+    rows = []
+    for row in found.significance.to_dict("records"):
+        difference = 100 * row["difference"]
+        low = 100 * row["low"]
+        high = 100 * row["high"]
+        rows.append(
+            {
+                "setting": row["label"],
+                "against": row["against"],
+                "seeds": str(row["seeds"]),
+                "difference of test WER, % absolute": (
+                    f"{difference:+.2f} [{low:+.2f}, {high:+.2f}]"
+                ),
+                "verdict": row["verdict"],
+            }
+        )
+    return rows
 
 
-def curve_section(found: Results) -> str:
-    """Held-out curves by audio seen, update and time, and staleness where there are several replicas."""
-    views = {"audio seen": "epochs", "updates": "updates", "time": "seconds"}
-    if all(c.cell.settings.clock.kind == "free" for c in found.cells):
-        del views["time"]
-    body = "".join(
-        picture(f"Against {k}", draw_bands(found.runs, against=v)) for k, v in views.items()
-    )  # type: ignore[arg-type]
-    first = [
-        runs[0]
-        for runs in found.runs.values()
-        if runs[0].settings.asynchrony.replicas > 1 and ages(runs[0].rows("push"))
-    ]
-    return body + (
-        picture("Staleness, first seed of each setting", draw_staleness(first)) if first else ""
-    )
+def curve_pictures(found: Results) -> list[Block]:
+    """Returns held-out curves by audio seen, update and time, and staleness where there are several replicas."""
+    time_stands_still = all(cell.cell.settings.clock.kind == "free" for cell in found.cells)
+    pictures: list[Block] = []
+    for against, caption in CAPTIONS.items():
+        if against != "seconds" or not time_stands_still:
+            pictures.append(Picture(caption, draw_bands(found.runs, against=against)))
+
+    first_seeds = [runs[0] for runs in found.runs.values() if has_staleness(runs[0])]
+    if first_seeds:
+        caption = "Staleness, first seed of each setting"
+        pictures.append(Picture(caption, draw_staleness(first_seeds)))
+    return pictures
 
 
-def effect_section(found: Results) -> str:
-    """Effects on test WER, or on held-out WER where nothing was tested."""
-    measure = "test_wer" if found.table.test_wer.notna().any() else "heldout_wer"
-    if not found.table[measure].notna().any():
-        return ""
-    fig = draw_effects(found.table, axes_of(found), measure, found.sweep.paper)
-    return picture("Mean over all runs with that value, and its interval", fig)
+def effect_pictures(found: Results) -> list[Block]:
+    """Returns effects on test WER, or on held-out WER if nothing was tested, or nothing."""
+    measured = [m for m in ("test_wer", "heldout_wer") if found.table[m].notna().any()]
+    if not measured:
+        return []
+
+    axes = varied_axes(found.sweep, found.table)
+    fig = draw_effects(found.table, axes, measured[0], found.sweep.paper)
+    return [Picture("Mean over all runs with that value, and its interval", fig)]
 
 
-def paper_section(entry: str) -> str:
-    """What the paper says of it, with its place."""
+def paper_blocks(entry: str) -> list[Block]:
+    """Returns the paper's numbers under ``entry`` of its data file, with the source, or nothing."""
     paper = read_json(PAPER)
     if entry not in paper:
-        return ""
-    rows = [{"": k.replace("_", " "), "paper": str(v)} for k, v in paper[entry].items()]
-    return table_html(rows) + note(paper["source"])
+        return []
+
+    rows = [
+        {"": name.replace("_", " "), "paper": str(value)} for name, value in paper[entry].items()
+    ]
+    return [Table(rows), Note(paper["source"])]
 
 
-def shared_rows(found: Results) -> list[dict[str, str]]:
-    """What all cells share."""
-    sweep = found.sweep
-    about = {
+def shared_rows(sweep: Sweep) -> list[dict[str, str]]:
+    """Returns the settings that all cells share."""
+    shared = {
         "corpus": sweep.corpus,
         "preset": sweep.preset,
         "init": sweep.init or "none",
         **sweep.settings,
     }
-    return [{"setting": k, "value": str(v)} for k, v in about.items()]
+    return [{"setting": name, "value": str(value)} for name, value in shared.items()]
 
 
-def failures(found: Results) -> list[dict[str, str]]:
-    """Every cell that has not ended well, and what finished runs could not use."""
-    rows = [
-        {
-            "run": f"{c.cell.label}, seed {c.cell.seed}",
-            "state": c.state,
-            "error": c.error,
-            "set aside": "",
-        }
-        for c in found.cells
-        if c.state != "done"
-    ]
-    ended = [
-        c.run for c in found.cells if c.state == "done" and c.run and c.run.summary.get("set_aside")
-    ]
-    states = {
-        "run": ", ".join(f"{n} {s}" for s, n in counts(found.cells).items()),
-        "state": "",
-        "error": "",
-        "set aside": "",
+def cell_failure_rows(found: Results) -> list[dict[str, str]]:
+    """Returns how many cells are in which state, each cell that is not done, and what runs could not use."""
+    summary = ", ".join(f"{count} {state}" for state, count in counts(found.cells).items())
+    rows = [_failure_row(summary)]
+    incomplete = []
+    for cell in found.cells:
+        if cell.state != RunState.DONE:
+            name = f"{cell.cell.label}, seed {cell.cell.seed}"
+            rows.append(_failure_row(name, cell.state, cell.error))
+        elif cell.run and cell.run.summary.get("set_aside"):
+            incomplete.append(cell.run)
+    return rows + failure_rows(incomplete)
+
+
+def _failure_row(name: str, state: str = "", error: str = "") -> dict[str, str]:
+    """Returns a row with the columns of `failure_rows`, without numbers."""
+    return {
+        "run": name,
+        "state": state,
+        "error": error,
+        "recoveries after a loss": "",
+        "utterances set aside": "",
     }
-    return [states, *rows, *failure_rows(ended)]

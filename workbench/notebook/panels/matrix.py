@@ -6,7 +6,7 @@ from html import escape
 import ipywidgets as W
 import numpy as np
 
-from workbench.figures.sweep_matrix import NAMES, Matrix, Square, colours
+from workbench.figures.sweep_matrix import NAMES, Matrix, Range, Square, square_colours
 
 HEAD, SIDE = "4.4em", "11em"
 SHAPE = "<style>button.workbench-square {white-space: pre-line; line-height: 1.25}</style>"
@@ -77,16 +77,18 @@ class MatrixGrid:
         if made.description != words:
             made.description = words
             made.tooltip = f"{square.label}\n{NAMES[measure]}\n{words}"
-        made.style.button_color, made.style.text_color = square.back, square.text
+        made.style.button_color, made.style.text_color = square.colours
 
 
 def legend(m: Matrix) -> str:
     """What is shown, and the scale of its colours."""
     name = escape(NAMES[m.measure])
-    if not np.isfinite(m.low):
+    if not np.isfinite(m.range.low):
         return f"<b>{name}</b>: nothing has ended yet"
     digits = ".4f" if m.measure == "heldout_mmi" else ".1f"
-    stops = ", ".join(colours(x, 0.0, 1.0, m.measure)[0] for x in np.linspace(0, 1, 9))
+    stops = ", ".join(
+        square_colours(x, Range(0.0, 1.0), m.measure).background for x in np.linspace(0, 1, 9)
+    )
     shape = "display:inline-block;width:9em;height:0.8em"
     bar = f'<span style="{shape};background:linear-gradient(to right, {stops})"></span>'
-    return f"<b>{name}</b> &nbsp; {m.low:{digits}} {bar} {m.high:{digits}} &nbsp; ± half the 95 % interval over seeds"
+    return f"<b>{name}</b> &nbsp; {m.range.low:{digits}} {bar} {m.range.high:{digits}} &nbsp; ± half the 95 % interval over seeds"

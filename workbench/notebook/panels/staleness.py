@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from workbench.figures.staleness import ages, draw_ages
-from workbench.figures.style import figure, line, png
+from workbench.figures.style import line_style, picture, png
 from workbench.figures.timeline import draw_stretches, stretches
 from workbench.notebook.panels.parts import Status, bounds
 from workbench.notebook.screen import Screen
@@ -21,9 +21,9 @@ DPI = 80
 
 def draw_convergence(rows: pd.DataFrame) -> Figure:
     """Distance to the target against time: where asynchrony begins to hurt it stops falling, or rises."""
-    fig, ax = figure(7.5, 2.2)
+    fig, ax = picture(7.5, 2.2)
     table = rows[rows.kind == "evaluate"]
-    ax.plot(table.seconds, -table.mmi, marker=".", **line(0))
+    ax.plot(table.seconds, -table.mmi, marker=".", **line_style(0))
     ax.set_xlabel("time (s)")
     ax.set_ylabel("distance to the target")
     ax.set_ylim(bottom=0)
