@@ -1,9 +1,13 @@
 """Small Kaldi data directories with real audio, for tests of what reads them."""
 
+import random
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import soundfile
+
+from workbench.corpus.utterances import DataSet
 
 GOOD = {
     "wav.scp": "a audio/a.wav\nb audio/b.flac\nc audio/c.ogg\n",
@@ -12,20 +16,36 @@ GOOD = {
 }
 
 
-def tone(path: Path, seconds: float = 0.5, rate: int = 16000, channels: int = 1, **options) -> Path:
-    """A file with a tone."""
+def make_tone(
+    path: Path, seconds: float = 0.5, rate: int = 16000, channels: int = 1, **options
+) -> Path:
+    """Write a file with a tone, and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     samples = 0.3 * np.sin(np.arange(round(seconds * rate)) * 0.1)
     soundfile.write(path, np.stack([samples] * channels, axis=1), rate, **options)
     return path
 
 
-def folder(root: Path, files: dict[str, str | bytes]) -> Path:
-    """A data directory with three recordings of different kinds in its parent."""
+def make_directory(root: Path, files: dict[str, str | bytes]) -> Path:
+    """Write a data directory whose parent has three recordings of different kinds."""
     root.mkdir(parents=True, exist_ok=True)
-    tone(root.parent / "audio" / "a.wav", 0.5, 8000)
-    tone(root.parent / "audio" / "b.flac", 1.0, 44100)
-    tone(root.parent / "audio" / "c.ogg", 2.0, 16000, 2)
+    make_tone(root.parent / "audio" / "a.wav", 0.5, 8000)
+    make_tone(root.parent / "audio" / "b.flac", 1.0, 44100)
+    make_tone(root.parent / "audio" / "c.ogg", 2.0, 16000, 2)
     for name, content in files.items():
         (root / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     return root
+
+
+def count_reasons(data: DataSet) -> Counter[str]:
+    """Return how many utterances were set aside for each reason."""
+    return Counter(s.reason for s in data.set_aside)
+
+
+def mutilate(data: bytes, chance: random.Random, pieces: list[bytes]) -> bytes:
+    """Return ``data`` with one to three places of up to two bytes replaced by one of ``pieces``."""
+    changed = bytearray(data)
+    for _ in range(chance.randrange(1, 4)):
+        at = chance.randrange(len(changed))
+        changed[at : at + chance.randrange(3)] = chance.choice(pieces)
+    return bytes(changed)

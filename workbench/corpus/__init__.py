@@ -1,5 +1,7 @@
-"""Corpora: reading and checking them, splitting them, and the store of frames that training reads."""
+"""Corpora: reading, checking and splitting them, making them, and the store of frames for
+training.
+"""
 
-from workbench.corpus.utterances import DataSet, SetAside, Summary, Utterance, summary
+from workbench.corpus.utterances import DataSet, SetAside, Utterance
 
-__all__ = ["DataSet", "SetAside", "Summary", "Utterance", "summary"]
+__all__ = ["DataSet", "SetAside", "Utterance"]

@@ -1,4 +1,4 @@
-"""Audio files, opened through soundfile only: any format and rate that libsndfile reads (wav, flac, ogg, mp3, ...).
+"""Audio files in any format and at any rate that libsndfile reads (wav, flac, ogg, mp3, ...).
 
 Several channels are averaged into one.
 """
@@ -13,25 +13,31 @@ import soundfile
 
 from workbench.settings import UserError
 
-UNKNOWN = (
-    1 << 40
-)  # samples; libsndfile says more where a header does not know (a FLAC written to a pipe)
+UNKNOWN_LENGTH = 1 << 40
+"""Samples; libsndfile reports more if the header has no length (a FLAC file written to a pipe)."""
+
+PIECE = 1 << 22  # samples read at once
 
 
 class AudioError(UserError):
-    """Audio that cannot be used: ``reason`` is a short phrase that is counted, ``detail`` is for a person."""
+    """Audio that cannot be used.
+
+    ``reason`` is a short phrase that is counted, ``detail`` is for a person.
+    """
 
     def __init__(self, reason: str, path: Path, detail: str = ""):
         super().__init__(f"{path}: {reason}" + (f" ({detail})" if detail else ""))
-        self.reason, self.path, self.detail = reason, path, detail
+        self.reason = reason
+        self.path = path
+        self.detail = detail
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type["AudioError"], tuple[str, Path, str]]:
         return type(self), (self.reason, self.path, self.detail)
 
 
 @dataclass(frozen=True)
-class Header:
-    """What a file says of itself."""
+class AudioHeader:
+    """Rate in Hz, length and channels, as the header of a file gives them."""
 
     rate: int
     samples: int
@@ -39,11 +45,23 @@ class Header:
 
     @property
     def seconds(self) -> float:
+        """Return the length in seconds."""
         return self.samples / self.rate
 
 
-def probe(path: Path) -> Header:
-    """The header of an audio file; AudioError "missing audio", "unreadable audio" or "empty audio"."""
+@dataclass(frozen=True)
+class Recording:
+    """An audio file that was found and whose header could be read."""
+
+    path: Path
+    header: AudioHeader
+
+
+def read_header(path: Path) -> AudioHeader:
+    """Return the header of an audio file.
+
+    Raise AudioError with the reason "missing audio", "unreadable audio" or "empty audio".
+    """
     with AudioReader() as reader:
         header = reader.header(path)
     if header.samples == 0:
@@ -52,99 +70,117 @@ def probe(path: Path) -> Header:
 
 
 def read_audio(path: Path, start: float = 0.0, end: float | None = None) -> tuple[np.ndarray, int]:
-    """Samples float32 [n] in [-1, 1) from ``start`` to ``end`` seconds, and the rate in Hz; else AudioError."""
+    """Return samples float32 [n] in [-1, 1) from ``start`` to ``end`` seconds, and the rate in Hz.
+
+    ``end`` None reads to the end. Raise AudioError if the file cannot be read or ends too early.
+    """
     with AudioReader() as reader:
         return reader.read(path, start, end)
 
 
 class AudioReader:
-    """Reads segments; the last file stays open, so that segments one after another cost no opening and no seeking."""
+    """Reads segments of files; a context manager.
 
-    def __init__(self):
+    The last file stays open, so that a segment that follows the one before it costs no seeking.
+    """
+
+    def __init__(self) -> None:
         self._path: Path | None = None
         self._file: soundfile.SoundFile | None = None
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
+        """Close the file that is open, if any."""
         if self._file is not None:
             self._file.close()
-        self._path = self._file = None
+        self._path = None
+        self._file = None
 
-    def header(self, path: Path) -> Header:
+    def header(self, path: Path) -> AudioHeader:
+        """Return the header of ``path``; raise AudioError if it cannot be read."""
         file = self._open(path)
-        return Header(file.samplerate, file.frames, file.channels)
+        return AudioHeader(file.samplerate, file.frames, file.channels)
 
     def read(
         self, path: Path, start: float = 0.0, end: float | None = None
     ) -> tuple[np.ndarray, int]:
-        """As ``read_audio``."""
+        """Return what `read_audio` returns."""
         header = self.header(path)
         first = round(start * header.rate)
         last = header.samples if end is None else min(header.samples, round(end * header.rate))
+
         try:
-            samples = _samples(self._open(path), first, last)
+            samples = _read_samples(self._open(path), first, last)
         except (RuntimeError, OSError, ValueError) as error:
             self.close()
             raise AudioError("unreadable audio", path, _one_line(error)) from None
         if len(samples) < last - first:
             raise AudioError("truncated audio", path, f"{len(samples)} of {last - first} samples")
+
         return samples, header.rate
 
     def _open(self, path: Path) -> soundfile.SoundFile:
         if self._file is not None and self._path == path:
             return self._file
+
         self.close()
-        _regular(path)
+        _require_regular_file(path)
         try:
             file = soundfile.SoundFile(path)
         # TypeError: soundfile asks for the format of files that are called .raw.
         except (RuntimeError, OSError, TypeError, ValueError) as error:
             raise AudioError("unreadable audio", path, _one_line(error)) from None
-        fault = _fault(file)
+
+        fault = _header_fault(file)
         if fault:
             file.close()
             raise AudioError("unreadable audio", path, fault)
-        self._path, self._file = path, file
+        self._path = path
+        self._file = file
         return file
 
 
-def _fault(file: soundfile.SoundFile) -> str:
-    """What a header says that cannot be; "" if nothing."""
+def _header_fault(file: soundfile.SoundFile) -> str:
+    """Return what is impossible in a header, or "" if nothing is."""
     if file.samplerate < 1 or file.channels < 1:
         return f"{file.samplerate} Hz, {file.channels} channels"
-    return (
-        "its header does not say how long it is: encode it again" if file.frames > UNKNOWN else ""
-    )
+    if file.frames > UNKNOWN_LENGTH:
+        return "its header does not give its length: encode it again"
+    return ""
 
 
-def _samples(file: soundfile.SoundFile, first: int, last: int) -> np.ndarray:
-    """Samples ``first`` .. ``last - 1``, fewer if the file ends before."""
+def _read_samples(file: soundfile.SoundFile, first: int, last: int) -> np.ndarray:
+    """Return samples ``first`` .. ``last - 1``, fewer if the file ends before."""
     if file.tell() != first:
         file.seek(first)
-    # A header may promise anything, so memory is taken piece by piece, as the samples really come.
-    pieces, left = [np.empty(0, np.float32)], last - first
-    while left > 0:
-        piece = file.read(min(left, 1 << 22), dtype="float32", always_2d=True)
+
+    # A header may promise any length, so memory is taken piece by piece, as samples are read.
+    pieces = [np.empty(0, np.float32)]
+    missing = last - first
+    while missing > 0:
+        piece = file.read(min(missing, PIECE), dtype="float32", always_2d=True)
         if not len(piece):
             break
-        pieces.append(piece[:, 0] if piece.shape[1] == 1 else piece.mean(axis=1, dtype=np.float32))
-        left -= len(piece)
+        mono = piece[:, 0] if piece.shape[1] == 1 else piece.mean(axis=1, dtype=np.float32)
+        pieces.append(mono)
+        missing -= len(piece)
     return np.concatenate(pieces)
 
 
-def _regular(path: Path) -> None:
-    """Refuses what is not a file with bytes in it: opening a named pipe would wait for ever."""
+def _require_regular_file(path: Path) -> None:
+    """Raise AudioError unless ``path`` is a regular file: opening a named pipe would wait for
+    ever.
+    """
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
-        raise AudioError(
-            "missing audio", path, getattr(error, "strerror", None) or _one_line(error)
-        ) from None
+        detail = getattr(error, "strerror", None) or _one_line(error)
+        raise AudioError("missing audio", path, detail) from None
     if not stat.S_ISREG(mode):
         raise AudioError("unreadable audio", path, "not a regular file")
 

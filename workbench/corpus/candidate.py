@@ -1,6 +1,7 @@
-"""Judging utterances: what both readers (Kaldi, Lhotse) demand of one before it may be used.
+"""What both readers (Kaldi, Lhotse) require of an utterance before it may be used.
 
-Everything that is wrong with an utterance is collected; the first reason is counted, the others stand in its detail.
+All faults of an utterance are collected. The first reason is counted; the others stand in its
+detail.
 """
 
 import math
@@ -8,26 +9,36 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from workbench.corpus.audio import Header
-from workbench.corpus.utterances import ID, ID_RULE, DataSet, SetAside, Utterance, shown
+from workbench.corpus.audio import AudioHeader, Recording
+from workbench.corpus.utterances import (
+    ID,
+    ID_RULE,
+    DataSet,
+    Seconds,
+    SetAside,
+    Utterance,
+    to_printable,
+)
 
-OVERSHOOT = 0.5  # seconds that a segment may end after its recording, and is then cut (Kaldi's extract-segments does so)
-LONGEST = 300.0  # seconds; a lattice of more takes all memory there is
-RATES = (8000, 384_000)  # Hz
-INVISIBLE = (
-    "Cc",
-    "Cs",
-    "Zs",
-    "Zl",
-    "Zp",
-)  # Unicode's controls, surrogates and spaces; U+00A0 is one
+OVERSHOOT: Seconds = 0.5
+"""How far a segment may end after its recording; it is then cut, as Kaldi's extract-segments
+does.
+"""
+
+LONGEST: Seconds = 300.0
+"""A lattice of a longer utterance would take all memory."""
+
+LOWEST_RATE = 8000  # Hz
+HIGHEST_RATE = 384_000  # Hz
+
+INVISIBLE = ("Cc", "Cs", "Zs", "Zl", "Zp")
+"""Unicode's categories of control characters, surrogates and spaces, U+00A0 among them."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong, and where it is written."""
+    """One fault of an utterance, and the place in a file where it is."""
 
     reason: str
     where: str
@@ -36,144 +47,156 @@ class Problem:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An utterance as its source names it. ``words`` None: it has no transcript; ``audio`` None: a problem says why."""
+    """An utterance as its source describes it, before it is checked."""
 
     id: str
     where: str
-    words: tuple[str, ...] | None
-    speaker: str
-    audio: Path | None = None
-    header: Header | None = None
-    start: float = 0.0
-    end: float | None = None
+    words: tuple[str, ...] | None  # None: it has no transcript, and a problem states that
+    speaker: str = ""
+    recording: Recording | None = None  # None: it has no audio, and a problem states why
+    start: Seconds = 0.0
+    end: Seconds | None = None  # None: the end of the recording
     problems: tuple[Problem, ...] = ()
 
 
 def split_words(text: str) -> tuple[str, ...]:
-    """Words between ASCII white space, in Unicode's form NFC, as in the lexicon."""
+    """Return the words of ``text``, separated by ASCII white space, in Unicode's form NFC."""
     if text.isascii():
         return tuple(text.split())
-    # As bytes, because Python's own splitting also breaks at U+0085 or U+00A0. JSON may hold lone surrogates.
-    words = (
-        word.decode("utf-8", "surrogatepass")
-        for word in text.encode("utf-8", "surrogatepass").split()
-    )
-    return tuple(unicodedata.normalize("NFC", word) for word in words)
+    # As bytes, because Python's own splitting also breaks at U+0085 or U+00A0. JSON may hold lone
+    # surrogates, hence "surrogatepass".
+    encoded = text.encode("utf-8", "surrogatepass").split()
+    decoded = (word.decode("utf-8", "surrogatepass") for word in encoded)
+    return tuple(unicodedata.normalize("NFC", word) for word in decoded)
 
 
-def settle(candidates: Sequence[Candidate], notes: Iterable[str] = ()) -> DataSet:
-    """The data set of ``candidates``: each one ends as an utterance or as set aside, in their order."""
-    twice = _duplicates(candidates)
-    utterances, set_aside = [], []
+def build_data_set(candidates: Sequence[Candidate], notes: Iterable[str] = ()) -> DataSet:
+    """Return the data set in which each candidate is usable or set aside, in their order."""
+    duplicates = _find_duplicates(candidates)
+    utterances: list[Utterance] = []
+    set_aside: list[SetAside] = []
+
     for n, candidate in enumerate(candidates):
-        problems = (*twice.get(n, ()), *candidate.problems, *_faults(candidate))
+        problems = [*candidate.problems, *_find_faults(candidate)]
+        if n in duplicates:
+            problems.insert(0, duplicates[n])
         if problems:
-            set_aside.append(_set_aside(candidate, problems))
+            set_aside.append(_merge_problems(candidate, problems))
         else:
-            utterances.append(_utterance(candidate))
+            utterances.append(_to_utterance(candidate))
+
     return DataSet(tuple(utterances), tuple(set_aside), tuple(notes), len(candidates))
 
 
-def _duplicates(candidates: Sequence[Candidate]) -> dict[int, tuple[Problem]]:
-    """Of equal utterances all but the first; of different ones with the same id all, as none is to be trusted."""
-    groups = defaultdict(list)
+def _find_duplicates(candidates: Sequence[Candidate]) -> dict[int, Problem]:
+    """Return problems, by position, of candidates that share their id.
+
+    Of equal candidates the first is kept. Of different ones none is, as none can be trusted.
+    """
+    positions = defaultdict(list)
     for n, candidate in enumerate(candidates):
-        groups[candidate.id].append(n)
-    found: dict[int, tuple[Problem]] = {}
-    for group in groups.values():
-        if len(group) == 1:
-            continue
+        positions[candidate.id].append(n)
+
+    found: dict[int, Problem] = {}
+    for group in positions.values():
         first = candidates[group[0]]
-        same = all(replace(candidates[n], where=first.where) == first for n in group)
-        for n in group[same:]:
-            other = candidates[group[0] if n != group[0] else group[1]].where
-            found[n] = (
-                Problem(
-                    "duplicate id",
-                    candidates[n].where,
-                    f"also {other}{', the same' if same else ''}",
-                ),
+        equal = all(replace(candidates[n], where=first.where) == first for n in group)
+        for n in group[1:]:
+            detail = f"also {first.where}" + (", the same" if equal else "")
+            found[n] = Problem("duplicate id", candidates[n].where, detail)
+        if not equal:
+            found[group[0]] = Problem(
+                "duplicate id", first.where, f"also {candidates[group[1]].where}"
             )
     return found
 
 
-def _faults(c: Candidate) -> list[Problem]:
-    """What is wrong with the utterance itself."""
+def _find_faults(candidate: Candidate) -> list[Problem]:
+    """Return the faults of ids, words and times."""
     faults = []
-    if not ID.fullmatch(c.id):
-        faults.append(Problem("bad id", c.where, f"allowed: {ID_RULE}"))
-    if c.speaker and not ID.fullmatch(c.speaker):
-        faults.append(Problem("bad speaker id", c.where, f"{shown(c.speaker)}: allowed: {ID_RULE}"))
-    if c.words == ():
-        faults.append(Problem("empty text", c.where))
-    hidden = {
-        f"U+{ord(x):04X}"
-        for word in c.words or ()
-        for x in word
-        if unicodedata.category(x) in INVISIBLE
-    }
-    if hidden:
-        faults.append(Problem("invisible character in text", c.where, ", ".join(sorted(hidden))))
-    if c.header is not None:
-        faults += _time_faults(c, c.header)
+    where = candidate.where
+
+    if not ID.fullmatch(candidate.id):
+        faults.append(Problem("bad id", where, f"allowed: {ID_RULE}"))
+    if candidate.speaker and not ID.fullmatch(candidate.speaker):
+        detail = f"{to_printable(candidate.speaker)}: allowed: {ID_RULE}"
+        faults.append(Problem("bad speaker id", where, detail))
+
+    if candidate.words == ():
+        faults.append(Problem("empty text", where))
+    invisible = _find_invisible(candidate.words or ())
+    if invisible:
+        faults.append(Problem("invisible character in text", where, ", ".join(invisible)))
+
+    if candidate.recording is not None:
+        fault = _find_time_fault(candidate, candidate.recording)
+        if fault is not None:
+            faults.append(fault)
     return faults
 
 
-def _time_faults(c: Candidate, header: Header) -> list[Problem]:
-    """What is wrong with the rate, the length, or the place of the segment in its recording."""
-    if not RATES[0] <= header.rate <= RATES[1]:
-        return [
-            Problem(
-                "unusable sample rate",
-                c.where,
-                f"{c.audio}: {header.rate} Hz, not in {RATES[0]}..{RATES[1]}",
-            )
-        ]
-    there = header.seconds
-    end = there if c.end is None else c.end
-    if not math.isfinite(c.start) or math.isnan(end) or c.start < 0:
-        return [Problem("bad segment times", c.where, f"{c.start} to {c.end}")]
-    if end <= c.start and c.end is not None:
-        return [
-            Problem("bad segment times", c.where, f"{c.start} to {c.end}: ends before it starts")
-        ]
-    if c.start >= there or (c.end is not None and c.end > there + OVERSHOOT):
-        return [
-            Problem(
-                "segment outside audio",
-                c.where,
-                f"{c.start} to {end:g} of {there:g} s in {c.audio}",
-            )
-        ]
-    if min(end, there) - c.start > LONGEST:
-        return [
-            Problem(
-                "too long",
-                c.where,
-                f"{min(end, there) - c.start:.0f} s of at most {LONGEST:.0f}: use segments",
-            )
-        ]
-    return []
+def _find_invisible(words: Iterable[str]) -> list[str]:
+    """Return the code points, "U+00A0", of all invisible characters, sorted."""
+    letters = {letter for word in words for letter in word}
+    return sorted(f"U+{ord(x):04X}" for x in letters if unicodedata.category(x) in INVISIBLE)
 
 
-def _set_aside(c: Candidate, problems: Sequence[Problem]) -> SetAside:
+def _find_time_fault(candidate: Candidate, recording: Recording) -> Problem | None:
+    """Return what is wrong with the rate, the length, or the place of the segment in its
+    recording.
+    """
+    where = candidate.where
+    header = recording.header
+    if not LOWEST_RATE <= header.rate <= HIGHEST_RATE:
+        detail = f"{recording.path}: {header.rate} Hz, not in {LOWEST_RATE}..{HIGHEST_RATE}"
+        return Problem("unusable sample rate", where, detail)
+
+    start = candidate.start
+    end = header.seconds if candidate.end is None else candidate.end
+    times = f"{start} to {candidate.end}"
+    if not math.isfinite(start) or math.isnan(end) or start < 0:
+        return Problem("bad segment times", where, times)
+    if candidate.end is not None and end <= start:
+        return Problem("bad segment times", where, f"{times}: ends before it starts")
+
+    ends_too_late = candidate.end is not None and end > header.seconds + OVERSHOOT
+    if start >= header.seconds or ends_too_late:
+        detail = f"{start} to {end:g} of {header.seconds:g} s in {recording.path}"
+        return Problem("segment outside audio", where, detail)
+
+    seconds = min(end, header.seconds) - start
+    if seconds > LONGEST:
+        detail = f"{seconds:.0f} s of at most {LONGEST:.0f}: use segments"
+        return Problem("too long", where, detail)
+    return None
+
+
+def _merge_problems(candidate: Candidate, problems: Sequence[Problem]) -> SetAside:
+    """Return ``candidate`` as set aside for its first problem; the detail names the others."""
     first, *others = problems
-    also = [f"also {p.reason} ({p.where}{': ' if p.detail else ''}{p.detail})" for p in others]
-    return SetAside(
-        shown(c.id),
-        first.reason,
-        first.where,
-        "; ".join([*([first.detail] if first.detail else []), *also]),
-    )
+    details = [first.detail] if first.detail else []
+    for other in others:
+        place = f"{other.where}: {other.detail}" if other.detail else other.where
+        details.append(f"also {other.reason} ({place})")
+    return SetAside(to_printable(candidate.id), first.reason, first.where, "; ".join(details))
 
 
-def _utterance(c: Candidate) -> Utterance:
-    """The utterance, its end cut to that of the recording."""
-    if c.audio is None or c.header is None or c.words is None:
-        raise ValueError(f"{c.id}: neither audio nor a problem")
-    there = c.header.seconds
-    end = None if c.end is None else min(c.end, there)
-    seconds = (there if end is None else end) - c.start
+def _to_utterance(candidate: Candidate) -> Utterance:
+    """Return a candidate without problems as an utterance, its end cut to that of the recording."""
+    if candidate.recording is None or candidate.words is None:
+        raise ValueError(f"{candidate.id}: lacks audio or words, but has no problem")
+    header: AudioHeader = candidate.recording.header
+
+    end = None if candidate.end is None else min(candidate.end, header.seconds)
+    seconds = (header.seconds if end is None else end) - candidate.start
     return Utterance(
-        c.id, c.speaker, c.words, c.audio, c.start, end, c.where, c.header.rate, seconds
+        id=candidate.id,
+        speaker=candidate.speaker,
+        words=candidate.words,
+        audio=candidate.recording.path,
+        start=candidate.start,
+        end=end,
+        where=candidate.where,
+        rate=header.rate,
+        seconds=seconds,
     )

@@ -1,4 +1,6 @@
-"""Command pipes of wav.scp, "command |": run only where the user allows it, as they may do anything."""
+"""Command pipes of wav.scp, "command |": run only if the user allows it, as they may do
+anything.
+"""
 
 import hashlib
 import os
@@ -6,61 +8,72 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
 from workbench.settings import UserError
 
-SECONDS = 600.0  # one recording should not take longer
+TIME_LIMIT = 600.0  # seconds; one recording should not take longer
+LAST_WORDS = 1 << 16  # bytes of a command's error output that are read for its last line
 
 
 class CommandFailed(Exception):
-    """A command that gave no audio; the message says what it said."""
+    """A command that wrote no audio; the message has the last line of its error output."""
 
 
 def run_command(command: str, folder: Path) -> Path:
-    """Runs ``command`` in a shell and keeps what it writes in ``folder``, under a digest of the command.
+    """Run ``command`` in a shell, and return the file in ``folder`` with its output.
 
-    What is there already is not made again. CommandFailed if it exits with an error, writes nothing, or takes too long;
-    UserError if nothing can be written to ``folder``.
+    The file is named by a digest of the command; if it exists, the command is not run again. Raise
+    CommandFailed if the command exits with an error, writes nothing or takes too long, and
+    UserError if ``folder`` cannot be written to.
     """
     path = folder / f"{hashlib.sha256(command.encode()).hexdigest()[:20]}.audio"
     if path.exists():
         return path
+
     part = path.with_name(path.name + ".tmp")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as out:
-            _run(command, out)
+        with open(part, "wb") as output:
+            _run(command, output)
         if not part.stat().st_size:
             raise CommandFailed(f"{command}: no output")
         os.replace(part, path)
     except OSError as error:
         raise UserError(
-            f"{folder}: what commands of wav.scp write cannot be kept there: {error.strerror}"
+            f"{folder}: cannot keep the output of commands of wav.scp: {error.strerror}"
         ) from None
     finally:
         part.unlink(missing_ok=True)
     return path
 
 
-def _run(command: str, out) -> None:
-    """Its errors go to a file, as a pipe would be held open by what the command leaves behind when it is killed."""
-    with tempfile.TemporaryFile() as said:
-        # An entry of wav.scp is by definition text for a shell; that is why it needs the user's leave.
-        shell = ["/bin/sh", "-c", command]
+def _run(command: str, output: BinaryIO) -> None:
+    """Run ``command`` with its standard output in ``output``; raise CommandFailed if it fails.
+
+    Its error output goes to a file: a pipe would stay open in processes that it leaves behind.
+    """
+    # An entry of wav.scp is by definition text for a shell; that is why the user must allow it.
+    shell = ["/bin/sh", "-c", command]
+    with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            shell, stdin=subprocess.DEVNULL, stdout=out, stderr=said, start_new_session=True
+            shell,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            start_new_session=True,
         )
         try:
-            code = process.wait(SECONDS)
+            code = process.wait(TIME_LIMIT)
         except subprocess.TimeoutExpired:
-            raise CommandFailed(f"{command}: more than {SECONDS:.0f} s") from None
+            raise CommandFailed(f"{command}: more than {TIME_LIMIT:.0f} s") from None
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        said.seek(0)
+
         if code:
-            last = said.read(65536).decode(errors="replace").strip().splitlines()[-1:]
-            raise CommandFailed(
-                f"{command}: exit code {code}" + "".join(f": {line}" for line in last)
-            )
+            errors.seek(0)
+            lines = errors.read(LAST_WORDS).decode(errors="replace").strip().splitlines()
+            reason = f": {lines[-1]}" if lines else ""
+            raise CommandFailed(f"{command}: exit code {code}{reason}")

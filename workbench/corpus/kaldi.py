@@ -3,10 +3,11 @@
     wav.scp   RECORDING path | RECORDING command |      text     UTTERANCE word word ...
     segments  UTTERANCE RECORDING start end             utt2spk  UTTERANCE speaker
 
-Without segments an utterance is a recording. Relative paths are looked up under ``audio_root``, then in the folder of
-wav.scp, then in its parent: the first under which the file exists. An end of -1 means the end of the recording; one up
-to 0.5 s after it is cut, as Kaldi does. Without utt2spk every utterance is its own speaker, and a note says so. White
-space is ASCII only; words are brought to Unicode's form NFC. Nothing that is wrong stops the reading.
+Without segments, an utterance is a recording. Relative paths are looked up under ``audio_root``,
+then in the folder of wav.scp, then in its parent: the first under which the file exists. An end of
+-1 means the end of the recording; an end up to 0.5 s after it is cut, as Kaldi does. Without
+utt2spk every utterance is its own speaker, and a note states that. White space is ASCII only; words
+are brought to Unicode's form NFC. No fault of a single utterance stops the reading.
 """
 
 import math
@@ -14,62 +15,74 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.corpus.audio import Header
-from workbench.corpus.candidate import Candidate, Problem, settle, split_words
+from workbench.corpus.audio import Recording
+from workbench.corpus.candidate import Candidate, Problem, build_data_set, split_words
 from workbench.corpus.recordings import Recordings
-from workbench.corpus.utterances import DataSet
+from workbench.corpus.utterances import DataSet, Seconds
 from workbench.settings import UserError
 
-HELDOUT_NAMES = ("heldout", "dev", "valid", "validation")
+SPLIT_NAMES = {
+    "train": ("train",),
+    "heldout": ("heldout", "dev", "valid", "validation"),
+    "test": ("test",),
+}
+"""For each split, the names its folder may have."""
+
 BOM = b"\xef\xbb\xbf"
+END_OF_RECORDING = -1
 
 
 def read_kaldi(
     folder: Path, audio_root: Path | None = None, allow_commands: bool = False
 ) -> DataSet:
-    """The utterances of one split in the order of its ``text``, then those that have none.
+    """Return the utterances of one split in the order of its ``text``, then those without a text.
 
-    ``allow_commands``: run "command |" entries of wav.scp and keep the audio in ``folder``/from-commands. UserError
-    only if wav.scp or text cannot be read at all.
+    ``allow_commands`` runs "command |" entries of wav.scp and keeps the audio in
+    ``folder``/from-commands. Raise UserError only if a table cannot be read at all.
     """
     folder = Path(folder)
-    source = _Source.read(folder)
-    roots = [*([Path(audio_root)] if audio_root else []), folder, folder.resolve().parent]
+    tables = _read_tables(folder)
+    roots = [folder, folder.resolve().parent]
+    if audio_root:
+        roots.insert(0, Path(audio_root))
     recordings = Recordings(roots, folder / "from-commands" if allow_commands else None)
-    candidates = [_candidate(row, source, recordings) for row in source.text]
-    known = {row.key for row in source.text}
-    for row in (source.recordings if source.segments is None else source.segments).values():
-        if row.key not in known:
-            untold = Problem("no text", row.where, "not in text")
-            candidates.append(Candidate(row.key, row.where, None, "", problems=(untold,)))
-    return settle(candidates, source.notes)
+
+    candidates = [_to_candidate(row, tables, recordings) for row in tables.text]
+    in_text = {row.key for row in tables.text}
+    utterances = tables.recordings if tables.segments is None else tables.segments
+    for row in utterances.values():
+        if row.key not in in_text:
+            problem = Problem("no text", row.where, "not in text")
+            candidates.append(Candidate(row.key, row.where, None, problems=(problem,)))
+
+    return build_data_set(candidates, tables.notes)
 
 
 def read_kaldi_splits(
     folder: Path, audio_root: Path | None = None, allow_commands: bool = False
 ) -> dict[str, DataSet]:
-    """The splits train, heldout (also called dev, valid or validation) and test, as far as ``folder`` has them.
+    """Return the splits train, heldout (also called dev, valid or validation) and test of
+    ``folder``.
 
-    A folder that is itself a split counts as train. UserError if there is no training split.
+    A folder that is itself a split counts as train. Raise UserError if there is no training split.
     """
     folder = Path(folder)
     if (folder / "wav.scp").exists():
         return {"train": read_kaldi(folder, audio_root, allow_commands)}
-    names = {"train": ("train",), "heldout": HELDOUT_NAMES, "test": ("test",)}
-    found = {
-        s: next((folder / n for n in names[s] if (folder / n / "wav.scp").exists()), None)
-        for s in names
-    }
-    if found["train"] is None:
-        raise UserError(f"{folder}: no Kaldi data directory: neither wav.scp nor train/wav.scp")
-    return {
-        split: read_kaldi(path, audio_root, allow_commands) for split, path in found.items() if path
-    }
+
+    found: dict[str, DataSet] = {}
+    for split, names in SPLIT_NAMES.items():
+        folders = [folder / name for name in names if (folder / name / "wav.scp").exists()]
+        if folders:
+            found[split] = read_kaldi(folders[0], audio_root, allow_commands)
+        elif split == "train":
+            raise UserError(f"{folder}: no Kaldi data directory: neither wav.scp nor train/wav.scp")
+    return found
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A line: its first field, the rest, and what is wrong with it."""
+    """A line of a table: its first field, the rest, its place, and what is wrong with it."""
 
     key: str
     rest: str
@@ -78,8 +91,12 @@ class _Row:
 
 
 @dataclass(frozen=True)
-class _Source:
-    """The tables of one split; ``text`` keeps repeated lines, the others their first one, marked if they contradict."""
+class _Tables:
+    """The tables of one split.
+
+    ``text`` keeps all lines of a key; the others keep the first, marked if a later one contradicts
+    it.
+    """
 
     text: list[_Row]
     recordings: dict[str, _Row]
@@ -87,145 +104,165 @@ class _Source:
     speakers: dict[str, _Row] | None
     notes: list[str]
 
-    @classmethod
-    def read(cls, folder: Path) -> "_Source":
-        notes: list[str] = []
-        for name in ("wav.scp", "text"):
-            if not (folder / name).is_file():
-                raise UserError(
-                    f"{folder / name}: no such file; a Kaldi data directory needs wav.scp and text"
-                )
-        optional = {name: (folder / name).is_file() for name in ("segments", "utt2spk")}
-        if not optional["utt2spk"]:
-            notes.append(
-                f"{folder / 'utt2spk'}: no such file; every utterance is taken for a speaker of its own"
+
+def _read_tables(folder: Path) -> _Tables:
+    for name in ("wav.scp", "text"):
+        if not (folder / name).is_file():
+            raise UserError(
+                f"{folder / name}: no such file; a Kaldi data directory needs wav.scp and text"
             )
-        segments, speakers = (
-            _table(folder / name, notes) if there else None for name, there in optional.items()
-        )
-        return cls(
-            list(_rows(folder / "text")),
-            _table(folder / "wav.scp", notes),
-            segments,
-            speakers,
-            notes,
-        )
+
+    notes: list[str] = []
+    has_speakers = (folder / "utt2spk").is_file()
+    if not has_speakers:
+        notes.append(f"{folder / 'utt2spk'}: no such file; every utterance is its own speaker")
+
+    segments = None
+    if (folder / "segments").is_file():
+        segments = _read_table(folder / "segments", notes)
+    speakers = _read_table(folder / "utt2spk", notes) if has_speakers else None
+    recordings = _read_table(folder / "wav.scp", notes)
+    return _Tables(list(_read_rows(folder / "text")), recordings, segments, speakers, notes)
 
 
-def _candidate(row: _Row, source: _Source, recordings: Recordings) -> Candidate:
-    """The utterance of a line of ``text``, with everything that the tables have against it."""
+def _to_candidate(row: _Row, tables: _Tables, recordings: Recordings) -> Candidate:
+    """Return the utterance of a line of ``text``, with everything that the tables have against
+    it.
+    """
     problems = [row.problem] if row.problem else []
-    audio, start, end = _audio(row, source, recordings, problems)
-    path, header = audio or (None, None)
-    speaker = _speaker(row, source, problems)
+    segment = _find_segment(row, tables, recordings, problems)
+    speaker = _find_speaker(row, tables, problems)
     return Candidate(
-        row.key,
-        row.where,
-        split_words(row.rest),
-        speaker,
-        path,
-        header,
-        start,
-        end,
-        tuple(problems),
+        id=row.key,
+        where=row.where,
+        words=split_words(row.rest),
+        speaker=speaker,
+        recording=segment.recording,
+        start=segment.start,
+        end=segment.end,
+        problems=tuple(problems),
     )
 
 
-def _speaker(row: _Row, source: _Source, problems: list[Problem]) -> str:
-    if source.speakers is None:
+def _find_speaker(row: _Row, tables: _Tables, problems: list[Problem]) -> str:
+    """Return the speaker of an utterance, or "" and one more of ``problems``."""
+    if tables.speakers is None:
         return row.key
-    found = source.speakers.get(row.key)
-    if found is None or not found.rest:
-        problems.append(
-            Problem(
-                "missing speaker", row.where, "not in utt2spk" if found is None else found.where
-            )
-        )
-    elif found.problem:
-        problems.append(found.problem)
-    return found.rest if found else ""
+
+    entry = tables.speakers.get(row.key)
+    if entry is None:
+        problems.append(Problem("missing speaker", row.where, "not in utt2spk"))
+        return ""
+    if not entry.rest:
+        problems.append(Problem("missing speaker", row.where, entry.where))
+    elif entry.problem:
+        problems.append(entry.problem)
+    return entry.rest
 
 
-def _audio(
-    row: _Row, source: _Source, recordings: Recordings, problems: list[Problem]
-) -> tuple[tuple[Path, Header] | None, float, float | None]:
-    """Path and header, start and end; what cannot be found is added to ``problems``."""
-    start, end, entry = 0.0, None, source.recordings.get(row.key)
-    if source.segments is not None:
-        segment = source.segments.get(row.key)
+@dataclass(frozen=True)
+class _Segment:
+    """The place of an utterance; without a recording if that was not found."""
+
+    recording: Recording | None = None
+    start: Seconds = 0.0
+    end: Seconds | None = None
+
+
+def _find_segment(
+    row: _Row, tables: _Tables, recordings: Recordings, problems: list[Problem]
+) -> _Segment:
+    """Return recording, start and end of an utterance; add to ``problems`` if something is
+    missing.
+    """
+    start, end = 0.0, None
+    if tables.segments is None:
+        entry = tables.recordings.get(row.key)
+    else:
+        segment = tables.segments.get(row.key)
         if segment is None or segment.problem:
-            problems.append(
-                segment.problem if segment and segment.problem else _missing(row, "segments")
-            )
-            return None, 0.0, None
+            problems.append(_problem_of(segment, row, "segments"))
+            return _Segment()
+
         fields = segment.rest.split()
-        entry = source.recordings.get(fields[0]) if fields else None
+        entry = tables.recordings.get(fields[0]) if fields else None
         if entry is None:
-            problems.append(
-                Problem(
-                    "unknown recording",
-                    segment.where,
-                    f"{fields[0] if fields else 'none'}: not in wav.scp",
-                )
-            )
-            return None, 0.0, None
-        start, end = _times(fields[1:])
+            name = fields[0] if fields else "none"
+            problems.append(Problem("unknown recording", segment.where, f"{name}: not in wav.scp"))
+            return _Segment()
+        start, end = _parse_times(fields[1:])
+
     if entry is None or entry.problem:
-        problems.append(entry.problem if entry and entry.problem else _missing(row, "wav.scp"))
-        return None, 0.0, None
-    found = recordings.open(entry.rest, entry.where)
-    if isinstance(found, Problem):
-        problems.append(found)
-        return None, start, end
-    return found, start, end
+        problems.append(_problem_of(entry, row, "wav.scp"))
+        return _Segment()
+
+    recording = recordings.open(entry.rest, entry.where)
+    if isinstance(recording, Problem):
+        problems.append(recording)
+        return _Segment(None, start, end)
+    return _Segment(recording, start, end)
 
 
-def _missing(row: _Row, table: str) -> Problem:
+def _problem_of(entry: _Row | None, row: _Row, table: str) -> Problem:
+    """Return the problem of an ``entry`` in ``table``, or that the table has no entry for
+    ``row``.
+    """
+    if entry is not None and entry.problem is not None:
+        return entry.problem
     return Problem("missing audio", row.where, f"{row.key}: not in {table}")
 
 
-def _times(fields: list[str]) -> tuple[float, float | None]:
-    """Start and end of a segment; NaN, which is refused later with the place, where they are no numbers."""
+def _parse_times(fields: list[str]) -> tuple[Seconds, Seconds | None]:
+    """Return start and end of a segment.
+
+    Both are NaN if they are not numbers, which is refused later, with the place.
+    """
     try:
         start, end = (float(field) for field in fields[:2])
     except ValueError:
         return math.nan, math.nan
-    return start, None if end == -1 else end
+    return start, None if end == END_OF_RECORDING else end
 
 
-def _table(path: Path, notes: list[str]) -> dict[str, _Row]:
-    """Rows by key; a key with different rows gets a problem, one that is only repeated a note."""
+def _read_table(path: Path, notes: list[str]) -> dict[str, _Row]:
+    """Return rows by key: a key with different rows gets a problem, a repeated row a note."""
     table: dict[str, _Row] = {}
-    for row in _rows(path):
+    for row in _read_rows(path):
         first = table.setdefault(row.key, row)
         if first is row:
             continue
         if first.rest == row.rest:
             notes.append(f"{row.where}: {row.key} repeats {first.where}")
         else:
-            twice = Problem("duplicate id", row.where, f"{row.key}: contradicts {first.where}")
-            table[row.key] = _Row(row.key, first.rest, first.where, first.problem or twice)
+            detail = f"{row.key}: contradicts {first.where}"
+            problem = first.problem or Problem("duplicate id", row.where, detail)
+            table[row.key] = _Row(row.key, first.rest, first.where, problem)
     return table
 
 
-def _rows(path: Path) -> Iterator[_Row]:
-    """The lines of a table that are not blank."""
+def _read_rows(path: Path) -> Iterator[_Row]:
+    """Yield the lines of a table that are not blank."""
     name = f"{path.resolve().parent.name}/{path.name}"
     try:
         lines = path.read_bytes().removeprefix(BOM).split(b"\n")
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+
     for number, line in enumerate(lines, 1):
-        key, rest = (*line.split(maxsplit=1), b"", b"")[:2]
-        if key:
-            where = f"{name}:{number}"
-            try:
-                yield _Row(key.decode(), rest.strip().decode(), where)
-            except UnicodeDecodeError as error:
-                problem = Problem("invalid UTF-8", where, f"byte 0x{error.object[error.start]:02x}")
-                yield _Row(
-                    key.decode(errors="backslashreplace"),
-                    rest.decode(errors="replace").strip(),
-                    where,
-                    problem,
-                )
+        fields = line.split(maxsplit=1)
+        if fields:
+            rest = fields[1] if len(fields) > 1 else b""
+            yield _parse_row(fields[0], rest, f"{name}:{number}")
+
+
+def _parse_row(key: bytes, rest: bytes, where: str) -> _Row:
+    """Return the row; with a problem, and with what can be decoded, if it is not UTF-8."""
+    try:
+        return _Row(key.decode(), rest.strip().decode(), where)
+    except UnicodeDecodeError as error:
+        return _Row(
+            key.decode(errors="backslashreplace"),
+            rest.decode(errors="replace").strip(),
+            where,
+            Problem("invalid UTF-8", where, f"byte 0x{error.object[error.start]:02x}"),
+        )

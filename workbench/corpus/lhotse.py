@@ -1,28 +1,35 @@
 """Lhotse manifests (.jsonl, .jsonl.gz), read without Lhotse: recordings with supervisions, or cuts.
 
-A file is called ``[PREFIX_]KIND_SPLIT.jsonl[.gz]`` or ``[SPLIT_]KIND.jsonl[.gz]``, KIND one of recordings,
-supervisions, cuts. Splits that begin with train, dev or valid, test or eval become train, heldout and test; other names
-stay. Where a split has cuts, they are read and not its recordings and supervisions. Every supervision is an utterance;
-one without a speaker is a speaker of its own. Audio must come from one file; cuts that mix, and recordings that are
-transformed (speed, volume, ...), would need Lhotse to be heard and are set aside.
+A file is called ``[PREFIX_]KIND_SPLIT.jsonl[.gz]`` or ``[SPLIT_]KIND.jsonl[.gz]``, where KIND is
+one of recordings, supervisions and cuts. Splits that begin with train, dev or valid, test or eval
+become train, heldout and test; other names stay. If a split has cuts, they are read, and its
+recordings and supervisions are not. Every supervision is an utterance; one without a speaker is its
+own speaker. Audio must come from one file. Cuts that mix, and recordings that are transformed
+(speed, volume, ...), cannot be read without Lhotse and are set aside.
 """
 
 import gzip
 import json
+import math
 import re
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
-from workbench.corpus.candidate import Candidate, Problem, settle, split_words
+from workbench.corpus.audio import Recording
+from workbench.corpus.candidate import Candidate, Problem, build_data_set, split_words
 from workbench.corpus.recordings import Recordings
-from workbench.corpus.utterances import DataSet
+from workbench.corpus.utterances import DataSet, Seconds
 from workbench.settings import UserError
 
 NAME = re.compile(
-    r"(?:(?P<before>.*?)[_.-])?(?P<kind>recordings|supervisions|cuts)(?:[_.-](?P<after>.*))?\.jsonl(?:\.gz)?"
+    r"(?:(?P<before>.*?)[_.-])?"
+    r"(?P<kind>recordings|supervisions|cuts)"
+    r"(?:[_.-](?P<after>.*))?"
+    r"\.jsonl(?:\.gz)?"
 )
 SPLITS = {
     "train": "train",
@@ -32,188 +39,235 @@ SPLITS = {
     "test": "test",
     "eval": "test",
 }
-LINE = 1 << 24  # bytes; a longer line is no manifest, and must not fill the memory
-Json = dict[str, Any]
+"""Beginnings of names, and the splits that they stand for."""
+
+LONGEST_LINE = 1 << 24
+"""Bytes; a longer line is not one of a manifest, and must not fill the memory."""
+
+Json = dict[
+    str, Any
+]  # an object of a manifest: any of its values may be missing or of a wrong kind
 
 
 def read_lhotse(folder: Path, audio_root: Path | None = None) -> dict[str, DataSet]:
-    """The splits of a folder of manifests.
+    """Return the splits of a folder of manifests.
 
-    Relative audio paths are looked up under ``audio_root``, then in ``folder``, then in its parent. UserError if there
-    are no manifests, or one is cut short.
+    Relative audio paths are looked up under ``audio_root``, then in ``folder``, then in its parent.
+    Raise UserError if there are no manifests, or one is cut short.
     """
     folder = Path(folder)
-    files = _files(folder)
-    roots = [*([Path(audio_root)] if audio_root else []), folder, folder.resolve().parent]
+    roots = [folder, folder.resolve().parent]
+    if audio_root:
+        roots.insert(0, Path(audio_root))
     recordings = Recordings(roots)
-    return {split: _split(kinds, recordings) for split, kinds in files.items()}
+    manifests = _find_manifests(folder)
+    return {split: _read_split(files, recordings) for split, files in manifests.items()}
 
 
-def _files(folder: Path) -> dict[str, dict[str, list[Path]]]:
-    """Manifests by split and kind."""
-    files: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
+@dataclass
+class _Manifests:
+    """The manifests of one split, by kind."""
+
+    recordings: list[Path]
+    supervisions: list[Path]
+    cuts: list[Path]
+
+    def kinds(self) -> list[str]:
+        return [kind for kind, paths in vars(self).items() if paths]
+
+
+def _find_manifests(folder: Path) -> dict[str, _Manifests]:
+    """Return the manifests in ``folder`` by split; raise UserError if one split lacks a kind."""
+    found: dict[str, _Manifests] = defaultdict(lambda: _Manifests([], [], []))
     for path in sorted(folder.glob("*.jsonl*")) if folder.is_dir() else []:
         match = NAME.fullmatch(path.name)
         if match:
-            files[_canonical(match["after"] or match["before"] or "train")][match["kind"]].append(
-                path
-            )
-    for split, kinds in files.items():
-        if not kinds["cuts"] and not (kinds["recordings"] and kinds["supervisions"]):
-            raise UserError(
-                f"{folder}: {split} needs cuts, or recordings and supervisions; it has {', '.join(kinds)}"
-            )
-    if not files:
+            split = _canonical_split(match["after"] or match["before"] or "train")
+            getattr(found[split], match["kind"]).append(path)
+
+    if not found:
         raise UserError(
-            f"{folder}: no Lhotse manifests such as recordings_train.jsonl.gz or cuts_train.jsonl.gz"
+            f"{folder}: no Lhotse manifests such as recordings_train.jsonl.gz or "
+            "cuts_train.jsonl.gz"
         )
-    return files
-
-
-def _canonical(name: str) -> str:
-    return next((split for start, split in SPLITS.items() if name.lower().startswith(start)), name)
-
-
-def _split(kinds: dict[str, list[Path]], recordings: Recordings) -> DataSet:
-    notes: list[str] = []
-    candidates: list[Candidate] = []
-    if kinds["cuts"]:
-        if kinds["recordings"] or kinds["supervisions"]:
-            notes.append(f"{kinds['cuts'][0]}: cuts are read, recordings and supervisions are not")
-        for where, line in _lines(kinds["cuts"]):
-            candidates += _of_cut(line, where, recordings)
-        return settle(candidates, notes)
-    known = {
-        str(line["id"]): (line, where)
-        for where, line in _lines(kinds["recordings"])
-        if "id" in line
-    }
-    for where, line in _lines(kinds["supervisions"]):
-        name = str(line.get("recording_id"))
-        recording, _ = known.get(name, (None, where))
-        problems = (
-            ()
-            if recording
-            else (Problem("unknown recording", where, f"{name}: not in the recordings"),)
-        )
-        candidates.append(_of_supervision(line, where, 0.0, recording, recordings, problems))
-    return settle(candidates, notes)
-
-
-def _of_cut(cut: Json, where: str, recordings: Recordings) -> Iterator[Candidate]:
-    """The utterances of a cut; times of its supervisions count from its own start."""
-    supervisions, start = cut.get("supervisions"), _number(cut.get("start"))
-    if cut.get("type", "MonoCut") not in ("MonoCut", "MultiCut") or "problem" in cut:
-        broken = cut.get("problem") or Problem(
-            "unsupported cut", where, f"{cut.get('type')}: only MonoCut"
-        )
-        yield Candidate(_name(cut, where), where, None, "", problems=(broken,))
-    elif not isinstance(supervisions, list) or not supervisions:
-        yield Candidate(
-            _name(cut, where),
-            where,
-            None,
-            "",
-            problems=(Problem("no text", where, "no supervision"),),
-        )
-    else:
-        recording = cut.get("recording")
-        problems = (
-            ()
-            if isinstance(recording, dict)
-            else (Problem("missing audio", where, "the cut has no recording"),)
-        )
-        for supervision in supervisions:
-            line = supervision if isinstance(supervision, dict) else {}
-            yield _of_supervision(
-                line, where, start, recording if not problems else None, recordings, problems
+    for split, files in found.items():
+        if not files.cuts and not (files.recordings and files.supervisions):
+            raise UserError(
+                f"{folder}: {split} needs cuts, or recordings and supervisions; "
+                f"it has {', '.join(files.kinds())}"
             )
-
-
-def _of_supervision(
-    line: Json,
-    where: str,
-    offset: float,
-    recording: Json | None,
-    recordings: Recordings,
-    problems: tuple[Problem, ...],
-) -> Candidate:
-    if "problem" in line:
-        return Candidate(_name(line, where), where, None, "", problems=(line["problem"],))
-    start, duration = offset + _number(line.get("start")), _number(line.get("duration"))
-    text, speaker = line.get("text"), line.get("speaker")
-    found = _open(recording, line, where, recordings) if recording is not None else None
-    if isinstance(found, Problem):
-        problems, found = (*problems, found), None
-    if not isinstance(text, str):
-        problems = (*problems, Problem("no text", where, "the supervision has no text"))
-    path, header = found or (None, None)
-    words = split_words(text) if isinstance(text, str) else None
-    name = _name(line, where)
-    return Candidate(
-        name, where, words, str(speaker or name), path, header, start, start + duration, problems
-    )
-
-
-def _open(recording: Json, supervision: Json, where: str, recordings: Recordings):
-    """Path and header of a recording that one file holds, else the problem."""
-    sources = recording.get("sources")
-    if not isinstance(sources, list) or len(sources) != 1 or not isinstance(sources[0], dict):
-        return Problem("unsupported audio source", where, "the recording must have one source")
-    kind, source = sources[0].get("type"), sources[0].get("source")
-    if kind != "file" or not isinstance(source, str) or not source or source.endswith("|"):
-        return Problem("unsupported audio source", where, f"{kind}: only files")
-    if recording.get("transforms"):
-        return Problem(
-            "unsupported transform", where, "the recording is transformed: save the audio first"
-        )
-    found = recordings.open(source, where)
-    if isinstance(found, Problem) or found[1].channels == 1:
-        return found
-    channels = supervision.get("channel", 0)
-    if len(channels if isinstance(channels, list) else [channels]) != found[1].channels:
-        return Problem(
-            "unsupported channel",
-            where,
-            f"one of {found[1].channels} channels: save it as a file of its own",
-        )
     return found
 
 
-def _name(line: Json, where: str) -> str:
-    """The id of a line, or its place where it has none."""
-    return str(line["id"]) if "id" in line else where
+def _canonical_split(name: str) -> str:
+    for start, split in SPLITS.items():
+        if name.lower().startswith(start):
+            return split
+    return name
 
 
-def _number(value: Any) -> float:
-    """NaN for what is no number: ``settle`` then says where."""
-    return (
-        float(value)
-        if isinstance(value, int | float) and not isinstance(value, bool)
-        else float("nan")
+def _read_split(files: _Manifests, recordings: Recordings) -> DataSet:
+    if not files.cuts:
+        return build_data_set(_read_supervisions(files, recordings))
+
+    notes = []
+    if files.recordings or files.supervisions:
+        notes.append(f"{files.cuts[0]}: cuts are read, recordings and supervisions are not")
+    candidates: list[Candidate] = []
+    for line in _read_lines(files.cuts):
+        candidates.extend(_candidates_of_cut(line, recordings))
+    return build_data_set(candidates, notes)
+
+
+def _read_supervisions(files: _Manifests, recordings: Recordings) -> list[Candidate]:
+    """Return an utterance for each supervision, with the recording that it names."""
+    known = {
+        str(line.content["id"]): line.content
+        for line in _read_lines(files.recordings)
+        if "id" in line.content
+    }
+    candidates = []
+    for line in _read_lines(files.supervisions):
+        if line.problem:
+            candidates.append(line.to_broken_candidate(line.problem))
+            continue
+
+        name = str(line.content.get("recording_id"))
+        recording = known.get(name)
+        if recording:
+            found = _open_recording(recording, line, recordings)
+        else:
+            found = Problem("unknown recording", line.where, f"{name}: not in the recordings")
+        candidates.append(_to_candidate(line, 0.0, found))
+    return candidates
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of a manifest or an object within one; ``problem`` if it is not a JSON object."""
+
+    where: str
+    content: Json
+    problem: Problem | None = None
+
+    @property
+    def id(self) -> str:
+        """Return the id, or the place where there is none."""
+        return str(self.content["id"]) if "id" in self.content else self.where
+
+    def to_broken_candidate(self, problem: Problem) -> Candidate:
+        return Candidate(self.id, self.where, None, problems=(problem,))
+
+
+def _candidates_of_cut(cut: _Line, recordings: Recordings) -> list[Candidate]:
+    """Return the utterances of a cut; times of its supervisions count from its own start."""
+    if cut.problem:
+        return [cut.to_broken_candidate(cut.problem)]
+    if cut.content.get("type", "MonoCut") not in ("MonoCut", "MultiCut"):
+        detail = f"{cut.content.get('type')}: only MonoCut"
+        return [cut.to_broken_candidate(Problem("unsupported cut", cut.where, detail))]
+    supervisions = cut.content.get("supervisions")
+    if not isinstance(supervisions, list) or not supervisions:
+        return [cut.to_broken_candidate(Problem("no text", cut.where, "no supervision"))]
+
+    offset = _to_number(cut.content.get("start"))
+    recording = cut.content.get("recording")
+    candidates = []
+    for supervision in supervisions:
+        line = _Line(cut.where, supervision if isinstance(supervision, dict) else {})
+        if isinstance(recording, dict):
+            found = _open_recording(recording, line, recordings)
+        else:
+            found = Problem("missing audio", cut.where, "the cut has no recording")
+        candidates.append(_to_candidate(line, offset, found))
+    return candidates
+
+
+def _to_candidate(supervision: _Line, offset: Seconds, recording: Recording | Problem) -> Candidate:
+    """Return the utterance of a supervision whose times count from ``offset``."""
+    content = supervision.content
+    problems = [recording] if isinstance(recording, Problem) else []
+    words = None
+    text = content.get("text")
+    if isinstance(text, str):
+        words = split_words(text)
+    else:
+        problems.append(Problem("no text", supervision.where, "the supervision has no text"))
+
+    start = offset + _to_number(content.get("start"))
+    return Candidate(
+        id=supervision.id,
+        where=supervision.where,
+        words=words,
+        speaker=str(content.get("speaker") or supervision.id),
+        recording=None if isinstance(recording, Problem) else recording,
+        start=start,
+        end=start + _to_number(content.get("duration")),
+        problems=tuple(problems),
     )
 
 
-def _lines(paths: list[Path]) -> Iterator[tuple[str, Json]]:
-    """Place and content of every line; a line that is no JSON object has the one entry "problem"."""
+def _open_recording(
+    content: Json, supervision: _Line, recordings: Recordings
+) -> Recording | Problem:
+    """Return the recording of ``supervision`` if it is in one file, else the problem."""
+    where = supervision.where
+    sources = content.get("sources")
+    if not isinstance(sources, list) or len(sources) != 1 or not isinstance(sources[0], dict):
+        return Problem("unsupported audio source", where, "the recording must have one source")
+
+    kind = sources[0].get("type")
+    source = sources[0].get("source")
+    if kind != "file" or not isinstance(source, str) or not source or source.endswith("|"):
+        return Problem("unsupported audio source", where, f"{kind}: only files")
+    if content.get("transforms"):
+        detail = "the recording is transformed: save the audio first"
+        return Problem("unsupported transform", where, detail)
+
+    found = recordings.open(source, where)
+    if isinstance(found, Problem) or found.header.channels == 1:
+        return found
+    channel = supervision.content.get("channel", 0)
+    channels = channel if isinstance(channel, list) else [channel]
+    if len(channels) != found.header.channels:
+        detail = f"one of {found.header.channels} channels: save it as a separate file"
+        return Problem("unsupported channel", where, detail)
+    return found
+
+
+def _to_number(value: object) -> float:
+    """Return ``value``, or NaN if it is not a number; a candidate with NaN is set aside."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return math.nan
+
+
+def _read_lines(paths: list[Path]) -> Iterator[_Line]:
+    """Yield all lines of some manifests that are not blank."""
     for path in paths:
         try:
-            with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
-                for number, line in enumerate(iter(lambda: file.readline(LINE), b""), 1):
+            with _open_manifest(path) as file:
+                number = 0
+                while line := file.readline(LONGEST_LINE):
+                    number += 1
                     if line.strip():
-                        where = f"{path.name}:{number}"
-                        yield where, _parse(line, where)
+                        yield _parse_line(line, f"{path.name}:{number}")
         except (OSError, EOFError, zlib.error) as error:
             raise UserError(f"{path}: cannot be read to its end: {error}") from None
 
 
-def _parse(line: bytes, where: str) -> Json:
+def _open_manifest(path: Path) -> BinaryIO:
+    if path.suffix == ".gz":
+        return cast(BinaryIO, gzip.open(path, "rb"))
+    return open(path, "rb")
+
+
+def _parse_line(line: bytes, where: str) -> _Line:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        return {"problem": Problem("bad manifest line", where, f"{type(error).__name__}: {error}")}
-    return (
-        value
-        if isinstance(value, dict)
-        else {"problem": Problem("bad manifest line", where, "not an object")}
-    )
+        problem = Problem("bad manifest line", where, f"{type(error).__name__}: {error}")
+        return _Line(where, {}, problem)
+    if not isinstance(value, dict):
+        return _Line(where, {}, Problem("bad manifest line", where, "not an object"))
+    return _Line(where, value)

@@ -3,55 +3,56 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from workbench.corpus.audio import AudioError, Header, probe
+from workbench.corpus.audio import AudioError, Recording, read_header
 from workbench.corpus.candidate import Problem
 from workbench.corpus.commands import CommandFailed, run_command
 
 
 class Recordings:
-    """Looks paths up under ``roots`` in their order, and keeps the headers.
+    """Looks paths up under ``roots``, in their order, and keeps the headers.
 
-    ``commands``: folder for what command pipes write; None: they are refused.
+    ``commands`` is the folder for the output of command pipes; None refuses them.
     """
 
     def __init__(self, roots: Sequence[Path], commands: Path | None = None):
-        self._roots, self._commands = tuple(roots), commands
-        self._found: dict[str, tuple[Path, Header] | Problem] = {}
+        self._roots = tuple(roots)
+        self._commands = commands
+        self._opened: dict[str, Recording | Problem] = {}
 
-    def open(self, source: str, where: str) -> tuple[Path, Header] | Problem:
-        """Path and header of a recording that ``where`` calls ``source`` (a path, or "command |"), or what is wrong."""
-        if source not in self._found:
-            self._found[source] = self._open(source, where)
-        return self._found[source]
+    def open(self, source: str, where: str) -> Recording | Problem:
+        """Return the recording ``source`` (a path, or "command |") named at ``where``, or the
+        problem.
+        """
+        if source not in self._opened:
+            self._opened[source] = self._open(source, where)
+        return self._opened[source]
 
-    def _open(self, source: str, where: str) -> tuple[Path, Header] | Problem:
-        is_command, command = source.endswith("|"), source[:-1].strip()
-        if is_command and self._commands is None:
-            return Problem(
-                "command refused",
-                where,
-                f"{command}: commands in wav.scp must be allowed explicitly",
-            )
+    def _open(self, source: str, where: str) -> Recording | Problem:
         try:
-            path = (
-                run_command(command, self._commands)
-                if is_command and self._commands
-                else self._find(source)
-            )
-            return path, probe(path)
+            if not source.endswith("|"):
+                path = self._find(source)
+            else:
+                command = source[:-1].strip()
+                if self._commands is None:
+                    detail = f"{command}: commands in wav.scp must be allowed explicitly"
+                    return Problem("command refused", where, detail)
+                path = run_command(command, self._commands)
+            return Recording(path, read_header(path))
         except CommandFailed as error:
             return Problem("command failed", where, str(error))
         except AudioError as error:
             return Problem(error.reason, where, f"{error.path}: {error.detail}")
 
     def _find(self, source: str) -> Path:
-        """The first root under which the file is; where it is under none, the first, for the message."""
-        candidates = [root / source for root in self._roots]
-        return next((path for path in candidates if _exists(path)), candidates[0])
+        """Return the file under the first root that has it; under the first root, if none has
+        it.
+        """
+        paths = [root / source for root in self._roots]
+        return next((path for path in paths if _exists(path)), paths[0])
 
 
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # name too long, NUL; opening it says so
+    except (OSError, ValueError):  # name too long, or with NUL; opening it reports that
         return False

@@ -1,22 +1,29 @@
 """Held-out and test splits for corpora that come without."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from workbench.corpus.utterances import DataSet, Utterance
+from workbench.corpus.utterances import DataSet, Seconds, Utterance
 from workbench.settings import UserError, rng
 
-SECONDS = 30 * 60.0  # paper, section 4: about 30 minutes
-SHARE = 0.05
-GUESS = 3.0  # seconds of an utterance whose header does not say
+TARGET: Seconds = 30 * 60.0
+"""Length of a split: about 30 minutes (paper, section 4)."""
+
+TARGET_SHARE = 0.05  # of the training data, where 30 minutes would be more
+UNKNOWN_LENGTH: Seconds = 3.0  # taken for an utterance whose header was not read
+LEAST_UTTERANCES = 3
+
+LEAST_BY_SPEAKERS = 0.5  # shares of the target within which a split by speakers is accepted
+MOST_BY_SPEAKERS = 1.5
 
 
 def derive_splits(splits: dict[str, DataSet], seed: int = 0) -> dict[str, DataSet]:
-    """``splits`` with heldout and test taken off train where they are missing: 30 min each, or 5 % if that is less.
+    """Return ``splits`` with heldout and test, taken off train where they are missing.
 
-    By speakers where that gives about the right amount, else by utterances; a note says which. The same seed gives the
-    same splits. UserError if train has too few utterances.
+    Each has about 30 minutes, or 5 % of train if that is less. Whole speakers are taken where that
+    gives about the right amount, else utterances; a note names which. The same seed gives the same
+    splits. Raise UserError if train has too few utterances.
     """
     out = dict(splits)
     for name in ("heldout", "test"):
@@ -26,56 +33,73 @@ def derive_splits(splits: dict[str, DataSet], seed: int = 0) -> dict[str, DataSe
 
 
 def take_off(train: DataSet, name: str, seed: int = 0) -> tuple[DataSet, DataSet]:
-    """What is left of ``train``, and the new split ``name``; both in the order of the corpus."""
-    if len(train.utterances) < 3:
-        raise UserError(
-            f"{len(train.utterances)} usable utterances: too few to take a {name} set off"
-        )
-    target = min(SECONDS, SHARE * sum(map(_seconds, train.utterances)))
-    chosen, unit = _speakers(train.utterances, target, name, seed), "speakers"
+    """Return ``train`` without the new split ``name``, and that split, in the order of the
+    corpus.
+    """
+    utterances = train.utterances
+    if len(utterances) < LEAST_UTTERANCES:
+        raise UserError(f"{len(utterances)} usable utterances: too few to take a {name} set off")
+
+    target = min(TARGET, TARGET_SHARE * _total_seconds(utterances))
+    unit = "speakers"
+    chosen = _choose_by_speakers(utterances, target, name, seed)
     if not chosen:
-        chosen, unit = _utterances(train.utterances, target, name, seed), "utterances"
-    taken = tuple(u for u in train.utterances if u.id in chosen)
-    kept = tuple(u for u in train.utterances if u.id not in chosen)
-    minutes = sum(map(_seconds, taken)) / 60
-    note = f"{name}: {len(taken)} utterances ({minutes:.1f} min) taken off the training data, by {unit}"
-    # What was set aside stays with train, so that it is counted once.
-    left = replace(train, utterances=kept, notes=(*train.notes, note), seen=-1)
-    return left, DataSet(taken, notes=(note,))
+        unit = "utterances"
+        chosen = _choose_utterances(utterances, target, name, seed)
+
+    taken = tuple(u for u in utterances if u.id in chosen)
+    kept = tuple(u for u in utterances if u.id not in chosen)
+    minutes = _total_seconds(taken) / 60
+    amount = f"{len(taken)} utterances ({minutes:.1f} min)"
+    note = f"{name}: {amount} taken off the training data, by {unit}"
+    # Utterances that were set aside stay with train, so that each is counted once.
+    rest = replace(train, utterances=kept, notes=(*train.notes, note), seen=-1)
+    return rest, DataSet(taken, notes=(note,))
 
 
-def _speakers(utterances: Sequence[Utterance], target: float, name: str, seed: int) -> set[str]:
-    """Utterances of some speakers that come within a half of ``target``; none if no such speakers were found.
+def _choose_by_speakers(
+    utterances: Sequence[Utterance], target: Seconds, name: str, seed: int
+) -> set[str]:
+    """Return the ids of all utterances of some speakers, of about ``target`` seconds together.
 
-    Never all speakers: training keeps at least half of them.
+    Training keeps at least half of the speakers. The set is empty if no such speakers were found.
     """
     seconds: dict[str, float] = defaultdict(float)
     for u in utterances:
-        seconds[u.speaker] += _seconds(u)
-    speakers, total = sorted(seconds), 0.0
+        seconds[u.speaker] += _length(u)
+
+    speakers = sorted(seconds)
     taken: set[str] = set()
+    total = 0.0
     for i in rng(seed, "split", name, "speakers").permutation(len(speakers)):
-        if (
-            total < target
-            and total + seconds[speakers[i]] <= 1.5 * target
-            and len(taken) < len(speakers) // 2
-        ):
-            taken.add(speakers[i])
-            total += seconds[speakers[i]]
-    return {u.id for u in utterances if u.speaker in taken} if total >= 0.5 * target else set()
+        speaker = speakers[i]
+        fits = total + seconds[speaker] <= MOST_BY_SPEAKERS * target
+        if total < target and fits and len(taken) < len(speakers) // 2:
+            taken.add(speaker)
+            total += seconds[speaker]
+
+    if total < LEAST_BY_SPEAKERS * target:
+        return set()
+    return {u.id for u in utterances if u.speaker in taken}
 
 
-def _utterances(utterances: Sequence[Utterance], target: float, name: str, seed: int) -> set[str]:
-    """Random utterances up to ``target`` seconds, at least one."""
+def _choose_utterances(
+    utterances: Sequence[Utterance], target: Seconds, name: str, seed: int
+) -> set[str]:
+    """Return the ids of random utterances of ``target`` seconds together, at least one."""
     taken: set[str] = set()
     total = 0.0
     for i in rng(seed, "split", name, "utterances").permutation(len(utterances)):
         if total >= target:
             break
         taken.add(utterances[i].id)
-        total += _seconds(utterances[i])
+        total += _length(utterances[i])
     return taken
 
 
-def _seconds(u: Utterance) -> float:
-    return GUESS if u.seconds is None else u.seconds
+def _length(u: Utterance) -> Seconds:
+    return UNKNOWN_LENGTH if u.seconds is None else u.seconds
+
+
+def _total_seconds(utterances: Iterable[Utterance]) -> Seconds:
+    return sum(map(_length, utterances))
