@@ -8,7 +8,7 @@ INSTALLED := .venv/installed$(subst $(SPACE),_,$(subst /,-,$(CURDIR)))
 # One thread per process: tests and replicas run side by side, and threads of one product starve each other.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help demo test bench lab check format lock clean
+.PHONY: help demo test quick docs bench lab check format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,11 +19,18 @@ demo: $(INSTALLED) ## from nothing to a report: synthesised corpus, cross entrop
 test: check ## formatting, lint, types, then every test
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile
 
+quick: $(INSTALLED) ## the tests that need no cluster, no browser, no k2 and no long training
+	$(ONE_THREAD) $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not dask and not browser and not k2"
+
+docs: $(INSTALLED) ## the documentation as a site in build/docs, which needs no network
+	$(BIN)/sphinx-build -q -W --keep-going -b html workbench/docs build/docs
+	@echo build/docs/index.html
+
 bench: $(INSTALLED) ## the benchmarks of tests/benchmarks, with their figures printed
 	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; PYTHONPATH=tests $(ONE_THREAD) $(BIN)/python $$bench || exit 1; done
 
 lab: $(INSTALLED) ## the notebooks, in JupyterLab
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/workbench lab
 
 check: $(INSTALLED) ## formatting, lint and types only
 	$(BIN)/ruff format --check .

@@ -72,8 +72,7 @@ def follow(run: "Run", out: TextIO, period: float = PERIOD) -> "RunState":
         return RunState.RUNNING
 
     print(
-        f"{clear_line(terminal)}{run.name}: {status} "
-        f"after {tail.total['push']} updates",
+        f"{clear_line(terminal)}{run.name}: {status} after {tail.total['push']} updates",
         file=out,
         flush=True,
     )

@@ -31,7 +31,9 @@ def render_inline(translator: HTML5Translator, node: nodes.math) -> None:
 def render_block(translator: HTML5Translator, node: nodes.math_block) -> None:
     """Write an equation of its own as MathML; a wide one scrolls."""
     equation = convert(node.astext(), display="block")
-    translator.body.append(f'<div style="overflow-x: auto; overflow-y: hidden; padding: 0.4em 0">{equation}</div>')
+    translator.body.append(
+        f'<div style="overflow-x: auto; overflow-y: hidden; padding: 0.4em 0">{equation}</div>'
+    )
     raise nodes.SkipNode
 
 

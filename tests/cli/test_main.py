@@ -1,0 +1,57 @@
+"""The command line: quick answers, suggestions, exit codes."""
+
+import subprocess
+import sys
+
+import pytest
+
+from workbench.cli import main
+
+HEAVY = ("torch", "numba", "scipy", "pandas", "matplotlib", "dask", "distributed", "ipywidgets")
+LOADED = "import sys; print(*(m for m in {heavy!r} if m in sys.modules))"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["sweep", "--help"], ["trian"]])
+def test_help_and_mistakes_load_nothing_heavy(words: list[str]) -> None:
+    """Help and a misspelt command are answered without importing what commands need."""
+    program = (
+        "from workbench.cli.main import main\n"
+        "try:\n"
+        f"    main({words!r})\n"
+        "except SystemExit:\n"
+        "    pass\n"
+    ) + LOADED.format(heavy=HEAVY)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == ""
+
+
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each command has help, and its options make its record of options complete."""
+    command = main.load(name)
+    with pytest.raises(SystemExit) as ended:
+        main.main([name, "--help"])
+    assert ended.value.code == 0
+    assert main.COMMANDS[name].split(":")[0].split(",")[0] in capsys.readouterr().out.replace(
+        "\n", " "
+    )
+    assert command.run.__doc__
+
+
+def test_misspelt_words_are_suggested(capsys: pytest.CaptureFixture[str]) -> None:
+    """A misspelt command or setting is answered with the nearest one."""
+    assert main.main(["trian"]) == main.WRONG_USAGE
+    assert "did you mean train?" in capsys.readouterr().err
+    assert main.main(["train", "c", "--set", "leaning_rate=1"]) == main.FAILED
+    assert "did you mean learning_rate?" in capsys.readouterr().err
+
+
+def test_no_command_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a command the list is printed as an error, with `--help` as an answer."""
+    assert main.main([]) == main.WRONG_USAGE
+    listed = capsys.readouterr().err
+    assert main.main(["--help"]) == 0
+    assert capsys.readouterr().out == listed
+    assert all(f"\n  {name} " in listed for name in main.COMMANDS)

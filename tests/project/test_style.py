@@ -1,0 +1,46 @@
+"""The limits of style, counted over the package (see `measures.py`)."""
+
+import pytest
+from measures import Measures, measure
+from sources import package, suite
+
+
+@pytest.fixture(scope="module")
+def counted() -> Measures:
+    """Counts over the package."""
+    return measure(package())
+
+
+def test_statements_are_not_packed(counted: Measures) -> None:
+    """Fewer than one parallel assignment in 1,000 lines."""
+    assert counted.parallel_per_thousand < 1, "\n".join(counted.parallel)
+
+
+def test_functions_have_paragraphs(counted: Measures) -> None:
+    """More than 5 % of the lines inside functions are blank."""
+    assert counted.blank_share > 0.05
+
+
+def test_lines_are_short(counted: Measures) -> None:
+    """No line of the package or the tests is longer than 100 columns."""
+    assert counted.wide + measure(suite()).wide == ()
+
+
+def test_the_formatter_is_everywhere(counted: Measures) -> None:
+    """Nothing is kept from the formatter."""
+    assert counted.skips + measure(suite()).skips == 0
+
+
+def test_types_are_named(counted: Measures) -> None:
+    """The type Any is a third of what it was, or rarer."""
+    assert counted.any_uses <= 253 // 3
+
+
+def test_signatures_are_short(counted: Measures) -> None:
+    """No function outside compiled code has more than 8 parameters."""
+    assert counted.long_signatures == ()
+
+
+def test_a_name_is_one_thing(counted: Measures) -> None:
+    """No class name is defined in two modules."""
+    assert counted.names_twice == ()

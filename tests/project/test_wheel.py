@@ -1,0 +1,77 @@
+"""The package works outside a checkout: built as a wheel, installed elsewhere, run in an empty folder."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+from sources import ROOT
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `workbench` command of an environment that has the wheel, and the dependencies of this one."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"  # setuptools writes beside what it builds
+    shutil.copytree(
+        ROOT / "workbench", source / "workbench", ignore=shutil.ignore_patterns("*.pyc")
+    )
+    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
+        shutil.copy(ROOT / name, source)
+    pip("wheel", "--no-build-isolation", "-w", str(folder), str(source))
+    (wheel,) = folder.glob("workbench-*.whl")
+
+    place = folder / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place)], check=True)
+    (packages,) = place.glob("lib/python3.*/site-packages")
+    pip("install", str(wheel), python=place / "bin/python")
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return place / "bin/workbench"
+
+
+def pip(*words: str, python: Path | None = None) -> None:
+    """Run pip without the index and without dependencies, for another Python if one is given."""
+    command = [sys.executable, "-m", "pip", *(["--python", str(python)] if python else [])]
+    options = ["--quiet", "--no-deps", "--no-index"]
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    subprocess.run([*command, words[0], *options, *words[1:]], check=True, env=environment)
+
+
+def run(command: Path, folder: Path, *words: str) -> str:
+    """Run a `workbench` command in ``folder`` without a data folder in the environment; its output."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "WORKBENCH_DATA")}
+    done = subprocess.run(
+        [str(command), *words], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_wheel_is_complete(installed: Path, tmp_path: Path) -> None:
+    """Prepare, train, test and report work from the wheel, and data go to ./data; recipes are there."""
+    recipes = run(installed, tmp_path, "sweep", "--recipe", "list")
+    assert "e1-shuffling" in recipes
+
+    run(
+        installed,
+        tmp_path,
+        "prepare",
+        "tiny",
+        "--synthetic",
+        "is",
+        "--size",
+        "tiny",
+        "--states",
+        "150",
+    )
+    small = ["--preset", "tiny", "--set", "epochs=1", "hidden_units=16", "evaluate_utterances=5"]
+    run(installed, tmp_path, "train", "tiny", "--name", "ce", *small)
+    assert "test WER" in run(installed, tmp_path, "test", "ce")
+    report = Path(run(installed, tmp_path, "report", "ce").strip().splitlines()[-1])
+    assert report.is_relative_to(tmp_path / "data") or (tmp_path / report).exists()
+    assert (tmp_path / "data/corpora/tiny/corpus.json").exists()
