@@ -1,36 +1,48 @@
-"""Search graphs: arrays, and the laws that tie numerator, denominator and the model together."""
+"""Search graphs: their arrays; numerator and denominator against the generative model."""
 
 from collections import defaultdict
+from dataclasses import fields
 from functools import cache
-from itertools import combinations, product
+from itertools import product
 
 import numpy as np
 import pytest
+from small_graphs import (
+    LEXICON,
+    PAUSE,
+    UNIGRAM,
+    all_durations,
+    random_states,
+    sayings,
+    states_of_phones,
+)
 
 from workbench.hmm.graphs.denominator import denominator
 from workbench.hmm.graphs.graph import Graph, from_arcs
 from workbench.hmm.graphs.k2_fsa import to_k2
 from workbench.hmm.graphs.numerator import numerator, shortest_frames
-from workbench.hmm.states import TiedStates
-from workbench.language.lexicon import Lexicon, Pronunciation
 
 INF = np.inf
+END = len(LEXICON.words)  # index of the end of a sentence in a unigram
 
 
-def small(**changes) -> Graph:
-    arcs = {
-        "source": [1, 0, 1],
-        "target": [2, 1, 1],
-        "state": [3, 1, 1],
-        "word": [0, 7, 0],
-        "weight": [-1.0, -0.5, -0.2],
-    }
-    return from_arcs(**{**arcs, "final": [-INF, -INF, 0.0], "phone": [2, 1, 1], **changes})
+def three_states(**changes) -> Graph:
+    """A graph of three states and arcs, listed out of order, with some of its columns changed."""
+    columns = dict(
+        source=[1, 0, 1],
+        target=[2, 1, 1],
+        state=[3, 1, 1],
+        word=[0, 7, 0],
+        weight=[-1.0, -0.5, -0.2],
+        final=[-INF, -INF, 0.0],
+        phone=[2, 1, 1],
+    )
+    return from_arcs(**{**columns, **changes})
 
 
 def test_arcs_are_sorted_by_source():
     """from_arcs groups arcs by their source and keeps what belongs together."""
-    graph = small()
+    graph = three_states()
     assert graph.sources().tolist() == [0, 1, 1]
     assert graph.state.tolist() == [1, 3, 1]
     assert graph.word.tolist() == [7, 0, 0]
@@ -38,16 +50,17 @@ def test_arcs_are_sorted_by_source():
 
 
 def test_save_and_load(tmp_path):
-    """A mapped graph equals the one that was saved, is aligned, and passes its check."""
-    graph = small()
+    """A mapped graph equals the one that was saved, is aligned in memory, and passes its check."""
+    graph = three_states()
     graph.save(tmp_path / "graph")
-    again = Graph.load(tmp_path / "graph")
-    again.check()
-    for name in Graph.__dataclass_fields__:
-        a, b = getattr(graph, name), getattr(again, name)
-        assert np.array_equal(a, b)
-        assert a.dtype == b.dtype
-        assert b.flags.aligned
+    loaded = Graph.load(tmp_path / "graph")
+    loaded.check()
+    for field in fields(Graph):
+        saved_array = getattr(graph, field.name)
+        loaded_array = getattr(loaded, field.name)
+        assert np.array_equal(saved_array, loaded_array)
+        assert saved_array.dtype == loaded_array.dtype
+        assert loaded_array.flags.aligned
 
 
 @pytest.mark.parametrize(
@@ -62,101 +75,53 @@ def test_save_and_load(tmp_path):
     ],
 )
 def test_broken_graphs_are_found(change, message):
-    """check() names indices out of range, weights that are not finite, and states that lie on no path."""
+    """check() names indices out of range, infinite weights, and states that lie on no path."""
     with pytest.raises(ValueError, match=message):
-        small(**change).check()
+        three_states(**change).check()
 
 
-LEXICON = Lexicon(
-    ("<eps>", "a", "ab", "abc", "ca", "ka", "bcab"),
-    ("SIL", "A", "B", "C"),
-    tuple(
-        Pronunciation(word, tuple("SABC".index(c) for c in phones), np.log(p))
-        for word, phones, p in [
-            (1, "A", 1.0),
-            (2, "AB", 0.7),
-            (2, "B", 0.3),
-            (3, "ABC", 1.0),
-            (4, "CA", 1.0),
-            (5, "CA", 1.0),
-            (6, "BCAB", 1.0),
-        ]
-    ),
-)
-UNIGRAM = np.log([1e-30, 0.2, 0.15, 0.1, 0.2, 0.05, 0.1, 0.2, 1e-30])
-PAUSE = 0.3
-
-
-def tied(seed: int, choices: int = 2) -> TiedStates:
-    """Every position of every phone has a few states, chosen at random by the context."""
-    draw = np.random.default_rng(seed)
-    own = choices * np.arange(12, dtype=np.int32).reshape(1, 4, 1, 3)
-    table = own + draw.integers(0, choices, (4, 4, 4, 3), dtype=np.int32)
-    table[:, 0] = own[:, 0]
-    used, table = np.unique(table, return_inverse=True)
-    return TiedStates(
-        LEXICON.phones, table.reshape(4, 4, 4, 3), np.log(draw.uniform(0.2, 0.8, len(used)))
-    )
-
-
-def chain(phones, states):
-    """Tied states of a sequence of phones, one per position."""
-    around = (0, *phones, 0)
-    return [
-        int(s)
-        for triple in zip(around, around[1:], around[2:], strict=False)
-        for s in states.table[triple]
-    ]
-
-
-def durations(total, parts):
-    """All ways to spread ``total`` frames over ``parts`` states, each at least one."""
-    for cuts in combinations(range(1, total), parts - 1):
-        yield np.diff([0, *cuts, total])
-
-
-def spoken(words, states, frames, unigram):
-    """Oracle: probability of each state sequence of these words, from the generative model, nothing shared."""
+def generated(words, states, frames, unigram):
+    """Oracle: probability of each (state sequence, words) from the generative model, unshared."""
     totals = defaultdict(float)
-    end = np.exp(unigram[len(LEXICON.words)])
-    for said in product(*(LEXICON.of(w) for w in words)):
-        for pauses in product((0, 1), repeat=len(words) + 1):
-            pieces = [p.phones for p in said]
-            phones = [0] * pauses[0] + [
-                x for p, s in zip(pieces, pauses[1:], strict=True) for x in (*p, *[0] * s)
-            ]
-            p = end * np.prod([PAUSE if s else 1 - PAUSE for s in pauses])
-            p *= np.prod([np.exp(unigram[q.word] + q.log_probability) for q in said])
-            states_of = chain(phones, states)
-            stay, leave = np.exp(states.self_loop[states_of]), np.exp(states.leave[states_of])
-            for spread in durations(frames, len(states_of)) if phones else ():
-                sequence = tuple(np.repeat(states_of, spread).tolist())
-                totals[sequence, tuple(words)] += p * np.prod(stay ** (spread - 1) * leave)
+    for saying in sayings(words):
+        if not saying.phones:
+            continue
+        p = np.exp(unigram[END])
+        p *= np.prod([PAUSE if pause else 1 - PAUSE for pause in saying.pauses])
+        p *= np.prod([np.exp(unigram[x.word] + x.log_probability) for x in saying.pronunciations])
+
+        sequence = states_of_phones(saying.phones, states)
+        stay = np.exp(states.self_loop[sequence])
+        leave = np.exp(states.leave[sequence])
+        for duration in all_durations(frames, len(sequence)):
+            key = tuple(np.repeat(sequence, duration).tolist()), tuple(words)
+            totals[key] += p * np.prod(stay ** (duration - 1) * leave)
     return dict(totals)
 
 
-def all_spoken(states, frames, unigram):
+def all_generated(states, frames, unigram):
     """Oracle: the same for all word sequences short enough."""
     totals = {}
-    for n in range(frames // 3 + 1):
-        for words in product(range(1, len(LEXICON.words)), repeat=n):
-            if n == 0 or shortest_frames([LEXICON.words[w] for w in words], LEXICON) <= frames:
-                totals |= spoken(words, states, frames, unigram)
+    for length in range(frames // 3 + 1):
+        for words in product(range(1, END), repeat=length):
+            spelt = [LEXICON.words[word] for word in words]
+            if not words or shortest_frames(spelt, LEXICON) <= frames:
+                totals |= generated(words, states, frames, unigram)
     return totals
 
 
-def paths(graph, frames):
+def path_probabilities(graph, frames):
     """Probability of each (state sequence, words) of a graph, by going through all of its paths."""
     alive = {(0, (), ()): 1.0}
     for _ in range(frames):
         grown = defaultdict(float)
         for (node, sequence, words), p in alive.items():
-            for a in range(graph.offsets[node], graph.offsets[node + 1]):
-                said = (*words, int(graph.word[a])) if graph.word[a] else words
-                grown[int(graph.target[a]), (*sequence, int(graph.state[a])), said] += p * np.exp(
-                    graph.weight[a]
-                )
+            for arc in range(graph.offsets[node], graph.offsets[node + 1]):
+                said = (*words, int(graph.word[arc])) if graph.word[arc] else words
+                key = int(graph.target[arc]), (*sequence, int(graph.state[arc])), said
+                grown[key] += p * np.exp(graph.weight[arc])
         alive = grown
+
     totals = defaultdict(float)
     for (node, sequence, words), p in alive.items():
         if graph.final[node] > -INF:
@@ -164,7 +129,7 @@ def paths(graph, frames):
     return dict(totals)
 
 
-def same(a, b):
+def assert_same(a, b):
     assert a.keys() == b.keys()
     assert all(a[key] == pytest.approx(b[key], rel=2e-5) for key in a)
 
@@ -172,40 +137,43 @@ def same(a, b):
 @pytest.mark.parametrize("frames", [3, 6, 8])
 @pytest.mark.parametrize("seed", range(3))
 def test_denominator_equals_the_generative_model(seed, frames):
-    """Total weight of every state sequence with its words equals that of the model, written out without any sharing."""
-    states = tied(seed)
+    """The weight of each state sequence with its words is that of the model without any sharing."""
+    states = random_states(seed)
     graph = denominator(LEXICON, UNIGRAM, states, PAUSE)
     graph.check()
-    same(paths(graph, frames), all_spoken(states, frames, UNIGRAM))
+    assert_same(path_probabilities(graph, frames), all_generated(states, frames, UNIGRAM))
 
 
 def test_denominator_with_a_unigram_that_does_not_sum_to_one():
     """Look-ahead cancels along every path even where masses are no probabilities."""
-    states, unigram = tied(3), UNIGRAM + np.log(np.linspace(0.5, 3, len(UNIGRAM)))
-    same(paths(denominator(LEXICON, unigram, states, PAUSE), 7), all_spoken(states, 7, unigram))
+    states = random_states(3)
+    unigram = UNIGRAM + np.log(np.linspace(0.5, 3, len(UNIGRAM)))
+    graph = denominator(LEXICON, unigram, states, PAUSE)
+    assert_same(path_probabilities(graph, 7), all_generated(states, 7, unigram))
 
 
 @pytest.mark.parametrize("words", [(), (1,), (4,), (2, 1), (1, 2), (3,), (2, 2)])
 def test_numerator_is_the_denominator_for_the_reference(words):
-    """The numerator's paths and weights are exactly those of the denominator that say the reference."""
-    states, frames = tied(4), 9
+    """The numerator has exactly the denominator's paths and weights that say the reference."""
+    states = random_states(4)
+    frames = 9
     graph = numerator(words, LEXICON, states, UNIGRAM, PAUSE)
     graph.check()
-    mine = paths(graph, frames)
-    everything = paths(_denominator_of(4), frames)
-    same(mine, {key: p for key, p in everything.items() if key[1] == words})
-    same(mine, spoken(words, states, frames, UNIGRAM))
+    found = path_probabilities(graph, frames)
+    of_words = {key: p for key, p in denominator_probabilities(frames).items() if key[1] == words}
+    assert_same(found, of_words)
+    assert_same(found, generated(words, states, frames, UNIGRAM))
 
 
 @cache
-def _denominator_of(seed):
-    return denominator(LEXICON, UNIGRAM, tied(seed), PAUSE)
+def denominator_probabilities(frames):
+    return path_probabilities(denominator(LEXICON, UNIGRAM, random_states(4), PAUSE), frames)
 
 
 @pytest.mark.parametrize("choices", [1, 2, 5])
 def test_denominator_is_stochastic(choices):
-    """All that can happen in a state sums to one (mass is pushed all the way); at the start less p(no frames)."""
-    graph = denominator(LEXICON, UNIGRAM, tied(5, choices), PAUSE)
+    """All that can happen in a state sums to one; at the start to one less p(no frames)."""
+    graph = denominator(LEXICON, UNIGRAM, random_states(5, choices), PAUSE)
     total = np.bincount(graph.sources(), np.exp(graph.weight.astype(float))) + np.exp(graph.final)
     assert np.allclose(total[1:], 1, atol=1e-5)
     assert total[0] == pytest.approx(1 - (1 - PAUSE) * 0.2, abs=1e-5)
@@ -213,32 +181,39 @@ def test_denominator_is_stochastic(choices):
 
 def test_equal_futures_are_shared():
     """No two states of the denominator agree in what leaves them."""
-    graph = denominator(LEXICON, UNIGRAM, tied(6), PAUSE)
-    futures = set()
-    for node in range(graph.states):
-        arcs = slice(graph.offsets[node], graph.offsets[node + 1])
-        columns = (
-            graph.target[arcs],
-            graph.state[arcs],
-            graph.word[arcs],
-            np.round(graph.weight[arcs], 4),
-        )
-        loopless = [
-            row for row in zip(*(c.tolist() for c in columns), strict=True) if row[0] != node
-        ]
-        own = graph.state[arcs][graph.target[arcs] == node].tolist()
-        futures.add((tuple(own), round(float(graph.final[node]), 4), *sorted(loopless)))
+    graph = denominator(LEXICON, UNIGRAM, random_states(6), PAUSE)
+    futures = {future(graph, node) for node in range(graph.states)}
     assert len(futures) == graph.states
+
+
+def future(graph, node):
+    """The state of a node's self loop, its final weight and its other arcs, weights rounded."""
+    loop = None
+    others = []
+    for arc in range(graph.offsets[node], graph.offsets[node + 1]):
+        target = int(graph.target[arc])
+        state = int(graph.state[arc])
+        if target == node:
+            loop = state
+        else:
+            weight = round(float(graph.weight[arc]), 4)
+            others.append((target, state, int(graph.word[arc]), weight))
+    return loop, round(float(graph.final[node]), 4), tuple(sorted(others))
 
 
 def test_words_that_cannot_be_said_are_refused():
     """A reference word of probability 0, or a unigram that never ends, raises ValueError."""
-    silent = np.where(np.arange(len(UNIGRAM)) == 2, -INF, UNIGRAM)
+    states = random_states(0)
+    without_ab = UNIGRAM.copy()
+    without_ab[2] = -INF
     with pytest.raises(ValueError, match="ab"):
-        numerator((2,), LEXICON, tied(0), silent)
-    assert 2 not in denominator(LEXICON, silent, tied(0)).word
+        numerator((2,), LEXICON, states, without_ab)
+    assert 2 not in denominator(LEXICON, without_ab, states).word
+
+    endless = UNIGRAM.copy()
+    endless[END] = -INF
     with pytest.raises(ValueError, match="</s>"):
-        denominator(LEXICON, np.where(np.arange(len(UNIGRAM)) == 7, -INF, UNIGRAM), tied(0))
+        denominator(LEXICON, endless, states)
 
 
 def test_shortest_frames():
@@ -253,18 +228,19 @@ def test_k2_scores_all_paths_alike():
     import k2
     import torch
 
-    states, frames = tied(7), 8
+    states = random_states(7)
+    frames = 8
     graph = denominator(LEXICON, UNIGRAM, states, PAUSE)
     scores = np.random.default_rng(0).normal(size=(frames, states.count)).astype(np.float32)
     total = sum(
         p * np.exp(scores[range(frames), sequence].sum())
-        for (sequence, _), p in paths(graph, frames).items()
+        for (sequence, _), p in path_probabilities(graph, frames).items()
     )
-    dense = k2.DenseFsaVec(
-        torch.from_numpy(np.pad(scores, ((0, 0), (1, 0)), constant_values=-1e10))[None],
-        torch.tensor([[0, 0, frames]], dtype=torch.int32),
-    )
-    lattice = k2.intersect_dense_pruned(
-        k2.create_fsa_vec([to_k2(graph)]), dense, 100.0, 100.0, 1, 100_000
-    )
+
+    # Column 0 is for k2's label 0, which the graph does not use.
+    columns = np.pad(scores, ((0, 0), (1, 0)), constant_values=-1e10)
+    whole = torch.tensor([[0, 0, frames]], dtype=torch.int32)
+    dense = k2.DenseFsaVec(torch.from_numpy(columns)[None], whole)
+    fsa = k2.create_fsa_vec([to_k2(graph)])
+    lattice = k2.intersect_dense_pruned(fsa, dense, 100.0, 100.0, 1, 100_000)
     assert lattice.get_tot_scores(True, True).item() == pytest.approx(np.log(total), abs=1e-4)

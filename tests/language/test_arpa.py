@@ -1,6 +1,7 @@
-"""ARPA files: the same numbers after a round trip, other people's vocabularies, and malformed files."""
+"""ARPA files: the same numbers after a round trip, other vocabularies, and malformed files."""
 
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from workbench.language.backoff import Level
 from workbench.language.ngram import estimate
 from workbench.settings import UserError
 
+LOG_10 = math.log(10)
 WORDS = ("<eps>", "a", "b", "ö")
 ARPA = """made by hand
 \\data\\
@@ -36,23 +38,25 @@ ngram 2=3
 
 @pytest.fixture
 def read(tmp_path):
-    """Reads an ARPA text."""
+    """A function that reads an ARPA text."""
 
-    def read(text, words=WORDS):
-        (tmp_path / "lm.arpa").write_bytes(text if isinstance(text, bytes) else text.encode())
+    def read_text(text, words=WORDS):
+        content = text if isinstance(text, bytes) else text.encode()
+        (tmp_path / "lm.arpa").write_bytes(content)
         return read_arpa(tmp_path / "lm.arpa", words)
 
-    return read
+    return read_text
 
 
 def test_by_hand(read):
     """Listed n-grams have their own score, others back off, in natural logarithms."""
     ngram = read(ARPA)
-    assert ngram.score(ngram.start, 1) == pytest.approx(-0.1 * math.log(10))
-    assert ngram.score((ngram.bos,), 2) == pytest.approx((-0.3 - 0.6) * math.log(10))
-    assert ngram.score((1,), 3) == pytest.approx((-0.2 - 1) * math.log(10))
-    assert ngram.score((3,), 1) == pytest.approx(-0.5 * math.log(10))
-    assert ngram.score((), ngram.bos) == -math.inf and ngram.notes == ()
+    assert ngram.score(ngram.start, 1) == pytest.approx(-0.1 * LOG_10)
+    assert ngram.score((ngram.bos,), 2) == pytest.approx((-0.3 - 0.6) * LOG_10)
+    assert ngram.score((1,), 3) == pytest.approx((-0.2 - 1) * LOG_10)
+    assert ngram.score((3,), 1) == pytest.approx(-0.5 * LOG_10)
+    assert ngram.score((), ngram.bos) == -math.inf
+    assert ngram.notes == ()
 
 
 @given(
@@ -61,20 +65,22 @@ def test_by_hand(read):
 )
 @settings(max_examples=25, deadline=None)
 def test_round_trip(tmp_path_factory, text, order):
-    """A written model is read back with the same n-grams and the same bits."""
+    """A model is read back from its file with the same n-grams and the same bits."""
     path = tmp_path_factory.mktemp("arpa") / "lm.arpa"
     ngram = estimate(text, WORDS, order)
     write_arpa(ngram, path)
     again = read_arpa(path, WORDS)
-    assert again.words == ngram.words and again.notes == () and again.order == order
+    assert again.words == ngram.words
+    assert again.notes == ()
+    assert again.order == order
     for old, new in zip(ngram.levels, again.levels, strict=True):
-        for field in Level.__dataclass_fields__:
-            np.testing.assert_array_equal(getattr(new, field), getattr(old, field))
+        for field in fields(Level):
+            np.testing.assert_array_equal(getattr(new, field.name), getattr(old, field.name))
 
 
 @given(st.floats(-200, 0, width=32))
 def test_nine_digits_determine_a_float32(tmp_path_factory, log_p):
-    """Any float32 log probability above the limit of the format makes the round trip through log10 text."""
+    """Any float32 log probability within the format's limits survives as log10 text."""
     ngram = estimate([["a"]], WORDS, 1)
     ngram.levels[0].log_p[1] = log_p
     path = tmp_path_factory.mktemp("arpa") / "lm.arpa"
@@ -86,49 +92,46 @@ def test_compressed(tmp_path):
     """A .gz file holds the same model."""
     ngram = estimate([["a", "b"]], WORDS, 2)
     write_arpa(ngram, tmp_path / "lm.arpa.gz")
+    assert (tmp_path / "lm.arpa.gz").read_bytes().startswith(b"\x1f\x8b")
     assert read_arpa(tmp_path / "lm.arpa.gz", WORDS).score((1,), 2) == ngram.score((1,), 2)
 
 
 def test_other_words_are_dropped_and_counted(read):
-    """What the file says of words outside the vocabulary is left out; what it says of ours stays."""
+    """N-grams with words outside the vocabulary are left out and counted; the others stay."""
     ngram = read(ARPA, ("<eps>", "a", "ö"))
     assert ngram.notes == ("3 n-grams dropped: 1 of their words are not in the vocabulary",)
-    assert ngram.score((1,), 2) == pytest.approx((-0.2 - 1) * math.log(10))
+    assert ngram.score((1,), 2) == pytest.approx((-0.2 - 1) * LOG_10)
     assert [len(level.word) for level in ngram.levels] == [5, 1]
 
 
 def test_words_that_the_file_lacks(read):
-    """They share the mass of <unk> equally; without <unk> they cannot be said; either way it is noted."""
+    """They share the mass of <unk> equally, or have probability 0 without <unk>; a note says so."""
     words = (*WORDS, "new", "newer")
     ngram = read(ARPA, words)
-    assert (
-        ngram.score((), 4) == -math.inf
-        and "2 words are not in the file and cannot" in ngram.notes[0]
-    )
-    ngram = read(ARPA.replace("1=5", "1=6").replace("-1\tö", "-1\tö\n-0.8\t<unk>\t-0.1"), words)
-    assert (
-        ngram.score((), 4) == ngram.score((), 5) == pytest.approx(-0.8 * math.log(10) - math.log(2))
-    )
+    assert ngram.score((), 4) == -math.inf
+    assert "2 words are not in the file and cannot" in ngram.notes[0]
+
+    with_unknown = ARPA.replace("1=5", "1=6").replace("-1\tö", "-1\tö\n-0.8\t<unk>\t-0.1")
+    ngram = read(with_unknown, words)
+    assert ngram.score((), 4) == ngram.score((), 5)
+    assert ngram.score((), 4) == pytest.approx(-0.8 * LOG_10 - math.log(2))
     assert "share" in ngram.notes[0]
 
 
 def test_an_unknown_word_of_our_own(read):
     """If <unk> is in the lexicon it is a word like any other."""
-    ngram = read(
-        ARPA.replace("1=5", "1=6").replace("-1\tö", "-1\tö\n-0.8\t<unk>"), (*WORDS, "<unk>")
-    )
-    assert ngram.score((), 4) == pytest.approx(-0.8 * math.log(10)) and ngram.notes == ()
+    text = ARPA.replace("1=5", "1=6").replace("-1\tö", "-1\tö\n-0.8\t<unk>")
+    ngram = read(text, (*WORDS, "<unk>"))
+    assert ngram.score((), 4) == pytest.approx(-0.8 * LOG_10)
+    assert ngram.notes == ()
 
 
 def test_a_pruned_model_without_its_suffixes(read):
-    """An n-gram may be listed although its last words alone are not: they are scored by backing off."""
-    ngram = read(
-        ARPA.replace("2=3", "2=3\nngram 3=1").replace(
-            "\n\\end", "\n\\3-grams:\n-0.05\t<s> a ö\n\n\\end"
-        )
-    )
-    assert ngram.score((ngram.bos, 1), 3) == pytest.approx(-0.05 * math.log(10))
-    assert ngram.score((2, 1), 3) == pytest.approx(-1.2 * math.log(10))
+    """An n-gram may be listed although its last words alone are not: these back off."""
+    text = ARPA.replace("2=3", "2=3\nngram 3=1")
+    ngram = read(text.replace("\n\\end", "\n\\3-grams:\n-0.05\t<s> a ö\n\n\\end"))
+    assert ngram.score((ngram.bos, 1), 3) == pytest.approx(-0.05 * LOG_10)
+    assert ngram.score((2, 1), 3) == pytest.approx(-1.2 * LOG_10)
 
 
 MALFORMED = [
@@ -162,15 +165,14 @@ def test_malformed_files_are_refused(read, old, new, line, reason):
 
 
 def test_a_prefix_must_be_listed(read):
-    """A trigram whose first two words are no bigram of the file has nowhere to stand."""
-    text = ARPA.replace("2=3", "2=3\nngram 3=1").replace(
-        "\n\\end", "\n\\3-grams:\n-0.05\tö a b\n\n\\end"
-    )
+    """A trigram whose first two words are no bigram of the file is refused."""
+    text = ARPA.replace("2=3", "2=3\nngram 3=1")
+    text = text.replace("\n\\end", "\n\\3-grams:\n-0.05\tö a b\n\n\\end")
     with pytest.raises(UserError, match=r"lm.arpa:20: an n-gram without its prefix"):
         read(text)
 
 
 def test_bytes_that_are_not_utf_8(read):
-    """They are the reason that is given, not the counts that they upset."""
+    """Bytes that are not UTF-8 are the reason given, not the counts that they upset."""
     with pytest.raises(UserError, match=r"lm.arpa:10: not UTF-8: byte 0xff"):
         read(ARPA.encode().replace("ö".encode(), b"\xff"))

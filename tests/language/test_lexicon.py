@@ -1,4 +1,4 @@
-"""Lexica and texts: what a user brings, read exactly or refused with every fault named."""
+"""Lexica and texts: a user's files are read exactly, or refused with every fault named."""
 
 import gzip
 import math
@@ -10,58 +10,59 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.language.lexicon import Lexicon, Pronunciation, read_lexicon, write_lexicon
-from workbench.language.text import coverage, read_text
+from workbench.language.text import read_text
 from workbench.settings import UserError
 
 
 @pytest.fixture
-def written(tmp_path):
-    """Writes a file and returns its path."""
+def write(tmp_path):
+    """A function that writes a file and returns its path."""
 
-    def write(name, content):
+    def write_file(name, content):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return path
 
-    return write
+    return write_file
 
 
-def test_reads_words_phones_and_pronunciations_in_order(written):
-    """Words are numbered as they occur, phones alphabetically after SIL, pronunciations stay with their word."""
-    lexicon = read_lexicon(written("lexicon.txt", "two t uw\nzero z ih r\n\ntwo t u\n"))
+def test_reads_words_phones_and_pronunciations_in_order(write):
+    """Words are numbered as they occur, phones alphabetically after SIL, pronunciations by word."""
+    lexicon = read_lexicon(write("lexicon.txt", "two t uw\nzero z ih r\n\ntwo t u\n"))
     assert lexicon.words == ("<eps>", "two", "zero")
     assert lexicon.phones == ("SIL", "ih", "r", "t", "u", "uw", "z")
     assert lexicon.of(1) == (Pronunciation(1, (3, 5), 0.0), Pronunciation(1, (3, 4), 0.0))
-    assert lexicon.of(0) == () and lexicon.of(2)[0].phones == (6, 1, 2)
+    assert lexicon.of(0) == ()
+    assert lexicon.of(2)[0].phones == (6, 1, 2)
     assert lexicon.word_id("zero") == 2
     with pytest.raises(KeyError):
         lexicon.word_id("three")
 
 
-def test_probabilities_are_kept_as_given(written):
+def test_probabilities_are_kept_as_given(write):
     """lexiconp.txt keeps max-normalised probabilities: nothing is rescaled to sum to one."""
-    lexicon = read_lexicon(written("lexiconp.txt", "the 1.0 dh ah\nthe 0.5 dh iy\n"))
+    lexicon = read_lexicon(write("lexiconp.txt", "the 1.0 dh ah\nthe 0.5 dh iy\n"))
     assert [p.log_probability for p in lexicon.of(1)] == [0.0, math.log(0.5)]
 
 
-def test_a_folder_prefers_probabilities(written):
+def test_a_folder_prefers_probabilities(write):
     """A folder with both files is read from lexiconp.txt."""
-    written("lexicon.txt", "a x\n")
-    folder = written("lexiconp.txt", "a 0.25 x\n").parent
+    write("lexicon.txt", "a x\n")
+    folder = write("lexiconp.txt", "a 0.25 x\n").parent
     assert read_lexicon(folder).of(1)[0].log_probability == math.log(0.25)
 
 
 @pytest.mark.parametrize(
     "entry", ["<sil> SIL", "!SIL SIL", "SIL SIL", "sil sil", "<eps> SIL", "<quiet> SIL", "<s> x"]
 )
-def test_silence_is_no_word(written, entry):
-    """Entries that only say how silence is written are left out, however it is called."""
-    assert read_lexicon(written("lexicon.txt", f"{entry}\na x y\n")).words == ("<eps>", "a")
+def test_silence_is_no_word(write, entry):
+    """Entries that only state how silence is written are left out, however it is called."""
+    assert read_lexicon(write("lexicon.txt", f"{entry}\na x y\n")).words == ("<eps>", "a")
 
 
-def test_a_word_that_only_looks_like_silence_stays(written):
+def test_a_word_that_only_looks_like_silence_stays(write):
     """The Turkish word 'sil' has phones, so it is a word."""
-    assert read_lexicon(written("lexicon.txt", "sil s i l\n")).words == ("<eps>", "sil")
+    assert read_lexicon(write("lexicon.txt", "sil s i l\n")).words == ("<eps>", "sil")
 
 
 FAULTS = {
@@ -79,65 +80,54 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("content", FAULTS)
-def test_faults_are_named_with_their_line(written, content):
-    """Each kind of fault is refused with file, line and what is wrong."""
+def test_faults_are_named_with_their_line(write, content):
+    """Each kind of fault is refused with its file, its line and what is wrong."""
     line, text = FAULTS[content]
-    path = written("lexiconp.txt", content + "\n")
+    path = write("lexiconp.txt", content + "\n")
     with pytest.raises(UserError) as caught:
         read_lexicon(path)
-    assert f"{path}:{line}: " in str(caught.value) and text in str(caught.value)
+    assert f"{path}:{line}: " in str(caught.value)
+    assert text in str(caught.value)
 
 
-def test_all_faults_are_listed_together(written):
-    """One message names every fault, those of the encoding included, and cuts a long list with its length."""
-    path = written("lexicon.txt", b"good g\nempty\nbad \xff\ngood g\n")
+def test_all_faults_are_listed_together(write):
+    """One message names every fault, bad encoding included, and shortens a long list."""
+    path = write("lexicon.txt", b"good g\nempty\nbad \xff\ngood g\n")
     with pytest.raises(UserError) as caught:
         read_lexicon(path)
-    lines = str(caught.value).split("\n")
-    assert lines[0].endswith("3 faults") and [line.split(":")[1] for line in lines[1:]] == [
-        "2",
-        "3",
-        "4",
-    ]
+    heading, *faults = str(caught.value).split("\n")
+    assert heading.endswith("3 faults")
+    assert [fault.split(":")[1] for fault in faults] == ["2", "3", "4"]
     with pytest.raises(UserError, match=r"\.\.\. and 5 more"):
-        read_lexicon(written("lexicon.txt", "".join(f"w{i}\n" for i in range(25))))
+        read_lexicon(write("lexicon.txt", "".join(f"w{i}\n" for i in range(25))))
 
 
-def test_missing_empty_and_damaged_files(written, tmp_path):
-    """A file that is not there, has no words, or is a torn .gz is the user's to mend, not a traceback."""
-    for path in (tmp_path / "none.txt", written("lexicon.txt", "<sil> SIL\n")):
+def test_missing_empty_and_damaged_files(write, tmp_path):
+    """A missing file, one without words, and a truncated .gz raise a UserError that names it."""
+    for path in (tmp_path / "none.txt", write("lexicon.txt", "<sil> SIL\n")):
         with pytest.raises(UserError, match=path.name):
             read_lexicon(path)
-    torn = written("lm.txt.gz", gzip.compress(b"a b\n" * 99)[:-12])
+    truncated = write("lm.txt.gz", gzip.compress(b"a b\n" * 99)[:-12])
     with pytest.raises(UserError, match=r"lm\.txt\.gz"):
-        read_text(torn)
+        read_text(truncated)
 
 
-def test_a_given_inventory_is_kept_and_binding(written):
+def test_a_given_inventory_is_kept_and_binding(write):
     """With a model's phones their numbers are the model's, and others are refused."""
-    path = written("lexicon.txt", "a y x\n")
+    path = write("lexicon.txt", "a y x\n")
     assert read_lexicon(path, phones=("SIL", "z", "y", "x")).of(1)[0].phones == (2, 3)
     with pytest.raises(UserError, match="unknown phones: x"):
         read_lexicon(path, phones=("SIL", "y"))
 
 
-def test_forms_of_unicode_are_one_word(written):
-    """A word written composed and decomposed is one word, so its pronunciations join (and may clash)."""
+def test_forms_of_unicode_are_one_word(write):
+    """A word written composed and decomposed is one word, so its pronunciations join or clash."""
     decomposed = unicodedata.normalize("NFD", "ís")
-    lexicon = read_lexicon(written("lexicon.txt", f"ís i s\n{decomposed} iː s\n"))
-    assert lexicon.words == ("<eps>", "ís") and len(lexicon.of(1)) == 2
+    lexicon = read_lexicon(write("lexicon.txt", f"ís i s\n{decomposed} iː s\n"))
+    assert lexicon.words == ("<eps>", "ís")
+    assert len(lexicon.of(1)) == 2
     with pytest.raises(UserError, match="on line 1"):
-        read_lexicon(written("lexicon.txt", f"ís i s\n{decomposed} i s\n"))
-
-
-def test_subset_renumbers_words_and_keeps_phones(written):
-    """A smaller vocabulary keeps the order of words and the numbers of phones, which models depend on."""
-    lexicon = read_lexicon(written("lexicon.txt", "a x\nb y\nc z\nc y z\n"))
-    small = lexicon.subset({"c", "b"})
-    assert small.words == ("<eps>", "b", "c") and small.phones == lexicon.phones
-    assert [p.phones for p in small.of(2)] == [p.phones for p in lexicon.of(3)]
-    with pytest.raises(KeyError):
-        lexicon.subset(["d"])
+        read_lexicon(write("lexicon.txt", f"ís i s\n{decomposed} i s\n"))
 
 
 @pytest.mark.parametrize(
@@ -152,60 +142,56 @@ def test_subset_renumbers_words_and_keeps_phones(written):
         (("<eps>", "a", "a"), ((1, (1,)), (2, (1,)))),
     ],
 )
-def test_a_lexicon_that_does_not_fit_together_is_none(words, pronunciations):
-    """The record itself refuses words without phones, silence in words, wrong order and repetitions."""
+def test_an_inconsistent_lexicon_is_refused(words, pronunciations):
+    """Words without phones, silence in words, wrong order and repetitions raise ValueError."""
+    entries = tuple(Pronunciation(word, phones, 0.0) for word, phones in pronunciations)
     with pytest.raises(ValueError):
-        Lexicon(
-            words,
-            ("SIL", "x"),
-            tuple(Pronunciation(w, phones, 0.0) for w, phones in pronunciations),
-        )
+        Lexicon(words, ("SIL", "x"), entries)
 
 
 letters = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zs", "Zl", "Zp"))
-word = st.text(letters, max_size=4).map(lambda text: unicodedata.normalize("NFC", "w" + text))
-said = st.lists(st.sampled_from("xyz"), min_size=1, max_size=3).map(tuple)
-probability = st.one_of(st.just(1.0), st.floats(1e-6, 1.0).map(lambda p: float(f"{p:.9g}")))
-
-
-@given(
-    st.dictionaries(
-        word, st.dictionaries(said, probability, min_size=1, max_size=3), min_size=1, max_size=5
-    )
+names = st.text(letters, max_size=4).map(lambda text: unicodedata.normalize("NFC", "w" + text))
+phone_sequences = st.lists(st.sampled_from("xyz"), min_size=1, max_size=3).map(tuple)
+probabilities = st.one_of(st.just(1.0), st.floats(1e-6, 1.0).map(lambda p: float(f"{p:.9g}")))
+pronunciations_of_words = st.dictionaries(
+    names,
+    st.dictionaries(phone_sequences, probabilities, min_size=1, max_size=3),
+    min_size=1,
+    max_size=5,
 )
+
+
+@given(pronunciations_of_words)
 @settings(max_examples=50, deadline=None)
 def test_round_trip(tmp_path_factory, entries):
-    """Whatever was read is written and read back equal, bit for bit in the probabilities."""
+    """A lexicon is written and read back equal, bit for bit in the probabilities."""
     folder = tmp_path_factory.mktemp("lexicon")
     lines = [
-        " ".join([w, repr(p), *said]) for w, saids in entries.items() for said, p in saids.items()
+        " ".join([word, repr(p), *phones])
+        for word, pronunciations in entries.items()
+        for phones, p in pronunciations.items()
     ]
     (folder / "lexiconp.txt").write_text("\n".join(lines), encoding="utf-8", newline="\n")
     lexicon = read_lexicon(folder / "lexiconp.txt")
     assert lexicon.words == ("<eps>", *entries)
+
     write_lexicon(lexicon, folder / "lexiconp.again")
     assert read_lexicon(folder / "lexiconp.again") == lexicon
     assert pickle.loads(pickle.dumps(lexicon)) == lexicon
 
 
-def test_probabilities_are_not_lost_in_silence(written, tmp_path):
+def test_probabilities_are_not_lost_in_silence(write, tmp_path):
     """Writing a lexicon with probabilities to lexicon.txt is refused."""
-    lexicon = read_lexicon(written("lexiconp.txt", "a 0.5 x\n"))
+    lexicon = read_lexicon(write("lexiconp.txt", "a 0.5 x\n"))
     with pytest.raises(ValueError, match="lexiconp"):
         write_lexicon(lexicon, tmp_path / "lexicon.txt")
 
 
-def test_text_is_read_as_sentences(written):
-    """Marks of sentence ends, blank lines, byte-order mark and the first field of Kaldi's text are no words."""
-    text = read_text(written("lm.txt", b"\xef\xbb\xbf<s> a b </s>\n\n  \nc\xc2\x85d\r\n"))
-    assert text.sentences == (("a", "b"), ("c\x85d",)) and text.blank == 2
-    assert read_text(written("text", "utt1 a b\nutt2\n"), ids=True).sentences == (("a", "b"),)
+def test_text_is_read_as_sentences(write):
+    """Sentence marks, blank lines, a byte-order mark and Kaldi's utterance ids are no words."""
+    text = read_text(write("lm.txt", b"\xef\xbb\xbf<s> a b </s>\n\n  \nc\xc2\x85d\r\n"))
+    assert text.sentences == (("a", "b"), ("c\x85d",))
+    assert text.blank == 2
+    assert read_text(write("text", "utt1 a b\nutt2\n"), ids=True).sentences == (("a", "b"),)
     with pytest.raises(UserError, match=r"lm.txt:2: not UTF-8: byte 0xe9"):
-        read_text(written("lm.txt", "a\nb é\n".encode("latin-1")))
-
-
-def test_coverage_adds_up():
-    """Tokens are either in the vocabulary or listed as unknown, most frequent first."""
-    found = coverage([["a", "x"], ["y", "x", "a"], []], ("<eps>", "a"))
-    assert (found.sentences, found.tokens, found.unknown_tokens) == (3, 5, 3)
-    assert found.unknown == (("x", 2), ("y", 1))
+        read_text(write("lm.txt", "a\nb é\n".encode("latin-1")))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import log_softmax, tiny_graph, tiny_scores, tiny_task
+from small_graphs import openfst_graph
 
 from workbench.sequence import search as native
 from workbench.sequence.lattice import NoPath
@@ -91,27 +92,6 @@ def test_criterion_is_the_same_with_either_engine(k2_search):
     np.testing.assert_allclose(ours.values, theirs.values, atol=1e-6)
 
 
-def kaldi_graph(graph):
-    """The graph as an OpenFst acceptor over tied state + 1, with costs."""
-    fst = pytest.importorskip("kaldifst")
-    out = fst.StdVectorFst()
-    for _ in range(graph.states):
-        out.add_state()
-    out.start = 0
-    for s in range(graph.states):
-        if graph.final[s] > -np.inf:
-            out.set_final(s, -float(graph.final[s]))
-        for k in range(graph.offsets[s], graph.offsets[s + 1]):
-            label = int(graph.state[k]) + 1
-            out.add_arc(
-                s,
-                fst.StdArc(
-                    label, int(graph.word[k]), -float(graph.weight[k]), int(graph.target[k])
-                ),
-            )
-    return out
-
-
 @pytest.mark.parametrize("decoder", ["SimpleDecoder", "FasterDecoder", "LatticeSimpleDecoder"])
 def test_best_path_is_kaldis(decoder):
     """Score and words of the best path are those of Kaldi's decoders on the same graph and scores."""
@@ -119,7 +99,7 @@ def test_best_path_is_kaldis(decoder):
     fst = pytest.importorskip("kaldifst")
     for seed in range(5):
         graph, scores = larger_case(seed)
-        kept = kaldi_graph(graph), kaldi.DecodableCtc(scores)  # the decoders keep pointers only
+        kept = openfst_graph(graph), kaldi.DecodableCtc(scores)  # the decoders keep pointers only
         options = {
             "SimpleDecoder": 100.0,
             "FasterDecoder": kaldi.FasterDecoderOptions(beam=100.0, max_active=10**6),

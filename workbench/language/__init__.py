@@ -1,1 +1,1 @@
-"""Lexicon, texts, and n-gram language models."""
+"""Language: text, lexicon, n-gram estimation, ARPA files, and the trie that searches use."""

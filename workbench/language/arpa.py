@@ -1,55 +1,67 @@
-"""ARPA files of n-gram models (log10; ``.gz`` as well), in and out.
+"""ARPA files of n-gram models, read and written (base-10 logarithms; ``.gz`` as well).
 
-The file's vocabulary may differ from ours. Its other words are dropped with all their n-grams, which leaves
-distributions that sum to less than one; our words that it lacks share the mass of its <unk> equally, or, if it has
-none, cannot be said. All of that is counted in the model's notes, and nothing is renormalised.
+The file's vocabulary may differ from the lexicon's. Words outside the lexicon are dropped with all
+their n-grams, which leaves distributions that sum to less than one. Words of the lexicon that the
+file lacks share the probability of its <unk> equally; without <unk> they have probability 0. The
+model's notes count all of these, and nothing is renormalised.
 """
 
 import gzip
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import starmap
 from pathlib import Path
+from typing import NamedTuple, TextIO, cast
 
 import numpy as np
 
 from workbench.language.backoff import BEGIN, END, Level, NGram
-from workbench.language.text import refuse, rows
+from workbench.language.text import Line, iter_lines, raise_faults
 from workbench.settings import UserError
 
 LOG_10 = math.log(10)
 NEVER = -99.0  # how ARPA files write the logarithm of 0
-ROUNDING = 1e-6  # log10 by which tools overshoot probability 1
+OVERSHOOT = 1e-6  # log10 by which other tools may round a probability above 1
 UNKNOWN = ("<unk>", "<UNK>")
+DATA = "\\data\\"
+FILE_END = "\\end\\"
 
 
 @dataclass
 class _Reader:
-    """The rest of a file, and what has been left out of it."""
+    """The lines of a file that are still to be read, and what has been left out of it.
+
+    ``number``: the last line read. ``unknown``: log p of <unk>. ``outside``: words of the file that
+    the lexicon lacks. ``dropped``: how many n-grams have such a word.
+    """
 
     path: Path
-    rows: Iterator[tuple[int, list[str]]]
+    lines: Iterator[Line]
     number: int = 0
     unknown: float = -math.inf
     outside: set[str] = field(default_factory=set)
     dropped: int = 0
 
-    def next(self) -> list[str]:
-        """The fields of the next line that has any."""
-        for number, fields in self.rows:
+    def next_fields(self) -> list[str]:
+        """Return the fields of the next line that has any; UserError at the end of the file."""
+        for number, fields in self.lines:
             self.number = number
             if fields:
                 return fields
         raise self.fault("the file ends early")
 
     def fault(self, text: str, number: int | None = None) -> UserError:
+        """Return an error that names the file and a line, the last one read unless given."""
         return UserError(f"{self.path}:{self.number if number is None else number}: {text}")
 
 
 @dataclass(frozen=True)
 class _Section:
-    """The n-grams of one length as listed, in natural logarithms: word ids [n-grams, length], and their lines."""
+    """The listed n-grams of one length whose words are all in the lexicon, in natural logarithms.
+
+    ``ids``: int64 [n-grams, length]. ``log_p``, ``backoff``: float64 [n-grams]. ``line``: the line
+    of each, int64 [n-grams].
+    """
 
     ids: np.ndarray
     log_p: np.ndarray
@@ -57,192 +69,242 @@ class _Section:
     line: np.ndarray
 
 
-def read_arpa(path: Path, words: Sequence[str]) -> NGram:
-    """The model in a file, over a lexicon's ``words`` (words[0]: "<eps>").
+class _Entry(NamedTuple):
+    """A listed n-gram: its words, log p and back-off weight in natural logarithms."""
 
-    UserError with the line's number if the file is malformed: sections or counts that do not fit, what is no number,
-    a positive log probability, an n-gram listed twice or without its prefix, no </s>, or a line that is not UTF-8.
+    words: list[str]
+    log_p: float
+    backoff: float
+
+
+def read_arpa(path: Path, words: Sequence[str]) -> NGram:
+    """Return the model in a file, over a lexicon's ``words`` (words[0]: "<eps>").
+
+    Raises a UserError with the line's number if the file is malformed: sections or counts that do
+    not fit, text in place of a number, a positive log probability, an n-gram listed twice or
+    without its prefix, no </s>, or a line that is not UTF-8.
     """
-    wrong: list[str] = []
-    reader = _Reader(Path(path), rows(Path(path), wrong))
+    path = Path(path)
+    faults: list[str] = []
+    reader = _Reader(path, iter_lines(path, faults))
     ids = {word: i for i, word in enumerate([*words, END, BEGIN]) if i}
     try:
-        counts = _header(reader)
-        sections = [_section(reader, n, counts, ids) for n in range(1, len(counts) + 1)]
+        counts = _read_header(reader)
+        sections = [
+            _read_section(reader, length, counts, ids) for length in range(1, len(counts) + 1)
+        ]
     except UserError:
-        refuse(
-            wrong, reader.path
-        )  # a line that cannot be read upsets the counts, so it is the better reason
+        # A line that cannot be decoded upsets the counts, so it is the better reason.
+        raise_faults(faults, path)
         raise
-    refuse(wrong, reader.path)
-    single, notes = _singles(reader, sections[0], ids)
-    levels, keys = [single], [np.arange(len(single.word))]
+    raise_faults(faults, path)
+
+    unigrams, notes = _unigram_level(reader, sections[0], ids)
+    levels = [unigrams]
+    keys = [np.arange(len(unigrams.word))]
+    listed = sections[0].ids[:, 0]
     for section in sections[1:]:
-        level, key = _level(reader, section, keys, listed=sections[0].ids[:, 0])
+        level, key = _longer_level(reader, section, keys, listed)
         levels.append(level)
         keys.append(key)
     if reader.dropped:
-        notes.append(
-            f"{reader.dropped} n-grams dropped: {len(reader.outside)} of their words are not in the vocabulary"
-        )
+        outside = f"{len(reader.outside)} of their words are not in the vocabulary"
+        notes.append(f"{reader.dropped} n-grams dropped: {outside}")
     return NGram((*words, END, BEGIN), tuple(levels), tuple(notes))
 
 
-def _header(reader: _Reader) -> list[int]:
-    """How many n-grams of each length the file announces; reads on to the first section."""
-    while reader.next() != ["\\data\\"]:
-        pass  # anything may stand before the data
+def _read_header(reader: _Reader) -> list[int]:
+    """Return how many n-grams of each length the file announces; reads up to the first section."""
+    while reader.next_fields() != [DATA]:
+        pass  # anything may precede the data
+
     counts: list[int] = []
-    while (fields := reader.next())[0] == "ngram":
+    fields = reader.next_fields()
+    while fields[0] == "ngram":
         length, _, count = "".join(fields[1:]).partition("=")
         if length != str(len(counts) + 1) or not count.isdecimal():
-            raise reader.fault(
-                f"expected ngram {len(counts) + 1}=COUNT, found {' '.join(fields)!r}"
-            )
+            found = " ".join(fields)
+            raise reader.fault(f"expected ngram {len(counts) + 1}=COUNT, found {found!r}")
         counts.append(int(count))
+        fields = reader.next_fields()
     if not counts or fields != ["\\1-grams:"]:
         raise reader.fault(f"expected \\1-grams:, found {' '.join(fields)!r}")
     return counts
 
 
-def _section(reader: _Reader, n: int, counts: list[int], ids: dict[str, int]) -> _Section:
-    """The listed n-grams of length ``n`` in our vocabulary; reads on to the next section or the end."""
-    found, log_p, backoff, line, seen = [], [], [], [], 0
-    while not (fields := reader.next())[0].startswith("\\"):
-        seen += 1
-        if len(fields) not in ((n + 1, n + 2) if n < len(counts) else (n + 1,)):
-            raise reader.fault(
-                f"expected a number, {n} words and perhaps a back-off weight, found {' '.join(fields)!r}"
-            )
-        p, weight = (
-            _number(reader, fields[0], ROUNDING),
-            _number(reader, (fields[n + 1 :] or ["0"])[0], math.inf),
-        )
-        gram = [ids.get(word) for word in fields[1 : n + 1]]
-        if None not in gram:
-            found.append(gram)
-            log_p.append(min(p, 0.0))
-            backoff.append(weight)
-            line.append(reader.number)
-            continue
-        reader.dropped += 1
-        reader.outside.update(word for word in fields[1 : n + 1] if word not in ids)
-        if n == 1 and fields[1] in UNKNOWN:
-            reader.unknown = p
-    if seen != counts[n - 1]:
-        raise reader.fault(f"{seen} {n}-grams listed, {counts[n - 1]} announced")
-    expected = f"\\{n + 1}-grams:" if n < len(counts) else "\\end\\"
+def _read_section(reader: _Reader, length: int, counts: list[int], ids: dict[str, int]) -> _Section:
+    """Return the n-grams of ``length`` in our vocabulary; reads up to the next section."""
+    grams: list[list[int]] = []
+    log_p: list[float] = []
+    backoff: list[float] = []
+    lines: list[int] = []
+    listed = 0
+    fields = reader.next_fields()
+    while not fields[0].startswith("\\"):
+        listed += 1
+        entry = _parse_entry(reader, fields, length, is_longest=length == len(counts))
+        outside = [word for word in entry.words if word not in ids]
+        if outside:
+            _drop(reader, entry, outside)
+        else:
+            grams.append([ids[word] for word in entry.words])
+            log_p.append(min(entry.log_p, 0.0))
+            backoff.append(entry.backoff)
+            lines.append(reader.number)
+        fields = reader.next_fields()
+
+    if listed != counts[length - 1]:
+        raise reader.fault(f"{listed} {length}-grams listed, {counts[length - 1]} announced")
+    expected = f"\\{length + 1}-grams:" if length < len(counts) else FILE_END
     if fields != [expected]:
         raise reader.fault(f"expected {expected}, found {' '.join(fields)!r}")
     return _Section(
-        np.array(found, np.int64).reshape(-1, n),
-        np.array(log_p),
-        np.array(backoff),
-        np.array(line, int),
+        ids=np.array(grams, np.int64).reshape(-1, length),
+        log_p=np.array(log_p),
+        backoff=np.array(backoff),
+        line=np.array(lines, int),
     )
 
 
-def _number(reader: _Reader, text: str, most: float) -> float:
-    """A log10 as natural logarithm."""
+def _parse_entry(reader: _Reader, fields: list[str], length: int, is_longest: bool) -> _Entry:
+    """Return the n-gram on a line; the longest ones have no back-off weight."""
+    allowed = (length + 1,) if is_longest else (length + 1, length + 2)
+    if len(fields) not in allowed:
+        raise reader.fault(
+            f"expected a number, {length} words and perhaps a back-off weight, "
+            f"found {' '.join(fields)!r}"
+        )
+    log_p = _parse_logarithm(reader, fields[0], OVERSHOOT)
+    backoff = _parse_logarithm(reader, fields[-1], math.inf) if len(fields) > length + 1 else 0.0
+    return _Entry(fields[1 : length + 1], log_p, backoff)
+
+
+def _drop(reader: _Reader, entry: _Entry, outside: list[str]) -> None:
+    """Count an n-gram that is left out because of its words ``outside`` the vocabulary."""
+    reader.dropped += 1
+    reader.outside.update(outside)
+    if len(entry.words) == 1 and entry.words[0] in UNKNOWN:
+        reader.unknown = entry.log_p
+
+
+def _parse_logarithm(reader: _Reader, text: str, most: float) -> float:
+    """Return a base-10 logarithm of at most ``most`` as a natural one."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if math.isnan(value) or value > most or value == math.inf:
-        raise reader.fault(
-            f"{text!r} is not a logarithm{' of a probability' if most < math.inf else ''}"
-        )
+        of_what = " of a probability" if most < math.inf else ""
+        raise reader.fault(f"{text!r} is not a logarithm{of_what}")
     return value * LOG_10 if value > NEVER else -math.inf
 
 
-def _singles(reader: _Reader, section: _Section, ids: dict[str, int]) -> tuple[Level, list[str]]:
-    """The unigrams, for every word of ours, and notes on those that the file lacks."""
-    size, word = len(ids) + 1, section.ids[:, 0]
-    _refuse_twice(reader, section, word)
-    log_p, backoff = np.full(size, -math.inf), np.zeros(size)
-    log_p[word], backoff[word] = section.log_p, section.backoff
+def _unigram_level(
+    reader: _Reader, section: _Section, ids: dict[str, int]
+) -> tuple[Level, list[str]]:
+    """Return the unigrams of all our words, and notes on those that the file lacks."""
+    size = len(ids) + 1
+    word = section.ids[:, 0]
+    _refuse_repetitions(reader, section, word)
     if ids[END] not in word:
         raise reader.fault(f"no unigram {END}")
-    missing = np.setdiff1d(np.arange(1, ids[END]), word)
+
+    log_p = np.full(size, -math.inf)
+    backoff = np.zeros(size)
+    log_p[word] = section.log_p
+    backoff[word] = section.backoff
     notes = []
+    missing = np.setdiff1d(np.arange(1, ids[END]), word)
     if len(missing) and reader.unknown > -math.inf:
         log_p[missing] = reader.unknown - math.log(len(missing))
         notes = [f"{len(missing)} words are not in the file and share the probability of its <unk>"]
     elif len(missing):
         notes = [f"{len(missing)} words are not in the file and cannot be said"]
     log_p[ids[BEGIN]] = -math.inf  # some tools list a probability that is never used
-    return _arrays(np.array([0, size]), np.arange(size), log_p, backoff), notes
+    return _level(np.array([0, size]), np.arange(size), log_p, backoff), notes
 
 
-def _level(
+def _longer_level(
     reader: _Reader, section: _Section, keys: list[np.ndarray], listed: np.ndarray
 ) -> tuple[Level, np.ndarray]:
-    """The trie's next level, and its n-grams' keys: place of the prefix times words, plus last word."""
-    size, n = len(keys[0]), section.ids.shape[1]
-    absent = ~np.isin(section.ids, listed)
-    place = section.ids[:, 0]
-    for known, word in zip(keys[1:], section.ids.T[1 : n - 1], strict=True):
-        key = place * size + word
-        place = np.searchsorted(known, key)
-        absent[:, 0] |= np.append(known, -1)[place] != key
-    if absent.any():
-        raise reader.fault(
-            "an n-gram without its prefix or its unigrams", section.line[absent.any(1)][0]
-        )
-    key = place * size + section.ids[:, -1]
-    _refuse_twice(reader, section, key)
+    """Return the next level of the trie, and the keys of its n-grams, ascending.
+
+    A key is the index of the prefix among the shorter n-grams, times the number of words, plus the
+    last word. ``keys``: those of the shorter n-grams, by length. ``listed``: the listed unigrams.
+    """
+    size = len(keys[0])
+    length = section.ids.shape[1]
+    is_absent = ~np.isin(section.ids, listed).all(axis=1)
+    prefix = section.ids[:, 0]
+    for known, word in zip(keys[1:], section.ids.T[1 : length - 1], strict=True):
+        key = prefix * size + word
+        prefix = np.searchsorted(known, key)
+        is_absent |= np.append(known, -1)[prefix] != key
+    if is_absent.any():
+        line = section.line[is_absent][0]
+        raise reader.fault("an n-gram without its prefix or its unigrams", line)
+
+    key = prefix * size + section.ids[:, -1]
+    _refuse_repetitions(reader, section, key)
     order = np.argsort(key)
-    first = np.searchsorted(place[order], np.arange(len(keys[-1]) + 1))
-    level = _arrays(first, section.ids[order, -1], section.log_p[order], section.backoff[order])
-    return level, key[order]
+    first = np.searchsorted(prefix[order], np.arange(len(keys[-1]) + 1))
+    word = section.ids[order, -1]
+    return _level(first, word, section.log_p[order], section.backoff[order]), key[order]
 
 
-def _refuse_twice(reader: _Reader, section: _Section, key: np.ndarray) -> None:
+def _refuse_repetitions(reader: _Reader, section: _Section, key: np.ndarray) -> None:
+    """Raise a UserError if two n-grams of a section have the same ``key`` [n-grams]."""
     _, first = np.unique(key, return_index=True)
     if len(first) < len(key):
-        twice = np.setdiff1d(np.arange(len(key)), first)[0]
-        raise reader.fault("an n-gram that was listed before", section.line[twice])
+        repeated = np.setdiff1d(np.arange(len(key)), first)[0]
+        raise reader.fault("an n-gram that was listed before", section.line[repeated])
 
 
-def _arrays(first: np.ndarray, word: np.ndarray, log_p: np.ndarray, backoff: np.ndarray) -> Level:
+def _level(first: np.ndarray, word: np.ndarray, log_p: np.ndarray, backoff: np.ndarray) -> Level:
     return Level(first, word.astype(np.int32), log_p.astype(np.float32), backoff.astype(np.float32))
 
 
 def write_arpa(ngram: NGram, path: Path) -> None:
-    """Writes a model so that ``read_arpa`` gives back the same numbers (nine digits determine a float32)."""
+    """Write a model so that ``read_arpa`` gives the same numbers (nine digits fix a float32)."""
     path = Path(path)
-    with (
-        gzip.open(path, "wt", encoding="utf-8")
-        if path.suffix == ".gz"
-        else open(path, "w", encoding="utf-8") as file
-    ):
-        sizes = [
-            len(level.word) - (n == 0) for n, level in enumerate(ngram.levels)
-        ]  # <eps> is not listed
-        file.write(
-            "".join(["\\data\\\n", *(f"ngram {n}={size}\n" for n, size in enumerate(sizes, 1))])
-        )
-        texts = [""]
-        for n, level in enumerate(ngram.levels, 1):
-            prefixes = np.repeat(np.arange(len(level.first) - 1), np.diff(level.first)).tolist()
-            texts = [
-                f"{texts[p]} {ngram.words[w]}".lstrip()
-                for p, w in zip(prefixes, level.word.tolist(), strict=True)
-            ]
-            file.write(f"\n\\{n}-grams:\n")
-            lines = starmap(
-                _line, zip(level.log_p.tolist(), texts, level.backoff.tolist(), strict=True)
-            )
-            file.writelines(
-                line for text, line in zip(texts, lines, strict=True) if text != ngram.words[0]
-            )
-        file.write("\n\\end\\\n")
+    with _open_text(path) as file:
+        file.write(f"{DATA}\n")
+        for length, level in enumerate(ngram.levels, 1):
+            listed = len(level.word) - (length == 1)  # <eps> is not listed
+            file.write(f"ngram {length}={listed}\n")
+
+        prefixes = [""]
+        for length, level in enumerate(ngram.levels, 1):
+            grams = _spell(ngram, level, prefixes)
+            file.write(f"\n\\{length}-grams:\n")
+            file.writelines(_format_lines(level, grams, left_out=ngram.words[0]))
+            prefixes = grams
+        file.write(f"\n{FILE_END}\n")
 
 
-def _line(log_p: float, text: str, backoff: float) -> str:
-    weight = "" if backoff == 0 else f"\t{_digits(backoff)}"
-    return f"{_digits(log_p)}\t{text}{weight}\n"
+def _open_text(path: Path) -> TextIO:
+    open_file: Callable[..., object] = gzip.open if path.suffix == ".gz" else open
+    return cast(TextIO, open_file(path, "wt", encoding="utf-8"))
 
 
-def _digits(value: float) -> str:
+def _spell(ngram: NGram, level: Level, prefixes: list[str]) -> list[str]:
+    """Return the words of each n-gram of a level, given those of the shorter n-grams."""
+    prefix = np.repeat(np.arange(len(level.first) - 1), np.diff(level.first))
+    return [
+        f"{prefixes[p]} {ngram.words[w]}".lstrip()
+        for p, w in zip(prefix.tolist(), level.word.tolist(), strict=True)
+    ]
+
+
+def _format_lines(level: Level, grams: list[str], left_out: str) -> Iterator[str]:
+    """Yield a line for each n-gram of a level but ``left_out``; weights of 0 are not written."""
+    columns = zip(level.log_p.tolist(), grams, level.backoff.tolist(), strict=True)
+    for log_p, gram, backoff in columns:
+        if gram != left_out:
+            weight = "" if backoff == 0 else f"\t{_format_logarithm(backoff)}"
+            yield f"{_format_logarithm(log_p)}\t{gram}{weight}\n"
+
+
+def _format_logarithm(value: float) -> str:
+    """Return a natural logarithm as a base-10 one in nine digits."""
     return f"{max(value / LOG_10, NEVER):.9g}"

@@ -1,31 +1,31 @@
 """Back-off n-gram models, kept as a trie of sorted arrays.
 
-    log p(w | h) = log_p(h w)  if the model lists h w,  else  backoff(h) + log p(w | h without its oldest word)
+    log p(w | h) = log_p(h w)                                       if the model lists h w,
+                   backoff(h) + log p(w | h without its oldest word)            otherwise
 
-Word ids are the lexicon's, followed by the end </s> and the beginning <s> of a sentence. A history is a tuple of word
-ids, oldest first; a sentence starts with ``start``. Everything is in natural logarithms; what cannot be said (<eps>,
-<s>) has -inf.
+Word ids are the lexicon's, followed by the end </s> and the beginning <s> of a sentence. A history
+is a tuple of word ids, oldest first; a sentence begins with ``start``. All probabilities are
+natural logarithms; <eps> and <s>, which are never predicted, have -inf.
 """
 
-import math
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-END, BEGIN = "</s>", "<s>"
+END = "</s>"
+BEGIN = "<s>"
 History = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """All n-grams of one length, in order of their prefixes, then of their last words.
+    """All n-grams of one length, sorted by their prefixes, then by their last words.
 
-    ``first``: int64 [shorter n-grams + 1], where the n-grams that continue a shorter one begin; ``word``: int32
-    [n-grams], the last words; ``log_p``, ``backoff``: float32 [n-grams].
+    ``first``: int64 [shorter n-grams + 1], where the n-grams that continue each shorter one begin.
+    ``word``: int32 [n-grams], the last words. ``log_p``, ``backoff``: float32 [n-grams].
     """
 
     first: np.ndarray
@@ -34,25 +34,19 @@ class Level:
     backoff: np.ndarray
 
 
-@dataclass(frozen=True)
-class Likelihood:
-    """Log probability of a text, over so many tokens (ends of sentences among them), without the unknown ones."""
+class Continuations(NamedTuple):
+    """What a model lists after a history: its back-off weight, and log p of the listed words."""
 
-    log_probability: float
-    tokens: int
-    unknown_tokens: int
-
-    @property
-    def perplexity(self) -> float:
-        """exp(-log probability per token); nan without tokens."""
-        return math.exp(-self.log_probability / self.tokens) if self.tokens else math.nan
+    backoff: float
+    log_p: dict[int, float]
 
 
 @dataclass(frozen=True, eq=False)
 class NGram:
-    """A back-off model over ``words`` (a lexicon's, then "</s>" and "<s>"), with ``notes`` on how it came about.
+    """A back-off model over ``words``: a lexicon's, then "</s>" and "<s>".
 
-    ``levels[0]`` has an entry for every word id. The arrays are not to be written to.
+    ``levels[n - 1]`` holds the n-grams of length n; ``levels[0]`` has an entry for every word id.
+    ``notes`` are remarks for the user on how the model was made. Do not write to the arrays.
     """
 
     words: tuple[str, ...]
@@ -61,6 +55,7 @@ class NGram:
 
     @property
     def order(self) -> int:
+        """Length of the longest n-grams."""
         return len(self.levels)
 
     @property
@@ -79,123 +74,89 @@ class NGram:
         return self.advance((), self.bos)
 
     def score(self, history: History, word: int) -> float:
-        """log p(word | history); words before the longest n-gram do not matter."""
+        """Return log p(word | history); words that lie too far back have no effect."""
         total = 0.0
-        history = history[-(self.order - 1) :] if self.order > 1 else ()
+        history = self._newest(history)
         while history:
-            row = self._row(history)
-            if row is not None:
-                backoff, log_p = row
-                if word in log_p:
-                    return total + log_p[word]
-                total += backoff
+            listed = self.continuations(history)
+            if listed is not None:
+                if word in listed.log_p:
+                    return total + listed.log_p[word]
+                total += listed.backoff
             history = history[1:]
-        return total + self._single[word]
+        return total + self._unigram_list[word]
 
     def advance(self, history: History, word: int) -> History:
-        """What the model remembers after ``word``: the longest suffix on which a later score can depend."""
-        history = (*history, word)[-(self.order - 1) :] if self.order > 1 else ()
-        while history and self._row(history) in (None, (0.0, {})):
+        """Return the history after ``word``: the longest suffix that can change a later score."""
+        history = self._newest((*history, word))
+        while history:
+            listed = self.continuations(history)
+            if listed is not None and (listed.backoff != 0 or listed.log_p):
+                break
             history = history[1:]
         return history
 
-    def distribution(self, history: History) -> np.ndarray:
-        """log p(w | history) of all words at once: float64 [words]."""
-        out = self.levels[0].log_p.astype(np.float64)
-        for length in range(1, min(len(history), self.order - 1) + 1):
-            node = self._find(history[-length:])
-            if node is not None:
-                out += self.levels[length - 1].backoff[node]
-                level, (a, b) = self.levels[length], self._span(length, node)
-                out[level.word[a:b]] = level.log_p[a:b]
-        return out
+    def _newest(self, history: History) -> History:
+        """Return the words of a history that the longest n-grams can reach."""
+        return history[-(self.order - 1) :] if self.order > 1 else ()
 
     def unigram(self) -> np.ndarray:
-        """log p of every word without history: float32 [words].
+        """Return log p of every word without history: float32 [words].
 
-        In an estimated model of higher order these count contexts, not tokens (Kneser & Ney): for a unigram language
-        model estimate one of order 1.
+        In an estimated model of higher order these probabilities come from numbers of contexts,
+        not of tokens (Kneser-Ney). For a unigram language model estimate a model of order 1.
         """
         return self.levels[0].log_p
 
-    def likelihood(self, sentences: Iterable[Sequence[str]]) -> Likelihood:
-        """Of sentences of words; unknown words are left out, counted, and forgotten as history."""
-        total, tokens, unknown = 0.0, 0, 0
-        for sentence in sentences:
-            history = self.start
-            for word in [*(self.ids.get(word) for word in sentence), self.eos]:
-                if word is None:
-                    unknown, history = unknown + 1, ()
-                else:
-                    total, tokens = total + self.score(history, word), tokens + 1
-                    history = self.advance(history, word)
-        return Likelihood(total, tokens, unknown)
+    def continuations(self, history: History) -> Continuations | None:
+        """Return what the model lists after a history that is shorter than the longest n-grams.
 
-    def perplexity(self, sentences: Iterable[Sequence[str]]) -> float:
-        """Per token, ends of sentences included, unknown words left out; nan for an empty text."""
-        return self.likelihood(sentences).perplexity
+        None if the model does not know the history; ValueError if the history is empty, as
+        everything is listed after it (see ``unigram``). Results are kept, because a search asks
+        for the same histories again and again.
+        """
+        known = self._continuations.get(history)
+        if known is not None:
+            return known
+        if not history:
+            raise ValueError("an empty history has no back-off weight")
+        node = self._find(history)
+        if node is None:
+            return None
 
-    @cached_property
-    def ids(self) -> dict[str, int]:
-        """Ids of the words of texts: neither <eps> nor the marks of a sentence's ends are among them."""
-        return {word: i for i, word in enumerate(self.words[: self.eos]) if i}
+        level = self.levels[len(history)]
+        first, end = self._span(len(history), node)
+        word = level.word[first:end].tolist()
+        log_p = level.log_p[first:end].tolist()
+        backoff = float(self.levels[len(history) - 1].backoff[node])
+        known = Continuations(backoff, dict(zip(word, log_p, strict=True)))
+        self._continuations[history] = known
+        return known
 
     def _find(self, gram: History) -> int | None:
-        """Where an n-gram stands in its level."""
+        """Return the index of an n-gram in its level, None if the model does not list it."""
         node = 0
         for length, word in enumerate(gram):
-            a, b = self._span(length, node)
-            node = bisect_left(self.levels[length].word, word, a, b)
-            if node == b or self.levels[length].word[node] != word:
+            first, end = self._span(length, node)
+            node = bisect_left(self.levels[length].word, word, first, end)
+            if node == end or self.levels[length].word[node] != word:
                 return None
         return node
 
     def _span(self, length: int, node: int) -> tuple[int, int]:
+        """Return the range of n-grams that continue the one of ``length`` at index ``node``."""
         first = self.levels[length].first
         return int(first[node]), int(first[node + 1])
 
-    def _row(self, history: History) -> tuple[float, dict[int, float]] | None:
-        """Back-off weight and explicit continuations of a history; kept, since a search asks for the same ones."""
-        row = self._rows.get(history)
-        if row is None:
-            node = self._find(history)
-            if node is None:
-                return None
-            level, (a, b) = self.levels[len(history)], self._span(len(history), node)
-            log_p = dict(zip(level.word[a:b].tolist(), level.log_p[a:b].tolist(), strict=True))
-            row = self._rows[history] = float(self.levels[len(history) - 1].backoff[node]), log_p
-        return row
-
     @cached_property
-    def _rows(self) -> dict[History, tuple[float, dict[int, float]]]:
+    def _continuations(self) -> dict[History, Continuations]:
         return {}
 
     @cached_property
-    def _single(self) -> list[float]:
-        return self.levels[0].log_p.tolist()
+    def _unigram_list(self) -> list[float]:
+        unigram: list[float] = self.levels[0].log_p.tolist()
+        return unigram
 
-    def __getstate__(self):
-        """What is sent to another process: the arrays, not what was looked up in them."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
-
-    def save(self, path: Path) -> None:
-        """Writes a .npz file; see ``load``."""
-        text = {"words": "\n".join(self.words), "notes": "\n".join(self.notes)}
-        arrays = {name: np.frombuffer(value.encode(), np.uint8) for name, value in text.items()}
-        for n, level in enumerate(self.levels, 1):
-            arrays |= {f"{f.name}{n}": getattr(level, f.name) for f in fields(level)}
-        with open(path, "wb") as file:
-            np.savez(file, **arrays)
-
-    @staticmethod
-    def load(path: Path) -> "NGram":
-        """The model that ``save`` wrote."""
-        with np.load(path, allow_pickle=False) as file:
-            words, notes = (
-                tuple(file[name].tobytes().decode().split("\n")) for name in ("words", "notes")
-            )
-            order = sum(name.startswith("word") for name in file.files) - 1
-            levels = tuple(
-                Level(*(file[f"{f.name}{n}"] for f in fields(Level))) for n in range(1, order + 1)
-            )
-        return NGram(words, levels, tuple(note for note in notes if note))
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is sent to another process: the fields, without the caches."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -1,32 +1,40 @@
-"""The lexicon: words, phones, and which phones a word is made of.
+"""The lexicon: words, phones, and the phones that each word is made of.
 
-A file has one pronunciation a line, ``word phone...`` (lexicon.txt) or ``word probability phone...`` (lexiconp.txt).
-Probabilities lie in (0, 1] and are kept as given: usually the likeliest pronunciation of a word has 1 (max-normalised),
-so that a word with many pronunciations is not punished for it. Silence is no word; it is phone 0 in every lexicon.
+A file has one pronunciation a line, ``word phone...`` (lexicon.txt) or ``word probability
+phone...`` (lexiconp.txt). Probabilities lie in (0, 1] and are kept as given. Usually the likeliest
+pronunciation of a word has 1 (max-normalised), so that a word with many pronunciations is not
+punished for it. Silence is no word; it is phone 0 in every lexicon.
 """
 
 import math
 import re
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
-from workbench.language.text import refuse, rows
+from workbench.language.text import iter_lines, raise_faults
 from workbench.settings import UserError
 
-NO_WORD, SILENCE = "<eps>", "SIL"
+NO_WORD = "<eps>"
+SILENCE = "SIL"
 SILENCE_PHONES = frozenset({"SIL", "sil", "Sil", "SP", "sp"})
 NO_WORDS = frozenset(
     {"<eps>", "<s>", "</s>", "<sil>", "<SIL>", "!SIL", "!sil", "<silence>", "<SILENCE>"}
 )
 DISAMBIGUATION = re.compile(r"#\d+")
+INVISIBLE = ("Cc", "Zs", "Zl", "Zp")  # Unicode categories: control characters and separators
+WEIGHTED_PREFIX = "lexiconp."  # files so called have probabilities
 
 
 @dataclass(frozen=True)
 class Pronunciation:
-    """One way to say a word: ids into the lexicon's words and phones, and a natural log probability (at most 0)."""
+    """One way to say a word: ids into the lexicon's words and phones, and a log probability.
+
+    The log probability is natural and at most 0.
+    """
 
     word: int
     phones: tuple[int, ...]
@@ -35,7 +43,7 @@ class Pronunciation:
 
 @dataclass(frozen=True)
 class Lexicon:
-    """Words (0: "<eps>", no word), phones (0: "SIL"), and pronunciations in ascending order of their words.
+    """Words (0: "<eps>", no word), phones (0: "SIL"), and pronunciations in the order of words.
 
     Raises ValueError if these do not fit together.
     """
@@ -49,35 +57,25 @@ class Lexicon:
             raise ValueError(f"word 0 must be {NO_WORD} and phone 0 {SILENCE}")
         if len(set(self.words)) != len(self.words) or len(set(self.phones)) != len(self.phones):
             raise ValueError("a word or a phone occurs twice")
-        order = [p.word for p in self.pronunciations]
-        if order != sorted(order) or set(order) != set(range(1, len(self.words))):
+
+        words = [p.word for p in self.pronunciations]
+        if words != sorted(words) or set(words) != set(range(1, len(self.words))):
             raise ValueError("pronunciations must be in order of their words and miss none")
-        if any(
-            not p.phones or not all(0 < x < len(self.phones) for x in p.phones)
-            for p in self.pronunciations
-        ):
+        if not all(self._has_phones(p) for p in self.pronunciations):
             raise ValueError("a pronunciation is empty, or has a phone that is silence or unknown")
 
+    def _has_phones(self, pronunciation: Pronunciation) -> bool:
+        """Return whether a pronunciation has phones, all of them known and none silence."""
+        known = range(1, len(self.phones))
+        return bool(pronunciation.phones) and all(x in known for x in pronunciation.phones)
+
     def word_id(self, word: str) -> int:
-        """The id of a word in form NFC; KeyError if it is not in the lexicon."""
+        """Return the id of a word in form NFC; KeyError if it is not in the lexicon."""
         return self._ids[word]
 
     def of(self, word_id: int) -> tuple[Pronunciation, ...]:
-        """All pronunciations of a word, in the order of the file; none for word 0."""
+        """Return all pronunciations of a word, in the order of the file; none for word 0."""
         return self.pronunciations[self._first[word_id] : self._first[word_id + 1]]
-
-    def subset(self, words: Collection[str]) -> "Lexicon":
-        """The lexicon of these words alone, in the same order, with the same phones; KeyError if one is missing."""
-        kept = sorted({self.word_id(word) for word in words} - {0})
-        return Lexicon(
-            (NO_WORD, *(self.words[i] for i in kept)),
-            self.phones,
-            tuple(
-                Pronunciation(n, p.phones, p.log_probability)
-                for n, i in enumerate(kept, 1)
-                for p in self.of(i)
-            ),
-        )
 
     @cached_property
     def _ids(self) -> dict[str, int]:
@@ -85,6 +83,7 @@ class Lexicon:
 
     @cached_property
     def _first(self) -> list[int]:
+        """The index of the first pronunciation of each word, and the number of pronunciations."""
         first = [0] * (len(self.words) + 1)
         for p in self.pronunciations:
             first[p.word + 1] += 1
@@ -93,126 +92,152 @@ class Lexicon:
         return first
 
 
-def read_lexicon(path: Path, phones: Sequence[str] | None = None) -> Lexicon:
-    """The lexicon in a file, or in a folder's lexiconp.txt or lexicon.txt; silence words are dropped.
+class _Entry(NamedTuple):
+    """A pronunciation as a file has it: the probability as text, "1" where there is none."""
 
-    Words are numbered as they first occur, phones alphabetically after SIL. ``phones``: take this inventory instead (a
-    model's, starting with SIL). UserError, listing every fault with its line, if a line has no phones, a probability
-    outside (0, 1], silence or a disambiguation symbol inside a word, an unknown phone, occurs twice, or is not UTF-8.
+    word: str
+    probability: str
+    phones: tuple[str, ...]
+
+
+class _Spelling(NamedTuple):
+    """A word and the phones of one of its pronunciations."""
+
+    word: str
+    phones: tuple[str, ...]
+
+
+def read_lexicon(path: Path, phones: Sequence[str] | None = None) -> Lexicon:
+    """Return the lexicon in a file, or in a folder's lexiconp.txt or lexicon.txt.
+
+    Entries of silence are dropped. Words are numbered as they first occur, phones alphabetically
+    after SIL. ``phones``: take this inventory instead (a model's, beginning with SIL).
+
+    Raises a UserError that lists every fault with its line if a line has no phones, a probability
+    outside (0, 1], silence or a disambiguation symbol inside a word, an unknown phone, occurs
+    twice, or is not UTF-8.
     """
     path = Path(path)
     if path.is_dir():
-        path = path / ("lexiconp.txt" if (path / "lexiconp.txt").exists() else "lexicon.txt")
-    wrong: list[str] = []
-    entries: dict[tuple[str, tuple[str, ...]], tuple[int, float]] = {}
-    known = None if phones is None else set(phones)
-    for number, fields in rows(path, wrong):
+        weighted = path / "lexiconp.txt"
+        path = weighted if weighted.exists() else path / "lexicon.txt"
+
+    faults: list[str] = []
+    line_of: dict[_Spelling, int] = {}
+    log_probability: dict[_Spelling, float] = {}
+    known = None if phones is None else frozenset(phones)
+    for number, fields in iter_lines(path, faults):
         if not fields:
             continue
-        word, probability, said = _split(fields, weighted=path.name.startswith("lexiconp."))
-        if word in NO_WORDS or (said and SILENCE_PHONES.issuperset(said)):
-            continue  # only says how silence is written; silence is added where graphs are made
-        faults = _faults(word, probability, said, known)
-        if not faults and (word, said) in entries:
-            faults = [f"{word!r} is listed with the same phones on line {entries[word, said][0]}"]
-        if faults:
-            wrong += [f"{path}:{number}: {fault}" for fault in faults]
+        entry = _parse(fields, weighted=path.name.startswith(WEIGHTED_PREFIX))
+        if _is_silence(entry):
+            continue
+        spelling = _Spelling(entry.word, entry.phones)
+        found = _faults(entry, known)
+        if not found and spelling in line_of:
+            found = [f"{entry.word!r} is listed with the same phones on line {line_of[spelling]}"]
+        if found:
+            faults += [f"{path}:{number}: {fault}" for fault in found]
         else:
-            entries[word, said] = number, math.log(float(probability))
-    refuse(wrong, path)
-    if not entries:
+            line_of[spelling] = number
+            log_probability[spelling] = math.log(float(entry.probability))
+
+    raise_faults(faults, path)
+    if not log_probability:
         raise UserError(f"{path}: no words")
-    return _build([(word, said, log_p) for (word, said), (_, log_p) in entries.items()], phones)
+    return _build(log_probability, phones)
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _split(fields: list[str], weighted: bool) -> tuple[str, str, tuple[str, ...]]:
-    """Word, probability (as text) and phones of a line."""
+def _parse(fields: list[str], weighted: bool) -> _Entry:
+    """Return the entry of a line; a missing probability is an empty text."""
     if weighted:
-        return fields[0], (fields[1:2] or [""])[0], tuple(fields[2:])
-    return fields[0], "1", tuple(fields[1:])
+        probability = fields[1] if len(fields) > 1 else ""
+        return _Entry(fields[0], probability, tuple(fields[2:]))
+    return _Entry(fields[0], "1", tuple(fields[1:]))
 
 
-def _faults(
-    word: str, probability: str, said: tuple[str, ...], known: set[str] | None
-) -> list[str]:
+def _is_silence(entry: _Entry) -> bool:
+    """Return whether an entry only states how silence is written; graphs add silence themselves."""
+    only_silence = bool(entry.phones) and SILENCE_PHONES.issuperset(entry.phones)
+    return entry.word in NO_WORDS or only_silence
+
+
+def _faults(entry: _Entry, known: frozenset[str] | None) -> list[str]:
+    """Return the faults of an entry, in words; ``known``: the phones that are allowed."""
+    word = entry.word
     faults = []
     if DISAMBIGUATION.fullmatch(word):
         faults.append(f"the word {word} is a disambiguation symbol")
-    hidden = [
-        f"U+{ord(c):04X}" for c in word if unicodedata.category(c) in ("Cc", "Zs", "Zl", "Zp")
-    ]
+    hidden = [f"U+{ord(c):04X}" for c in word if unicodedata.category(c) in INVISIBLE]
     if hidden:
         faults.append(f"{word!r} contains the invisible character {', '.join(hidden)}")
-    if not (_is_number(probability) and 0 < float(probability) <= 1):
-        faults.append(f"{word!r}: {probability!r} is not a probability in (0, 1]")
-    if not said:
+    if not _is_probability(entry.probability):
+        faults.append(f"{word!r}: {entry.probability!r} is not a probability in (0, 1]")
+
+    if not entry.phones:
         faults.append(f"{word!r} has no phones")
-    if SILENCE_PHONES.intersection(said):
+    if SILENCE_PHONES.intersection(entry.phones):
         faults.append(f"{word!r} has silence among its phones")
-    clashes = [phone for phone in said if DISAMBIGUATION.fullmatch(phone) or phone == NO_WORD]
+    clashes = [x for x in entry.phones if DISAMBIGUATION.fullmatch(x) or x == NO_WORD]
     if clashes:
-        faults.append(
-            f"{word!r} has {', '.join(clashes)} among its phones, kept for disambiguation"
-        )
-    elif known is not None and not known.issuperset(said):
-        faults.append(f"{word!r} has unknown phones: {', '.join(sorted(set(said) - known))}")
+        phones = ", ".join(clashes)
+        faults.append(f"{word!r} has {phones} among its phones, kept for disambiguation")
+    elif known is not None and not known.issuperset(entry.phones):
+        unknown = ", ".join(sorted(set(entry.phones) - known))
+        faults.append(f"{word!r} has unknown phones: {unknown}")
     return faults
 
 
-def _build(
-    entries: list[tuple[str, tuple[str, ...], float]], phones: Sequence[str] | None
-) -> Lexicon:
-    words = tuple(dict.fromkeys([NO_WORD, *(word for word, _, _ in entries)]))
-    inventory = (
-        tuple(phones)
-        if phones is not None
-        else (SILENCE, *sorted({x for _, said, _ in entries for x in said}))
-    )
+def _is_probability(text: str) -> bool:
+    """Return whether a text is a number in (0, 1]."""
+    try:
+        return 0 < float(text) <= 1
+    except ValueError:
+        return False
+
+
+def _build(log_probability: dict[_Spelling, float], phones: Sequence[str] | None) -> Lexicon:
+    """Return the lexicon of these spellings in this order, over ``phones`` or those that occur."""
+    words = tuple(dict.fromkeys([NO_WORD, *(spelling.word for spelling in log_probability)]))
+    if phones is None:
+        used = {phone for spelling in log_probability for phone in spelling.phones}
+        phones = (SILENCE, *sorted(used))
+
     word_ids = {word: i for i, word in enumerate(words)}
-    phone_ids = {phone: i for i, phone in enumerate(inventory)}
-    found = [
-        Pronunciation(word_ids[word], tuple(phone_ids[x] for x in said), log_p)
-        for word, said, log_p in entries
+    phone_ids = {phone: i for i, phone in enumerate(phones)}
+    pronunciations = [
+        Pronunciation(word_ids[word], tuple(phone_ids[phone] for phone in spelt), log_p)
+        for (word, spelt), log_p in log_probability.items()
     ]
-    return Lexicon(words, inventory, tuple(sorted(found, key=lambda p: p.word)))
+    pronunciations.sort(key=lambda p: p.word)
+    return Lexicon(words, tuple(phones), tuple(pronunciations))
 
 
 def write_lexicon(lexicon: Lexicon, path: Path) -> None:
-    """Writes lexiconp.txt if the file is called so, else lexicon.txt; reading it back gives an equal lexicon.
+    """Write lexiconp.txt if the file is called so, else lexicon.txt.
 
-    Phones that no word uses are not in the file: give them to ``read_lexicon``. ValueError if probabilities would be
-    lost.
+    Reading the file gives an equal lexicon, except for phones that no word uses: give these to
+    ``read_lexicon``. Raises ValueError if the format would lose probabilities.
     """
     path = Path(path)
-    weighted = path.name.startswith("lexiconp.")
+    weighted = path.name.startswith(WEIGHTED_PREFIX)
     lines = []
     for p in lexicon.pronunciations:
         if p.log_probability != 0 and not weighted:
             raise ValueError(f"{path.name} has no place for probabilities: call it lexiconp.txt")
-        probability = [_shortest(p.log_probability)] if weighted else []
-        lines.append(
-            " ".join([lexicon.words[p.word], *probability, *(lexicon.phones[x] for x in p.phones)])
-        )
-    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8", newline="\n")
+        fields = [lexicon.words[p.word]]
+        if weighted:
+            fields.append(_shortest_decimal(p.log_probability))
+        fields += [lexicon.phones[x] for x in p.phones]
+        lines.append(" ".join(fields) + "\n")
+    path.write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
-def _shortest(log_probability: float) -> str:
-    """The shortest decimal whose logarithm is exactly this one, so that files make the round trip."""
+def _shortest_decimal(log_probability: float) -> str:
+    """Return the shortest decimal whose logarithm is exactly this, so that nothing is lost."""
     p = math.exp(log_probability)
-    tries = (f"{p:.{digits}g}" for digits in range(1, 18))
-    return next(
-        (
-            text
-            for text in tries
-            if 0 < float(text) <= 1 and math.log(float(text)) == log_probability
-        ),
-        repr(p),
-    )
+    for digits in range(1, 18):
+        text = f"{p:.{digits}g}"
+        if 0 < float(text) <= 1 and math.log(float(text)) == log_probability:
+            return text
+    return repr(p)

@@ -1,21 +1,23 @@
-"""Text files: read as bytes, split at ASCII white space only, decoded as UTF-8 and brought to Unicode's form NFC.
+"""Text files: read as bytes, split at ASCII white space only, decoded as UTF-8 in form NFC.
 
-Bytes, because Python's own splitting also breaks at U+0085 or U+00A0, which other tools take for letters: line numbers
-and words would then differ from theirs. What is wrong with a file is collected, so that a user sees all of it at once.
+They are split as bytes because Python's own splitting also breaks at U+0085 or U+00A0, which other
+tools take for letters: line numbers and words would then differ from theirs. All faults of a file
+are collected, so that a user sees them at once.
 """
 
 import gzip
 import unicodedata
 import zlib
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
 
+from workbench.language.backoff import BEGIN, END
 from workbench.settings import UserError
 
-SHOWN = 20  # faults listed in one message
-BOM = b"\xef\xbb\xbf"
+FAULTS_LISTED = 20  # in one message
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -26,80 +28,83 @@ class Text:
     blank: int
 
 
-@dataclass(frozen=True)
-class Coverage:
-    """How much of a text a vocabulary covers; ``unknown`` are the words outside it, most frequent first."""
+class Line(NamedTuple):
+    """A line of a text file: its number, from 1, and its fields, none for a blank line."""
 
-    sentences: int
-    tokens: int
-    unknown_tokens: int
-    unknown: tuple[tuple[str, int], ...]
+    number: int
+    fields: list[str]
 
 
 def read_text(path: Path, ids: bool = False) -> Text:
-    """A sentence a line; ``ids``: its first field is an utterance, as in Kaldi's ``text``, and is left out.
+    """Return the sentences of a file with one sentence a line.
 
-    Marks <s> and </s> around a sentence are dropped: every sentence has a beginning and an end anyway. UserError,
-    naming all lines concerned, if the file is missing or not UTF-8.
+    With ``ids``, the first field of each line is an utterance, as in Kaldi's ``text``, and is left
+    out. The marks <s> and </s> around a sentence are dropped, since every sentence has a beginning
+    and an end anyway. Raises a UserError that names all lines concerned if the file is missing or
+    not UTF-8.
     """
-    wrong: list[str] = []
-    found = [_sentence(fields[1:] if ids else fields) for _, fields in rows(Path(path), wrong)]
-    refuse(wrong, Path(path))
-    sentences = tuple(sentence for sentence in found if sentence)
-    return Text(sentences, len(found) - len(sentences))
+    path = Path(path)
+    faults: list[str] = []
+    lines = [
+        _strip_marks(line.fields[1:] if ids else line.fields) for line in iter_lines(path, faults)
+    ]
+    raise_faults(faults, path)
+    sentences = tuple(sentence for sentence in lines if sentence)
+    return Text(sentences, blank=len(lines) - len(sentences))
 
 
-def _sentence(fields: list[str]) -> tuple[str, ...]:
-    first = 1 if fields[:1] == ["<s>"] else 0
-    last = len(fields) - 1 if fields[-1:] == ["</s>"] else len(fields)
-    return tuple(fields[first:last])
+def _strip_marks(fields: list[str]) -> tuple[str, ...]:
+    """Return the words of a sentence without the marks of its beginning and end."""
+    if fields[:1] == [BEGIN]:
+        fields = fields[1:]
+    if fields[-1:] == [END]:
+        fields = fields[:-1]
+    return tuple(fields)
 
 
-def coverage(sentences: Iterable[Sequence[str]], words: Collection[str]) -> Coverage:
-    """Counts what of a text lies outside the vocabulary ``words``; ties in frequency go in order of the words."""
-    known, total, tokens = set(words), 0, Counter[str]()
-    for sentence in sentences:
-        total += 1
-        tokens.update(sentence)
-    unknown = sorted(
-        ((w, n) for w, n in tokens.items() if w not in known), key=lambda pair: (-pair[1], pair[0])
-    )
-    return Coverage(total, tokens.total(), sum(n for _, n in unknown), tuple(unknown))
+def iter_lines(path: Path, faults: list[str]) -> Iterator[Line]:
+    """Yield all lines of a file, which is unpacked if its name ends in ``.gz``.
 
-
-def rows(path: Path, wrong: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """Line number and fields of every line of a file (``.gz``: unpacked), blank lines with no fields.
-
-    A line that is not UTF-8 is not yielded but described in ``wrong``. UserError if the file cannot be read.
+    A line that is not UTF-8 is left out and described in ``faults``. Raises UserError if the file
+    cannot be read.
     """
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
-            for number, line in enumerate(file, 1):
+        with _open_bytes(path) as file:
+            for number, content in enumerate(file, 1):
+                if number == 1:
+                    content = content.removeprefix(BYTE_ORDER_MARK)
                 try:
-                    text = [
-                        field.decode()
-                        for field in (line.removeprefix(BOM) if number == 1 else line).split()
-                    ]
+                    fields = _fields(content)
                 except UnicodeDecodeError as error:
-                    wrong.append(
-                        f"{path}:{number}: not UTF-8: byte 0x{error.object[error.start]:02x}"
-                    )
-                    continue
-                yield (
-                    number,
-                    text
-                    if line.isascii()
-                    else [unicodedata.normalize("NFC", field) for field in text],
-                )
+                    byte = error.object[error.start]
+                    faults.append(f"{path}:{number}: not UTF-8: byte 0x{byte:02x}")
+                else:
+                    yield Line(number, fields)
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(
-            f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"
-        ) from None
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: cannot be read: {reason}") from None
 
 
-def refuse(wrong: list[str], path: Path) -> None:
-    """Raises one UserError that lists all faults of a file, if there are any."""
-    if wrong:
-        more = [f"... and {len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else []
-        count = "1 fault" if len(wrong) == 1 else f"{len(wrong)} faults"
-        raise UserError("\n  ".join([f"{path}: {count}", *wrong[:SHOWN], *more]))
+def _open_bytes(path: Path) -> BinaryIO:
+    if path.suffix == ".gz":
+        return cast(BinaryIO, gzip.open(path, "rb"))
+    return open(path, "rb")
+
+
+def _fields(line: bytes) -> list[str]:
+    """Return the fields of a line in form NFC; UnicodeDecodeError if one is not UTF-8."""
+    fields = [field.decode() for field in line.split()]
+    if line.isascii():
+        return fields
+    return [unicodedata.normalize("NFC", field) for field in fields]
+
+
+def raise_faults(faults: list[str], path: Path) -> None:
+    """Raise one UserError that lists the faults of a file, if there are any."""
+    if not faults:
+        return
+    count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+    lines = [f"{path}: {count}", *faults[:FAULTS_LISTED]]
+    if len(faults) > FAULTS_LISTED:
+        lines.append(f"... and {len(faults) - FAULTS_LISTED} more")
+    raise UserError("\n  ".join(lines))

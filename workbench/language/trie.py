@@ -1,7 +1,7 @@
 """An n-gram model as one trie of flat arrays, which compiled loops can walk.
 
-Nodes are n-grams; node 0 is the empty one, then all words, then all pairs, and so on. A history is a node: the longest
-n-gram the model knows that what was said ends with.
+Nodes are n-grams: node 0 is the empty one, then come all words, then all pairs, and so on. A
+history is a node: the longest n-gram known to the model that ends what was said so far.
 """
 
 from dataclasses import dataclass
@@ -10,16 +10,20 @@ from weakref import WeakKeyDictionary
 import numba
 import numpy as np
 
-from workbench.language.ngram import NGram
+from workbench.language.backoff import NGram
+
+NOT_FOUND = -1
 
 
 @dataclass(frozen=True, eq=False)
 class Trie:
-    """The children of node i, ascending by ``word``, are head[i] : head[i + 1]; all but ``head`` [nodes].
+    """The n-grams of a model as nodes; all arrays but ``head`` are [nodes].
 
-    ``log_p`` float64 of the last word after the others; ``backoff`` float64; ``suffix`` int64: the node without the
-    oldest word, or the next shorter one known; ``history`` int64: the node to remember, without what no later score
-    depends on. ``start``: the history at the beginning of a sentence.
+    ``head`` int64 [nodes + 1]: the children of node i are head[i] : head[i + 1], sorted by word.
+    ``word`` int32: the last word, -1 for node 0. ``log_p`` float64: log p of the last word after
+    the others. ``backoff`` float64. ``suffix`` int64: the node without the oldest word, or the
+    next shorter one that is known. ``history`` int64: the node to remember, without words that
+    cannot change a later score. ``start``: the history at the beginning of a sentence.
     """
 
     head: np.ndarray
@@ -35,58 +39,65 @@ _tries: WeakKeyDictionary[NGram, Trie] = WeakKeyDictionary()
 
 
 def trie_of(ngram: NGram) -> Trie:
-    """The trie of ``ngram``, made at its first use and kept as long as the model lives."""
+    """Return the trie of ``ngram``, made at its first use and kept as long as the model lives."""
     if ngram not in _tries:
         _tries[ngram] = make_trie(ngram)
     return _tries[ngram]
 
 
 def make_trie(ngram: NGram) -> Trie:
-    """Put the levels of ``ngram`` one behind the other, and find where every node goes on."""
+    """Return the trie of ``ngram``: its levels one after the other, with suffixes and histories."""
     levels = ngram.levels
     sizes = [1, *(len(level.word) for level in levels)]
-    base = np.cumsum(sizes)
+    base = np.cumsum(sizes)  # the first node of each level
     nodes = int(base[-1])
-    head = np.concatenate(
-        [
-            *(base[i] + level.first[:-1].astype(np.int64) for i, level in enumerate(levels)),
-            np.full(sizes[-1] + 1, nodes),
-        ]
-    )
+
+    # The longest n-grams have no children and no back-off weights.
+    children = [base[i] + level.first[:-1].astype(np.int64) for i, level in enumerate(levels)]
+    head = np.concatenate([*children, np.full(sizes[-1] + 1, nodes)])
     word = np.concatenate([[-1], *(level.word for level in levels)]).astype(np.int32)
     log_p = np.concatenate([[0.0], *(level.log_p for level in levels)])
-    backoff = np.concatenate(
-        [[0.0], *(level.backoff for level in levels[:-1]), np.zeros(sizes[-1])]
-    )
-    suffix, history = link(head, word, backoff, nodes - sizes[-1] if len(levels) > 1 else 1)
+    shorter = [level.backoff for level in levels[:-1]]
+    backoff = np.concatenate([[0.0], *shorter, np.zeros(sizes[-1])])
+
+    longest = nodes - sizes[-1] if len(levels) > 1 else 1
+    suffix, history = link(head, word, backoff, longest)
     _, start = after(head, word, log_p, backoff, suffix, history, 0, ngram.bos)
     return Trie(head, word, log_p, backoff, suffix, history, int(start))
 
 
 @numba.njit(cache=True, nogil=True)
-def child(head, word, node, w):
-    """The child of ``node`` with word ``w``, or -1."""
+def child(head: np.ndarray, word: np.ndarray, node: int, w: int) -> int:
+    """Return the child of ``node`` with word ``w``, or -1 if there is none."""
     if node == 0:
         return 1 + w
-    low, high = head[node], head[node + 1]
+    low = head[node]
+    high = head[node + 1]
     while low < high:
         middle = (low + high) >> 1
         if word[middle] < w:
             low = middle + 1
         else:
             high = middle
-    return low if low < head[node + 1] and word[low] == w else -1
+    return low if low < head[node + 1] and word[low] == w else NOT_FOUND
 
 
 @numba.njit(cache=True, nogil=True)
-def link(head, word, backoff, longest):
-    """(suffix, history) of every node; nodes from ``longest`` on are n-grams too long to be remembered."""
-    suffix, history = np.zeros(word.size, np.int64), np.zeros(word.size, np.int64)
+def link(
+    head: np.ndarray, word: np.ndarray, backoff: np.ndarray, longest: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``suffix`` and ``history`` of every node.
+
+    Nodes from ``longest`` on are n-grams that are too long to be histories.
+    """
+    suffix = np.zeros(word.size, np.int64)
+    history = np.zeros(word.size, np.int64)
     for node in range(word.size):
         for c in range(head[node], head[node + 1]):
             if node:
-                shorter, found = suffix[node], -1
-                while found < 0:
+                shorter = suffix[node]
+                found = NOT_FOUND
+                while found == NOT_FOUND:
                     found = child(head, word, shorter, word[c])
                     shorter = suffix[shorter]
                 suffix[c] = found
@@ -96,12 +107,21 @@ def link(head, word, backoff, longest):
 
 
 @numba.njit(cache=True, nogil=True)
-def after(head, word, log_p, backoff, suffix, history, node, w):
-    """(log p(w | history ``node``), the history after w)."""
+def after(
+    head: np.ndarray,
+    word: np.ndarray,
+    log_p: np.ndarray,
+    backoff: np.ndarray,
+    suffix: np.ndarray,
+    history: np.ndarray,
+    node: int,
+    w: int,
+) -> tuple[float, int]:
+    """Return log p(w | history ``node``) and the history after w."""
     total = 0.0
     while True:
         c = child(head, word, node, w)
-        if c >= 0:
+        if c != NOT_FOUND:
             return total + log_p[c], history[c]
         total += backoff[node]
         node = suffix[node]

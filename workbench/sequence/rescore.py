@@ -9,7 +9,7 @@ of the language model; equal ones recombine, so without a beam no path is lost.
 import numba
 import numpy as np
 
-from workbench.language.ngram import NGram
+from workbench.language.backoff import NGram
 from workbench.language.trie import after, trie_of
 from workbench.sequence.lattice import Lattice, NoPath, viterbi
 from workbench.sequence.sparse_rows import bounds

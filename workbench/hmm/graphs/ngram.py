@@ -1,6 +1,7 @@
-"""The search graph of the test: all word sequences under a back-off n-gram, with its weights kept apart.
+"""The search graph of the test: all word sequences under a back-off n-gram model.
 
-`segments` plans it phone by phone, `expansion` makes tied states of the phones.
+`ngram_plan` makes a network of phones of it, `ngram_states` a graph of tied states. The weights of
+the language model are kept apart, so that they can be scaled without making the graph again.
 """
 
 from dataclasses import dataclass, replace
@@ -11,8 +12,8 @@ from safetensors.numpy import save_file
 
 from workbench.hmm.graphs.denominator import SILENCE_PROBABILITY
 from workbench.hmm.graphs.graph import TYPES, Graph, mapped
-from workbench.hmm.graphs.ngram_plan import segments
-from workbench.hmm.graphs.ngram_states import expanded
+from workbench.hmm.graphs.ngram_plan import plan_phone_network
+from workbench.hmm.graphs.ngram_states import state_graph
 from workbench.hmm.states import TiedStates
 from workbench.language.backoff import NGram
 from workbench.language.lexicon import Lexicon
@@ -21,30 +22,34 @@ from workbench.language.trie import trie_of
 
 @dataclass(frozen=True)
 class NGramGraph:
-    """``graph``, whose weights hold ``lm`` float32 [arcs], what the language model adds (look-ahead included)."""
+    """A search graph and the share of the language model in its weights.
+
+    ``lm``: float32 [arcs], natural log, look-ahead included; ``graph.weight`` contains it.
+    """
 
     graph: Graph
     lm: np.ndarray
 
     def scaled(self, lm_scale: float = 1.0, insertion: float = 0.0) -> Graph:
-        """The graph with the language model's log probabilities scaled, and ``insertion`` added per word."""
-        graph = self.graph
+        """Return the graph with the language model's log probabilities multiplied by ``lm_scale``.
+
+        ``insertion`` is added to the weight of each word.
+        """
         if lm_scale == 1 and insertion == 0:
-            return graph
-        weight = (
-            graph.weight
-            + np.float32(lm_scale - 1) * self.lm
-            + np.float32(insertion) * (graph.word > 0)
-        )
-        return replace(graph, weight=weight)
+            return self.graph
+
+        change_of_lm = np.float32(lm_scale - 1) * self.lm
+        reward = np.float32(insertion) * (self.graph.word > 0)
+        return replace(self.graph, weight=self.graph.weight + change_of_lm + reward)
 
     def save(self, path: Path) -> None:
         """Write all arrays to one safetensors file."""
-        save_file({name: getattr(self.graph, name) for name in TYPES} | {"lm": self.lm}, path)
+        arrays = {name: getattr(self.graph, name) for name in TYPES}
+        save_file({**arrays, "lm": self.lm}, path)
 
     @classmethod
     def load(cls, path: Path) -> "NGramGraph":
-        """Map what ``save`` wrote into memory."""
+        """Map a file that ``save`` wrote into memory."""
         return cls(Graph.load(path), **mapped(path, {"lm": np.float32}))
 
 
@@ -54,10 +59,13 @@ def ngram_graph(
     states: TiedStates,
     silence_probability: float = SILENCE_PROBABILITY,
 ) -> NGramGraph:
-    """All sentences under ``ngram``; a word listed after a history can be reached by backing off too.
+    """Return the search graph of all sentences under ``ngram``.
 
-    So a word sequence has one path for every choice of back-offs, and its best path is that of ``ngram.score`` unless
-    backing off is likelier than a listed probability. ValueError if the model has no words or sentences cannot end.
+    A word that is listed after a history can also be reached by backing off. So a word sequence
+    has one path for every choice of back-offs, and its best path has the score of ``ngram.score``
+    unless backing off is likelier than a listed probability. Raises ValueError if the model has no
+    words or sentences cannot end.
     """
-    plan = segments(lexicon, trie_of(ngram), ngram.eos, silence_probability)
-    return NGramGraph(*expanded(plan, states))
+    network = plan_phone_network(lexicon, trie_of(ngram), ngram.eos, silence_probability)
+    made = state_graph(network, states)
+    return NGramGraph(made.graph, made.lm)
