@@ -11,6 +11,7 @@ import pytest
 from sources import ROOT
 
 from workbench.cli.main import COMMANDS, command_parser, load
+from workbench.docs import rooms
 
 DOCS = ROOT / "workbench/docs"
 WRITTEN = sorted(p for p in DOCS.glob("*.md") if p.name not in ("settings.md", "notebook.md"))
@@ -84,3 +85,22 @@ def test_the_glossary_has_every_term() -> None:
     wanted = {"replica", "parameter server", "shard", "decoder", "lattice", "numerator"}
     wanted |= {"denominator", "outer gradient", "staleness", "criterion", "shuffling"}
     assert wanted <= set(terms)
+
+
+def test_architecture_names_files_that_are_there() -> None:
+    """Every file that ARCHITECTURE.md names exists, in the package or the repository."""
+    text = (ROOT / "workbench/ARCHITECTURE.md").read_text()
+    named = set(re.findall(r"`([\w./]+\.(?:py|md))`", text))
+    assert len(named) > 20
+    assert [
+        n for n in named if not (ROOT / "workbench" / n).exists() and not (ROOT / n).exists()
+    ] == []
+
+
+def test_the_picture_of_the_rooms_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The picture has every room and an arrow for every pair of rooms where one imports the other."""
+    monkeypatch.chdir(ROOT)
+    drawn = rooms.PICTURE.read_text()
+    pairs = [pair for pair in rooms.imports() if set(pair) <= set(rooms.rooms())]
+    assert all(f"<!-- {name} -->" in drawn for name in rooms.rooms())
+    assert drawn.count(f'id="{rooms.ARROW}') == len(pairs)
