@@ -1,31 +1,39 @@
 """Two processes and a service that need nothing but the engine, to be quick to start anywhere."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from workbench.engine import All, Ask, Close, Emit, Process, Put, Take
-from workbench.engine.effects import CLOSED
+from workbench.engine import CLOSED, All, Ask, Call, Close, Emit, Process, Put, Service, Take
 
-SIZE, ROUNDS = 100_000, 5
+SIZE = 100_000
+ROUNDS = 5
 
 
-class Wall:
-    """Gives back what it was thrown, and counts."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Bounce(Call[tuple[np.ndarray, int]]):
+    """An array that is thrown at a wall."""
 
-    released = 0
+    x: np.ndarray
 
-    def __init__(self):
+
+class Wall(Service):
+    """Returns twice what was thrown at it, and counts."""
+
+    def __init__(self) -> None:
         self.count = 0
 
-    def bounce(self, x: np.ndarray) -> tuple[np.ndarray, int]:
+    def answer(self, call: Bounce) -> tuple[np.ndarray, int]:
         self.count += 1
-        return 2 * x, self.count
+        return 2 * call.x, self.count
 
 
 def thrower(services: tuple[str, ...], channel: str) -> Process:
-    """Throws arrays at all services at once, and passes on what came back."""
+    """Throws arrays at all services at once, and puts what came back on the channel."""
     for i in range(ROUNDS):
         x = np.full(SIZE, i, np.float32)
-        for y, _ in (yield All(tuple(Ask(name, "bounce", (x,)) for name in services))):
+        replies = yield All(tuple(Ask(name, Bounce(x)) for name in services))
+        for y, _ in replies:
             yield Put(channel, y)
         yield Emit({"kind": "throw", "round": i})
     yield Close(channel)
@@ -33,8 +41,10 @@ def thrower(services: tuple[str, ...], channel: str) -> Process:
 
 
 def catcher(channel: str) -> Process:
-    """The sum of what arrives."""
+    """Returns the sum of what arrives."""
     total = 0.0
-    while (y := (yield Take(channel))) is not CLOSED:
+    while True:
+        y = yield Take(channel)
+        if y is CLOSED:
+            return total
         total += float(y.sum(dtype=np.float64))
-    return total

@@ -18,7 +18,7 @@ import numpy as np
 from toy import Toy, settings
 
 from workbench import runs
-from workbench.engine import Cost, machine
+from workbench.engine import Cost, load_machine
 from workbench.figures.tables import display_rows
 from workbench.model import kernels
 from workbench.prepare import pipeline
@@ -71,7 +71,7 @@ def digest_rows(rows: Iterator[dict[str, Any]] | list[dict[str, Any]]) -> str:
 
 def toys() -> dict[str, list[str]]:
     """Digests of parameters and rows of the toy on the cost clock; the same on every machine."""
-    clock = Cost(machine("paper"), seed=1)
+    clock = Cost(load_machine("paper"), seed=1)
     found = {}
     for name, changes in TOYS.items():
         theta, rows, _, _ = Toy().run(settings(**changes), clock)

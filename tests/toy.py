@@ -7,7 +7,7 @@ import numpy as np
 
 from workbench.batches import FrameBatch, FrameOrder, OuterBatch, UtteranceOrder, subsets
 from workbench.engine import Local, free
-from workbench.sequence.outer_gradient import Decoded
+from workbench.sequence.decoded import Decoded
 from workbench.settings import Settings
 from workbench.training import (
     FrameSource,

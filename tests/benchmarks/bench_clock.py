@@ -15,7 +15,7 @@ import time
 from benchmarks.rounds import heading, peak_megabytes, row
 from toy import Toy, settings
 
-from workbench.engine import Cost, free, machine
+from workbench.engine import Cost, free, load_machine
 from workbench.engine.clocks import Clock
 from workbench.engine.effects import Emit, Now
 
@@ -42,7 +42,7 @@ def main() -> None:
         "overhead",
     )
     for replicas in options.replicas:
-        for name, clock in (("free", free), ("cost", Cost(machine("paper"), 0))):
+        for name, clock in (("free", free), ("cost", Cost(load_machine("paper"), 0))):
             found = [run(replicas, clock) for _ in range(options.rounds + 1)][1:]
             effects, virtual, besides = (
                 statistics.median(column) for column in zip(*found, strict=True)

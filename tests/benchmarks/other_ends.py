@@ -19,7 +19,8 @@ from workbench.engine.dask.listener import Door, called
 from workbench.engine.dask.shared_memory import Segment
 from workbench.settings import Settings
 from workbench.training import Item, ParameterServer, Push
-from workbench.training.updates import moved
+from workbench.training.messages import Fetch
+from workbench.training.updates import Step, add_scaled
 
 RATE = np.float32(1e-6)
 TOKEN = b"t" * 32
@@ -63,12 +64,12 @@ def our_ways(stack: ExitStack) -> Callable[[int], Ways]:
 
 def our_trip(line: Line, source: np.ndarray, step: int, replica: str) -> None:
     """As a replica: fetch, write a gradient, push it."""
-    line.send(("call", ([("server 0", "fetch", ())],)))
+    line.send(("call", ([("server 0", Fetch())],)))
     (snapshot,), _ = line.receive()
     gradient = memory.floats(len(source))
     np.copyto(gradient, source)
     push = Push(Item(int(replica), step), gradient, snapshot.version, replica)
-    line.send(("call", ([("server 0", "push", (push,))],)))
+    line.send(("call", ([("server 0", push)],)))
     line.receive()
 
 
@@ -120,7 +121,7 @@ def bare_ways(stack: ExitStack) -> Callable[[int], Ways]:
             link.recv(1)
 
         def hogwild() -> None:
-            moved(theta, RATE, source, theta)
+            add_scaled(theta, Step(source, RATE), theta)
 
         return {
             "limit: bare shared memory": lambda: trips(shared),
@@ -143,7 +144,7 @@ def serve_shared(pipe: Connection, pid: int, file: int) -> None:
         shared = mmap.mmap(same.fileno(), 0)
     while True:
         theta, gradient = parts(shared, pipe.recv())
-        moved(theta, RATE, gradient, theta)
+        add_scaled(theta, Step(gradient, RATE), theta)
         pipe.send(True)
 
 
@@ -158,7 +159,7 @@ def serve_tcp(pipe: Connection, port: int) -> None:
             theta, gradient = np.zeros(size, np.float32), np.empty(size, np.float32)
         link.sendall(theta.view(np.uint8).data)
         fill(link, gradient)
-        moved(theta, RATE, gradient, theta)
+        add_scaled(theta, Step(gradient, RATE), theta)
         link.sendall(b"!")
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from workbench.engine import Ask, Cost, Machine, Price, Work, free, machine, measured
+from workbench.engine import Ask, Call, Cost, Machine, Work, WorkPrice, free, load_machine, measured
 from workbench.engine.clocks import chance, normal, pauses
-from workbench.engine.machines import PRESETS, read, write
+from workbench.engine.machines import PRESETS, read_machine, write_machine
 from workbench.settings import UserError
 
 STEP = Work(int, (), 100, "gradient")
@@ -16,7 +16,7 @@ STEP = Work(int, (), 100, "gradient")
 
 def a_machine(**changes):
     return replace(
-        Machine("m", "test", {"gradient": Price(0.5, 0.01, 1e-4)}, parameters=10), **changes
+        Machine("m", "test", {"gradient": WorkPrice(0.5, 0.01, 1e-4)}, parameters=10), **changes
     )
 
 
@@ -25,13 +25,13 @@ def test_on_the_free_clock_nothing_takes_time():
     assert (
         free.work("p", STEP, 9.0, 0),
         free.travel("p", "s", 10**9, 0),
-        free.serve(Ask("s", "f"), 9.0),
+        free.serve(Ask("s", Call()), 9.0),
     ) == (0, 0, 0)
 
 
 def test_the_measured_clock_charges_what_it_took():
     """Work and calls cost what they really took."""
-    assert (measured.work("p", STEP, 9.0, 0), measured.serve(Ask("s", "f"), 2.0)) == (9.0, 2.0)
+    assert (measured.work("p", STEP, 9.0, 0), measured.serve(Ask("s", Call()), 2.0)) == (9.0, 2.0)
 
 
 def test_the_price_of_work():
@@ -45,7 +45,7 @@ def test_messages_and_calls():
     """A message takes latency and bytes; a shard is busy per call and per byte in both directions."""
     clock = Cost(a_machine(latency=0.1, byte=0.001, serve_call=0.2, serve_byte=0.01))
     assert clock.travel("p", "s", 50, 0) == pytest.approx(0.15)
-    assert clock.serve(Ask("s", "f", (), 20, 10), 9.0) == pytest.approx(0.5)
+    assert clock.serve(Ask("s", Call(), 20, 10), 9.0) == pytest.approx(0.5)
 
 
 def test_unknown_work_has_no_price():
@@ -131,9 +131,11 @@ def test_pauses_come_once_in_every_stretch():
 def test_machines_are_saved_as_json(tmp_path):
     """What is written is read again; the presets too."""
     for m in (*PRESETS.values(), a_machine()):
-        write(m, tmp_path / "m.json")
-        assert read(tmp_path / "m.json") == m
-    assert machine(str(tmp_path / "m.json"), parameters=7) == replace(a_machine(), parameters=7)
+        write_machine(m, tmp_path / "m.json")
+        assert read_machine(tmp_path / "m.json") == m
+    assert load_machine(str(tmp_path / "m.json"), parameters=7) == replace(
+        a_machine(), parameters=7
+    )
 
 
 @pytest.mark.parametrize(
@@ -148,7 +150,7 @@ def test_machines_are_saved_as_json(tmp_path):
         ),
         ('{"name": "x", "about": "", "prices": {"a": {"colour": 1}}}', "not a machine"),
         ('{"name": "x", "about": "", "prices": {}, "speed": "fast"}', "choose one of equal"),
-        ('{"name": "x", "about": "", "prices": {}, "latency": -1}', "not negative"),
+        ('{"name": "x", "about": "", "prices": {}, "latency": -1}', "must be >= 0"),
     ],
 )
 def test_wrong_machines_are_named(tmp_path, text, message):
@@ -157,4 +159,4 @@ def test_wrong_machines_are_named(tmp_path, text, message):
     if text is not None:
         path.write_text(text)
     with pytest.raises(UserError, match=message):
-        machine(str(path))
+        load_machine(str(path))

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from toy import Toy, of_kind, settings
 
-from workbench.engine import Local, Lost
-from workbench.engine.trace import read, recording, replaying
+from workbench.engine import Local, Lost, Service
+from workbench.engine.trace import read_traces, wrap_for_recording, wrap_for_replay
 from workbench.settings import UserError
 
 distributed = pytest.importorskip("distributed")
@@ -81,7 +81,7 @@ def test_updates_applied_are_pushes_accepted(client, prefetch):
     """Each shard has applied every push once; every row has come; the run learns; the record is replayed on Local."""
     s = settings(criterion="mmi", replicas=3, shards=2, epochs=3.0, prefetch=prefetch)
     theta, rows, outcome, services = on(
-        client, s, wrap=partial(recording, segment=0, digest_every=1)
+        client, s, wrap=partial(wrap_for_recording, segment=0, digest_every=1)
     )
     pushes = of_kind(rows, "push")
     assert (
@@ -99,10 +99,10 @@ def test_updates_applied_are_pushes_accepted(client, prefetch):
     )
     assert of_kind(rows, "evaluate")[-1]["criterion"] > TOY.evaluate(TOY.theta)["criterion"] + 0.5
 
-    trace = read(json.loads(json.dumps(rows)))[0]
+    trace = read_traces(json.loads(json.dumps(rows)))[0]
     shards = TOY.shards(s)
     makers = {name: partial(TOY.process, name, s) for name in TOY.processes(s, shards)}
-    makers, replayed = replaying(makers, shards.servers(s), trace)
+    makers, replayed = wrap_for_replay(makers, shards.servers(s), trace)
     Local(capacity=10**9).run(makers, replayed, lambda row: None)
     again = shards.collect({name: r.service for name, r in replayed.items()})
     assert np.array_equal(again, theta)
@@ -171,13 +171,16 @@ def test_nothing_listens_off_loopback(client):
     assert len(listening) >= 3 and set(listening) == {"0100007F"}
 
 
-class Arriving:
+class Arriving(Service):
     """A service that does something as soon as it arrives in another process."""
 
     def __init__(self, act, home=None):
         self.act, self.home = act, home or os.getpid()
         if os.getpid() != self.home:
             act()
+
+    def answer(self, call):
+        raise NotImplementedError
 
     def __reduce__(self):
         return Arriving, (self.act, self.home)

@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 import weakref
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from toy import settings
 
 from workbench import memory
-from workbench.engine.effects import CLOSED, NOT_YET, Lost
+from workbench.engine.effects import CLOSED, NOT_YET, Call, Lost, Service
 from workbench.training import Item, ParameterServer, Push
-from workbench.training.messages import Ack, Outer, Snapshot, Status
+from workbench.training.messages import Ack, DecodedUtterance, Fetch, PushStatus, Snapshot
 
 pytest.importorskip("distributed")
 from workbench.engine.dask.codec import read, written
@@ -67,8 +67,8 @@ def test_messages_travel():
     """So do dataclasses with their arrays, each of which goes once, signals, numbers of numpy and errors; not more."""
     x, arrays = np.arange(3), {}
     sent = [
-        Outer(x, (1, 2), 0.5),
-        Ack(Status.LATE, 3),
+        DecodedUtterance(x, (1, 2), 0.5),
+        Ack(PushStatus.LATE, 3),
         CLOSED,
         np.float32(0.1),
         Failed(Lost("gone")),
@@ -203,7 +203,7 @@ def read_on(pipe, address):
         if what == "forget":
             held.clear()
         if what in ("fetch", "forget"):
-            line.send(("call", ([("server 0", "fetch", ())],)))
+            line.send(("call", ([("server 0", Fetch())],)))
             (snapshot,), _ = line.receive()
             if what == "fetch":
                 held.append(snapshot)
@@ -218,13 +218,11 @@ def test_a_push_is_read_where_it_lies():
     for step, make in enumerate((memory.floats, lambda size: np.empty(size, np.float32))):
         gradient = make(SIZE)
         gradient[:] = 2
-        line.send(
-            ("call", ([("server 0", "push", (Push(Item(0, step), gradient, step, "replica 0"),))],))
-        )
-        assert line.receive() == ([Ack(Status.APPLIED, step)], False)
+        line.send(("call", ([("server 0", Push(Item(0, step), gradient, step, "replica 0"))],)))
+        assert line.receive() == ([Ack(PushStatus.APPLIED, step)], False)
     assert (server.value == 2).all() and line.lent == {}
-    line.send(("call", ([("server 0", "nothing", ())],)))
-    assert isinstance(line.receive().problem, AttributeError)
+    line.send(("call", ([("server 0", Unlock())],)))
+    assert isinstance(line.receive().problem, TypeError)  # not a call to a parameter server
     line.send(("collect", ()))
     assert isinstance(line.receive().problem, KeyError)  # not what a process may ask
 
@@ -261,16 +259,27 @@ def test_by_tcp_it_is_the_same():
         called(door.address, 10.0)
 
 
-class Gate:
-    """Opens when it is told to."""
+@dataclass(frozen=True)
+class Pass(Call[str]):
+    """Wait until the gate is open."""
 
-    released, open = 0, False
 
-    def through(self):
-        return "through" if self.open else NOT_YET
+@dataclass(frozen=True)
+class Unlock(Call[None]):
+    """Open the gate."""
 
-    def unlock(self):
-        self.open, self.released = True, self.released + 1
+
+class Gate(Service):
+    """Opens when it is unlocked."""
+
+    open = False
+
+    def answer(self, call):
+        if isinstance(call, Pass):
+            return "through" if self.open else NOT_YET
+        self.open = True
+        self.released += 1
+        return None
 
 
 def test_a_call_waits_for_a_release_and_holds_up_nobody():
@@ -278,7 +287,7 @@ def test_a_call_waits_for_a_release_and_holds_up_nobody():
     host = Host("run", 1, {"gate": Gate()}, 4, {})
     address = host.open(TOKEN, True, False)
     one, other = called(address, 10.0), called(address, 10.0)
-    one.send(("call", ([("gate", "through", ())],)))
-    other.send(("call", ([("gate", "unlock", ())],)))
+    one.send(("call", ([("gate", Pass())],)))
+    other.send(("call", ([("gate", Unlock())],)))
     assert other.receive() == ([None], False)
     assert one.receive() == (["through"], False)

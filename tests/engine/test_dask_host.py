@@ -2,8 +2,11 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import pytest
+
+from workbench.engine import Call, Service
 
 pytest.importorskip("distributed")
 
@@ -12,7 +15,17 @@ from workbench.engine.dask.host import Host
 PATIENCE = 10.0
 
 
-class Slow:
+@dataclass(frozen=True)
+class Push(Call[int]):
+    """A call with a long part."""
+
+
+@dataclass(frozen=True)
+class Fetch(Call[int]):
+    """A short call."""
+
+
+class Slow(Service):
     """A service whose pushes are long; it tells who is in what."""
 
     def __init__(self):
@@ -24,8 +37,8 @@ class Slow:
             0,
         )
 
-    def ahead(self, method, args):
-        return self.long if method == "push" else None
+    def ahead(self, call):
+        return self.long if isinstance(call, Push) else None
 
     def long(self):
         self.within += 1
@@ -34,11 +47,8 @@ class Slow:
         assert self.go_on.wait(PATIENCE)
         self.within -= 1
 
-    def push(self):
-        self.done += 1
-        return self.done
-
-    def fetch(self):
+    def answer(self, call):
+        self.done += isinstance(call, Push)
         return self.done
 
 
@@ -47,10 +57,10 @@ def test_who_fetches_does_not_wait_for_the_long_part_of_a_push():
     service = Slow()
     host = Host("run", 0, {"server": service}, 4, {})
     with ThreadPoolExecutor(2) as threads:
-        pushes = [threads.submit(host.call, [("server", "push", ())]) for _ in range(2)]
+        pushes = [threads.submit(host.call, [("server", Push())]) for _ in range(2)]
         assert service.entered.wait(PATIENCE)
-        assert host.call([("server", "fetch", ())]) == [0]
+        assert host.call([("server", Fetch())]) == [0]
         service.go_on.set()
         assert sorted(p.result(PATIENCE) for p in pushes) == [[1], [2]]
-    assert (service.most, host.call([("server", "fetch", ())])) == (1, [2])
+    assert (service.most, host.call([("server", Fetch())])) == (1, [2])
     assert host.collect()[2]["server"] > 0

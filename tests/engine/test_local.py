@@ -1,5 +1,7 @@
 """Laws of the executor: order, channels, services, rest, and what it says when it is stuck."""
 
+from dataclasses import dataclass
+
 import pytest
 
 from workbench.engine import (
@@ -8,6 +10,7 @@ from workbench.engine import (
     RESTING,
     All,
     Ask,
+    Call,
     Close,
     Cost,
     Deadlock,
@@ -15,32 +18,46 @@ from workbench.engine import (
     Local,
     Machine,
     Now,
-    Price,
     Put,
     Rest,
+    Service,
     Take,
     Work,
+    WorkPrice,
 )
 
 
-class Desk:
-    """A service that writes down who came, and opens when three have come."""
+@dataclass(frozen=True)
+class Come(Call[int]):
+    """A visitor; the reply is the number of visitors so far."""
+
+    name: object
+
+
+@dataclass(frozen=True)
+class AwaitVisitors(Call[list]):
+    """Wait for this many visitors; the reply is their names."""
+
+    count: int
+
+
+class Desk(Service):
+    """A service that writes down who came."""
 
     def __init__(self):
-        self.came, self.released = [], 0
+        self.came = []
 
-    def come(self, name):
-        self.came.append(name)
-        self.released += 1
-        return len(self.came)
-
-    def wait(self, count):
-        return self.came[:count] if len(self.came) >= count else NOT_YET
+    def answer(self, call):
+        if isinstance(call, Come):
+            self.came.append(call.name)
+            self.released += 1
+            return len(self.came)
+        return self.came[: call.count] if len(self.came) >= call.count else NOT_YET
 
 
 def seconds(**prices):
     """A clock on which one unit of each kind of work takes so many seconds, and nothing else takes any."""
-    return Cost(Machine("test", "", {kind: Price(frame=s) for kind, s in prices.items()}))
+    return Cost(Machine("test", "", {kind: WorkPrice(frame=s) for kind, s in prices.items()}))
 
 
 def run(*processes, clock=None, services=None, rows=None, **more):
@@ -122,7 +139,7 @@ def test_a_service_serves_one_call_at_a_time():
     answers = []
 
     def caller(name):
-        n = yield Ask("desk", "come", (name,), size=2, reply=0)
+        n = yield Ask("desk", Come(name), size=2, reply=0)
         answers.append((name, n, (yield Now())))
 
     run(caller("a"), caller("b"), clock=Cost(machine), services={"desk": Desk()})
@@ -137,11 +154,11 @@ def test_a_call_that_is_not_yet_answered_waits():
     got = []
 
     def waiter():
-        got.append((yield Ask("desk", "wait", (2,))))
+        got.append((yield Ask("desk", AwaitVisitors(2))))
 
     def comer(name):
         yield Work(int, (), 1, "step")
-        yield Ask("desk", "come", (name,))
+        yield Ask("desk", Come(name))
 
     run(waiter(), comer("a"), comer("b"), services={"desk": Desk()})
     assert got == [["a", "b"]]
@@ -152,7 +169,7 @@ def test_all_asks_at_once():
     got = []
 
     def process():
-        got.append((yield All((Ask("one", "come", ("x",)), Ask("two", "come", ("y",))))))
+        got.append((yield All((Ask("one", Come("x")), Ask("two", Come("y"))))))
         got.append((yield All(())))
 
     run(process(), services={"one": Desk(), "two": Desk()})
@@ -170,13 +187,13 @@ def test_a_deadlock_names_who_waits_for_what():
         yield Put("narrow", 2)
 
     def waiter():
-        yield Ask("desk", "wait", (9,))
+        yield Ask("desk", AwaitVisitors(9))
 
     with pytest.raises(Deadlock) as caught:
         run(taker(), putter(), waiter(), services={"desk": Desk()}, capacity=1)
     assert str(caught.value) == (
         "p1 waits to put into 'narrow', which is full; p0 waits to take from 'nothing', which is empty; "
-        "p2 waits for 'desk' to answer wait"
+        "p2 waits for 'desk' to answer AwaitVisitors"
     )
 
 
@@ -219,7 +236,7 @@ def test_a_run_comes_to_rest_and_goes_on():
             if (yield Rest()):
                 return state
             yield Work(int, (), 1, "step")
-            yield Ask("desk", "come", (state,))
+            yield Ask("desk", Come(state))
             state += 1
         return state
 
@@ -241,11 +258,11 @@ def test_nobody_waits_while_a_run_comes_to_rest():
         return "put"
 
     def waiter():
-        return (yield Ask("desk", "wait", (9,)))
+        return (yield Ask("desk", AwaitVisitors(9)))
 
     def late():
         yield Work(int, (), 5, "step")
-        return (yield Take("empty")), (yield Put("full", 3)), (yield Ask("desk", "wait", (9,)))
+        return (yield Take("empty")), (yield Put("full", 3)), (yield Ask("desk", AwaitVisitors(9)))
 
     out = run(
         taker(),

@@ -7,11 +7,17 @@ import numpy as np
 import pytest
 from toy import Toy, of_kind, settings
 
-from workbench.engine import Cost, Local, machine, measured
-from workbench.engine.trace import Difference, Trace, read, recording, replaying
+from workbench.engine import Cost, Local, load_machine, measured
+from workbench.engine.trace import (
+    Difference,
+    Trace,
+    read_traces,
+    wrap_for_recording,
+    wrap_for_replay,
+)
 
 TOY = Toy()
-PAPER = Cost(machine("paper"), seed=1)
+PAPER = Cost(load_machine("paper"), seed=1)
 
 
 def segments(s, executor, wrap, every=10**9):
@@ -37,13 +43,15 @@ def segments(s, executor, wrap, every=10**9):
 def replayed(s, traces):
     executor = Local(capacity=10**9)
     return segments(
-        s, executor, lambda makers, services, number: replaying(makers, services, traces[number])
+        s,
+        executor,
+        lambda makers, services, number: wrap_for_replay(makers, services, traces[number]),
     )
 
 
 def recorded(s, clock, every=10**9):
     theta, rows = segments(
-        s, Local(clock, s.asynchrony.channel), partial(recording, digest_every=1), every
+        s, Local(clock, s.asynchrony.channel), partial(wrap_for_recording, digest_every=1), every
     )
     return theta, json.loads(json.dumps(rows))
 
@@ -79,7 +87,7 @@ def test_a_replay_gives_the_same_parameters(changes, clock):
     """A run on a clock that no one can repeat is repeated from its trace, with every digest of every push."""
     s = settings(**changes)
     theta, rows = recorded(s, clock)
-    again, replay_rows = replayed(s, read(rows))
+    again, replay_rows = replayed(s, read_traces(rows))
     assert np.array_equal(theta, again)
     one, two = ([{**r, "seconds": 0} for r in of_kind(rs, "push")] for rs in (rows, replay_rows))
     assert sorted(map(str, one)) == sorted(map(str, two)) and len(one) > 10
@@ -89,7 +97,7 @@ def test_a_run_with_rests_is_replayed_segment_by_segment():
     """Rests are part of what is recorded."""
     s = settings(replicas=4, shards=2, criterion="mmi")
     theta, rows = recorded(s, measured, every=100)
-    traces = read(rows)
+    traces = read_traces(rows)
     assert len(traces) > 3 and np.array_equal(replayed(s, traces)[0], theta)
 
 
@@ -103,23 +111,23 @@ def test_the_first_difference_is_located():
     """A replay with another learning rate, or of a trace with one wrong digest, names the answer where it differs."""
     s = settings(replicas=3)
     _, rows = recorded(s, PAPER)
-    traces = read(rows)
+    traces = read_traces(rows)
     with pytest.raises(
-        Difference, match=r"answer \d+ of server 0, to replica \d: after push it is another one"
+        Difference, match=r"answer \d+ of server 0, to replica \d: the state after Push differs"
     ):
         replayed(s.replace(learning_rate=0.05), traces)
     order = list(traces[0].orders["server 0"])
     at = [i for i, (_, digest) in enumerate(order) if digest][20]
-    order[at] = (order[at][0], "0123456789ab")
+    order[at] = order[at]._replace(digest="0123456789ab")
     spoilt = Trace(traces[0].entries, {"server 0": order})
-    with pytest.raises(Difference, match=f"answer {at} of server 0, to {order[at][0]}"):
+    with pytest.raises(Difference, match=f"answer {at} of server 0, to {order[at].process}"):
         replayed(s, {0: spoilt})
 
 
 def test_a_component_that_does_something_else_is_found():
     """Where a process wants more than was recorded, it is named with what it wants."""
     s = settings(replicas=2)
-    traces = read(recorded(s, PAPER)[1])
+    traces = read_traces(recorded(s, PAPER)[1])
     entries = {**traces[0].entries, "replica 1": traces[0].entries["replica 1"][:-9]}
     with pytest.raises(Difference, match=r"replica 1 yields \w+, but the record has the end"):
         replayed(s, {0: Trace(entries, traces[0].orders)})
@@ -129,4 +137,4 @@ def test_a_record_with_holes_is_refused():
     """If rows of a process are missing, the order of the service's answers is not known."""
     _, rows = recorded(settings(replicas=2), PAPER)
     with pytest.raises(ValueError, match="the record of server 0 is not complete"):
-        read([r for r in rows if r["process"] != "replica 1"])
+        read_traces([r for r in rows if r["process"] != "replica 1"])

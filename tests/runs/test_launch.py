@@ -14,7 +14,7 @@ import pytest
 from workbench import runs
 from workbench.cli import main
 from workbench.cli.attach import follow
-from workbench.engine import machines
+from workbench.engine.machines import read_machine
 from workbench.prepare import pipeline
 from workbench.runs import calibrate
 from workbench.runs.replay import replay
@@ -116,7 +116,7 @@ def test_calibration_predicts(home):
     assert path.parent == home / "machines"
     cost = runs.train("tiny", settings.replace(clock="cost", machine=path.stem), name="cost")
     assert 0.25 < cost.summary["seconds"] / min(run.summary["seconds"] for run in measured) < 4.0
-    made = machines.read(path)
+    made = read_machine(path)
     assert set(made.prices) == {"forward", "gradient", "decode", "evaluate"}
     assert made.seconds("gradient", 64) < made.seconds("gradient", 640)
     assert replace(made, parameters=10**7).seconds("gradient", 64) >= made.seconds("gradient", 64)

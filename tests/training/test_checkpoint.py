@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from toy import Toy, digest, of_kind, settings
 
-from workbench.engine import Cost, Local, machine
+from workbench.engine import Cost, Local, load_machine
 from workbench.settings import UserError
 from workbench.training import Checkpoint, pack, unpack
 
 TOY = Toy()
-PAPER = Cost(machine("paper"), seed=1)
+PAPER = Cost(load_machine("paper"), seed=1)
 
 
 def drive(toy, s, clock, every, stop_after=None, checkpoint=None):

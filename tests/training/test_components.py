@@ -21,7 +21,7 @@ from workbench.engine import (
     Rest,
     Work,
     free,
-    machine,
+    load_machine,
 )
 from workbench.settings import UserError
 from workbench.training import (
@@ -33,10 +33,10 @@ from workbench.training import (
     decoder,
     replica,
 )
-from workbench.training.replica import pushable
+from workbench.training.replica import scaled_gradient
 
 TOY = Toy()
-PAPER = Cost(machine("paper"), seed=1)
+PAPER = Cost(load_machine("paper"), seed=1)
 
 
 def test_shards_cut_and_join():
@@ -77,13 +77,13 @@ def test_the_mean_is_over_full_batches_and_not_longer_than_allowed():
         (4, 1.0, 0.2),
         (8, 1.0, 0.125),
     ):
-        found, by = pushable(Gradient(g, 1), frames, s.replace(max_norm=limit))
+        found, by = scaled_gradient(Gradient(g, 1), frames, s.replace(max_norm=limit))
         assert found is g and by == pytest.approx(scale)
-    assert pushable(None, 8, s) == pushable(Gradient(g, 0), 8, s) == (None, 0.0)
+    assert scaled_gradient(None, 8, s) == scaled_gradient(Gradient(g, 0), 8, s) == (None, 0.0)
     for several in (s.replace(shards=2), s.replace(max_norm=1.0)):
-        found, by = pushable(Gradient(g * np.nan, 1), 8, several)
+        found, by = scaled_gradient(Gradient(g * np.nan, 1), 8, several)
         assert found is None and np.isnan(by)
-    assert pushable(Gradient(g * 0, 1), 8, s.replace(max_norm=1.0))[1] == 0.125
+    assert scaled_gradient(Gradient(g * 0, 1), 8, s.replace(max_norm=1.0))[1] == 0.125
 
 
 def answers(process, replies):
@@ -248,7 +248,7 @@ def test_the_schedule_follows_the_curve():
     """Two flat evaluations divide the rate, a gain starts the count again, after the last decay training is over."""
     s, schedule, seen = settings(patience=2, decays=1, flat=0.01), Schedule(), []
     for criterion in (-2.0, -1.0, -0.999, -1.5, -0.5, float("nan"), -0.499):
-        schedule = schedule.after(criterion, s)
+        schedule = schedule.after(criterion, s.updates)
         seen.append((schedule.flat, schedule.decays, schedule.over))
     assert seen == [(0, 0, 0), (0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 1, 0), (1, 1, 0), (0, 1, 1)]
     assert schedule.best == -0.499
@@ -278,7 +278,7 @@ def test_components_can_be_put_together_by_hand():
         processes[f"replica {i}"] = replica(
             f"replica {i}", i, shards, s, OuterSource(f"c{i}", s), TOY.gradient
         )
-    Local(Cost(machine("laptop", parameters=SIZE))).run(processes, services, rows.append)
+    Local(Cost(load_machine("laptop", parameters=SIZE))).run(processes, services, rows.append)
     before, after = (
         TOY.evaluate(theta)["criterion"] for theta in (shards.base, shards.collect(services))
     )

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from toy import Toy, of_kind, settings
 
-from workbench.engine import Cost, Local, machine
-from workbench.sequence.outer_gradient import Decoded
+from workbench.engine import Cost, Local, load_machine
+from workbench.sequence.decoded import Decoded
 from workbench.training import Checkpoint, Gradient, ParameterServer, SourceState, pack, unpack
 from workbench.training.ledger import Ledger
 
@@ -118,7 +118,7 @@ def live(seed, hurt=lambda checkpoint, servers: checkpoint, most=5):
     """A run with up to ``most`` crashes: (settings, parameters, rows, servers); ``hurt`` is what a mutant does."""
     draw = np.random.default_rng(seed)
     s, every = draw_settings(draw), int(draw.integers(5, 40))
-    shards, clock = TOY.shards(s), Cost(machine("paper"), seed)
+    shards, clock = TOY.shards(s), Cost(load_machine("paper"), seed)
     services, at, rows, crashes = (
         shards.servers(s),
         Checkpoint(),

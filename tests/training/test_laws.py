@@ -9,11 +9,11 @@ import pytest
 from toy import Toy, digest, of_kind, settings
 
 from workbench.batches import FrameBatch, FrameOrder, subsets
-from workbench.engine import Cost, free, machine, measured
-from workbench.training import Item, ParameterServer, Status
+from workbench.engine import Cost, free, load_machine, measured
+from workbench.training import Item, ParameterServer, PushStatus
 
 TOY = Toy()
-PAPER = Cost(machine("paper"), seed=1)
+PAPER = Cost(load_machine("paper"), seed=1)
 CLOCKS = [free, measured, PAPER]
 
 
@@ -141,7 +141,7 @@ class Stutterer(ParameterServer):
     def push(self, push):
         ack = super().push(push)
         again = super().push(push)
-        assert again.status is Status.DUPLICATE or ack.status is Status.STALE
+        assert again.status is PushStatus.DUPLICATE or ack.status is PushStatus.STALE
         return ack
 
 
@@ -176,7 +176,7 @@ class Prepares(ParameterServer):
             if self.version % 3 == 0
             else (push,)
         ):
-            if long := self.ahead("push", (p,)):
+            if long := self.ahead(p):
                 long()
         return super().push(push)
 

@@ -11,9 +11,10 @@ from hypothesis.extra import numpy as hnp
 from pushes import THETA, G, a_push, a_server
 
 from workbench import memory
-from workbench.training import Diverged, Item, Status
+from workbench.training import Diverged, Item, PushStatus
 from workbench.training.ledger import Ledger
-from workbench.training.updates import moved
+from workbench.training.messages import Fetch
+from workbench.training.updates import Step, add_scaled
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -52,7 +53,7 @@ def test_sgd_is_theta_plus_rate_times_gradient():
     for step in range(5):
         if step % 2:
             server.fetch()
-        assert server.push(a_push(step, version=step)).status is Status.APPLIED
+        assert server.push(a_push(step, version=step)).status is PushStatus.APPLIED
         theta = theta + np.float32(0.3) * G
     assert np.array_equal(server.fetch().value, theta) and server.version == 5
 
@@ -152,7 +153,7 @@ def test_one_pass_rounds_as_numpy_does(step):
     """An update has the bits of numpy's formula, and tells whether all numbers are finite."""
     with np.errstate(all="ignore"):
         out, rate = np.empty_like(step), np.float32(0.3)
-        assert np.isfinite(step).all() == moved(step[::-1].copy(), 0.3, step, out)
+        assert np.isfinite(step).all() == add_scaled(step[::-1].copy(), Step(step, 0.3), out)
         assert np.array_equal(out, step[::-1] + rate * step, equal_nan=True)
 
 
@@ -171,12 +172,12 @@ def test_a_sum_and_its_scale_are_the_mean(changes):
 def test_what_was_prepared_serves_only_for_what_it_was_made_for():
     """Parameters made ahead are published as they are; where the rate has changed meanwhile they are made again."""
     server, push = a_server(decay_factor=2.0), a_push(0)
-    server.ahead("push", (push,))()
+    server.ahead(push)()
     made = server.prepared.value
     server.push(push)
     assert np.shares_memory(server.fetch().value, made) and server.prepared is None
     push = a_push(1, version=1)
-    server.ahead("push", (push,))()
+    server.ahead(push)()
     server.decay(1)
     before = server.fetch().value.copy()
     server.push(push)
@@ -184,8 +185,8 @@ def test_what_was_prepared_serves_only_for_what_it_was_made_for():
         server.fetch().value - before, server.settings.updates.learning_rate / 2 * G, rtol=1e-4
     )
     assert (
-        server.ahead("fetch", ("replica 0",)) is None
-        and a_server(optimizer="adagrad").ahead("push", (push,)) is None
+        server.ahead(Fetch("replica 0")) is None
+        and a_server(optimizer="adagrad").ahead(push) is None
     )
 
 
@@ -195,7 +196,7 @@ def test_a_push_that_is_sent_twice_counts_once():
     server.push(a_push(0, frames=5))
     before = server.digest(), server.frames
     again = server.push(replace(a_push(0, frames=5), replica="another"))
-    assert again.status is Status.DUPLICATE and (server.digest(), server.frames) == before
+    assert again.status is PushStatus.DUPLICATE and (server.digest(), server.frames) == before
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
@@ -203,15 +204,15 @@ def test_what_is_not_finite_never_enters(wrong):
     """A gradient with one such number changes nothing; its frames were visited and its item is settled."""
     server = a_server()
     bad = np.array([0.0, wrong, 1.0], np.float32)
-    assert server.push(a_push(0, bad, frames=3)).status is Status.REJECTED
+    assert server.push(a_push(0, bad, frames=3)).status is PushStatus.REJECTED
     assert np.array_equal(server.fetch().value, THETA) and (server.version, server.frames) == (0, 3)
-    assert server.push(a_push(0, G)).status is Status.DUPLICATE
-    assert server.push(a_push(1, None)).status is Status.REJECTED
+    assert server.push(a_push(0, G)).status is PushStatus.DUPLICATE
+    assert server.push(a_push(1, None)).status is PushStatus.REJECTED
 
 
 def test_large_gradients_are_finite():
     """A gradient whose squares overflow float32 is not taken for one that is not finite."""
-    assert a_server().push(a_push(0, np.full(3, 1e30, np.float32))).status is Status.APPLIED
+    assert a_server().push(a_push(0, np.full(3, 1e30, np.float32))).status is PushStatus.APPLIED
 
 
 def test_ten_bad_gradients_in_a_row_are_divergence():
@@ -246,8 +247,8 @@ def test_the_staleness_bound_refuses_older_pushes():
     server = a_server(staleness_bound=2)
     for step in range(3):
         server.push(a_push(step, version=step))
-    assert server.push(a_push(0, version=0, subset=1)).status is Status.STALE
-    assert server.push(a_push(0, version=1, subset=1)).status is Status.APPLIED
+    assert server.push(a_push(0, version=0, subset=1)).status is PushStatus.STALE
+    assert server.push(a_push(0, version=1, subset=1)).status is PushStatus.APPLIED
 
 
 def test_staleness_step_divides_the_step():

@@ -5,8 +5,8 @@ import pytest
 from pushes import THETA, G, a_push, a_server
 
 from workbench.engine import NOT_YET
-from workbench.training import ParameterServer, Status, pack, unpack
-from workbench.training.messages import Progress
+from workbench.training import ParameterServer, PushStatus, pack, unpack
+from workbench.training.messages import TrainingProgress
 
 
 def test_a_synchronous_update_waits_for_all():
@@ -16,7 +16,7 @@ def test_a_synchronous_update_waits_for_all():
         assert server.fetch_next("", 1) is NOT_YET
         assert (
             server.push(a_push(0, G * subset, subset=subset, weight=weight)).status
-            is Status.APPLIED
+            is PushStatus.APPLIED
         )
     assert server.version == 1 and server.released > 0
     np.testing.assert_allclose(
@@ -30,14 +30,14 @@ def test_backups_are_not_waited_for():
     for subset in range(2):
         server.push(a_push(0, subset=subset, frames=4))
     assert server.version == 1
-    assert server.push(a_push(0, subset=2, frames=4)).status is Status.LATE
+    assert server.push(a_push(0, subset=2, frames=4)).status is PushStatus.LATE
     assert (server.version, server.frames) == (1, 12)
 
 
 def test_a_bad_gradient_does_not_block_a_synchronous_update():
     """It is an empty part of the update."""
     server = a_server(synchronous=True, replicas=2)
-    assert server.push(a_push(0, np.full(3, np.nan, np.float32))).status is Status.REJECTED
+    assert server.push(a_push(0, np.full(3, np.nan, np.float32))).status is PushStatus.REJECTED
     server.push(a_push(0, subset=1))
     np.testing.assert_allclose(server.fetch().value, THETA + 0.1 * G, rtol=1e-6)
 
@@ -58,7 +58,9 @@ def test_followers_apply_in_the_order_of_the_first_shard():
         first.push(a_push(step, g, version=step))
     for step in (2, 0, 3, 1):
         follower.push(a_push(step, gradients[step], version=0, order=step))
-        assert follower.push(a_push(step, gradients[step], order=step)).status is Status.DUPLICATE
+        assert (
+            follower.push(a_push(step, gradients[step], order=step)).status is PushStatus.DUPLICATE
+        )
     assert follower.digest() == first.digest()
 
 
@@ -88,15 +90,15 @@ def test_a_common_fetch_gives_all_the_same():
 def test_progress_is_told_when_it_is_reached():
     """Who waits for a number of frames is answered when they are visited, or when no more will come."""
     server = a_server(replicas=1)
-    assert server.reached(5) is NOT_YET
+    assert server.progress_at(5) is NOT_YET
     before = server.released
     server.push(a_push(0, frames=4))
-    assert server.released == before and server.reached(5) is NOT_YET
+    assert server.released == before and server.progress_at(5) is NOT_YET
     server.push(a_push(1, frames=4))
-    assert server.released > before and server.reached(5) == Progress(2, 8, False)
-    assert server.reached(99) is NOT_YET
+    assert server.released > before and server.progress_at(5) == TrainingProgress(2, 8, False)
+    assert server.progress_at(99) is NOT_YET
     server.leave("replica 0")
-    assert server.reached(99) == Progress(2, 8, True)
+    assert server.progress_at(99) == TrainingProgress(2, 8, True)
 
 
 def test_after_the_end_nothing_changes():
@@ -104,7 +106,7 @@ def test_after_the_end_nothing_changes():
     server = a_server()
     server.end()
     ack = server.push(a_push(0, frames=3))
-    assert (ack.status, ack.ended, server.version, server.frames) == (Status.ENDED, True, 0, 0)
+    assert (ack.status, ack.ended, server.version, server.frames) == (PushStatus.ENDED, True, 0, 0)
     assert server.fetch().ended and server.fetch_next("", 5).ended and server.fetch_instant(3).ended
 
 
@@ -128,7 +130,7 @@ def test_a_server_goes_on_from_its_state(changes):
     server.decay(1)
     again = ParameterServer(unpack(pack(server.state())), server.settings)
     for s in (server, again):
-        assert s.push(a_push(2)).status is Status.DUPLICATE
+        assert s.push(a_push(2)).status is PushStatus.DUPLICATE
         for step in range(3, 6):
             s.push(a_push(step, G * step, version=s.version, subset=step % 2, frames=2))
     assert again.digest() == server.digest() and again.frames == server.frames

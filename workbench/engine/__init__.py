@@ -7,6 +7,7 @@ from workbench.engine.effects import (
     RESTING,
     All,
     Ask,
+    Call,
     Close,
     Effect,
     Emit,
@@ -16,11 +17,14 @@ from workbench.engine.effects import (
     Process,
     Put,
     Rest,
+    Service,
+    Steps,
     Take,
     Work,
+    ask,
 )
 from workbench.engine.local import Deadlock, Local, Outcome
-from workbench.engine.machines import Machine, Price, machine
+from workbench.engine.machines import Machine, WorkPrice, load_machine
 
 __all__ = [
     "CLOSED",
@@ -28,6 +32,7 @@ __all__ = [
     "RESTING",
     "All",
     "Ask",
+    "Call",
     "Clock",
     "Close",
     "Cost",
@@ -42,13 +47,16 @@ __all__ = [
     "Measured",
     "Now",
     "Outcome",
-    "Price",
     "Process",
     "Put",
     "Rest",
+    "Service",
+    "Steps",
     "Take",
     "Work",
+    "WorkPrice",
+    "ask",
     "free",
-    "machine",
+    "load_machine",
     "measured",
 ]

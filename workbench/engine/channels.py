@@ -1,7 +1,6 @@
-"""A bounded channel as a state machine without time or threads: every executor hosts the same one.
+"""A bounded channel as a state machine without time or threads, which every executor uses.
 
-Each method answers at once, ``WAIT``s, or wakes others: it returns (answer, ((who, answer), ...)), and the executor
-delivers.
+Each method answers at once. It may let a process wait or wake others; the executor delivers the answers.
 """
 
 from collections import deque
@@ -11,28 +10,27 @@ from typing import Any
 from workbench.engine.effects import CLOSED, RESTING, Held
 
 WAIT = object()  # no answer yet
-Woken = tuple[tuple[Any, Any], ...]  # (who, answer)
+Woken = tuple[tuple[Any, Any], ...]  # processes that waited, each with its answer
 NOBODY: Woken = ()
 
 
 class Channel:
-    """Items in order, and who waits to take or to put."""
+    """Items in their order, and the processes that wait to take or to put."""
 
     def __init__(self, capacity: int, held: Held):
-        self.capacity, self.items, self.closed, self.resting = (
-            capacity,
-            deque(held.items),
-            held.closed,
-            False,
-        )
+        self.capacity = capacity
+        self.items = deque(held.items)
+        self.closed = held.closed
+        self.resting = False
         self.takers: deque[Any] = deque()
-        self.putters: deque[tuple[Any, Any]] = deque()
+        self.putters: deque[tuple[Any, Any]] = deque()  # (process, item)
 
     def held(self) -> Held:
+        """Return the contents, to be saved."""
         return Held(tuple(self.items), self.closed)
 
-    def put(self, who: Hashable, item: Any) -> tuple[Any, Woken]:
-        """How many items then wait, or CLOSED."""
+    def put(self, process: Hashable, item: Any) -> tuple[Any, Woken]:
+        """Append an item; the answer is the number of items that then wait, CLOSED or WAIT."""
         if self.closed:
             return CLOSED, NOBODY
         if self.takers:
@@ -40,44 +38,47 @@ class Channel:
         if len(self.items) < self.capacity or self.resting:
             self.items.append(item)
             return len(self.items), NOBODY
-        self.putters.append((who, item))
+        self.putters.append((process, item))
         return WAIT, NOBODY
 
-    def take(self, who: Hashable) -> tuple[Any, Woken]:
-        """The oldest item, CLOSED or RESTING."""
+    def take(self, process: Hashable) -> tuple[Any, Woken]:
+        """Remove the oldest item; the answer is the item, CLOSED, RESTING or WAIT."""
         if self.items:
-            item, woken = self.items.popleft(), NOBODY
-            if self.putters:
-                putter, waiting = self.putters.popleft()
-                self.items.append(waiting)
-                woken = ((putter, len(self.items)),)
-            return item, woken
-        if self.closed or self.resting:
-            return CLOSED if self.closed else RESTING, NOBODY
-        self.takers.append(who)
+            item = self.items.popleft()
+            return item, self._let_one_put()
+        if self.closed:
+            return CLOSED, NOBODY
+        if self.resting:
+            return RESTING, NOBODY
+        self.takers.append(process)
         return WAIT, NOBODY
 
-    def close(self) -> tuple[None, Woken]:
-        """What is there can still be taken; what waits to be put is dropped."""
+    def close(self) -> Woken:
+        """Close the channel: its items can still be taken, those that wait to be put are dropped."""
         self.closed = True
-        return None, self._wake(CLOSED, CLOSED)
+        return self._wake_all(CLOSED, CLOSED)
 
-    def rest(self) -> tuple[None, Woken]:
-        """From now on nobody waits; the items of those who wait to put are kept beyond the capacity."""
+    def rest(self) -> Woken:
+        """Let nobody wait from now on; items that wait to be put are kept beyond the capacity."""
         self.resting = True
         self.items.extend(item for _, item in self.putters)
-        return None, self._wake(len(self.items), RESTING)
+        return self._wake_all(len(self.items), RESTING)
 
-    def forget(self, who: Any) -> None:
-        """``who`` waits no longer; what it wanted to put was not taken."""
-        self.takers = deque(w for w in self.takers if w is not who)
-        self.putters = deque(p for p in self.putters if p[0] is not who)
+    def forget(self, process: Any) -> None:
+        """Let ``process`` wait no longer; an item that it wanted to put is not put."""
+        self.takers = deque(taker for taker in self.takers if taker is not process)
+        self.putters = deque(putter for putter in self.putters if putter[0] is not process)
 
-    def _wake(self, putters: Any, takers: Any) -> Woken:
-        woken = (
-            *((who, putters) for who, _ in self.putters),
-            *((who, takers) for who in self.takers),
-        )
+    def _let_one_put(self) -> Woken:
+        if not self.putters:
+            return NOBODY
+        putter, item = self.putters.popleft()
+        self.items.append(item)
+        return ((putter, len(self.items)),)
+
+    def _wake_all(self, to_putters: Any, to_takers: Any) -> Woken:
+        putters = [(process, to_putters) for process, _ in self.putters]
+        takers = [(process, to_takers) for process in self.takers]
         self.putters.clear()
         self.takers.clear()
-        return woken
+        return (*putters, *takers)

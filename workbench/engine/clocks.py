@@ -1,8 +1,9 @@
-"""What time is: nothing, what the work really took, or what a model of a machine says it would take.
+"""Clocks: time stands still, is what the work really took, or is what a model of a machine would take.
 
-A clock is three questions: how long a piece of work takes a process, how long bytes travel, how long a service is
-busy with a call. It keeps no state: the chances of the cost clock are a pure function of (seed, process, virtual
-time), so a run that is resumed, or has one more replica, meets the same chances.
+A clock answers three questions: how long a piece of work takes a process, how long bytes travel, and how
+long a service is busy with a call. It keeps no state. The random numbers of the cost clock are a pure
+function of (seed, process, virtual time), so a run that is resumed, or has one more replica, meets the
+same ones.
 """
 
 import functools
@@ -17,15 +18,20 @@ from workbench.engine.machines import Machine, Seconds
 
 MASK = 2**64 - 1
 NORMAL = NormalDist()
-TICKS = 1_000_000  # virtual time is a whole number of microseconds, so sums never drift
+TICKS = 1_000_000  # per second: virtual time is a whole number of microseconds, so sums never drift
 
 
 class Clock(Protocol):
-    """``elapsed`` is what it took here, in seconds; ``now`` is the virtual time in microseconds."""
+    """``elapsed`` is the real time in seconds, ``now`` the virtual time in microseconds."""
 
-    def work(self, process: str, work: Work, elapsed: Seconds, now: int) -> Seconds: ...
-    def travel(self, process: str, service: str, size: int, now: int) -> Seconds: ...
-    def serve(self, ask: Ask, elapsed: Seconds) -> Seconds: ...
+    def work(self, process: str, work: Work, elapsed: Seconds, now: int) -> Seconds:
+        """Return the time that work takes a process."""
+
+    def travel(self, process: str, service: str, size: int, now: int) -> Seconds:
+        """Return the time that ``size`` bytes take between a process and a service, either way."""
+
+    def serve(self, ask: Ask, elapsed: Seconds) -> Seconds:
+        """Return the time for which a call keeps its service busy."""
 
 
 @dataclass(frozen=True)
@@ -33,30 +39,37 @@ class Free:
     """Nothing takes time: with one replica this is plain SGD."""
 
     def work(self, process: str, work: Work, elapsed: Seconds, now: int) -> Seconds:
+        """Return 0."""
         return 0.0
 
     def travel(self, process: str, service: str, size: int, now: int) -> Seconds:
+        """Return 0."""
         return 0.0
 
     def serve(self, ask: Ask, elapsed: Seconds) -> Seconds:
+        """Return 0."""
         return 0.0
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What it really took, as if every process and every service had a machine of its own. Not repeatable."""
+    """Real times, as if every process and service had a machine to itself; not repeatable."""
 
     def work(self, process: str, work: Work, elapsed: Seconds, now: int) -> Seconds:
+        """Return the real time."""
         return elapsed
 
     def travel(self, process: str, service: str, size: int, now: int) -> Seconds:
+        """Return 0."""
         return 0.0
 
     def serve(self, ask: Ask, elapsed: Seconds) -> Seconds:
+        """Return the real time."""
         return elapsed
 
 
-free, measured = Free(), Measured()
+free = Free()
+measured = Measured()
 
 
 @dataclass(frozen=True)
@@ -67,16 +80,18 @@ class Cost:
     seed: int = 0
 
     def work(self, process: str, work: Work, elapsed: Seconds, now: int) -> Seconds:
+        """Return the price of the work for this process, with jitter and pauses."""
         m = self.machine
         seconds = m.seconds(work.kind, work.size)
-        seconds /= speed(
-            m.speed, m.spread, m.straggler_share, m.straggler_factor, self.seed, process
-        )
+        seconds /= speed(m, self.seed, process)
         if m.jitter:
             seconds *= math.exp(m.jitter * normal(now, self.seed, process, "work"))
-        return seconds + pauses(m, self.seed, process, now, seconds) if m.pause_every else seconds
+        if m.pause_every:
+            seconds += pauses(m, self.seed, process, now, seconds)
+        return seconds
 
     def travel(self, process: str, service: str, size: int, now: int) -> Seconds:
+        """Return latency and transfer time of a message, with jitter."""
         m = self.machine
         seconds = m.latency + size * m.byte
         if m.network_jitter:
@@ -84,42 +99,63 @@ class Cost:
         return seconds
 
     def serve(self, ask: Ask, elapsed: Seconds) -> Seconds:
+        """Return the service's time per call and per byte in both directions."""
         return self.machine.serve_call + self.machine.serve_byte * (ask.size + ask.reply)
 
 
-@functools.lru_cache(maxsize=65536)
-def speed(
-    distribution: str, spread: float, share: float, factor: float, seed: int, process: str
-) -> float:
-    """The speed of one process relative to one, drawn once for the run; a ``share`` of them is slower by ``factor``.
+def speed(machine: Machine, seed: int, process: str) -> float:
+    """Return the speed of one process relative to 1, drawn once for the run.
 
-    With equal speeds all replicas march in step and staleness is the constant replicas - 1, which would mislead.
+    A share of the processes are stragglers, slower by a factor. With equal speeds all replicas would
+    march in step and staleness would be the constant replicas - 1, which would mislead.
     """
-    drawn = {
-        "equal": 1.0,
-        "uniform": 1.0 + spread * (2.0 * chance(0, seed, process, "speed") - 1.0),
-        "lognormal": math.exp(spread * normal(0, seed, process, "speed")),
-    }[distribution]
-    return drawn / factor if chance(0, seed, process, "straggler") < share else drawn
+    drawn = _draw_speed(machine.speed, machine.spread, seed, process)
+    straggles = _draw_straggler(machine.straggler_share, seed, process)
+    return drawn / machine.straggler_factor if straggles else drawn
 
 
-def pauses(m: Machine, seed: int, process: str, now: int, seconds: Seconds) -> Seconds:
-    """How long the pauses are that begin while the process works: one in every stretch of ``pause_every``."""
-    begin, end, total = now / TICKS, now / TICKS + seconds, 0.0
-    for k in range(int(begin / m.pause_every), int(end / m.pause_every) + 1):
-        at = (k + chance(k, seed, process, "pause")) * m.pause_every
-        total += m.pause if begin <= at < end else 0.0
+@functools.lru_cache(maxsize=65536)
+def _draw_speed(distribution: str, spread: float, seed: int, process: str) -> float:
+    if distribution == "uniform":
+        return 1.0 + spread * (2.0 * chance(0, seed, process, "speed") - 1.0)
+    if distribution == "lognormal":
+        return math.exp(spread * normal(0, seed, process, "speed"))
+    return 1.0
+
+
+@functools.lru_cache(maxsize=65536)
+def _draw_straggler(share: float, seed: int, process: str) -> bool:
+    return chance(0, seed, process, "straggler") < share
+
+
+def pauses(machine: Machine, seed: int, process: str, now: int, seconds: Seconds) -> Seconds:
+    """Return the length of all pauses that begin while the process works.
+
+    There is one in every stretch of ``pause_every`` seconds. The work begins at ``now``, in ticks.
+    """
+    begin = now / TICKS
+    end = now / TICKS + seconds
+    first = int(begin / machine.pause_every)
+    last = int(end / machine.pause_every)
+    total = 0.0
+    for stretch in range(first, last + 1):
+        at = (stretch + chance(stretch, seed, process, "pause")) * machine.pause_every
+        if begin <= at < end:
+            total += machine.pause
     return total
 
 
 @functools.lru_cache(maxsize=65536)
 def key(*names: str | int) -> int:
-    """64 bits that stand for the names."""
+    """Return 64 bits that stand for the names."""
     return int.from_bytes(hashlib.blake2b(repr(names).encode(), digest_size=8).digest(), "little")
 
 
 def chance(number: int, *names: str | int) -> float:
-    """A number in (0, 1) that is a pure function of the names and the number (splitmix64: Steele et al. 2014)."""
+    """Return a uniform number in (0, 1), a pure function of the names and the number.
+
+    The generator is splitmix64 (Steele et al. 2014).
+    """
     z = (key(*names) + (number + 1) * 0x9E3779B97F4A7C15) & MASK
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
@@ -127,5 +163,5 @@ def chance(number: int, *names: str | int) -> float:
 
 
 def normal(number: int, *names: str | int) -> float:
-    """A standard normal number, likewise."""
+    """Return a standard normal number, a pure function of the names and the number."""
     return NORMAL.inv_cdf(chance(number, *names))

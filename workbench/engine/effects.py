@@ -1,67 +1,108 @@
-"""The seam: what a component may ask of the world. A component is a generator that yields these; an executor answers.
+"""Effects: the requests that a component may yield, and the answers it may get.
 
-Rules. A component reads no clock, sleeps, prints or opens anything, and touches no global random state: all it knows
-of the world are the answers. ``Work`` is a pure function of its arguments, so it does not matter when or where it is
-computed. What crosses a channel or a service is never written to afterwards.
+A component is a generator. It yields effects, and an executor answers them. These rules hold:
 
-Resting. Now and then a run is brought to rest, to be saved (a checkpoint) or stopped. A component asks ``Rest()``
-where it is easy to go on from; if the answer is True it *returns* its state, a small frozen record, and a new
-generator made from that record goes on later. So that every component comes to such a point, a run coming to rest
-accepts every ``Put`` beyond the capacity and answers a ``Take`` or an ``Ask`` that would wait with ``RESTING``.
+* A component reads no clock, sleeps, prints or opens nothing, and touches no global random state.
+  All that it knows of the world are the answers.
+* ``Work`` is a pure function of its arguments, so it does not matter when or where it is computed.
+* An object that has crossed a channel or a service is never written to afterwards.
+
+**Resting.** From time to time a run is brought to rest, to be saved (a checkpoint) or stopped. A
+component yields ``Rest()`` at points from which it can easily be resumed. If the answer is True it
+*returns* its state, a small frozen record, from which a new generator is made later. Every component
+must reach such a point. Therefore a run that comes to rest accepts every ``Put`` beyond the capacity,
+and answers ``RESTING`` to each ``Take`` or ``Ask`` that would otherwise wait.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
+
+Reply = TypeVar("Reply")
+Result = TypeVar("Result")
 
 
 class Signal(Enum):
-    """Answers that are no data."""
+    """Answers that carry no data."""
 
     CLOSED = "the channel is closed"  # to Take: and empty; to Put: the item was dropped
     RESTING = "the run is coming to rest"
     NOT_YET = "not yet"  # a service's answer that makes the caller wait
 
 
-CLOSED, RESTING, NOT_YET = Signal.CLOSED, Signal.RESTING, Signal.NOT_YET
+CLOSED = Signal.CLOSED
+RESTING = Signal.RESTING
+NOT_YET = Signal.NOT_YET
 
 
 class Lost(RuntimeError):
-    """A worker of a cluster has gone, with what it held: the run can go on from its last checkpoint, and only so."""
+    """A worker of a cluster was lost with all that it held: the run must resume from a checkpoint."""
+
+
+class Call(Generic[Reply]):
+    """A message to a service: a frozen dataclass whose type parameter is the type of the reply."""
+
+    __slots__ = ()
+
+    checked: ClassVar[bool] = False
+    """Whether a recorded run notes the service's digest after calls of this type, now and then."""
+
+
+class Service(ABC):
+    """An object that answers calls, one at a time.
+
+    A service may answer ``NOT_YET``, if the call has changed nothing. The caller then waits, and the
+    call is repeated after ``released`` has changed.
+    """
+
+    released: int = 0
+    """Grows whenever a call that was answered ``NOT_YET`` may have an answer."""
+
+    @abstractmethod
+    def answer(self, call: Any) -> Any:
+        """Return the reply to ``call``, or ``NOT_YET``; raise TypeError for an unknown call."""
+
+    def ahead(self, call: Any) -> Callable[[], None] | None:
+        """Return a function that does the long part of ``call`` in advance, or None.
+
+        An executor may run it before the call, while it serves other calls, but never two of them at
+        a time. It does not change what the service answers.
+        """
+        return None
+
+    def digest(self) -> str:
+        """A short name of the service's present state, by which a replay is compared."""
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Run ``fn(*args)``, a pure function; the answer is its value."""
+    """Compute ``fn(*args)``, a pure function; the answer is its value."""
 
-    fn: Callable
-    args: tuple = ()
-    size: int = 0  # frames, what a clock charges for
+    fn: Callable[..., Any]
+    args: tuple[Any, ...] = ()
+    size: int = 0  # frames, for which a clock charges
     kind: str = "work"  # forward | gradient | decode | evaluate
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Call a service's method and wait for the reply.
-
-    A method that answers ``NOT_YET`` is called again after the service's attribute ``released`` has changed; it must
-    not have changed anything else before. If the service has ``ahead(method, args)``, and that answers a function, it
-    may be called first: it does what takes long, one at a time, while other calls are served, and changes nothing.
-    """
+    """Send a call to a service and wait; the answer is the reply, or ``RESTING``."""
 
     service: str
-    method: str
-    args: tuple = ()
+    call: Call[Any]
     size: int = 0  # bytes sent
     reply: int = 0  # bytes received
 
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """Several calls at once; the answer is the list of replies, which may be made at different times.
+    """Send several calls at once; the answer is the list of replies, in the order of the calls.
 
-    With ``work`` they are under way while that is done, and its value is the last of the list.
+    The replies may be made at different times. With ``work``, that work is done while the calls are
+    under way, and its value is the last item of the list.
     """
 
     asks: tuple[Ask, ...]
@@ -70,7 +111,10 @@ class All:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Append to a bounded channel, waiting while it is full; answers how many items then wait, or ``CLOSED``."""
+    """Append to a bounded channel, waiting while it is full.
+
+    The answer is the number of items that now wait in the channel, or ``CLOSED``.
+    """
 
     channel: str
     item: Any
@@ -78,23 +122,26 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """Remove the oldest item of a channel, waiting while it is empty; answers it, ``CLOSED`` or ``RESTING``."""
+    """Remove the oldest item of a channel, waiting while it is empty.
+
+    The answer is the item, ``CLOSED`` or ``RESTING``.
+    """
 
     channel: str
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Nothing will be put into the channel any more, or taken from it."""
+    """Close a channel: nothing more is put into it, or taken from it by a process that gives up."""
 
     channel: str
 
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """Record one row of measurements, JSON scalars and lists; the executor adds ``process`` and ``seconds``."""
+    """Record one row of measurements; the executor adds ``process`` and ``seconds``."""
 
-    row: dict
+    row: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +151,23 @@ class Now:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """The answer is True if the component is to return its state now."""
+    """The answer is True if the component shall return its state now."""
 
 
 @dataclass(frozen=True, eq=False)
 class Held:
-    """What a channel holds while a run rests."""
+    """The contents of a channel while a run rests."""
 
-    items: tuple = ()
+    items: tuple[Any, ...] = ()
     closed: bool = False
 
 
 Effect = Work | Ask | All | Put | Take | Close | Emit | Now | Rest
-Process = Generator[Effect, Any, Any]
+Steps = Generator[Effect, Any, Result]  # a part of a component, for ``yield from``
+Process = Steps[Any]
+
+
+def ask(service: str, call: Call[Reply], size: int = 0, reply: int = 0) -> Steps[Reply | Signal]:
+    """Yield ``Ask`` and return its answer, with the type of the call's reply."""
+    answer: Reply | Signal = yield Ask(service, call, size, reply)
+    return answer

@@ -1,10 +1,13 @@
-"""All processes on one clock: the same clock gives the same run, row for row.
+"""All processes of a run in one program, on one clock: the same clock gives the same run, row for row.
 
-Rules. Events at equal times happen in the order in which they were scheduled. Work and calls take turns even where
-they take no time; what needs no waiting (rows, the time, a channel with room) goes on at once. A service serves one
-call at a time in the order of arrival; while it is busy, calls queue. Components that come to rest (see ``effects``)
-leave a run that can be gone on with: give the outcome's ``channels`` and ``ticks`` to the next ``run``. Work is a pure
-function of what it was given, so threads may do it meanwhile: its result is waited for when its turn comes.
+* Events at equal times happen in the order in which they were scheduled.
+* Work and calls take turns even where they take no time. Effects that need no waiting (rows, the time, a
+  channel with room) are answered at once.
+* A service serves one call at a time, in the order of arrival; calls queue while it is busy.
+* Components that come to rest (see ``effects``) leave a run that can be resumed: give the outcome's
+  ``channels`` and ``ticks`` to the next ``run``.
+* Work is a pure function of its arguments, so threads may do it meanwhile; the result is waited for when
+  its turn comes.
 """
 
 import heapq
@@ -13,6 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from workbench.engine.channels import WAIT, Channel, Woken
@@ -29,30 +33,32 @@ from workbench.engine.effects import (
     Process,
     Put,
     Rest,
+    Service,
     Take,
     Work,
 )
-from workbench.engine.workers import Labour, Result
+from workbench.engine.workers import Done, Workers
 
-SUSPENDED = object()  # a handler's "no answer yet"
+SUSPENDED = object()  # a handler's "the process waits"
 
 
 class Deadlock(RuntimeError):
-    """Processes remain, and each waits for what no one will do."""
+    """Processes remain, and each waits for something that no other will do."""
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """How a run ended, or rests."""
+    """The end of a run, or its state at rest."""
 
     ticks: int  # virtual time, microseconds
-    returned: dict[str, Any]  # by process: its state
+    returned: dict[str, Any]  # state that each process returned
     channels: dict[str, Held]
     effects: int  # answered in this run
     work_seconds: float  # really spent in work and services in this run
 
     @property
     def seconds(self) -> float:
+        """Virtual time in seconds."""
         return self.ticks / TICKS
 
 
@@ -71,40 +77,50 @@ class Running:
 
 @dataclass(slots=True, eq=False)
 class Gather:
-    """The replies to an ``All`` that have come."""
+    """The answers to the parts of an ``All`` that have come."""
 
-    replies: list
+    replies: list[Any]
     missing: int
 
 
+@dataclass(slots=True, eq=False)
+class Sent:
+    """A call on its way, and the place of its reply."""
+
+    process: Running
+    ask: Ask
+    gather: Gather | None  # None: the call stands alone
+    index: int
+
+
 class Local:
-    """One clock, channels of one capacity, threads that work (0: the caller's own, as the measured clock wants it)."""
+    """The executor: one clock, channels of one capacity, and ``threads`` that work.
+
+    0 threads: work is done by the caller's own, as it must be for the measured clock.
+    """
 
     def __init__(self, clock: Clock = free, capacity: int = 4, threads: int = 0):
-        self.clock, self.capacity, self.threads = (
-            clock,
-            capacity,
-            0 if clock is measured else threads,
-        )
+        self.clock = clock
+        self.capacity = capacity
+        self.threads = 0 if clock is measured else threads
 
     def run(
         self,
         processes: Mapping[str, Process | Callable[[], Process]],
-        services: Mapping[str, Any],
-        emit: Callable[[dict], None],
+        services: Mapping[str, Service],
+        emit: Callable[[dict[str, Any]], None],
         rest: Callable[[], bool] = lambda: False,
         channels: Mapping[str, Held] | None = None,
         ticks: int = 0,
     ) -> Outcome:
-        """Run ``processes``, or what makes them, until all have returned; ``rest`` says when to come to rest before.
+        """Run processes, or the makers of processes, until all have returned.
 
-        Raises Deadlock, or whatever a process or a service raises, with a note that names the process and the time.
+        ``rest`` returns True when the run shall come to rest before. Raises Deadlock, or whatever a
+        process or a service raises, with a note that names the process and the time.
         """
-        with Labour(self.threads) as labour:
-            timeline = Timeline(
-                self.clock, self.capacity, services, emit, rest, channels or {}, ticks, labour
-            )
-            return timeline.run(processes)
+        with Workers(self.threads) as workers:
+            timeline = Timeline(self.clock, self.capacity, workers, services, emit, rest)
+            return timeline.run(processes, channels or {}, ticks)
 
 
 class Timeline:
@@ -114,184 +130,224 @@ class Timeline:
         self,
         clock: Clock,
         capacity: int,
-        services: Mapping[str, Any],
-        emit: Callable[[dict], None],
+        workers: Workers,
+        services: Mapping[str, Service],
+        emit: Callable[[dict[str, Any]], None],
         rest: Callable[[], bool],
-        channels: Mapping[str, Held],
-        ticks: int,
-        labour: Labour,
     ):
-        self.clock, self.capacity, self.services, self.emit, self.rest = (
-            clock,
-            capacity,
-            services,
-            emit,
-            rest,
-        )
-        self.now, self.order, self.resting = ticks, itertools.count(), False
-        self.heap: list[tuple[int, int, Callable, Running, Any]] = []
-        self.channels = {name: Channel(capacity, held) for name, held in channels.items()}
+        self.clock = clock
+        self.capacity = capacity
+        self.workers = workers
+        self.services = services
+        self.emit = emit
+        self.rest = rest
+
+        self.now = 0  # ticks
+        self.resting = False
+        self.order = itertools.count()
+        self.heap: list[tuple[int, int, Callable[[], None]]] = []  # ticks, order, what happens then
         self.alive: dict[str, Running] = {}
         self.returned: dict[str, Any] = {}
-        self.free_at: dict[str, int] = defaultdict(
-            int
-        )  # by service: when it has served all calls that came
-        self.busy: dict[str, int] = defaultdict(int)  # by service: ticks
-        self.waiting: dict[str, list] = defaultdict(
-            list
-        )  # by service: calls that were answered NOT_YET
+        self.channels: dict[str, Channel] = {}
+        self.effects = 0
+        self.work_seconds = 0.0
+
+        # By service: when it has served all calls that came, ticks spent, calls answered NOT_YET,
+        # and the counter ``released`` when these were last repeated.
+        self.free_at: dict[str, int] = defaultdict(int)
+        self.busy: dict[str, int] = defaultdict(int)
+        self.waiting: dict[str, list[Sent]] = defaultdict(list)
         self.released: dict[str, int] = {}
-        self.effects, self.work_seconds, self.labour = 0, 0.0, labour
-        self.answers: dict[type, Callable[[Running, Any], Any]] = {
+
+        self.handlers: dict[type, Callable[[Running, Any], Any]] = {
             Work: self.work,
             Ask: self.ask,
             All: self.all,
             Put: self.put,
             Take: self.take,
             Close: self.close,
-            Emit: self.row,
-            Now: self.time,
-            Rest: self.rests,
+            Emit: self.record_row,
+            Now: self.tell_time,
+            Rest: self.shall_rest,
         }
 
-    def run(self, processes: Mapping[str, Process | Callable[[], Process]]) -> Outcome:
+    def run(
+        self,
+        processes: Mapping[str, Process | Callable[[], Process]],
+        channels: Mapping[str, Held],
+        ticks: int,
+    ) -> Outcome:
+        """Run to the end, or to rest."""
+        self.now = ticks
+        self.channels = {name: Channel(self.capacity, held) for name, held in channels.items()}
         for name, process in processes.items():
-            running = Running(name, process() if callable(process) else process, since=self.now)
+            generator = process() if callable(process) else process
+            running = Running(name, generator, since=self.now)
             self.alive[name] = running
-            self.at(self.now, self.step, running, None)
-        heap, pop = self.heap, heapq.heappop
-        while True:
-            while heap:
-                self.now, _, act, who, value = pop(heap)
-                act(who, value)
-            if not self.alive:
-                break
+            self.at(self.now, partial(self.step, running, None))
+
+        self.pass_time()
+        while self.alive:
             if self.resting or not self.rest():
                 raise Deadlock("; ".join(self.stuck()))
             self.come_to_rest()
-        for name, ticks in sorted(self.busy.items()):
-            self.usage(name, busy_seconds=ticks / TICKS)
+            self.pass_time()
+
+        for name, busy in sorted(self.busy.items()):
+            self.emit_usage(name, {"busy": busy})
         held = {name: channel.held() for name, channel in self.channels.items()}
         return Outcome(self.now, self.returned, held, self.effects, self.work_seconds)
 
-    def at(self, ticks: int, act: Callable, process: Running, value: Any) -> None:
-        heapq.heappush(self.heap, (ticks, next(self.order), act, process, value))
+    def at(self, ticks: int, event: Callable[[], None]) -> None:
+        """Let ``event`` happen at this time."""
+        heapq.heappush(self.heap, (ticks, next(self.order), event))
+
+    def pass_time(self) -> None:
+        """Let events happen until there are no more."""
+        heap = self.heap
+        pop = heapq.heappop
+        while heap:
+            self.now, _, event = pop(heap)
+            event()
+
+    # --- processes
 
     def step(self, process: Running, reply: Any) -> None:
-        """Send the reply, and answer what the process asks for until it must wait."""
+        """Send the reply, and answer the process's effects until it must wait."""
         process.spent[process.doing] += self.now - process.since
-        send, answers = process.generator.send, self.answers
+        send = process.generator.send
+        handlers = self.handlers
         try:
             while reply is not SUSPENDED:
                 effect = send(reply)
                 self.effects += 1
-                if type(effect) not in answers:
+                handler = handlers.get(type(effect))
+                if handler is None:
                     raise TypeError(f"not an effect: {effect!r}")
-                reply = answers[type(effect)](process, effect)
+                reply = handler(process, effect)
         except StopIteration as end:
-            self.finish(process, end.value)
+            del self.alive[process.name]
+            self.returned[process.name] = end.value
+            self.emit_usage(process.name, process.spent)
         except BaseException as problem:
-            problem.add_note(f"in process {process.name!r} at {self.now / TICKS} s")
+            self.blame(process, problem)
             raise
 
-    def finish(self, process: Running, state: Any) -> None:
-        del self.alive[process.name]
-        self.returned[process.name] = state
-        self.usage(
-            process.name,
-            **{f"{what}_seconds": ticks / TICKS for what, ticks in process.spent.items()},
-        )
+    def blame(self, process: Running, problem: BaseException) -> None:
+        """Note at an error which process it is from, and when."""
+        problem.add_note(f"in process {process.name!r} at {self.now / TICKS} s")
 
-    def usage(self, name: str, **columns: float) -> None:
-        self.emit({"process": name, "seconds": self.now / TICKS, "kind": "usage", **columns})
-
-    def suspend(self, process: Running, doing: str) -> Any:
-        process.doing, process.since = doing, self.now
+    def suspend(self, process: Running, doing: str) -> object:
+        """Let the process wait, and charge the time to ``doing``."""
+        process.doing = doing
+        process.since = self.now
         return SUSPENDED
 
-    # --- effects that take time
+    def emit_usage(self, name: str, spent: Mapping[str, int]) -> None:
+        """Emit how many ticks a process or a service has spent on what."""
+        columns = {f"{what}_seconds": ticks / TICKS for what, ticks in spent.items()}
+        self.emit({"process": name, "seconds": self.now / TICKS, "kind": "usage", **columns})
 
-    def work(self, process: Running, work: Work, gather: Gather | None = None) -> Any:
-        result, elapsed = self.labour.begin(work)
-        seconds = self.clock.work(process.name, work, elapsed, self.now)
-        self.at(self.now + round(seconds * TICKS), self.worked, process, (result, gather))
+    # --- work
+
+    def work(self, process: Running, work: Work, gather: Gather | None = None) -> object:
+        """Begin work, and charge its time."""
+        started = self.workers.start(work)
+        seconds = self.clock.work(process.name, work, started.seconds, self.now)
+        finish = partial(self.finish_work, process, started.wait, gather)
+        self.at(self.now + round(seconds * TICKS), finish)
         return self.suspend(process, "work")
 
-    def worked(self, process: Running, done: tuple[Result, Gather | None]) -> None:
-        result, gather = done
+    def finish_work(
+        self, process: Running, wait: Callable[[], Done], gather: Gather | None
+    ) -> None:
+        """Hand the value of work to its process."""
         try:
-            value, elapsed = result()
+            done = wait()
         except BaseException as problem:
-            problem.add_note(f"in process {process.name!r} at {self.now / TICKS} s")
+            self.blame(process, problem)
             raise
-        self.work_seconds += elapsed
+        self.work_seconds += done.seconds
         if gather is None:
-            self.step(process, value)
+            self.step(process, done.value)
         else:
-            self.collect(process, (gather, -1, value))
+            self.collect(process, gather, -1, done.value)
 
-    def ask(self, process: Running, ask: Ask) -> Any:
-        self.depart(process, ask, None, 0)
+    # --- calls
+
+    def ask(self, process: Running, ask: Ask) -> object:
+        """Send one call."""
+        self.send(Sent(process, ask, None, 0))
         return self.suspend(process, "ask")
 
     def all(self, process: Running, effect: All) -> Any:
+        """Send several calls, and begin the work that is done meanwhile."""
         parts = len(effect.asks) + (effect.work is not None)
         if not parts:
             return []
         gather = Gather([None] * parts, parts)
         for i, ask in enumerate(effect.asks):
-            self.depart(process, ask, gather, i)
-        return (
-            self.work(process, effect.work, gather) if effect.work else self.suspend(process, "ask")
-        )
+            self.send(Sent(process, ask, gather, i))
+        if effect.work is not None:
+            return self.work(process, effect.work, gather)
+        return self.suspend(process, "ask")
 
-    def depart(self, process: Running, ask: Ask, gather: Gather | None, index: int) -> None:
-        travel = round(self.clock.travel(process.name, ask.service, ask.size, self.now) * TICKS)
-        if travel:
-            self.at(self.now + travel, self.arrive, process, (ask, gather, index))
+    def send(self, sent: Sent) -> None:
+        """Let a call travel to its service."""
+        ask = sent.ask
+        seconds = self.clock.travel(sent.process.name, ask.service, ask.size, self.now)
+        ticks = round(seconds * TICKS)
+        if ticks:
+            self.at(self.now + ticks, partial(self.arrive, sent))
         else:
-            self.arrive(process, (ask, gather, index))
+            self.arrive(sent)
 
-    def arrive(self, process: Running, call: tuple[Ask, Gather | None, int]) -> None:
-        """The service is called in the order of arrival, though its reply may leave later: the replies are the same."""
-        service = call[0].service
-        if not self.serve(process, call):
-            self.waiting[service].append((process, call))
-        while self.waiting[service] and self.services[service].released != self.released.get(
-            service
-        ):
-            self.released[service] = self.services[service].released
-            self.waiting[service] = [c for c in self.waiting[service] if not self.serve(*c)]
+    def arrive(self, sent: Sent) -> None:
+        """Serve a call, and then the waiting ones while the service releases some.
 
-    def serve(self, process: Running, call: tuple[Ask, Gather | None, int]) -> bool:
-        """Whether the call was answered."""
-        ask = call[0]
+        Calls are served in the order of arrival, though a reply may leave later: the replies are the
+        same.
+        """
+        name = sent.ask.service
+        if not self.serve(sent):
+            self.waiting[name].append(sent)
+        service = self.services[name]
+        while self.waiting[name] and service.released != self.released.get(name):
+            self.released[name] = service.released
+            self.waiting[name] = [
+                waiting for waiting in self.waiting[name] if not self.serve(waiting)
+            ]
+
+    def serve(self, sent: Sent) -> bool:
+        """Return whether the service has answered."""
+        ask = sent.ask
+        name = ask.service
         start = time.perf_counter()
-        reply = getattr(self.services[ask.service], ask.method)(*ask.args)
+        reply = self.services[name].answer(ask.call)
         elapsed = time.perf_counter() - start
         self.work_seconds += elapsed
         if reply is NOT_YET:
             if not self.resting:
                 return False
             reply = RESTING
+
         busy = round(self.clock.serve(ask, elapsed) * TICKS)
-        self.busy[ask.service] += busy
-        self.free_at[ask.service] = end = max(self.now, self.free_at[ask.service]) + busy
-        back = self.clock.travel(process.name, ask.service, ask.reply, end)
-        self.deliver(process, call, reply, end + round(back * TICKS))
+        self.busy[name] += busy
+        end = max(self.now, self.free_at[name]) + busy
+        self.free_at[name] = end
+        back = self.clock.travel(sent.process.name, name, ask.reply, end)
+        self.reply(sent, reply, end + round(back * TICKS))
         return True
 
-    def deliver(
-        self, process: Running, call: tuple[Ask, Gather | None, int], reply: Any, ticks: int
-    ) -> None:
-        _, gather, index = call
-        if gather is None:
-            self.at(ticks, self.step, process, reply)
+    def reply(self, sent: Sent, value: Any, ticks: int) -> None:
+        """Let a reply arrive at this time."""
+        if sent.gather is None:
+            self.at(ticks, partial(self.step, sent.process, value))
         else:
-            self.at(ticks, self.collect, process, (gather, index, reply))
+            self.at(ticks, partial(self.collect, sent.process, sent.gather, sent.index, value))
 
-    def collect(self, process: Running, reply: tuple[Gather, int, Any]) -> None:
-        gather, index, value = reply
+    def collect(self, process: Running, gather: Gather, index: int, value: Any) -> None:
+        """Add one part of an ``All``; the last one lets the process continue."""
         gather.replies[index] = value
         gather.missing -= 1
         if not gather.missing:
@@ -300,59 +356,66 @@ class Timeline:
     # --- channels
 
     def channel(self, name: str) -> Channel:
+        """Return the channel of this name, made when it is first used."""
         if name not in self.channels:
             self.channels[name] = Channel(self.capacity, Held())
         return self.channels[name]
 
     def put(self, process: Running, put: Put) -> Any:
-        answer = self.wake(*self.channel(put.channel).put(process, put.item))
+        """Put an item, or wait."""
+        answer, woken = self.channel(put.channel).put(process, put.item)
+        self.wake(woken)
         return self.suspend(process, "put") if answer is WAIT else answer
 
     def take(self, process: Running, take: Take) -> Any:
-        answer = self.wake(*self.channel(take.channel).take(process))
+        """Take an item, or wait."""
+        answer, woken = self.channel(take.channel).take(process)
+        self.wake(woken)
         return self.suspend(process, "take") if answer is WAIT else answer
 
     def close(self, process: Running, close: Close) -> None:
-        self.wake(*self.channel(close.channel).close())
+        """Close a channel."""
+        self.wake(self.channel(close.channel).close())
 
-    def wake(self, answer: Any, woken: Woken) -> Any:
-        for process, reply in woken:
-            self.at(self.now, self.step, process, reply)
-        return answer
+    def wake(self, woken: Woken) -> None:
+        """Let processes that waited at a channel continue."""
+        for process, answer in woken:
+            self.at(self.now, partial(self.step, process, answer))
 
     # --- effects that take no time
 
-    def row(self, process: Running, emit: Emit) -> None:
+    def record_row(self, process: Running, emit: Emit) -> None:
+        """Emit a row with process and time."""
         self.emit({"process": process.name, "seconds": self.now / TICKS, **emit.row})
 
-    def time(self, process: Running, now: Now) -> float:
+    def tell_time(self, process: Running, now: Now) -> float:
+        """Return the virtual time in seconds."""
         return self.now / TICKS
 
-    def rests(self, process: Running, rest: Rest) -> bool:
+    def shall_rest(self, process: Running, rest: Rest) -> bool:
+        """Return whether the run is coming to rest, which begins here if it is time."""
         if not self.resting and self.rest():
             self.come_to_rest()
         return self.resting
 
     def come_to_rest(self) -> None:
-        """From now on nothing waits: see ``effects``."""
+        """From now on no process waits: see ``effects``."""
         self.resting = True
         for channel in self.channels.values():
-            self.wake(*channel.rest())
+            self.wake(channel.rest())
         for calls in self.waiting.values():
-            for process, call in calls:
-                self.deliver(process, call, RESTING, self.now)
+            for sent in calls:
+                self.reply(sent, RESTING, self.now)
             calls.clear()
 
     def stuck(self) -> Iterator[str]:
-        """Who waits for what."""
+        """Yield which process waits for what."""
         for name, channel in sorted(self.channels.items()):
-            yield from (
-                f"{p.name} waits to take from {name!r}, which is empty" for p in channel.takers
-            )
-            yield from (
-                f"{p.name} waits to put into {name!r}, which is full" for p, _ in channel.putters
-            )
+            for process in channel.takers:
+                yield f"{process.name} waits to take from {name!r}, which is empty"
+            for process, _ in channel.putters:
+                yield f"{process.name} waits to put into {name!r}, which is full"
         for name, calls in sorted(self.waiting.items()):
-            yield from (
-                f"{p.name} waits for {name!r} to answer {ask.method}" for p, (ask, _, _) in calls
-            )
+            for sent in calls:
+                call = type(sent.ask.call).__name__
+                yield f"{sent.process.name} waits for {name!r} to answer {call}"

@@ -1,7 +1,7 @@
-"""Models of machines for the cost clock: what work, messages and calls of the parameter server take, and how unequal
-processes are.
+"""Models of machines for the cost clock: prices of work and messages, and how unequal processes are.
 
-A machine is JSON: ``workbench calibrate`` measures one on the computer at hand; the presets below are two more.
+A machine is kept as JSON. ``workbench calibrate`` measures one on the computer at hand; two presets are
+below.
 """
 
 import json
@@ -11,77 +11,80 @@ from pathlib import Path
 from workbench.settings import UserError
 
 Seconds = float
+SPEEDS = ("equal", "uniform", "lognormal")  # distributions of the processes' speeds
 
 
 @dataclass(frozen=True)
-class Price:
-    """Seconds that one kind of work takes: ``call + frames * (frame + frame_parameter * parameters)``."""
+class WorkPrice:
+    """The price of one kind of work.
 
-    call: Seconds = 0.0  # whatever the size: what small batches waste
+    It takes ``call + frames * (frame + frame_parameter * parameters)`` seconds.
+    """
+
+    call: Seconds = 0.0  # whatever the size: small batches waste it
     frame: Seconds = 0.0
     frame_parameter: Seconds = 0.0  # the arithmetic, per parameter of the network
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What the processes of one cluster cost."""
+    """A model of a cluster and its processes; UserError for values that make no sense."""
 
     name: str
     about: str
-    prices: dict[str, Price] = field(
-        default_factory=dict
-    )  # by kind of work: gradient, forward, decode, evaluate
+    prices: dict[str, WorkPrice] = field(default_factory=dict)
+    """By kind of work: gradient, forward, decode, evaluate."""
     latency: Seconds = 0.0  # of one message
-    byte: Seconds = 0.0  # of one byte of a message, the reciprocal of the bandwidth
+    byte: Seconds = 0.0  # per byte of a message, the reciprocal of the bandwidth
     network_jitter: float = 0.0  # sigma of the logarithm of each message's duration
-    serve_call: Seconds = 0.0  # a shard is busy this long per call,
-    serve_byte: Seconds = 0.0  # and this long per byte that comes or goes
-    speed: str = "equal"  # how the speeds of processes are distributed: equal | uniform | lognormal
+    serve_call: Seconds = 0.0  # for which a shard is busy per call
+    serve_byte: Seconds = 0.0  # for which it is busy per byte in either direction
+    speed: str = "equal"  # distribution of the processes' speeds, one of SPEEDS
     spread: float = 0.0  # half width of uniform, sigma of the logarithm of lognormal
-    jitter: float = 0.0  # sigma of the logarithm of each single work's duration
-    straggler_share: float = 0.0  # of the processes,
-    straggler_factor: float = 1.0  # which are slower by this factor for good
+    jitter: float = 0.0  # sigma of the logarithm of the duration of each piece of work
+    straggler_share: float = 0.0  # share of processes that are slower
+    straggler_factor: float = 1.0  # factor by which these are slower
     pause_every: Seconds = 0.0  # mean time between pauses of one process; 0: none
-    pause: Seconds = 0.0  # their length
+    pause: Seconds = 0.0  # length of a pause
     parameters: int = 0  # of the network, set by the experiment
 
     def __post_init__(self) -> None:
-        if self.speed not in ("equal", "uniform", "lognormal"):
+        if self.speed not in SPEEDS:
             raise UserError(
-                f"machine {self.name}: speed={self.speed!r}: choose one of equal, uniform, lognormal"
+                f"machine {self.name}: speed={self.speed!r}: choose one of {', '.join(SPEEDS)}"
             )
         if self.speed == "uniform" and not 0 <= self.spread < 1:
             raise UserError(
                 f"machine {self.name}: spread={self.spread}: between 0 and 1 for uniform speeds"
             )
-        if (
-            self.straggler_factor <= 0
-            or min(self.latency, self.byte, self.serve_call, self.serve_byte, self.pause) < 0
-        ):
+        times = (self.latency, self.byte, self.serve_call, self.serve_byte, self.pause)
+        if self.straggler_factor <= 0 or min(times) < 0:
             raise UserError(
-                f"machine {self.name}: times are not negative, and straggler_factor is above 0"
+                f"machine {self.name}: times must be >= 0 and straggler_factor must be > 0"
             )
 
     def seconds(self, kind: str, frames: int) -> Seconds:
-        """What ``frames`` of one kind of work take a process of speed one; an unpriced kind raises UserError."""
+        """Return the time that work takes a process of speed 1; UserError if its kind has no price."""
         price = self.prices.get(kind)
         if price is None:
             raise UserError(f"machine {self.name} has no price for work of kind {kind!r}")
         return price.call + frames * (price.frame + price.frame_parameter * self.parameters)
 
 
-# The paper tells no costs. These are chosen so that what it does tell comes out about right: with 50 replicas, outer
-# gradients are a minute old (section 3), and an MMI step costs two to three CE steps (the paper: about two). Decoding
-# takes 1.45 times real time; voice queries of 2.4 s of which 15 % of the frames are kept, and 32 slots, give 59 s and
-# 970 updates in simulation (the paper: a few hundred). An Ethernet of 1 Gbit/s; machines shared with other jobs.
+# The paper gives no costs. These are chosen so that the figures it does give come out about right: with
+# 50 replicas, outer gradients are a minute old (section 3), and an MMI step costs two to three CE steps
+# (the paper: about two). Decoding takes 1.45 times real time; voice queries of 2.4 s of which 15 % of the
+# frames are kept, and 32 slots, give 59 s and 970 updates in simulation (the paper: a few hundred). An
+# Ethernet of 1 Gbit/s; machines shared with other jobs.
 PAPER = Machine(
     "paper",
-    "a data centre of 2013 as in Heigold et al.: outer gradients are about a minute old with 50 replicas",
+    "a data centre of 2013 as in Heigold et al.: "
+    "outer gradients are about a minute old with 50 replicas",
     {
-        "gradient": Price(call=0.05, frame=0.005),
-        "forward": Price(call=0.02, frame=0.002),
-        "decode": Price(frame=0.0145),
-        "evaluate": Price(frame=0.001),  # held-out utterances are shared by some fifteen evaluators
+        "gradient": WorkPrice(call=0.05, frame=0.005),
+        "forward": WorkPrice(call=0.02, frame=0.002),
+        "decode": WorkPrice(frame=0.0145),
+        "evaluate": WorkPrice(frame=0.001),  # some fifteen evaluators share the held-out data
     },
     latency=5e-4,
     byte=8e-9,
@@ -100,10 +103,10 @@ LAPTOP = Machine(
     "laptop",
     "every process on a laptop core of its own, memory in place of a network",
     {
-        "gradient": Price(call=5e-4, frame_parameter=3e-10),
-        "forward": Price(call=2e-4, frame_parameter=1e-10),
-        "decode": Price(call=1e-3, frame=4e-4, frame_parameter=1e-10),
-        "evaluate": Price(call=1e-3, frame=4e-4, frame_parameter=1e-10),
+        "gradient": WorkPrice(call=5e-4, frame_parameter=3e-10),
+        "forward": WorkPrice(call=2e-4, frame_parameter=1e-10),
+        "decode": WorkPrice(call=1e-3, frame=4e-4, frame_parameter=1e-10),
+        "evaluate": WorkPrice(call=1e-3, frame=4e-4, frame_parameter=1e-10),
     },
     latency=5e-5,
     byte=2e-10,
@@ -117,27 +120,29 @@ LAPTOP = Machine(
 PRESETS = {m.name: m for m in (PAPER, LAPTOP)}
 
 
-def machine(name: str, parameters: int = 0) -> Machine:
-    """The preset ``name``, or the machine in the file ``name``, for a network of so many parameters."""
-    return replace(PRESETS[name] if name in PRESETS else read(Path(name)), parameters=parameters)
+def load_machine(name: str, parameters: int = 0) -> Machine:
+    """Return the preset ``name``, or the machine in the file ``name``, for this many parameters."""
+    machine = PRESETS[name] if name in PRESETS else read_machine(Path(name))
+    return replace(machine, parameters=parameters)
 
 
-def write(machine: Machine, path: Path) -> None:
-    """Save as JSON."""
+def write_machine(machine: Machine, path: Path) -> None:
+    """Save a machine as JSON."""
     path.write_text(json.dumps(asdict(machine), indent=1) + "\n")
 
 
-def read(path: Path) -> Machine:
-    """A machine saved by ``write``; UserError if there is none or a field is unknown."""
+def read_machine(path: Path) -> Machine:
+    """Return a machine saved by ``write_machine``; UserError if there is none or it is damaged."""
     try:
         given = json.loads(path.read_text())
-        prices = {kind: Price(**price) for kind, price in given.pop("prices").items()}
+        prices = {kind: WorkPrice(**price) for kind, price in given.pop("prices").items()}
     except FileNotFoundError:
         raise UserError(
             f"no machine {str(path)!r}: choose one of {', '.join(PRESETS)} or a file"
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise UserError(f"{path}: not a machine: {problem}") from None
+
     unknown = sorted(set(given) - {f.name for f in fields(Machine)})
     if unknown:
         raise UserError(f"{path}: no such field of a machine: {', '.join(unknown)}")

@@ -1,19 +1,20 @@
-"""Record who was answered what, in which order, by any executor; replay it on ``Local`` to the same parameters.
+"""The trace of a run: the answers in their order, by which ``Local`` repeats it to the same parameters.
 
-Components are functions of the answers they get. So it is enough to record the answers that are not theirs to know: the
-time, whether to rest, how a channel answered, and the number that each call got among those that its service served.
-Now and then a call also records the digest of the service, so that the first difference of a replay is located.
+A component is a function of the answers it gets. So it is enough to record the answers that it could not
+know by itself: the time, whether to rest, how a channel answered, and for each call its number among the
+calls that its service answered. Now and then a call also records the digest of the service, so that the
+first difference of a replay is located.
 
-Both are wrappings of processes and services, so executors do not know of them. What is recorded leaves as rows of kind
-``trace`` and is kept with all others; a replay is made from these rows. One recording is one segment of a run, from the
-start or a rest to the next rest.
+Recording and replay wrap the processes and the services, so executors do not know of them. A recording
+leaves as rows of kind ``trace`` among all other rows, and a replay is made from these. One recording is
+one segment of a run: from the start, or a rest, to the next rest.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from workbench.engine.effects import (
     CLOSED,
@@ -21,255 +22,336 @@ from workbench.engine.effects import (
     RESTING,
     All,
     Ask,
+    Call,
+    Effect,
     Emit,
     Now,
     Process,
     Put,
     Rest,
+    Service,
     Signal,
+    Steps,
     Take,
 )
 
 Make = Callable[[], Process]
-ENTRIES = 256  # of a trace row
-ITEM = "item"  # what is recorded in place of an item
+ENTRIES_PER_ROW = 256
+DIGEST_EVERY = 16  # checked calls of one service
+ITEM = "item"  # recorded in place of an item that was taken
+UNANSWERED = -1  # number of a call that was answered RESTING
 
 
 class Difference(RuntimeError):
-    """A replay does not do what was recorded."""
+    """A replay does something other than what was recorded."""
+
+
+class CallEntry(NamedTuple):
+    """One call in a trace; in JSON a list."""
+
+    service: str
+    number: int  # among the calls that the service answered; UNANSWERED if the run came to rest
+    digest: str  # of the service after the call; often empty
+
+
+class Entry(NamedTuple):
+    """One recorded answer; in JSON a list.
+
+    ``value`` is the time, whether to rest, an answer of a channel, or a list of ``CallEntry``.
+    """
+
+    effect: str  # name of the effect's type
+    value: Any
+
+
+# --- record
 
 
 @dataclass(frozen=True)
-class Served:
-    """A reply with its number among those of its service, and perhaps a digest of what the service then was."""
+class NumberedReply:
+    """A reply with its number among those of its service, and perhaps the service's digest."""
 
     number: int
     digest: str
     reply: Any
 
 
-class Recorded:
-    """A service that numbers the calls it answers; ``digest`` is taken every so many pushes (0: never)."""
+class NumberingService(Service):
+    """A service that numbers its replies, and takes a digest every ``digest_every`` checked calls."""
 
-    def __init__(self, service: Any, digest_every: int):
-        self.service, self.digest_every, self.number, self.pushes = service, digest_every, 0, 0
+    def __init__(self, service: Service, digest_every: int):
+        self.service = service
+        self.digest_every = digest_every
+        self.number = 0
+        self.checked_calls = 0
+        self.released = service.released
 
-    @property
-    def released(self) -> int:
-        return getattr(self.service, "released", 0)
+    def ahead(self, call: Call[Any]) -> Callable[[], None] | None:
+        """Return the long part of the call from the wrapped service."""
+        return self.service.ahead(call)
 
-    def ahead(self, method: str, args: tuple) -> Callable[[], None] | None:
-        """What the service does ahead of a call, if it does."""
-        ahead = getattr(self.service, "ahead", None)
-        return ahead(*args) if ahead and method == "call" else None
-
-    def call(self, method: str, args: tuple) -> Any:
-        """What the service's method answers, numbered."""
-        reply = getattr(self.service, method)(*args)
+    def answer(self, call: Call[Any]) -> Any:
+        """Return the wrapped service's reply as a NumberedReply, or ``NOT_YET``."""
+        reply = self.service.answer(call)
+        self.released = self.service.released
         if reply is NOT_YET:
             return NOT_YET
-        self.number, self.pushes = self.number + 1, self.pushes + (method == "push")
-        wanted = method == "push" and self.digest_every and self.pushes % self.digest_every == 0
-        return Served(self.number - 1, self.service.digest() if wanted else "", reply)
+
+        digest = ""
+        if call.checked:
+            self.checked_calls += 1
+            if self.digest_every and self.checked_calls % self.digest_every == 0:
+                digest = self.service.digest()
+        self.number += 1
+        return NumberedReply(self.number - 1, digest, reply)
 
 
-def recording(
-    processes: Mapping[str, Make], services: Mapping[str, Any], segment: int, digest_every: int = 16
-) -> tuple[dict[str, Make], dict[str, Any]]:
-    """Processes and services to run in place of the given ones; the services keep theirs as ``service``."""
+def wrap_for_recording(
+    processes: Mapping[str, Make],
+    services: Mapping[str, Service],
+    segment: int,
+    digest_every: int = DIGEST_EVERY,
+) -> tuple[dict[str, Make], dict[str, NumberingService]]:
+    """Return processes and services that run in place of the given ones and leave trace rows.
+
+    The given services are the attributes ``service`` of the returned ones. ``digest_every`` 0: never.
+    """
     makers: dict[str, Make] = {
-        name: partial(recorded, make, segment) for name, make in processes.items()
+        name: partial(record_process, make, segment) for name, make in processes.items()
     }
-    return makers, {name: Recorded(service, digest_every) for name, service in services.items()}
+    numbering = {
+        name: NumberingService(service, digest_every) for name, service in services.items()
+    }
+    return makers, numbering
 
 
-def recorded(make: Make, segment: int) -> Process:
-    """The process, whose answers leave as trace rows before it returns."""
-    process, reply = make(), None
-    entries: list[list] = []
+def record_process(make: Make, segment: int) -> Process:
+    """Run a process on services that number their replies, and emit its answers as trace rows."""
+    process = make()
+    entries: list[Entry] = []
+    reply = None
     while True:
         try:
             effect = process.send(reply)
         except StopIteration as end:
-            yield Emit({"kind": "trace", "segment": segment, "entries": entries})
+            yield trace_row(segment, entries)
             return end.value
-        asks = asked(effect)
-        answer = yield effect if asks is None else numbered(effect, asks)
-        reply = answer if asks is None else unwrapped(effect, answer)
-        if (entry := written(effect, answer)) is not None:
+
+        answer = yield effect
+        reply = without_numbers(effect, answer)
+        entry = entry_of(effect, answer)
+        if entry is not None:
             entries.append(entry)
-        if len(entries) >= ENTRIES:
-            yield Emit({"kind": "trace", "segment": segment, "entries": entries})
+        if len(entries) >= ENTRIES_PER_ROW:
+            yield trace_row(segment, entries)
             entries = []
 
 
-def asked(effect: Any) -> tuple[Ask, ...] | None:
-    """The calls that an effect makes, if it does."""
-    return (
-        effect.asks if isinstance(effect, All) else (effect,) if isinstance(effect, Ask) else None
-    )
+def trace_row(segment: int, entries: list[Entry]) -> Emit:
+    """Return the effect that emits these entries."""
+    return Emit({"kind": "trace", "segment": segment, "entries": entries})
 
 
-def numbered(effect: Any, asks: tuple[Ask, ...]) -> Any:
-    """The same call or calls, to services that number their answers."""
-    new = tuple(Ask(a.service, "call", (a.method, a.args), a.size, a.reply) for a in asks)
-    return All(new, effect.work) if isinstance(effect, All) else new[0]
+def without_numbers(effect: Effect, answer: Any) -> Any:
+    """Return the answer as the component would have got it from the services themselves."""
+    if isinstance(effect, All):
+        return [_without_number(reply) for reply in answer]
+    return _without_number(answer) if isinstance(effect, Ask) else answer
 
 
-def unwrapped(effect: Any, answer: Any) -> Any:
-    """The answer as the component would have got it."""
-    replies = [
-        a.reply if isinstance(a, Served) else a
-        for a in (answer if isinstance(effect, All) else [answer])
-    ]
-    return replies if isinstance(effect, All) else replies[0]
+def _without_number(answer: Any) -> Any:
+    return answer.reply if isinstance(answer, NumberedReply) else answer
 
 
-def written(effect: Any, answer: Any) -> list | None:
-    """The answer as JSON, after the name of the effect; None if the component could have known it."""
+def entry_of(effect: Effect, answer: Any) -> Entry | None:
+    """Return the entry for an answer; None if the component could have known the answer."""
     name = type(effect).__name__
-    if isinstance(effect, Now | Rest):
-        return [name, answer]
-    if isinstance(effect, Put | Take):
-        return [
-            name,
-            answer.name
-            if isinstance(answer, Signal)
-            else answer
-            if isinstance(effect, Put)
-            else ITEM,
-        ]
-    if (asks := asked(effect)) is not None:
-        answers = answer if isinstance(effect, All) else [answer]
-        work = (
-            isinstance(effect, All) and effect.work is not None
-        )  # its value comes last, and is its own to compute
-        called = [
-            [
-                ask.service,
-                -1 if isinstance(a, Signal) else a.number,
-                "" if isinstance(a, Signal) else a.digest,
-            ]
-            for ask, a in zip(asks, answers[:-1] if work else answers, strict=True)
-        ]
-        return [name, called]
+    match effect:
+        case Now() | Rest():
+            return Entry(name, answer)
+        case Put():
+            return Entry(name, answer.name if isinstance(answer, Signal) else answer)
+        case Take():
+            return Entry(name, answer.name if isinstance(answer, Signal) else ITEM)
+        case Ask():
+            return Entry(name, call_entries([effect], [answer]))
+        case All(asks, work):
+            replies = answer if work is None else answer[:-1]  # the work's value comes last
+            return Entry(name, call_entries(asks, replies))
     return None
+
+
+def call_entries(asks: Sequence[Ask], answers: Sequence[Any]) -> list[CallEntry]:
+    """Return the entries of calls that were answered by services that number their replies."""
+    entries = []
+    for ask, answer in zip(asks, answers, strict=True):
+        if isinstance(answer, Signal):
+            entries.append(CallEntry(ask.service, UNANSWERED, ""))
+        else:
+            entries.append(CallEntry(ask.service, answer.number, answer.digest))
+    return entries
+
+
+# --- read
+
+
+class Turn(NamedTuple):
+    """One answer of a service: to which process, and the service's digest afterwards or ``""``."""
+
+    process: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One segment: the entries of each process, and the turns of each service."""
+
+    entries: dict[str, list[Entry]] = field(default_factory=dict)
+    orders: dict[str, list[Turn]] = field(default_factory=dict)
+
+
+def read_traces(rows: Iterable[Mapping[str, Any]]) -> dict[int, Trace]:
+    """Return the segments recorded in the trace rows among ``rows``; ValueError if some are missing."""
+    segments: dict[int, dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        if row["kind"] == "trace":
+            entries = segments[row["segment"]][row["process"]]
+            entries += [Entry(*entry) for entry in row["entries"]]
+    return {
+        segment: Trace(dict(entries), orders_of(entries))
+        for segment, entries in sorted(segments.items())
+    }
+
+
+def orders_of(entries: Mapping[str, Sequence[Entry]]) -> dict[str, list[Turn]]:
+    """Return the turns of each service in the order of its answers; ValueError if one is missing."""
+    turns: dict[str, dict[int, Turn]] = defaultdict(dict)
+    for process, answers in entries.items():
+        for effect, value in answers:
+            if effect in (Ask.__name__, All.__name__):
+                for service, number, digest in value:
+                    if number != UNANSWERED:
+                        turns[service][number] = Turn(process, digest)
+
+    orders = {}
+    for service, numbered in turns.items():
+        if sorted(numbered) != list(range(len(numbered))):
+            raise ValueError(f"the record of {service} is not complete")
+        orders[service] = [numbered[i] for i in range(len(numbered))]
+    return orders
 
 
 # --- replay
 
 
-@dataclass(frozen=True)
-class Trace:
-    """One segment: the entries of each process, and the order of each service's answers."""
+@dataclass(frozen=True, slots=True)
+class CallInTurn(Call[Any]):
+    """A call and the process that makes it, for a service that answers in the recorded order."""
 
-    entries: dict[str, list[list]] = field(default_factory=dict)
-    orders: dict[str, list[tuple[str, str]]] = field(
-        default_factory=dict
-    )  # service -> (process, digest)
+    process: str
+    call: Call[Any]
 
 
-def read(rows: Iterable[dict]) -> dict[int, Trace]:
-    """The segments that trace rows tell of; ValueError if rows are missing."""
-    entries: dict[int, dict[str, list]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        if row["kind"] == "trace":
-            entries[row["segment"]][row["process"]] += row["entries"]
-    return {segment: Trace(dict(found), order(found)) for segment, found in sorted(entries.items())}
+class TurnTakingService(Service):
+    """A service that answers processes in the recorded order, and compares digests."""
 
+    def __init__(self, name: str, service: Service, order: Sequence[Turn]):
+        self.name = name
+        self.service = service
+        self.order = order
+        self.number = 0  # of the next answer
 
-def order(entries: Mapping[str, list[list]]) -> dict[str, list[tuple[str, str]]]:
-    """Who was served when, by service."""
-    calls: dict[str, dict[int, tuple[str, str]]] = defaultdict(dict)
-    for process, answers in entries.items():
-        for name, value in answers:
-            for service, number, digest in value if name in ("Ask", "All") else ():
-                if number >= 0:
-                    calls[service][number] = (process, digest)
-    for service, found in calls.items():
-        if sorted(found) != list(range(len(found))):
-            raise ValueError(f"the record of {service} is not complete")
-    return {service: [found[i] for i in range(len(found))] for service, found in calls.items()}
+    def answer(self, call: CallInTurn) -> Any:
+        """Return the wrapped service's reply, or ``NOT_YET`` until it is the process's turn.
 
-
-class Replayed:
-    """A service that answers in the recorded order, and compares digests."""
-
-    def __init__(self, name: str, service: Any, order: list[tuple[str, str]]):
-        self.name, self.service, self.order, self.number = name, service, order, 0
-
-    @property
-    def released(self) -> int:
-        return self.number
-
-    def call(self, process: str, method: str, args: tuple) -> Any:
-        """NOT_YET until it is this process's turn."""
+        Raise Difference where the record has another answer.
+        """
+        kind = type(call.call).__name__
         if self.number == len(self.order):
-            raise Difference(f"{process} asks {self.name} to {method}, but the record has ended")
-        turn, digest = self.order[self.number]
-        if turn != process:
+            raise Difference(
+                f"{call.process} sends {kind} to {self.name}, but the record has ended"
+            )
+        turn = self.order[self.number]
+        if turn.process != call.process:
             return NOT_YET
-        reply = getattr(self.service, method)(*args)
+
+        here = f"answer {self.number} of {self.name}, to {call.process}"
+        reply = self.service.answer(call.call)
         if reply is NOT_YET:
-            raise Difference(
-                f"answer {self.number} of {self.name}, to {process}: {method} would wait"
-            )
-        if digest and self.service.digest() != digest:
-            raise Difference(
-                f"answer {self.number} of {self.name}, to {process}: after {method} it is another one"
-            )
+            raise Difference(f"{here}: {kind} would wait")
+        if turn.digest and self.service.digest() != turn.digest:
+            raise Difference(f"{here}: the state after {kind} differs")
         self.number += 1
+        self.released += 1
         return reply
 
 
-def replaying(
-    processes: Mapping[str, Make], services: Mapping[str, Any], trace: Trace
-) -> tuple[dict[str, Process], dict[str, Any]]:
-    """What to run on ``Local``, on any clock and with a ``capacity`` that is never reached."""
-    makers = {
-        name: replayed(name, make(), iter(trace.entries.get(name, ())))
+def wrap_for_replay(
+    processes: Mapping[str, Make], services: Mapping[str, Service], trace: Trace
+) -> tuple[dict[str, Process], dict[str, TurnTakingService]]:
+    """Return processes and services that repeat the trace on ``Local``.
+
+    Any clock will do, with a ``capacity`` of channels that is never reached.
+    """
+    generators = {
+        name: replay_process(name, make(), iter(trace.entries.get(name, ())))
         for name, make in processes.items()
     }
-    return makers, {
-        name: Replayed(name, s, trace.orders.get(name, [])) for name, s in services.items()
+    turn_taking = {
+        name: TurnTakingService(name, service, trace.orders.get(name, []))
+        for name, service in services.items()
     }
+    return generators, turn_taking
 
 
-def replayed(name: str, process: Process, entries: Iterator[list]) -> Process:
-    """The process with the recorded answers."""
+def replay_process(name: str, process: Process, entries: Iterator[Entry]) -> Process:
+    """Run a process with the recorded answers; raise Difference if it yields another effect."""
     reply = None
     while True:
         try:
             effect = process.send(reply)
         except StopIteration as end:
             return end.value
+
         if not isinstance(effect, Now | Rest | Put | Take | Ask | All):
             reply = yield effect
             continue
-        kind, value = next(entries, ("the end", None))
-        if kind != type(effect).__name__:
-            raise Difference(f"{name} yields {type(effect).__name__}, but the record has {kind}")
-        reply = yield from again(name, effect, value)
+        kind, value = next(entries, Entry("the end", None))
+        yielded = type(effect).__name__
+        if kind != yielded:
+            raise Difference(f"{name} yields {yielded}, but the record has {kind}")
+        reply = yield from repeat_answer(name, effect, value)
 
 
-def again(name: str, effect: Any, value: Any) -> Process:
-    """The recorded answer to one effect."""
-    if isinstance(effect, Now | Rest):
-        return value
-    if isinstance(effect, Put | Take):
-        if value in (CLOSED.name, RESTING.name):
+def repeat_answer(name: str, effect: Now | Rest | Put | Take | Ask | All, value: Any) -> Steps[Any]:
+    """Return the recorded answer to one effect of process ``name``."""
+    match effect:
+        case Put() | Take() if value in (CLOSED.name, RESTING.name):
             return Signal[value]
-        reply = yield effect
-        return value if isinstance(effect, Put) else reply
-    asks = asked(effect) or ()
-    served = [
-        Ask(a.service, "call", (name, a.method, a.args))
-        for a, (_, n, _) in zip(asks, value, strict=True)
-        if n >= 0
-    ]
-    work = effect.work if isinstance(effect, All) else None
-    answers = iter(
-        (yield All(tuple(served), work))
-    )  # at once, as they were: one after another they could wait in a circle
-    replies = [RESTING if number < 0 else next(answers) for _, number, _ in value]
-    return [*replies, *answers] if isinstance(effect, All) else replies[0]
+        case Put():
+            yield effect
+            return value
+        case Take():
+            return (yield effect)
+        case Ask():
+            replies = yield from repeat_calls(name, All((effect,)), value)
+            return replies[0]
+        case All():
+            return (yield from repeat_calls(name, effect, value))
+    return value
+
+
+def repeat_calls(name: str, effect: All, entries: Sequence[Sequence[Any]]) -> Steps[list[Any]]:
+    """Send the calls that were answered, all at once, and return the replies as they were recorded.
+
+    One after another they could wait for each other in a circle.
+    """
+    numbers = [number for _, number, _ in entries]
+    answered = tuple(
+        Ask(ask.service, CallInTurn(name, ask.call))
+        for ask, number in zip(effect.asks, numbers, strict=True)
+        if number != UNANSWERED
+    )
+    answers = iter((yield All(answered, effect.work)))
+    replies = [RESTING if number == UNANSWERED else next(answers) for number in numbers]
+    return [*replies, *answers]  # the value of the work comes last

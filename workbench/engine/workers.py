@@ -1,38 +1,50 @@
-"""Work is done at once, or in threads meanwhile; what it gives is the same."""
+"""Work is done at once, or meanwhile in threads; its values are the same."""
 
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 from workbench.engine.effects import Work
 
-Result = Callable[[], tuple[Any, float]]  # waits for the value, and tells the seconds that it took
+
+class Done(NamedTuple):
+    """Work that has been done."""
+
+    value: Any
+    seconds: float  # that it took
 
 
-class Labour:
-    """So many ``threads``; 0: work is done by the caller, before ``begin`` returns."""
+class Started(NamedTuple):
+    """Work that has begun, and perhaps is done."""
+
+    wait: Callable[[], Done]
+    seconds: float  # that it took, if it is done; else 0
+
+
+class Workers:
+    """A number of ``threads`` that work; 0: the caller does the work, before ``start`` returns."""
 
     def __init__(self, threads: int):
         self.pool = ThreadPoolExecutor(threads) if threads else None
 
-    def __enter__(self) -> "Labour":
+    def __enter__(self) -> "Workers":
         return self
 
     def __exit__(self, *error: object) -> None:
         if self.pool:
             self.pool.shutdown(cancel_futures=True)
 
-    def begin(self, work: Work) -> tuple[Result, float]:
-        """(what gives the result, the seconds that it took if they are known by now)."""
+    def start(self, work: Work) -> Started:
+        """Begin to do ``work``; what it raises is raised here or by ``wait``."""
         if self.pool:
-            return self.pool.submit(timed, work).result, 0.0
-        done = timed(work)
-        return lambda: done, done[1]
+            return Started(self.pool.submit(do, work).result, 0.0)
+        done = do(work)
+        return Started(lambda: done, done.seconds)
 
 
-def timed(work: Work) -> tuple[Any, float]:
-    """What ``work`` gives, and the seconds that it took."""
+def do(work: Work) -> Done:
+    """Compute the value of ``work``, and measure the time."""
     start = time.perf_counter()
     value = work.fn(*work.args)
-    return value, time.perf_counter() - start
+    return Done(value, time.perf_counter() - start)

@@ -14,7 +14,7 @@ from workbench.sequence.criteria import overlap
 from workbench.sequence.lattice import Lattice
 from workbench.sequence.lattices import acoustic_scores, pair
 from workbench.sequence.occupancy import Occupancies, arc_occupancies, occupancies
-from workbench.sequence.outer_gradient import Decoded
+from workbench.sequence.decoded import Decoded
 from workbench.settings import UserError
 from workbench.storage.run import find_run, write_atomically, write_json
 

@@ -9,6 +9,7 @@ import platform
 import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,8 +18,8 @@ import numpy as np
 from scipy.optimize import nnls
 
 from workbench.batches import FrameBatch, OuterBatch
-from workbench.engine import Ask, Machine, Now, Price, Process
-from workbench.engine.machines import write
+from workbench.engine import Ask, Call, Machine, Now, Process, Service, WorkPrice
+from workbench.engine.machines import write_machine
 from workbench.model import kernels
 from workbench.model.network import initial
 from workbench.progress import Progress
@@ -70,7 +71,7 @@ def calibrate(
         speed="equal",
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    write(made, path)
+    write_machine(made, path)
     tell(4, 4, "calibrating")
     return path
 
@@ -146,7 +147,7 @@ def outer_batch(task: Task, positions: np.ndarray) -> OuterBatch:
     )
 
 
-def decoding(task: Task, theta: np.ndarray, forward: Price) -> dict[str, Price]:
+def decoding(task: Task, theta: np.ndarray, forward: WorkPrice) -> dict[str, WorkPrice]:
     """Decoding and evaluating with the run's own model: what they take beyond the forward pass, per frame."""
     utterances = rng(0, "calibrate", "decode").permutation(len(task.train))[:DECODED].tolist()
     parameters = task.topology.size
@@ -159,7 +160,7 @@ def decoding(task: Task, theta: np.ndarray, forward: Price) -> dict[str, Price]:
         passed = forward.call + frames * (forward.frame + forward.frame_parameter * parameters)
         found.append((frames, 0, max(seconds - passed, 0.05 * seconds)))
     search = fit(found)
-    decode = Price(
+    decode = WorkPrice(
         search.call + forward.call, search.frame + forward.frame, forward.frame_parameter
     )
     some = Task(
@@ -168,17 +169,17 @@ def decoding(task: Task, theta: np.ndarray, forward: Price) -> dict[str, Price]:
     start = time.perf_counter()
     some.evaluate(theta)
     frames = int(some.heldout.offsets[some.heldout_utterances])
-    evaluate = Price(frame=(time.perf_counter() - start) / frames)
+    evaluate = WorkPrice(frame=(time.perf_counter() - start) / frames)
     return {"decode": decode, "evaluate": evaluate}
 
 
-def fit(found: Points) -> Price:
+def fit(found: Points) -> WorkPrice:
     """The price, nothing below 0, with the least relative errors."""
     frames, parameters, seconds = np.array(found, np.float64).T
     columns = np.stack([np.ones_like(frames), frames, frames * parameters], 1) / seconds[:, None]
     scale = np.where(columns.max(0) > 0, columns.max(0), 1.0)
     price, _ = nnls(columns / scale, np.ones_like(seconds))
-    return Price(*(float(x) for x in price / scale))
+    return WorkPrice(*(float(x) for x in price / scale))
 
 
 def spread(work: Callable[[], Any], rounds: int = 40) -> float:
@@ -224,11 +225,18 @@ def messages() -> tuple[float, float]:
     return trip / 2, byte
 
 
-class Wall:
+@dataclass(frozen=True, slots=True, eq=False)
+class Bounce(Call[None]):
+    """A message of some size."""
+
+    x: np.ndarray
+
+
+class Wall(Service):
     """A service from which messages bounce."""
 
-    def bounce(self, x: np.ndarray) -> None:
-        return None
+    def answer(self, call: Bounce) -> None:
+        """Reply at once."""
 
 
 def prober() -> Process:
@@ -238,7 +246,7 @@ def prober() -> Process:
         x, seconds = np.zeros(size, np.uint8), []
         for _ in range(ROUNDS):
             start = yield Now()
-            yield Ask("wall", "bounce", (x,), size)
+            yield Ask("wall", Bounce(x), size)
             seconds.append((yield Now()) - start)
         found.append((size, float(np.median(seconds[2:]))))
     return found

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from workbench.engine import Cost, Held, Local, Lost, Outcome, Process, free, machine, measured
+from workbench.engine import Cost, Held, Local, Lost, Outcome, Process, free, load_machine, measured
 from workbench.engine.clocks import TICKS
-from workbench.engine.trace import recording
+from workbench.engine.trace import wrap_for_recording
 from workbench.model import kernels
 from workbench.progress import Progress
 from workbench.runs.stop import interruptible, stop_file
@@ -122,7 +122,7 @@ class Drive:
         makers: dict[str, Callable[[], Process]] = self.experiment.processes(self.at.states)
         services: dict[str, Any] = self.services
         if self.record:
-            makers, services = recording(makers, services, self.segment)
+            makers, services = wrap_for_recording(makers, services, self.segment)
         outcome = self.executor.run(
             makers,
             services,
@@ -291,7 +291,7 @@ def clock_of(settings: Settings, parameters: int) -> Any:
     if settings.clock.kind == "cost":
         own = home() / "machines" / f"{settings.clock.machine}.json"
         return Cost(
-            machine(str(own) if own.is_file() else settings.clock.machine, parameters),
+            load_machine(str(own) if own.is_file() else settings.clock.machine, parameters),
             settings.seed,
         )
     return {"free": free, "measured": measured}[settings.clock.kind]

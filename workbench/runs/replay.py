@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.engine import Deadlock, Local
-from workbench.engine.trace import Difference, Trace, read, replaying
+from workbench.engine.trace import Difference, Trace, read_traces, wrap_for_replay
 from workbench.progress import Progress
 from workbench.runs.train import digest, experiment_of
 from workbench.settings import UserError
@@ -47,7 +47,7 @@ def replay(name: str, progress: Progress | None = None) -> Replay:
             progress(pushes, total, f"replaying {run.name}, pushes")
 
     for segment, trace in traces.items():
-        makers, again = replaying(experiment.processes(states), services, trace)
+        makers, again = wrap_for_replay(experiment.processes(states), services, trace)
         try:
             outcome = Local(capacity=EVER).run(makers, again, emit, channels=channels, ticks=ticks)
         except (Difference, Deadlock) as problem:
@@ -76,6 +76,6 @@ def recorded_segments(run: Run) -> tuple[dict[int, Trace], int]:
     if state not in (RunState.DONE, RunState.STOPPED):
         raise UserError(f"{run.name}: is {state}; a run is replayed when it is done or stopped")
     try:
-        return read(run.iter_rows()), sum(row["kind"] == "push" for row in run.iter_rows())
+        return read_traces(run.iter_rows()), sum(row["kind"] == "push" for row in run.iter_rows())
     except ValueError as problem:
         raise UserError(f"{run.name}: {problem}") from None

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from workbench.batches import OuterBatch, UtteranceOrder, subsets
-from workbench.engine import Cost, Local, machine
+from workbench.engine import Cost, Local, load_machine
 from workbench.engine.effects import Process
 from workbench.engine.machines import Machine
-from workbench.sequence.outer_gradient import Decoded
+from workbench.sequence.decoded import Decoded
 from workbench.settings import Settings, rng, setting
 from workbench.training import Gradient, OuterSource, Shards, decoder, evaluator, replica
 
@@ -60,7 +60,7 @@ class Exploration:
     @property
     def machine(self) -> Machine:
         """The paper's machine with these speeds."""
-        paper = machine("paper")
+        paper = load_machine("paper")
         prices = {
             **paper.prices,
             "decode": replace(paper.prices["decode"], frame=0.01 * self.decoding),

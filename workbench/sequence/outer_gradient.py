@@ -15,6 +15,7 @@ import numpy as np
 
 from workbench.hmm.graphs.graph import Graph
 from workbench.sequence import criteria
+from workbench.sequence.decoded import Decoded
 from workbench.sequence.exact import exact_occupancies
 from workbench.sequence.lattice import Lattice
 from workbench.sequence.lattices import NOT_FINITE, Pair, Reference, acoustic_scores, pair
@@ -22,39 +23,6 @@ from workbench.sequence.occupancy import Occupancies, best_path, occupancies, su
 from workbench.settings import Settings
 
 ROUNDING = 1e-9
-
-
-@dataclass(frozen=True, eq=False)
-class Decoded:
-    """One utterance with its outer gradient; frame numbers count inside the utterance, logarithms are natural.
-
-    ``kept`` int32 [k]: the frames to train on; row i of the outer gradient is ``values``[``indptr``[i] : ``indptr``[i +
-    1]] (float32) at ``states`` (int32) and sums to ``mass``. ``value``: the criterion of the utterance (MMI: num - den;
-    MPE, sMBR: expected right frames; without denominator: log posterior of the targets), NaN with a ``reason`` if the
-    utterance is set aside. ``rejected``, ``cancelled``: how many frames. ``words``: best path of the lattice;
-    ``reference``: words of the numerator. ``numerator_states`` int32 [T]: the re-aligned reference, -1 without one.
-    ``num``, ``den``: log totals. ``beam``: the search's. ``posteriors`` float32 [k, states]: p_θ' of the kept frames,
-    only for the proximal auxiliary function.
-    """
-
-    utterance: int
-    frames: int
-    kept: np.ndarray
-    indptr: np.ndarray
-    states: np.ndarray
-    values: np.ndarray
-    mass: float
-    value: float
-    reason: str | None
-    rejected: int
-    cancelled: int
-    words: tuple[int, ...]
-    reference: tuple[int, ...]
-    numerator_states: np.ndarray
-    num: float
-    den: float
-    beam: float
-    posteriors: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from workbench.recognise import evaluate
 from workbench.recognise.recogniser import Recogniser
 from workbench.runs.task import Task
 from workbench.runs.wiring import Experiment
-from workbench.sequence.outer_gradient import Decoded
+from workbench.sequence.decoded import Decoded
 from workbench.settings import rng
 
 SECONDS, LONGEST, PUSHES = (

@@ -20,11 +20,11 @@ from safetensors.numpy import load, save
 
 from workbench.batches import FrameBatch, Loaded, OuterBatch
 from workbench.engine.effects import Held
-from workbench.sequence.outer_gradient import Decoded
+from workbench.sequence.decoded import Decoded
 from workbench.settings import UserError
 from workbench.training.decoder import DecoderState
 from workbench.training.evaluator import EvaluatorState
-from workbench.training.messages import Gradient, Outer, Parameters, Snapshot
+from workbench.training.messages import DecodedUtterance, FetchedParameters, Gradient, Snapshot
 from workbench.training.replica import ReplicaState
 from workbench.training.schedule import Schedule
 from workbench.training.server import ParameterServer
@@ -77,9 +77,9 @@ TYPES = (
     Gradient,
     Held,
     Loaded,
-    Outer,
+    DecodedUtterance,
     OuterBatch,
-    Parameters,
+    FetchedParameters,
     ReplicaState,
     Schedule,
     ServerState,

@@ -1,180 +1,232 @@
-"""Talking to all shards of the parameter server: fetch, push, leave; to be used with ``yield from``.
+"""A component's conversation with all shards of the parameter server; for use with ``yield from``.
 
-Usually all shards are spoken to at once and each decides for itself, so one fetch may join different versions, as in
-the paper. Where they must agree (``together``: synchronous, staleness bound, consistent fetch) the first shard is
-spoken to first and the others follow it.
+Usually a component talks to all shards at once and each shard decides for itself, so one fetch may join
+different versions, as in the paper. Where shards must agree (synchronous, staleness bound, consistent
+fetch) the first shard is asked first and the others follow it.
 """
 
-from collections.abc import Generator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
-from workbench.engine.effects import RESTING, All, Ask, Effect, Now, Signal, Work
-from workbench.settings import Settings
-from workbench.training.messages import Ack, Factored, Item, Parameters, Push, Snapshot, Status
+from workbench.engine.effects import All, Ask, Call, Now, Signal, Steps, Work, ask
+from workbench.settings import AsynchronySettings
+from workbench.training.messages import (
+    Ack,
+    AnyGradient,
+    Decay,
+    EndTraining,
+    Fetch,
+    FetchAt,
+    FetchedParameters,
+    FetchInstant,
+    FetchNext,
+    Item,
+    Leave,
+    Push,
+    PushStatus,
+    Snapshot,
+)
 from workbench.training.rounding import narrow
 from workbench.training.shards import Shards
 
-Talk = Generator[Effect, Any, Any]
+Reply = TypeVar("Reply")
+Snapshots = list[Snapshot | Signal]
+
+
+class ScaledGradient(NamedTuple):
+    """What a replica pushes: a sum over frames, and the factor that makes it the mean."""
+
+    total: AnyGradient | None  # over the trained parameters; None: there is no gradient to use
+    scale: float  # NaN: the gradient was not finite
 
 
 @dataclass(frozen=True, eq=False)
-class Conversation:
-    """One component's way to the parameter server."""
+class ParameterClient:
+    """One component's access to the parameter server."""
 
     shards: Shards
-    settings: Settings
+    asynchrony: AsynchronySettings
 
     @property
     def together(self) -> bool:
         """Whether the first shard decides for all."""
-        s = self.settings
-        return len(self.shards.names) > 1 and bool(
-            s.asynchrony.synchronous
-            or s.asynchrony.staleness_bound
-            or s.asynchrony.consistent_fetch
+        agree = (
+            self.asynchrony.synchronous
+            or self.asynchrony.consistent_fetch
+            or self.asynchrony.staleness_bound > 0
         )
+        return agree and self._several
+
+    @property
+    def _several(self) -> bool:
+        return len(self.shards.names) > 1
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Bytes of each shard as it travels."""
-        return tuple(
-            size // 2 if self.settings.asynchrony.wire == "bfloat16" else size
-            for size in self.shards.sizes
-        )
+        if self.asynchrony.wire == "bfloat16":
+            return tuple(size // 2 for size in self.shards.sizes)
+        return self.shards.sizes
 
-    def fetch(self, replica: str = "", next_version: int = 0, instant: int | None = None) -> Talk:
-        """``Parameters``, or None if the run is coming to rest.
+    # --- fetch
 
-        ``replica`` names who will push gradients made with them; with ``next_version`` they are at least of that
-        version; ``instant`` asks for those of the ``instant``-th common fetch of all decoders.
+    def fetch(self, replica: str = "", next_version: int = 0) -> Steps[FetchedParameters | None]:
+        """Fetch all parameters; the result is None if the run is coming to rest.
+
+        ``replica`` names the replica that will push gradients made with them. With ``next_version``
+        the fetch waits until they are at least of that version.
         """
-        method, args = fetch_call(replica, next_version, instant)
-        if (
-            self.settings.asynchrony.consistent_fetch
-            and len(self.shards.names) > 1
-            and instant is None
-        ):
-            snapshots = yield from self._same_version(method, args, replica)
-        elif (
-            self.settings.asynchrony.synchronous and len(self.shards.names) > 1 and instant is None
-        ):
-            snapshots = yield from self._same_update(method, args, replica)
+        call: Call[Snapshot] = FetchNext(replica, next_version) if next_version else Fetch(replica)
+        if self._several and self.asynchrony.consistent_fetch:
+            snapshots = yield from self._fetch_one_version(call, replica)
+        elif self._several and self.asynchrony.synchronous:
+            snapshots = yield from self._fetch_one_update(call, replica)
         else:
-            snapshots = yield from self._each(
-                [(method, args)] * len(self.shards.names), replies=self.sizes
-            )
-        return self._joined(snapshots, (yield Now()))
+            snapshots = yield from self._fetch_from_each(call)
+        return self._join(snapshots, (yield Now()))
 
-    def fetch_during(self, work: Work, replica: str) -> Talk:
-        """(the value of ``work``, the ``Parameters`` that were fetched while it was done, or None as in ``fetch``)."""
-        seconds, (method, args) = (yield Now()), fetch_call(replica, 0, None)
-        asks = (
-            Ask(name, method, args, 0, size)
+    def fetch_instant(self, instant: int) -> Steps[FetchedParameters | None]:
+        """Fetch the parameters of the ``instant``-th common fetch of all decoders; None as above."""
+        snapshots = yield from self._fetch_from_each(FetchInstant(instant))
+        return self._join(snapshots, (yield Now()))
+
+    def fetch_during(self, work: Work, replica: str) -> Steps[tuple[Any, FetchedParameters | None]]:
+        """Fetch while ``work`` is done; return its value, and the parameters or None as above."""
+        seconds = yield Now()
+        asks = tuple(
+            Ask(name, Fetch(replica), reply=size)
             for name, size in zip(self.shards.names, self.sizes, strict=True)
         )
-        *snapshots, value = yield All(tuple(asks), work)
-        return value, self._joined(snapshots, seconds)
+        *snapshots, value = yield All(asks, work)
+        return value, self._join(snapshots, seconds)
 
-    def _joined(self, snapshots: list, seconds: float) -> Parameters | None:
-        if any(s is RESTING for s in snapshots):
-            return None
-        theta = self.shards.join([s.value for s in snapshots])
-        return Parameters(
-            theta, tuple(s.version for s in snapshots), seconds, any(s.ended for s in snapshots)
+    def _fetch_from_each(self, call: Call[Snapshot]) -> Steps[Snapshots]:
+        calls = [call] * len(self.shards.names)
+        return (yield from self._ask_each(calls, replies=self.sizes))
+
+    def _fetch_one_version(self, call: Call[Snapshot], replica: str) -> Steps[Snapshots]:
+        """Fetch from the first shard, and exactly its version from the others.
+
+        If that took so long that one of them has forgotten this version, begin again.
+        """
+        while True:
+            first = yield from ask(self.shards.names[0], call, reply=self.sizes[0])
+            if isinstance(first, Signal):
+                return [first]
+            calls = [FetchAt(replica, first.version)] * (len(self.shards.names) - 1)
+            others = yield from self._ask_each(calls, 1, replies=self.sizes[1:])
+            kept = [other for other in others if other is not None]
+            if len(kept) == len(others):
+                return [first, *kept]
+
+    def _fetch_one_update(self, call: Call[Snapshot], replica: str) -> Steps[Snapshots]:
+        """Fetch from the first shard, and from the others once they are as far.
+
+        Without this, with backups, a late replica could meet the first shard after an update and the
+        others before it. The first would take its gradient for the next update, the others would
+        call it late and wait for it for ever.
+        """
+        first = yield from ask(self.shards.names[0], call, reply=self.sizes[0])
+        if isinstance(first, Signal):
+            return [first]
+        calls = [FetchNext(replica, first.version)] * (len(self.shards.names) - 1)
+        others = yield from self._ask_each(calls, 1, replies=self.sizes[1:])
+        return [first, *others]
+
+    def _join(self, answers: Snapshots, seconds: float) -> FetchedParameters | None:
+        snapshots = [answer for answer in answers if isinstance(answer, Snapshot)]
+        if len(snapshots) < len(answers):
+            return None  # the run is coming to rest
+        return FetchedParameters(
+            self.shards.join([snapshot.value for snapshot in snapshots]),
+            tuple(snapshot.version for snapshot in snapshots),
+            seconds,
+            any(snapshot.ended for snapshot in snapshots),
         )
+
+    # --- push
 
     def push(
         self,
         item: Item,
-        total: np.ndarray | Factored | None,
-        scale: float,
-        at: Parameters,
+        gradient: ScaledGradient,
+        at: FetchedParameters,
         replica: str,
         frames: int,
         weight: int,
-    ) -> Talk:
-        """Push a gradient over the trained parameters; answers the ``Ack`` of each shard that was asked."""
-        parts = [
-            narrow(p, self.settings) if isinstance(p, np.ndarray) else p
-            for p in self.shards.parts(total)
+    ) -> Steps[list[Ack]]:
+        """Push a gradient that was computed ``at`` these parameters; return the Ack of each shard asked.
+
+        Where the first shard decides and does not apply the push, the others are not asked.
+        ``frames`` and ``weight``: see ``messages.Push``.
+        """
+        parts = [self._for_the_wire(part) for part in self.shards.parts(gradient.total)]
+        sizes = [
+            size if part is None else part.nbytes
+            for part, size in zip(parts, self.sizes, strict=True)
         ]
-        sizes = tuple(self.sizes[i] if p is None else p.nbytes for i, p in enumerate(parts))
         pushes = [
-            Push(item, g, v, replica, frames, weight, scale)
-            for g, v in zip(parts, at.versions, strict=True)
+            Push(item, part, version, replica, frames, weight, gradient.scale)
+            for part, version in zip(parts, at.versions, strict=True)
         ]
         if not self.together:
-            return (yield from self._each([("push", (p,)) for p in pushes], sizes=sizes))
-        first: Ack = yield Ask(self.shards.names[0], "push", (pushes[0],), sizes[0])
-        follow = first.status is Status.APPLIED or (
-            first.status is Status.REJECTED and self.settings.asynchrony.synchronous
-        )
-        if not follow:
+            return (yield from self._push_each(pushes, sizes))
+
+        first: Ack = yield Ask(self.shards.names[0], pushes[0], sizes[0])
+        synchronous = self.asynchrony.synchronous
+        applied = first.status is PushStatus.APPLIED
+        if not applied and not (synchronous and first.status is PushStatus.REJECTED):
             return [first]
-        order = None if self.settings.asynchrony.synchronous else first.version
-        others = [replace(p, order=order) for p in pushes[1:]]
-        return [first, *(yield from self._each([("push", (p,)) for p in others], 1, sizes[1:]))]
+        order = None if synchronous else first.version
+        following = [replace(push, order=order) for push in pushes[1:]]
+        return [first, *(yield from self._push_each(following, sizes[1:], 1))]
 
-    def leave(self, replica: str, frames: int) -> Talk:
-        """Say good-bye: ``replica`` is not waited for any more."""
-        version = yield Ask(self.shards.names[0], "leave", (replica, frames))
-        yield from self._each(
-            [("leave", (replica, frames, version if self.together else None))]
-            * (len(self.shards.names) - 1),
-            1,
-        )
+    def _for_the_wire(self, part: AnyGradient | None) -> AnyGradient | None:
+        return narrow(part, self.asynchrony.wire) if isinstance(part, np.ndarray) else part
 
-    def tell(self, method: str, *args: Any) -> Talk:
-        """The same call to every shard."""
-        return (yield from self._each([(method, args)] * len(self.shards.names)))
+    def _push_each(
+        self, pushes: Sequence[Push], sizes: Sequence[int], first: int = 0
+    ) -> Steps[list[Ack]]:
+        answers = yield from self._ask_each(pushes, first, sizes=sizes)
+        return cast(list[Ack], answers)  # a push never waits
 
-    def _same_version(self, method: str, args: tuple, replica: str) -> Talk:
-        while True:
-            first: Snapshot | Signal = yield Ask(
-                self.shards.names[0], method, args, 0, self.sizes[0]
-            )
-            if isinstance(first, Signal):
-                return [first]
-            at = [("fetch_at", (replica, first.version))] * (len(self.shards.names) - 1)
-            others = yield from self._each(at, 1, replies=self.sizes[1:])
-            if all(
-                s is not None for s in others
-            ):  # None: that version is forgotten, because this took long
-                return [first, *others]
+    # --- schedule and end
 
-    def _same_update(self, method: str, args: tuple, replica: str) -> Talk:
-        """Synchronous: the others once they are as far as the first.
+    def leave(self, replica: str, frames: int) -> Steps[None]:
+        """Report that ``replica`` pushes no more; see ``messages.Leave``."""
+        version: int = yield Ask(self.shards.names[0], Leave(replica, frames))
+        call = Leave(replica, frames, version if self.together else None)
+        yield from self._ask_each([call] * (len(self.shards.names) - 1), 1)
 
-        Else, with backups, a late replica could meet the first shard after an update and the others before it. The
-        first would take its gradient for the next update, the others would call it late, and wait for it for ever.
+    def decay(self, times: int) -> Steps[None]:
+        """Report to every shard how often the learning rate has fallen."""
+        yield from self._ask_each([Decay(times)] * len(self.shards.names))
+
+    def end_training(self) -> Steps[None]:
+        """End training at every shard."""
+        yield from self._ask_each([EndTraining()] * len(self.shards.names))
+
+    def _ask_each(
+        self,
+        calls: Sequence[Call[Reply]],
+        first: int = 0,
+        sizes: Sequence[int] = (),
+        replies: Sequence[int] = (),
+    ) -> Steps[list[Reply | Signal]]:
+        """Send one call to each shard from ``first`` on, all at once; return the replies.
+
+        ``sizes`` and ``replies``: bytes sent and received, by default 0.
         """
-        first: Snapshot | Signal = yield Ask(self.shards.names[0], method, args, 0, self.sizes[0])
-        if isinstance(first, Signal):
-            return [first]
-        calls = [("fetch_next", (replica, first.version))] * (len(self.shards.names) - 1)
-        return [first, *(yield from self._each(calls, 1, replies=self.sizes[1:]))]
-
-    def _each(
-        self, calls: list[tuple[str, tuple]], first: int = 0, sizes: tuple = (), replies: tuple = ()
-    ) -> Talk:
-        """One call to each shard from ``first`` on, all at once."""
-        none = (0,) * len(calls)
-        asks = zip(self.shards.names[first:], calls, sizes or none, replies or none, strict=True)
-        return (
-            yield All(
-                tuple(
-                    Ask(name, method, args, size, reply)
-                    for name, (method, args), size, reply in asks
-                )
+        nothing = (0,) * len(calls)
+        names = self.shards.names[first:]
+        asks = tuple(
+            Ask(name, call, size, reply)
+            for name, call, size, reply in zip(
+                names, calls, sizes or nothing, replies or nothing, strict=True
             )
         )
-
-
-def fetch_call(replica: str, next_version: int, instant: int | None) -> tuple[str, tuple]:
-    """The server's method and its arguments; see ``Conversation.fetch``."""
-    if instant is not None:
-        return "fetch_instant", (instant,)
-    return ("fetch_next", (replica, next_version)) if next_version else ("fetch", (replica,))
+        answers: list[Reply | Signal] = yield All(asks)
+        return answers

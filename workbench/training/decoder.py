@@ -1,28 +1,29 @@
-"""The decoder: outer gradients of one replica's utterances, with parameters of its own (paper section 3)."""
+"""The decoder: outer gradients of one replica's utterances, with its own parameters (paper, section 3)."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from workbench.batches import UtteranceOrder
-from workbench.engine.effects import CLOSED, Close, Emit, Now, Process, Put, Rest, Work
-from workbench.settings import Settings
-from workbench.training.client import Conversation
-from workbench.training.messages import Outer, Parameters
+from workbench.engine.effects import CLOSED, Close, Emit, Now, Process, Put, Rest, Steps, Work
+from workbench.sequence.decoded import Decoded
+from workbench.settings import AsynchronySettings, Settings
+from workbench.training.client import ParameterClient
+from workbench.training.messages import Decode, DecodedUtterance, FetchedParameters
 from workbench.training.shards import Shards
 
 
 @dataclass(frozen=True, eq=False)
 class DecoderState:
-    """Enough to go on; ``parameters`` only if they will be used again."""
+    """The state from which a decoder can be resumed."""
 
     position: int = 0  # in the order of utterances
     decoded: int = 0  # utterances since the last fetch
-    parameters: Parameters | None = None
-    instant: int = -1  # of the common fetch that they are from
+    parameters: FetchedParameters | None = None  # only if they will be used again
+    instant: int = -1  # number of the common fetch that they are from
     finished: bool = False
 
 
@@ -31,99 +32,134 @@ def decoder(
     shards: Shards,
     settings: Settings,
     order: UtteranceOrder,
-    decode: Callable[[np.ndarray, int], Any],
+    decode: Decode,
     frames: Sequence[int] | np.ndarray,
     channel: str,
     state: DecoderState | None = None,
 ) -> Process:
-    """Decode the utterances in ``order`` and put them on ``channel`` as ``Outer``; returns a DecoderState.
+    """Decode the utterances in ``order`` and put them on ``channel``; return a DecoderState.
 
-    ``decode(theta, utterance)`` gives workbench.sequence's Decoded; ``frames[u]`` is the length of utterance ``u``.
-    It fetches as ``decoder_fetch`` says, at the start of an utterance and as late as possible, i.e. when the channel
-    has taken the one before.
+    ``frames[u]`` is the length of utterance ``u``. The decoder fetches as the setting ``decoder_fetch``
+    demands, at the start of an utterance and as late as possible, that is when the channel has taken
+    the utterance before.
     """
     state = state or DecoderState()
-    position, since, at, last = state.position, state.decoded, state.parameters, state.instant
-    server, queue, waited = Conversation(shards, settings), 0, 0.0
     if state.finished:
         return state
-
-    def here() -> DecoderState:
-        return DecoderState(position, since, None if always(settings) else at, last)
+    fetching = _Fetching(ParameterClient(shards, settings.asynchrony), settings.asynchrony, state)
+    position = state.position
+    queue = 0
+    waited = 0.0
 
     for utterance in order.start(position):
         if (yield Rest()):
-            return here()
-        now = yield Now()
-        if due(settings, at, since, last, now):
-            common = instant(settings, now)
-            fetched = yield from server.fetch(instant=common)
-            if fetched is None:
-                return here()
-            at, since, last = fetched, 0, -1 if common is None else common
-        assert at is not None  # fetched before the first utterance
+            return fetching.state(position)
+        at = yield from fetching.parameters()
+        if at is None:
+            return fetching.state(position)
         if at.ended:
             break
+
         started = yield Now()
-        decoded = yield Work(decode, (at.theta, utterance), int(frames[utterance]), "decode")
-        yield Emit(row(name, decoded, at, started, queue, waited))
+        work = Work(decode, (at.theta, utterance), int(frames[utterance]), "decode")
+        decoded = yield work
+        yield Emit(decode_row(name, decoded, at, started, queue, waited))
+
         before = yield Now()
-        queue = yield Put(channel, Outer(decoded, at.versions, at.seconds))
+        queue = yield Put(channel, DecodedUtterance(decoded, at.versions, at.seconds))
         if queue is CLOSED:
             break
         waited = (yield Now()) - before
-        position, since = position + 1, since + 1
+        position += 1
+        fetching.since += 1
+
     yield Close(channel)
     return DecoderState(position, finished=True)
 
 
-def always(settings: Settings) -> bool:
-    """Whether each utterance is decoded with newly fetched parameters."""
-    by = settings.asynchrony.decoder_fetch
-    once = by == "utterances" and settings.asynchrony.decoder_utterances == 1
-    return (
-        by == "utterance"
-        or once
-        or (by in ("seconds", "synchronous") and settings.asynchrony.decoder_seconds == 0)
-    )
+class _Fetching:
+    """A decoder's parameters, and when they are fetched."""
 
-
-def due(settings: Settings, at: Parameters | None, since: int, last: int, now: float) -> bool:
-    """Whether to fetch before the next utterance: ``at`` is ``since`` utterances old, of common fetch ``last``."""
-    if at is None or always(settings):
-        return True
-    if settings.asynchrony.decoder_fetch == "utterances":
-        return since >= settings.asynchrony.decoder_utterances
-    if settings.asynchrony.decoder_fetch == "seconds":
-        return now - at.seconds >= settings.asynchrony.decoder_seconds
-    return now // settings.asynchrony.decoder_seconds > last
-
-
-def instant(settings: Settings, seconds: float) -> int | None:
-    """The number of the last common fetch of all decoders before ``seconds``; None if each fetches for itself."""
-    if (
-        settings.asynchrony.decoder_fetch != "synchronous"
-        or settings.asynchrony.decoder_seconds == 0
+    def __init__(
+        self, server: ParameterClient, asynchrony: AsynchronySettings, state: DecoderState
     ):
+        self.server = server
+        self.asynchrony = asynchrony
+        self.at = state.parameters
+        self.since = state.decoded  # utterances decoded since the last fetch
+        self.instant = state.instant
+
+    def state(self, position: int) -> DecoderState:
+        """Return the state to be saved."""
+        used_again = not always_fetches(self.asynchrony)
+        return DecoderState(position, self.since, self.at if used_again else None, self.instant)
+
+    def parameters(self) -> Steps[FetchedParameters | None]:
+        """Return the parameters for the next utterance; None if the run is coming to rest."""
+        now = yield Now()
+        if self.at is not None and not self._due(self.at, now):
+            return self.at
+
+        instant = common_instant(self.asynchrony, now)
+        if instant is None:
+            fetched = yield from self.server.fetch()
+        else:
+            fetched = yield from self.server.fetch_instant(instant)
+        if fetched is not None:
+            self.at = fetched
+            self.since = 0
+            self.instant = -1 if instant is None else instant
+        return fetched
+
+    def _due(self, at: FetchedParameters, now: float) -> bool:
+        """Return whether the parameters ``at`` are too old for the next utterance."""
+        if always_fetches(self.asynchrony):
+            return True
+        if self.asynchrony.decoder_fetch == "utterances":
+            return self.since >= self.asynchrony.decoder_utterances
+        if self.asynchrony.decoder_fetch == "seconds":
+            return now - at.seconds >= self.asynchrony.decoder_seconds
+        return now // self.asynchrony.decoder_seconds > self.instant
+
+
+def always_fetches(asynchrony: AsynchronySettings) -> bool:
+    """Return whether each utterance is decoded with newly fetched parameters."""
+    policy = asynchrony.decoder_fetch
+    if policy == "utterances":
+        return asynchrony.decoder_utterances == 1
+    if policy in ("seconds", "synchronous"):
+        return asynchrony.decoder_seconds == 0
+    return True
+
+
+def common_instant(asynchrony: AsynchronySettings, seconds: float) -> int | None:
+    """Return the number of the decoders' last common fetch; None if each fetches for itself."""
+    if asynchrony.decoder_fetch != "synchronous" or asynchrony.decoder_seconds == 0:
         return None
-    return int(seconds // settings.asynchrony.decoder_seconds)
+    return int(seconds // asynchrony.decoder_seconds)
 
 
-def row(
-    name: str, decoded: Any, at: Parameters, started: float, queue: float, waited: float
+def decode_row(
+    name: str,
+    decoded: Decoded,
+    at: FetchedParameters,
+    started: float,
+    queue: float,
+    waited: float,
 ) -> dict[str, Any]:
-    """What is known of one utterance when it has been decoded; queue and wait are those of the one before."""
-    numbers = {name: finite(getattr(decoded, name)) for name in ("value", "num", "den", "beam")}
-    counts = {
-        name: int(getattr(decoded, name))
-        for name in ("utterance", "frames", "rejected", "cancelled")
-    }
+    """Return the row of an utterance that has been decoded; queue and wait are those of the one before."""
     return {
         "kind": "decode",
         "decoder": name,
-        **counts,
+        "utterance": int(decoded.utterance),
+        "frames": int(decoded.frames),
+        "rejected": int(decoded.rejected),
+        "cancelled": int(decoded.cancelled),
         "kept": len(decoded.kept),
-        **numbers,
+        "value": finite_or_none(decoded.value),
+        "num": finite_or_none(decoded.num),
+        "den": finite_or_none(decoded.den),
+        "beam": finite_or_none(decoded.beam),
         "reason": decoded.reason,
         "version": at.versions[0],
         "versions": list(at.versions),
@@ -133,6 +169,6 @@ def row(
     }
 
 
-def finite(number: float) -> float | None:
-    """``number`` for JSON: None if it is none."""
+def finite_or_none(number: float) -> float | None:
+    """Return ``number``, or None if it is not finite (JSON has no NaN)."""
     return float(number) if math.isfinite(number) else None

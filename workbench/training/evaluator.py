@@ -1,4 +1,4 @@
-"""The evaluator: fetches and measures while training runs, never pushes; the learning rate follows its curve."""
+"""The evaluator: fetches and measures while training runs; the learning rate follows its curve."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from workbench.engine.effects import Ask, Emit, Process, Rest, Signal, Work
+from workbench.engine.effects import Emit, Process, Rest, Signal, Work, ask
 from workbench.settings import Settings
-from workbench.training.client import Conversation
-from workbench.training.messages import Parameters, Progress
+from workbench.training.client import ParameterClient
+from workbench.training.messages import AwaitFrames, FetchedParameters, TrainingProgress
 from workbench.training.schedule import Schedule
 from workbench.training.shards import Shards
 
 
 @dataclass(frozen=True)
 class EvaluatorState:
-    """Enough to go on."""
+    """The state from which the evaluator can be resumed."""
 
     index: int = 0  # of the next evaluation
     measured: int = -1  # version that the last one measured
@@ -32,17 +32,20 @@ def evaluator(
     size: int,
     state: EvaluatorState | None = None,
 ) -> Process:
-    """Measure at the start, every ``evaluate_every`` epochs and at the end; returns an EvaluatorState.
+    """Measure at the start, every ``evaluate_every`` epochs and at the end; return an EvaluatorState.
 
-    ``evaluate(theta)`` gives JSON scalars, among them ``criterion``, the higher the better; ``epoch_frames`` are in
-    the training data, ``size`` in the held-out data. The evaluator ends training for all when the schedule says so.
+    ``evaluate(theta)`` returns JSON scalars, among them ``criterion``, the higher the better.
+    ``epoch_frames`` is the number of frames of the training data, ``size`` that of the held-out data.
+    When the schedule is over, the evaluator ends training for all.
     """
-    state, server = state or EvaluatorState(), Conversation(shards, settings)
+    state = state or EvaluatorState()
+    server = ParameterClient(shards, settings.asynchrony)
+    every = settings.measuring.evaluate_every  # epochs
     while not state.finished:
         if (yield Rest()):
             return state
-        due = round(state.index * settings.measuring.evaluate_every * epoch_frames)
-        progress: Progress | Signal = yield Ask(shards.names[0], "reached", (due,))
+        due = round(state.index * every * epoch_frames)
+        progress = yield from ask(shards.names[0], AwaitFrames(due))
         if isinstance(progress, Signal):
             return state
         if progress.over and progress.version == state.measured:
@@ -50,28 +53,25 @@ def evaluator(
         at = yield from server.fetch()
         if at is None:
             return state
+
         result = yield Work(evaluate, (at.theta,), size, "evaluate")
-        schedule = state.schedule.after(result["criterion"], settings)
+        schedule = state.schedule.after(result["criterion"], settings.updates)
         yield Emit(evaluate_row(state, at, progress, epoch_frames) | result)
         if schedule.decays > state.schedule.decays:
-            yield from server.tell("decay", schedule.decays)
+            yield from server.decay(schedule.decays)
             yield Emit({"kind": "rate", "decays": schedule.decays, "updates": at.versions[0]})
         if schedule.over and not progress.over:
-            yield from server.tell("end")
+            yield from server.end_training()
             yield Emit({"kind": "end", "updates": at.versions[0]})
-        index = (
-            max(
-                state.index,
-                int(progress.frames / (settings.measuring.evaluate_every * epoch_frames)),
-            )
-            + 1
-        )
+
+        passed = int(progress.frames / (every * epoch_frames))
+        index = max(state.index, passed) + 1
         state = EvaluatorState(index, at.versions[0], schedule, progress.over)
     return state
 
 
 def evaluate_row(
-    state: EvaluatorState, at: Parameters, progress: Progress, epoch_frames: int
+    state: EvaluatorState, at: FetchedParameters, progress: TrainingProgress, epoch_frames: int
 ) -> dict[str, Any]:
     """Where in training it was measured; ``updates`` are those of the first shard."""
     return {

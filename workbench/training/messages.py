@@ -1,124 +1,200 @@
-"""What crosses between replicas, decoders and the parameter server; never written to after it is made."""
+"""Messages between replicas, decoders, evaluator and parameter server.
 
-from collections.abc import Sequence
+The calls to a shard of the parameter server are classes, each with the type of its reply. A message is
+never written to after it was made.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
+from workbench.engine.effects import Call
+from workbench.sequence.decoded import Decoded
+
 
 class Factored(Protocol):
-    """A gradient that is not multiplied yet: smaller than the parameters, and added to them in one pass."""
+    """A gradient that has not been multiplied out: smaller than the parameters, and added in one pass."""
 
     @property
     def nbytes(self) -> int: ...
 
-    def cut(self, bounds: Sequence[int]) -> Sequence["np.ndarray | Factored"]:
-        """The gradients of the parts of the vector between ``bounds``."""
+    def cut(self, bounds: Sequence[int]) -> "Sequence[np.ndarray | Factored]":
+        """Return the gradients of the parts of the vector between ``bounds``."""
 
     def array(self) -> np.ndarray:
-        """The gradient itself, float32 [parameters]."""
+        """Return the gradient itself, float32 [parameters]."""
 
     def finite(self) -> bool:
-        """Whether all its numbers are finite."""
+        """Return whether all numbers of the gradient are finite."""
 
     def moved(self, theta: np.ndarray, rate: np.float32, out: np.ndarray) -> bool:
-        """Write ``theta + rate * gradient`` to ``out``; whether the gradient is finite."""
+        """Write ``theta + rate * gradient`` to ``out``; return whether the gradient is finite."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A piece of work by which an update is known, whoever computes it and however often it is sent."""
-
-    subset: int  # of the data, one per replica
-    step: int  # the number of the push among those of this subset
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Snapshot:
-    """One shard's parameters as published once; never written to afterwards."""
-
-    version: int  # updates applied so far
-    value: np.ndarray  # float32 [parameters of the shard]
-    ended: bool = False  # training has ended: decode and push no more
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Push:
-    """A gradient for one shard."""
-
-    item: Item
-    gradient: np.ndarray | Factored | None
-    """float32 [parameters of the shard], summed over the batch, uphill; None: nothing could be used"""
-    version: int  # of the shard's parameters that it was computed from
-    replica: str
-    frames: int = (
-        0  # of the corpus that were visited since the last push: what epochs are counted in
-    )
-    weight: int = 1  # frames that the mean is over
-    scale: float = (
-        1.0  # what makes the sum the mean, or a shorter one; NaN: the gradient was not finite
-    )
-    order: int | None = (
-        None  # to a shard that follows the first one: the version at which that one applied it
-    )
-
-
-class Status(Enum):
-    """What became of a push."""
-
-    APPLIED = "applied"
-    DUPLICATE = "duplicate"  # its item was settled before; nothing changed
-    STALE = "stale"  # older than the bound; to be computed again from new parameters
-    LATE = "late"  # of a synchronous update that did not wait for it; dropped for good
-    REJECTED = "rejected"  # not finite, or None; dropped for good
-    ENDED = "ended"  # training has ended; nothing changed
-
-
-@dataclass(frozen=True, slots=True)
-class Ack:
-    """The answer to a push."""
-
-    status: Status
-    version: int  # of the shard before this push
-    ended: bool = False
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far training is, for who waits for it."""
-
-    version: int
-    frames: int
-    over: bool  # nothing more will come
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Parameters:
-    """A replica's or decoder's own copy of all parameters, joined from one fetch of every shard."""
-
-    theta: np.ndarray  # float32 [parameters]
-    versions: tuple[int, ...]  # by shard; they may differ
-    seconds: float  # when it was fetched
-    ended: bool = False
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Outer:
-    """A decoded utterance on its way to the replica, with the age of the parameters that it was decoded with."""
-
-    decoded: Any  # workbench.sequence's Decoded: utterance, frames, kept, indptr, states, values, numerator_states, ...
-    versions: tuple[int, ...]
-    seconds: float  # when these parameters were fetched
+AnyGradient = np.ndarray | Factored
+Decode = Callable[[np.ndarray, int], Decoded]  # (parameters, utterance) -> its outer gradient
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gradient:
     """The inner gradient of one batch."""
 
-    value: np.ndarray | Factored  # float32 [trained parameters], the sum over frames, uphill
+    value: AnyGradient  # float32 [trained parameters], summed over the frames, uphill
     frames: int
-    sums: dict[str, float] = field(
-        default_factory=dict
-    )  # criterion, errors, ...: summed over frames, copied into the row
+    sums: dict[str, float] = field(default_factory=dict)
+    """Criterion, errors, ... summed over the frames; these are copied into the row of the push."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FetchedParameters:
+    """A component's copy of all parameters, joined from one fetch of every shard."""
+
+    theta: np.ndarray  # float32 [parameters]
+    versions: tuple[int, ...]  # one per shard; they may differ
+    seconds: float  # time of the fetch
+    ended: bool = False  # training has ended
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecodedUtterance:
+    """A decoded utterance on its way to the replica, with the age of the decoder's parameters."""
+
+    decoded: Decoded
+    versions: tuple[int, ...]  # of the parameters that it was decoded with, one per shard
+    seconds: float  # time at which these were fetched
+
+
+# --- replies of a shard
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """The parameters of one shard as they were published once."""
+
+    version: int  # updates applied so far
+    value: np.ndarray  # [parameters of the shard], float32, or uint16 where wire=bfloat16
+    ended: bool = False  # training has ended: decode and push no more
+
+
+class PushStatus(Enum):
+    """What became of a push."""
+
+    APPLIED = "applied"
+    DUPLICATE = "duplicate"  # its item had been settled before; nothing changed
+    STALE = "stale"  # older than the bound; to be computed again from new parameters
+    LATE = "late"  # its synchronous update had not waited for it; dropped for good
+    REJECTED = "rejected"  # without a gradient, or with one that is not finite; dropped for good
+    ENDED = "ended"  # training has ended; nothing changed
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The reply to a push."""
+
+    status: PushStatus
+    version: int  # of the shard before this push
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingProgress:
+    """The progress of training as one shard knows it."""
+
+    version: int
+    frames: int  # of the corpus, visited by all replicas
+    over: bool  # no more frames will be visited
+
+
+# --- calls to a shard
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch(Call[Snapshot]):
+    """Ask for the current parameters; ``replica`` names the replica that will push with them."""
+
+    replica: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchNext(Call[Snapshot]):
+    """Ask for the parameters once they are at ``version`` or beyond, or training has ended."""
+
+    replica: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class FetchAt(Call[Snapshot | None]):
+    """Ask for the parameters of exactly ``version``; the reply is None if they are no longer kept."""
+
+    replica: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class FetchInstant(Call[Snapshot]):
+    """Ask for the parameters of the ``instant``-th common fetch of all decoders."""
+
+    instant: int
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """The name of an update, whoever computes it and however often it is sent."""
+
+    subset: int  # of the data, one per replica
+    step: int  # number of the push among those of this subset
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Push(Call[Ack]):
+    """A gradient for one shard."""
+
+    checked: ClassVar[bool] = True
+
+    item: Item
+    gradient: AnyGradient | None
+    """float32 [parameters of the shard], summed over the batch, uphill; None: there is none to use"""
+    version: int  # of the shard's parameters that it was computed from
+    replica: str
+    frames: int = 0  # of the corpus, visited since the last push; epochs are counted in these
+    weight: int = 1  # frames that the mean is over
+    scale: float = 1.0
+    """Factor that makes the sum the mean, or a shorter one; NaN: the gradient was not finite."""
+    order: int | None = None
+    """For shards that follow the first one: the version at which the first one applied the push."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitFrames(Call[TrainingProgress]):
+    """Wait until ``frames`` frames of the corpus have been visited, or no more will be."""
+
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decay(Call[None]):
+    """Report that the learning rate has fallen ``times`` times since the start."""
+
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndTraining(Call[None]):
+    """End training: every later fetch and push says so, and no parameters change any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave(Call[int]):
+    """Report that ``replica`` will push no more, after ``frames`` frames since its last push.
+
+    The reply is the version from which on updates do not wait for the replica. The first shard chooses
+    it; where shards must agree, the others are given it as ``version``.
+    """
+
+    replica: str
+    frames: int = 0
+    version: int | None = None

@@ -1,29 +1,34 @@
-"""How old was what a push was made of: in updates and in seconds, inner and outer gradient (paper section 3.2)."""
+"""The row of a push: how old its parameters were, in updates and in seconds (paper, section 3.2)."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from workbench.batches import FrameBatch, OuterBatch
-from workbench.training.messages import Ack, Gradient, Parameters
+from workbench.training.messages import Ack, FetchedParameters, Gradient
 
 
 def push_row(
-    at: Parameters, acks: list[Ack], batches: Sequence, total: Gradient | None, now: float
+    at: FetchedParameters,
+    acks: Sequence[Ack],
+    batches: Sequence[FrameBatch | OuterBatch],
+    total: Gradient | None,
+    now: float,
 ) -> dict[str, Any]:
-    """The columns of a push that was made with parameters ``at`` and sent at time ``now``.
+    """Return the columns of a push that was made with parameters ``at`` and sent at time ``now``.
 
-    ``versions`` are those of the shards before the push, so staleness counts the updates that others made since the
-    fetch, the mean over shards: 0 for plain SGD. ``skew``: newest minus oldest version among the shards of one fetch.
+    ``versions`` are those of the shards before the push. So staleness counts the updates that others
+    made since the fetch, the mean over shards; it is 0 for plain SGD. ``skew`` is the newest minus the
+    oldest version among the shards of one fetch.
     """
     here = [ack.version for ack in acks]
-    inner = [version - then for version, then in zip(here, at.versions, strict=False)]
+    behind = [version - then for version, then in zip(here, at.versions, strict=False)]
     return {
         "status": acks[0].status.value,
         "batch": total.frames if total else 0,
         "version": here[0],
         "versions": here,
         "inner_versions": list(at.versions),
-        "staleness_inner": sum(inner) / len(inner),
+        "staleness_inner": sum(behind) / len(behind),
         "inner_seconds": now - at.seconds,
         "skew": max(at.versions) - min(at.versions),
         **outer_columns(batches, here, now),
@@ -32,28 +37,30 @@ def push_row(
 
 
 def outer_columns(
-    batches: Sequence[FrameBatch | OuterBatch], here: list[int], now: float
+    batches: Sequence[FrameBatch | OuterBatch], here: Sequence[int], now: float
 ) -> dict[str, float]:
-    """The age of the decoders' parameters, over the frames of the batches; nothing if targets were known beforehand."""
-    sources = [s for batch in batches if isinstance(batch, OuterBatch) for s in batch.sources]
+    """Return the age of the decoders' parameters, over the frames of the batches.
+
+    The columns are missing where targets were known beforehand.
+    """
+    outer = [batch for batch in batches if isinstance(batch, OuterBatch)]
+    sources = [source for batch in outer for source in batch.sources]
     if not sources:
         return {}
+
     shards = len(here)
-    version = [sum(s.versions[:shards]) / shards for s in sources]
-    age = [now - s.seconds for s in sources]
-    now_at, mean_version, mean_age = (
-        sum(here) / shards,
-        sum(version) / len(version),
-        sum(age) / len(age),
-    )
+    version_now = sum(here) / shards
+    versions = [sum(source.versions[:shards]) / shards for source in sources]
+    ages = [now - source.seconds for source in sources]
+    mean_version = sum(versions) / len(versions)
     return {
         "outer_version": mean_version,
-        "outer_version_min": min(version),
-        "outer_version_max": max(version),
-        "staleness_outer": now_at - mean_version,
-        "staleness_outer_min": now_at - max(version),
-        "staleness_outer_max": now_at - min(version),
-        "outer_seconds": mean_age,
-        "outer_seconds_min": min(age),
-        "outer_seconds_max": max(age),
+        "outer_version_min": min(versions),
+        "outer_version_max": max(versions),
+        "staleness_outer": version_now - mean_version,
+        "staleness_outer_min": version_now - max(versions),
+        "staleness_outer_max": version_now - min(versions),
+        "outer_seconds": sum(ages) / len(ages),
+        "outer_seconds_min": min(ages),
+        "outer_seconds_max": max(ages),
     }

@@ -1,41 +1,39 @@
-"""The model replica: fetches, computes a gradient on its own subset of the data, pushes; again and again (paper
-section 3).
+"""The model replica: fetches, computes a gradient on its own subset of the data, pushes, and repeats.
 
-The parameters are fetched as late as possible, when a batch is ready; or, with ``prefetch``, as early as possible, so
-that nobody waits for them, while the gradient before is computed (DistBelief's replicas fetch in a thread: Dean et al.
-2012, section 4.1). A push that the server finds too stale is computed again from newly fetched parameters, so no data
-are lost to the staleness bound.
+See section 3 of the paper. The parameters are fetched as late as possible, when a batch is ready. With
+``prefetch`` they are fetched as early as possible, while the gradient before is computed, so that the
+replica does not wait for them (DistBelief's replicas fetch in a thread: Dean et al. 2012, section 4.1).
+A push that the server finds too stale is computed again from newly fetched parameters, so no data are
+lost to the staleness bound.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Generic, cast
 
 import numpy as np
 
-from workbench.engine.effects import CLOSED, RESTING, Effect, Emit, Now, Process, Rest, Work
+from workbench.batches import FrameBatch, OuterBatch
+from workbench.engine.effects import Emit, Now, Process, Rest, Steps, Work
 from workbench.settings import Settings
 from workbench.training import updates
-from workbench.training.client import Conversation
-from workbench.training.messages import Factored, Gradient, Item, Parameters, Status
+from workbench.training.client import ParameterClient, ScaledGradient
+from workbench.training.messages import FetchedParameters, Gradient, Item, PushStatus
 from workbench.training.push_row import push_row
 from workbench.training.shards import Shards
-from workbench.training.sources import Source, SourceState
-
-Compute = Callable[[np.ndarray, Any], Gradient]
-Steps = Generator[Effect, Any, Any]
+from workbench.training.sources import Batch, BatchSource, SourceState, Supply
 
 
 @dataclass(frozen=True, eq=False)
 class ReplicaState:
-    """Enough to go on; ``parameters`` only if they will be used again."""
+    """The state from which a replica can be resumed."""
 
     source: SourceState = field(default_factory=SourceState)
     pushes: int = 0
-    parameters: Parameters | None = None
-    next_version: int = 0  # synchronous: what the next fetch waits for
-    batches: tuple = ()  # since the last push
-    total: Gradient | None = None  # their sum
+    parameters: FetchedParameters | None = None  # only if they will be used again
+    next_version: int = 0  # synchronous: the version that the next fetch waits for
+    batches: tuple[FrameBatch | OuterBatch, ...] = ()  # since the last push
+    total: Gradient | None = None  # sum of their gradients
     finished: bool = False
 
 
@@ -44,169 +42,200 @@ def replica(
     subset: int,
     shards: Shards,
     settings: Settings,
-    source: Source,
-    gradient: Compute,
+    source: BatchSource[Batch],
+    gradient: Callable[[np.ndarray, Batch], Gradient],
     state: ReplicaState | None = None,
 ) -> Process:
-    """Train on subset number ``subset`` until ``source`` ends or the server says that training has; returns its state.
+    """Train on subset number ``subset`` until ``source`` or training ends; return a ReplicaState.
 
-    ``gradient(theta, batch)`` gives a Gradient over the trained parameters. What is pushed is that sum, and
-    what makes it the mean over the frames of full batches, shortened to ``max_norm``.
+    ``gradient(theta, batch)`` returns the gradient over the trained parameters, summed over the frames.
+    A push carries this sum, and the factor that makes it the mean over the frames of full batches,
+    shortened to ``max_norm``.
     """
-    return Training(
-        name, subset, Conversation(shards, settings), source, gradient, state or ReplicaState()
-    ).run()
+    return Replica(name, subset, shards, settings, source, gradient, state or ReplicaState()).run()
 
 
-class Training:
-    """What one replica remembers between two effects."""
+class Replica(Generic[Batch]):
+    """The variables of one replica between two effects."""
 
     def __init__(
         self,
         name: str,
         subset: int,
-        server: Conversation,
-        source: Source,
-        gradient: Compute,
+        shards: Shards,
+        settings: Settings,
+        source: BatchSource[Batch],
+        gradient: Callable[[np.ndarray, Batch], Gradient],
         state: ReplicaState,
     ):
-        self.name, self.subset, self.server, self.source, self.gradient = (
-            name,
-            subset,
-            server,
-            source,
-            gradient,
-        )
-        self.settings, self.begun = server.settings, state
-        source.go_on(state.source)
-        self.pushes, self.next_version = state.pushes, state.next_version
-        self.at: Any = state.parameters  # None until the first fetch
-        self.coming: Parameters | None = (
-            None  # fetched during the last gradient, for the next batch
-        )
-        self.batches, self.total = list(state.batches), state.total
+        self.name = name
+        self.subset = subset
+        self.settings = settings
+        self.server = ParameterClient(shards, settings.asynchrony)
+        self.source: BatchSource[Batch] = source
+        self.gradient: Callable[[np.ndarray, Batch], Gradient] = gradient
+        self.begun = state
+
+        source.resume(state.source)
+        self.pushes = state.pushes
+        self.next_version = state.next_version
+        self.at = state.parameters  # None until the first fetch
+        self.coming: FetchedParameters | None = None  # fetched during the last gradient
+        self.batches: list[Batch] = cast(list[Batch], list(state.batches))
+        self.total = state.total
         self.idle = 0.0  # seconds spent waiting for batches since the last push
 
     def run(self) -> Process:
-        ended = self.begun.finished
+        """Train until the source or training ends, or the run comes to rest."""
+        if self.begun.finished:
+            return self._finished_state()
+
+        ended = False
         while not ended:
             if (yield Rest()):
-                return self.state()
+                return self._state()
             before = yield Now()
-            ready = yield from self.source.fill()
-            if ready is CLOSED:
+            supply = yield from self.source.fill()
+            if supply is Supply.EXHAUSTED:
                 break
             self.idle += (yield Now()) - before
-            if ready is RESTING or not (yield from self.fetched()):
-                return self.state()
-            yield from self.step()
-            ended = len(self.batches) >= self.settings.asynchrony.push_every and (
-                yield from self.pushed()
-            )
-        if not self.begun.finished:
-            yield from self.end(ended)
-        return ReplicaState(SourceState(self.source.step), self.pushes, finished=True)
+            if supply is Supply.RESTING or not (yield from self._update_parameters()):
+                return self._state()
+            yield from self._add_batch()
+            if len(self.batches) >= self.settings.asynchrony.push_every:
+                ended = yield from self._push()
 
-    def end(self, ended: bool) -> Steps:
-        """Push what is left, unless training has ended, and say good-bye."""
         if self.batches and not ended:
-            yield from self.pushed()
+            yield from self._push()
         yield from self.source.close()
         yield from self.server.leave(self.name, self.source.credit())
+        return self._finished_state()
 
-    def state(self) -> ReplicaState:
-        keep = self.at if self.batches or not self.wants() else None
-        batches = tuple(self.batches)
+    @property
+    def parameters(self) -> FetchedParameters:
+        """The parameters with which gradients are computed now."""
+        assert self.at is not None  # fetched before the first batch
+        return self.at
+
+    def _finished_state(self) -> ReplicaState:
+        return ReplicaState(SourceState(self.source.step), self.pushes, finished=True)
+
+    def _state(self) -> ReplicaState:
+        used_again = bool(self.batches) or not self._fetches_next()
         return ReplicaState(
-            self.source.state(), self.pushes, keep, self.next_version, batches, self.total
+            source=self.source.state(),
+            pushes=self.pushes,
+            parameters=self.at if used_again else None,
+            next_version=self.next_version,
+            batches=tuple(self.batches),
+            total=self.total,
         )
 
-    def wants(self) -> bool:
-        """Whether to fetch before the next batch."""
+    def _fetches_next(self) -> bool:
+        """Return whether the next batch needs new parameters."""
         if self.settings.asynchrony.synchronous:
             return not self.batches
         return self.at is None or self.source.step % self.settings.asynchrony.fetch_every == 0
 
-    def fetched(self) -> Steps:
-        """False if the run is coming to rest; then the old parameters stay."""
-        if not self.wants():
+    def _update_parameters(self) -> Steps[bool]:
+        """Fetch if the next batch needs it; return False, with the old ones, if the run comes to rest."""
+        if not self._fetches_next():
             return True
         if self.coming is not None:
-            self.at, self.coming = self.coming, None
+            self.at = self.coming
+            self.coming = None
             return True
-        found = yield from self.server.fetch(self.name, self.next_version)
-        self.at = found or self.at
-        return found is not None
 
-    def step(self) -> Steps:
-        """Take the next batch and add its gradient."""
-        batch = yield from self.source.refresh(self.source.next(), self.at)
+        fetched = yield from self.server.fetch(self.name, self.next_version)
+        if fetched is None:
+            return False
+        self.at = fetched
+        return True
+
+    def _add_batch(self) -> Steps[None]:
+        """Take the next batch and add its gradient to the sum."""
+        batch = yield from self.source.refresh(self.source.next(), self.parameters)
         self.batches.append(batch)
-        self.total = summed(self.total, (yield from self.computed(batch)))
+        gradient = yield from self._compute(batch)
+        self.total = add(self.total, gradient)
 
-    def computed(self, batch: Any) -> Steps:
+    def _compute(self, batch: Batch) -> Steps[Gradient | None]:
+        """Compute the gradient of a batch, and with ``prefetch`` fetch meanwhile; None if it is empty."""
         if not len(batch):
             return None
-        work = Work(self.gradient, (self.at.theta, batch), len(batch), "gradient")
-        if not (self.settings.asynchrony.prefetch and self.wants()):
-            return (yield work)
-        total, self.coming = yield from self.server.fetch_during(work, self.name)
-        return total
+        work = Work(self.gradient, (self.parameters.theta, batch), len(batch), "gradient")
+        if self.settings.asynchrony.prefetch and self._fetches_next():
+            gradient, self.coming = yield from self.server.fetch_during(work, self.name)
+        else:
+            gradient = yield work
+        return gradient
 
-    def pushed(self) -> Steps:
-        """Push what the batches since the last push gave, again while too stale; whether training has ended."""
-        item, credit, refused = Item(self.subset, self.pushes), self.source.credit(), 0
+    def _push(self) -> Steps[bool]:
+        """Push the sum, again while it is too stale; return whether training has ended."""
+        item = Item(self.subset, self.pushes)
+        credit = self.source.credit()
+        frames = self.settings.batches.size * len(self.batches)
+        refused = 0
         while True:
             now = yield Now()
-            frames = self.settings.batches.size * len(self.batches)
-            sum_and_scale = pushable(self.total, frames, self.settings)
+            gradient = scaled_gradient(self.total, frames, self.settings)
             acks = yield from self.server.push(
-                item, *sum_and_scale, self.at, self.name, credit, frames
+                item, gradient, self.parameters, self.name, credit, frames
             )
-            if acks[0].status is not Status.STALE:
+            if acks[0].status is not PushStatus.STALE:
                 break
             refused += 1
-            yield from self.again()
-        row = push_row(self.at, acks, self.batches, self.total, now)
+            yield from self._recompute()
+
+        row = push_row(self.parameters, acks, self.batches, self.total, now)
         columns = {"frames": credit, "refused": refused, "idle_seconds": self.idle}
         yield Emit({"kind": "push", "replica": self.subset, "step": item.step, **row, **columns})
-        self.pushes, self.batches, self.total, self.idle = self.pushes + 1, [], None, 0.0
+
+        self.pushes += 1
+        self.batches = []
+        self.total = None
+        self.idle = 0.0
         if self.settings.asynchrony.synchronous:
-            self.next_version = max(acks[0].version, self.at.versions[0] + 1)
+            self.next_version = max(acks[0].version, self.parameters.versions[0] + 1)
         return any(ack.ended for ack in acks)
 
-    def again(self) -> Steps:
+    def _recompute(self) -> Steps[None]:
         """Compute the gradient of the same batches from new parameters."""
-        self.at, self.total = (yield from self.server.fetch(self.name)) or self.at, None
+        fetched = yield from self.server.fetch(self.name)
+        self.at = fetched or self.at
+        self.total = None
         self.coming = None  # older than these
         for i, batch in enumerate(self.batches):
-            self.batches[i] = yield from self.source.refresh(batch, self.at)
-            self.total = summed(self.total, (yield from self.computed(self.batches[i])))
+            self.batches[i] = yield from self.source.refresh(batch, self.parameters)
+            gradient = yield from self._compute(self.batches[i])
+            self.total = add(self.total, gradient)
 
 
-def summed(total: Gradient | None, part: Gradient | None) -> Gradient | None:
-    """The gradient of two batches; None is that of none."""
-    if total is None or part is None:
-        return part if total is None else total
+def add(total: Gradient | None, part: Gradient | None) -> Gradient | None:
+    """Return the sum of two gradients; None stands for a gradient of no frames."""
+    if total is None:
+        return part
+    if part is None:
+        return total
     sums = {name: total.sums.get(name, 0.0) + value for name, value in part.sums.items()}
-    return Gradient(
-        updates.whole(total.value) + updates.whole(part.value), total.frames + part.frames, sums
-    )
+    value = updates.as_array(total.value) + updates.as_array(part.value)
+    return Gradient(value, total.frames + part.frames, sums)
 
 
-def pushable(
-    total: Gradient | None, frames: int, settings: Settings
-) -> tuple[np.ndarray | Factored | None, float]:
-    """(the sum, its scale); None without frames, or with the scale NaN if a number is not finite.
+def scaled_gradient(total: Gradient | None, frames: int, settings: Settings) -> ScaledGradient:
+    """Return what to push for a sum of gradients.
 
-    ``frames`` are those of full batches. When the slots drain at the end of the data, batches shrink to a frame or two
-    of one utterance; divided by these few they would be hundreds of full steps along the same silence. One shard sees
-    by itself whether all is finite; several would each see a part.
+    There is no gradient to push without frames, or with the scale NaN where a number is not finite (one
+    shard sees this by itself; several would each see only a part).
+
+    ``frames`` are those of full batches. When the slots drain at the end of the data, batches shrink to
+    a frame or two of one utterance; divided by these few they would be hundreds of full steps along the
+    same silence.
     """
     if total is None or not total.frames:
-        return None, 0.0
-    if (settings.asynchrony.shards > 1 or settings.updates.max_norm) and not updates.finite(
-        total.value
-    ):
-        return None, np.nan
-    return total.value, updates.scale(total.value, frames, settings.updates.max_norm)
+        return ScaledGradient(None, 0.0)
+    limit = settings.updates.max_norm
+    checked = settings.asynchrony.shards > 1 or limit > 0
+    if checked and not updates.is_finite(total.value):
+        return ScaledGradient(None, np.nan)
+    return ScaledGradient(total.value, updates.mean_scale(total.value, frames, limit))

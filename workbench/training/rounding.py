@@ -1,51 +1,45 @@
-"""Parameters and gradients as they cross between processes: float32, or rounded to bfloat16, half as many bytes.
+"""Parameters and gradients on their way between processes: float32, or rounded to bfloat16.
 
-Rounding belongs to the components and not to the network between them, so that a run is the same wherever they live,
-and can be replayed. The parameter server itself keeps float32.
+The components round, not the network between them. So a run gives the same numbers wherever its
+components live, and can be replayed. The parameter server itself keeps float32.
+
+Compiled loops are imported when they are first used, so that training can be imported without numba.
 """
 
-import numba
 import numpy as np
 
 from workbench import memory
-from workbench.model.gemm.rounding import INFINITE, MAGNITUDE, rounded
-from workbench.settings import Settings
-
-QUIET = np.uint32(0x400000)  # a bit of a NaN that rounding leaves alone
 
 
-def narrow(x: np.ndarray, settings: Settings) -> np.ndarray:
-    """``x`` float32 [n] as it is, or with ``wire=bfloat16`` the bits of the nearest ones, uint16 [n]; ties to even."""
-    if settings.asynchrony.wire == "float32":
+def narrow(x: np.ndarray, wire: str) -> np.ndarray:
+    """Return float32 ``x`` [n] as it travels under the setting ``wire``.
+
+    ``float32``: ``x`` itself. ``bfloat16``: the bits of the nearest such numbers, uint16 [n], ties to
+    even, in memory that other processes can share.
+    """
+    if wire == "float32":
         return x
+    from workbench.model import vectors
+
     out = memory.floats((len(x) + 1) // 2).view(np.uint16)[: len(x)]
-    _narrow(np.ascontiguousarray(x).view(np.uint32), out)
+    vectors.narrow(np.ascontiguousarray(x), out)
     return out
 
 
-def wide(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """What ``narrow`` was given, rounded, as float32 [n]; written to ``out`` if given."""
-    if out is None and x.dtype == np.float32:
+def widen(x: np.ndarray) -> np.ndarray:
+    """Return the result of ``narrow`` as float32 [n]; ``x`` itself if it was not rounded."""
+    if x.dtype == np.float32:
         return x
-    out = memory.floats(len(x)) if out is None else out
+    out = memory.floats(len(x))
+    widen_into(x, out)
+    return out
+
+
+def widen_into(x: np.ndarray, out: np.ndarray) -> None:
+    """Write the result of ``narrow`` to ``out``, float32 [n]."""
     if x.dtype == np.float32:
         out[:] = x
-    else:
-        _widen(x, out.view(np.uint32))
-    return out
+        return
+    from workbench.model import vectors
 
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _narrow(bits: np.ndarray, out: np.ndarray) -> None:  # pragma: no cover
-    for i in range(len(bits)):
-        b = bits[i]
-        half = (
-            b | QUIET if (b & MAGNITUDE) > INFINITE else rounded(b)
-        )  # rounding could make zero of a NaN
-        out[i] = np.uint16(half >> np.uint32(16))
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _widen(halves: np.ndarray, out: np.ndarray) -> None:  # pragma: no cover
-    for i in range(len(halves)):
-        out[i] = np.uint32(halves[i]) << np.uint32(16)
+    vectors.widen(x, out)

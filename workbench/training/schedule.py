@@ -1,33 +1,35 @@
 """When the learning rate falls and when training ends: a pure function of the held-out curve."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from workbench.settings import Settings
+from workbench.settings import UpdateSettings
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What is remembered of the curve."""
+    """The schedule after some evaluations, and what it remembers of their curve."""
 
     best: float = -math.inf
     flat: int = 0  # evaluations in a row without gain
     decays: int = 0  # how often the rate has fallen
     over: bool = False
 
-    def after(self, criterion: float, settings: Settings) -> "Schedule":
-        """The schedule after one more evaluation.
+    def after(self, criterion: float, updates: UpdateSettings) -> "Schedule":
+        """Return the schedule after one more evaluation.
 
-        A relative gain below ``settings.updates.flat`` counts as flat; ``patience`` flat ones in a row divide the rate by
-        ``decay_factor`` (paper section 4.1), at most ``decays`` times: the next time, training is over. A criterion
-        that is not a number is flat.
+        An evaluation is flat if its relative gain is below ``flat``, or its criterion is not a
+        number. After ``patience`` flat evaluations in a row the rate is divided by ``decay_factor``
+        (paper, section 4.1), at most ``decays`` times; the next time, training is over.
         """
-        gained = self.best == -math.inf or (criterion - self.best) > settings.updates.flat * abs(
-            self.best
-        )
-        best = max(self.best, criterion) if not math.isnan(criterion) else self.best
-        flat = 0 if gained and not math.isnan(criterion) else self.flat + 1
-        if flat < settings.updates.patience:
-            return Schedule(best, flat, self.decays, self.over)
-        over = self.decays >= settings.updates.decays
-        return Schedule(best, 0, self.decays + (not over), over)
+        measured = not math.isnan(criterion)
+        gain = criterion - self.best
+        gained = self.best == -math.inf or gain > updates.flat * abs(self.best)
+        best = max(self.best, criterion) if measured else self.best
+        flat = 0 if gained and measured else self.flat + 1
+        if flat < updates.patience:
+            return replace(self, best=best, flat=flat)
+
+        over = self.decays >= updates.decays
+        decays = self.decays if over else self.decays + 1
+        return Schedule(best, 0, decays, over)

@@ -1,15 +1,16 @@
 """The parameter server: one shard of the trained parameters, and the only place where they change.
 
-Rules. It serves one call at a time, so it needs no locks; only what a push leads to may be made ``ahead`` of its turn.
-What a fetch gave away is never written again while anybody can see it (see ``workbench.memory``). A push is known by
-its item: sent twice, it counts once. A gradient that is not finite never enters; ten in a row raise ``Diverged``.
-Shards do not know of each other and may be at different versions, as in the paper. Where all shards must agree on what
-is applied, and in which order (staleness bound, consistent fetch), a push goes to the first shard, which decides, and
-then to the others with the ``order`` it got; see ``shards``.
-Synchronous updates wait for all replicas that have not left, less the backups (Chen et al. 2016, *Revisiting
-distributed synchronous SGD*), and are the mean over all frames.
+A shard serves one call at a time, so it needs no locks; only the long part of a push may be done
+``ahead`` of its turn. Published parameters are never written to while anybody holds them (see
+``workbench.memory``). A push is known by its item: sent twice, it counts once. A gradient that is not
+finite is never applied; ten in a row raise ``Diverged``.
 
-A method that answers ``NOT_YET`` is asked again when ``released`` has changed.
+Shards do not know of each other and may be at different versions, as in the paper. Where all shards must
+agree on which pushes are applied, and in which order (staleness bound, consistent fetch), a push goes to
+the first shard, which decides, and then to the others with the ``order`` that it got; see ``client``.
+
+Synchronous updates wait for all replicas that have not left, less the backups (Chen et al. 2016,
+*Revisiting distributed synchronous SGD*), and apply the mean over all frames.
 """
 
 import hashlib
@@ -22,308 +23,398 @@ from typing import Any
 import numpy as np
 
 from workbench import memory
-from workbench.engine.effects import NOT_YET
+from workbench.engine.effects import NOT_YET, Service, Signal
 from workbench.settings import Settings, UserError
+from workbench.training import updates
 from workbench.training.ledger import Ledger
-from workbench.training.messages import Ack, Factored, Progress, Push, Snapshot, Status
-from workbench.training.rounding import narrow, wide
-from workbench.training.server_state import Deposit, ServerState
-from workbench.training.updates import (
-    Prepared,
-    compensated,
-    direction,
-    finite,
-    moved,
-    plain,
-    rate,
-    scaled,
-    whole,
+from workbench.training.messages import (
+    Ack,
+    AnyGradient,
+    AwaitFrames,
+    Decay,
+    EndTraining,
+    Fetch,
+    FetchAt,
+    FetchInstant,
+    FetchNext,
+    Leave,
+    Push,
+    PushStatus,
+    Snapshot,
+    TrainingProgress,
 )
+from workbench.training.rounding import narrow, widen
+from workbench.training.server_state import Deposit, ServerState
+from workbench.training.updates import PreparedUpdate, Step
 
-REJECTIONS = 10  # in a row, before training has diverged
+REJECTIONS = 10  # in a row, at which training has diverged
+SETTLING = (PushStatus.APPLIED, PushStatus.LATE, PushStatus.REJECTED)
 
 
 class Diverged(UserError):
-    """Gradient after gradient is not finite."""
+    """Ten gradients in a row were not finite."""
 
 
-class ParameterServer:
-    """One shard; ``ParameterServer(value, settings)`` is a whole server of one shard."""
+class ParameterServer(Service):
+    """One shard; ``ParameterServer(value, settings)`` is a whole server of one shard.
+
+    Made from a ``ServerState`` it continues from there.
+    """
 
     def __init__(self, value: np.ndarray | ServerState, settings: Settings):
         state = value if isinstance(value, ServerState) else ServerState(value)
-        self.settings, self.version, self.frames = settings, state.version, state.frames
+        self.settings = settings
+        self.version = state.version
+        self.frames = state.frames
         self.value = memory.floats(len(state.value))
         self.value[:] = state.value
-        self.ledger, self.memory = Ledger(*state.settled), state.memory
-        self.decays, self.ended, self.left = state.decays, state.ended, dict(state.left)
-        self.deposit, self.instant, self.frozen = state.deposit, state.instant, state.frozen
-        self.given, self.rejected = dict(state.given), state.rejected
-        self.snapshot: Snapshot | None = None  # of the current version, once somebody fetched it
-        self.history: deque[Snapshot] = deque(
-            maxlen=2 * settings.asynchrony.replicas + 2
-            if settings.asynchrony.consistent_fetch
-            else 0
-        )
-        self.early: dict[int, Push] = {}  # by order: pushes that overtook another
-        self.prepared: Prepared | None = None
-        self.awaited = math.inf  # frames that somebody waits for
+        self.memory = state.memory
+        self.decays = state.decays
+        self.ended = state.ended
+        self.rejected = state.rejected
+
+        # Pushes: settled, part of a synchronous update, come before their turn, prepared.
+        self.ledger = Ledger(*state.settled)
+        self.deposit = state.deposit
+        self.left = dict(state.left)
+        self.early: dict[int, Push] = {}  # by order
+        self.prepared: PreparedUpdate | None = None
+
+        # Published snapshots: of this version, of the common fetch, of each replica, of old versions.
+        self.snapshot: Snapshot | None = None
+        self.instant = state.instant
+        self.frozen = state.frozen
+        self.given = dict(state.given)
+        kept = 2 * settings.asynchrony.replicas + 2 if settings.asynchrony.consistent_fetch else 0
+        self.history: deque[Snapshot] = deque(maxlen=kept)
+
+        self.awaited = math.inf  # smallest number of frames for which a caller waits
         self.released = 0
 
     def state(self) -> ServerState:
-        """To be saved, and made again by ``ParameterServer(state, settings)``; only while no push is under way."""
+        """Return the state to be saved; RuntimeError while a push waits for an earlier one."""
         if self.early:
             raise RuntimeError(f"pushes {sorted(self.early)} still wait for an earlier one")
         return ServerState(
-            self.value.copy(),
-            self.version,
-            self.frames,
-            self.ledger.state(),
-            self.memory,
-            self.decays,
-            self.ended,
-            tuple(self.left.items()),
-            self.deposit,
-            self.instant,
-            self.frozen,
-            tuple(self.given.items()),
-            self.rejected,
+            value=self.value.copy(),
+            version=self.version,
+            frames=self.frames,
+            settled=self.ledger.state(),
+            memory=self.memory,
+            decays=self.decays,
+            ended=self.ended,
+            left=tuple(self.left.items()),
+            deposit=self.deposit,
+            instant=self.instant,
+            frozen=self.frozen,
+            given=tuple(self.given.items()),
+            rejected=self.rejected,
         )
 
-    def __reduce__(self) -> tuple:
-        return ParameterServer, (
-            self.state(),
-            self.settings,
-        )  # so that it can move to a worker, and back
+    def __reduce__(self) -> tuple[type, tuple[ServerState, Settings]]:
+        """Travel to a worker of a cluster, and back, as a state."""
+        return ParameterServer, (self.state(), self.settings)
 
     def digest(self) -> str:
-        """Twelve hexadecimal digits that name version and parameters."""
-        return hashlib.sha256(
-            self.version.to_bytes(8, "little") + self.value.tobytes()
-        ).hexdigest()[:12]
+        """Return twelve hexadecimal digits that name version and parameters."""
+        named = self.version.to_bytes(8, "little") + self.value.tobytes()
+        return hashlib.sha256(named).hexdigest()[:12]
+
+    def answer(self, call: Any) -> Any:
+        """Return the reply to one of the calls in ``messages``, or ``NOT_YET``."""
+        match call:
+            case Push():
+                return self.push(call)
+            case Fetch(replica):
+                return self.fetch(replica)
+            case FetchNext(replica, version):
+                return self.fetch_next(replica, version)
+            case FetchAt(replica, version):
+                return self.fetch_at(replica, version)
+            case FetchInstant(instant):
+                return self.fetch_instant(instant)
+            case AwaitFrames(frames):
+                return self.progress_at(frames)
+            case Decay(times):
+                return self.decay(times)
+            case EndTraining():
+                return self.end()
+            case Leave(replica, frames, version):
+                return self.leave(replica, frames, version)
+        raise TypeError(f"the parameter server does not answer {type(call).__name__}")
 
     # --- fetch
 
     def fetch(self, replica: str = "") -> Snapshot:
-        """The current parameters; a ``replica`` that names itself is remembered for delay compensation."""
+        """Return the current parameters; for delay compensation, remember those given to ``replica``."""
         if self.snapshot is None:
-            view = narrow(self.value, self.settings).view()
+            view = narrow(self.value, self.settings.asynchrony.wire).view()
             view.flags.writeable = False
             self.snapshot = Snapshot(self.version, view, self.ended)
-        if replica and self.settings.asynchrony.delay_compensation:
-            self.given[replica] = self.snapshot
+        self._remember(replica, self.snapshot)
         return self.snapshot
 
-    def fetch_next(self, replica: str, version: int) -> Snapshot | Any:
-        """The current parameters once they are at ``version`` or beyond, or training has ended."""
-        return self.fetch(replica) if self.version >= version or self.ended else NOT_YET
+    def fetch_next(self, replica: str, version: int) -> Snapshot | Signal:
+        """Return the current parameters once they are at ``version``, or training has ended."""
+        if self.version < version and not self.ended:
+            return NOT_YET
+        return self.fetch(replica)
 
-    def fetch_at(self, replica: str, version: int) -> Snapshot | Any:
-        """The parameters of exactly that version; None if they are no longer kept."""
+    def fetch_at(self, replica: str, version: int) -> Snapshot | Signal | None:
+        """Return the parameters of exactly ``version``; None if they are no longer kept."""
         if version > self.version:
             return NOT_YET
         if version == self.version:
             return self.fetch(replica)
-        found = next((s for s in self.history if s.version == version), None)
-        if found and replica and self.settings.asynchrony.delay_compensation:
-            self.given[replica] = found
-        return found
+        for snapshot in self.history:
+            if snapshot.version == version:
+                self._remember(replica, snapshot)
+                return snapshot
+        return None
 
     def fetch_instant(self, instant: int) -> Snapshot:
-        """What was current when the ``instant``-th fetch of all decoders together was first asked for."""
+        """Return the parameters that were current when number ``instant`` was first asked for."""
+        if self.ended:
+            return self.fetch()
         if instant > self.instant or self.frozen is None:
-            self.instant, self.frozen = instant, self.fetch()
-        return self.frozen if not self.ended else self.fetch()
+            self.instant = instant
+            self.frozen = self.fetch()
+        return self.frozen
 
-    # --- push
+    def _remember(self, replica: str, snapshot: Snapshot) -> None:
+        if replica and self.settings.asynchrony.delay_compensation:
+            self.given[replica] = snapshot
 
-    def ahead(self, method: str, args: tuple) -> Callable[[], None] | None:
-        """The long part of a call, see ``effects.Ask``; none where it is short."""
-        wanted = (
-            method == "push" and plain(self.settings) and not self.settings.asynchrony.synchronous
-        )
-        return partial(self.prepare, *args) if wanted else None
-
-    def prepare(self, push: Push) -> None:
-        """Make the parameters that ``push`` would lead to now; nothing changes."""
-        version, value, total = self.version, self.value, push.gradient
-        settled = push.item in self.ledger or push.order is not None or self.ended
-        if (
-            total is None
-            or settled
-            or 0 < self.settings.asynchrony.staleness_bound < version - push.version
-        ):
-            return
-        by = self.step_size(push.scale, version - push.version)
-        out = memory.floats(len(value))
-        self.prepared = Prepared(total, version, by, out, moved(value, by, total, out))
+    # --- push: decide
 
     def push(self, push: Push) -> Ack:
-        """Apply the gradient, or say why not."""
-        version = self.version if push.order is None else push.order
-        status = self.decide(push)
-        if status not in (Status.DUPLICATE, Status.ENDED, Status.STALE) and push.order is None:
-            self.settle(push)
+        """Apply the gradient, or return why it was not applied."""
+        if push.order is not None:
+            return Ack(self._follow(push, push.order), push.order, self.ended)
+
+        version = self.version
+        status = self._decide(push)
+        if status in SETTLING:
+            self._settle(push)
         return Ack(status, version, self.ended)
 
-    def decide(self, push: Push) -> Status:
-        if push.item in self.ledger or (push.order is not None and push.order in self.early):
-            return Status.DUPLICATE
-        if push.order is not None:
-            return self.follow(push, push.order)
+    def _decide(self, push: Push) -> PushStatus:
+        """Apply a push for which this shard decides, unless there is a reason not to."""
+        if push.item in self.ledger:
+            return PushStatus.DUPLICATE
         if self.ended:
-            return Status.ENDED
+            return PushStatus.ENDED
         staleness = self.version - push.version
         assert staleness >= 0, (
             f"{push.replica} pushed from version {push.version}, but the server is at {self.version}"
         )
-        keeps = (
-            self.settings.asynchrony.synchronous or self.settings.updates.optimizer != "sgd"
-        )  # what is not finite would stay for good
-        gradient = (
-            None
-            if push.gradient is None or (keeps and not finite(push.gradient))
-            else push.gradient
-        )
-        if self.settings.asynchrony.synchronous:
-            return self.add(push, gradient)
-        if gradient is not None and 0 < self.settings.asynchrony.staleness_bound < staleness:
-            return Status.STALE
-        if gradient is None or not self.apply(gradient, push.scale, push.replica, staleness):
-            return self.reject(push)
-        return Status.APPLIED
 
-    def follow(self, push: Push, order: int) -> Status:
-        """Apply in the order in which the first shard did; what came early waits. What that one applied, all apply."""
+        gradient = self._usable(push.gradient)
+        if self.settings.asynchrony.synchronous:
+            return self._deposit(push, gradient)
+        if gradient is None:
+            return self._reject(push)
+        if self._too_stale(staleness):
+            return PushStatus.STALE
+        if not self._apply(self._step(gradient, push.scale, push.replica, staleness)):
+            return self._reject(push)
+        return PushStatus.APPLIED
+
+    def _usable(self, gradient: AnyGradient | None) -> AnyGradient | None:
+        """Return the gradient, or None where it would leave numbers behind that are not finite.
+
+        A plain update is checked while it is applied. The memory of an optimizer and the sum of a
+        synchronous update would keep such numbers for good, so there the gradient is checked before.
+        """
+        keeps = self.settings.asynchrony.synchronous or self.settings.updates.optimizer != "sgd"
+        if gradient is None or (keeps and not updates.is_finite(gradient)):
+            return None
+        return gradient
+
+    def _too_stale(self, staleness: int) -> bool:
+        return 0 < self.settings.asynchrony.staleness_bound < staleness
+
+    def _follow(self, push: Push, order: int) -> PushStatus:
+        """Apply a push that the first shard has applied, in the order in which it did so.
+
+        A push that overtook an earlier one waits for it.
+        """
+        if push.item in self.ledger or order in self.early:
+            return PushStatus.DUPLICATE
+
         self.early[order] = push
         while self.version in self.early:
             due = self.early.pop(self.version)
-            assert due.gradient is not None  # the first shard applied it
-            self.apply(
-                due.gradient, due.scale, due.replica, self.version - due.version, agreed=True
-            )
-            self.settle(due)
-        return Status.APPLIED
+            assert due.gradient is not None  # the first shard has applied it
+            staleness = self.version - due.version
+            self._apply(self._step(due.gradient, due.scale, due.replica, staleness), agreed=True)
+            self._settle(due)
+        return PushStatus.APPLIED
 
-    def settle(self, push: Push) -> None:
+    def _settle(self, push: Push) -> None:
         self.ledger.add(push.item)
-        self.visit(push.frames)
+        self._visit(push.frames)
 
-    def visit(self, frames: int) -> None:
-        self.frames += frames
-        if self.frames >= self.awaited:
-            self.awaited, self.released = math.inf, self.released + 1
-
-    def reject(self, push: Push) -> Status:
-        self.rejected += push.gradient is not None or math.isnan(push.scale)
+    def _reject(self, push: Push) -> PushStatus:
+        """Count gradients that were not finite; a push of no frames at all does not count."""
+        if push.gradient is not None or math.isnan(push.scale):
+            self.rejected += 1
         if self.rejected >= REJECTIONS:
             raise Diverged(
-                f"{REJECTIONS} gradients in a row are not finite, the last from {push.replica}: lower learning_rate"
+                f"{REJECTIONS} gradients in a row are not finite, "
+                f"the last from {push.replica}: lower learning_rate"
             )
-        return Status.REJECTED
+        return PushStatus.REJECTED
 
-    def add(self, push: Push, gradient: np.ndarray | Factored | None) -> Status:
-        """One replica's part of the synchronous update after ``push.version``; empty if it cannot be used."""
+    # --- push: synchronous updates
+
+    def _deposit(self, push: Push, gradient: AnyGradient | None) -> PushStatus:
+        """Add one replica's part of the update after ``push.version``; empty without a gradient."""
         if push.version < self.version:
-            return Status.LATE
-        total, weight = self.deposit.total, self.deposit.weight
-        if gradient is not None:
-            part = scaled(whole(gradient), push.scale * push.weight)
-            total, weight = part if total is None else total + part, weight + push.weight
-        status = self.reject(push) if gradient is None else Status.APPLIED
+            return PushStatus.LATE
+
+        total = self.deposit.total
+        weight = self.deposit.weight
+        if gradient is None:
+            status = self._reject(push)
+        else:
+            status = PushStatus.APPLIED
+            part = updates.multiply(updates.as_array(gradient), push.scale * push.weight)
+            total = part if total is None else total + part
+            weight += push.weight
         self.deposit = Deposit(total, weight, (*self.deposit.replicas, push.replica))
-        self.complete()
+        self._complete()
         return status
 
-    def complete(self) -> None:
-        """Update if no more gradients are to be waited for."""
+    def _complete(self) -> None:
+        """Apply the synchronous update if it need not wait for more gradients."""
+        asynchrony = self.settings.asynchrony
         gone = sum(version <= self.version for version in self.left.values())
-        if len(self.deposit.replicas) >= max(
-            1, self.settings.asynchrony.replicas - gone - self.settings.asynchrony.backups
-        ):
-            done, self.deposit = self.deposit, Deposit()
-            total = np.zeros_like(self.value) if done.total is None else done.total
-            self.apply(total, 1 / max(1, done.weight), "", 0, agreed=True)
+        if len(self.deposit.replicas) < max(1, asynchrony.replicas - gone - asynchrony.backups):
+            return
 
-    def apply(
-        self,
-        total: np.ndarray | Factored,
-        scale: float,
-        replica: str,
-        staleness: int,
-        agreed: bool = False,
-    ) -> bool:
-        """``theta + rate * direction``; False, and nothing has changed, if that direction is not finite.
+        done = self.deposit
+        self.deposit = Deposit()
+        total = np.zeros_like(self.value) if done.total is None else done.total
+        self._apply(self._step(total, 1 / max(1, done.weight), "", 0), agreed=True)
 
-        ``agreed``: others count on this version, so it comes in any case, with the old parameters if need be.
+    # --- push: apply
+
+    def _step(self, total: AnyGradient, scale: float, replica: str, staleness: int) -> Step:
+        """Return the step that ``total``, multiplied by ``scale``, leads to; the optimizer learns it."""
+        if updates.is_plain(self.settings):
+            return Step(total, self._rate(staleness) * scale)
+
+        gradient = updates.multiply(updates.as_array(total), scale)
+        if replica in self.given:
+            strength = self.settings.asynchrony.delay_compensation
+            then = widen(self.given[replica].value)
+            gradient = updates.compensate(gradient, strength, self.value, then)
+        rule = self.settings.updates
+        direction, self.memory = updates.direction(rule, gradient, self.memory)
+        return Step(direction, self._rate(staleness))
+
+    def _rate(self, staleness: int) -> float:
+        """Return the learning rate of the next update.
+
+        With ``staleness_step`` it is divided by the staleness of the gradient (Zhang et al. 2016,
+        *Staleness-aware Async-SGD*, equation 6).
         """
-        if plain(self.settings):
-            step, by = total, self.step_size(scale, staleness)
-        else:
-            step, by = scaled(whole(total), scale), self.step_size(1.0, staleness)
-            if replica in self.given:
-                then = wide(self.given[replica].value)
-                step = compensated(
-                    step, self.settings.asynchrony.delay_compensation, self.value, then
-                )
-            step, self.memory = direction(self.settings, step, self.memory)
-        ready, self.prepared = self.prepared, None
-        if ready and ready.total is total and (ready.version, ready.rate) == (self.version, by):
-            out, good = ready.value, ready.good
-        else:
-            out = memory.floats(
-                len(self.value)
-            )  # that of a former version which nobody sees any more, if there is one
-            good = moved(self.value, by, step, out)
-        if not (good or agreed):
+        rate = updates.learning_rate(self.settings.updates, self.version, self.decays)
+        if self.settings.asynchrony.staleness_step:
+            rate /= max(1, staleness)
+        return rate
+
+    def _apply(self, step: Step, agreed: bool = False) -> bool:
+        """Publish the parameters that the step leads to; return False if it is not finite.
+
+        Then nothing has changed, unless shards or replicas have ``agreed`` on this version: then it
+        is published in any case, with the old parameters.
+        """
+        value = self._value_after(step)
+        if value is None and not agreed:
             return False
+
         if self.settings.asynchrony.consistent_fetch:
             self.history.append(self.fetch())
-        if good:
-            self.value = out
+        if value is not None:
+            self.value = value
         self.snapshot = None
         self.version += 1
         self.rejected = 0
-        self.released += (
-            self.settings.asynchrony.synchronous or self.settings.asynchrony.consistent_fetch
-        )
+        if self.settings.asynchrony.synchronous or self.settings.asynchrony.consistent_fetch:
+            self.released += 1
         return True
 
-    def step_size(self, scale: float, staleness: int) -> float:
-        """What the next update multiplies a gradient of this ``scale`` with."""
-        return rate(self.settings, self.version, self.decays, staleness) * scale
+    def _value_after(self, step: Step) -> np.ndarray | None:
+        """Return the parameters after the step, prepared or computed now; None if it is not finite."""
+        ready = self.prepared
+        self.prepared = None
+        if ready is not None and ready.leads_from(self.version, step):
+            return ready.value if ready.finite else None
+
+        out = memory.floats(len(self.value))  # often memory of a version that nobody holds any more
+        return out if updates.add_scaled(self.value, step, out) else None
+
+    # --- push: ahead of its turn
+
+    def ahead(self, call: Any) -> Callable[[], None] | None:
+        """Return what computes the parameters that a push leads to; None where that is no long part."""
+        if not isinstance(call, Push) or self.settings.asynchrony.synchronous:
+            return None
+        return partial(self._prepare, call) if updates.is_plain(self.settings) else None
+
+    def _prepare(self, push: Push) -> None:
+        """Compute the parameters that ``push`` would lead to now; what the server answers stays."""
+        version = self.version
+        value = self.value
+        staleness = version - push.version
+        decided = push.item in self.ledger or push.order is not None or self.ended
+        if push.gradient is None or decided or self._too_stale(staleness):
+            return
+
+        step = Step(push.gradient, self._rate(staleness) * push.scale)
+        out = memory.floats(len(value))
+        finite = updates.add_scaled(value, step, out)
+        self.prepared = PreparedUpdate(push.gradient, version, step.rate, out, finite)
 
     # --- schedule and end
 
-    def reached(self, frames: int) -> Progress | Any:
-        """How far training is, once so many frames of the corpus were visited or no more will come."""
+    def progress_at(self, frames: int) -> TrainingProgress | Signal:
+        """Return the progress once ``frames`` frames were visited, or no more will be."""
         over = self.ended or len(self.left) >= self.settings.asynchrony.replicas
         if self.frames < frames and not over:
             self.awaited = min(self.awaited, frames)
             return NOT_YET
-        return Progress(self.version, self.frames, over)
+        return TrainingProgress(self.version, self.frames, over)
 
     def decay(self, times: int) -> None:
-        """The learning rate has fallen so many times."""
+        """Divide the learning rate, so that it has fallen ``times`` times since the start."""
         self.decays = max(self.decays, times)
 
     def end(self) -> None:
-        """Training has ended: whoever fetches or pushes learns it, and nothing changes any more."""
-        self.ended, self.snapshot = True, None
+        """End training: every later fetch and push says so, and no parameters change any more."""
+        self.ended = True
+        self.snapshot = None
         self.released += 1
 
     def leave(self, replica: str, frames: int = 0, version: int | None = None) -> int:
-        """``replica`` pushes no more, and has visited ``frames`` of the corpus since its last push.
+        """Stop waiting for ``replica``, which has visited ``frames`` frames since its last push.
 
-        The answer is the version from which on it is not waited for; the other shards are told this one.
+        Return the version from which on updates do not wait for it: ``version``, or one that this
+        shard chooses. A replica that has pushed to the present update still counts in it.
         """
         if replica not in self.left:
-            own = self.version + (
-                replica in self.deposit.replicas
-            )  # its part of this update still counts
-            self.left[replica] = own if version is None else version
-            self.visit(frames)
+            chosen = self.version + (replica in self.deposit.replicas)
+            self.left[replica] = chosen if version is None else version
+            self._visit(frames)
             if self.deposit.replicas:
-                self.complete()
+                self._complete()
             self.released += 1
         return self.left[replica]
+
+    def _visit(self, frames: int) -> None:
+        self.frames += frames
+        if self.frames >= self.awaited:
+            self.awaited = math.inf
+            self.released += 1

@@ -1,159 +1,200 @@
-"""Where a replica's batches come from: an order of frames with known targets, or a channel of decoded utterances.
+"""Sources of a replica's batches: an order of frames with known targets, or a channel of decoded utterances.
 
-Both are used alike: ``fill`` (with ``yield from``) answers True when a batch is ready, CLOSED when none will be,
-RESTING; then ``next`` hands it over. Between the two nothing is lost if the run comes to rest. ``credit`` is how many
-frames of the corpus were visited since it was last asked: cancelled and rejected frames count, so that epochs are
+Both are used alike. ``fill`` (with ``yield from``) prepares the next batch, then ``next`` hands it over;
+if the run comes to rest between the two, nothing is lost. ``credit`` is the number of frames of the
+corpus that were visited since the last call. Cancelled and rejected frames count, so that epochs are
 epochs.
 """
 
-from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from enum import Enum
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from workbench.batches import FrameBatch, FrameOrder, Loaded, OuterBatch, Slots
-from workbench.engine.effects import CLOSED, RESTING, Close, Effect, Take, Work
+from workbench.engine.effects import CLOSED, RESTING, Close, Steps, Take, Work
 from workbench.settings import Settings
-from workbench.training.messages import Outer, Parameters
+from workbench.training.messages import Decode, DecodedUtterance, FetchedParameters
 
-Fill = Generator[Effect, Any, Any]
+Batch = TypeVar("Batch", FrameBatch, OuterBatch)
+Result = TypeVar("Result")
+
+
+class Supply(Enum):
+    """Whether a source can hand over a batch."""
+
+    READY = "a batch is ready"
+    EXHAUSTED = "there will be no more batches"
+    RESTING = "the run is coming to rest"
 
 
 @dataclass(frozen=True, eq=False)
 class SourceState:
-    """Enough to make a source again."""
+    """The state from which a source can be made again."""
 
     step: int = 0  # batches handed over
-    loaded: tuple[Loaded | None, ...] = ()
-    skipped: int = 0
-    credit: int = 0
+    loaded: tuple[Loaded | None, ...] = ()  # in the slots
+    skipped: int = 0  # utterances without frames to train on
+    credit: int = 0  # frames visited and not yet reported
 
 
-class Source(Protocol):
-    """What a replica needs of its batches; ``step`` counts those handed over."""
+class BatchSource(Protocol[Batch]):
+    """What a replica needs of its source; ``step`` counts the batches handed over."""
 
     step: int
 
-    def go_on(self, state: SourceState) -> None: ...
-    def fill(self) -> Fill: ...
-    def next(self) -> FrameBatch | OuterBatch: ...
-    def refresh(self, batch: Any, at: Parameters) -> Fill: ...
-    def credit(self) -> int: ...
-    def close(self) -> Fill: ...
-    def state(self) -> SourceState: ...
+    def resume(self, state: SourceState) -> None:
+        """Continue from a saved state."""
+
+    def fill(self) -> Steps[Supply]:
+        """Prepare the next batch, waiting for it if need be."""
+
+    def next(self) -> Batch:
+        """Hand over the batch that ``fill`` has found ready."""
+
+    def refresh(self, batch: Batch, at: FetchedParameters) -> Steps[Batch]:
+        """Return ``batch`` as it is to be used with the parameters ``at``."""
+
+    def credit(self) -> int:
+        """Return the number of frames visited since the last call."""
+
+    def close(self) -> Steps[None]:
+        """Take no more."""
+
+    def state(self) -> SourceState:
+        """Return the state to be saved."""
 
 
 class FrameSource:
-    """Batches of frames whose targets are known: cross entropy."""
+    """Batches of frames whose targets are known, for cross entropy."""
 
     def __init__(self, order: FrameOrder):
-        self.order, self.step, self.visited = order, 0, 0
-        self.go_on(SourceState())
+        self.order = order
+        self.resume(SourceState())
 
-    def go_on(self, state: SourceState) -> None:
-        self.batches, self.step, self.visited = (
-            self.order.batches(state.step),
-            state.step,
-            state.credit,
-        )
-        self.ready: Any = None  # the next positions, once fill has looked
+    def resume(self, state: SourceState) -> None:
+        """Continue from a saved state."""
+        self.batches = self.order.batches(state.step)
+        self.step = state.step
+        self.visited = state.credit
+        self.ready: np.ndarray | None = None  # positions of the next batch, found by ``fill``
 
-    def fill(self) -> Fill:
+    def fill(self) -> Steps[Supply]:
+        """Prepare the next batch."""
         if self.ready is None:
             self.ready = next(self.batches, None)
-        return CLOSED if self.ready is None else True
-        yield  # a generator, like every source's
+        return without_effects(Supply.EXHAUSTED if self.ready is None else Supply.READY)
 
     def next(self) -> FrameBatch:
-        batch, self.ready = FrameBatch(self.ready), None  # fill said True
-        self.step, self.visited = self.step + 1, self.visited + len(batch.positions)
+        """Hand over the batch that ``fill`` has found ready."""
+        assert self.ready is not None
+        batch = FrameBatch(self.ready)
+        self.ready = None
+        self.step += 1
+        self.visited += len(batch.positions)
         return batch
 
-    def refresh(self, batch: FrameBatch, at: Parameters) -> Fill:
-        return batch
-        yield  # targets do not age
+    def refresh(self, batch: FrameBatch, at: FetchedParameters) -> Steps[FrameBatch]:
+        """Return ``batch`` itself: known targets do not age."""
+        return without_effects(batch)
 
     def credit(self) -> int:
-        credit, self.visited = self.visited, 0
+        """Return the number of frames visited since the last call."""
+        credit = self.visited
+        self.visited = 0
         return credit
 
-    def close(self) -> Fill:
-        return
-        yield  # nobody waits for us
+    def close(self) -> Steps[None]:
+        """Do nothing: no other component waits for this source."""
+        return without_effects(None)
 
     def state(self) -> SourceState:
+        """Return the state to be saved."""
         return SourceState(self.step, credit=self.visited)
 
 
 class OuterSource:
     """Batches of outer gradients from the decoder at the other end of ``channel``.
 
-    With ``decode`` (auxiliary=fresh) every batch is decoded again with the replica's own parameters: the frames are
-    those that the decoder kept, less those that are not kept any more; the outer gradients are exact. It costs a
-    decode per slot and batch.
+    With ``decode`` (auxiliary=fresh) every batch is decoded again with the replica's own parameters. Its
+    frames are those that the decoder kept, without those that are no longer kept; their outer gradients
+    are exact. This costs one decoding per slot and batch.
     """
 
-    def __init__(
-        self,
-        channel: str,
-        settings: Settings,
-        decode: Callable[[np.ndarray, int], Any] | None = None,
-    ):
+    def __init__(self, channel: str, settings: Settings, decode: Decode | None = None):
         if (settings.criterion.auxiliary == "fresh") != (decode is not None):
             raise ValueError("decode is needed if and only if auxiliary=fresh")
-        self.channel, self.settings, self.decode = channel, settings, decode
-        self.go_on(SourceState())
+        self.channel = channel
+        self.settings = settings
+        self.decode = decode
+        self.resume(SourceState())
 
-    def go_on(self, state: SourceState) -> None:
+    def resume(self, state: SourceState) -> None:
+        """Continue from a saved state."""
         consecutive = self.settings.batches.shuffling == "none"
-        self.step, self.visited = state.step, state.credit
+        self.step = state.step
+        self.visited = state.credit
         self.slots = Slots(self.settings.batches.size, consecutive, state.loaded, state.skipped)
-        self.fresh: dict[int, Outer] = {}  # by utterance, made with the parameters of ``versions``
+        self.fresh: dict[int, DecodedUtterance] = {}  # by utterance, decoded at ``versions``
         self.versions: tuple[int, ...] = ()
 
-    def fill(self) -> Fill:
+    def fill(self) -> Steps[Supply]:
+        """Take decoded utterances from the channel until the next batch is complete."""
         while self.slots.wanting:
-            outer = yield Take(self.channel)
-            if outer is RESTING:
-                return RESTING
-            if outer is CLOSED:
-                return CLOSED if self.slots.empty else True
-            self.visited += outer.decoded.frames
-            self.slots.load(outer)
-        return True
+            arrived = yield Take(self.channel)
+            if arrived is RESTING:
+                return Supply.RESTING
+            if arrived is CLOSED:
+                return Supply.EXHAUSTED if self.slots.empty else Supply.READY
+            self.visited += arrived.decoded.frames
+            self.slots.load(arrived)
+        return Supply.READY
 
     def next(self) -> OuterBatch:
+        """Hand over the batch that ``fill`` has found ready."""
         self.step += 1
         return self.slots.next()
 
-    def refresh(self, batch: OuterBatch, at: Parameters) -> Fill:
+    def refresh(self, batch: OuterBatch, at: FetchedParameters) -> Steps[OuterBatch]:
+        """Return ``batch``; with auxiliary=fresh, decoded again with the parameters ``at``."""
         if self.decode is None:
             return batch
         if at.versions != self.versions:
-            self.fresh, self.versions = {}, at.versions
+            self.fresh = {}
+            self.versions = at.versions
+
         for source in batch.sources:
             utterance = source.decoded.utterance
             if utterance not in self.fresh:
-                decoded = yield Work(
-                    self.decode, (at.theta, utterance), source.decoded.frames, "decode"
-                )
-                self.fresh[utterance] = Outer(decoded, at.versions, at.seconds)
-        return renewed(batch, self.fresh)
+                frames = source.decoded.frames
+                decoded = yield Work(self.decode, (at.theta, utterance), frames, "decode")
+                self.fresh[utterance] = DecodedUtterance(decoded, at.versions, at.seconds)
+        return replace_rows(batch, self.fresh)
 
     def credit(self) -> int:
-        credit, self.visited = self.visited, 0
+        """Return the number of frames visited since the last call."""
+        credit = self.visited
+        self.visited = 0
         return credit
 
-    def close(self) -> Fill:
+    def close(self) -> Steps[None]:
+        """Close the channel, so that the decoder ends."""
         yield Close(self.channel)
 
     def state(self) -> SourceState:
+        """Return the state to be saved."""
         return SourceState(self.step, self.slots.state(), self.slots.skipped, self.visited)
 
 
-def renewed(batch: OuterBatch, fresh: dict[int, Outer]) -> OuterBatch:
-    """The frames of ``batch`` with the outer gradients of ``fresh``, less those that are not kept there."""
+def without_effects(result: Result) -> Steps[Result]:
+    """Return ``result`` as a component's part that yields no effect."""
+    yield from ()
+    return result
+
+
+def replace_rows(batch: OuterBatch, fresh: dict[int, DecodedUtterance]) -> OuterBatch:
+    """Return the frames of ``batch`` with the outer gradients of ``fresh``, without those not kept there."""
     rows = []
     for utterance, frame in zip(batch.utterance.tolist(), batch.frame.tolist(), strict=True):
         kept = fresh[utterance].decoded.kept

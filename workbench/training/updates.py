@@ -1,123 +1,134 @@
-"""How an accepted gradient changes the parameters: the three rules, and what scales the step.
+"""How an accepted gradient changes the parameters: the update rules, and the scale of a step.
 
-``moved`` does in one pass what numpy would do in three: for millions of numbers the memory decides what a step costs.
-It rounds where numpy rounds, so the bits are those of ``theta + rate * step``.
+``add_scaled`` does in one pass what numpy would do in three: for millions of numbers the memory decides
+what a step costs. It rounds as numpy does, so the bits are those of ``theta + rate * step``. Compiled
+loops are imported when they are first used, so that training can be imported without numba.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-import numba
 import numpy as np
 
-from workbench.model.gemm.rounding import INFINITE, MAGNITUDE
-from workbench.settings import Settings
-from workbench.training.messages import Factored
-from workbench.training.rounding import wide
+from workbench.settings import Settings, UpdateSettings
+from workbench.training.messages import AnyGradient
+from workbench.training.rounding import widen
 
 ADAGRAD_FLOOR = 1e-8  # keeps the first step of a parameter finite
 
 
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """New parameters, made while others fetched the old ones."""
+class Step(NamedTuple):
+    """A change of the parameters: ``rate * direction``."""
 
-    total: np.ndarray | Factored
+    direction: AnyGradient  # float32 [parameters of the shard]
+    rate: float
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedUpdate:
+    """New parameters that were computed before the push that leads to them had its turn."""
+
+    gradient: AnyGradient  # of that push
     version: int  # of the parameters that they were made from
     rate: float
     value: np.ndarray
-    good: bool
+    finite: bool
+
+    def leads_from(self, version: int, step: Step) -> bool:
+        """Return whether this is the update by ``step`` of the parameters of ``version``."""
+        same = (self.version, self.rate) == (version, step.rate)
+        return same and self.gradient is step.direction
+
+
+def is_plain(settings: Settings) -> bool:
+    """Return whether an update is rate times gradient, so that the gradient is read only once."""
+    return settings.updates.optimizer == "sgd" and not settings.asynchrony.delay_compensation
+
+
+def learning_rate(updates: UpdateSettings, version: int, decays: int) -> float:
+    """Return the step size of the update that follows ``version``.
+
+    It rises linearly from a tenth of its value over ``warmup`` updates, and is divided by
+    ``decay_factor`` once per decay.
+    """
+    rate = updates.learning_rate / updates.decay_factor**decays
+    if version < updates.warmup:
+        rate *= 0.1 + 0.9 * version / updates.warmup
+    return rate
 
 
 def direction(
-    settings: Settings, gradient: np.ndarray, memory: np.ndarray | None
+    updates: UpdateSettings, gradient: np.ndarray, memory: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """What the rate is multiplied with, and the optimizer's new memory; all float32 [parameters of the shard].
+    """Return the direction of a step and the optimizer's new memory, float32 [parameters of the shard].
 
-    sgd: ``g`` (the paper). momentum: ``m = mu m + g``. adagrad: ``g / (floor + sqrt(sum of g**2))`` (DistBelief: Dean
-    et al. 2012, section 4.1).
+    sgd: ``g`` (the paper). momentum: ``m = mu m + g``. adagrad: ``g / (floor + sqrt(sum of g**2))``
+    (DistBelief: Dean et al. 2012, section 4.1).
     """
-    if settings.updates.optimizer == "sgd":
+    if updates.optimizer == "sgd":
         return gradient, None
+
     if memory is None:
         memory = np.zeros_like(gradient)
-    if settings.updates.optimizer == "momentum":
-        memory = np.float32(settings.updates.momentum) * memory + gradient
+    if updates.optimizer == "momentum":
+        memory = np.float32(updates.momentum) * memory + gradient
         return memory, memory
+
     memory = memory + gradient * gradient
     return gradient / (np.sqrt(memory) + np.float32(ADAGRAD_FLOOR)), memory
 
 
-def plain(settings: Settings) -> bool:
-    """Whether an update is rate times gradient and nothing else, so that the gradient is read but once."""
-    return settings.updates.optimizer == "sgd" and not settings.asynchrony.delay_compensation
-
-
-def rate(settings: Settings, version: int, decays: int, staleness: int) -> float:
-    """The step size of the update that follows ``version``.
-
-    It rises in a line from a tenth over ``warmup`` updates, is divided by ``decay_factor`` per decay, and with
-    ``staleness_step`` by the staleness of the gradient (Zhang et al. 2016, *Staleness-aware Async-SGD*, equation 6).
-    """
-    step = settings.updates.learning_rate / settings.updates.decay_factor**decays
-    if version < settings.updates.warmup:
-        step *= 0.1 + 0.9 * version / settings.updates.warmup
-    if settings.asynchrony.staleness_step:
-        step /= max(1, staleness)
-    return step
-
-
-def compensated(
+def compensate(
     gradient: np.ndarray, strength: float, here: np.ndarray, then: np.ndarray
 ) -> np.ndarray:
-    """The gradient that parameters ``here`` would have, guessed from the one at ``then``.
+    """Return an estimate of the gradient at parameters ``here``, from the gradient at ``then``.
 
-    ``g - lambda g g (here - then)``: Zheng et al. 2017, *DC-ASGD*, equation 10, with the other sign because we go
-    uphill.
+    ``g - lambda g g (here - then)``: Zheng et al. 2017, *DC-ASGD*, equation 10, with the other sign
+    because training goes uphill.
     """
     return gradient - np.float32(strength) * gradient * gradient * (here - then)
 
 
-def whole(gradient: np.ndarray | Factored) -> np.ndarray:
-    """The gradient as an array, float32 [parameters of the shard]."""
-    return wide(gradient) if isinstance(gradient, np.ndarray) else gradient.array()
+def as_array(gradient: AnyGradient) -> np.ndarray:
+    """Return the gradient as an array, float32 [parameters of the shard]."""
+    return widen(gradient) if isinstance(gradient, np.ndarray) else gradient.array()
 
 
-def scaled(gradient: np.ndarray, by: float) -> np.ndarray:
-    """``float32(by) * gradient``; itself if that changes nothing."""
-    return gradient if np.float32(by) == 1 else np.float32(by) * gradient
+def multiply(gradient: np.ndarray, factor: float) -> np.ndarray:
+    """Return ``float32(factor) * gradient``, or ``gradient`` itself where that changes nothing."""
+    return gradient if np.float32(factor) == 1 else np.float32(factor) * gradient
 
 
-def finite(gradient: np.ndarray | Factored) -> bool:
-    """Whether all numbers are finite; one dot product unless that overflows."""
+def is_finite(gradient: AnyGradient) -> bool:
+    """Return whether all numbers are finite; this takes one dot product unless that overflows."""
     if not isinstance(gradient, np.ndarray):
         return gradient.finite()
-    gradient = wide(gradient)
-    return bool(np.isfinite(np.dot(gradient, gradient)) or np.isfinite(gradient).all())
+    values = widen(gradient)
+    return bool(np.isfinite(np.dot(values, values)) or np.isfinite(values).all())
 
 
-def scale(gradient: np.ndarray | Factored, frames: int, limit: float) -> float:
-    """What makes a sum the mean over ``frames``, or shorter if that is longer than ``limit`` (0: no limit)."""
+def mean_scale(gradient: AnyGradient, frames: int, limit: float) -> float:
+    """Return the factor that turns a sum into the mean over ``frames``.
+
+    It is smaller where the mean would be longer than ``limit`` (Euclidean norm; 0: no limit).
+    """
     if not limit:
         return 1.0 / frames
-    g = whole(gradient)
-    norm = float(np.sqrt(np.dot(g, g)))
+    values = as_array(gradient)
+    norm = float(np.sqrt(np.dot(values, values)))
     return min(1.0 / frames, limit / norm) if norm else 1.0 / frames
 
 
-def moved(theta: np.ndarray, rate: float, step: np.ndarray | Factored, out: np.ndarray) -> bool:
-    """Write ``theta + float32(rate) * step`` to ``out``, float32 [parameters]; whether all of ``step`` is finite."""
-    if not isinstance(step, np.ndarray):
-        return step.moved(theta, np.float32(rate), out)
-    step = np.ascontiguousarray(wide(step), np.float32)
-    return bool(_move(theta, np.float32(rate), step, step.view(np.uint32), out) < INFINITE)
+def add_scaled(theta: np.ndarray, step: Step, out: np.ndarray) -> bool:
+    """Write ``theta + float32(rate) * direction`` to ``out``; return whether the direction is finite.
 
+    ``theta`` and ``out`` are float32 [parameters of the shard].
+    """
+    rate = np.float32(step.rate)
+    if not isinstance(step.direction, np.ndarray):
+        return step.direction.moved(theta, rate, out)
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _move(
-    theta: np.ndarray, rate: np.float32, step: np.ndarray, bits: np.ndarray, out: np.ndarray
-) -> np.uint32:  # pragma: no cover
-    top = np.uint32(0)
-    for i in range(len(step)):
-        top = max(top, bits[i] & MAGNITUDE)
-        out[i] = theta[i] + rate * step[i]
-    return top
+    from workbench.model import vectors
+
+    values = np.ascontiguousarray(widen(step.direction), np.float32)
+    return vectors.add_scaled(theta, rate, values, out)

@@ -23,10 +23,10 @@ from workbench.engine.channels import WAIT, Channel, Woken
 from workbench.engine.dask.connection import Line
 from workbench.engine.dask.listener import Address, Door
 from workbench.engine.dask.shared_memory import Segment, machine
-from workbench.engine.effects import NOT_YET, RESTING, Held, Lost
+from workbench.engine.effects import NOT_YET, RESTING, Call, Held, Lost, Service
 
 PATIENCE = 5.0  # seconds
-Call = tuple[str, str, tuple]  # service, method, arguments
+NamedCall = tuple[str, Call[Any]]  # name of the service, call
 
 
 class Reply(Enum):
@@ -55,7 +55,7 @@ class Host:
         self,
         run: str,
         number: int,
-        services: Mapping[str, Any],
+        services: Mapping[str, Service],
         capacity: int,
         held: Mapping[str, Held],
     ):
@@ -104,7 +104,7 @@ class Host:
             raise Lost(f"the worker of {process} was lost")
         self.begun.add(process)
 
-    def call(self, calls: Sequence[Call]) -> list[Any]:
+    def call(self, calls: Sequence[NamedCall]) -> list[Any]:
         """Ask services, see ``effects.Ask`` and ``All``; AGAIN for those that could not answer yet."""
         until = time.monotonic() + PATIENCE
         seen, replies = self.releases, [self._ask(*call) for call in calls]
@@ -125,28 +125,27 @@ class Host:
                 lambda: self.releases != seen or self.resting, until - time.monotonic()
             )
 
-    def _ask(self, service: str, method: str, args: tuple) -> Any:
+    def _ask(self, service: str, call: Call[Any]) -> Any:
         """Serve one call. What is long in it is done before, in turn with others that are long; meanwhile whoever
         fetches is served, and does not idle."""
-        ahead = getattr(self.services[service], "ahead", None)
-        if not ahead or not (long := ahead(method, args)):
-            return self._serve(service, method, args)
+        long = self.services[service].ahead(call)
+        if long is None:
+            return self._serve(service, call)
         with self.turns[service]:
             self._go_on()
             start = time.perf_counter()
             long()
             self.busy[service] += time.perf_counter() - start
-            return self._serve(service, method, args)
+            return self._serve(service, call)
 
-    def _serve(self, service: str, method: str, args: tuple) -> Any:
+    def _serve(self, service: str, call: Call[Any]) -> Any:
         with self.locks[service]:
             self._go_on()
             start, asked = time.perf_counter(), self.services[service]
-            answer = getattr(asked, method)(*args)
+            answer = asked.answer(call)
             self.busy[service] += time.perf_counter() - start
-            released = getattr(asked, "released", 0)
-            changed = released != self.released.get(service)
-            self.released[service] = released
+            changed = asked.released != self.released.get(service)
+            self.released[service] = asked.released
         if changed:
             with self.news:
                 self.releases += 1
@@ -157,13 +156,17 @@ class Host:
         """See ``effects.Put``; AGAIN: not taken, put it again."""
         with self.news:
             who = Waiter()
-            return self._wait(channel, who, self._wake(self._channel(channel).put(who, item)))
+            answer, woken = self._channel(channel).put(who, item)
+            self._wake(woken)
+            return self._wait(channel, who, answer)
 
     def take(self, channel: str) -> Any:
         """See ``effects.Take``; AGAIN: nothing came, take again."""
         with self.news:
             who = Waiter()
-            return self._wait(channel, who, self._wake(self._channel(channel).take(who)))
+            answer, woken = self._channel(channel).take(who)
+            self._wake(woken)
+            return self._wait(channel, who, answer)
 
     def close(self, channel: str) -> None:
         """See ``effects.Close``."""
@@ -203,13 +206,11 @@ class Host:
         if self.aborted:
             raise Aborted(self.aborted)
 
-    def _wake(self, step: tuple[Any, Woken]) -> Any:
-        answer, woken = step
+    def _wake(self, woken: Woken) -> None:
         for who, reply in woken:
             who.answer = reply
         if woken:
             self.news.notify_all()
-        return answer
 
     def _wait(self, channel: str, who: Waiter, answer: Any) -> Any:
         if answer is not WAIT:

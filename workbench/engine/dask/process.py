@@ -137,8 +137,7 @@ class _Task:
             for i in waiting:
                 by_host[self.host(asks[i].service)].append(i)
             calls = {
-                h: [(asks[i].service, asks[i].method, asks[i].args) for i in mine]
-                for h, mine in by_host.items()
+                h: [(asks[i].service, asks[i].call) for i in mine] for h, mine in by_host.items()
             }
             for host, answers in self.all(
                 {h: ("call", (mine,)) for h, mine in calls.items()}
