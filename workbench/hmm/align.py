@@ -3,12 +3,8 @@
 import numpy as np
 from numba import njit
 
-from workbench.hmm.graphs.graph import Graph
+from workbench.hmm.graphs.graph import Graph, NoPath
 from workbench.hmm.states import POSITIONS
-
-
-class NoPath(ValueError):
-    """No path of the graph has as many frames as the utterance and a finite score."""
 
 
 def align(graph: Graph, scores: np.ndarray) -> tuple[np.ndarray, float]:

@@ -4,7 +4,7 @@ Nodes are n-grams: node 0 is the empty one, then come all words, then all pairs,
 history is a node: the longest n-gram known to the model that ends what was said so far.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numba
@@ -15,8 +15,7 @@ from workbench.language.backoff import NGram
 NOT_FOUND = -1
 
 
-@dataclass(frozen=True, eq=False)
-class Trie:
+class Trie(NamedTuple):
     """The n-grams of a model as nodes; all arrays but ``head`` are [nodes].
 
     ``head`` int64 [nodes + 1]: the children of node i are head[i] : head[i + 1], sorted by word.
@@ -62,8 +61,9 @@ def make_trie(ngram: NGram) -> Trie:
 
     longest = nodes - sizes[-1] if len(levels) > 1 else 1
     suffix, history = link(head, word, backoff, longest)
-    _, start = after(head, word, log_p, backoff, suffix, history, 0, ngram.bos)
-    return Trie(head, word, log_p, backoff, suffix, history, int(start))
+    trie = Trie(head, word, log_p, backoff, suffix, history, start=0)
+    _, start = after(trie, 0, ngram.bos)
+    return trie._replace(start=int(start))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -107,21 +107,12 @@ def link(
 
 
 @numba.njit(cache=True, nogil=True)
-def after(
-    head: np.ndarray,
-    word: np.ndarray,
-    log_p: np.ndarray,
-    backoff: np.ndarray,
-    suffix: np.ndarray,
-    history: np.ndarray,
-    node: int,
-    w: int,
-) -> tuple[float, int]:
+def after(trie: Trie, node: int, w: int) -> tuple[float, int]:
     """Return log p(w | history ``node``) and the history after w."""
     total = 0.0
     while True:
-        c = child(head, word, node, w)
+        c = child(trie.head, trie.word, node, w)
         if c != NOT_FOUND:
-            return total + log_p[c], history[c]
-        total += backoff[node]
-        node = suffix[node]
+            return total + trie.log_p[c], trie.history[c]
+        total += trie.backoff[node]
+        node = trie.suffix[node]

@@ -1,8 +1,11 @@
-"""Auxiliary functions: what a replica climbs between two refreshes of the outer gradient (method.md section 1).
+"""Auxiliary functions: what a replica climbs between two refreshes of the outer gradient (docs/method.md, section 1).
 
-frozen    F(θ; θ') = Σ o(θ') log p_θ: the paper. Never corrected by the current θ, hence only locally valid.
-proximal  the same minus D KL(p_θ' || p_θ), zero to first order at θ'. With targets o + D p_θ' >= 0 it is bounded above.
-Both touch F_MMI at θ'. ``fresh`` has no auxiliary function: o is recomputed by ``outer.decode_outer`` at the replica.
+frozen    F(θ; θ') = Σ o(θ') log p_θ, as in the paper. It is never corrected by the current θ, hence only locally
+          valid.
+proximal  the same minus D KL(p_θ' || p_θ), which is zero to first order at θ'. With targets o + D p_θ' >= 0 it is
+          bounded above.
+
+Both touch F_MMI at θ'. ``fresh`` has no auxiliary function: the replica recomputes o with `decode_outer`.
 """
 
 import numpy as np
@@ -17,35 +20,25 @@ def softmax_gradient(
     proximal: float = 0.0,
     posteriors: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Gradient of the auxiliary function at the softmax input: float32 [frames, states].
+    """Return o - mass p_θ + D (p_θ' - p_θ), the gradient at the softmax input: float32 [frames, states].
 
-    Rows o in CSR form with their ``mass`` (scalar or [frames]), current ``log_posteriors`` [frames, states];
-    ``posteriors`` p_θ' of the decoder if ``proximal`` (D) is not 0. It is o - mass p_θ + D (p_θ' - p_θ).
+    ``indptr``, ``states``, ``values``: the rows o in CSR form; ``mass``: their sums, one number or [frames].
+    ``log_posteriors`` [frames, states]: log p_θ. ``proximal``: D, which needs ``posteriors`` [frames, states],
+    the decoder's p_θ', unless it is 0. Raises ValueError without them.
     """
     frames = len(log_posteriors)
-    weight = np.broadcast_to(np.asarray(mass, np.float32), frames)[:, None] + np.float32(proximal)
-    gradient = (
-        -weight * np.exp(log_posteriors)
-        if weight.any()
-        else np.zeros(log_posteriors.shape, np.float32)
-    )
+    per_frame = np.broadcast_to(np.asarray(mass, np.float32), frames)
+    weight = per_frame[:, None] + np.float32(proximal)
+    if weight.any():
+        gradient = -weight * np.exp(log_posteriors)
+    else:
+        gradient = np.zeros(log_posteriors.shape, np.float32)
+
     if proximal:
+        if posteriors is None:
+            raise ValueError("the proximal term needs the decoder's posteriors")
         gradient += np.float32(proximal) * posteriors
-    np.add.at(gradient, (np.repeat(np.arange(frames), np.diff(indptr)), states), values)
+
+    frame = np.repeat(np.arange(frames), np.diff(indptr))
+    np.add.at(gradient, (frame, states), values)
     return gradient
-
-
-def value(
-    indptr: np.ndarray,
-    states: np.ndarray,
-    values: np.ndarray,
-    log_posteriors: np.ndarray,
-    proximal: float = 0.0,
-    posteriors: np.ndarray | None = None,
-) -> float:
-    """F(θ; θ') of the rows, not divided by T; up to the constant D H(p_θ') if proximal."""
-    frame = np.repeat(np.arange(len(log_posteriors)), np.diff(indptr))
-    total = float(np.asarray(values, np.float64) @ log_posteriors[frame, states])
-    if proximal:
-        total += proximal * float((posteriors.astype(np.float64) * log_posteriors).sum())
-    return total

@@ -5,26 +5,22 @@ from dataclasses import dataclass, replace
 import numba
 import numpy as np
 
-NO_SCORE = -np.inf
+from workbench.hmm.graphs.graph import NoPath
+
 ARC_COLUMNS = ("frame", "state", "word", "phone", "arc", "weight")
-ROUNDING = (
-    1e-12  # relative: sums along one path in another order must not decide whether it is kept
-)
-
-
-class NoPath(Exception):
-    """No complete path; ``str()`` is the reason, short enough to count utterances by."""
+ROUNDING = 1e-12  # relative: sums along a path in another order must not decide whether it is kept
 
 
 @dataclass(frozen=True)
 class Lattice:
-    """An acyclic graph over nodes of one frame boundary each; node 0 is the start, at boundary 0; natural logarithms.
+    """An acyclic graph whose nodes stand at one frame boundary each; node 0 is the start, at boundary 0.
 
-    ``node_frame`` int32 [nodes], ascending; ``final`` float64 [nodes], -inf where no path may end. Per arc, in the
-    order of ``frame``: ``source``, ``target`` (nodes), ``frame`` (0 .. frames - 1), ``state`` (tied state), ``word``
-    (0: none), ``phone``, ``arc`` (that of the search graph), all int32; ``weight``, graph's and acoustic, float64.
-    ``best``: log score of the best path; ``floor``: every arc lies on a path of at least this; ``beam``: the search
-    beam that was really used, which k2 may narrow by itself.
+    Logarithms are natural. ``node_frame`` int32 [nodes], ascending; ``final`` float64 [nodes], -inf where no
+    path may end. Per arc, in the order of ``frame``: ``source`` and ``target`` (nodes), ``frame`` (0 to
+    frames - 1), ``state`` (tied state), ``word`` (0: none), ``phone``, ``arc`` (its number in the search
+    graph), all int32; ``weight``, that of the graph and the acoustic score together, float64.
+
+    ``best``: log score of the best path. ``beam``: the search beam that was used.
     """
 
     frames: int
@@ -39,90 +35,92 @@ class Lattice:
     arc: np.ndarray
     weight: np.ndarray
     best: float
-    floor: float
     beam: float
 
     @property
     def arcs(self) -> int:
+        """How many arcs."""
         return len(self.source)
 
     @property
     def nodes(self) -> int:
+        """How many nodes."""
         return len(self.final)
 
-    @property
-    def density(self) -> float:
-        """Arcs per frame."""
-        return self.arcs / self.frames
 
+def prune(lattice: Lattice, width: float) -> Lattice:
+    """Return exactly the arcs and nodes on paths within ``width`` of the best one, in double precision.
 
-def prune(lattice: Lattice, width: float, floor: float | None = None) -> Lattice:
-    """Exactly the arcs and nodes on paths within ``width`` of the best path, or of at least ``floor``, in double
-    precision.
-
-    Raises NoPath if there is no complete path, or none of at least ``floor``.
+    Raises NoPath if there is no complete path.
     """
     ahead, behind = viterbi(lattice.source, lattice.target, lattice.weight, lattice.final)
-    best = behind[0] if lattice.nodes else NO_SCORE
-    if best == NO_SCORE:
+    best = behind[0] if lattice.nodes else -np.inf
+    if best == -np.inf:
         raise NoPath("no complete path")
-    floor = best - width if floor is None else floor
-    if best < floor:
-        raise NoPath("best path below the floor")
-    least = floor - ROUNDING * max(1.0, abs(best))
-    kept = ahead[lattice.source] + lattice.weight + behind[lattice.target] >= least
+
+    least = (best - width) - ROUNDING * max(1.0, abs(best))
     node = ahead + behind >= least
+    kept = ahead[lattice.source] + lattice.weight + behind[lattice.target] >= least
     # Rounding may part an arc from its node; both are then dropped.
     kept &= node[lattice.source] & node[lattice.target]
+
     number = np.cumsum(node, dtype=np.int32) - np.int32(1)
-    arcs = {name: getattr(lattice, name)[kept] for name in ARC_COLUMNS}
+    final = np.where(ahead + lattice.final >= least, lattice.final, -np.inf)
+    columns = {name: getattr(lattice, name)[kept] for name in ARC_COLUMNS}
     return replace(
         lattice,
         node_frame=lattice.node_frame[node],
-        final=np.where(ahead + lattice.final >= least, lattice.final, NO_SCORE)[node],
+        final=final[node],
         source=number[lattice.source[kept]],
         target=number[lattice.target[kept]],
         best=float(best),
-        floor=float(floor),
-        **arcs,
+        **columns,
     )
 
 
 def restrict(lattice: Lattice, words: tuple[int, ...]) -> Lattice:
-    """The paths of ``lattice`` that carry exactly ``words``: its product with the word sequence; raises NoPath if none
-    does."""
+    """Return the paths of ``lattice`` that carry exactly ``words``: its product with the word sequence.
+
+    Raises NoPath if no path carries them.
+    """
     wanted = np.asarray(words, np.int32)
-    reached = positions(lattice.source, lattice.target, lattice.word, lattice.final, wanted)
-    number = (np.cumsum(reached, dtype=np.int32) - np.int32(1)).reshape(reached.shape)
-    spoken = np.concatenate([wanted, [-1]])
-    arc, before = np.nonzero(
-        reached[lattice.source] & ((lattice.word == 0)[:, None] | (lattice.word[:, None] == spoken))
+    reached = reachable_positions(
+        lattice.source, lattice.target, lattice.word, lattice.final, wanted
     )
-    after = before + (lattice.word[arc] > 0)
-    kept = reached[lattice.target[arc], after]
-    arc, before, after = arc[kept], before[kept], after[kept]
     node, position = np.nonzero(reached)
     if not len(node):
         raise NoPath("words outside the lattice")
-    arcs = {name: getattr(lattice, name)[arc] for name in ARC_COLUMNS}
-    return prune(
-        replace(
-            lattice,
-            node_frame=lattice.node_frame[node],
-            final=np.where(position == len(words), lattice.final[node], NO_SCORE),
-            source=number[lattice.source[arc], before],
-            target=number[lattice.target[arc], after],
-            **arcs,
-        ),
-        np.inf,
+
+    # A node of the product is a node of the lattice and how many of the words have been said there.
+    number = (np.cumsum(reached, dtype=np.int32) - np.int32(1)).reshape(reached.shape)
+    next_word = np.concatenate([wanted, [-1]])
+    silent = (lattice.word == 0)[:, None]
+    fitting = silent | (lattice.word[:, None] == next_word)
+    arc, before = np.nonzero(reached[lattice.source] & fitting)
+    after = before + (lattice.word[arc] > 0)
+
+    kept = reached[lattice.target[arc], after]
+    arc = arc[kept]
+    before = before[kept]
+    after = after[kept]
+    columns = {name: getattr(lattice, name)[arc] for name in ARC_COLUMNS}
+    product = replace(
+        lattice,
+        node_frame=lattice.node_frame[node],
+        final=np.where(position == len(words), lattice.final[node], -np.inf),
+        source=number[lattice.source[arc], before],
+        target=number[lattice.target[arc], after],
+        **columns,
     )
+    return prune(product, np.inf)
 
 
 @numba.njit(cache=True, nogil=True)
-def positions(source, target, word, final, words):
-    """Which (node, words said so far) lie on a complete path that says ``words``: bool [nodes, words + 1]."""
+def reachable_positions(
+    source: np.ndarray, target: np.ndarray, word: np.ndarray, final: np.ndarray, words: np.ndarray
+) -> np.ndarray:
+    """Which (node, words said before it) lie on a complete path that carries ``words``: bool [nodes, words + 1]."""
     ahead = np.zeros((final.size, words.size + 1), np.bool_)
-    behind = np.zeros((final.size, words.size + 1), np.bool_)
     ahead[0, 0] = True
     for k in range(source.size):
         for i in range(words.size + 1):
@@ -131,6 +129,8 @@ def positions(source, target, word, final, words):
                     ahead[target[k], i] = True
                 elif i < words.size and word[k] == words[i]:
                     ahead[target[k], i + 1] = True
+
+    behind = np.zeros((final.size, words.size + 1), np.bool_)
     for n in range(final.size):
         behind[n, words.size] = final[n] > -np.inf
     for k in range(source.size - 1, -1, -1):
@@ -142,14 +142,17 @@ def positions(source, target, word, final, words):
 
 
 @numba.njit(cache=True, nogil=True)
-def viterbi(source, target, weight, final):
+def viterbi(
+    source: np.ndarray, target: np.ndarray, weight: np.ndarray, final: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Best log score from the start to every node, and from every node to the end: two float64 [nodes]."""
     ahead = np.full(final.size, -np.inf)
-    behind = final.copy()
     if final.size:
         ahead[0] = 0.0
     for k in range(source.size):
         ahead[target[k]] = max(ahead[target[k]], ahead[source[k]] + weight[k])
+
+    behind = final.copy()
     for k in range(source.size - 1, -1, -1):
         behind[source[k]] = max(behind[source[k]], behind[target[k]] + weight[k])
     return ahead, behind

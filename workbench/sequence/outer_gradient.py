@@ -1,12 +1,12 @@
 """Outer gradients: what a decoder computes from the posteriors of one utterance, for replicas to train on.
 
-The outer gradient o_t(s) is the derivative of the criterion with respect to log p_θ(s|x_t), the acoustic scale κ
-included (most toolkits leave it out, so learning rates do not carry over). A replica turns a row o into the gradient at
-the input of the softmax: o - p_θ Σ_s o(s). Σ_s o(s) is the row's *mass*: zero for a sequence criterion, so that the
-softmax cancels.
+The outer gradient o_t(s) is the derivative of the criterion with respect to log p_θ(s|x_t), with the acoustic
+scale κ included (docs/method.md, section 1; most toolkits leave it out, so learning rates do not carry over). A
+replica turns a row o into the gradient at the input of the softmax: o - p_θ Σ_s o(s). Σ_s o(s) is the row's
+*mass*. It is zero for a sequence criterion, so that the softmax cancels.
 
-A frame is *rejected* (MMI only, whose logarithm diverges there) if Σ_s min(γ_num, γ_den) < ``rejection``; of the others
-it is *cancelled* if max_s |o| / κ < ``cancellation``, i.e. numerator and denominator agree. What is left is *kept*.
+A frame is *rejected* if Σ_s min(γ_num, γ_den) < ``rejection`` (MMI only, whose logarithm diverges there). Of the
+others it is *cancelled* if max_s |o| / κ < ``cancellation``: numerator and denominator agree. The rest is *kept*.
 """
 
 from dataclasses import dataclass, replace
@@ -18,21 +18,38 @@ from workbench.sequence import criteria
 from workbench.sequence.decoded import Decoded
 from workbench.sequence.exact import exact_occupancies
 from workbench.sequence.lattice import Lattice
-from workbench.sequence.lattices import NOT_FINITE, Pair, Reference, acoustic_scores, pair
-from workbench.sequence.occupancy import Occupancies, best_path, occupancies, summed
-from workbench.settings import Settings
+from workbench.sequence.lattice_pair import (
+    LatticePair,
+    NoLatticePair,
+    Reference,
+    acoustic_scores,
+    find_numerator,
+    find_pair,
+)
+from workbench.sequence.occupancy import (
+    Occupancies,
+    best_path,
+    entry_key,
+    occupancies,
+    sum_by_key,
+)
+from workbench.settings import CriterionSettings, Settings
 
-ROUNDING = 1e-9
+ROUNDING = 1e-9  # by which the sum of a row may differ from its mass
 
 
 @dataclass(frozen=True)
-class Outer:
-    """Rows o / κ of all frames before any is dropped; ``scale``: max_s of |o| / κ at the softmax input, per frame."""
+class FrameGradients:
+    """The gradients of all frames of an utterance, before any is dropped.
+
+    ``value``: the criterion. ``rows``: o / κ, each of sum ``mass``. ``magnitude`` float64 [frames]: max_s |o| / κ
+    at the softmax input. ``rejected`` bool [frames]. ``num``, ``den``: log totals.
+    """
 
     value: float
     rows: Occupancies
     mass: float
-    scale: np.ndarray
+    magnitude: np.ndarray
     rejected: np.ndarray
     num: float
     den: float
@@ -47,143 +64,180 @@ def decode_outer(
     alignment: np.ndarray | None = None,
     utterance: int = -1,
 ) -> Decoded:
-    """Numerator, lattice and outer gradient of one utterance; ``log_posteriors`` [T, states], ``log_prior`` [states].
+    """Return numerator, lattice and outer gradient of one utterance.
 
-    ``alignment`` [T]: fixed targets, for denominator=none-fixed and for smoothing (else the re-aligned reference). An
-    utterance that cannot be used comes back without kept frames and with a reason; a reference that is only missing
-    from the lattice gives no value but keeps the frames that pass rejection. Raises FloatingPointError if a row does
-    not sum to its mass.
+    ``log_posteriors`` [T, states]; ``log_prior`` [states]; ``denominator``: the graph to search. ``alignment``
+    [T]: fixed targets for denominator=none-fixed and for smoothing, by default the re-aligned reference.
+    ``utterance``: its number, for the record.
+
+    An utterance that cannot be used comes back without kept frames and with a reason. A reference that is only
+    missing from the lattice gives no value but keeps the frames that pass rejection. Raises FloatingPointError
+    if a row does not sum to its mass.
     """
     log_posteriors = np.asarray(log_posteriors, np.float32)
-    lattice = settings.criterion.denominator == "lattice"
-    scores = acoustic_scores(log_posteriors, log_prior, settings)
-    found = pair(scores, reference, denominator if lattice else None, settings)
-    decoded = _without_frames(utterance, len(scores), found, settings.lattices.beam)
-    exact = lattice and settings.lattices.engine == "exact"
-    if found.reason == NOT_FINITE or found.numerator is None:
-        return decoded
-    if lattice and found.denominator is None and not exact:
-        return decoded
-    if exact:
-        (den,), (gamma,) = exact_occupancies(denominator, [scores])
-        outer = against_everything(found.numerator, float(den), gamma, settings)
-    elif lattice:
-        outer = against_lattice(found, settings)
+    criterion = settings.criterion
+    scores = acoustic_scores(log_posteriors, log_prior, criterion)
+    without_frames = _without_frames(utterance, len(scores), settings.lattices.beam)
+
+    if criterion.denominator == "lattice":
+        pair = find_pair(scores, reference, denominator, settings.lattices)
+        decoded = _with_lattices(without_frames, reference, pair)
+        if pair.numerator is None:
+            return decoded
+        if settings.lattices.engine == "exact":
+            # The search may have failed all the same; the sum over all paths needs no lattice.
+            decoded = replace(decoded, reason=None)
+            totals, rows = exact_occupancies(denominator, [scores])
+            gradients = against_all_paths(pair.numerator, float(totals[0]), rows[0], criterion)
+        elif isinstance(pair, LatticePair):
+            gradients = against_lattice(pair, criterion)
+        else:
+            return decoded
     else:
-        outer = without_denominator(
-            found,
-            log_posteriors,
-            alignment if settings.criterion.denominator == "none-fixed" else None,
-        )
+        numerator = find_numerator(scores, reference, settings.lattices)
+        if isinstance(numerator, NoLatticePair):
+            return replace(without_frames, reason=numerator.reason)
+        decoded = _with_numerator(without_frames, reference, numerator)
+        targets = alignment if criterion.denominator == "none-fixed" else None
+        gradients = without_denominator(numerator, log_posteriors, targets)
+
     targets = decoded.numerator_states if alignment is None else alignment
-    return _select(decoded, outer, log_posteriors, targets, settings)
+    return _select(decoded, gradients, log_posteriors, targets, criterion)
 
 
-def against_everything(
-    numerator: Lattice, den: float, gamma_den: Occupancies, settings: Settings
-) -> Outer:
-    """MMI against the sum over all paths of a graph."""
+def against_all_paths(
+    numerator: Lattice, den: float, gamma_den: Occupancies, criterion: CriterionSettings
+) -> FrameGradients:
+    """Return the gradients of MMI against all paths of a graph, of log total ``den`` and occupancies ``gamma_den``."""
     num, gamma_num = occupancies(numerator)
-    rejected = criteria.overlap(gamma_num, gamma_den) < settings.criterion.rejection
     rows = criteria.difference(gamma_num, gamma_den)
-    return Outer(num - den, rows, 0.0, criteria.largest(rows), rejected, num, den)
+    return FrameGradients(
+        value=num - den,
+        rows=rows,
+        mass=0.0,
+        magnitude=criteria.largest_magnitude(rows),
+        rejected=criteria.overlap(gamma_num, gamma_den) < criterion.rejection,
+        num=num,
+        den=den,
+    )
 
 
-def against_lattice(found: Pair, settings: Settings) -> Outer:
-    """The criterion of ``settings`` on both lattices; MMI where it names none of whole sequences."""
-    num, gamma_num = occupancies(found.numerator)
-    den, gamma_den = occupancies(found.denominator)
-    rejected = np.zeros(gamma_den.frames, bool)
-    if settings.criterion.name in ("mpe", "smbr"):
-        accuracy = (
-            criteria.phone_accuracy if settings.criterion.name == "mpe" else criteria.state_accuracy
-        )
-        value, rows = criteria.expected_accuracy(
-            found.denominator, accuracy(found.numerator, found.denominator)
-        )
+def against_lattice(pair: LatticePair, criterion: CriterionSettings) -> FrameGradients:
+    """Return the gradients of ``criterion`` on both lattices; those of MMI if it is cross entropy."""
+    num, gamma_num = occupancies(pair.numerator)
+    den, gamma_den = occupancies(pair.denominator)
+
+    if criterion.name in ("mpe", "smbr"):
+        accuracy = criteria.phone_accuracy if criterion.name == "mpe" else criteria.state_accuracy
+        right = accuracy(pair.numerator, pair.denominator)
+        value, rows = criteria.expected_accuracy(pair.denominator, right)
+        rejected = np.zeros(gamma_den.frames, bool)
     else:
-        rejected = criteria.overlap(gamma_num, gamma_den) < settings.criterion.rejection
-        value, rows = num - den, criteria.difference(gamma_num, gamma_den)
-        if settings.criterion.name == "bmmi" and settings.criterion.boost:
-            value, rows = criteria.boosted_mmi(
-                found.numerator, found.denominator, settings.criterion.boost
-            )
-        if found.reason:
+        value = num - den
+        rows = criteria.difference(gamma_num, gamma_den)
+        if criterion.name == "bmmi" and criterion.boost:
+            value, rows = criteria.boosted_mmi(pair.numerator, pair.denominator, criterion.boost)
+        if pair.outside:
             value = np.nan
-    return Outer(value, rows, 0.0, criteria.largest(rows), rejected, num, den)
+        rejected = criteria.overlap(gamma_num, gamma_den) < criterion.rejection
+
+    return FrameGradients(
+        value=value,
+        rows=rows,
+        mass=0.0,
+        magnitude=criteria.largest_magnitude(rows),
+        rejected=rejected,
+        num=num,
+        den=den,
+    )
 
 
 def without_denominator(
-    found: Pair, log_posteriors: np.ndarray, alignment: np.ndarray | None
-) -> Outer:
-    """The controls of experiment E4a: cross entropy toward γ_num, or toward a fixed ``alignment`` [T].
+    numerator: Lattice, log_posteriors: np.ndarray, alignment: np.ndarray | None
+) -> FrameGradients:
+    """Return the gradients of the controls of experiment E4a: cross entropy toward γ_num, or toward ``alignment`` [T].
 
-    The row is the target itself, of mass one, so a replica trains on κ (γ_num - p_θ) with its own current p_θ.
+    The row is the target itself, of mass one. So a replica trains on κ (γ_num - p_θ) with its own current p_θ.
     """
-    num, rows = occupancies(found.numerator)
+    num, rows = occupancies(numerator)
     if alignment is not None:
-        rows = summed(
-            np.arange(len(alignment)) << 32 | alignment, np.ones(len(alignment)), len(alignment)
-        )
-    value = float(rows.values @ log_posteriors[rows.frame, rows.states])
-    agreement = np.exp(log_posteriors)
-    agreement[rows.frame, rows.states] -= rows.values
-    return Outer(
-        value, rows, 1.0, np.abs(agreement).max(axis=1), np.zeros(rows.frames, bool), num, np.nan
+        frames = len(alignment)
+        rows = sum_by_key(entry_key(np.arange(frames), alignment), np.ones(frames), frames)
+
+    at_softmax = np.exp(log_posteriors)
+    at_softmax[rows.frame, rows.states] -= rows.values
+    return FrameGradients(
+        value=float(rows.values @ log_posteriors[rows.frame, rows.states]),
+        rows=rows,
+        mass=1.0,
+        magnitude=np.abs(at_softmax).max(axis=1),
+        rejected=np.zeros(rows.frames, bool),
+        num=num,
+        den=np.nan,
     )
 
 
-def _without_frames(utterance: int, frames: int, found: Pair, beam: float) -> Decoded:
-    """What is known of an utterance before its outer gradient."""
-    words: tuple[int, ...] = ()
-    states = np.full(frames, -1, np.int32)
-    if found.denominator is not None:
-        words, beam = best_path(found.denominator)[0], found.denominator.beam
-    if found.numerator is not None:
-        states = best_path(found.numerator)[1]
-    nothing = (
-        np.zeros(0, np.int32),
-        np.zeros(1, np.int64),
-        np.zeros(0, np.int32),
-        np.zeros(0, np.float32),
-    )
+def _without_frames(utterance: int, frames: int, beam: float) -> Decoded:
+    """Return the record of an utterance of which nothing is known yet."""
     return Decoded(
         utterance,
         frames,
-        *nothing,
+        kept=np.zeros(0, np.int32),
+        indptr=np.zeros(1, np.int64),
+        states=np.zeros(0, np.int32),
+        values=np.zeros(0, np.float32),
         mass=0.0,
         value=np.nan,
-        reason=found.reason,
+        reason=None,
         rejected=0,
         cancelled=0,
-        words=words,
-        reference=found.reference,
-        numerator_states=states,
+        words=(),
+        reference=(),
+        numerator_states=np.full(frames, -1, np.int32),
         num=np.nan,
         den=np.nan,
         beam=beam,
     )
 
 
-def _select(
-    decoded: Decoded, outer: Outer, log_posteriors, targets: np.ndarray, settings: Settings
+def _with_lattices(
+    decoded: Decoded, reference: Reference, pair: LatticePair | NoLatticePair
 ) -> Decoded:
-    """Drop the rejected and the cancelled frames, scale by κ, add the smoothing."""
-    cancelled = ~outer.rejected & (outer.scale < settings.criterion.cancellation)
-    keep = ~outer.rejected & ~cancelled
-    key, values = outer.rows.key, settings.criterion.acoustic_scale * outer.rows.values
-    mass = settings.criterion.acoustic_scale * outer.mass
-    if settings.criterion.smoothing:
-        key = np.concatenate([key, np.arange(decoded.frames) << 32 | targets])
-        values = np.concatenate([values, np.full(decoded.frames, settings.criterion.smoothing)])
-        mass += settings.criterion.smoothing
-    rows = summed(key, values, decoded.frames)
+    """Add the best paths of the lattices that were found, and the reason why one was not."""
+    decoded = replace(decoded, reason=pair.reason)
+    if pair.denominator is not None:
+        words = best_path(pair.denominator).words
+        decoded = replace(decoded, words=words, beam=pair.denominator.beam)
+    if pair.numerator is not None:
+        decoded = _with_numerator(decoded, reference, pair.numerator)
+    return decoded
+
+
+def _with_numerator(decoded: Decoded, reference: Reference, numerator: Lattice) -> Decoded:
+    states = best_path(numerator).states
+    return replace(decoded, reference=reference.words, numerator_states=states)
+
+
+def _select(
+    decoded: Decoded,
+    gradients: FrameGradients,
+    log_posteriors: np.ndarray,
+    targets: np.ndarray,
+    criterion: CriterionSettings,
+) -> Decoded:
+    """Drop the rejected and the cancelled frames, multiply by κ, add the smoothing toward ``targets`` [T]."""
+    cancelled = ~gradients.rejected & (gradients.magnitude < criterion.cancellation)
+    keep = ~gradients.rejected & ~cancelled
+
+    rows, mass = _scale(gradients, targets, criterion)
     sums = np.bincount(rows.frame, rows.values, rows.frames)
     if not (np.abs(sums - mass) < ROUNDING).all():
         raise FloatingPointError(
             f"utterance {decoded.utterance}: an outer gradient sums to {sums}, not {mass}"
         )
+
     entries = keep[rows.frame]
+    proximal = criterion.auxiliary == "proximal"
     return replace(
         decoded,
         kept=np.flatnonzero(keep).astype(np.int32),
@@ -191,12 +245,25 @@ def _select(
         states=rows.states[entries],
         values=rows.values[entries].astype(np.float32),
         mass=mass,
-        value=float(outer.value),
-        rejected=int(outer.rejected.sum()),
+        value=float(gradients.value),
+        rejected=int(gradients.rejected.sum()),
         cancelled=int(cancelled.sum()),
-        num=outer.num,
-        den=outer.den,
-        posteriors=np.exp(log_posteriors[keep])
-        if settings.criterion.auxiliary == "proximal"
-        else None,
+        num=gradients.num,
+        den=gradients.den,
+        posteriors=np.exp(log_posteriors[keep]) if proximal else None,
     )
+
+
+def _scale(
+    gradients: FrameGradients, targets: np.ndarray, criterion: CriterionSettings
+) -> tuple[Occupancies, float]:
+    """Return (κ times the rows, with the smoothing's cross entropy, and the mass of each)."""
+    frames = gradients.rows.frames
+    key = gradients.rows.key
+    values = criterion.acoustic_scale * gradients.rows.values
+    mass = criterion.acoustic_scale * gradients.mass
+    if criterion.smoothing:
+        key = np.concatenate([key, entry_key(np.arange(frames), targets)])
+        values = np.concatenate([values, np.full(frames, criterion.smoothing)])
+        mass += criterion.smoothing
+    return sum_by_key(key, values, frames), mass

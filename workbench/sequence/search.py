@@ -1,48 +1,88 @@
 """Time-synchronous beam search: which paths through a graph explain the scores of an utterance.
 
-The lattice is exact in this sense: per frame boundary the tokens within ``beam`` of the best (and of these the best
-``max_active``) are kept; the lattice holds all arcs between kept tokens that lie on a complete path within
-``lattice_beam`` of the best one. Its values do not depend on the order of arcs, on threads, or on what was searched
-before.
+The lattice is exact in this sense: at each frame boundary the tokens within ``beam`` of the best, and of these
+the best ``max_active``, are kept; the lattice holds all arcs between kept tokens that lie on a complete path
+within ``lattice_beam`` of the best one. Its values do not depend on the order of arcs, on threads, or on what
+was searched before.
 """
 
 import threading
+from typing import NamedTuple
 
 import numpy as np
 
-from workbench.hmm.graphs.graph import Graph
-from workbench.sequence import search_backward as backwards
-from workbench.sequence import search_forward
-from workbench.sequence.lattice import Lattice, NoPath, prune
-from workbench.sequence.search_layout import Compiled, compiled
+from workbench.hmm.graphs.graph import Graph, NoPath
+from workbench.sequence.lattice import Lattice, prune
+from workbench.sequence.search_graph import SearchGraph, search_graph
+from workbench.sequence.token_passing import (
+    FULL,
+    UNNUMBERED,
+    UNREACHED,
+    ArcsFound,
+    BackwardScratch,
+    ForwardScratch,
+    Tokens,
+    pass_tokens,
+    recover_arcs,
+)
 
-SLACK = 1e-3  # the first pruning sums in float32; the exact one, in double, follows
+SLACK = 1e-3  # the search prunes sums in float32; the exact pruning, in double precision, follows
+TOKENS = 1 << 16  # room of a new workspace
+ARCS = 1 << 12
 
 
-class Workspace:
-    """Arrays that searches of one thread use again and again; they grow when too small, and are never shared."""
+class SearchWorkspace:
+    """Arrays that the searches of one thread use again and again; never shared between threads.
 
-    def __init__(self):
-        self.score = np.empty(0, np.float32)
-        self.marks = np.empty(0, np.uint64)
-        self.number = np.empty(0, np.uint32)
-        self.size_tokens(1 << 16)
-        self.size_arcs(1 << 12)
+    ``tokens`` and ``arcs`` are the room to begin with. Arrays that turn out too small are replaced.
+    """
 
-    def size_states(self, states: int) -> None:
-        """Room for graphs of so many states."""
-        if len(self.score) < states:
-            self.score = np.full(states, search_forward.NEG, np.float32)
-            self.marks = np.zeros(states // 64 + 1, np.uint64)
-            self.place = np.full(states, -1, np.int32)
-            self.number = np.full(states, backwards.NONE, np.uint32)
+    def __init__(self, tokens: int = TOKENS, arcs: int = ARCS) -> None:
+        self.resize_states(0)
+        self.resize_tokens(tokens)
+        self.resize_arcs(arcs)
 
-    def size_tokens(self, tokens: int) -> None:
-        self.tokens = np.empty(tokens, np.uint32), np.empty(tokens, np.float32)
+    def resize_states(self, states: int) -> None:
+        """Make room for graphs of so many states."""
+        self.states = states
+        self.forward = ForwardScratch(
+            score=np.full(states, UNREACHED, np.float32),
+            marks=np.zeros(states // 64 + 1, np.uint64),
+        )
+        self.backward = BackwardScratch(
+            place=np.full(states, -1, np.int32),
+            number=np.full(states, UNNUMBERED, np.uint32),
+        )
 
-    def size_arcs(self, arcs: int) -> None:
-        self.nodes = np.empty(arcs, np.uint32), np.empty(arcs, np.int32), np.empty(arcs, np.float64)
-        self.arcs = np.empty(arcs, np.int32), np.empty(arcs, np.int32), np.empty(arcs, np.int64)
+    def resize_tokens(self, tokens: int) -> None:
+        """Make room for so many tokens of an utterance."""
+        self.token_state = np.empty(tokens, np.uint32)
+        self.token_alpha = np.empty(tokens, np.float32)
+
+    def resize_arcs(self, arcs: int) -> None:
+        """Make room for so many arcs, and as many nodes, of a lattice."""
+        self.found = ArcsFound(
+            node_state=np.empty(arcs, np.uint32),
+            node_frame=np.empty(arcs, np.int32),
+            beta=np.empty(arcs, np.float64),
+            source=np.empty(arcs, np.int32),
+            target=np.empty(arcs, np.int32),
+            arc=np.empty(arcs, np.int64),
+        )
+
+
+class LatticeParts(NamedTuple):
+    """Nodes and arcs of a lattice in the order of time, by which graph arc they are.
+
+    Per node ``node_frame`` int32 and ``final`` floating point; per arc the nodes ``source`` and ``target`` and
+    the graph's ``arc``, integers.
+    """
+
+    node_frame: np.ndarray
+    final: np.ndarray
+    source: np.ndarray
+    target: np.ndarray
+    arc: np.ndarray
 
 
 _threads = threading.local()
@@ -54,32 +94,29 @@ def search(
     beam: float,
     lattice_beam: float,
     max_active: int,
-    floor: float | None = None,
-    workspace: Workspace | None = None,
+    workspace: SearchWorkspace | None = None,
 ) -> Lattice:
-    """The lattice of ``scores`` [T, tied states] (log, acoustic scale included; -inf forbids) in ``graph``.
+    """Return the lattice of ``scores`` [T, tied states] in ``graph``.
 
-    ``floor``: keep paths of at least this log score instead of those within ``lattice_beam`` of the best, so that
-    numerator and denominator are pruned alike. Raises NoPath with the reason, ValueError if a score is NaN or +inf.
+    ``scores``: log, acoustic scale included; -inf forbids a state. ``beam``, ``lattice_beam`` (log probability)
+    and ``max_active`` (tokens of a frame) as in the module's docstring. ``workspace``: by default the calling
+    thread's. Raises NoPath with the reason, ValueError if a score is NaN or +inf.
     """
-    scores = checked(graph, scores)
-    if workspace is None:
-        workspace = _own_workspace()
-    layout = compiled(graph)
-    workspace.size_states(graph.states)
-    starts, norm = forward(layout, scores, beam, max_active, workspace)
-    frame, final, source, target, arc = backward(
-        layout, scores, lattice_beam, floor, workspace, starts, norm
-    )
-    return prune(
-        as_lattice(graph, scores, frame, final, source, target, arc, beam), lattice_beam, floor
-    )
+    scores = check_scores(graph, scores)
+    workspace = workspace or _workspace_of_thread()
+    searched = search_graph(graph)
+    if workspace.states < graph.states:
+        workspace.resize_states(graph.states)
+
+    tokens = _pass_tokens(searched, scores, beam, max_active, workspace)
+    parts = _recover_arcs(searched, scores, lattice_beam, tokens, workspace)
+    return prune(as_lattice(graph, scores, parts, beam), lattice_beam)
 
 
-def checked(graph: Graph, scores: np.ndarray) -> np.ndarray:
-    """``scores`` as the searches want them; raises NoPath or ValueError where they cannot be searched."""
+def check_scores(graph: Graph, scores: np.ndarray) -> np.ndarray:
+    """Return ``scores`` as float32 in C order; raises NoPath or ValueError where they cannot be searched."""
     scores = np.require(scores, np.float32, ["C", "W"])
-    last = compiled(graph).last_state
+    last = search_graph(graph).last_tied_state
     if scores.ndim != 2 or scores.shape[1] <= last:
         raise ValueError(f"scores of shape {scores.shape} for a graph with tied state {last}")
     if not (scores < np.inf).all():
@@ -89,96 +126,88 @@ def checked(graph: Graph, scores: np.ndarray) -> np.ndarray:
     return scores
 
 
-def _own_workspace() -> Workspace:
+def _workspace_of_thread() -> SearchWorkspace:
     if not hasattr(_threads, "workspace"):
-        _threads.workspace = Workspace()
-    return _threads.workspace
+        _threads.workspace = SearchWorkspace()
+    workspace: SearchWorkspace = _threads.workspace
+    return workspace
 
 
-def forward(
-    layout: Compiled, scores, beam: float, max_active: int, space: Workspace
-) -> tuple[np.ndarray, np.ndarray]:
-    """Fill the tokens of ``space``; returns their bounds per frame and the best score of each; raises NoPath."""
-    starts, norm = np.zeros(len(scores) + 2, np.int64), np.zeros(len(scores) + 1)
-    graph = layout.graph
+def _pass_tokens(
+    searched: SearchGraph,
+    scores: np.ndarray,
+    beam: float,
+    max_active: int,
+    workspace: SearchWorkspace,
+) -> Tokens:
+    """Return the tokens of every frame boundary, in arrays of ``workspace``; raises NoPath."""
+    frames = len(scores)
+    states = searched.graph.states
+    # The marks of a larger graph's states stay out: reading them would take time.
+    scratch = workspace.forward._replace(marks=workspace.forward.marks[: states // 64 + 1])
+    starts = np.zeros(frames + 2, np.int64)
+    norm = np.zeros(frames + 1)
+
     while True:
-        tokens = search_forward.forward(
-            layout.head,
-            layout.label,
-            graph.weight,
-            graph.final,
-            scores,
-            np.float32(beam),
-            max_active,
-            space.score,
-            space.marks[: graph.states // 64 + 1],
-            *space.tokens,
-            starts,
-            norm,
+        tokens = Tokens(workspace.token_state, workspace.token_alpha, starts, norm)
+        count = pass_tokens(
+            searched.outgoing, scores, np.float32(beam), max_active, scratch, tokens
         )
-        if tokens != search_forward.FULL:
+        if count != FULL:
             break
-        space.size_tokens(2 * len(space.tokens[0]) + graph.states)
+        workspace.resize_tokens(2 * len(workspace.token_state) + states)
+
     if starts[-1] == starts[-2]:
         empty = np.flatnonzero(np.diff(starts) == 0)[0]
-        raise NoPath(
-            "no final state in the beam" if empty == len(scores) else "no state in the beam"
-        )
-    return starts, norm
+        at_end = empty == frames
+        raise NoPath("no final state in the beam" if at_end else "no state in the beam")
+    return tokens
 
 
-def backward(
-    layout: Compiled, scores, width: float, floor: float | None, space: Workspace, starts, norm
-):
-    """(frames and final weights of the nodes, sources, targets, arcs) of what survives, in time; raises NoPath."""
-    graph = layout.graph
+def _recover_arcs(
+    searched: SearchGraph,
+    scores: np.ndarray,
+    width: float,
+    tokens: Tokens,
+    workspace: SearchWorkspace,
+) -> LatticeParts:
+    """Return copies of the nodes and arcs on paths within ``width`` of the best, in the order of time."""
     while True:
-        nodes, arcs = backwards.backward(
-            layout.back_head,
-            layout.back_label,
-            layout.back_weight,
-            graph.final,
-            scores,
-            width + SLACK,
-            np.nan if floor is None else floor - SLACK,
-            *space.tokens,
-            starts,
-            norm,
-            space.place,
-            space.number,
-            *space.nodes,
-            *space.arcs,
+        found = workspace.found
+        nodes, arcs = recover_arcs(
+            searched.incoming, scores, width + SLACK, tokens, workspace.backward, found
         )
-        if nodes != search_forward.FULL:
+        if nodes != FULL:
             break
-        space.size_arcs(4 * len(space.arcs[0]))
-    if nodes == 0:
-        raise NoPath("best path below the floor")
-    states, frames = (a[:nodes][::-1].astype(np.int32) for a in space.nodes[:2])
-    source, target = (nodes - 1 - a[:arcs][::-1] for a in space.arcs[:2])
-    final = np.where(frames == len(scores), graph.final[states], -np.inf)
-    return frames, final, source, target, space.arcs[2][:arcs][::-1].copy()
+        workspace.resize_arcs(4 * len(found.arc))
+
+    states = found.node_state[:nodes][::-1].astype(np.int32)
+    frame = found.node_frame[:nodes][::-1].astype(np.int32)
+    return LatticeParts(
+        node_frame=frame,
+        final=np.where(frame == len(scores), searched.graph.final[states], -np.inf),
+        source=nodes - 1 - found.source[:arcs][::-1],
+        target=nodes - 1 - found.target[:arcs][::-1],
+        arc=found.arc[:arcs][::-1].copy(),
+    )
 
 
-def as_lattice(
-    graph: Graph, scores, node_frame, final, source, target, arc, beam: float
-) -> Lattice:
-    """A Lattice from nodes and arcs of ``graph`` in the order of time; not pruned yet."""
-    frame = node_frame[source]
-    state = graph.state[arc]
+def as_lattice(graph: Graph, scores: np.ndarray, parts: LatticeParts, beam: float) -> Lattice:
+    """Return ``parts`` as a Lattice with weights in double precision from graph and scores; not pruned yet."""
+    frame = parts.node_frame[parts.source]
+    state = graph.state[parts.arc]
     return Lattice(
         frames=len(scores),
-        node_frame=node_frame,
-        final=final.astype(np.float64),
-        source=source,
-        target=target,
+        node_frame=parts.node_frame,
+        final=parts.final.astype(np.float64),
+        source=parts.source,
+        target=parts.target,
         frame=frame,
         state=state,
-        word=graph.word[arc],
-        phone=graph.phone[arc].astype(np.int32),
-        arc=arc.astype(np.int32),
-        weight=graph.weight[arc].astype(np.float64) + scores[frame, state],
+        word=graph.word[parts.arc],
+        phone=graph.phone[parts.arc].astype(np.int32),
+        arc=parts.arc.astype(np.int32),
+        weight=graph.weight[parts.arc].astype(np.float64) + scores[frame, state],
         best=np.nan,
-        floor=np.nan,
         beam=float(beam),
     )

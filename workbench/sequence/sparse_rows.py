@@ -1,80 +1,114 @@
-"""What belongs to the arcs of a lattice, by frame: where each frame's begin, and their sums by state; compiled."""
+"""Sums over the arcs of each frame, compiled: where a frame's arcs begin, and their values added up by state."""
 
 import numba
 import numpy as np
 
-from workbench.sequence.search_forward import trailing_zeros
+from workbench.sequence.bit_maps import trailing_zeros
 
-FEW = 24  # arcs of a frame that are sorted by insertion
+FEW = 24  # arcs of a frame up to which sorting by insertion is faster than a bit map
 
 
 @numba.njit(cache=True, nogil=True)
-def bounds(frame, frames):
-    """Where in the ascending ``frame`` each of the frames begins, and the last one ends: int64 [frames + 1]."""
-    out = np.zeros(frames + 1, np.int64)
+def frame_bounds(frame: np.ndarray, frames: int) -> np.ndarray:
+    """Return where in the ascending ``frame`` each of the ``frames`` begins, and the last ends: int64 [frames + 1]."""
+    bounds = np.zeros(frames + 1, np.int64)
     for t in frame:
-        out[t + 1] += 1
+        bounds[t + 1] += 1
     for t in range(frames):
-        out[t + 1] += out[t]
-    return out
+        bounds[t + 1] += bounds[t]
+    return bounds
 
 
 @numba.njit(cache=True, nogil=True)
-def gather(arcs, state, values):
-    """Sums of ``values`` over the arcs of equal frame and state, as rows: (indptr, states, sums)."""
-    most, largest = 0, -1
-    for t in range(arcs.size - 1):
-        most = max(most, arcs[t + 1] - arcs[t])
+def sum_by_state(
+    bounds: np.ndarray, state: np.ndarray, values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Add up ``values`` [arcs] over arcs of equal frame and ``state``; sparse rows (indptr, states, sums).
+
+    ``bounds`` int64 [frames + 1]: where the arcs of each frame begin. The states of a row ascend.
+    """
+    most = 0
+    for t in range(bounds.size - 1):
+        most = max(most, bounds[t + 1] - bounds[t])
+    largest = -1
     if most > FEW:
         for k in range(state.size):
             largest = max(largest, state[k])
-    row, marks = np.zeros(largest + 1), np.zeros(largest // 64 + 1, np.uint64)
-    indptr, states, sums = (
-        np.zeros(arcs.size, np.int64),
-        np.empty(state.size, np.int32),
-        np.empty(state.size),
-    )
+    row = np.zeros(largest + 1)
+    marks = np.zeros(largest // 64 + 1, np.uint64)
+
+    indptr = np.zeros(bounds.size, np.int64)
+    states = np.empty(state.size, np.int32)
+    sums = np.empty(state.size)
     n = 0
-    for t in range(arcs.size - 1):
-        if arcs[t + 1] - arcs[t] <= FEW:
-            n = insert(arcs[t], arcs[t + 1], state, values, states, sums, n)
+    for t in range(bounds.size - 1):
+        if bounds[t + 1] - bounds[t] <= FEW:
+            n = add_row_by_insertion(bounds[t], bounds[t + 1], state, values, states, sums, n)
         else:
-            n = mark(arcs[t], arcs[t + 1], state, values, states, sums, n, row, marks)
+            n = add_row_by_marks(
+                bounds[t], bounds[t + 1], state, values, states, sums, n, row, marks
+            )
         indptr[t + 1] = n
     return indptr, states[:n].copy(), sums[:n].copy()
 
 
 @numba.njit(cache=True, nogil=True)
-def insert(first, end, state, values, states, sums, n):
-    """Add arcs first : end, few as they are, as one ascending row at ``n``; returns where it ends."""
+def add_row_by_insertion(
+    first: int,
+    end: int,
+    state: np.ndarray,
+    values: np.ndarray,
+    states: np.ndarray,
+    sums: np.ndarray,
+    n: int,
+) -> int:
+    """Write the arcs first : end, which are few, as one row of ``states`` and ``sums`` from ``n`` on; return its end."""
     start = n
     for k in range(first, end):
-        s, value, at = state[k], values[k], n
+        s = state[k]
+        value = values[k]
+        at = n
         while at > start and states[at - 1] >= s:
             at -= 1
         if at < n and states[at] == s:
             sums[at] += value
             continue
+
         for later in range(n, at, -1):
-            states[later], sums[later] = states[later - 1], sums[later - 1]
-        states[at], sums[at] = s, value
+            states[later] = states[later - 1]
+            sums[later] = sums[later - 1]
+        states[at] = s
+        sums[at] = value
         n += 1
     return n
 
 
 @numba.njit(cache=True, nogil=True)
-def mark(first, end, state, values, states, sums, n, row, marks):
-    """The same for many arcs, by a mark per state; ``row`` and ``marks`` are zero before and after."""
+def add_row_by_marks(
+    first: int,
+    end: int,
+    state: np.ndarray,
+    values: np.ndarray,
+    states: np.ndarray,
+    sums: np.ndarray,
+    n: int,
+    row: np.ndarray,
+    marks: np.ndarray,
+) -> int:
+    """The same for many arcs, by a bit for each state; ``row`` and ``marks`` are zero before and after."""
     for k in range(first, end):
         s = state[k]
         row[s] += values[k]
         marks[s >> 6] |= np.uint64(1) << np.uint64(s & 63)
+
     for w in range(marks.size):
         left = marks[w]
         marks[w] = np.uint64(0)
         while left != np.uint64(0):
             s = w * 64 + np.int64(trailing_zeros(left))
             left &= left - np.uint64(1)
-            states[n], sums[n], row[s] = s, row[s], 0.0
+            states[n] = s
+            sums[n] = row[s]
+            row[s] = 0.0
             n += 1
     return n

@@ -24,6 +24,10 @@ TYPES = {
 }
 
 
+class NoPath(Exception):
+    """There is no complete path; ``str()`` is the reason, short enough to count utterances by."""
+
+
 @dataclass(frozen=True)
 class Graph:
     """An acceptor of tied-state sequences that carries words; natural logarithms.
