@@ -1,5 +1,6 @@
 """The obvious versions that the fast ones are checked against: every path enumerated, sums taken one by one."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,9 @@ from workbench.hmm.graphs.graph import Graph, from_arcs
 from workbench.hmm.graphs.numerator import numerator
 from workbench.hmm.states import TiedStates
 from workbench.language.lexicon import Lexicon, Pronunciation
-from workbench.sequence.lattices import Reference
+from workbench.sequence.lattice import Lattice
+from workbench.sequence.lattice_pair import Reference
+from workbench.sequence.occupancy import arc_occupancies
 
 
 @dataclass(frozen=True)
@@ -20,28 +23,35 @@ class Paths:
     arcs: np.ndarray
     score: np.ndarray
 
-    def where(self, chosen) -> "Paths":
+    def where(self, chosen: np.ndarray | list[int]) -> "Paths":
+        """The paths that ``chosen``, a mask or indices, selects."""
         return Paths(self.graph, self.arcs[chosen], self.score[chosen])
 
     @property
     def states(self) -> np.ndarray:
+        """Tied states: int [paths, frames]."""
         return self.graph.state[self.arcs]
 
     @property
     def phones(self) -> np.ndarray:
+        """Phones: int [paths, frames]."""
         return self.graph.phone[self.arcs]
 
     @property
     def words(self) -> list[tuple[int, ...]]:
+        """The words of each path."""
         return [tuple(int(w) for w in row if w) for row in self.graph.word[self.arcs]]
 
-    def saying(self, words) -> "Paths":
+    def saying(self, words: Iterable[int]) -> "Paths":
+        """The paths that carry exactly ``words``."""
         return self.where(np.array([w == tuple(words) for w in self.words], bool))
 
     def best(self) -> "Paths":
+        """The path of the highest score, alone."""
         return self.where([int(self.score.argmax())])
 
     def total(self) -> float:
+        """The log sum of all scores."""
         return log_sum(self.score)
 
 
@@ -67,43 +77,48 @@ def tiny_graph(
 
 
 def tiny_scores(rng: np.random.Generator, frames: int = 4, tied: int = 4) -> np.ndarray:
+    """Random log scores, float32 [frames, tied states]."""
     return rng.normal(0, 1, (frames, tied)).astype(np.float32)
 
 
 def every_path(graph: Graph, scores: np.ndarray) -> Paths:
     """All complete paths of ``len(scores)`` frames."""
-    arcs, weight = _enumerated(graph, len(scores))
-    return Paths(
-        graph,
-        arcs,
-        weight + scores[np.arange(len(scores)), graph.state[arcs]].sum(1, dtype=np.float64),
-    )
+    weighted = _weighted_paths(graph, len(scores))
+    acoustic = scores[np.arange(len(scores)), graph.state[weighted.arcs]]
+    score = weighted.score + acoustic.sum(1, dtype=np.float64)
+    return Paths(graph, weighted.arcs, score)
 
 
-_known: dict[tuple[int, int], tuple[Graph, np.ndarray, np.ndarray]] = {}
+# Finite differences ask for the same paths again and again. The value holds its graph, so that no other graph
+# can have the same id.
+_paths_by_graph: dict[tuple[int, int], Paths] = {}
 
 
-def _enumerated(graph: Graph, frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """(arcs, graph score) of every path, kept because finite differences ask again and again."""
-    if (id(graph), frames) not in _known:
-        paths = [((), 0, 0.0)]
-        for _ in range(frames):
-            paths = [
-                ((*arcs, k), int(graph.target[k]), weight + float(graph.weight[k]))
-                for arcs, s, weight in paths
-                for k in range(graph.offsets[s], graph.offsets[s + 1])
-            ]
-        paths = [
-            (arcs, weight + float(graph.final[s]))
-            for arcs, s, weight in paths
-            if graph.final[s] > -np.inf
-        ]
-        arcs = np.array([p[0] for p in paths], int).reshape(len(paths), frames)
-        _known[id(graph), frames] = graph, arcs, np.array([p[1] for p in paths])
-    return _known[id(graph), frames][1:]
+def _weighted_paths(graph: Graph, frames: int) -> Paths:
+    """All complete paths of so many frames, scored by the graph alone."""
+    key = (id(graph), frames)
+    if key not in _paths_by_graph:
+        _paths_by_graph[key] = _enumerate_paths(graph, frames)
+    return _paths_by_graph[key]
 
 
-def log_sum(values) -> float:
+def _enumerate_paths(graph: Graph, frames: int) -> Paths:
+    partial: list[tuple[tuple[int, ...], int, float]] = [((), 0, 0.0)]  # arcs, state, weight
+    for _ in range(frames):
+        longer = []
+        for arcs, state, weight in partial:
+            for k in range(graph.offsets[state], graph.offsets[state + 1]):
+                longer.append(((*arcs, k), int(graph.target[k]), weight + float(graph.weight[k])))
+        partial = longer
+
+    complete = [path for path in partial if graph.final[path[1]] > -np.inf]
+    arcs = np.array([arcs for arcs, _, _ in complete], int).reshape(len(complete), frames)
+    score = np.array([weight + float(graph.final[state]) for _, state, weight in complete])
+    return Paths(graph, arcs, score)
+
+
+def log_sum(values: np.ndarray) -> float:
+    """The log of the sum of exponentials."""
     values = np.asarray(values, np.float64)
     return float(values.max() + np.log(np.exp(values - values.max()).sum()))
 
@@ -123,9 +138,14 @@ def links(paths: Paths, width: float) -> set[tuple[int, int]]:
 def pruned_paths(paths: Paths, width: float) -> Paths:
     """The paths made of links that survive pruning; more than those within ``width``."""
     kept = links(paths, width)
-    return paths.where(
-        np.array([all((t, int(k)) in kept for t, k in enumerate(row)) for row in paths.arcs], bool)
-    )
+    survives = [all((t, int(k)) in kept for t, k in enumerate(row)) for row in paths.arcs]
+    return paths.where(np.array(survives, bool))
+
+
+def log_total(lattice: Lattice) -> float:
+    """The log of the summed scores of all paths of a lattice."""
+    total, _ = arc_occupancies(lattice)
+    return total
 
 
 @dataclass(frozen=True)
@@ -137,10 +157,12 @@ class Task:
     unigram: np.ndarray
     denominator: Graph
 
-    def numerator(self, words) -> Graph:
+    def numerator(self, words: Iterable[int]) -> Graph:
+        """The graph of a word sequence."""
         return numerator(words, self.lexicon, self.states, self.unigram)
 
-    def reference(self, words) -> Reference:
+    def reference(self, words: Iterable[int]) -> Reference:
+        """The reference ``words`` with their graph."""
         return Reference(tuple(words), lambda: self.numerator(words))
 
 
@@ -165,16 +187,20 @@ def tiny_task(seed: int = 0, tied_per_position: int = 2) -> Task:
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Log posteriors [frames, states] in the precision of ``logits``."""
     logits = logits - logits.max(axis=-1, keepdims=True)
     return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
 
 
-def slopes(function, x: np.ndarray, step: float = 1e-4) -> np.ndarray:
+def slopes(
+    function: Callable[[np.ndarray], float], x: np.ndarray, step: float = 1e-4
+) -> np.ndarray:
     """Central differences of a function of an array, in double precision."""
     out = np.zeros_like(x)
     for i in np.ndindex(x.shape):
-        up, down = x.copy(), x.copy()
+        up = x.copy()
         up[i] += step
+        down = x.copy()
         down[i] -= step
         out[i] = (function(up) - function(down)) / (2 * step)
     return out

@@ -28,6 +28,7 @@ import numpy as np
 from benchmarks.bench_lattice import k2_rows, k2_sums
 from benchmarks.bench_network import plain_loop
 from benchmarks.rounds import heading, peak_megabytes, row
+from workbench.sequence.lattice_pair import acoustic_scores, search_lattice
 
 from workbench.corpus.frames.window import WINDOW
 from workbench.engine import Local, free
@@ -37,7 +38,6 @@ from workbench.prepare.corpus import Corpus
 from workbench.prepare.pipeline import Preparation, Source, prepare
 from workbench.runs.task import Task
 from workbench.runs.wiring import Experiment
-from workbench.sequence.lattices import acoustic_scores, lattices
 from workbench.settings import Settings
 
 NETWORKS = {"paper": (4, 1024), "laptop": (3, 512)}
@@ -160,7 +160,7 @@ def sequence(bench: Bench, batch: int, rounds: int) -> float:
     chosen = [train.utterance_windows(u) for u in range(UTTERANCES)]
     frames = sum(len(x) for x in chosen)
     scores = [
-        acoustic_scores(log_posteriors(bench.theta, task.topology, x), prior, settings)
+        acoustic_scores(log_posteriors(bench.theta, task.topology, x), prior, settings.criterion)
         for x in chosen
     ]
     decoded = [task.decode(bench.theta, u) for u in range(UTTERANCES)]
@@ -176,7 +176,7 @@ def sequence(bench: Bench, batch: int, rounds: int) -> float:
             clocked(lambda: [log_posteriors(bench.theta, task.topology, x) for x in chosen])
             / frames
         )
-        lattice = clocked(lambda: [lattices(denominator, s, settings) for s in scores]) / frames
+        lattice = clocked(lambda: [search_lattice(denominator, s, settings.lattices) for s in scores]) / frames
         return (
             forward
             + lattice

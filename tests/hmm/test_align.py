@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from workbench.hmm.align import NoPath, align, best_arcs, compact, segments
-from workbench.hmm.graphs.graph import Graph, from_arcs
+from workbench.hmm.align import align, best_arcs, compact, segments
+from workbench.hmm.graphs.graph import Graph, NoPath, from_arcs
 from workbench.hmm.graphs.numerator import numerator
 from workbench.hmm.priors import log_priors
 from workbench.hmm.states import monophone

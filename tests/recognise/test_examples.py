@@ -28,7 +28,6 @@ def lattice(second: int) -> Lattice:
         arc=zeros,
         weight=p[[0, 2, 1, 3]],
         best=float(p[0]),
-        floor=-9.0,
         beam=9.0,
     )
 

@@ -1,4 +1,4 @@
-"""Exact batched occupancies against every path, and against the search that prunes nothing."""
+"""Exact occupancies against every path of tiny graphs and against the search without pruning."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import dense_occupancies, every_path, log_softmax, tiny_graph, tiny_scores, tiny_task
 
+from workbench.hmm.graphs.graph import NoPath
 from workbench.sequence.exact import exact_occupancies
-from workbench.sequence.lattice import NoPath
 from workbench.sequence.occupancy import Occupancies, occupancies
 from workbench.sequence.outer_gradient import decode_outer
 from workbench.sequence.search import search
@@ -45,7 +45,7 @@ def test_equals_the_search_without_pruning():
         )
 
 
-def test_no_path_is_told():
+def test_no_path_raises():
     """An utterance too short for any path raises NoPath."""
     with pytest.raises(NoPath):
         exact_occupancies(TASK.denominator, [np.zeros((2, TASK.states.count), np.float32)])
@@ -55,19 +55,15 @@ def test_training_with_it():
     """lattice_engine=exact gives the outer gradient of an unpruned search, and refuses criteria that need lattices."""
     logits = np.random.default_rng(1).normal(0, 1.5, (12, TASK.states.count))
     prior = log_softmax(np.zeros(TASK.states.count))
-    wide = dict(
-        criterion="mmi", acoustic_scale=0.7, beam=100.0, lattice_beam=100.0, cancellation=0.0
-    )
-    exact, searched = (
-        decode_outer(
-            log_softmax(logits),
-            TASK.reference((1, 3)),
-            TASK.denominator,
-            prior,
-            Settings.of(**wide, **engine),
-        )
-        for engine in ({"lattice_engine": "exact"}, {})
-    )
+    limits = dict(acoustic_scale=0.7, beam=100.0, lattice_beam=100.0, cancellation=0.0)
+
+    def decode(engine: str):
+        chosen = Settings.of(criterion="mmi", lattice_engine=engine, **limits)
+        reference = TASK.reference((1, 3))
+        return decode_outer(log_softmax(logits), reference, TASK.denominator, prior, chosen)
+
+    exact = decode("exact")
+    searched = decode("auto")
     assert exact.value == pytest.approx(searched.value, abs=1e-5)
     assert exact.words == searched.words
     np.testing.assert_array_equal(exact.kept, searched.kept)

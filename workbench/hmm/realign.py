@@ -7,8 +7,8 @@ from typing import TypeVar
 import numpy as np
 
 from workbench.corpus.frames.store import FrameStore
-from workbench.hmm.align import NoPath, best_arcs, compact
-from workbench.hmm.graphs.graph import Graph
+from workbench.hmm.align import best_arcs, compact
+from workbench.hmm.graphs.graph import Graph, NoPath
 from workbench.hmm.graphs.numerator import numerator, shortest_frames
 from workbench.hmm.states import TiedStates
 from workbench.language.lexicon import Lexicon

@@ -27,7 +27,7 @@ from workbench.hmm.states import TiedStates
 from workbench.language.arpa import read_arpa
 from workbench.language.backoff import NGram
 from workbench.language.lexicon import Lexicon, read_lexicon
-from workbench.sequence.lattices import Reference
+from workbench.sequence.lattice_pair import Reference
 from workbench.settings import UserError
 from workbench.storage.run import home, read_json
 

@@ -13,12 +13,12 @@ from workbench.corpus.audio import read_audio
 from workbench.corpus.frames.store import FrameStore
 from workbench.corpus.frames.window import utterance_windows
 from workbench.features import Normalisation, extract_features
+from workbench.hmm.graphs.graph import NoPath
 from workbench.metrics.significance import bootstrap, paired_bootstrap
 from workbench.metrics.words import WordErrors, total, word_errors
 from workbench.progress import Progress
 from workbench.recognise.recogniser import SEARCH, Recogniser, Search
 from workbench.runs.train import trained_model
-from workbench.sequence.lattice import NoPath
 from workbench.sequence.occupancy import best_path
 from workbench.sequence.search import search
 from workbench.settings import UserError

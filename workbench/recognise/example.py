@@ -11,10 +11,10 @@ from workbench.prepare.corpus import Corpus
 from workbench.runs.task import Task
 from workbench.runs.train import trained_model
 from workbench.sequence.criteria import overlap
-from workbench.sequence.lattice import Lattice
-from workbench.sequence.lattices import acoustic_scores, pair
-from workbench.sequence.occupancy import Occupancies, arc_occupancies, occupancies
 from workbench.sequence.decoded import Decoded
+from workbench.sequence.lattice import Lattice
+from workbench.sequence.lattice_pair import NoLatticePair, acoustic_scores, find_pair
+from workbench.sequence.occupancy import Occupancies, arc_occupancies, occupancies
 from workbench.settings import UserError
 from workbench.storage.run import find_run, write_atomically, write_json
 
@@ -33,9 +33,10 @@ def write_example(name: str, others: Sequence[str] = (), utterance: int | None =
     u = utterance if utterance is not None else telling(task, theta)
     logp = task.log_posteriors(theta, store.utterance_windows(u))
     decoded = task.decode_split(store, u, logp, task.measuring)
-    scores = acoustic_scores(logp, corpus.log_prior, task.settings)
-    found = pair(scores, corpus.reference(store.words[u]), corpus.denominator, task.settings)
-    if found.numerator is None or found.denominator is None:
+    scores = acoustic_scores(logp, corpus.log_prior, task.settings.criterion)
+    reference = corpus.reference(store.words[u])
+    found = find_pair(scores, reference, corpus.denominator, task.settings.lattices)
+    if isinstance(found, NoLatticePair):
         raise UserError(f"{store.ids[u]}: {found.reason}")
     (_, num), (_, den) = occupancies(found.numerator), occupancies(found.denominator)
     columns = shown(num, den, corpus.states.count)

@@ -11,7 +11,7 @@ from workbench.hmm.realign import align_store
 from workbench.prepare.corpus import SPLITS, Corpus
 from workbench.progress import Progress, renamed
 from workbench.runs.train import trained_model
-from workbench.sequence.lattices import acoustic_scores
+from workbench.sequence.lattice_pair import acoustic_scores
 from workbench.settings import UserError
 from workbench.storage.run import find_run, home, read_json, write_json
 
@@ -35,7 +35,7 @@ def realign(run_name: str, name: str, progress: Progress | None = None) -> Corpu
 
         def score(u: int, states: np.ndarray, store: FrameStore = store) -> np.ndarray:
             logp = task.log_posteriors(theta, store.utterance_windows(u))
-            return acoustic_scores(logp, old.log_prior, task.settings)[:, states]
+            return acoustic_scores(logp, old.log_prior, task.settings.criterion)[:, states]
 
         found, _ = align_store(
             store,

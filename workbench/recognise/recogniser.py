@@ -14,11 +14,11 @@ from typing import Literal
 import numpy as np
 
 from workbench.corpus.frames.store import FrameStore
-from workbench.hmm.graphs.graph import Graph
+from workbench.hmm.graphs.graph import Graph, NoPath
 from workbench.progress import Progress
 from workbench.runs.task import Task
 from workbench.runs.train import trained_model
-from workbench.sequence.lattice import Lattice, NoPath
+from workbench.sequence.lattice import Lattice
 from workbench.sequence.occupancy import best_path
 from workbench.sequence.rescore import rescore
 from workbench.sequence.search import search
@@ -86,7 +86,7 @@ class Recogniser:
         else:
             lm = corpus.ngram_graph.lm[lattice.arc].astype(np.float64)
             weights = (lattice.weight + (scale - self.lm_scale) * lm for scale in lm_scales)
-            found = [best_path(replace(lattice, weight=weight))[0] for weight in weights]
+            found = [best_path(replace(lattice, weight=weight)).words for weight in weights]
         return [tuple(corpus.lexicon.words[w] for w in words) for words in found]
 
     def transcripts(

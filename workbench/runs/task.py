@@ -28,7 +28,7 @@ from workbench.model.network import (
 from workbench.prepare.corpus import Corpus
 from workbench.sequence.auxiliary import softmax_gradient
 from workbench.sequence.decoded import Decoded
-from workbench.sequence.lattices import OUTSIDE, Reference
+from workbench.sequence.lattice_pair import OUTSIDE, Reference
 from workbench.sequence.outer_gradient import decode_outer
 from workbench.settings import Settings
 from workbench.training import Gradient
