@@ -28,7 +28,6 @@ import numpy as np
 from benchmarks.bench_lattice import k2_rows, k2_sums
 from benchmarks.bench_network import plain_loop
 from benchmarks.rounds import heading, peak_megabytes, row
-from workbench.sequence.lattice_pair import acoustic_scores, search_lattice
 
 from workbench.corpus.frames.window import WINDOW
 from workbench.engine import Local, free
@@ -38,6 +37,7 @@ from workbench.prepare.corpus import Corpus
 from workbench.prepare.pipeline import Preparation, Source, prepare
 from workbench.runs.task import Task
 from workbench.runs.wiring import Experiment
+from workbench.sequence.lattice_pair import acoustic_scores, search_lattice
 from workbench.settings import Settings
 
 NETWORKS = {"paper": (4, 1024), "laptop": (3, 512)}
