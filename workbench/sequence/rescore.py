@@ -145,7 +145,7 @@ def find_best_words(
     return records[:said], record, score
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def advance(
     t: int,
     arcs: LatticeArcs,
@@ -162,6 +162,8 @@ def advance(
     word = arcs.word
     weight = arcs.weight
     behind = arcs.behind
+    trie = exchange.trie
+    unigram = exchange.unigram
     new = table.tokens
     new_score = table.score
     slots = table.slots
@@ -175,8 +177,8 @@ def advance(
             v = old_score[i] + weight[k]
             h = old[i, HISTORY]
             if w > 0:
-                p, h = after(exchange.trie, h, w)
-                v += exchange.scale * p - exchange.unigram[w]
+                p, h = after(trie, h, w)
+                v += exchange.scale * p - unigram[w]
             if v > -np.inf and v + behind[d] >= best - beam:
                 best = max(best, v + behind[d])
                 if made == len(new):
@@ -202,7 +204,7 @@ def advance(
     return made, Table(new, new_score, slots)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def write_records(
     tokens: np.ndarray, count: int, records: np.ndarray, said: int
 ) -> tuple[np.ndarray, int]:
