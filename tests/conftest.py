@@ -51,6 +51,13 @@ def browser_missing() -> str:
     )
 
 
+@pytest.fixture
+def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty data folder for one test."""
+    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def shared_digits() -> Path:
     """The folder of the real corpus of spoken digits, a Kaldi data directory."""

@@ -1,4 +1,4 @@
-"""The live view: reads each row once, redraws when there is news, says what is wrong, and leaves a plain picture."""
+"""The live view reads each row once, redraws when there are new rows, reports errors, and leaves a plain picture."""
 
 import io
 import json
@@ -6,9 +6,11 @@ import struct
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from fake_output import Output
 from fake_runs import fake_run
 from matplotlib.image import imread
 
@@ -16,66 +18,89 @@ from workbench.figures.alarms import alarms
 from workbench.figures.live_figure import busy_shares
 from workbench.figures.tail import Tail
 from workbench.notebook import live
+from workbench.notebook.background import Background
 from workbench.notebook.components import components, components_html
 from workbench.notebook.live import LiveView, attach
 from workbench.notebook.screen import Screen
 from workbench.settings import Settings
 from workbench.storage.run import Run
 
+WAIT = 20.0  # seconds, for threads
+PUSHES = 40  # of the run
+PUSHES_OF_REPLICA_0 = 14  # among them
+
+EVALUATION = {
+    "kind": "evaluate",
+    "seconds": 99,
+    "epochs": 9.0,
+    "updates": 99,
+    "wer": 0.1,
+    "mmi": -0.2,
+}
+
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A run that is going on."""
-    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
-    made = fake_run("r", Settings.of(criterion="mmi", replicas=3, clock="cost"), state="new")
-    return made
+def run(data_folder: Path) -> Run:
+    """A run that has not ended."""
+    settings = Settings.of(criterion="mmi", replicas=3, clock="cost")
+    return fake_run("r", settings, state="new")
 
 
-def add(run: Run, process: str, text: str) -> None:
-    """Append to one of the run's row files."""
+def append_text(run: Run, process: str, text: str) -> None:
+    """Appends to the rows of one process."""
     with open(run.folder / f"rows-{process}.jsonl", "a") as out:
         out.write(text)
 
 
+def append_row(run: Run, process: str, row: dict[str, Any]) -> None:
+    """Appends a row to those of one process."""
+    append_text(run, process, json.dumps(row) + "\n")
+
+
 def end(run: Run, state: str, error: str = "") -> None:
-    """The run ends."""
-    (run.folder / "status.json").write_text(
-        json.dumps({"state": state, "pid": 0, "host": "x", "heartbeat": 0, "error": error})
-    )
+    """Ends the run in this state."""
+    status = {"state": state, "pid": 0, "host": "x", "heartbeat": 0, "error": error}
+    (run.folder / "status.json").write_text(json.dumps(status))
 
 
 def size(png: bytes) -> tuple[int, int]:
-    """Width and height in the header of a PNG."""
+    """Returns width and height from the header of a PNG."""
     return struct.unpack(">II", png[16:24])
 
 
 def test_every_row_is_read_once(run: Run) -> None:
     """The second look reads what was added and nothing else; a torn line waits for its end."""
     tail = Tail(run)
-    assert tail.read() and tail.total["push"] == 40 and not tail.read()
-    add(run, "evaluator", '{"kind":"evaluate","seconds":99,')
+    assert tail.read()
+    assert tail.total["push"] == PUSHES
     assert not tail.read()
-    add(run, "evaluator", '"wer":0.1}\n')
-    assert tail.read() and tail.total["evaluate"] == 6 and tail.rows["evaluate"][-1]["wer"] == 0.1
+
+    append_text(run, "evaluator", '{"kind":"evaluate","seconds":99,')
+    assert not tail.read()
+    append_text(run, "evaluator", '"wer":0.1}\n')
+    assert tail.read()
+    assert tail.total["evaluate"] == 6
+    assert tail.rows["evaluate"][-1]["wer"] == 0.1
 
 
 def test_rows_cut_back_by_a_resume_are_forgotten(run: Run) -> None:
-    """A run that goes on from a checkpoint cuts its files; the tail then holds what they hold."""
+    """A run that resumes from a checkpoint cuts its files; the tail then holds what they hold."""
     tail = Tail(run)
     tail.read()
     path = run.folder / "rows-replica-0.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
-    assert tail.read() and tail.total["push"] == 40 - 14 + 2
+    assert tail.read()
+    assert tail.total["push"] == PUSHES - PUSHES_OF_REPLICA_0 + 2
 
 
 def test_a_recovery_is_seen(run: Run) -> None:
-    """A run that went back and has grown again since is read anew; when and why is said, drawn, and counted."""
+    """The rows of a run that went back and has grown again are read anew; the recovery is shown and counted."""
     view = LiveView(run)
-    before, path = view.screen.png, run.folder / "rows-replica-0.jsonl"
-    row = json.loads(path.read_text().splitlines()[0])
-    path.write_text(
-        "".join(json.dumps({**row, "seconds": 1000 + n, "and": "longer"}) + "\n" for n in range(60))
-    )
+    before = view.screen.png
+    path = run.folder / "rows-replica-0.jsonl"
+    first = json.loads(path.read_text().splitlines()[0])
+    grown = [{**first, "seconds": 1000 + n, "and": "longer"} for n in range(60)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in grown))
     text = "worker 1 lost, back after 3.1 s from checkpoint 4"
     recovery = {
         "process": "driver",
@@ -85,102 +110,105 @@ def test_a_recovery_is_seen(run: Run) -> None:
         "updates": 9,
         "text": text,
     }
-    add(run, "driver", json.dumps(recovery) + "\n")
+    append_row(run, "driver", recovery)
     view.look()
-    assert view.screen.png != before and text in view.screen.line.value
-    assert view._tail.total["push"] == 40 - 14 + 60 and view._tail.total["recovery"] == 1
-    by_name = {c.name: c for c in components(view._tail)}
-    assert by_name["replica 0"].done == {"push": 60} and by_name["replica 0"].seconds == 1059
+    assert view.screen.png != before
+    assert text in view.screen.line.value
+    assert view.tail.total["push"] == PUSHES - PUSHES_OF_REPLICA_0 + 60
+    assert view.tail.total["recovery"] == 1
+
+    by_name = {component.name: component for component in components(view.tail)}
+    assert by_name["replica 0"].done == {"push": 60}
+    assert by_name["replica 0"].seconds == 1059
     assert "silent for" in components_html(list(by_name.values()), True)
+
     view.look()
-    assert view._tail.total["push"] == 40 - 14 + 60
+    assert view.tail.total["push"] == PUSHES - PUSHES_OF_REPLICA_0 + 60
+
+
+def test_components_are_listed_by_kind_and_number(run: Run) -> None:
+    """Replicas come first, then decoders, then the evaluator; a run at rest has no silent process."""
+    tail = Tail(run)
+    tail.read()
+    names = [component.name for component in components(tail)]
+    replicas = [f"replica {n}" for n in range(3)]
+    decoders = [f"decoder {n}" for n in range(3)]
+    assert names == [*replicas, *decoders, "evaluator"]
+    html = components_html(components(tail), running=False)
+    assert html.count("at rest") == 7
+    assert "14 pushes" in html
+    assert "nothing has been heard yet" in components_html([], running=True)
 
 
 def test_memory_is_bounded(run: Run) -> None:
     """Of pushes the newest are kept, of evaluations all, and the total is known."""
     tail = Tail(run, most=10)
     tail.read()
-    assert (
-        len(tail.rows["push"]) == 10
-        and tail.total["push"] == 40
-        and len(tail.rows["evaluate"]) == 5
-    )
+    assert len(tail.rows["push"]) == 10
+    assert tail.total["push"] == PUSHES
+    assert len(tail.rows["evaluate"]) == 5
 
 
-def test_pictures_have_one_size_and_come_with_news_only(run: Run) -> None:
-    """Looking without news draws nothing; news make another picture of the same size."""
+def test_pictures_have_one_size_and_change_with_new_rows_only(run: Run) -> None:
+    """Looking without new rows draws nothing; new rows make another picture of the same size."""
     view = LiveView(run)
-    first, frames = view.screen.png, view.frames
-    assert view.look() and view.frames == frames
-    add(
-        run,
-        "evaluator",
-        json.dumps(
-            {
-                "kind": "evaluate",
-                "seconds": 99,
-                "epochs": 9.0,
-                "updates": 99,
-                "wer": 0.1,
-                "mmi": -0.2,
-            }
-        )
-        + "\n",
-    )
-    assert view.look() and view.screen.png != first and size(view.screen.png) == size(first)
+    first = view.screen.png
+    frames = view.frames
+    assert view.look()
+    assert view.frames == frames
+
+    append_row(run, "evaluator", EVALUATION)
+    assert view.look()
+    assert view.screen.png != first
+    assert size(view.screen.png) == size(first)
     assert view.screen.image.value == view.screen.png
 
 
-def test_it_follows_in_a_thread_and_freezes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_follows_in_a_thread_and_freezes(
+    run: Run, output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The thread draws what is added, ends with the run, and leaves plain pictures where it was shown."""
-    monkeypatch.setattr(live, "PERIOD", 0.01)
-    updates: list[dict] = []
-
-    class Handle:
-        """A place in a notebook where the view was shown."""
-
-        def update(self, data: dict, raw: bool) -> None:
-            """As IPython's."""
-            updates.append(data)
-
+    monkeypatch.setattr(live, "LOOK_SECONDS", 0.01)
     view = LiveView(run)
-    view.screen._handles.append(Handle())
+    view.show()
     view.start()
-    add(
-        run,
-        "evaluator",
-        json.dumps(
-            {
-                "kind": "evaluate",
-                "seconds": 99,
-                "epochs": 9.0,
-                "updates": 99,
-                "wer": 0.1,
-                "mmi": -0.2,
-            }
-        )
-        + "\n",
-    )
-    deadline = time.monotonic() + 20
+    append_row(run, "evaluator", EVALUATION)
+    deadline = time.monotonic() + WAIT
     while view.frames < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert view.frames >= 2 and updates == []
+    assert view.frames >= 2
+    assert output.updates == []
+
     end(run, "done")
-    view._thread.join(20)
-    assert not view._thread.is_alive() and list(updates[-1]) == ["image/png", "text/plain"]
+    assert view.wait(WAIT)
+    assert list(output.updates[-1]) == ["image/png", "text/plain"]
     view.finish()
     assert "r: done" in view.screen.line.value
 
 
+def test_a_task_in_the_background_can_be_stopped() -> None:
+    """Stopping wakes a task that pauses and waits for its end; the next task may pause again."""
+    background = Background("test")
+    stopped: list[bool] = []
+    for _ in range(2):
+        background.start(lambda: stopped.append(background.pause(600)))
+        assert background.running
+        background.stop()
+        assert not background.running
+    assert stopped == [True, True]
+    assert background.wait(0)
+
+
 def test_errors_are_shown_in_the_view(run: Run) -> None:
-    """A run that failed says why, with markup as text; a damaged row is reported by the view itself."""
+    """A run that failed shows why, with markup as text; the view itself reports a damaged row."""
     end(run, "failed", "<b>disk full</b>")
     view = LiveView(run)
     assert "&lt;b&gt;disk full" in view.screen.line.value
-    add(run, "evaluator", "no json\n")
+    append_text(run, "evaluator", "no json\n")
     with pytest.raises(json.JSONDecodeError):
-        view._follow()
-    assert "JSONDecodeError" in view.screen.line.value and view.error
+        view.follow()
+    assert "JSONDecodeError" in view.screen.line.value
+    assert view.error
 
 
 def test_without_widgets_there_is_a_picture(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,36 +222,38 @@ def test_without_widgets_there_is_a_picture(run: Run, monkeypatch: pytest.Monkey
 
 
 def test_shares_of_time_are_of_the_time_that_is_known() -> None:
-    """Before its first row nothing is known of a process; from then on its shares add up to all of its time."""
-    about = {"kind": "push", "process": "replica 1"}
-    rows = [
-        {**about, "seconds": t, "idle_seconds": idle}
-        for t, idle in ((100.0, 50.0), (104.0, 1.0), (110.0, 3.0))
+    """The shares of a process add up to the time since its first row; one row is not enough."""
+    pushes = [
+        ("replica 1", 100.0, 50.0),
+        ("replica 1", 104.0, 1.0),
+        ("replica 1", 110.0, 3.0),
+        ("replica 0", 109.0, 0.0),
     ]
-    rows += [{"kind": "push", "process": "replica 0", "seconds": 109.0, "idle_seconds": 0.0}]
-    found = busy_shares(pd.DataFrame(rows))
-    assert list(found) == ["replica 1"]
-    assert (
-        found["replica 1"]["wait for frames"] == pytest.approx(40)
-        and sum(found["replica 1"].values()) == 100
-    )
+    table = pd.DataFrame(pushes, columns=["process", "seconds", "idle_seconds"])
+    shares = busy_shares(table.assign(kind="push"))
+    assert list(shares) == ["replica 1"]
+    assert shares["replica 1"]["wait for frames"] == pytest.approx(40)
+    assert sum(shares["replica 1"].values()) == 100
 
 
-def test_alarms_ring_for_deletions_and_numbers_that_are_none() -> None:
-    """Deletions that double alarm, falling ones do not; a criterion that is no number does; idle pushes do not."""
+def test_alarms_report_rising_deletions() -> None:
+    """Deletions that double raise an alarm, falling ones do not."""
     falling = [{"del": d, "mmi": -1.0, "criterion": -1.0} for d in (0.6, 0.3, 0.1)]
     assert alarms(falling) == []
     assert "deletions run away: 10.0 → 35.0 %" in alarms([*falling, {"del": 0.35}])[0]
+
+
+def test_alarms_report_values_that_are_not_finite() -> None:
+    """A criterion that is not finite raises an alarm, and so do refused gradients; empty pushes do not."""
     assert "not a finite number" in alarms([{"mmi": float("nan")}])[0]
-    assert (
-        "1 gradients"
-        in alarms([], [{"status": "rejected", "batch": 3}, {"status": "rejected", "batch": 0}])[0]
-    )
+    pushes = [{"status": "rejected", "batch": 3}, {"status": "rejected", "batch": 0}]
+    assert "1 gradients" in alarms([], pushes)[0]
 
 
 def test_an_empty_screen_has_the_size_of_its_pictures() -> None:
     """Before there is a picture its place is taken by a white one, so that the page does not jump."""
     screen = Screen(13, 6)
     pixels = imread(io.BytesIO(screen.image.value), format="png")
-    assert pixels.shape[:2] == (6, 13) and (pixels == 1).all()
+    assert pixels.shape[:2] == (6, 13)
+    assert (pixels == 1).all()
     assert not screen.png  # a saved notebook keeps only what was drawn

@@ -112,8 +112,8 @@ def _apply_style(ax: Axes) -> Axes:
     ax.set_axisbelow(True)
     ax.tick_params(labelsize=FONT_SIZE)
     for axis in (ax.xaxis, ax.yaxis):
-        axis.label.set_size(FONT_SIZE)
-        axis.get_offset_text().set_size(FONT_SIZE)
+        axis.label.set_fontsize(FONT_SIZE)
+        axis.get_offset_text().set_fontsize(FONT_SIZE)
     return ax
 
 

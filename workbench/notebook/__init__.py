@@ -1,4 +1,4 @@
-"""What notebooks import: ``import workbench.notebook as wb``, and every call of a cell is one name of this door."""
+"""The public interface of notebooks: ``import workbench.notebook as wb`` has one name for every call in a cell."""
 
 from workbench.figures.compare import pairwise, settings_difference
 from workbench.figures.curves import draw_bands, draw_curves, draw_shares, draw_word_errors

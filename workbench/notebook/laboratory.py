@@ -1,4 +1,4 @@
-"""One size for a whole notebook: its corpus, its networks, its sweeps, from seconds (tiny) to hours (default)."""
+"""A laboratory: corpus, networks and sweeps of one size for a whole notebook, from seconds (tiny) to hours (default)."""
 
 import os
 from dataclasses import dataclass
@@ -7,25 +7,42 @@ from typing import Any
 
 from workbench.notebook.calls import prepare, sweep, train
 from workbench.prepare.corpus import Corpus
-from workbench.settings import Settings, UserError, preset
+from workbench.settings import Settings, UserError, Value, preset
 from workbench.storage.run import Run
 from workbench.sweeping import Results, Sweep, recipe
 from workbench.sweeping.recipes import start, starts_trained
 
-TINY: dict[str, Any] = dict(
-    hidden_layers=1, hidden_units=32, epochs=1.0, evaluate_every=0.5, checkpoint_every=1.0
-)
-SMALL: dict[str, Any] = dict(hidden_layers=2, hidden_units=128)
-STATES = {"tiny": 150, "smoke": 300, "demo": 900, "default": 1800}
-CE = dict(
-    epochs=8.0, learning_rate=0.1, decays=3, patience=1, evaluate_every=1.0, checkpoint_every=2.0
-)
-MMI = dict(criterion="mmi", learning_rate=0.005, epochs=2.0, evaluate_every=0.25)
+STATES = {"tiny": 150, "smoke": 300, "demo": 900, "default": 1800}  # tied states, by size
+
+# Settings that differ from the preset "laptop".
+TINY: dict[str, Value] = {
+    "hidden_layers": 1,
+    "hidden_units": 32,
+    "epochs": 1.0,
+    "evaluate_every": 0.5,
+    "checkpoint_every": 1.0,
+}
+SMOKE: dict[str, Value] = {"hidden_layers": 2, "hidden_units": 128}
+NETWORKS = {"tiny": TINY, "smoke": SMOKE}
+CROSS_ENTROPY: dict[str, Value] = {
+    "epochs": 8.0,
+    "learning_rate": 0.1,
+    "decays": 3,
+    "patience": 1,
+    "evaluate_every": 1.0,
+    "checkpoint_every": 2.0,
+}
+SEQUENCE: dict[str, Value] = {
+    "criterion": "mmi",
+    "learning_rate": 0.005,
+    "epochs": 2.0,
+    "evaluate_every": 0.25,
+}
 
 
 @dataclass(frozen=True)
 class Laboratory:
-    """A corpus and how large everything on it is; see ``laboratory``."""
+    """A corpus, and the size of everything that is computed with it; see `laboratory`."""
 
     size: str
     language: str = "is"
@@ -33,66 +50,59 @@ class Laboratory:
     @cached_property
     def corpus(self) -> Corpus:
         """The corpus, synthesised and prepared the first time."""
-        return prepare(
-            f"notebook-{self.language}-{self.size}",
-            self.language,
-            self.size,
-            states=STATES[self.size],
-        )
+        name = f"notebook-{self.language}-{self.size}"
+        return prepare(name, self.language, self.size, states=STATES[self.size])
 
     @property
-    def network(self) -> dict[str, Any]:
-        return {"tiny": TINY, "smoke": SMALL}.get(self.size, {})
+    def network(self) -> dict[str, Value]:
+        """Settings that make networks as small as this size needs."""
+        return NETWORKS.get(self.size, {})
 
-    def settings(self, **changes: Any) -> Settings:
-        """Settings for this size: cross entropy, or what ``changes`` say."""
-        usual = MMI if changes.get("criterion", "ce") != "ce" else CE
-        return preset("laptop", **{**usual, "evaluate_utterances": 100, **self.network, **changes})
+    def settings(self, **changes: Value) -> Settings:
+        """Returns settings of this size, with ``changes``; for cross entropy unless a criterion is given."""
+        cross_entropy = changes.get("criterion", "ce") == "ce"
+        values = CROSS_ENTROPY if cross_entropy else SEQUENCE
+        common = {"evaluate_utterances": 100, **self.network}
+        return preset("laptop", **{**values, **common, **changes})
 
     @cached_property
     def ce(self) -> Run:
         """The network that sequence training starts from, trained with cross entropy the first time."""
-        settings = (
-            self.settings(epochs=4.0)
-            if self.size == "tiny"
-            else preset("laptop", **start(self.scale))
-        )
+        if self.size == "tiny":
+            settings = self.settings(epochs=4.0)
+        else:
+            settings = preset("laptop", **start(self.scale))
         return train(self.corpus, settings, f"ce-{self.corpus.name}")
 
     @property
     def scale(self) -> str:
-        """The size of ready-made sweeps that suits."""
+        """The size of recipes that suits this laboratory: ``laptop`` or ``watch``."""
         return "laptop" if self.size in ("demo", "default") else "watch"
 
-    def train(self, name: str, **changes: Any) -> Run:
-        """A run of this size; sequence criteria start from ``ce``."""
+    def train(self, name: str, **changes: Value) -> Run:
+        """Returns a run of this size, trained if it does not exist; sequence criteria start from `ce`."""
         settings = self.settings(**changes)
-        return train(
-            self.corpus,
-            settings,
-            f"{name}-{self.corpus.name}",
-            self.ce if settings.sequence else None,
-        )
+        init = self.ce if settings.sequence else None
+        return train(self.corpus, settings, f"{name}-{self.corpus.name}", init)
 
     def recipe(self, which: str, **changes: Any) -> Sweep:
-        """A ready-made sweep at this size."""
+        """Returns a ready-made sweep of this size; ``changes``: fields of `Sweep`."""
         if self.size != "tiny":
             return recipe(which, self.corpus.name, self.scale, **changes)
+
         init = self.ce.name if starts_trained(which) else None
-        small = {**self.network, "evaluate_utterances": 8}
-        return recipe(
-            which, self.corpus.name, "watch", init, **{"seeds": [0], "settings": small, **changes}
-        )
+        small = {"seeds": [0], "settings": {**self.network, "evaluate_utterances": 8}}
+        return recipe(which, self.corpus.name, "watch", init, **{**small, **changes})
 
     def sweep(self, which: str, **changes: Any) -> Results:
-        """Carry out what is missing of a ready-made sweep."""
+        """Runs what is missing of a ready-made sweep and returns its results; ``changes``: fields of `Sweep`."""
         return sweep(self.recipe(which, **changes))
 
 
 def laboratory(size: str | None = None, language: str = "is") -> Laboratory:
-    """A laboratory of ``size`` tiny (seconds), smoke (minutes), demo (two hours of speech) or default (five).
+    """Returns a laboratory of ``size`` tiny (seconds), smoke (minutes), demo (two hours of speech) or default (five).
 
-    Without ``size``: what the environment variable WORKBENCH_SIZE says, else smoke.
+    Without ``size`` the environment variable WORKBENCH_SIZE decides, else it is smoke. UserError for an unknown size.
     """
     size = size or os.environ.get("WORKBENCH_SIZE") or "smoke"
     if size not in STATES:

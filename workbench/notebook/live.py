@@ -1,7 +1,7 @@
-"""A running experiment, watched from a notebook: a picture that follows the run's directory, from any notebook.
+"""A live picture of a running experiment, from any notebook and whichever process started the run.
 
-A thread looks at the directory about twice a second and redraws if there is news, so that cells stay free. Nothing here
-goes through pyplot, since the thread that draws is not the one that runs cells.
+A thread looks at the run's directory about twice a second and redraws the picture if there are new rows, so that cells
+stay free.
 """
 
 import threading
@@ -13,83 +13,96 @@ from workbench.figures.curves import Against
 from workbench.figures.live_figure import LIVE_DPI, LIVE_HEIGHT, LIVE_WIDTH, draw_live
 from workbench.figures.style import png
 from workbench.figures.tail import Tail
+from workbench.notebook.background import Background
 from workbench.notebook.screen import Screen
 from workbench.storage.run import Run, RunState, RunStatus, find_run
 
-PERIOD = 0.5  # seconds between looks
-SHARE = 0.4  # of one core that drawing may take at most
+LOOK_SECONDS = 0.5  # between looks
+DRAWING_SHARE = 0.4  # of one core that drawing may take at most
+ALARMING = (RunState.FAILED, RunState.DIVERGED, RunState.LOST)
+
+Observer = Callable[[Tail, bool], None]
 
 
 class LiveView:
-    """The live picture of one run; ``show`` in as many cells as wanted, ``finish`` freezes them all."""
+    """The live picture of one run; `show` displays it in as many cells as wanted, `finish` freezes them all.
+
+    ``after_look`` is called after each look, with the rows and whether the run still goes on. ``error`` describes why
+    following failed, or is empty.
+    """
 
     def __init__(
         self,
         run: Run,
         against: Against = "epochs",
         screen: Screen | None = None,
-        seen: Callable[[Tail, bool], None] = lambda tail, going_on: None,
+        after_look: Observer | None = None,
     ):
-        self.run, self.against, self.error, self.frames = run, against, "", 0
-        self.screen, self.seen = screen or live_screen(), seen  # ``seen`` is told of every look
-        self._tail, self._cost = Tail(run), 0.0
+        self.run = run
+        self.against = against
+        self.screen = screen or live_screen()
+        self.after_look = after_look
+        self.tail = Tail(run)
+        self.frames = 0  # pictures drawn
+        self.error = ""
+
         self._state = RunState.NEW
-        self._lock, self._stop = threading.Lock(), threading.Event()
-        self._thread: threading.Thread | None = None
+        self._drawing_seconds = 0.0  # of processor time that the last picture took
+        self._lock = threading.Lock()
+        self._background = Background(f"live view of {run.name}")
         self.look()
 
     def look(self) -> bool:
-        """Draw once if there is anything new; whether the run still goes on."""
+        """Draws the run if there is anything new; returns whether the run still goes on."""
         with self._lock:
             status = self.run.status()
-            fresh = self._tail.read() or status.state != self._state or not self.frames
-            self._state = status.state
-            if fresh:
+            has_rows = self.tail.read()
+            if has_rows or status.state != self._state or not self.frames:
+                self._state = status.state
                 self._draw(status)
-            self.seen(self._tail, self._state.active)
+            if self.after_look is not None:
+                self.after_look(self.tail, self._state.active)
         return self._state.active
 
     def _draw(self, status: RunStatus) -> None:
         began = time.thread_time()
-        worries = alarms(self._tail.rows["evaluate"], self._tail.rows["push"])
-        fig = draw_live(self._tail, self.against, worries[0] if worries else "")
+        reasons = alarms(self.tail.rows["evaluate"], self.tail.rows["push"])
+        fig = draw_live(self.tail, self.against, reasons[0] if reasons else "")
         self.screen.put(png(fig, LIVE_DPI))
         self.frames += 1
-        self._cost = time.thread_time() - began
-        recoveries = [row["text"] for row in self._tail.rows["recovery"]]
-        words = [
-            f"{self.run.name}: {status.state}",
-            status.error,
-            *worries,
-            *recoveries[-1:],
-        ]
-        alarm = bool(worries) or status.state in (RunState.FAILED, RunState.DIVERGED, RunState.LOST)
-        self.screen.say(" — ".join(w for w in words if w), alarm)
+        self._drawing_seconds = time.thread_time() - began
+
+        recoveries = [row["text"] for row in self.tail.rows["recovery"]]
+        parts = [f"{self.run.name}: {status.state}", status.error, *reasons, *recoveries[-1:]]
+        alarm = bool(reasons) or status.state in ALARMING
+        self.screen.say(" — ".join(part for part in parts if part), alarm)
 
     def start(self) -> "LiveView":
-        """Follow the run until it ends; returns at once."""
-        if self._thread is None or not self._thread.is_alive():
-            self._stop.clear()
-            self._thread = threading.Thread(
-                target=self._follow, daemon=True, name=f"live view of {self.run.name}"
-            )
-            self._thread.start()
+        """Follows the run in a thread until it ends; returns at once."""
+        if not self._background.running:
+            self._background.start(self.follow)
         return self
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
+        """Follows the run in this thread until it ends; an error is shown in the view and raised."""
         try:
-            while self.look() and not self._stop.wait(max(PERIOD, self._cost / SHARE)):
-                pass
+            while self.look():
+                pause = max(LOOK_SECONDS, self._drawing_seconds / DRAWING_SHARE)
+                if self._background.pause(pause):
+                    break
             self.screen.freeze()
         except Exception as problem:
+            # A notebook does not show the traceback of a thread.
             self.error = f"{type(problem).__name__}: {problem}"
-            self.screen.say(
-                f"the view failed: {self.error}", alarm=True
-            )  # a thread's traceback is shown nowhere
+            self.screen.say(f"the view failed: {self.error}", alarm=True)
             raise
 
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits until the run is no longer followed, at most ``timeout`` seconds; returns whether that is so."""
+        return self._background.wait(timeout)
+
     def show(self) -> "LiveView":
-        """Display it here; again in another cell, e.g. after a reload, shows the same."""
+        """Displays the picture in the current cell; in another cell, or after a reload, it shows the same."""
         self.screen.show(live=self._state.active)
         return self
 
@@ -97,13 +110,11 @@ class LiveView:
         self.show()
 
     def detach(self) -> None:
-        """Stop following; the run goes on."""
-        self._stop.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+        """Stops following; the run goes on."""
+        self._background.stop()
 
     def finish(self) -> "LiveView":
-        """Stop following, draw the last frame, and leave a plain picture wherever it was shown."""
+        """Stops following, draws the last frame, and leaves a plain picture wherever it was displayed."""
         self.detach()
         self.look()
         self.screen.freeze()
@@ -111,12 +122,14 @@ class LiveView:
 
 
 def live_screen() -> Screen:
-    """A screen of the live picture's size."""
-    return Screen(*(round(inch * LIVE_DPI) for inch in (LIVE_WIDTH, LIVE_HEIGHT)))
+    """Returns a screen of the live picture's size."""
+    return Screen(round(LIVE_WIDTH * LIVE_DPI), round(LIVE_HEIGHT * LIVE_DPI))
 
 
 def attach(run: str | Run, against: Against = "epochs") -> LiveView:
-    """Show a run live, whoever started it and wherever; a run that has ended is shown as it ended."""
+    """Displays a run live, whichever process started it; a run that has ended is shown as it ended."""
     found = run if isinstance(run, Run) else find_run(run)
     view = LiveView(found, against).show()
-    return view.start() if found.status().state.active else view
+    if found.status().state.active:
+        view.start()
+    return view

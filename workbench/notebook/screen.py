@@ -1,107 +1,135 @@
-"""One place in a notebook that shows a picture and a line of text, from whichever thread, without flicker.
+"""A picture and a line of text in a notebook, which any thread may change without flicker.
 
-The picture is an image widget whose bytes are replaced. The output also holds a plain PNG; ``freeze`` leaves nothing
-but that, so that a saved notebook shows it without a kernel; ``thaw`` brings the widget back.
+The picture is an image widget whose bytes are replaced. The output of the cell also holds a plain PNG. `Screen.freeze`
+leaves only that, so that a saved notebook shows it without a kernel; `Screen.thaw` brings the widget back.
 """
 
 import base64
-import html
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from matplotlib.image import imsave
 
-VIEW = "application/vnd.jupyter.widget-view+json"
+from workbench.reports.render import render
+
+if TYPE_CHECKING:
+    from IPython.display import DisplayHandle
+    from ipywidgets import HTML, Image, Widget
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+MimeBundle = dict[str, Any]  # contents by MIME type; that of a widget is JSON
+
+
+class ScreenWidgets(NamedTuple):
+    """The widgets of a screen."""
+
+    image: "Image"
+    line: "HTML"
 
 
 class Screen:
-    """A picture of ``width`` x ``height`` pixels and a line below; without ipywidgets the picture is static.
+    """A picture of ``width`` x ``height`` pixels and a line of text; the picture is static without ipywidgets.
 
-    ``shown``: a widget to show in its place as long as there is a kernel; the picture is what a saved notebook keeps.
+    ``shown``: a widget to show in place of the picture while there is a kernel. A saved notebook keeps the picture.
+    ``image`` and ``line`` are the widgets, or None without ipywidgets; ``png`` is the picture.
     """
 
-    def __init__(self, width: int, height: int, shown: Any = None):
+    def __init__(self, width: int, height: int, shown: "Widget | None" = None):
         self.png = b""
-        self.image, self.line = _widgets(width, height)
+        widgets = _make_widgets(width, height)
+        self.image = widgets.image if widgets else None
+        self.line = widgets.line if widgets else None
         self.shown = shown or self.image
-        self._handles: list[Any] = []
+        self._handles: list[DisplayHandle] = []
 
     def put(self, png: bytes) -> None:
-        """Show another picture."""
+        """Shows another picture."""
         self.png = png
         if self.image is not None:
             self.image.value = png
 
-    def say(self, words: str, alarm: bool = False) -> None:
-        """Show a line of text, red if it is an alarm; markup in it stays text."""
+    def say(self, text: str, alarm: bool = False) -> None:
+        """Shows a line of text, red if it is an alarm; markup in it is shown as text."""
         if self.line is not None:
-            self.line.value = markup(words, alarm)
+            self.line.value = message_html(text, alarm)
 
     def show(self, live: bool = True) -> None:
-        """Display it in the cell that runs now."""
+        """Displays the screen in the current cell; only its picture if it is not ``live``."""
         from IPython.display import display
 
         if self.image is None or not live:
-            display(self.static(), raw=True)
+            display(self.static_bundle(), raw=True)
             return
+
         display(self.line)
-        self._handles.append(display(self._live(), raw=True, display_id=True))
+        handle = display(self._live_bundle(), raw=True, display_id=True)
+        if handle is not None:  # outside a notebook there is none
+            self._handles.append(handle)
 
     def freeze(self) -> None:
-        """Leave a plain picture wherever it was shown."""
-        self._update(self.static())
+        """Leaves a plain picture wherever the screen was displayed."""
+        self._update(self.static_bundle())
 
     def thaw(self) -> None:
-        """Bring the widget back where it was frozen."""
-        self._update(self._live())
+        """Brings the widget back wherever it was frozen."""
+        self._update(self._live_bundle())
 
-    def _update(self, data: dict[str, Any]) -> None:
-        for handle in self._handles:
-            if handle is not None:  # outside a notebook there is none
-                handle.update(data, raw=True)
+    def static_bundle(self) -> MimeBundle:
+        """Returns the picture as a saved notebook keeps it."""
+        bundle = {"text/plain": "a picture of the workbench"}
+        if self.png:
+            bundle = {"image/png": base64.b64encode(self.png).decode(), **bundle}
+        return bundle
 
-    def _live(self) -> dict[str, Any]:
+    def _live_bundle(self) -> MimeBundle:
+        static = self.static_bundle()
+        if self.shown is None:
+            return static
         bundle = self.shown._repr_mimebundle_()
-        return {VIEW: (bundle[0] if isinstance(bundle, tuple) else bundle)[VIEW], **self.static()}
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        return {WIDGET_VIEW: data[WIDGET_VIEW], **static}
 
-    def static(self) -> dict[str, str]:
-        """The picture as a notebook keeps it."""
-        picture = {"image/png": base64.b64encode(self.png).decode()} if self.png else {}
-        return {**picture, "text/plain": "a picture of the workbench"}
+    def _update(self, bundle: MimeBundle) -> None:
+        for handle in self._handles:
+            handle.update(bundle, raw=True)
 
 
-def _widgets(width: int, height: int) -> tuple[Any, Any]:
+def _make_widgets(width: int, height: int) -> ScreenWidgets | None:
     try:
         import ipywidgets
     except ImportError:
-        return None, None
-    # A place that changes its height makes the page jump: a blank picture takes it before there is a real one. A narrow
-    # page makes pictures smaller, live and frozen alike; JupyterLab stands the frozen one on 2 pixels.
+        return None
+
+    # A blank picture takes the place of the first one, since a place that changes its height makes
+    # the page jump. A narrow page makes pictures smaller, live and frozen alike. JupyterLab puts a
+    # frozen picture on 2 pixels, hence the margin.
     image = ipywidgets.Image(
-        value=blank(width, height), format="png", width=str(width), height=str(height)
+        value=blank_png(width, height), format="png", width=str(width), height=str(height)
     )
-    image.layout.display, image.layout.margin = "block", "0 0 2px 0"
+    image.layout.display = "block"
+    image.layout.margin = "0 0 2px 0"
     image.add_class("workbench-live")
-    return image, message_line()
+    return ScreenWidgets(image, message_line())
 
 
-def message_line() -> Any:
-    """A widget for a message: two lines high whether empty or full, longer messages scroll inside it."""
+def message_line() -> "HTML":
+    """Returns a widget for a message, two lines high whether empty or full; longer messages scroll."""
     import ipywidgets
 
-    place = ipywidgets.Layout(height="40px", overflow="auto")
-    return ipywidgets.HTML(markup(""), layout=place).add_class("workbench-message")
+    layout = ipywidgets.Layout(height="40px", overflow="auto")
+    return ipywidgets.HTML(message_html(""), layout=layout).add_class("workbench-message")
 
 
-def blank(width: int, height: int) -> bytes:
-    """A white picture as PNG."""
+def message_html(text: str, alarm: bool = False) -> str:
+    """Returns a message as HTML, red if it is an alarm; markup in it is shown as text."""
+    return render("workbench.notebook", "message.html", text=text, alarm=alarm)
+
+
+def blank_png(width: int, height: int) -> bytes:
+    """Returns a white picture of at least one pixel as PNG."""
+    pixels = np.full((max(1, height), max(1, width), 3), 255, np.uint8)
     out = io.BytesIO()
-    imsave(out, np.full((max(1, height), max(1, width), 3), 255, np.uint8), format="png")
+    imsave(out, pixels, format="png")
     return out.getvalue()
-
-
-def markup(words: str, alarm: bool = False) -> str:
-    """A message as HTML, red if it is an alarm; markup in it stays text."""
-    style = f"line-height:18px;color:{'#b00020' if alarm else '#333333'}"
-    return f'<div style="{style}">{html.escape(words)}</div>'

@@ -222,7 +222,7 @@ def example_sections(runs: Sequence[Run]) -> list[Section]:
 
     transcripts = {"reference": example.reference, **example.hypotheses}
     rows = [{"": source, "words": words} for source, words in transcripts.items()]
-    blocks = [
+    blocks: list[Block] = [
         Table(rows),
         Picture(f"spectrogram and alignment ({run.name})", draw_spectrogram(example)),
         Picture(f"state occupancies ({run.name})", draw_occupancies(example)),

@@ -1,71 +1,79 @@
-"""The comparison panel: pick runs, lay their curves over each other, see in what they differ and whether it is luck."""
+"""The comparison panel: marked runs with their curves in one figure, their differences and significance."""
 
 import ipywidgets as W
+import pandas as pd
+from markupsafe import Markup
 
 from workbench.figures.compare import pairwise, settings_difference
 from workbench.figures.curves import AXES, draw_curves
-from workbench.figures.style import png
+from workbench.figures.style import PANEL_DPI, png
 from workbench.figures.tables import display_rows
-from workbench.notebook.panels.parts import Status, button, table_widget
+from workbench.notebook.panels.parts import Status, button, display_panel, scrolled_html
 from workbench.notebook.screen import Screen
 from workbench.reports.page import table_html
 from workbench.reports.report import write_report
 from workbench.settings import UserError
-from workbench.storage.run import all_runs, find_run
-
-DPI = 84
+from workbench.storage.run import Run, all_runs, find_run
 
 
 class ComparePanel:
-    """Runs to mark, one toggle for the axis, an overlay and three tables."""
+    """Runs to mark, a toggle for the axis, a figure of their curves, and three tables."""
 
     def __init__(self, *names: str):
-        known = [r.name for r in all_runs()]
+        known = [run.name for run in all_runs()]
         if not known:
             raise UserError("no runs yet: train one first")
-        chosen = [find_run(n).name for n in names] or known[-2:]
-        self.status, self.screen, self.tables = Status(), Screen(857, 270), W.HTML()
+
+        marked = [find_run(name).name for name in names] or known[-2:]
+        self.status = Status()
+        self.screen = Screen(857, 270)
+        self.tables = W.HTML()
         self.runs = W.SelectMultiple(
-            options=known, value=chosen, rows=min(8, len(known)), layout=W.Layout(width="24em")
+            options=known,
+            value=marked,
+            rows=min(8, len(known)),
+            layout=W.Layout(width="24em"),
         )
-        self.against = W.ToggleButtons(options=[(v, k) for k, v in AXES.items()], value="epochs")
+        axes = [(title, against) for against, title in AXES.items()]
+        self.against = W.ToggleButtons(options=axes, value="epochs")
         report = button("Report", self.report, self.status)
-        self.widget = W.VBox(
-            [W.HBox([self.runs, W.VBox([self.against, report, self.status.widget])]), self.tables]
-        )
+        beside = W.VBox([self.against, report, self.status.widget])
+        self.widget = W.VBox([W.HBox([self.runs, beside]), self.tables])
+
         for widget in (self.runs, self.against):
-            widget.observe(self.status.guarded(self.draw), "value")
+            widget.observe(self.status.guard(self.draw), "value")
         self.draw()
 
     def draw(self) -> None:
-        """Overlay and tables of the marked runs."""
-        runs = [find_run(name) for name in self.runs.value]
-        if not runs:
-            raise UserError("mark at least one run")
-        self.screen.put(png(draw_curves(runs, against=self.against.value), DPI))
-        different, tested = settings_difference(runs), pairwise(runs)
-        parts = [
-            table_html(display_rows(runs)),
-            different.to_html(escape=True) if len(runs) > 1 else "",
-        ]
-        parts += [
-            tested.to_html(escape=True, index=False, float_format="{:.3f}".format)
-            if len(tested)
-            else ""
-        ]
-        self.tables.value = table_widget("<br>".join(p for p in parts if p)).value
+        """Draws curves and tables of the marked runs."""
+        runs = self._marked()
+        self.screen.put(png(draw_curves(runs, against=self.against.value), PANEL_DPI))
+        tables = [table_html(display_rows(runs))]
+        if len(runs) > 1:
+            tables.append(Markup(settings_difference(runs).to_html(escape=True)))
+        verdicts = pairwise(runs)
+        if len(verdicts):
+            tables.append(_verdicts_html(verdicts))
+        self.tables.value = scrolled_html(tables)
 
     def report(self) -> None:
-        """Write the report on the marked runs."""
-        self.status.say(f"report: {write_report([find_run(name) for name in self.runs.value])}")
+        """Writes the report on the marked runs."""
+        self.status.say(f"report: {write_report(self._marked())}")
+
+    def _marked(self) -> list[Run]:
+        if not self.runs.value:
+            raise UserError("mark at least one run")
+        return [find_run(name) for name in self.runs.value]
 
     def _ipython_display_(self) -> None:
-        from IPython.display import display
+        display_panel(self.widget, [self.screen])
 
-        display(self.widget)
-        self.screen.show()
+
+def _verdicts_html(verdicts: pd.DataFrame) -> Markup:
+    html = verdicts.to_html(escape=True, index=False, float_format="{:.3f}".format)
+    return Markup(html)
 
 
 def compare_panel(*names: str) -> ComparePanel:
-    """The comparison panel, with these runs marked (default: the last two)."""
+    """Returns the comparison panel with these runs marked, by default the last two."""
     return ComparePanel(*names)

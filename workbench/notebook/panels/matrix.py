@@ -1,94 +1,130 @@
-"""The matrix of a sweep as buttons, in plain ipywidgets: a click on a square, or on the head of a row, chooses."""
+"""The matrix of a sweep as buttons: a click on a square, or on the head of a row or column, chooses its cells."""
 
 from collections.abc import Callable, Sequence
-from html import escape
 
 import ipywidgets as W
 import numpy as np
 
-from workbench.figures.sweep_matrix import NAMES, Matrix, Range, Square, square_colours
+from workbench.figures.sweep_matrix import (
+    NAMES,
+    WHITE,
+    Matrix,
+    Range,
+    Square,
+    number_text,
+    square_colours,
+)
+from workbench.notebook.panels.parts import PACKAGE
+from workbench.reports.render import render
 
-HEAD, SIDE = "4.4em", "11em"
-SHAPE = "<style>button.workbench-square {white-space: pre-line; line-height: 1.25}</style>"
-CHOSEN, PLAIN = "3px solid #D55E00", "1px solid #ffffff"
+COLUMN_WIDTH = "minmax(9.5em, 12em)"
+ROW_HEAD_WIDTH = "minmax(11em, 16em)"
+SQUARE_HEIGHT = "4.4em"
+CHOSEN_BORDER = "3px solid #D55E00"
+PLAIN_BORDER = "1px solid #ffffff"
+SQUARE_CLASS = "workbench-square"
+LEGEND_STOPS = 9  # colours of the legend's gradient
+
+Choose = Callable[[Sequence[str]], None]
 
 
 class MatrixGrid:
-    """Buttons in the colours of a `Matrix`; ``chosen`` is called with the ids of the cells that were clicked."""
+    """Buttons in the colours of a `Matrix`; ``on_choose`` is called with the ids of the cells that were clicked.
 
-    def __init__(self, chosen: Callable[[Sequence[str]], None]):
-        self.chosen = chosen
-        self.legend, self.grid = W.HTML(), W.GridBox()
-        self.widget = W.VBox([W.HTML(SHAPE), self.legend, self.grid])
-        self.squares: dict[tuple[str, ...], W.Button] = {}  # by ids of cells
+    ``squares``: the buttons by the ids of their cells.
+    """
+
+    def __init__(self, on_choose: Choose):
+        self.on_choose = on_choose
+        self.legend = W.HTML()
+        self.grid = W.GridBox()
+        style = W.HTML(render(PACKAGE, "squares.html", name=SQUARE_CLASS))
+        self.widget = W.VBox([style, self.legend, self.grid])
+        self.squares: dict[tuple[str, ...], W.Button] = {}
         self._shown: Matrix | None = None
 
     def show(self, m: Matrix) -> None:
-        """Show another state: new buttons only where rows or columns have changed, else no button moves."""
-        old, self._shown = self._shown, m
-        if old is None or (old.rows, old.columns) != (m.rows, m.columns):
+        """Shows a matrix; buttons are made anew only where rows or columns have changed."""
+        old = self._shown
+        self._shown = m
+        if old is None or old.rows != m.rows or old.columns != m.columns:
             self._lay_out(m)
         for row in m.squares:
             for square in row:
                 if square.planned:
                     self._paint(self.squares[square.cells], square, m.measure)
-        self.legend.value = legend(m)
+        self.legend.value = legend_html(m)
 
     def choose(self, cells: Sequence[str]) -> None:
-        """Mark squares, and say so."""
+        """Marks the squares of these cells and passes them on."""
         for ids, made in self.squares.items():
-            made.layout.border = CHOSEN if set(ids) <= set(cells) else PLAIN
-        self.chosen(cells)
+            made.layout.border = CHOSEN_BORDER if set(ids) <= set(cells) else PLAIN_BORDER
+        self.on_choose(cells)
 
     def _lay_out(self, m: Matrix) -> None:
         self.squares = {}
-        cells: list[W.Widget] = [self._head("all", [s for row in m.squares for s in row], HEAD)]
-        for j, name in enumerate(m.columns):
-            cells.append(self._head(name or "word error", [row[j] for row in m.squares], HEAD))
+        everything = [square for row in m.squares for square in row]
+        widgets = [self._head("all", everything)]
+        for number, name in enumerate(m.columns):
+            column = [row[number] for row in m.squares]
+            widgets.append(self._head(name or "word error", column))
         for name, row in zip(m.rows, m.squares, strict=True):
-            cells += [self._head(name, row, SIDE), *(self._square(s) for s in row)]
-        width = f"minmax({SIDE}, 16em) repeat({len(m.columns)}, minmax(9.5em, 12em))"
-        self.grid.layout = W.Layout(grid_template_columns=width, grid_gap="2px", max_width="100%")
-        self.grid.children = cells
+            widgets.append(self._head(name, row))
+            widgets += [self._square(square) for square in row]
 
-    def _head(self, name: str, row: Sequence[Square], width: str) -> W.Button:
-        words = name.replace(" ", "\n")
+        columns = f"{ROW_HEAD_WIDTH} repeat({len(m.columns)}, {COLUMN_WIDTH})"
+        self.grid.layout = W.Layout(grid_template_columns=columns, grid_gap="2px", max_width="100%")
+        self.grid.children = widgets
+
+    def _head(self, name: str, squares: Sequence[Square]) -> W.Button:
+        """Returns the button that chooses all ``squares``."""
         made = W.Button(
-            description=words,
+            description=name.replace(" ", "\n"),
             tooltip=f"curves of all with {name}",
             layout=W.Layout(width="auto", height="auto"),
         )
-        made.style.button_color, made.style.font_weight = "#ffffff", "bold"
-        made.add_class("workbench-square")
-        made.on_click(lambda _: self.choose([c for s in row for c in s.cells]))
+        made.style.button_color = WHITE
+        made.style.font_weight = "bold"
+        made.add_class(SQUARE_CLASS)
+        self._choose_on_click(made, [cell for square in squares for cell in square.cells])
         return made
 
     def _square(self, square: Square) -> W.Widget:
         if not square.planned:
             return W.HTML()
-        made = W.Button(layout=W.Layout(width="auto", height="4.4em", border=PLAIN))
-        made.add_class("workbench-square")
-        made.on_click(lambda _: self.choose(square.cells))
+
+        layout = W.Layout(width="auto", height=SQUARE_HEIGHT, border=PLAIN_BORDER)
+        made = W.Button(layout=layout)
+        made.add_class(SQUARE_CLASS)
+        self._choose_on_click(made, square.cells)
         self.squares[square.cells] = made
         return made
 
+    def _choose_on_click(self, made: W.Button, cells: Sequence[str]) -> None:
+        def clicked(_: W.Button) -> None:
+            self.choose(cells)
+
+        made.on_click(clicked)
+
     def _paint(self, made: W.Button, square: Square, measure: str) -> None:
-        words = "\n".join(square.words(measure))
-        if made.description != words:
-            made.description = words
-            made.tooltip = f"{square.label}\n{NAMES[measure]}\n{words}"
-        made.style.button_color, made.style.text_color = square.colours
+        text = "\n".join(square.words(measure))
+        if made.description != text:
+            made.description = text
+            made.tooltip = f"{square.label}\n{NAMES[measure]}\n{text}"
+        made.style.button_color = square.colours.background
+        made.style.text_color = square.colours.text
 
 
-def legend(m: Matrix) -> str:
-    """What is shown, and the scale of its colours."""
-    name = escape(NAMES[m.measure])
-    if not np.isfinite(m.range.low):
-        return f"<b>{name}</b>: nothing has ended yet"
-    digits = ".4f" if m.measure == "heldout_mmi" else ".1f"
-    stops = ", ".join(
-        square_colours(x, Range(0.0, 1.0), m.measure).background for x in np.linspace(0, 1, 9)
+def legend_html(m: Matrix) -> str:
+    """Returns the name of the measure and the scale of its colours."""
+    unit = Range(0.0, 1.0)
+    stops = np.linspace(unit.low, unit.high, LEGEND_STOPS)
+    return render(
+        PACKAGE,
+        "legend.html",
+        name=NAMES[m.measure],
+        measured=bool(np.isfinite(m.range.low)),
+        low=number_text(m.range.low, m.measure),
+        high=number_text(m.range.high, m.measure),
+        stops=[square_colours(stop, unit, m.measure).background for stop in stops],
     )
-    shape = "display:inline-block;width:9em;height:0.8em"
-    bar = f'<span style="{shape};background:linear-gradient(to right, {stops})"></span>'
-    return f"<b>{name}</b> &nbsp; {m.range.low:{digits}} {bar} {m.range.high:{digits}} &nbsp; ± half the 95 % interval over seeds"

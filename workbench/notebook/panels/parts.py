@@ -1,115 +1,123 @@
-"""What panels are made of: a widget for every field of a dataclass, and buttons whose errors are seen.
+"""Parts of panels: a widget for every setting, and buttons whose errors are shown.
 
-Widgets mirror what is on disk and own nothing: running the cell again, another notebook or a new kernel shows the same.
+Widgets mirror what is on disk and hold no state: running the cell again, another notebook or a new kernel shows the same.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from html import escape
-from typing import Any
+from typing import Literal, Protocol
 
 import ipywidgets as W
+from markupsafe import Markup
 
-from workbench.notebook.screen import markup, message_line
-from workbench.settings import SETTINGS, Setting, Settings
+from workbench.notebook.screen import message_html, message_line
+from workbench.reports.render import render
+from workbench.settings import SETTINGS, Setting, Settings, Value
 
+PACKAGE = "workbench.notebook"
 WIDE = W.Layout(width="auto")
-LABEL = {"description_width": "12em"}
+WRAPPED = W.Layout(flex_flow="row wrap")
+
+Callback = Callable[[], None]
+ButtonStyle = Literal["", "success", "info", "warning", "danger"]
 
 
-def control(field: Setting, value: Any) -> W.Widget:
-    """The widget of one setting: its choices or range, its name, its help where the mouse rests."""
+class Shown(Protocol):
+    """Something that displays itself below a panel's widgets."""
+
+    def show(self) -> object:
+        """Displays it in the current cell."""
+
+
+def display_panel(widget: W.Widget, below: Iterable[Shown]) -> None:
+    """Displays a panel's widgets in the current cell, and below them what shows itself."""
+    from IPython.display import display
+
+    display(widget)
+    for part in below:
+        part.show()
+
+
+def control(field: Setting, value: Value) -> W.Widget:
+    """Returns the widget of one setting, with its choices or range, its name, and its help as a tooltip."""
     unit = f" ({field.unit})" if field.unit else ""
-    about: dict[str, Any] = {
+    common = {
+        "value": value,
         "description": field.name + unit,
         "tooltip": bounds(field),
-        "style": LABEL,
+        "style": {"description_width": "12em"},
         "layout": W.Layout(width="26em"),
     }
     if field.choices:
-        return W.Dropdown(options=list(field.choices), value=value, **about)
+        return W.Dropdown(options=list(field.choices), **common)
     if field.kind is bool:
-        return W.Checkbox(value=value, indent=False, **about)
+        return W.Checkbox(indent=False, **common)
     if field.kind is int and field.low is not None and field.high is not None:
-        return W.BoundedIntText(value=value, min=int(field.low), max=int(field.high), **about)
-    # Everything else as text, which `parse` checks: a float field would round what was typed.
-    return W.Text(value=str(value), continuous_update=False, **about)
+        return W.BoundedIntText(min=int(field.low), max=int(field.high), **common)
+    # Everything else is text, which `Settings` parses: a float widget would round what was typed.
+    return W.Text(continuous_update=False, **{**common, "value": str(value)})
 
 
 def bounds(field: Setting) -> str:
-    """What a person needs to know of a setting: its explanation, range and unit."""
+    """Returns a setting's explanation with its range and unit."""
     if field.low is None:
         return field.doc
     return f"{field.doc}; between {field.low:g} and {field.high:g} {field.unit}".rstrip()
 
 
+def help_text(field: Setting) -> W.HTML:
+    """Returns a setting's explanation as a widget in small print."""
+    return W.HTML(render(PACKAGE, "help.html", text=bounds(field)))
+
+
 class Form:
-    """Widgets for all settings, in groups; ``value()`` checks and returns them."""
+    """Widgets for all settings, in groups; ``controls`` are by flat name."""
 
-    def __init__(self, settings: Settings, groups: Iterable[str] | None = None):
-        self.fields = SETTINGS
+    def __init__(self, settings: Settings):
         values = settings.to_dict()
-        self.controls = {name: control(f, values[name]) for name, f in SETTINGS.items()}
-        self.groups: dict[str, list[str]] = {}
-        for name, f in SETTINGS.items():
-            self.groups.setdefault(f.group, []).append(name)
+        self.controls = {name: control(field, values[name]) for name, field in SETTINGS.items()}
+        self.widget = self._folded()
 
-        self.widget = self._folded(list(groups or self.groups))
-
-    def _folded(self, groups: Sequence[str]) -> W.Accordion:
-        """One tab per group, folded away until somebody wants to look."""
-        boxes = []
-        for group in groups:
-            rows = [
-                W.HBox(
-                    [self.controls[n], W.HTML(f"<small>{escape(bounds(self.fields[n]))}</small>")]
-                )
-                for n in self.groups[group]
-            ]
-            boxes.append(W.VBox(rows))
-        return W.Accordion(
-            children=[W.Tab(children=boxes, titles=groups)],
-            titles=["settings"],
-            selected_index=None,
-            layout=WIDE,
-        )
+    def _folded(self) -> W.Accordion:
+        """Returns one tab per group of settings, folded away."""
+        rows: dict[str, list[W.Widget]] = {}
+        for name, field in SETTINGS.items():
+            row = W.HBox([self.controls[name], help_text(field)])
+            rows.setdefault(field.group, []).append(row)
+        tabs = W.Tab(children=[W.VBox(group) for group in rows.values()], titles=list(rows))
+        return W.Accordion(children=[tabs], titles=["settings"], selected_index=None, layout=WIDE)
 
     def value(self) -> Settings:
-        """The settings that the widgets show; UserError names the one that is out of its range."""
+        """Returns the settings that the widgets show; UserError names one that is out of its range."""
         return Settings.of(**{name: widget.value for name, widget in self.controls.items()})
 
     def set(self, settings: Settings) -> None:
-        """Show other settings."""
+        """Shows other settings."""
         values = settings.to_dict()
         for name, widget in self.controls.items():
             value = values[name]
             widget.value = str(value) if isinstance(widget, W.Text) else value
 
-    def observe(self, act: Callable[[], None]) -> None:
-        """Call ``act`` whenever a widget changes."""
-        for widget in self.controls.values():
-            widget.observe(lambda _: act(), "value")
-
 
 class Status:
-    """One line and a short log, where everything that goes wrong in a callback is seen."""
+    """A line for messages and a short log; errors in callbacks are shown here, since a notebook hides them."""
 
     def __init__(self) -> None:
-        self.line, self.log = message_line(), W.HTML()
+        self.line = message_line()
+        self.log = W.HTML()
         self.widget = W.VBox([self.line, self.log])
 
-    def say(self, words: str, alarm: bool = False) -> None:
-        """A line; markup in it stays text."""
-        self.line.value = markup(words, alarm)
+    def say(self, text: str, alarm: bool = False) -> None:
+        """Shows a message, red if it is an alarm; markup in it is shown as text."""
+        self.line.value = message_html(text, alarm)
 
     def show_log(self, text: str) -> None:
-        """The last lines of some output."""
-        style = "max-height:8em;overflow:auto;font-size:11px;line-height:1.3"
-        self.log.value = f'<pre style="{style}">{escape(text)}</pre>' if text else ""
+        """Shows the last lines of some output."""
+        self.log.value = render(PACKAGE, "log.html", text=text) if text else ""
 
-    def guarded(self, act: Callable[[], None]) -> Callable[..., None]:
-        """``act`` as a callback; what it raises is shown here, since a notebook shows it nowhere."""
+    def guard(self, act: Callback) -> Callable[..., None]:
+        """Returns ``act`` as a callback of a widget; what it raises is shown here, and raised."""
 
-        def callback(*_: Any) -> None:
+        def callback(*_: object) -> None:
             self.say("")
             try:
                 act()
@@ -121,17 +129,18 @@ class Status:
 
 
 def button(
-    text: str, act: Callable[[], None], status: Status, style: str = "", help: str = ""
+    text: str, act: Callback, status: Status, style: ButtonStyle = "", help: str = ""
 ) -> W.Button:
-    """A button; ``style`` success, warning, danger or nothing."""
+    """Returns a button that calls ``act``; errors appear in ``status``."""
     made = W.Button(
         description=text, button_style=style, tooltip=help or text, layout=W.Layout(width="auto")
     )
-    made.add_class("workbench-" + text.lower().replace(" ", "-").replace("…", ""))
-    made.on_click(status.guarded(act))
+    made.add_class("workbench-" + text.lower().replace(" ", "-"))
+    made.on_click(status.guard(act))
     return made
 
 
-def table_widget(html: str) -> W.HTML:
-    """A table that scrolls inside its place."""
-    return W.HTML(f'<div style="max-height:24em;overflow:auto">{html}</div>')
+def scrolled_html(parts: Sequence[Markup]) -> str:
+    """Returns pieces of HTML below each other in a place that scrolls; nothing if all are empty."""
+    shown = [part for part in parts if part]
+    return render(PACKAGE, "scrolled.html", parts=shown) if shown else ""

@@ -1,7 +1,7 @@
-"""The staleness explorer: sliders for the machine, a toy for the arithmetic, and what that does to gradients."""
+"""The staleness explorer: sliders for the machine, a toy in place of speech, and what that does to gradients."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import ipywidgets as W
 import pandas as pd
@@ -10,17 +10,29 @@ from matplotlib.figure import Figure
 from workbench.figures.staleness import ages, draw_ages
 from workbench.figures.style import line_style, picture, png
 from workbench.figures.timeline import draw_stretches, stretches
-from workbench.notebook.panels.parts import Status, bounds
+from workbench.notebook.panels.parts import Status, display_panel, help_text
 from workbench.notebook.screen import Screen
 from workbench.runs.toy import Exploration, explore
-from workbench.settings import Setting, settings_of
+from workbench.settings import Setting, Value, settings_of
 
-COLUMNS = ("staleness_inner", "staleness_outer", "outer_seconds")
-DPI = 80
+EXPLORED_AGES = ("staleness_inner", "staleness_outer", "outer_seconds")
+EXPLORER_DPI = 80
+EXPLORED_PROCESSES = 12  # that the timeline shows
+EXPLORED_SECONDS = 20.0  # of the timeline
+SETTLED_PART = 0.4  # of the time, after which all slots are full
+SLIDER_STEPS = 200
+
+
+class ExplorationFigures(NamedTuple):
+    """Histograms of staleness, a part of the timeline, and convergence."""
+
+    ages: Figure
+    timeline: Figure
+    convergence: Figure
 
 
 def draw_convergence(rows: pd.DataFrame) -> Figure:
-    """Distance to the target against time: where asynchrony begins to hurt it stops falling, or rises."""
+    """Draws the distance to the target against time; asynchrony hurts where it stops falling, or rises."""
     fig, ax = picture(7.5, 2.2)
     table = rows[rows.kind == "evaluate"]
     ax.plot(table.seconds, -table.mmi, marker=".", **line_style(0))
@@ -30,76 +42,85 @@ def draw_convergence(rows: pd.DataFrame) -> Figure:
     return fig
 
 
-def draw_exploration(rows: pd.DataFrame, most: int = 12) -> tuple[Figure, Figure, Figure]:
-    """Histograms of staleness, a stretch of the timeline, and convergence."""
-    found = ages(rows[rows.kind == "push"], "toy", COLUMNS)
+def draw_exploration(rows: pd.DataFrame, most: int = EXPLORED_PROCESSES) -> ExplorationFigures:
+    """Draws the rows of an exploration; the timeline shows at most ``most`` processes, when all slots are full."""
+    pushes = rows[rows.kind == "push"]
     end = float(rows.seconds.max())
-    spans = stretches(rows)
-    middle = 0.4 * end  # by then the slots are full and the machine runs as it will run
-    return (
-        draw_ages(found, ["toy"]),
-        draw_stretches(spans, middle, min(end, middle + 20), most),
-        draw_convergence(rows),
+    settled = SETTLED_PART * end
+    return ExplorationFigures(
+        ages=draw_ages(ages(pushes, "toy", EXPLORED_AGES), ["toy"]),
+        timeline=draw_stretches(
+            stretches(rows), settled, min(end, settled + EXPLORED_SECONDS), most
+        ),
+        convergence=draw_convergence(rows),
     )
 
 
 class StalenessPanel:
-    """Sliders and three pictures."""
+    """Sliders and three figures."""
 
     def __init__(self, **values: Any):
-        self.status, what = Status(), Exploration(**values)
+        self.status = Status()
         self.fields = settings_of(Exploration)
+        exploration = Exploration(**values)
         self.sliders = {
-            name: self._slider(f, getattr(what, name)) for name, f in self.fields.items()
+            name: slider(field, getattr(exploration, name)) for name, field in self.fields.items()
         }
         self.screens = [Screen(690, 210), Screen(680, 310), Screen(600, 176)]
-        rows = [
-            W.HBox([s, W.HTML(f"<small>{bounds(self.fields[n])}</small>")])
-            for n, s in self.sliders.items()
-        ]
+        rows = [W.HBox([self.sliders[name], help_text(f)]) for name, f in self.fields.items()]
         self.widget = W.VBox([*rows, self.status.widget])
-        for slider in self.sliders.values():
-            slider.observe(self.status.guarded(self.draw), "value")
+
+        for made in self.sliders.values():
+            made.observe(self.status.guard(self.draw), "value")
         self.draw()
 
-    def _slider(self, field: Setting, value: Any) -> W.Widget:
-        low, high = field.low, field.high
-        about: dict[str, Any] = {
-            "description": field.name,
-            "continuous_update": False,
-            "layout": W.Layout(width="28em"),
-        }
-        about["style"] = {"description_width": "9em"}
-        if field.kind is int:
-            return W.IntSlider(value=value, min=low, max=high, **about)
-        if low > 0:
-            return W.FloatLogSlider(value=value, min=math.log10(low), max=math.log10(high), **about)
-        return W.FloatSlider(value=value, min=low, max=high, step=(high - low) / 200, **about)
-
     def value(self) -> Exploration:
-        """What the sliders say."""
-        return Exploration(**{n: self.fields[n].parse(s.value) for n, s in self.sliders.items()})
+        """Returns the exploration that the sliders describe."""
+        values = {name: self.fields[name].parse(made.value) for name, made in self.sliders.items()}
+        return Exploration(**values)
 
     def draw(self) -> None:
-        """Run the toy and draw."""
+        """Runs the toy and draws its rows."""
         rows = explore(self.value())
         for screen, fig in zip(self.screens, draw_exploration(rows), strict=True):
-            screen.put(png(fig, DPI))
-        pushes = rows[rows.kind == "push"]
-        inner, outer = pushes.staleness_inner.mean(), pushes.staleness_outer.mean()
-        words = f"{len(pushes)} updates in {rows.seconds.max():.0f} s; inner gradients {inner:.1f} updates old, "
-        self.status.say(
-            words + f"outer ones {outer:.0f} updates and {pushes.outer_seconds.mean():.1f} s"
-        )
+            screen.put(png(fig, EXPLORER_DPI))
+        self.status.say(_summary(rows))
 
     def _ipython_display_(self) -> None:
-        from IPython.display import display
+        display_panel(self.widget, self.screens)
 
-        display(self.widget)
-        for screen in self.screens:
-            screen.show()
+
+def _summary(rows: pd.DataFrame) -> str:
+    pushes = rows[rows.kind == "push"]
+    return (
+        f"{len(pushes)} updates in {rows.seconds.max():.0f} s; "
+        f"inner gradients {pushes.staleness_inner.mean():.1f} updates old, "
+        f"outer ones {pushes.staleness_outer.mean():.0f} updates "
+        f"and {pushes.outer_seconds.mean():.1f} s"
+    )
+
+
+def slider(field: Setting, value: Value) -> W.Widget:
+    """Returns a slider for a setting that has a range; logarithmic for numbers that are above 0."""
+    if field.low is None or field.high is None:
+        raise TypeError(f"{field.name}: a slider needs a range")
+
+    low = field.low
+    high = field.high
+    common = {
+        "value": value,
+        "description": field.name,
+        "continuous_update": False,
+        "layout": W.Layout(width="28em"),
+        "style": {"description_width": "9em"},
+    }
+    if field.kind is int:
+        return W.IntSlider(min=low, max=high, **common)
+    if low > 0:
+        return W.FloatLogSlider(min=math.log10(low), max=math.log10(high), **common)
+    return W.FloatSlider(min=low, max=high, step=(high - low) / SLIDER_STEPS, **common)
 
 
 def staleness_panel(**values: Any) -> StalenessPanel:
-    """The staleness explorer; ``values`` set the sliders."""
+    """Returns the staleness explorer; ``values``: fields of `Exploration`, which set the sliders."""
     return StalenessPanel(**values)

@@ -1,18 +1,26 @@
-"""The sweep panel: choose what to vary, see what it will take, start, and watch the matrix fill in."""
+"""The sweep panel: choose what to vary, estimate the time, start, and watch the matrix fill in."""
 
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
-from html import escape
 from typing import Any
 
 import ipywidgets as W
 
-from workbench.notebook.panels.parts import WIDE, Status, bounds, button
+from workbench.notebook.background import Background
+from workbench.notebook.panels.parts import (
+    PACKAGE,
+    WIDE,
+    WRAPPED,
+    Status,
+    bounds,
+    button,
+    display_panel,
+)
 from workbench.notebook.panels.sweep_view import SweepView
+from workbench.reports.render import render
 from workbench.reports.sweep_report import write_sweep_report
 from workbench.runs.launch import Launched
-from workbench.settings import SETTINGS, UserError
+from workbench.settings import SETTINGS, UserError, Value
 from workbench.sweeping import (
     Sweep,
     all_sweeps,
@@ -27,43 +35,29 @@ from workbench.sweeping import (
 )
 from workbench.sweeping.launch import launch_sweep
 
-VARIED = (
+# Settings with a widget of their own; all others can be typed as "more axes".
+COMMON_AXES = (
     "shuffling",
     "trained",
     "criterion",
     "decoder_seconds",
     "replicas",
     "learning_rate",
-)  # others by `more`
+)
 LABELS = {"description_width": "9em"}
 
 
-def axis_control(name: str) -> W.Widget:
-    """Choices of a setting to mark, or a line of values."""
-    field = SETTINGS[name]
-    about: dict[str, Any] = {"description": name, "tooltip": bounds(field), "style": LABELS}
-    if field.choices:
-        choices = field.choices
-        return W.SelectMultiple(
-            options=choices, layout=W.Layout(height=f"{1.5 * len(choices) + 0.6}em"), **about
-        )
-    return W.Text(placeholder="1, 10, 50", continuous_update=False, **about)
-
-
-def values_of(widget: W.Widget) -> list[str]:
-    """What was marked or typed."""
-    if isinstance(widget, W.SelectMultiple):
-        return list(widget.value)
-    return [v.strip() for v in widget.value.split(",") if v.strip()]
-
-
 class SweepPanel:
-    """Everything about one sweep; the widgets edit a `Sweep`, which is also what `Copy as Python` prints."""
+    """The widgets of the sweep panel; they edit a `Sweep`, which *Copy as Python* prints."""
 
     def __init__(self, sweep: Sweep):
-        self.status, self.base = Status(), sweep
+        self.base = sweep
+        self.status = Status()
         self.view = SweepView(self.status)
-        self.axes = {name: axis_control(name) for name in VARIED}
+        self.launched: Launched | None = None
+        self._background = Background("estimate")
+
+        self.axes = {name: axis_control(name) for name in COMMON_AXES}
         self.more = W.Text(
             placeholder="batch=8,32; beam=6,10",
             description="more axes",
@@ -71,49 +65,28 @@ class SweepPanel:
             style=LABELS,
         )
         self.seeds = W.Text(
-            value=", ".join(map(str, sweep.seeds)),
-            description="seeds",
-            continuous_update=False,
-            style=LABELS,
+            value=_seeds_text(sweep), description="seeds", continuous_update=False, style=LABELS
         )
         self.name = W.Text(value=sweep.name, description="name")
         self.jobs = W.BoundedIntText(
             value=2, min=1, max=64, description="at a time", layout=W.Layout(width="11em")
         )
-        self.known = W.Dropdown(options=["", *(s.name for s in all_sweeps())], description="go to")
+        known = ["", *(known.name for known in all_sweeps())]
+        self.known = W.Dropdown(options=known, description="go to")
         self.recipe = W.Dropdown(options=["", *recipes()], description="recipe")
         self.size = W.Dropdown(
             options=["watch", "laptop"], description="size", layout=W.Layout(width="12em")
         )
-        self.question, self.count = W.HTML(), W.HTML()
+        self.question = W.HTML()
+        self.count = W.HTML()
         self.python = W.Textarea(layout=W.Layout(width="100%", height="9em"))
-        self.launched: Launched | None = None
-        self.estimating: threading.Thread | None = None
         self.widget = self._layout()
+        self._observe()
         self._show_axes(sweep)
 
     def _layout(self) -> W.VBox:
-        say = self.status
         marked = [w for w in self.axes.values() if isinstance(w, W.SelectMultiple)]
         typed = [w for w in self.axes.values() if isinstance(w, W.Text)]
-        acts = (
-            ("Estimate", self.estimate, "info"),
-            ("Start", self.start, "success"),
-            ("Stop after current", self.stop, "warning"),
-            ("Cancel", self.cancel, "danger"),
-            ("Resume", self.start, ""),
-            ("Retry failed", self.retry, ""),
-            ("Copy as Python", self.copy, ""),
-            ("Report", self.report, ""),
-        )
-        for widget, act in (
-            (self.known, self._go),
-            (self.recipe, self._recipe_chosen),
-            (self.size, self._recipe_chosen),
-        ):
-            widget.observe(say.guarded(act), "value")
-        for widget in (*self.axes.values(), self.more, self.seeds):
-            widget.observe(say.guarded(self._count), "value")
         code = W.Accordion([self.python], titles=["as Python"], selected_index=None, layout=WIDE)
         return W.VBox(
             [
@@ -121,136 +94,222 @@ class SweepPanel:
                 W.HBox([self.name, self.jobs]),
                 self.question,
                 W.HBox([W.VBox(marked), W.VBox([*typed, self.more, self.seeds, self.count])]),
-                W.HBox(
-                    [button(text, act, say, style) for text, act, style in acts],
-                    layout=W.Layout(flex_flow="row wrap"),
-                ),
-                say.widget,
+                W.HBox(self._actions(), layout=WRAPPED),
+                self.status.widget,
                 code,
                 self.view.widget,
             ],
             layout=WIDE,
         )
 
+    def _actions(self) -> list[W.Button]:
+        status = self.status
+        return [
+            button("Estimate", self.estimate, status, "info"),
+            button("Start", self.start, status, "success"),
+            button("Stop after current", self.stop, status, "warning"),
+            button("Cancel", self.cancel, status, "danger"),
+            button("Resume", self.start, status),
+            button("Retry failed", self.retry, status),
+            button("Copy as Python", self.copy, status),
+            button("Report", self.report, status),
+        ]
+
+    def _observe(self) -> None:
+        guard = self.status.guard
+        self.known.observe(guard(self._choose_known), "value")
+        for widget in (self.recipe, self.size):
+            widget.observe(guard(self._choose_recipe), "value")
+        for widget in (*self.axes.values(), self.more, self.seeds):
+            widget.observe(guard(self._show_count), "value")
+
+    def _show(self, sweep: Sweep) -> None:
+        """Edits another sweep."""
+        self.base = sweep
+        self.name.value = sweep.name
+        self.seeds.value = _seeds_text(sweep)
+        self._show_axes(sweep)
+
     def _show_axes(self, sweep: Sweep) -> None:
+        listed = {name: v for name, v in sweep.axes.items() if not isinstance(v, Mapping)}
         for name, widget in self.axes.items():
-            chosen = sweep.axes.get(name, ())
-            many = isinstance(chosen, Mapping)
-            widget.value = (
-                (() if many else tuple(chosen))
-                if isinstance(widget, W.SelectMultiple)
-                else ("" if many else ", ".join(map(str, chosen)))
-            )
-        rest = {
-            k: v for k, v in sweep.axes.items() if k not in self.axes and not isinstance(v, Mapping)
-        }
-        self.more.value = "; ".join(f"{k}={','.join(map(str, v))}" for k, v in rest.items())
+            values = tuple(listed.get(name, ()))
+            if isinstance(widget, W.SelectMultiple):
+                widget.value = values
+            else:
+                widget.value = ", ".join(str(value) for value in values)
+
+        others = []
+        for name, values in listed.items():
+            if name not in self.axes:
+                others.append(f"{name}={','.join(str(value) for value in values)}")
+        self.more.value = "; ".join(others)
         self.python.value = sweep.as_python()
-        points = "; ".join(" ".join(f"{k}={v}" for k, v in point.items()) for point in sweep.points)
-        self.question.value = f"<i>{escape(sweep.question)}</i>" + (
-            f" Points: {escape(points)}" if points else ""
-        )
-        self._count()
+        self.question.value = question_html(sweep)
+        self._show_count()
 
     def value(self) -> Sweep:
-        """The sweep that the widgets say; UserError names what cannot be."""
-        axes: dict[str, Any] = {
-            name: values for name, w in self.axes.items() if (values := values_of(w))
-        }
-        for part in filter(None, (p.strip() for p in self.more.value.split(";"))):
-            name, equals, values = part.partition("=")
-            if not equals:
-                raise UserError(f"more axes: {part}: write field=v1,v2")
-            axes[name.strip()] = [v.strip() for v in values.split(",")]
-        seeds = [int(s) for s in self.seeds.value.replace(",", " ").split()]
-        axes |= {k: v for k, v in self.base.axes.items() if isinstance(v, Mapping)}
-        made = replace(self.base, name=self.name.value.strip(), axes=axes, seeds=seeds or [0])
-        return made if made == self.base else replace(made, recipe="")
+        """Returns the sweep that the widgets describe; UserError names what is wrong with it."""
+        axes: dict[str, Any] = {}
+        for name, widget in self.axes.items():
+            values = _chosen_values(widget)
+            if values:
+                axes[name] = values
+        axes |= _parse_axes(self.more.value)
+        # Ranges of random draws have no widget.
+        axes |= {name: v for name, v in self.base.axes.items() if isinstance(v, Mapping)}
+
+        seeds = [int(seed) for seed in self.seeds.value.replace(",", " ").split()]
+        sweep = replace(self.base, name=self.name.value.strip(), axes=axes, seeds=seeds or [0])
+        return sweep if sweep == self.base else replace(sweep, recipe="")
 
     def estimate(self) -> None:
-        """Runs, minutes, disk; returns at once, since kinds that never ran are rehearsed for some seconds each."""
+        """Shows the number of runs, minutes and disk; returns at once.
+
+        A kind of run that has never run here is rehearsed for some seconds, in a thread.
+        """
+        sweep = self.value()
+        jobs = self.jobs.value
 
         def rehearse() -> None:
             self.status.say("rehearsing for some seconds …")
-            self.status.say(str(estimate(wanted, self.jobs.value)))
+            self.status.say(str(estimate(sweep, jobs)))
 
-        wanted = self.value()
-        self.estimating = threading.Thread(
-            target=self.status.guarded(rehearse), daemon=True, name="estimate"
-        )
-        self.estimating.start()
+        self._background = Background("estimate")
+        self._background.start(self.status.guard(rehearse))
 
-    def _count(self) -> None:
-        """How many runs the widgets say, as a product; at every change."""
+    def _show_count(self) -> None:
+        """Shows how many runs the widgets describe."""
         sweep = self.value()
-        factors = (
-            [(len(v), k) for k, v in sweep.axes.items() if not isinstance(v, Mapping)]
-            if not sweep.draws
-            else []
-        )
-        factors += [(len(sweep.points), "points")] if sweep.points and not sweep.draws else []
-        factors += [(sweep.draws, "random draws")] if sweep.draws else []
-        words = " × ".join(f"{n} {name}" for n, name in [*factors, (len(sweep.seeds), "seeds")])
-        self.count.value = f"{escape(words)} = <b>{len(sweep.cells())} runs</b>"
+        self.count.value = count_html(sweep)
 
     def start(self, retry: bool = False) -> None:
-        """Carry out what is missing, in a process of its own."""
+        """Runs what is missing, in a process of its own, and watches it; ``retry``: failed cells too."""
         sweep = self.value()
         self.status.say(f"{len(sweep.cells())} runs")
         self.launched = launch_sweep(sweep, self.jobs.value, retry)
         self.watch(sweep)
 
     def retry(self) -> None:
-        """Failed cells too."""
+        """Runs what is missing and what has failed."""
         self.start(retry=True)
 
     def stop(self) -> None:
-        """No more runs after those under way."""
+        """Starts no more runs after the current ones."""
         ask_to_stop(self.value())
         self.status.say("stops after the current runs")
 
     def cancel(self) -> None:
-        """Current runs come to rest at a checkpoint."""
+        """Asks the current runs to come to rest at a checkpoint."""
         ask_to_stop(self.value(), now=True)
-        self.status.say("current runs come to rest; resume goes on with them")
+        self.status.say("current runs come to rest at a checkpoint; Resume resumes them")
 
     def copy(self) -> None:
-        """The sweep as code."""
+        """Shows the sweep as Python."""
         self.python.value = self.value().as_python()
 
     def report(self) -> None:
-        """Write the report."""
-        self.status.say(f"report: {write_sweep_report(results(find_sweep(self.name.value)))}")
+        """Writes the report on the sweep."""
+        out = write_sweep_report(results(find_sweep(self.name.value)))
+        self.status.say(f"report: {out}")
 
-    def _go(self) -> None:
+    def _choose_known(self) -> None:
         if self.known.value:
-            self.base = find_sweep(self.known.value)
-            self.name.value, self.seeds.value = self.base.name, ", ".join(map(str, self.base.seeds))
-            self._show_axes(self.base)
+            self._show(find_sweep(self.known.value))
             self.watch(self.base)
 
-    def _recipe_chosen(self) -> None:
+    def _choose_recipe(self) -> None:
         if self.recipe.value:
-            self.base = recipe(self.recipe.value, self.base.corpus, self.size.value, self.base.init)
-            self.name.value, self.seeds.value = self.base.name, ", ".join(map(str, self.base.seeds))
-            self._show_axes(self.base)
+            base = self.base
+            self._show(recipe(self.recipe.value, base.corpus, self.size.value, base.init))
 
     def watch(self, sweep: Sweep) -> None:
-        """Follow the sweep until nothing runs; what its process said last is shown if that left cells undone."""
+        """Follows the sweep until nothing runs; shows the last output of its process if cells are missing then."""
+        launched = self.launched
 
-        def going() -> bool:
-            running = self.launched is not None and self.launched.running
-            if self.launched is not None and not running and "missing" in counts(plan(sweep)):
-                self.status.show_log(self.launched.last_lines())
+        def launched_runs() -> bool:
+            if launched is None:
+                return False
+            running = launched.running
+            if not running and "missing" in counts(plan(sweep)):
+                self.status.show_log(launched.last_lines())
             return running
 
-        self.view.watch(sweep, self.jobs.value, going)
+        self.view.watch(sweep, self.jobs.value, launched_runs)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits until nothing is estimated or followed any more; returns whether that is so.
+
+        Each of the two waits takes at most ``timeout`` seconds.
+        """
+        return self._background.wait(timeout) and self.view.wait(timeout)
 
     def _ipython_display_(self) -> None:
-        from IPython.display import display
+        display_panel(self.widget, [self.view])
 
-        display(self.widget)
-        self.view.show()
+
+def axis_control(name: str) -> W.Widget:
+    """Returns a widget for the values of an axis: choices to mark, or a line of text."""
+    field = SETTINGS[name]
+    common = {"description": name, "tooltip": bounds(field), "style": LABELS}
+    if field.choices:
+        height = f"{1.5 * len(field.choices) + 0.6}em"
+        return W.SelectMultiple(options=field.choices, layout=W.Layout(height=height), **common)
+    return W.Text(placeholder="1, 10, 50", continuous_update=False, **common)
+
+
+def _chosen_values(widget: W.Widget) -> list[str]:
+    """Returns the values that were marked or typed."""
+    if isinstance(widget, W.SelectMultiple):
+        return list(widget.value)
+    return _split(widget.value)
+
+
+def _split(text: str) -> list[str]:
+    """Returns the parts of a list with commas, without spaces and empty parts."""
+    parts = [part.strip() for part in text.split(",")]
+    return [part for part in parts if part]
+
+
+def _parse_axes(text: str) -> dict[str, list[str]]:
+    """Returns the axes in text such as ``batch=8,32; beam=6,10``; UserError for a part without values."""
+    axes = {}
+    for part in text.split(";"):
+        part = part.strip()
+        if not part:
+            continue
+        name, equals, values = part.partition("=")
+        if not equals:
+            raise UserError(f"more axes: {part}: write field=v1,v2")
+        axes[name.strip()] = [value.strip() for value in values.split(",")]
+    return axes
+
+
+def _seeds_text(sweep: Sweep) -> str:
+    return ", ".join(str(seed) for seed in sweep.seeds)
+
+
+def count_html(sweep: Sweep) -> str:
+    """Returns the number of runs as a product of the numbers of values."""
+    factors = []
+    if sweep.draws:
+        factors.append(f"{sweep.draws} random draws")
+    else:
+        for name, values in sweep.axes.items():
+            if not isinstance(values, Mapping):
+                factors.append(f"{len(values)} {name}")
+        if sweep.points:
+            factors.append(f"{len(sweep.points)} points")
+    factors.append(f"{len(sweep.seeds)} seeds")
+    return render(PACKAGE, "count.html", factors=factors, runs=len(sweep.cells()))
+
+
+def question_html(sweep: Sweep) -> str:
+    """Returns the question of a sweep, and its points."""
+    points = []
+    for point in sweep.points:
+        points.append(" ".join(f"{name}={value}" for name, value in point.items()))
+    return render(PACKAGE, "question.html", question=sweep.question, points=points)
 
 
 def sweep_panel(
@@ -258,14 +317,17 @@ def sweep_panel(
     preset: str = "laptop",
     name: str = "sweep",
     init: str | None = None,
-    **settings: Any,
+    **settings: Value,
 ) -> SweepPanel:
-    """The sweep panel; ``settings`` are shared by all runs. A sweep of this name that exists is gone on with."""
-    known = {s.name: s for s in all_sweeps()}
-    base = known.get(name) or Sweep(
-        name, corpus, preset, settings, {"shuffling": ["none", "on-the-fly"]}, init=init
-    )
-    panel = SweepPanel(base)
+    """Returns the sweep panel; a sweep of this name that exists is shown, and *Start* resumes it.
+
+    ``settings`` are shared by all runs, ``init`` is the run that they start from.
+    """
+    known = {sweep.name: sweep for sweep in all_sweeps()}
     if name in known:
-        panel.watch(base)
-    return panel
+        panel = SweepPanel(known[name])
+        panel.watch(known[name])
+        return panel
+
+    axes = {"shuffling": ["none", "on-the-fly"]}
+    return SweepPanel(Sweep(name, corpus, preset, settings, axes, init=init))

@@ -1,107 +1,124 @@
-"""A sweep as it stands, in a notebook: the matrix to click, curves of what was clicked, and each run in detail.
+"""A sweep as it stands: the matrix to click, curves of the chosen squares, and a table of the chosen runs.
 
-Reads the sweep's folder and the runs', owns nothing: shown again, or in another notebook, it is the same.
+The view reads the folders of the sweep and its runs and holds no state: shown again, or in another notebook, it is the same.
 """
 
-import threading
 from collections.abc import Callable, Sequence
 
 import ipywidgets as W
 
 from workbench.figures.curves import AXES, draw_bands
-from workbench.figures.style import png
+from workbench.figures.style import COLOURS, PANEL_DPI, png
 from workbench.figures.sweep_matrix import NAMES, draw_squares, matrix
+from workbench.figures.tables import NOT_MEASURED
+from workbench.notebook.background import Background
 from workbench.notebook.panels.matrix import MatrixGrid
-from workbench.notebook.panels.parts import Status, table_widget
+from workbench.notebook.panels.parts import Status, scrolled_html
 from workbench.notebook.screen import Screen
 from workbench.reports.page import table_html
 from workbench.reports.sweep_report import varied_axes
-from workbench.storage.run import Run
+from workbench.storage.run import Run, RunState
 from workbench.sweeping import PlannedCell, Sweep, counts, left, plan
 from workbench.sweeping.results import cell_table
 
-PERIOD = 1.0  # seconds between looks
-DPI = 84
-LINES = 7  # as many as have colours of their own
-WIDTH, HEIGHT = 857, 262  # of the curves, pixels
+LOOK_SECONDS = 1.0  # between looks
+MOST_CURVES = len(COLOURS)
+CURVES_WIDTH = 857  # pixels
+CURVES_HEIGHT = 262  # pixels
+CURVES_INCHES = 3.1  # of height
+TOGETHER = "seeds together"
+APART = "apart"
+DETAILED_MEASURES = ("heldout_wer", "test_wer", "frame_error")
 
 
 class SweepView:
-    """The matrix of one sweep, and below it the curves of the chosen squares, by default of all."""
+    """The matrix of one sweep, and below it curves and a table of the chosen squares, by default of all."""
 
     def __init__(self, status: Status):
         self.status = status
         self.grid = MatrixGrid(self.choose)
-        self.curves, self.detail = Screen(WIDTH, HEIGHT), W.HTML()
-        about = {"style": {"description_width": "6em"}, "layout": W.Layout(width="auto")}
+        self.matrix = Screen(0, 0, self.grid.widget)
+        self.curves = Screen(CURVES_WIDTH, CURVES_HEIGHT)
+        self.detail = W.HTML()
         self.measure = W.Dropdown(
-            options=[(v, k) for k, v in NAMES.items()],
+            options=[(title, measure) for measure, title in NAMES.items()],
             value="heldout_wer",
             description="shown",
-            **about,
+            style={"description_width": "6em"},
+            layout=W.Layout(width="auto"),
         )
-        self.seeds = W.ToggleButtons(
-            options=["seeds together", "apart"], style={"button_width": "auto"}
-        )
+        self.seeds = W.ToggleButtons(options=[TOGETHER, APART], style={"button_width": "auto"})
         self.against = W.ToggleButtons(
-            options=[(v, k) for k, v in AXES.items()],
+            options=[(title, against) for against, title in AXES.items()],
             value="epochs",
             style={"button_width": "auto"},
         )
         self.widget = W.HBox([self.measure, self.seeds, self.against])
-        self.matrix = Screen(0, 0, self.grid.widget)
         self.chosen: tuple[str, ...] = ()  # ids of cells
-        self._cells: list[PlannedCell] = []
+
         self._sweep: Sweep | None = None
-        self._seen: object = None
+        self._cells: list[PlannedCell] = []
+        self._seen: list[tuple[str, str, str]] | None = None  # id, state and progress of each cell
         self._frozen = False
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._background = Background("view of a sweep")
         for toggle in (self.measure, self.seeds, self.against):
-            toggle.observe(status.guarded(self._redraw), "value")
+            toggle.observe(status.guard(self._redraw), "value")
 
     def look(self, sweep: Sweep, jobs: int = 1) -> bool:
-        """Draw what has changed since the last look; whether anything still runs."""
+        """Draws the sweep if anything has changed since the last look; returns whether a run of it runs.
+
+        ``jobs``: runs at a time, for the estimate of the time left.
+        """
         cells = plan(sweep)
-        news = [(c.cell.id, c.state, c.reached) for c in cells]
-        self._sweep, self._cells = sweep, cells
-        if news != self._seen:
-            self._seen = news
+        seen = [(cell.cell.id, cell.state, cell.reached) for cell in cells]
+        self._sweep = sweep
+        self._cells = cells
+        if seen != self._seen:
+            self._seen = seen
             self.matrix.say(f"{sweep.name}: {summary(cells, jobs)}")
             self.draw()
-        return any(c.state == "running" for c in cells)
+        return any(cell.state == RunState.RUNNING for cell in cells)
 
     def draw(self) -> None:
-        """Matrix, curves and table of the sweep as it was seen last."""
+        """Draws matrix, curves and table as the sweep was seen last."""
         if self._sweep is None:
             return
-        table, reached = cell_table(self._cells), {c.cell.id: c.reached for c in self._cells}
-        apart = ["seed"] if self.seeds.value == "apart" and table.seed.nunique() > 1 else []
-        shown = matrix(
-            table, [*varied_axes(self._sweep, table), *apart], self.measure.value, reached
-        )
+
+        table = cell_table(self._cells)
+        axes = varied_axes(self._sweep, table)
+        apart = self.seeds.value == APART and table.seed.nunique() > 1
+        if apart:
+            axes.append("seed")
+        reached = {cell.cell.id: cell.reached for cell in self._cells}
+        shown = matrix(table, axes, self.measure.value, reached)
         self.grid.show(shown)
-        self.matrix.put(png(draw_squares(shown), DPI))
-        groups = grouped(
-            [c for c in self._cells if not self.chosen or c.cell.id in self.chosen], bool(apart)
-        )
-        drawn = dict(list(groups.items())[:LINES])
-        self.curves.put(png(draw_bands(drawn, against=self.against.value, height=3.1), DPI))
-        what = (
-            "Curves of the chosen squares"
-            if self.chosen
-            else "Curves of all that has begun; click a square for its own"
-        )
-        self.curves.say(
-            what + (f"; the first {LINES} of {len(groups)}" if len(groups) > LINES else "")
-        )
-        rows = detail_rows(self._cells, self.chosen)
-        self.detail.value = table_widget(table_html(rows)).value if rows else ""
+        self.matrix.put(png(draw_squares(shown), PANEL_DPI))
+        self._draw_curves(apart)
+
+        rows = detail_rows(self._chosen_cells()) if self.chosen else []
+        self.detail.value = scrolled_html([table_html(rows)])
+
+    def _draw_curves(self, apart: bool) -> None:
+        groups = groups_of(self._chosen_cells() if self.chosen else self._cells, apart)
+        drawn = dict(list(groups.items())[:MOST_CURVES])
+        fig = draw_bands(drawn, against=self.against.value, height=CURVES_INCHES)
+        self.curves.put(png(fig, PANEL_DPI))
+
+        if self.chosen:
+            text = "Curves of the chosen squares"
+        else:
+            text = "Curves of all started runs; click a square to show only its runs"
+        if len(groups) > MOST_CURVES:
+            text += f"; the first {MOST_CURVES} of {len(groups)}"
+        self.curves.say(text)
+
+    def _chosen_cells(self) -> list[PlannedCell]:
+        return [cell for cell in self._cells if cell.cell.id in self.chosen]
 
     def choose(self, cells: Sequence[str]) -> None:
-        """Curves and table of these cells."""
+        """Shows curves and table of the cells with these ids."""
         self.chosen = tuple(cells)
-        self.status.guarded(self._redraw)()
+        self.status.guard(self._redraw)()
 
     def _redraw(self) -> None:
         self.draw()
@@ -109,34 +126,39 @@ class SweepView:
             self.curves.thaw()
             self._frozen = False
 
-    def watch(self, sweep: Sweep, jobs: int = 1, going: Callable[[], bool] = lambda: False) -> None:
-        """Follow the sweep in a thread for as long as a run of it runs, or ``going`` says so."""
+    def watch(
+        self, sweep: Sweep, jobs: int = 1, launched_runs: Callable[[], bool] | None = None
+    ) -> None:
+        """Follows the sweep in a thread while a run of it runs or ``launched_runs`` returns True."""
         self.detach()
-        self._stop.clear()
-        self._seen, self.chosen = None, ()
+        self._seen = None
+        self.chosen = ()
 
         def follow() -> None:
             while True:
-                going_on = going()  # asked first, so that what ends meanwhile is still drawn
-                if not (self.look(sweep, jobs) or going_on) or self._stop.wait(PERIOD):
+                # Asked before the look, so that a process that ends meanwhile is looked at once more.
+                more_to_come = launched_runs is not None and launched_runs()
+                running = self.look(sweep, jobs)
+                if not running and not more_to_come:
                     break
-            self.matrix.thaw()  # the picture that the saved notebook keeps, beside the buttons
+                if self._background.pause(LOOK_SECONDS):
+                    break
+            self.matrix.thaw()  # a saved notebook keeps its newest picture beside the buttons
             self.curves.freeze()
             self._frozen = True
 
-        self._thread = threading.Thread(
-            target=self.status.guarded(follow), daemon=True, name=f"view of {sweep.name}"
-        )
-        self._thread.start()
+        self._background.start(self.status.guard(follow))
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits until the sweep is no longer followed, at most ``timeout`` seconds; returns whether that is so."""
+        return self._background.wait(timeout)
 
     def detach(self) -> None:
-        """Stop watching; the sweep goes on."""
-        self._stop.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+        """Stops following; the sweep goes on."""
+        self._background.stop()
 
     def show(self) -> None:
-        """Display the parts below the controls in the cell that runs now."""
+        """Displays matrix, curves and table in the current cell."""
         from IPython.display import display
 
         self.matrix.show()
@@ -145,37 +167,42 @@ class SweepView:
 
 
 def summary(cells: Sequence[PlannedCell], jobs: int) -> str:
-    """How many cells are in which state, and how long the rest will take."""
-    words = ", ".join(f"{n} {state}" for state, n in counts(cells).items())
-    rest = left(cells, jobs) if any(c.state == "running" for c in cells) else ""
-    return f"{words}; {rest}" if rest else words
+    """Returns how many cells are in which state and, while one runs, how long the rest will take."""
+    text = ", ".join(f"{count} {state}" for state, count in counts(cells).items())
+    if any(cell.state == RunState.RUNNING for cell in cells):
+        rest = left(cells, jobs)
+        if rest:
+            text += f"; {rest}"
+    return text
 
 
-def grouped(cells: Sequence[PlannedCell], apart: bool) -> dict[str, list[Run]]:
-    """The runs of cells by setting, or each by itself."""
-    out: dict[str, list[Run]] = {}
-    for c in cells:
-        if c.run is not None:
-            out.setdefault(
-                f"{c.cell.label}, seed {c.cell.seed}" if apart else c.cell.label, []
-            ).append(c.run)
-    return out
+def groups_of(cells: Sequence[PlannedCell], apart: bool) -> dict[str, list[Run]]:
+    """Returns the runs of cells by setting, or, with seeds ``apart``, by setting and seed."""
+    groups: dict[str, list[Run]] = {}
+    for cell in cells:
+        if cell.run is not None:
+            label = cell.cell.label
+            if apart:
+                label += f", seed {cell.cell.seed}"
+            groups.setdefault(label, []).append(cell.run)
+    return groups
 
 
-def detail_rows(cells: Sequence[PlannedCell], chosen: Sequence[str]) -> list[dict[str, str]]:
-    """One row per chosen cell: where it is, its numbers, its run, and what went wrong."""
+def detail_rows(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
+    """Returns one row per cell: its setting, progress, numbers, run, and error."""
     rows = []
-    for c in cells:
-        if c.cell.id in chosen:
-            summary = c.run.summary if c.run else {}
-            numbers = {k: summary.get(k) for k in ("heldout_wer", "test_wer", "frame_error")}
-            rows.append(
-                {"setting": c.cell.label, "seed": str(c.cell.seed), "state": c.reached}
-                | {NAMES[k]: "–" if v is None else f"{100 * v:.1f}" for k, v in numbers.items()}
-                | {
-                    "minutes": f"{c.seconds / 60:.1f}" if c.seconds else "",
-                    "run": c.run.name if c.run else "",
-                    "error": c.error,
-                }
-            )
+    for cell in cells:
+        row = {
+            "setting": cell.cell.label,
+            "seed": str(cell.cell.seed),
+            "state": cell.reached,
+        }
+        measured = cell.run.summary if cell.run else {}
+        for measure in DETAILED_MEASURES:
+            value = measured.get(measure)
+            row[NAMES[measure]] = NOT_MEASURED if value is None else f"{100 * value:.1f}"
+        row["minutes"] = f"{cell.seconds / 60:.1f}" if cell.seconds else ""
+        row["run"] = cell.run.name if cell.run else ""
+        row["error"] = cell.error
+        rows.append(row)
     return rows

@@ -1,9 +1,12 @@
 """The utterance panel: audio, spectrogram, alignment, occupancies, lattice, and the words before and after."""
 
 import io
+from collections.abc import Callable
+from typing import NamedTuple
 
 import ipywidgets as W
 import soundfile
+from matplotlib.figure import Figure
 
 from workbench.figures.example import (
     Example,
@@ -12,84 +15,97 @@ from workbench.figures.example import (
     draw_spectrogram,
     read_example,
 )
-from workbench.figures.style import png
+from workbench.figures.style import PANEL_DPI, png
 from workbench.metrics.words import align
-from workbench.notebook.panels.parts import Status
+from workbench.notebook.panels.parts import PACKAGE, Status, display_panel
 from workbench.notebook.screen import Screen
 from workbench.recognise.example import write_example
-from workbench.reports.page import escape
+from workbench.reports.render import render
+from workbench.reports.report import parent_name
 from workbench.runs.train import trained_model
 from workbench.settings import UserError
 from workbench.storage.run import find_run
 
-DPI = 84
-PICTURES = ((draw_spectrogram, 714, 302), (draw_occupancies, 714, 386), (draw_lattice, 714, 218))
+
+class PlacedFigure(NamedTuple):
+    """A figure of an utterance, and the size of its picture in pixels."""
+
+    draw: Callable[[Example], Figure]
+    width: int
+    height: int
 
 
-def wrong_words(reference: str, said: str) -> str:
-    """A hypothesis as HTML: right words plain, wrong ones (reference→said) in red; markup in words stays text."""
-    out = []
-    for ref, hyp in align(reference.split(), said.split()):
-        right, wrong = escape(hyp or ""), f"({escape(ref or '∅')}→{escape(hyp or '∅')})"
-        out.append(right if ref == hyp else f'<b style="color:#b00020">{wrong}</b>')
-    return " ".join(out)
+FIGURES = (
+    PlacedFigure(draw_spectrogram, 714, 302),
+    PlacedFigure(draw_occupancies, 714, 386),
+    PlacedFigure(draw_lattice, 714, 218),
+)
 
 
-def transcripts(example: Example) -> str:
-    """Reference and hypotheses, one row each."""
-    rows = [("reference", escape(example.reference))]
-    rows += [(escape(k), wrong_words(example.reference, v)) for k, v in example.hypotheses.items()]
-    return (
-        "<table>"
-        + "".join(f"<tr><td>{k}&nbsp;</td><td>{v}</td></tr>" for k, v in rows)
-        + "</table>"
-    )
+class AlignedWord(NamedTuple):
+    """A word of a hypothesis beside the word of the reference; either is empty where there is none."""
+
+    reference: str
+    hypothesis: str
+
+
+def aligned_words(reference: str, hypothesis: str) -> list[AlignedWord]:
+    """Returns the alignment of a hypothesis with the reference, word by word."""
+    pairs = align(reference.split(), hypothesis.split())
+    return [AlignedWord(right or "", said or "") for right, said in pairs]
+
+
+def transcripts_html(example: Example) -> str:
+    """Returns reference and hypotheses, a row each; wrong words are red, as (reference→recognised)."""
+    hypotheses = {
+        run: aligned_words(example.reference, words) for run, words in example.hypotheses.items()
+    }
+    return render(PACKAGE, "transcripts.html", reference=example.reference, hypotheses=hypotheses)
 
 
 class UtterancePanel:
-    """One held-out utterance of a run, chosen by number."""
+    """One held-out utterance of a run, chosen by its number."""
 
     def __init__(self, run: str, utterance: int | None = None):
         self.run = find_run(run)
         task, _ = trained_model(self.run)
-        self.store, self.status = task.heldout, Status()
-        parent = (self.run.record.get("parent") or {}).get("run")
-        self.others = [parent] if parent else []
+        self.store = task.heldout
+        self.status = Status()
         self.number = W.BoundedIntText(
             value=utterance or 0, min=0, max=len(self.store) - 1, description="utterance"
         )
-        self.words, self.player = W.HTML(), W.VBox()
-        self.screens = [Screen(width, height) for _, width, height in PICTURES]
+        self.words = W.HTML()
+        self.player = W.VBox()
+        self.screens = [Screen(figure.width, figure.height) for figure in FIGURES]
         self.widget = W.VBox([W.HBox([self.number, self.player]), self.words, self.status.widget])
-        self.number.observe(self.status.guarded(self.draw), "value")
+
+        self.number.observe(self.status.guard(self.draw), "value")
         self.draw()
 
     def draw(self) -> None:
-        """Decode and draw the chosen utterance."""
-        u = self.number.value
-        write_example(self.run.name, self.others, u)
+        """Decodes and draws the chosen utterance, beside the words that the parent run recognises."""
+        number = self.number.value
+        parent = parent_name(self.run)
+        write_example(self.run.name, [parent] if parent else [], number)
         example = read_example(self.run)
         if example is None:
             raise UserError(f"{self.run.name}: nothing could be decoded")
-        self.words.value = transcripts(example)
-        for screen, (draw, _, _) in zip(self.screens, PICTURES, strict=True):
-            screen.put(png(draw(example), DPI))
-        self.player.children = [self._audio(u)]
 
-    def _audio(self, u: int) -> W.Widget:
-        samples, rate = self.store.audio(u)
+        self.words.value = transcripts_html(example)
+        for screen, figure in zip(self.screens, FIGURES, strict=True):
+            screen.put(png(figure.draw(example), PANEL_DPI))
+        self.player.children = [self._audio(number)]
+
+    def _audio(self, number: int) -> W.Widget:
+        samples, rate = self.store.audio(number)
         out = io.BytesIO()
         soundfile.write(out, samples, int(rate), format="WAV")
         return W.Audio(value=out.getvalue(), format="wav", autoplay=False, loop=False)
 
     def _ipython_display_(self) -> None:
-        from IPython.display import display
-
-        display(self.widget)
-        for screen in self.screens:
-            screen.show()
+        display_panel(self.widget, self.screens)
 
 
 def utterance_panel(run: str, utterance: int | None = None) -> UtterancePanel:
-    """The utterance panel of a trained run, beside what the run it started from had recognised."""
+    """Returns the utterance panel of a trained run, beside what the run it started from recognises."""
     return UtterancePanel(run, utterance)
