@@ -5,9 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from workbench.engine import CLOSED, All, Ask, Call, Close, Emit, Process, Put, Service, Take
+from workbench.storage.rows import Row
 
 SIZE = 100_000
 ROUNDS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThrowRow(Row, kind="throw"):
+    """What was thrown has come back."""
+
+    round: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +43,7 @@ def thrower(services: tuple[str, ...], channel: str) -> Process:
         replies = yield All(tuple(Ask(name, Bounce(x)) for name in services))
         for y, _ in replies:
             yield Put(channel, y)
-        yield Emit({"kind": "throw", "round": i})
+        yield Emit(ThrowRow(round=i))
     yield Close(channel)
     return ROUNDS
 

@@ -5,6 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from workbench.settings import Settings, rng
+from workbench.storage.rows import (
+    DecodeRow,
+    EvaluateRow,
+    Measurement,
+    OuterAge,
+    PushRow,
+    Row,
+    UsageRow,
+)
 from workbench.storage.run import Run, home
 
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"]
@@ -35,15 +44,13 @@ def fake_run(
         folder / "status.json",
         {"state": state, "pid": 0, "host": "nowhere", "heartbeat": 0.0, "error": error},
     )
-    processes: dict[str, list[dict]] = {}
+    run = Run(folder)
     for row in rows(settings, steps):
-        processes.setdefault(row["process"], []).append(row)
-    for process, found in processes.items():
-        path = folder / f"rows-{process.replace(' ', '-')}.jsonl"
-        path.write_text("".join(json.dumps(r) + "\n" for r in found))
+        with open(run.row_file(row.process), "a") as out:
+            out.write(json.dumps(row.to_dict()) + "\n")
     if state == "done":
         _finish(folder, wrong)
-    return Run(folder)
+    return run
 
 
 def _finish(folder: Path, wrong: int) -> None:
@@ -83,103 +90,116 @@ def _finish(folder: Path, wrong: int) -> None:
     )
 
 
-def rows(settings: Settings, steps: int) -> list[dict[str, Any]]:
+def rows(settings: Settings, steps: int) -> list[Row]:
     """Rows as the processes of a run emit them, times rising."""
-    stream, replicas = rng(settings.seed, "fake rows"), min(settings.asynchrony.replicas, 3)
-    out: list[dict[str, Any]] = []
+    stream = rng(settings.seed, "fake rows")
+    replicas = min(settings.asynchrony.replicas, 3)
+    out: list[Row] = []
     for n in range(steps):
-        out += _step(n, replicas, int(stream.integers(0, 2 * replicas)))
-    return out + _evaluations() + _usage()
+        stale = int(stream.integers(0, 2 * replicas))
+        out.append(push_row(n, n % replicas, stale))
+        out.append(decode_row(n, n % replicas, stale))
+    out += [evaluate_row(i) for i in range(5)]
+    out.append(usage_row("replica 0", work=60, ask=10, put=0, take=10))
+    out.append(usage_row("decoder 0", work=50, ask=5, put=25, take=0))
+    return out
 
 
-def _step(n: int, replicas: int, stale: int) -> list[dict[str, Any]]:
-    out: list[dict[str, Any]] = []
-    out.append(
-        {
-            "process": f"replica {n % replicas}",
-            "seconds": 2.0 * n + 2,
-            "kind": "push",
-            "replica": n % replicas,
-            "step": n // replicas,
-            "status": "applied",
-            "batch": 32,
-            "frames": 100,
-            "version": n,
-            "versions": [n, n],
-            "inner_versions": [max(0, n - stale)] * 2,
-            "staleness_inner": min(n, stale),
-            "staleness_outer": min(n, 3.0 * stale),
-            "inner_seconds": 0.5 * stale,
-            "outer_seconds": 2.0 * stale,
-            "skew": stale % 2,
-            "idle_seconds": 0.5,
-        }
+def push_row(n: int, replica: int, stale: int) -> PushRow:
+    """The ``n``-th push, from parameters ``stale`` updates old, one every two seconds."""
+    then = max(0, n - stale)
+    outer_then = n - min(n, 3.0 * stale)
+    outer = OuterAge(
+        version=outer_then,
+        version_min=outer_then,
+        version_max=outer_then,
+        staleness=n - outer_then,
+        staleness_min=n - outer_then,
+        staleness_max=n - outer_then,
+        seconds=2.0 * stale,
+        seconds_min=2.0 * stale,
+        seconds_max=2.0 * stale,
     )
-    out.append(
-        {
-            "process": f"decoder {n % replicas}",
-            "seconds": 2.0 * n + 1,
-            "kind": "decode",
-            "utterance": n,
-            "frames": 100,
-            "kept": 30,
-            "cancelled": 65,
-            "rejected": 5,
-            "reason": None,
-            "queue": n % 4,
-            "put_seconds": 0.1,
-            "age_seconds": float(stale),
-            "value": -1.0,
-        }
+    return PushRow(
+        process=f"replica {replica}",
+        seconds=2.0 * n + 2,
+        replica=replica,
+        step=n,
+        status="applied",
+        batch=32,
+        version=n,
+        versions=(n, n),
+        inner_versions=(then, then),
+        staleness_inner=n - then,
+        inner_seconds=0.5 * stale,
+        skew=stale % 2,
+        outer=outer,
+        frames=100,
+        idle_seconds=0.5,
     )
-    return out
 
 
-def _evaluations() -> list[dict[str, Any]]:
-    out: list[dict[str, Any]] = []
-    for i in range(5):
-        wer = 0.5 - 0.05 * i
-        out.append(
-            {
-                "process": "evaluator",
-                "seconds": 20.0 * i,
-                "kind": "evaluate",
-                "index": i,
-                "updates": 10 * i,
-                "epochs": 0.5 * i,
-                "frames": 1000 * i,
-                "criterion": -1.0 + 0.1 * i,
-                "mmi": -1.0 + 0.1 * i,
-                "ce": -2.0 + 0.2 * i,
-                "wer": wer,
-                "sub": 0.7 * wer,
-                "del": 0.2 * wer,
-                "ins": 0.1 * wer,
-                "frame_error": 0.4 - 0.02 * i,
-                "set_aside": 0,
-            }
-        )
-    return out
+def decode_row(n: int, replica: int, stale: int) -> DecodeRow:
+    """Utterance ``n``, decoded a second before its push."""
+    return DecodeRow(
+        process=f"decoder {replica}",
+        seconds=2.0 * n + 1,
+        decoder=f"decoder {replica}",
+        utterance=n,
+        frames=100,
+        kept=30,
+        cancelled=65,
+        rejected=5,
+        value=-1.0,
+        num=-1.0,
+        den=0.0,
+        beam=8.0,
+        reason=None,
+        version=max(0, n - stale),
+        versions=(max(0, n - stale), max(0, n - stale)),
+        age_seconds=float(stale),
+        queue=n % 4,
+        put_seconds=0.1,
+    )
 
 
-def _usage() -> list[dict[str, Any]]:
-    out: list[dict[str, Any]] = []
-    for who, spent in (("replica 0", (60, 10, 0, 10)), ("decoder 0", (50, 5, 25, 0))):
-        out.append(
-            {
-                "process": who,
-                "seconds": 80.0,
-                "kind": "usage",
-                **dict(
-                    zip(
-                        ("work_seconds", "ask_seconds", "put_seconds", "take_seconds"),
-                        spent,
-                        strict=True,
-                    )
-                ),
-            }
-        )
-    return out
+def evaluate_row(i: int) -> EvaluateRow:
+    """The ``i``-th of evaluations that get better and better."""
+    wer = 0.5 - 0.05 * i
+    measured = Measurement(
+        criterion=-1.0 + 0.1 * i,
+        mmi=-1.0 + 0.1 * i,
+        ce=-2.0 + 0.2 * i,
+        wer=wer,
+        substitutions=0.7 * wer,
+        deletions=0.2 * wer,
+        insertions=0.1 * wer,
+        frame_error=0.4 - 0.02 * i,
+        set_aside=0,
+    )
+    return EvaluateRow(
+        process="evaluator",
+        seconds=20.0 * i,
+        index=i,
+        updates=10 * i,
+        versions=(10 * i, 10 * i),
+        frames=1000 * i,
+        epochs=0.5 * i,
+        decays=0,
+        measured=measured,
+    )
+
+
+def usage_row(process: str, work: float, ask: float, put: float, take: float) -> UsageRow:
+    """How a process spent 80 seconds."""
+    return UsageRow(
+        process=process,
+        seconds=80.0,
+        work_seconds=work,
+        ask_seconds=ask,
+        put_seconds=put,
+        take_seconds=take,
+    )
 
 
 def _json(path: Path, value: Any) -> None:

@@ -26,6 +26,7 @@ from workbench.processes import set_environment
 from workbench.recognise import evaluate
 from workbench.runs import replay
 from workbench.settings import preset
+from workbench.storage.rows import Row
 from workbench.storage.run import Run, find_run
 
 GOLDEN = Path(__file__).with_name("golden.json")
@@ -85,7 +86,7 @@ def toys() -> dict[str, list[str]]:
 def digest_run(run: Run) -> list[str]:
     """Digests of a run's parameters and rows."""
     theta, _, _ = runs.load_model(run.folder / "model")
-    return [digest_array(theta), digest_rows(run.iter_rows())]
+    return [digest_array(theta), digest_rows([row.to_dict() for row in run.rows(Row)])]
 
 
 def corpus_runs() -> dict[str, Any]:

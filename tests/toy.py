@@ -9,6 +9,7 @@ from workbench.batches import FrameBatch, FrameOrder, OuterBatch, UtteranceOrder
 from workbench.engine import Local, free
 from workbench.sequence.decoded import Decoded
 from workbench.settings import Settings
+from workbench.storage.rows import Measurement, Row, TraceRow
 from workbench.training import (
     FrameSource,
     Gradient,
@@ -21,6 +22,14 @@ from workbench.training import (
 
 INPUTS, CLASSES = 6, 4
 SIZE = INPUTS * CLASSES
+
+
+class Rows(list):
+    """The columns of the rows that an executor emits, as dicts; give it ``rows.emit``."""
+
+    def emit(self, row: Row) -> None:
+        """Keep the columns of one row."""
+        self.append(row.to_dict())
 
 
 class Toy:
@@ -93,9 +102,9 @@ class Toy:
             1.0,
         )
 
-    def evaluate(self, theta) -> dict:
+    def evaluate(self, theta) -> Measurement:
         p = self.posteriors(theta, slice(None))
-        return {"criterion": float(np.log(p[np.arange(len(p)), self.y]).mean())}
+        return Measurement(criterion=float(np.log(p[np.arange(len(p)), self.y]).mean()))
 
     def shards(self, settings: Settings) -> Shards:
         return Shards.split(self.theta, self.trained, settings.asynchrony.shards)
@@ -140,11 +149,11 @@ class Toy:
 
     def run(self, settings: Settings, clock=free, measure=True, services=None, threads=0):
         """(parameters, rows, outcome, services) of a whole run without rests."""
-        shards, rows = self.shards(settings), []
+        shards, rows = self.shards(settings), Rows()
         services = services or shards.servers(settings)
         executor = Local(clock, settings.asynchrony.channel, threads)
         outcome = executor.run(
-            self.processes(settings, shards, measure=measure), services, rows.append
+            self.processes(settings, shards, measure=measure), services, rows.emit
         )
         return shards.collect(services), rows, outcome, services
 
@@ -169,3 +178,8 @@ def digest(rows) -> str:
 
 def of_kind(rows, kind: str) -> list[dict]:
     return [r for r in rows if r["kind"] == kind]
+
+
+def trace_rows(rows) -> list[TraceRow]:
+    """The rows of a recorded schedule."""
+    return [Row.from_dict(r) for r in of_kind(rows, "trace")]

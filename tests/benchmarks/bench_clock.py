@@ -18,6 +18,7 @@ from toy import Toy, settings
 from workbench.engine import Cost, free, load_machine
 from workbench.engine.clocks import Clock
 from workbench.engine.effects import Emit, Now
+from workbench.storage.rows import EndRow
 
 STEP_SECONDS = 0.010  # of the paper's network at batch 32 on one core
 UTTERANCES = 1000
@@ -82,7 +83,7 @@ def bare() -> float:
     def asking():
         for i in range(TICKS):
             yield Now()
-            yield Emit({"number": i})
+            yield Emit(EndRow(updates=i))
 
     answers, process, reply = {Now: lambda e: 0.0, Emit: lambda e: None}, asking(), None
     start = time.process_time()

@@ -27,6 +27,7 @@ from workbench.processes import child_environment
 from workbench.runs.drive import cluster_at
 from workbench.runs.task import Task
 from workbench.settings import Settings
+from workbench.storage.rows import PushRow, UsageRow
 from workbench.storage.run import Run, home
 
 ONE = "from benchmarks.bench_cluster import alone; import sys; alone(*sys.argv[1:])"
@@ -86,14 +87,14 @@ def on_cluster(corpus: str, criterion: str, units: int, epochs: float) -> tuple[
     wanted = settings(criterion, units, epochs)
     with cluster_at("local", wanted) as cluster:
         run = runs.train(corpus, wanted, name=f"{criterion}-cluster", executor=cluster)
-    rows = run.rows("push").sort_values("seconds")
+    rows = run.table(PushRow).sort_values("seconds")
     seconds = rows["seconds"].iloc[-1] - rows["seconds"].iloc[0]
     return float(rows["frames"].iloc[1:].sum() / seconds), run
 
 
 def shares(run: Run) -> str:
     """How the processes of a run spent their time: shares of all processes of a kind, by what they did."""
-    usage = run.rows("usage")
+    usage = run.table(UsageRow)
     lines = []
     for kind in ("replica", "decoder", "server"):
         mine = usage[usage.process.str.startswith(kind)]
@@ -103,7 +104,7 @@ def shares(run: Run) -> str:
             if c in mine
         ]
         spent = mine[columns].sum()
-        whole = float(run.rows("push")["seconds"].max()) * mine.process.nunique()
+        whole = float(run.table(PushRow)["seconds"].max()) * mine.process.nunique()
         if len(mine):
             parts = ", ".join(
                 f"{c.removesuffix('_seconds')} {100 * spent[c] / whole:.0f} %"
@@ -145,7 +146,7 @@ def main() -> None:
             given = (str(source), criterion, args.units, args.epochs)
             one, two = processes(*given, 1), processes(*given, 2)
             both, run = on_cluster(*given)
-            ages = run.rows("push")["staleness_inner"]
+            ages = run.table(PushRow)["staleness_inner"]
             print(
                 f"{criterion}: one process {one:.0f} frames/s; two at once {two:.0f} ({two / one:.2f} x);"
             )

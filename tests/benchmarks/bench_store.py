@@ -27,6 +27,7 @@ from benchmarks.rounds import heading, medians, peak_megabytes, row
 
 from workbench.figures.tail import Tail
 from workbench.settings import Settings
+from workbench.storage.rows import OuterAge, PushRow
 from workbench.storage.run import Run, RunState, Writer
 from workbench.training import Checkpoint, ServerState, pack
 
@@ -52,13 +53,14 @@ def main() -> None:
 
 def rows_written(folder: Path, count: int, rounds: int) -> None:
     rows = [push(i) for i in range(count)]
+    columns = [each.to_dict() for each in rows]
     writers: list[Writer] = []
     names = itertools.count()
 
     def ours() -> None:
         writer = Writer.create(folder, f"run{next(names)}", RECORD)
         for each in rows:
-            writer.emit(each["process"], each)
+            writer.emit(each)
         writer.flush()
         writers.append(writer)
 
@@ -67,7 +69,7 @@ def rows_written(folder: Path, count: int, rounds: int) -> None:
         with sqlite3.connect(folder / "rows.sqlite") as database:
             database.execute("create table rows (process text, row text)")
             committed = time.monotonic()
-            for each in rows:
+            for each in columns:
                 database.execute(
                     "insert into rows values (?, ?)", (each["process"], json.dumps(each))
                 )
@@ -76,7 +78,7 @@ def rows_written(folder: Path, count: int, rounds: int) -> None:
                     committed = time.monotonic()
 
     def dumped() -> None:
-        for each in rows:
+        for each in columns:
             json.dumps(each, separators=(",", ":"))
 
     ways: dict[str, Callable[[], object]] = {
@@ -109,35 +111,36 @@ def followed(run: Run) -> int:
     return sum(tail.total.values())
 
 
-def push(i: int) -> dict:
-    """A row of a replica's push, as it has them."""
-    return {
-        "process": f"replica {i % 10}",
-        "seconds": 0.01 * i,
-        "kind": "push",
-        "replica": i % 10,
-        "step": i // 10,
-        "status": "applied",
-        "batch": 32,
-        "version": i,
-        "versions": [i, i],
-        "inner_versions": [i - 9, i - 8],
-        "staleness_inner": 8.5,
-        "inner_seconds": 0.0873,
-        "skew": 1,
-        "outer_version": i - 101.3,
-        "outer_version_min": i - 160,
-        "outer_version_max": i - 40,
-        "staleness_outer": 101.3,
-        "staleness_outer_min": 40,
-        "staleness_outer_max": 160,
-        "outer_seconds": 1.0412,
-        "outer_seconds_min": 0.41,
-        "outer_seconds_max": 1.62,
-        "frames": 213,
-        "refused": 0,
-        "idle_seconds": 0.0,
-    }
+def push(i: int) -> PushRow:
+    """A row of a replica's push."""
+    outer = OuterAge(
+        version=i - 101.3,
+        version_min=i - 160,
+        version_max=i - 40,
+        staleness=101.3,
+        staleness_min=40,
+        staleness_max=160,
+        seconds=1.0412,
+        seconds_min=0.41,
+        seconds_max=1.62,
+    )
+    return PushRow(
+        process=f"replica {i % 10}",
+        seconds=0.01 * i,
+        replica=i % 10,
+        step=i // 10,
+        status="applied",
+        batch=32,
+        version=i,
+        versions=(i, i),
+        inner_versions=(i - 9, i - 8),
+        staleness_inner=8.5,
+        inner_seconds=0.0873,
+        skew=1,
+        outer=outer,
+        frames=213,
+        idle_seconds=0.0,
+    )
 
 
 def checkpoints(folder: Path, rounds: int) -> None:

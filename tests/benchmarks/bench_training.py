@@ -39,6 +39,7 @@ from workbench.runs.task import Task
 from workbench.runs.wiring import Experiment
 from workbench.sequence.lattice_pair import acoustic_scores, search_lattice
 from workbench.settings import Settings
+from workbench.storage.rows import PushRow
 
 NETWORKS = {"paper": (4, 1024), "laptop": (3, 512)}
 FRAMES = {
@@ -129,7 +130,7 @@ def run(task: Task, theta: np.ndarray) -> tuple[float, int, np.ndarray]:
     start = time.process_time()
     Local(free, task.settings.asynchrony.channel).run(processes, services, rows.append)
     seconds = time.process_time() - start
-    trained = sum(r["batch"] for r in rows if r["kind"] == "push")
+    trained = sum(r.batch for r in rows if isinstance(r, PushRow))
     return seconds / services["server 0"].frames, trained, experiment.shards.collect(services)
 
 

@@ -39,6 +39,7 @@ from workbench.engine.dask.shared_memory import Segment
 from workbench.model import kernels
 from workbench.model.network import Topology, ce_factors, ce_gradient, ce_step_, initial, row_ends
 from workbench.settings import Settings
+from workbench.storage.rows import PushRow, Row, UsageRow
 from workbench.training import FrameSource, Gradient, Shards, replica
 
 FRAMES = 4096
@@ -221,7 +222,7 @@ def run_on(
     Cluster(client, places=places, shares=shares).run(makers, shards.servers(settings), rows.append)
     report(rows)
     return sum(
-        pace([r["seconds"] for r in rows if r["kind"] == "push" and r["replica"] == i]) * batch
+        pace([r.seconds for r in rows if isinstance(r, PushRow) and r.replica == i]) * batch
         for i in (0, 1)
     )
 
@@ -262,17 +263,17 @@ def gradient(topology: Topology, settings: Settings, theta: np.ndarray, batch) -
     return Gradient(value, len(batch), {"ce": ce, "errors": errors})
 
 
-def report(rows: list[dict]) -> None:
+def report(rows: list[Row]) -> None:
     """Shares of the time by what was done."""
-    usage = [r for r in rows if r["kind"] == "usage"]
-    whole = max(r["seconds"] for r in rows if r["kind"] == "push")
+    usage = [r for r in rows if isinstance(r, UsageRow)]
+    whole = max(r.seconds for r in rows if isinstance(r, PushRow))
     for r in usage:
         parts = [
             f"{k.removesuffix('_seconds')} {v / whole:.0%}"
-            for k, v in r.items()
+            for k, v in r.to_dict().items()
             if k.endswith("_seconds")
         ]
-        print(f"    {r['process']}: {', '.join(parts)}", flush=True)
+        print(f"    {r.process}: {', '.join(parts)}", flush=True)
 
 
 if __name__ == "__main__":

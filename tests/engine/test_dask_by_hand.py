@@ -102,7 +102,7 @@ def test_a_run_on_a_cluster_started_by_hand(protocol, tmp_path, monkeypatch):
                     "catcher": 2 * 2 * SIZE * sum(range(ROUNDS)),
                 }
                 assert [wall.count for wall in walls.values()] == [ROUNDS, ROUNDS]
-                assert sum(row["kind"] == "throw" for row in rows) == ROUNDS
+                assert sum(row.kind == "throw" for row in rows) == ROUNDS
     finally:
         monkeypatch.undo()
         refresh()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toy import Toy, of_kind, settings
+from toy import Rows, Toy, of_kind, settings, trace_rows
 
 from workbench.engine import Local, Lost, Service
 from workbench.engine.trace import read_traces, wrap_for_recording, wrap_for_replay
@@ -51,11 +51,11 @@ def on(
     """(parameters, rows, outcome, services) of a run on the cluster, or of a part of it."""
     from workbench.engine.dask import Cluster
 
-    shards, rows = toy.shards(s), []
+    shards, rows = toy.shards(s), Rows()
     services = services or shards.servers(s)
     makers = {name: partial(toy.process, name, s, states) for name in toy.processes(s, shards)}
     makers, services = wrap(makers, services)
-    outcome = Cluster(client, s.asynchrony.channel).run(makers, services, rows.append, **more)
+    outcome = Cluster(client, s.asynchrony.channel).run(makers, services, rows.emit, **more)
     bare = {name: getattr(service, "service", service) for name, service in services.items()}
     return shards.collect(bare), rows, outcome, bare
 
@@ -97,9 +97,9 @@ def test_updates_applied_are_pushes_accepted(client, prefetch):
     assert len(of_kind(rows, "usage")) == 9 and all(
         state.finished for state in outcome.returned.values()
     )
-    assert of_kind(rows, "evaluate")[-1]["criterion"] > TOY.evaluate(TOY.theta)["criterion"] + 0.5
+    assert of_kind(rows, "evaluate")[-1]["criterion"] > TOY.evaluate(TOY.theta).criterion + 0.5
 
-    trace = read_traces(json.loads(json.dumps(rows)))[0]
+    trace = read_traces(trace_rows(json.loads(json.dumps(rows))))[0]
     shards = TOY.shards(s)
     makers = {name: partial(TOY.process, name, s) for name in TOY.processes(s, shards)}
     makers, replayed = wrap_for_replay(makers, shards.servers(s), trace)

@@ -25,6 +25,7 @@ from workbench.engine import (
     Work,
     WorkPrice,
 )
+from workbench.storage.rows import Row, UsageRow
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,13 @@ class Desk(Service):
         return self.came[: call.count] if len(self.came) >= call.count else NOT_YET
 
 
+@dataclass(frozen=True, kw_only=True)
+class TimeRow(Row, kind="time"):
+    """What time a process has been told that it is."""
+
+    now: float
+
+
 def seconds(**prices):
     """A clock on which one unit of each kind of work takes so many seconds, and nothing else takes any."""
     return Cost(Machine("test", "", {kind: WorkPrice(frame=s) for kind, s in prices.items()}))
@@ -62,7 +70,7 @@ def seconds(**prices):
 
 def run(*processes, clock=None, services=None, rows=None, **more):
     named = {f"p{i}": p for i, p in enumerate(processes)}
-    emit = (rows if rows is not None else []).append
+    emit = ([] if rows is None else rows).append
     return Local(clock or seconds(step=1.0), more.pop("capacity", 2)).run(
         named, services or {}, emit, **more
     )
@@ -85,11 +93,11 @@ def test_time_passes_only_for_those_who_work():
 
     def process(units):
         yield Work(int, (), units, "step")
-        yield Emit({"kind": "x", "now": (yield Now())})
+        yield Emit(TimeRow(now=(yield Now())))
 
     rows = []
     run(process(3), process(1), rows=rows)
-    assert [(r["process"], r["seconds"], r["now"]) for r in rows if r["kind"] == "x"] == [
+    assert [(r.process, r.seconds, r.now) for r in rows if isinstance(r, TimeRow)] == [
         ("p1", 1.0, 1.0),
         ("p0", 3.0, 3.0),
     ]
@@ -306,10 +314,6 @@ def test_usage_says_how_time_was_spent():
 
     rows = []
     run(putter(), taker(), rows=rows)
-    by = {r["process"]: r for r in rows if r["kind"] == "usage"}
-    assert (by["p1"]["take_seconds"], by["p1"]["work_seconds"], by["p1"]["seconds"]) == (
-        2.0,
-        3.0,
-        5.0,
-    )
-    assert by["p0"]["work_seconds"] == by["p0"]["seconds"] == 2.0
+    by = {r.process: r for r in rows if isinstance(r, UsageRow)}
+    assert (by["p1"].take_seconds, by["p1"].work_seconds, by["p1"].seconds) == (2.0, 3.0, 5.0)
+    assert by["p0"].work_seconds == by["p0"].seconds == 2.0

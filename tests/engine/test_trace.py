@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from toy import Toy, of_kind, settings
+from toy import Rows, Toy, of_kind, settings, trace_rows
 
 from workbench.engine import Cost, Local, load_machine, measured
 from workbench.engine.trace import (
@@ -22,7 +22,7 @@ PAPER = Cost(load_machine("paper"), seed=1)
 
 def segments(s, executor, wrap, every=10**9):
     """Run from rest to rest, each segment's processes and services wrapped; the parameters and all rows."""
-    shards, rows = TOY.shards(s), []
+    shards, rows = TOY.shards(s), Rows()
     services, states, channels, ticks, number = shards.servers(s), {}, None, 0, 0
     while not (states and all(state.finished for state in states.values())):
         makers = {name: partial(TOY.process, name, s, states) for name in TOY.processes(s, shards)}
@@ -31,7 +31,7 @@ def segments(s, executor, wrap, every=10**9):
         out = executor.run(
             makers,
             wrapped,
-            rows.append,
+            rows.emit,
             lambda due=due: services["server 0"].frames >= due,
             channels,
             ticks,
@@ -87,7 +87,7 @@ def test_a_replay_gives_the_same_parameters(changes, clock):
     """A run on a clock that no one can repeat is repeated from its trace, with every digest of every push."""
     s = settings(**changes)
     theta, rows = recorded(s, clock)
-    again, replay_rows = replayed(s, read_traces(rows))
+    again, replay_rows = replayed(s, read_traces(trace_rows(rows)))
     assert np.array_equal(theta, again)
     one, two = ([{**r, "seconds": 0} for r in of_kind(rs, "push")] for rs in (rows, replay_rows))
     assert sorted(map(str, one)) == sorted(map(str, two)) and len(one) > 10
@@ -97,7 +97,7 @@ def test_a_run_with_rests_is_replayed_segment_by_segment():
     """Rests are part of what is recorded."""
     s = settings(replicas=4, shards=2, criterion="mmi")
     theta, rows = recorded(s, measured, every=100)
-    traces = read_traces(rows)
+    traces = read_traces(trace_rows(rows))
     assert len(traces) > 3 and np.array_equal(replayed(s, traces)[0], theta)
 
 
@@ -111,7 +111,7 @@ def test_the_first_difference_is_located():
     """A replay with another learning rate, or of a trace with one wrong digest, names the answer where it differs."""
     s = settings(replicas=3)
     _, rows = recorded(s, PAPER)
-    traces = read_traces(rows)
+    traces = read_traces(trace_rows(rows))
     with pytest.raises(
         Difference, match=r"answer \d+ of server 0, to replica \d: the state after Push differs"
     ):
@@ -127,7 +127,7 @@ def test_the_first_difference_is_located():
 def test_a_component_that_does_something_else_is_found():
     """Where a process wants more than was recorded, it is named with what it wants."""
     s = settings(replicas=2)
-    traces = read_traces(recorded(s, PAPER)[1])
+    traces = read_traces(trace_rows(recorded(s, PAPER)[1]))
     entries = {**traces[0].entries, "replica 1": traces[0].entries["replica 1"][:-9]}
     with pytest.raises(Difference, match=r"replica 1 yields \w+, but the record has the end"):
         replayed(s, {0: Trace(entries, traces[0].orders)})
@@ -137,4 +137,4 @@ def test_a_record_with_holes_is_refused():
     """If rows of a process are missing, the order of the service's answers is not known."""
     _, rows = recorded(settings(replicas=2), PAPER)
     with pytest.raises(ValueError, match="the record of server 0 is not complete"):
-        read_traces([r for r in rows if r["process"] != "replica 1"])
+        read_traces([r for r in trace_rows(rows) if r.process != "replica 1"])

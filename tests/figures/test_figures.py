@@ -45,6 +45,7 @@ from workbench.figures.timeline import (
     usage,
 )
 from workbench.settings import Settings
+from workbench.storage.rows import DecodeRow, PushRow, UsageRow
 from workbench.storage.run import Run
 
 
@@ -107,7 +108,7 @@ def test_a_random_networks_value_flattens_nothing() -> None:
 
 def test_staleness_counts_every_push_once(runs: list[Run]) -> None:
     """Histograms hold all pushes that have the number, and the summary is of the same numbers."""
-    pushes = runs[0].rows("push")
+    pushes = runs[0].table(PushRow)
     for a in ages(pushes, "r"):
         assert a.histogram.counts.sum() == len(pushes) == a.summary.count
         assert a.summary.mean == pytest.approx(pushes[a.column].mean())
@@ -119,7 +120,7 @@ def test_staleness_counts_every_push_once(runs: list[Run]) -> None:
 
 def test_stretches_fill_the_time_without_overlap(runs: list[Run]) -> None:
     """The stretches of a process follow each other without gap and end with its last row."""
-    rows = runs[0].rows()
+    rows = runs[0].table()
     found = stretches(rows)
     for process in {s.process for s in found}:
         own = sorted((s for s in found if s.process == process), key=lambda s: s.start)
@@ -128,24 +129,24 @@ def test_stretches_fill_the_time_without_overlap(runs: list[Run]) -> None:
         kinds = rows[(rows.process == process) & rows.kind.isin(["push", "decode"])]
         assert own[-1].end == kinds.seconds.max()
     waited = sum(s.end - s.start for s in found if s.what == "wait for frames")
-    assert waited == pytest.approx(runs[0].rows("push").idle_seconds.sum())
+    assert waited == pytest.approx(runs[0].table(PushRow).idle_seconds.sum())
 
 
 def test_queues_and_usage_are_read_as_written(runs: list[Run]) -> None:
     """Queue lengths come per decoder in order of time; usage adds up the seconds of several rows."""
-    found = queues(runs[0].rows("decode"))
+    found = queues(runs[0].table(DecodeRow))
     assert set(found) == {"decoder 0", "decoder 1", "decoder 2"}
     assert all((np.diff(queue.seconds) > 0).all() for queue in found.values())
     assert found["decoder 1"].length.tolist()[:3] == [1, 0, 3]
 
-    table = usage(pd.concat([runs[0].rows("usage")] * 2))
+    table = usage(pd.concat([runs[0].table(UsageRow)] * 2))
     assert table.loc["replica 0", "work"] == 120
     assert table.loc["decoder 0", "put"] == 50
 
 
 def test_shares_add_up(runs: list[Run]) -> None:
     """Kept, cancelled and rejected frames are all frames."""
-    shares = fate_shares(runs[0].rows("decode"))
+    shares = fate_shares(runs[0].table(DecodeRow))
     assert np.allclose(shares[["kept", "cancelled", "rejected"]].sum(axis=1), 100)
     assert shares.frames.iloc[-1] == 4000
 

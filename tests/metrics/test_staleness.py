@@ -1,58 +1,109 @@
-"""Staleness from the rows of pushes, against schedules whose answer is known."""
+"""Staleness from rows of pushes, against schedules whose answer is known."""
 
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from toy import Toy, settings
 
+from workbench.engine import Cost, Local, load_machine
 from workbench.metrics.staleness import histogram, staleness, summary
+from workbench.storage.rows import OuterAge, PushRow, Row
 
-ROWS = [
-    {
-        "kind": "push",
-        "version": 4,
-        "inner_version": 4,
-        "outer_version": 1.5,
-        "seconds": 0.1,
-        "outer_seconds": 2.0,
-    },
-    {"kind": "fetch", "version": 99},
-    {"kind": "push", "version": 9, "inner_versions": [5, 7], "outer_version": None, "seconds": 0.5},
-    {"version": [8, 10], "inner_versions": [7, 7], "outer_version": 3.0},
-]
+
+def push(
+    versions: tuple[int, ...],
+    inner_versions: tuple[int, ...],
+    inner_seconds: float = 0.0,
+    outer: OuterAge | None = None,
+) -> PushRow:
+    """A row as replicas emit it; what staleness does not depend on is left at 0."""
+    shards = range(len(versions))
+    inner = [versions[i] - inner_versions[i] for i in shards]
+    return PushRow(
+        replica=0,
+        step=0,
+        status="applied",
+        batch=32,
+        version=versions[0],
+        versions=versions,
+        inner_versions=inner_versions,
+        staleness_inner=sum(inner) / len(inner),
+        inner_seconds=inner_seconds,
+        skew=max(inner_versions) - min(inner_versions),
+        outer=outer,
+        frames=32,
+        idle_seconds=0.0,
+    )
+
+
+def outer_age(version: float, staleness: float, seconds: float) -> OuterAge:
+    """The same age for all frames of a batch."""
+    return OuterAge(
+        version=version,
+        version_min=version,
+        version_max=version,
+        staleness=staleness,
+        staleness_min=staleness,
+        staleness_max=staleness,
+        seconds=seconds,
+        seconds_min=seconds,
+        seconds_max=seconds,
+    )
 
 
 def test_by_hand():
-    """Inner and outer staleness are the server's version less theirs, averaged over shards; what is missing is nan."""
-    found = staleness(ROWS)
-    np.testing.assert_array_equal(found.inner, [0, 3, 2])
-    np.testing.assert_array_equal(found.outer, [2.5, math.nan, 6])
-    np.testing.assert_array_equal(found.skew, [0, 2, 0])
-    np.testing.assert_array_equal(found.inner_seconds, [0.1, 0.5, math.nan])
-    np.testing.assert_array_equal(found.outer_seconds, [2.0, math.nan, math.nan])
-    ahead = [
-        {"version": 5, "versions": [5, 7], "inner_versions": [5, 6]}
-    ]  # the second shard is ahead of the first
-    np.testing.assert_array_equal(staleness(ahead).inner, [0.5])
+    """Staleness is the server's version less the used one, averaged over shards; a missing outer gradient is NaN."""
+    pushes = [
+        push((4,), (4,), 0.1, outer_age(version=1.5, staleness=2.5, seconds=2.0)),
+        push((9, 9), (5, 7), 0.5),
+        push((5, 7), (5, 6), 0.25, outer_age(version=3.0, staleness=3.0, seconds=4.0)),
+    ]
+    found = staleness(pushes)
+    np.testing.assert_array_equal(found.inner, [0, 3, 0.5])
+    np.testing.assert_array_equal(found.outer, [2.5, math.nan, 3])
+    np.testing.assert_array_equal(found.inner_seconds, [0.1, 0.5, 0.25])
+    np.testing.assert_array_equal(found.outer_seconds, [2.0, math.nan, 4.0])
+    np.testing.assert_array_equal(found.skew, [0, 2, 1])
 
 
-def test_a_table_is_read_like_its_rows():
-    """A DataFrame, in which missing fields are NaN, gives the same columns as the dicts that it was made from."""
-    rows, table = staleness(ROWS[:3]), staleness(pd.DataFrame(ROWS[:3]))
-    for name in ("inner", "outer", "inner_seconds", "outer_seconds", "skew"):
-        np.testing.assert_array_equal(getattr(table, name), getattr(rows, name))
+@pytest.mark.parametrize("criterion", ["ce", "mmi"])
+def test_it_agrees_with_the_columns_that_replicas_write(criterion):
+    """In a run, the ages computed from versions and times are those in the columns of its rows."""
+    rows: list[PushRow] = []
+    toy, s = Toy(), settings(criterion=criterion, replicas=5, shards=3)
+
+    def keep(row: Row) -> None:
+        if isinstance(row, PushRow):
+            rows.append(row)
+
+    shards = toy.shards(s)
+    executor = Local(Cost(load_machine("paper"), seed=1), s.asynchrony.channel)
+    executor.run(toy.processes(s, shards), shards.servers(s), keep)
+
+    found = staleness(rows)
+    assert len(rows) > 10 and found.inner.max() > 1 and found.inner_seconds.min() > 0
+    np.testing.assert_allclose(found.inner, [r.staleness_inner for r in rows])
+    np.testing.assert_array_equal(found.inner_seconds, [r.inner_seconds for r in rows])
+    np.testing.assert_array_equal(found.skew, [r.skew for r in rows])
+    if criterion == "mmi":
+        assert all(r.outer for r in rows)
+        np.testing.assert_allclose(found.outer, [r.outer.staleness for r in rows])
+        np.testing.assert_array_equal(found.outer_seconds, [r.outer.seconds for r in rows])
+    else:
+        assert np.isnan(found.outer).all() and np.isnan(found.outer_seconds).all()
 
 
 @pytest.mark.parametrize("replicas", [1, 2, 7])
 def test_replicas_in_lockstep(replicas):
-    """Where n equal replicas push in turn and fetch after each push, staleness is n - 1 once they are under way."""
-    fetched, rows = [0] * replicas, []
+    """Where n equal replicas push in turn and fetch after each push, staleness is n - 1 once all have pushed."""
+    fetched = [0] * replicas
+    rows = []
     for version in range(10 * replicas):
         replica = version % replicas
-        rows.append({"version": version, "inner_version": fetched[replica]})
+        rows.append(push((version,), (fetched[replica],)))
         fetched[replica] = version + 1
     found = staleness(rows)
     assert (found.inner[replicas:] == replicas - 1).all() and (found.skew == 0).all()
@@ -61,17 +112,18 @@ def test_replicas_in_lockstep(replicas):
 def test_parameters_from_the_future_are_refused():
     """A push cannot have used a version that the server did not have yet."""
     with pytest.raises(ValueError, match="push 1 used inner"):
-        staleness([{"version": 3, "inner_version": 3}, {"version": 3, "inner_version": 4}])
+        staleness([push((3,), (3,)), push((3,), (4,))])
     with pytest.raises(ValueError, match="outer"):
-        staleness([{"version": 3, "outer_version": 3.5}])
+        staleness([push((3,), (3,), outer=outer_age(version=3.5, staleness=-0.5, seconds=0.0))])
 
 
 def test_summary_by_hand():
-    """Missing values are left out; of nothing there is nothing to say."""
+    """Missing values are left out; a summary of nothing counts 0 and has NaN for the rest."""
     found = summary(np.array([1.0, math.nan, 2.0, 9.0]))
     assert (found.count, found.mean, found.median, found.max) == (3, 4.0, 2.0, 9.0)
     assert found.p95 == pytest.approx(2 + 0.9 * 7)
-    assert summary(np.array([])).count == 0 and math.isnan(summary(np.array([])).p95)
+    empty = summary(np.array([]))
+    assert empty.count == 0 and math.isnan(empty.p95)
     assert staleness([]).inner.shape == (0,)
 
 

@@ -21,6 +21,7 @@ from workbench.runs.replay import replay
 from workbench.runs.task import Task
 from workbench.runs.wiring import Experiment
 from workbench.settings import UserError, preset
+from workbench.storage.rows import EvaluateRow, PushRow, RecoveryRow
 from workbench.storage.run import Run, all_runs, find_run
 
 distributed = pytest.importorskip("distributed")
@@ -71,7 +72,7 @@ def frames(run: Run) -> int:
 
 def each_push_once(run: Run) -> bool:
     """Whether every step of every replica was applied, and reported, once."""
-    pushes = Counter((r["replica"], r["step"]) for r in run.iter_rows() if r["kind"] == "push")
+    pushes = Counter((r.replica, r.step) for r in run.rows(PushRow))
     return set(pushes.values()) == {1} and run.summary["updates_applied"] == len(pushes)
 
 
@@ -79,10 +80,10 @@ def test_two_replicas_train_and_are_replayed(ce):
     """All pushes are applied, every frame is visited, it learns; one thread repeats it to the same parameters."""
     assert (ce.status().state, ce.settings.clock.kind) == ("done", "wall")
     assert each_push_once(ce)
-    assert sum(r["frames"] for r in ce.iter_rows() if r["kind"] == "push") == 3 * frames(ce)
-    measured = ce.rows("evaluate").ce
+    assert sum(r.frames for r in ce.rows(PushRow)) == 3 * frames(ce)
+    measured = ce.table(EvaluateRow).ce
     assert measured.iloc[-1] > measured.iloc[0] + 0.5
-    table = ce.rows("evaluate")
+    table = ce.table(EvaluateRow)
     assert ((table.wer_low <= table.wer) & (table.wer <= table.wer_high)).all() and (
         table.wer_low < table.wer
     ).any()
@@ -192,9 +193,9 @@ def kill_when(cluster, shares: list[tuple[float, list[str]]]) -> Callable[[int, 
     return progress
 
 
-def recoveries(run: Run) -> list[dict]:
+def recoveries(run: Run) -> list[RecoveryRow]:
     """What was lost, and how it went on."""
-    return [row for row in run.iter_rows() if row["kind"] == "recovery"]
+    return list(run.rows(RecoveryRow))
 
 
 def test_a_run_goes_on_when_workers_are_killed(cluster, ce):
@@ -202,13 +203,13 @@ def test_a_run_goes_on_when_workers_are_killed(cluster, ce):
     settings = preset("tiny", **SMALL, epochs=5.0, replicas=2, shards=2)
     kill = kill_when(cluster, [(0.05, ["0"]), (0.6, ["0", "1"])])
     run = runs.train("tiny", settings, name="killed", executor=cluster, progress=kill)
-    lost = [row["lost"] for row in recoveries(run)]
+    lost = [row.lost for row in recoveries(run)]
     assert lost[0] == "worker 0" and " ".join(lost[1:]).count("worker") == 2
-    assert recoveries(run)[0]["checkpoint"] == "the start"
+    assert recoveries(run)[0].checkpoint == "the start"
     assert each_push_once(run)
-    assert sum(r["frames"] for r in run.iter_rows() if r["kind"] == "push") == 5 * frames(run)
+    assert sum(r.frames for r in run.rows(PushRow)) == 5 * frames(run)
     assert (
-        run.rows("evaluate").criterion.map(math.isfinite).all()
+        run.table(EvaluateRow).criterion.map(math.isfinite).all()
         and run.summary["updates"] > ce.summary["updates"]
     )
     assert replay(run.name).parameters_digest == run.summary["parameters_digest"]
@@ -235,8 +236,8 @@ def test_a_run_is_resumed_after_its_driver_was_killed(home, capsys):
     wait_until(lambda: run.status().state != "running")
     assert run.status().state == "lost" and run.cluster == {}
     assert main.main(["train", "--resume", run.name]) == 0
-    assert each_push_once(run) and [row["lost"] for row in recoveries(run)] == ["worker 1"]
-    assert sum(r["frames"] for r in run.iter_rows() if r["kind"] == "push") == 30 * frames(run)
+    assert each_push_once(run) and [row.lost for row in recoveries(run)] == ["worker 1"]
+    assert sum(r.frames for r in run.rows(PushRow)) == 30 * frames(run)
 
 
 def test_workers_that_cannot_be_killed(ce):

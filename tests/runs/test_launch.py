@@ -19,6 +19,7 @@ from workbench.prepare import pipeline
 from workbench.runs import calibrate
 from workbench.runs.replay import replay
 from workbench.settings import UserError, preset
+from workbench.storage.rows import PushRow
 from workbench.storage.run import find_run
 
 SMALL = dict(hidden_layers=1, hidden_units=24, checkpoint_every=0.5, evaluate_every=1.0)
@@ -84,7 +85,7 @@ def test_a_detached_run_outlives_its_parent(home, capsys):
     assert out.getvalue().splitlines()[-1].startswith(f"{run.name}: stopped after")
 
     def pushes():
-        return sum(r["kind"] == "push" for r in run.iter_rows())
+        return len(list(run.rows(PushRow)))
 
     before = pushes()
     with pytest.raises(KeyboardInterrupt):

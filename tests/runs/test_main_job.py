@@ -18,6 +18,7 @@ from workbench.recognise import evaluate, example
 from workbench.recognise.recogniser import Recogniser
 from workbench.runs.task import Task
 from workbench.settings import UserError, preset
+from workbench.storage.rows import DecodeRow, EvaluateRow, RateRow
 from workbench.storage.run import find_run, read_json
 
 SMALL = dict(
@@ -76,7 +77,7 @@ def test_one_replica_is_plain_sgd_bit_for_bit(ce):
         s.batches.epochs,
         s.seed,
     )
-    decays = {r["updates"]: r["decays"] for r in ce.iter_rows() if r["kind"] == "rate"}
+    decays = {r.updates: r.decays for r in ce.rows(RateRow)}
     rate = np.float32(s.updates.learning_rate)
     for n, positions in enumerate(order.batches()):
         if n in decays:
@@ -161,7 +162,7 @@ def test_a_stopped_run_goes_on(home, ce):
 
 def test_frames_are_accounted_for(mmi):
     """Frames are kept, rejected or cancelled, utterance by utterance, unless the utterance was set aside whole."""
-    rows = mmi.rows("decode")
+    rows = mmi.table(DecodeRow)
     used = rows[rows.kept + rows.rejected + rows.cancelled > 0]
     assert (used.frames == used.kept + used.rejected + used.cancelled).all()
     assert len(used) > 0
@@ -171,10 +172,10 @@ def test_frames_are_accounted_for(mmi):
 
 def test_learning_happened(ce, mmi):
     """Cross entropy raises the held-out log posterior far above the start; MMI starts where it ended."""
-    table = ce.rows("evaluate")
+    table = ce.table(EvaluateRow)
     assert table.ce.iloc[-1] > table.ce.iloc[0] + 1.0
-    assert mmi.rows("evaluate").ce.iloc[0] == pytest.approx(table.ce.iloc[-1])
-    assert (mmi.rows("evaluate").mmi <= 1e-6).all()
+    assert mmi.table(EvaluateRow).ce.iloc[0] == pytest.approx(table.ce.iloc[-1])
+    assert (mmi.table(EvaluateRow).mmi <= 1e-6).all()
 
 
 def test_graph_and_rescoring_say_the_same(ce):

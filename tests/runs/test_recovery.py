@@ -10,6 +10,7 @@ from workbench.engine import Local, Lost, free
 from workbench.prepare import pipeline
 from workbench.runs import drive
 from workbench.settings import UserError, preset
+from workbench.storage.rows import RecoveryRow, Row
 from workbench.storage.run import Run, find_run
 
 SMALL = preset(
@@ -52,10 +53,10 @@ class Shaky:
         """One worker, whose process is another one after each loss."""
         return {"address": "local", "dashboard": "", "workers": {"0": 10, "1": self.pid}}
 
-    def run(self, processes: Any, services: Any, emit: Callable[[dict], None], **more: Any) -> Any:
+    def run(self, processes: Any, services: Any, emit: Callable[[Row], None], **more: Any) -> Any:
         """As Local does, until a loss."""
 
-        def shaken(row: dict) -> None:
+        def shaken(row: Row) -> None:
             emit(row)
             self.rows += 1
             if self.loses(self.rows):
@@ -79,9 +80,9 @@ def unharmed(home) -> Run:
 def without_times(run: Run) -> list[dict]:
     """All rows but the driver's; a recovery takes time, and changes nothing else."""
     return [
-        {k: v for k, v in row.items() if "seconds" not in k}
-        for row in run.iter_rows()
-        if row["kind"] != "recovery"
+        {k: v for k, v in row.to_dict().items() if "seconds" not in k}
+        for row in run.rows(Row)
+        if not isinstance(row, RecoveryRow)
     ]
 
 
@@ -101,14 +102,14 @@ def test_a_run_that_lost_workers_equals_one_that_did_not(unharmed):
     at = {5, 90, 95, 260}
     run = train("shaken", Shaky(lambda n: n in at))
     assert_equal(run, unharmed)
-    found = [row for row in run.iter_rows() if row["kind"] == "recovery"]
-    assert [row["lost"] for row in found] == ["worker 1"] * len(at)
-    assert found[0]["checkpoint"] == "the start"
-    assert len({row["checkpoint"] for row in found}) > 1 and all(
-        row["process"] == "driver" for row in found
+    found = list(run.rows(RecoveryRow))
+    assert [row.lost for row in found] == ["worker 1"] * len(at)
+    assert found[0].checkpoint == "the start"
+    assert len({row.checkpoint for row in found}) > 1 and all(
+        row.process == "driver" for row in found
     )
-    assert all(row["updates_undone"] >= 0 and row["recovery_seconds"] >= 0 for row in found)
-    seconds = [row["seconds"] for row in found]
+    assert all(row.updates_undone >= 0 and row.recovery_seconds >= 0 for row in found)
+    seconds = [row.seconds for row in found]
     assert seconds[0] > 0 and sorted(seconds) == seconds
     assert "worker 1 lost, back after" in (run.folder / "log.txt").read_text()
     assert not (run.folder / "cluster.json").exists()
@@ -140,7 +141,7 @@ def test_it_is_not_tried_for_ever():
         train("doomed", Shaky(lambda n: n % 20 == 0))
     run = find_run("doomed")
     assert run.status().state == "failed"
-    assert sum(row["kind"] == "recovery" for row in run.iter_rows()) == drive.RECOVERIES
+    assert len(list(run.rows(RecoveryRow))) == drive.RECOVERIES
 
 
 def test_workers_are_waited_for_but_not_for_ever(unharmed, monkeypatch):

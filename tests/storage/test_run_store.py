@@ -1,15 +1,25 @@
 """A run's directory: rows, checkpoints, damage, one writer."""
 
 import os
+from dataclasses import dataclass
 
+import pandas as pd
 import pytest
 
 from workbench.settings import Settings, UserError
 from workbench.storage import run
 from workbench.storage.checkpoints import latest_checkpoint, read_checkpoint
+from workbench.storage.rows import EndRow, Row
 from workbench.storage.run import Run, RunState, Writer, find_run
 
 RECORD = {"settings": Settings().to_dict(), "corpus": {"name": "c", "digest": "d"}, "parent": None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListRow(Row, kind="list"):
+    """A row with a column that is a list."""
+
+    versions: tuple[int, ...]
 
 
 @pytest.fixture
@@ -34,26 +44,26 @@ def test_one_writer(writer):
 
 def test_a_torn_last_line_is_tolerated(writer):
     """A reader skips what follows the last newline; damage before it is named with file and line."""
-    writer.emit("replica 0", {"kind": "push", "seconds": 0.0})
+    writer.emit(EndRow(process="evaluator", updates=7))
     writer.flush()
     path = next(writer.run.folder.glob("rows-*.jsonl"))
     with open(path, "a") as out:
-        out.write('{"kind": "pu')
-    assert [r["kind"] for r in writer.run.iter_rows()] == ["push"]
+        out.write('{"kind": "en')
+    assert list(writer.run.rows(Row)) == [EndRow(process="evaluator", updates=7)]
     with open(path, "a") as out:
         out.write("\n")
     with pytest.raises(UserError, match=r"jsonl:2: damaged"):
-        list(writer.run.iter_rows())
-    path.write_text('{"kind":"push","seconds":0.0}\n')
+        list(writer.run.rows(Row))
+    path.write_text('{"process":"evaluator","seconds":0.0,"kind":"end","updates":7}\n')
 
 
 def test_rows_become_a_table(tmp_path):
     """Closing writes all rows of all processes to one parquet table, lists as text."""
     writer = Writer.create(tmp_path, "table", RECORD)
-    writer.emit("replica 1", {"kind": "push", "seconds": 2.0, "versions": [1, 2]})
-    writer.emit("replica 0", {"kind": "push", "seconds": 1.0, "versions": [0, 1]})
+    writer.emit(ListRow(process="replica 1", seconds=2.0, versions=(1, 2)))
+    writer.emit(ListRow(process="replica 0", seconds=1.0, versions=(0, 1)))
     writer.close(RunState.DONE)
-    table = run.pd.read_parquet(writer.run.folder / "rows.parquet")
+    table = pd.read_parquet(writer.run.folder / "rows.parquet")
     assert list(table.seconds) == [1.0, 2.0]
     assert table.versions[0] == "[0, 1]"
 
@@ -95,16 +105,16 @@ def test_at_least_three_checkpoints_are_kept(writer):
 
 def test_rewind_cuts_rows_at_a_checkpoint(writer):
     """Rows written after a checkpoint are cut off, files begun after it emptied; the driver's own stay."""
-    writer.emit("a", {"n": 1})
+    writer.emit(EndRow(process="a", updates=1))
     positions = writer.positions()
-    writer.emit("a", {"n": 2})
-    writer.emit("b", {"n": 3})
-    writer.emit("driver", {"n": 4})
+    writer.emit(EndRow(process="a", updates=2))
+    writer.emit(EndRow(process="b", updates=3))
+    writer.emit(EndRow(process="driver", updates=4))
     writer.rewind(positions)
-    assert [r["n"] for r in writer.run.iter_rows()] == [1, 4]
-    writer.emit("a", {"n": 5})
+    assert [r.updates for r in writer.run.rows(EndRow)] == [1, 4]
+    writer.emit(EndRow(process="a", updates=5))
     writer.flush()
-    assert [r["n"] for r in writer.run.iter_rows()] == [1, 5, 4]
+    assert [r.updates for r in writer.run.rows(EndRow)] == [1, 5, 4]
 
 
 def test_a_dead_process_shows_as_lost(writer):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from toy import Toy, digest, of_kind, settings
+from toy import Rows, Toy, digest, of_kind, settings
 
 from workbench.engine import Cost, Local, load_machine
 from workbench.settings import UserError
@@ -14,7 +14,7 @@ PAPER = Cost(load_machine("paper"), seed=1)
 
 def drive(toy, s, clock, every, stop_after=None, checkpoint=None):
     """Run from checkpoint to checkpoint, through bytes; after ``stop_after`` of them, return the last one instead."""
-    shards, rows = toy.shards(s), []
+    shards, rows = toy.shards(s), Rows()
     services = shards.servers(s)
     checkpoint = checkpoint or Checkpoint()
     if checkpoint.servers:
@@ -25,7 +25,7 @@ def drive(toy, s, clock, every, stop_after=None, checkpoint=None):
         out = executor.run(
             toy.processes(s, shards, checkpoint.states),
             services,
-            rows.append,
+            rows.emit,
             lambda due=due: services["server 0"].frames >= due,
             checkpoint.channels,
             checkpoint.ticks,

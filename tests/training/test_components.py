@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from toy import SIZE, Toy, of_kind, settings
+from toy import SIZE, Rows, Toy, of_kind, settings
 
 from workbench.batches import UtteranceOrder
 from workbench.engine import (
@@ -262,14 +262,14 @@ def test_evaluations_come_at_fixed_shares_of_an_epoch():
     assert [r["index"] for r in found] == [0, 1, 2, 3, 4]
     assert all(-1 < r["frames"] - i * frames / 2 < 5 for i, r in enumerate(found))
     assert found[-1]["updates"] == services["server 0"].version
-    assert found[-1]["criterion"] == TOY.evaluate(theta)["criterion"]
+    assert found[-1]["criterion"] == TOY.evaluate(theta).criterion
 
 
 def test_components_can_be_put_together_by_hand():
     """Ten lines: a server, two replicas with a decoder each, run on the laptop clock, and what they hold."""
     s = settings(criterion="mmi", replicas=2)
     shards = Shards.split(np.zeros(SIZE, np.float32))
-    services, processes, rows = shards.servers(s), {}, []
+    services, processes, rows = shards.servers(s), {}, Rows()
     for i in range(2):
         utterances = UtteranceOrder(np.arange(i, 24, 2), 2.0, seed=0, stream=i)
         processes[f"decoder {i}"] = decoder(
@@ -278,9 +278,9 @@ def test_components_can_be_put_together_by_hand():
         processes[f"replica {i}"] = replica(
             f"replica {i}", i, shards, s, OuterSource(f"c{i}", s), TOY.gradient
         )
-    Local(Cost(load_machine("laptop", parameters=SIZE))).run(processes, services, rows.append)
+    Local(Cost(load_machine("laptop", parameters=SIZE))).run(processes, services, rows.emit)
     before, after = (
-        TOY.evaluate(theta)["criterion"] for theta in (shards.base, shards.collect(services))
+        TOY.evaluate(theta).criterion for theta in (shards.base, shards.collect(services))
     )
     assert after > before + 0.5 and services["server 0"].version == len(of_kind(rows, "push"))
     assert RESTING not in [r.get("status") for r in rows]

@@ -11,10 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from toy import Toy, of_kind, settings
+from toy import Rows, Toy, of_kind, settings
 
 from workbench.engine import Cost, Local, load_machine
 from workbench.sequence.decoded import Decoded
+from workbench.storage.rows import Measurement
 from workbench.training import Checkpoint, Gradient, ParameterServer, SourceState, pack, unpack
 from workbench.training.ledger import Ledger
 
@@ -66,7 +67,7 @@ class Counting(Toy):
         )
 
     def evaluate(self, theta):
-        return {"criterion": 0.0}
+        return Measurement(criterion=0.0)
 
     def counts(self, s):
         """What the parameters must be in the end."""
@@ -122,19 +123,19 @@ def live(seed, hurt=lambda checkpoint, servers: checkpoint, most=5):
     services, at, rows, crashes = (
         shards.servers(s),
         Checkpoint(),
-        [],
+        Rows(),
         min(most, int(draw.integers(1, 6))),
     )
     while not (at.states and all(state.finished for state in at.states.values())):
         due = (at.number + 1) * every
         life = [int(draw.integers(1, 150)) if crashes else 0]
         processes = {n: fragile(p, life) for n, p in TOY.processes(s, shards, at.states).items()}
-        new = list(rows)
+        new = Rows(rows)
         try:
             out = Local(clock, s.asynchrony.channel).run(
                 processes,
                 services,
-                new.append,
+                new.emit,
                 lambda due=due, services=services: services["server 0"].frames >= due,
                 at.channels,
                 at.ticks,

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar, Generic, TypeVar
 
+from workbench.storage.rows import Row
+
 Reply = TypeVar("Reply")
 Result = TypeVar("Result")
 
@@ -141,7 +143,7 @@ class Close:
 class Emit:
     """Record one row of measurements; the executor adds ``process`` and ``seconds``."""
 
-    row: dict[str, Any]
+    row: Row
 
 
 @dataclass(frozen=True, slots=True)

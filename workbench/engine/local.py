@@ -38,6 +38,7 @@ from workbench.engine.effects import (
     Work,
 )
 from workbench.engine.workers import Done, Workers
+from workbench.storage.rows import Row, UsageRow
 
 SUSPENDED = object()  # a handler's "the process waits"
 
@@ -108,7 +109,7 @@ class Local:
         self,
         processes: Mapping[str, Process | Callable[[], Process]],
         services: Mapping[str, Service],
-        emit: Callable[[dict[str, Any]], None],
+        emit: Callable[[Row], None],
         rest: Callable[[], bool] = lambda: False,
         channels: Mapping[str, Held] | None = None,
         ticks: int = 0,
@@ -132,7 +133,7 @@ class Timeline:
         capacity: int,
         workers: Workers,
         services: Mapping[str, Service],
-        emit: Callable[[dict[str, Any]], None],
+        emit: Callable[[Row], None],
         rest: Callable[[], bool],
     ):
         self.clock = clock
@@ -245,8 +246,15 @@ class Timeline:
 
     def emit_usage(self, name: str, spent: Mapping[str, int]) -> None:
         """Emit how many ticks a process or a service has spent on what."""
-        columns = {f"{what}_seconds": ticks / TICKS for what, ticks in spent.items()}
-        self.emit({"process": name, "seconds": self.now / TICKS, "kind": "usage", **columns})
+        seconds = {what: ticks / TICKS for what, ticks in spent.items()}
+        row = UsageRow(
+            work_seconds=seconds.get("work"),
+            ask_seconds=seconds.get("ask"),
+            put_seconds=seconds.get("put"),
+            take_seconds=seconds.get("take"),
+            busy_seconds=seconds.get("busy"),
+        )
+        self.emit(row.stamp(name, self.now / TICKS))
 
     # --- work
 
@@ -386,7 +394,7 @@ class Timeline:
 
     def record_row(self, process: Running, emit: Emit) -> None:
         """Emit a row with process and time."""
-        self.emit({"process": process.name, "seconds": self.now / TICKS, **emit.row})
+        self.emit(emit.row.stamp(process.name, self.now / TICKS))
 
     def tell_time(self, process: Running, now: Now) -> float:
         """Return the virtual time in seconds."""

@@ -34,6 +34,7 @@ from workbench.engine.effects import (
     Steps,
     Take,
 )
+from workbench.storage.rows import TraceRow
 
 Make = Callable[[], Process]
 ENTRIES_PER_ROW = 256
@@ -149,7 +150,7 @@ def record_process(make: Make, segment: int) -> Process:
 
 def trace_row(segment: int, entries: list[Entry]) -> Emit:
     """Return the effect that emits these entries."""
-    return Emit({"kind": "trace", "segment": segment, "entries": entries})
+    return Emit(TraceRow(segment=segment, entries=tuple(entries)))
 
 
 def without_numbers(effect: Effect, answer: Any) -> Any:
@@ -210,13 +211,12 @@ class Trace:
     orders: dict[str, list[Turn]] = field(default_factory=dict)
 
 
-def read_traces(rows: Iterable[Mapping[str, Any]]) -> dict[int, Trace]:
-    """Return the segments recorded in the trace rows among ``rows``; ValueError if some are missing."""
+def read_traces(rows: Iterable[TraceRow]) -> dict[int, Trace]:
+    """Return the segments recorded in ``rows``; ValueError if some are missing."""
     segments: dict[int, dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        if row["kind"] == "trace":
-            entries = segments[row["segment"]][row["process"]]
-            entries += [Entry(*entry) for entry in row["entries"]]
+        entries = segments[row.segment][row.process]
+        entries += [Entry(*entry) for entry in row.entries]
     return {
         segment: Trace(dict(entries), orders_of(entries))
         for segment, entries in sorted(segments.items())

@@ -17,6 +17,7 @@ from workbench.figures.style import (
     picture_with_columns,
     set_title,
 )
+from workbench.storage.rows import DecodeRow, EvaluateRow
 from workbench.storage.run import Run
 
 Against = Literal["updates", "seconds", "epochs"]
@@ -90,7 +91,7 @@ def curve_of(
 
 def curves(runs: Sequence[Run], measure: str, against: Against = "epochs") -> list[Curve]:
     """Returns the curve of each run that has the measure; seconds are virtual on a virtual clock."""
-    all_curves = [curve_of(run.rows("evaluate"), measure, against, run.name) for run in runs]
+    all_curves = [curve_of(run.table(EvaluateRow), measure, against, run.name) for run in runs]
     return [curve for curve in all_curves if curve is not None]
 
 
@@ -221,7 +222,7 @@ def draw_word_errors(runs: Sequence[Run], against: Against = "epochs") -> Figure
     columns = max(1, len(runs))
     fig, axes = picture_with_columns(PANEL_WIDTH * columns, PANEL_HEIGHT, columns, share_y=True)
     for ax, run in zip(axes, runs, strict=False):
-        table = run.rows("evaluate")
+        table = run.table(EvaluateRow)
         if "sub" not in table:
             continue
         for number, (column, label) in enumerate(WORD_ERRORS.items()):
@@ -251,7 +252,7 @@ def fate_shares(table: pd.DataFrame) -> pd.DataFrame:
 def draw_shares(run: Run) -> Figure:
     """Draws the shares of frames that are kept, cancelled and rejected, over the frames decoded."""
     fig, ax = picture(5.0, 2.6)
-    table = run.rows("decode")
+    table = run.table(DecodeRow)
     if len(table):
         shares = fate_shares(table)
         for number, fate in enumerate(FATES):

@@ -18,6 +18,7 @@ from workbench.figures.style import (
     set_title,
 )
 from workbench.metrics.staleness import Histogram, Summary, histogram, summary
+from workbench.storage.rows import PushRow
 from workbench.storage.run import Run
 
 
@@ -78,7 +79,7 @@ def ages(
 
 def draw_staleness(runs: Sequence[Run], columns: Sequence[str] = tuple(AGE_COLUMNS)) -> Figure:
     """Draws one panel per column that any run has and one outline per run, in shares of the pushes."""
-    found = [a for run in runs for a in ages(run.rows("push"), run.name, columns)]
+    found = [a for run in runs for a in ages(run.table(PushRow), run.name, columns)]
     return draw_ages(found, [run.name for run in runs])
 
 
@@ -114,7 +115,7 @@ def staleness_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Returns mean, median, 95 % quantile and maximum of every column of every run's pushes."""
     rows = []
     for run in runs:
-        for a in ages(run.rows("push"), run.name):
+        for a in ages(run.table(PushRow), run.name):
             about = AGE_COLUMNS[a.column]
             rows.append(
                 {

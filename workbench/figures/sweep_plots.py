@@ -19,6 +19,7 @@ from workbench.figures.style import (
     picture_with_columns,
 )
 from workbench.figures.sweep_matrix import NAMES, scale
+from workbench.storage.rows import EvaluateRow
 from workbench.storage.run import Run, read_json
 from workbench.sweeping.results import effects
 
@@ -137,7 +138,7 @@ def error_paths(runs: Sequence[Run]) -> list[ErrorPath]:
     """Returns frame and word errors along the training of each run that has measured both."""
     found = []
     for run in runs:
-        table = run.rows("evaluate")
+        table = run.table(EvaluateRow)
         if "frame_error" in table:
             frame_errors = 100 * table["frame_error"].to_numpy(float)
             found.append(ErrorPath(frame_errors, 100 * table["wer"].to_numpy(float)))

@@ -45,8 +45,8 @@ class Tail:
         that before they grow. Therefore the sizes of all other files are taken before its size, and its rows are read
         before theirs.
         """
-        driver = self.run.folder / f"rows-{DRIVER}.jsonl"
-        paths = sorted(self.run.folder.glob("rows-*.jsonl"), key=lambda path: path == driver)
+        driver = self.run.row_file(DRIVER)
+        paths = sorted(self.run.row_files(), key=lambda path: path == driver)
         sizes = {path: path.stat().st_size for path in paths}
 
         recoveries = self.total["recovery"]

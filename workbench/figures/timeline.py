@@ -18,6 +18,7 @@ from workbench.figures.style import (
     picture,
     set_title,
 )
+from workbench.storage.rows import DecodeRow, UsageRow
 from workbench.storage.run import Run
 
 GREY = "#cccccc"
@@ -116,7 +117,7 @@ def draw_timeline(
     run: Run, first: float = 0.0, last: float | None = None, most: int = MOST_PROCESSES
 ) -> Figure:
     """Draws what at most ``most`` processes of a run did between two times (seconds)."""
-    return draw_stretches(stretches(run.rows()), first, last, most, run.name)
+    return draw_stretches(stretches(run.table()), first, last, most, run.name)
 
 
 def draw_stretches(
@@ -184,7 +185,7 @@ def draw_queues(run: Run, most: int = 6) -> Figure:
     A queue that is always full means that replicas are slow, one that is always empty that decoders are.
     """
     fig, ax = picture(7.5, 2.4)
-    shown = list(queues(run.rows("decode")).items())[:most]
+    shown = list(queues(run.table(DecodeRow)).items())[:most]
     for number, (process, queue) in enumerate(shown):
         ax.step(queue.seconds, queue.length, where="post", label=process, **line_style(number))
 
@@ -214,7 +215,7 @@ def _without_unit(column: str) -> str:
 
 def draw_usage(run: Run, most: int = 16) -> Figure:
     """Draws how each process divided its time: work, asking the server, waiting for room, waiting for frames."""
-    table = usage(run.rows("usage"))
+    table = usage(run.table(UsageRow))
     table = table.loc[sorted(table.index, key=number_and_kind)[:most]]
     fig, ax = picture(7.5, 1.2 + ROW_HEIGHT * max(len(table), 2))
     widths = {what: np.nan_to_num(table[what].to_numpy(float)) for what in table}

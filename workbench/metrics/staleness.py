@@ -1,32 +1,24 @@
-"""How old the parameters were that a gradient was computed with, when it reached the server (experiment E7).
+"""The age of parameters: how old they were when a gradient computed with them reached the server.
 
-A row of a push (a dict, or a row of a DataFrame) may have the columns
-
-    kind            "push"; rows of other kinds are skipped, rows without a kind are pushes
-    version         version of the server (or a list, one per shard) just before the push was applied
-    inner_version   version that the replica had fetched (inner gradient), or a list ``inner_versions``, one per shard
-    outer_version   version that the decoders had fetched (outer gradient), averaged over the frames of the batch
-    seconds         age of the replica's parameters, in seconds
-    outer_seconds   age of the decoders' parameters, in seconds, averaged over the frames of the batch
-
-where None or NaN means that there is none, e.g. no outer gradient in cross-entropy training. Staleness is counted in
-updates: 0 for plain SGD.
+Staleness is counted in updates by others, 0 for plain SGD, and in seconds (paper section 3.2). The inner gradient is
+computed by a replica from its own parameters, the outer one by decoders from theirs.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+
+from workbench.storage.rows import PushRow
 
 
 @dataclass(frozen=True)
 class Staleness:
-    """Of every push, float64 [pushes], nan where a row did not say.
+    """The ages of each push, float64 [pushes]; NaN for a push without outer gradient.
 
-    ``inner``, ``outer``: in updates, averaged over shards; ``inner_seconds``, ``outer_seconds``; ``skew``: newest minus
-    oldest version among the shards of the replica's fetch, in updates.
+    ``inner``, ``outer``: in updates, averaged over shards. ``inner_seconds``, ``outer_seconds``: age in seconds.
+    ``skew``: newest minus oldest version among the shards of the replica's fetch, in updates.
     """
 
     inner: np.ndarray
@@ -55,11 +47,13 @@ class Histogram:
     counts: np.ndarray
 
 
-def staleness(rows: Iterable[Mapping[str, Any]]) -> Staleness:
-    """Reads rows (dicts or a DataFrame); ValueError if a push had seen a version that the server did not have yet."""
-    records = rows.to_dict("records") if hasattr(rows, "to_dict") else rows
-    found = [_push(row) for row in records if row.get("kind", "push") == "push"]
-    columns = Staleness(*np.array(found, np.float64).reshape(-1, 5).T)
+def staleness(pushes: Iterable[PushRow]) -> Staleness:
+    """The ages in rows of pushes.
+
+    Raises ValueError if a push had used a version that the server did not have yet.
+    """
+    ages = [_ages_of(push) for push in pushes]
+    columns = Staleness(*np.array(ages, np.float64).reshape(-1, 5).T)
     for name, values in (("inner", columns.inner), ("outer", columns.outer)):
         if (values < 0).any():
             push = int(np.flatnonzero(values < 0)[0])
@@ -69,29 +63,19 @@ def staleness(rows: Iterable[Mapping[str, Any]]) -> Staleness:
     return columns
 
 
-def _push(row: Mapping[str, Any]) -> tuple[float, float, float, float, float]:
-    version = _numbers(row.get("versions"))  # shard by shard: one may be ahead of another
-    if np.isnan(version).any():
-        version = _numbers(row.get("version"))
-    inner = _numbers(row.get("inner_versions"))
-    if np.isnan(inner).any():
-        inner = _numbers(row.get("inner_version"))
-    outer, seconds, outer_seconds = (
-        _numbers(row.get(name)) for name in ("outer_version", "seconds", "outer_seconds")
-    )
+def _ages_of(push: PushRow) -> tuple[float, float, float, float, float]:
+    """The fields of a `Staleness` for one push."""
+    here = np.asarray(push.versions, np.float64)
+    inner = np.asarray(push.inner_versions, np.float64)
+    outer_version = push.outer.version if push.outer else math.nan
+    outer_seconds = push.outer.seconds if push.outer else math.nan
     return (
-        float(np.mean(version - (inner[: len(version)] if len(version) > 1 else inner))),
-        float(np.mean(version - outer)),
-        float(np.mean(seconds)),
-        float(np.mean(outer_seconds)),
+        float(np.mean(here - inner[: len(here)])),
+        float(np.mean(here - outer_version)),
+        push.inner_seconds,
+        outer_seconds,
         float(np.ptp(inner)),
     )
-
-
-def _numbers(value: float | Sequence[float] | None) -> np.ndarray:
-    """One or several numbers as an array of at least one; nan for none."""
-    numbers = np.atleast_1d(np.asarray(math.nan if value is None else value, np.float64))
-    return numbers if len(numbers) else np.array([math.nan])
 
 
 def summary(values: np.ndarray) -> Summary:

@@ -26,6 +26,7 @@ from workbench.reports.page import (
 )
 from workbench.reports.report_notebook import notebook_of_runs
 from workbench.settings import Settings
+from workbench.storage.rows import PushRow, RecoveryRow
 from workbench.storage.run import Run, home, read_json, write_atomically
 
 EXPLANATION = (
@@ -151,7 +152,7 @@ def asynchrony_pictures(runs: Sequence[Run]) -> list[Block]:
 
 def has_staleness(run: Run) -> bool:
     """Whether the run has several replicas and has measured the staleness of their gradients."""
-    return run.settings.asynchrony.replicas > 1 and bool(ages(run.rows("push")))
+    return run.settings.asynchrony.replicas > 1 and bool(ages(run.table(PushRow)))
 
 
 def question(runs: Sequence[Run]) -> str:
@@ -277,7 +278,7 @@ def failure_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
         status = run.status()
         reasons = run.summary.get("set_aside") or {}
         set_aside = ", ".join(f"{reason}: {count}" for reason, count in reasons.items())
-        recoveries = sum(row["kind"] == "recovery" for row in run.iter_rows())
+        recoveries = sum(1 for _ in run.rows(RecoveryRow))
         rows.append(
             {
                 "run": run.name,

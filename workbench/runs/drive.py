@@ -22,8 +22,9 @@ from workbench.runs.stop import interruptible, stop_file
 from workbench.runs.wiring import Experiment
 from workbench.settings import Settings, UserError
 from workbench.storage.checkpoints import latest_checkpoint
+from workbench.storage.rows import EvaluateRow, PushRow, RecoveryRow, Row, TraceRow
 from workbench.storage.run import DRIVER, Writer, home
-from workbench.training import Checkpoint, Diverged, ParameterServer, pack, unpack
+from workbench.training import Checkpoint, Diverged, ParameterServer, PushStatus, pack, unpack
 
 RECOVERIES = (
     5  # in a row with no checkpoint in between: then it is no accident, or more is lost than done
@@ -41,7 +42,7 @@ class Executor(Protocol):
         self,
         processes: Mapping[str, Callable[[], Process]],
         services: dict[str, Any],
-        emit: Callable[[dict], None],
+        emit: Callable[[Row], None],
         rest: Callable[[], bool],
         channels: Mapping[str, Held] | None,
         ticks: int,
@@ -99,17 +100,19 @@ class Drive:
     def finished(self) -> bool:
         return bool(self.at.states) and all(s.finished for s in self.at.states.values())
 
-    def emit(self, row: dict[str, Any]) -> None:
+    def emit(self, row: Row) -> None:
         """A row of the engine, on its way to the run's directory."""
-        self.writer.emit(row["process"], row)
-        if row["kind"] == "evaluate" and not math.isfinite(row["criterion"]):
+        self.writer.emit(row)
+        if isinstance(row, EvaluateRow) and not math.isfinite(row.measured.criterion):
             raise Diverged(
-                f"{self.writer.run.name}: the held-out criterion is {row['criterion']}; a lower learning_rate may help"
+                f"{self.writer.run.name}: the held-out criterion is {row.measured.criterion}; "
+                "a lower learning_rate may help"
             )
         self.rows += 1
-        if row["kind"] == "push":
+        if isinstance(row, PushRow):
             self.updates += 1
-            self.counted += row["frames"] if row["status"] not in ("ended", "duplicate") else 0
+            if row.status not in (PushStatus.ENDED.value, PushStatus.DUPLICATE.value):
+                self.counted += row.frames
         if self.progress and self.rows % 20 == 0:
             self.progress(
                 min(self.frames, self.total), self.total, f"training {self.writer.run.name}, frames"
@@ -163,9 +166,11 @@ class Drive:
         self.at.restore(self.services)
         self.writer.rewind(self.at.positions)
         self.counted, self.updates, self.segment = self.services["server 0"].frames, 0, 0
-        for row in run.iter_rows():
-            self.updates += row["kind"] == "push"
-            self.segment = max(self.segment, row["segment"] + 1 if row["kind"] == "trace" else 0)
+        for row in run.rows(Row):
+            if isinstance(row, PushRow):
+                self.updates += 1
+            elif isinstance(row, TraceRow):
+                self.segment = max(self.segment, row.segment + 1)
         return f"checkpoint {self.at.number}" if self.at.states else "the start"
 
     def recover(self, loss: Lost, stop: Callable[[], bool]) -> None:
@@ -187,19 +192,17 @@ class Drive:
         text = f"{lost} lost, back after {seconds:.1f} s from {whence} ({undone} updates undone)"
         epochs = self.frames / self.experiment.task.train.frames
         self.writer.emit(
-            DRIVER,
-            {
-                "process": DRIVER,
-                "seconds": self.at.ticks / TICKS,
-                "kind": "recovery",
-                "epochs": epochs,
-                "updates": self.updates,
-                "lost": lost,
-                "checkpoint": whence,
-                "recovery_seconds": seconds,
-                "updates_undone": undone,
-                "text": text,
-            },
+            RecoveryRow(
+                process=DRIVER,
+                seconds=self.at.ticks / TICKS,
+                epochs=epochs,
+                updates=self.updates,
+                lost=lost,
+                checkpoint=whence,
+                recovery_seconds=seconds,
+                updates_undone=undone,
+                text=text,
+            )
         )
         self.writer.log(text)
 

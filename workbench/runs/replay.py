@@ -8,6 +8,7 @@ from workbench.engine.trace import Difference, Trace, read_traces, wrap_for_repl
 from workbench.progress import Progress
 from workbench.runs.train import digest, experiment_of
 from workbench.settings import UserError
+from workbench.storage.rows import PushRow, Row, TraceRow
 from workbench.storage.run import Run, RunState, find_run
 
 EVER = 10**9  # a capacity of channels that is never reached: who waited is in the record
@@ -40,10 +41,12 @@ def replay(name: str, progress: Progress | None = None) -> Replay:
     states: dict[str, Any] = {}
     channels, ticks, pushes = None, 0, 0
 
-    def emit(row: dict[str, Any]) -> None:
+    def emit(row: Row) -> None:
         nonlocal pushes
-        pushes += row["kind"] == "push"
-        if progress and row["kind"] == "push" and pushes % 20 == 0:
+        if not isinstance(row, PushRow):
+            return
+        pushes += 1
+        if progress and pushes % 20 == 0:
             progress(pushes, total, f"replaying {run.name}, pushes")
 
     for segment, trace in traces.items():
@@ -76,6 +79,6 @@ def recorded_segments(run: Run) -> tuple[dict[int, Trace], int]:
     if state not in (RunState.DONE, RunState.STOPPED):
         raise UserError(f"{run.name}: is {state}; a run is replayed when it is done or stopped")
     try:
-        return read_traces(run.iter_rows()), sum(row["kind"] == "push" for row in run.iter_rows())
+        return read_traces(run.rows(TraceRow)), sum(1 for _ in run.rows(PushRow))
     except ValueError as problem:
         raise UserError(f"{run.name}: {problem}") from None

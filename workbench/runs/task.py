@@ -14,7 +14,7 @@ from workbench.corpus.frames.store import FrameStore
 from workbench.corpus.frames.window import WINDOW
 from workbench.metrics.criterion import Criterion
 from workbench.metrics.frames import FrameErrors, count_frames
-from workbench.metrics.significance import bootstrap
+from workbench.metrics.significance import Interval, bootstrap
 from workbench.metrics.words import WordErrors, word_errors
 from workbench.model import kernels
 from workbench.model.network import (
@@ -31,6 +31,7 @@ from workbench.sequence.decoded import Decoded
 from workbench.sequence.lattice_pair import OUTSIDE, Reference
 from workbench.sequence.outer_gradient import decode_outer
 from workbench.settings import Settings
+from workbench.storage.rows import Measurement
 from workbench.training import Gradient
 
 WIDER = 4.0  # log probability by which beams are wider for measuring than for training
@@ -163,8 +164,8 @@ class Task:
             {},
         )
 
-    def evaluate(self, theta: np.ndarray) -> dict[str, Any]:
-        """Held-out F_MMI, word errors (unigram), frame error, cross entropy; ``criterion`` is what training climbs."""
+    def evaluate(self, theta: np.ndarray) -> Measurement:
+        """Held-out F_MMI, word errors (unigram), frame error and cross entropy."""
         with ThreadPoolExecutor(EVALUATION_THREADS) as pool:
             parts = list(
                 pool.map(lambda u: self._measure(theta, u), range(self.heldout_utterances))
@@ -173,20 +174,22 @@ class Task:
             sum(column[1:], column[0]) for column in list(zip(*parts, strict=True))[:4]
         )
         ce = sum(part[4] for part in parts) / frames.frames
-        return {
-            "criterion": own.per_frame if self.settings.sequence else ce,
-            "mmi": mmi.per_frame,
-            "ce": ce,
-            "wer": words.wer,
-            "sub": words.rate(words.substitutions),
-            "del": words.rate(words.deletions),
-            "ins": words.rate(words.insertions),
-            **interval([part[2] for part in parts]),
-            "frame_error": frames.error,
-            "set_aside": mmi.set_aside_total,
-            "mmi_inside": sum((part[0] for part in parts if not part[5]), Criterion()).per_frame,
-            "outside": sum(part[5] for part in parts),
-        }
+        interval = wer_interval([part[2] for part in parts])
+        return Measurement(
+            criterion=own.per_frame if self.settings.sequence else ce,
+            mmi=mmi.per_frame,
+            ce=ce,
+            wer=words.wer,
+            substitutions=words.rate(words.substitutions),
+            deletions=words.rate(words.deletions),
+            insertions=words.rate(words.insertions),
+            wer_low=interval.low if interval else None,
+            wer_high=interval.high if interval else None,
+            frame_error=frames.error,
+            set_aside=mmi.set_aside_total,
+            mmi_inside=sum((part[0] for part in parts if not part[5]), Criterion()).per_frame,
+            outside=sum(part[5] for part in parts),
+        )
 
     @property
     def heldout_utterances(self) -> int:
@@ -227,12 +230,11 @@ def arrived(corpus: Corpus, settings: Settings, stamp: int, kernel: str) -> Task
     return Task(corpus, settings)
 
 
-def interval(words: list[WordErrors]) -> dict[str, float]:
-    """``wer_low`` and ``wer_high``: 95 % of bootstrap draws over the utterances; nothing if there are no words."""
+def wer_interval(words: list[WordErrors]) -> Interval | None:
+    """The 95 % bootstrap interval of the word error rate over the utterances; None without words."""
     if not any(w.reference for w in words):
-        return {}
-    found = bootstrap(words, draws=LIVE_DRAWS)
-    return {"wer_low": found.low, "wer_high": found.high}
+        return None
+    return bootstrap(words, draws=LIVE_DRAWS)
 
 
 def counted(decoded: Decoded) -> Criterion:

@@ -19,6 +19,7 @@ from workbench.engine.effects import Process
 from workbench.engine.machines import Machine
 from workbench.sequence.decoded import Decoded
 from workbench.settings import Settings, rng, setting
+from workbench.storage.rows import Measurement, Row
 from workbench.training import Gradient, OuterSource, Shards, decoder, evaluator, replica
 
 SIZE = 16
@@ -92,21 +93,27 @@ class Exploration:
 
 def explore(what: Exploration) -> pd.DataFrame:
     """Run the toy on the cost clock; rows as a run has them, ``mmi`` being minus the distance to the target."""
-    rows: list[dict] = []
+    rows: list[Row] = []
     processes = {name: make() for name, make in makers(what).items()}
     Local(Cost(what.machine, what.seed), what.settings.asynchrony.channel).run(
         processes, services(what), rows.append
     )
-    return pd.DataFrame(rows).sort_values("seconds", kind="stable", ignore_index=True)
+    return table_of(rows)
+
+
+def table_of(rows: list[Row]) -> pd.DataFrame:
+    """The rows as a table in order of time."""
+    table = pd.DataFrame([row.to_dict() for row in rows])
+    return table.sort_values("seconds", kind="stable", ignore_index=True)
 
 
 def explore_on(client: Any, what: Exploration) -> pd.DataFrame:
     """The same on a Dask cluster and the wall clock, where the arithmetic takes next to no time; ``client``: Dask's."""
     from workbench.engine.dask import Cluster
 
-    rows: list[dict] = []
+    rows: list[Row] = []
     Cluster(client, what.settings.asynchrony.channel).run(makers(what), services(what), rows.append)
-    return pd.DataFrame(rows).sort_values("seconds", kind="stable", ignore_index=True)
+    return table_of(rows)
 
 
 def services(what: Exploration) -> dict[str, Any]:
@@ -185,9 +192,9 @@ def gradient(theta: np.ndarray, batch: OuterBatch) -> Gradient:
     return Gradient(total, len(batch), {})
 
 
-def evaluate(theta: np.ndarray) -> dict[str, float]:
+def evaluate(theta: np.ndarray) -> Measurement:
     """Minus the distance to the target, under the names of a criterion."""
-    return {"criterion": -distance(theta), "mmi": -distance(theta)}
+    return Measurement(criterion=-distance(theta), mmi=-distance(theta))
 
 
 def distance(theta: np.ndarray) -> float:

@@ -21,6 +21,7 @@ from workbench.runs.drive import Drive, OnWorkers, executor_of
 from workbench.runs.task import Task
 from workbench.runs.wiring import Experiment
 from workbench.settings import Settings, UserError, preset
+from workbench.storage.rows import DecodeRow, EvaluateRow, PushRow
 from workbench.storage.run import Run, RunState, Writer, find_run, home
 from workbench.training import Diverged
 
@@ -219,7 +220,7 @@ def _drive(drive: Drive) -> Run:
 def summarise(drive: Drive, theta: np.ndarray) -> dict[str, Any]:
     """The numbers of `workbench table`, from the rows of the run."""
     run = drive.writer.run
-    push, decode, measured_rows = run.rows("push"), run.rows("decode"), run.rows("evaluate")
+    push, decode, measured_rows = run.table(PushRow), run.table(DecodeRow), run.table(EvaluateRow)
     last = measured_rows.iloc[-1].to_dict() if len(measured_rows) else {}
     aside = Counter(decode["reason"].dropna()) if "reason" in decode else Counter()
     return {
@@ -245,7 +246,7 @@ def summarise(drive: Drive, theta: np.ndarray) -> dict[str, Any]:
 
 def _staleness(run: Run) -> dict[str, float | None]:
     """Means of the staleness of inner and outer gradients, in updates, and of the outer ones in seconds."""
-    found = staleness(row for row in run.iter_rows() if row["kind"] == "push")
+    found = staleness(run.rows(PushRow))
     means = {
         "inner_mean": found.inner,
         "outer_mean": found.outer,

@@ -23,11 +23,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TextIO
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, TextIO
 
 from workbench.settings import Settings, UserError
+from workbench.storage.rows import R, Row, read_columns, read_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HEARTBEAT_LOST_SECONDS = 30.0
 CLUSTER = "cluster.json"
@@ -152,21 +154,43 @@ class Run:
             return replace(status, state=RunState.LOST)
         return status
 
-    def iter_rows(self) -> Iterator[dict[str, Any]]:
-        """All rows, file by file; a torn last line of a file is skipped, damage before it is a UserError."""
-        for path in sorted(self.folder.glob("rows-*.jsonl")):
-            yield from read_rows(path)
+    def row_files(self) -> list[Path]:
+        """The files of rows, one per process, by name."""
+        return sorted(self.folder.glob("rows-*.jsonl"))
 
-    def rows(self, kind: str | None = None) -> pd.DataFrame:
-        """Rows as a table, of one kind or all."""
-        frame = pd.DataFrame([r for r in self.iter_rows() if kind is None or r.get("kind") == kind])
+    def row_file(self, process: str) -> Path:
+        """The file to which ``process`` writes its rows."""
+        name = process.replace(" ", "-").replace("/", "-")
+        return self.folder / f"rows-{name}.jsonl"
+
+    def rows(self, kind: type[R]) -> Iterator[R]:
+        """The rows of one kind, file by file; ``Row``: of all kinds.
+
+        A torn last line of a file is skipped; damage before it is a UserError.
+        """
+        for path in self.row_files():
+            for row in read_rows(path):
+                if isinstance(row, kind):
+                    yield row
+
+    def table(self, kind: type[Row] = Row) -> "pd.DataFrame":
+        """The rows of one kind, by default of all kinds, as a table in order of time."""
+        import pandas as pd
+
+        found = [
+            columns
+            for path in self.row_files()
+            for columns in read_columns(path)
+            if kind is Row or columns.get("kind") == kind.kind
+        ]
+        frame = pd.DataFrame(found)
         order = [c for c in ("seconds", "process", "index") if c in frame]
         return frame.sort_values(order, kind="stable", ignore_index=True) if order else frame
 
     def rows_digest(self) -> str:
         """SHA-256 over every row of every process: equal for equal runs on a virtual clock."""
         digest = hashlib.sha256()
-        for path in sorted(self.folder.glob("rows-*.jsonl")):
+        for path in self.row_files():
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
         return digest.hexdigest()
 
@@ -174,18 +198,6 @@ class Run:
         """Folders of complete checkpoints, oldest first."""
         found = (self.folder / "checkpoints").glob("[0-9]*/manifest.json")
         return sorted((p.parent for p in found), key=lambda p: int(p.name))
-
-
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of one file."""
-    lines = path.read_bytes().split(b"\n")
-    for number, line in enumerate(
-        lines[:-1], 1
-    ):  # what follows the last newline is torn, or nothing
-        try:
-            yield json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}:{number}: damaged row: {error}") from None
 
 
 def _is_alive(status: RunStatus) -> bool:
@@ -232,14 +244,13 @@ class Writer:
         write_json(folder / "settings.json", record)
         return writer
 
-    def emit(self, process: str, row: dict[str, Any]) -> None:
-        """Append one row to its process's file."""
-        if process not in self._files:
-            name = process.replace(" ", "-").replace("/", "-")
-            self._files[process] = open(  # noqa: SIM115
-                self.run.folder / f"rows-{name}.jsonl", "a", buffering=1 << 16
-            )
-        self._files[process].write(json.dumps(row, separators=(",", ":")) + "\n")
+    def emit(self, row: Row) -> None:
+        """Append one row to the file of its process."""
+        if row.process not in self._files:
+            path = self.run.row_file(row.process)
+            self._files[row.process] = open(path, "a", buffering=1 << 16)  # noqa: SIM115  kept open
+        line = json.dumps(row.to_dict(), separators=(",", ":"))
+        self._files[row.process].write(line + "\n")
         if time.monotonic() - self._beat > 0.5:
             self.flush()
 
@@ -297,7 +308,7 @@ class Writer:
         """
         self._close_files()
         for path in self.run.folder.glob("rows-*.jsonl"):
-            if path.name != f"rows-{DRIVER}.jsonl":
+            if path != self.run.row_file(DRIVER):
                 os.truncate(path, positions.get(path.name, 0))
 
     def cluster(self, about: dict[str, Any]) -> None:
@@ -323,7 +334,7 @@ class Writer:
 
     def _tabulate(self) -> None:
         """All rows as one parquet table; lists become text."""
-        rows = self.run.rows()
+        rows = self.run.table()
         for column in rows.columns:
             if rows[column].map(lambda value: isinstance(value, list | dict)).any():
                 rows[column] = rows[column].map(json.dumps)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.storage.run import Run, RunState, home, read_json, read_rows
+from workbench.storage.rows import EvaluateRow, read_rows
+from workbench.storage.run import Run, RunState, home, read_json
 from workbench.sweeping.spec import Cell, Sweep
 
 ENDED = {"done", "diverged"}  # neither is run again
@@ -33,16 +34,19 @@ class PlannedCell:
         """How it stands; if it runs: at which share of its epochs it was measured last, and with what error rate."""
         if self.state != "running" or self.run is None:
             return "starting" if self.state == "running" else self.state
-        path = self.run.folder / "rows-evaluator.jsonl"
-        last = (
-            [row for row in read_rows(path) if row["kind"] == "evaluate"][-1:]
-            if path.exists()
-            else []
-        )
         if self.run.status().state == RunState.DONE:
             return "testing"
-        share = last[0]["epochs"] / max(self.cell.settings.batches.epochs, 1e-9) if last else 0.0
-        return f"at {min(1.0, share):.0%}" + (f": {100 * last[0]['wer']:.1f}" if last else "")
+
+        path = self.run.row_file("evaluator")
+        evaluations = (
+            [r for r in read_rows(path) if isinstance(r, EvaluateRow)] if path.exists() else []
+        )
+        if not evaluations:
+            return "at 0%"
+        last = evaluations[-1]
+        share = last.epochs / max(self.cell.settings.batches.epochs, 1e-9)
+        wer = last.measured.wer
+        return f"at {min(1.0, share):.0%}" + ("" if wer is None else f": {100 * wer:.1f}")
 
 
 def plan(sweep: Sweep) -> list[PlannedCell]:

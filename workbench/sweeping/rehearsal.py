@@ -18,6 +18,7 @@ from workbench.runs.task import Task
 from workbench.runs.wiring import Experiment
 from workbench.sequence.decoded import Decoded
 from workbench.settings import rng
+from workbench.storage.rows import PushRow, Row
 
 SECONDS, LONGEST, PUSHES = (
     2.0,
@@ -100,9 +101,9 @@ def rehearsed(task: Task, theta: np.ndarray, seconds: float) -> tuple[Price, int
         took = time.process_time() - began
         return took > LONGEST or (took >= seconds and len(pushes) >= min(PUSHES, 10 * seconds))
 
-    def count(row: dict) -> None:
-        if row["kind"] == "push":
-            pushes.append(row["step"])
+    def count(row: Row) -> None:
+        if isinstance(row, PushRow):
+            pushes.append(row.step)
 
     whole = timed(lambda: Local(free, s.asynchrony.channel).run(makers, services, count, rest))
     return whole, len(pushes), watched.spent, experiment.shards.collect(services)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from workbench.batches import UtteranceOrder
 from workbench.engine.effects import CLOSED, Close, Emit, Now, Process, Put, Rest, Steps, Work
 from workbench.sequence.decoded import Decoded
 from workbench.settings import AsynchronySettings, Settings
+from workbench.storage.rows import DecodeRow
 from workbench.training.client import ParameterClient
 from workbench.training.messages import Decode, DecodedUtterance, FetchedParameters
 from workbench.training.shards import Shards
@@ -146,27 +146,26 @@ def decode_row(
     started: float,
     queue: float,
     waited: float,
-) -> dict[str, Any]:
+) -> DecodeRow:
     """Return the row of an utterance that has been decoded; queue and wait are those of the one before."""
-    return {
-        "kind": "decode",
-        "decoder": name,
-        "utterance": int(decoded.utterance),
-        "frames": int(decoded.frames),
-        "rejected": int(decoded.rejected),
-        "cancelled": int(decoded.cancelled),
-        "kept": len(decoded.kept),
-        "value": finite_or_none(decoded.value),
-        "num": finite_or_none(decoded.num),
-        "den": finite_or_none(decoded.den),
-        "beam": finite_or_none(decoded.beam),
-        "reason": decoded.reason,
-        "version": at.versions[0],
-        "versions": list(at.versions),
-        "age_seconds": started - at.seconds,
-        "queue": int(queue),
-        "put_seconds": waited,
-    }
+    return DecodeRow(
+        decoder=name,
+        utterance=int(decoded.utterance),
+        frames=int(decoded.frames),
+        rejected=int(decoded.rejected),
+        cancelled=int(decoded.cancelled),
+        kept=len(decoded.kept),
+        value=finite_or_none(decoded.value),
+        num=finite_or_none(decoded.num),
+        den=finite_or_none(decoded.den),
+        beam=finite_or_none(decoded.beam),
+        reason=decoded.reason,
+        version=at.versions[0],
+        versions=tuple(at.versions),
+        age_seconds=started - at.seconds,
+        queue=int(queue),
+        put_seconds=waited,
+    )
 
 
 def finite_or_none(number: float) -> float | None:

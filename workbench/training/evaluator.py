@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
 from workbench.engine.effects import Emit, Process, Rest, Signal, Work, ask
 from workbench.settings import Settings
+from workbench.storage.rows import EndRow, EvaluateRow, Measurement, RateRow
 from workbench.training.client import ParameterClient
 from workbench.training.messages import AwaitFrames, FetchedParameters, TrainingProgress
 from workbench.training.schedule import Schedule
@@ -27,14 +27,13 @@ class EvaluatorState:
 def evaluator(
     shards: Shards,
     settings: Settings,
-    evaluate: Callable[[np.ndarray], dict[str, Any]],
+    evaluate: Callable[[np.ndarray], Measurement],
     epoch_frames: int,
     size: int,
     state: EvaluatorState | None = None,
 ) -> Process:
     """Measure at the start, every ``evaluate_every`` epochs and at the end; return an EvaluatorState.
 
-    ``evaluate(theta)`` returns JSON scalars, among them ``criterion``, the higher the better.
     ``epoch_frames`` is the number of frames of the training data, ``size`` that of the held-out data.
     When the schedule is over, the evaluator ends training for all.
     """
@@ -55,14 +54,14 @@ def evaluator(
             return state
 
         result = yield Work(evaluate, (at.theta,), size, "evaluate")
-        schedule = state.schedule.after(result["criterion"], settings.updates)
-        yield Emit(evaluate_row(state, at, progress, epoch_frames) | result)
+        schedule = state.schedule.after(result.criterion, settings.updates)
+        yield Emit(evaluate_row(state, at, progress, epoch_frames, result))
         if schedule.decays > state.schedule.decays:
             yield from server.decay(schedule.decays)
-            yield Emit({"kind": "rate", "decays": schedule.decays, "updates": at.versions[0]})
+            yield Emit(RateRow(decays=schedule.decays, updates=at.versions[0]))
         if schedule.over and not progress.over:
             yield from server.end_training()
-            yield Emit({"kind": "end", "updates": at.versions[0]})
+            yield Emit(EndRow(updates=at.versions[0]))
 
         passed = int(progress.frames / (every * epoch_frames))
         index = max(state.index, passed) + 1
@@ -71,15 +70,19 @@ def evaluator(
 
 
 def evaluate_row(
-    state: EvaluatorState, at: FetchedParameters, progress: TrainingProgress, epoch_frames: int
-) -> dict[str, Any]:
-    """Where in training it was measured; ``updates`` are those of the first shard."""
-    return {
-        "kind": "evaluate",
-        "index": state.index,
-        "updates": at.versions[0],
-        "versions": list(at.versions),
-        "frames": progress.frames,
-        "epochs": progress.frames / max(1, epoch_frames),
-        "decays": state.schedule.decays,
-    }
+    state: EvaluatorState,
+    at: FetchedParameters,
+    progress: TrainingProgress,
+    epoch_frames: int,
+    measured: Measurement,
+) -> EvaluateRow:
+    """Return the row of what was measured, and where in training."""
+    return EvaluateRow(
+        index=state.index,
+        updates=at.versions[0],
+        versions=tuple(at.versions),
+        frames=progress.frames,
+        epochs=progress.frames / max(1, epoch_frames),
+        decays=state.schedule.decays,
+        measured=measured,
+    )

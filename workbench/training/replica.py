@@ -19,7 +19,7 @@ from workbench.settings import Settings
 from workbench.training import updates
 from workbench.training.client import ParameterClient, ScaledGradient
 from workbench.training.messages import FetchedParameters, Gradient, Item, PushStatus
-from workbench.training.push_row import push_row
+from workbench.training.push_row import SentPush, push_row
 from workbench.training.shards import Shards
 from workbench.training.sources import Batch, BatchSource, SourceState, Supply
 
@@ -187,9 +187,8 @@ class Replica(Generic[Batch]):
             refused += 1
             yield from self._recompute()
 
-        row = push_row(self.parameters, acks, self.batches, self.total, now)
-        columns = {"frames": credit, "refused": refused, "idle_seconds": self.idle}
-        yield Emit({"kind": "push", "replica": self.subset, "step": item.step, **row, **columns})
+        sent = SentPush(item, now, credit, refused, self.idle)
+        yield Emit(push_row(sent, self.parameters, acks, self.batches, self.total))
 
         self.pushes += 1
         self.batches = []

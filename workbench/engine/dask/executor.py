@@ -24,6 +24,7 @@ from workbench.engine.dask.process import Site, drive, place
 from workbench.engine.effects import Held, Lost, Process
 from workbench.engine.local import Outcome
 from workbench.settings import UserError
+from workbench.storage.rows import Row, UsageRow
 
 POLL = 0.05  # seconds between looks at rows and at whether to rest
 LATE = 30.0  # seconds within which a host must answer, and the last rows have come
@@ -71,7 +72,7 @@ class Cluster:
         self,
         processes: Mapping[str, Callable[[], Process]],
         services: dict[str, Any],
-        emit: Callable[[dict], None],
+        emit: Callable[[Row], None],
         rest: Callable[[], bool] = lambda: False,
         channels: Mapping[str, Held] | None = None,
         ticks: int = 0,
@@ -154,7 +155,7 @@ class _Run:
     def __init__(
         self,
         client: Client,
-        emit: Callable[[dict], None],
+        emit: Callable[[Row], None],
         rest: Callable[[], bool],
         ticks: int,
         shares: bool,
@@ -231,14 +232,7 @@ class _Run:
             self.services |= services
             channels |= held
             for name, seconds in busy.items():
-                self.emit(
-                    {
-                        "process": name,
-                        "seconds": self.now(),
-                        "kind": "usage",
-                        "busy_seconds": seconds,
-                    }
-                )
+                self.emit(UsageRow(process=name, seconds=self.now(), busy_seconds=seconds))
         states = {name: state for name, (state, _, _, _) in returned.items()}
         effects, work = (sum(column) for column in list(zip(*returned.values(), strict=True))[2:])
         return Outcome(round(self.now() * TICKS), states, channels, effects, work)
@@ -264,7 +258,7 @@ class _Run:
                 ) from None
             self.received += len(rows)
             for row in rows:
-                self.emit(row)
+                self.emit(Row.from_dict(row))
 
     def fail(self) -> None:
         """Raise what the first process to fail has raised, which is Lost if it was not its own fault."""

@@ -27,6 +27,7 @@ from workbench.engine.effects import (
     Take,
     Work,
 )
+from workbench.storage.rows import Row, UsageRow
 
 ROWS = 64  # that travel together,
 ROWS_SECONDS = 0.5  # or those of so many seconds
@@ -65,7 +66,14 @@ class _Task:
                 reply = self.answer(effect)
                 self.effects += 1
         except StopIteration as end:
-            self.emit({"kind": "usage", **{f"{what}_seconds": s for what, s in self.spent.items()}})
+            self.emit(
+                UsageRow(
+                    work_seconds=self.spent["work"],
+                    ask_seconds=self.spent["ask"],
+                    put_seconds=self.spent["put"],
+                    take_seconds=self.spent["take"],
+                )
+            )
             self.flush()
             return end.value, self.sent, self.effects, self.spent["work"]
         except BaseException as problem:
@@ -186,8 +194,8 @@ class _Task:
             self.lines[number] = called(self.site.hosts[number], PATIENCE)
         return self.lines[number]
 
-    def emit(self, row: dict) -> None:
-        self.rows.append({"process": self.name, "seconds": self.now(), **row})
+    def emit(self, row: Row) -> None:
+        self.rows.append(row.stamp(self.name, self.now()).to_dict())
         if len(self.rows) >= ROWS or time.monotonic() - self.flushed > ROWS_SECONDS:
             self.flush()
 

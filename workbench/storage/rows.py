@@ -1,0 +1,284 @@
+"""The rows that a run writes: one class per kind, and how each becomes one line of JSON.
+
+A component emits a row with what it knows; the executor adds which process emitted it and when::
+
+    yield Emit(RateRow(decays=1, updates=400))
+
+On disk a row is one JSON object: ``process``, ``seconds``, ``kind``, then one column per field in
+the order of the class. A field that defaults to None has no column while it is None; any other
+None is written as null.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar
+
+from workbench.settings import UserError
+
+KINDS: dict[str, type["Row"]] = {}  # by the word in the column ``kind``
+
+
+def column(name: str) -> Mapping[str, Any]:
+    """Metadata of a field whose column has another name than the field."""
+    return {"column": name}
+
+
+def spread(part: type) -> Mapping[str, Any]:
+    """Metadata of a field whose own fields are columns; ``dict``: all columns without a field."""
+    return {"spread": part}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What all rows have in common.
+
+    ``process``: the component that emitted it. ``seconds``: when, virtual or real, since the run
+    began. A subclass names its kind: ``class RateRow(Row, kind="rate")``.
+    """
+
+    kind: ClassVar[str]
+
+    process: str = ""
+    seconds: float = 0.0
+
+    def __init_subclass__(cls, kind: str, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.kind = kind
+        KINDS[kind] = cls
+
+    def stamp(self, process: str, seconds: float) -> Self:
+        """The same row with who emitted it and when."""
+        return replace(self, process=process, seconds=seconds)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The columns in the order in which they are written, tuples as lists."""
+        columns = _columns_of(self)
+        process = columns.pop("process")
+        seconds = columns.pop("seconds")
+        return {"process": process, "seconds": seconds, "kind": self.kind, **columns}
+
+    @staticmethod
+    def from_dict(columns: Mapping[str, Any]) -> "Row":
+        """The row with these columns; ValueError if they are not those of a known kind."""
+        remaining = dict(columns)
+        kind = remaining.pop("kind", None)
+        if kind not in KINDS:
+            raise ValueError(f"unknown kind of row: {kind!r}")
+        row: Row = _record_of(KINDS[kind], remaining)
+        if remaining:
+            raise ValueError(f"a row of kind {kind} has no column {', '.join(remaining)}")
+        return row
+
+
+R = TypeVar("R", bound=Row)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OuterAge:
+    """The age of the decoders' parameters over the frames of a push (paper section 3.2).
+
+    Versions and staleness in updates, averaged over shards. Mean, least and greatest over frames.
+    """
+
+    version: float = field(metadata=column("outer_version"))
+    version_min: float = field(metadata=column("outer_version_min"))
+    version_max: float = field(metadata=column("outer_version_max"))
+    staleness: float = field(metadata=column("staleness_outer"))
+    staleness_min: float = field(metadata=column("staleness_outer_min"))
+    staleness_max: float = field(metadata=column("staleness_outer_max"))
+    seconds: float = field(metadata=column("outer_seconds"))
+    seconds_min: float = field(metadata=column("outer_seconds_min"))
+    seconds_max: float = field(metadata=column("outer_seconds_max"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushRow(Row, kind="push"):
+    """A replica's push, and what became of it.
+
+    ``versions`` are those of the shards just before the push; ``inner_versions`` those that the
+    replica had fetched. ``staleness_inner``: updates by others in between, the mean over shards.
+    ``skew``: newest minus oldest version among the shards of one fetch. ``outer`` is None if the
+    targets were fixed beforehand. ``sums``: cross entropy and frame errors, summed over the batch.
+    """
+
+    replica: int  # the number of its subset of the data
+    step: int  # the number of the push among those of the subset
+    status: str  # the value of a `workbench.training.PushStatus`
+    batch: int  # frames that the gradient was summed over
+    version: int  # of the first shard
+    versions: tuple[int, ...]
+    inner_versions: tuple[int, ...]
+    staleness_inner: float
+    inner_seconds: float  # age of the replica's parameters
+    skew: int
+    outer: OuterAge | None = field(default=None, metadata=spread(OuterAge))
+    sums: Mapping[str, float] = field(default_factory=dict, metadata=spread(dict))
+    frames: int  # of the corpus that were visited since the last push
+    refused: int = 0  # times that it was too stale and computed again
+    idle_seconds: float  # spent waiting for batches since the last push
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeRow(Row, kind="decode"):
+    """One utterance that a decoder has decoded. ``queue`` and ``put_seconds`` are of the one before."""
+
+    decoder: str
+    utterance: int
+    frames: int
+    rejected: int  # frames
+    cancelled: int  # frames
+    kept: int  # frames
+    value: float | None  # of the criterion; None if it is not finite
+    num: float | None  # log total of the numerator
+    den: float | None  # log total of the denominator
+    beam: float | None  # of the search
+    reason: str | None  # why the utterance was set aside
+    version: int  # of the first shard, in the decoder's parameters
+    versions: tuple[int, ...]
+    age_seconds: float  # of the decoder's parameters when it started
+    queue: int  # utterances waiting for the replica
+    put_seconds: float  # spent waiting for room in the channel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What one evaluation measured on held-out data; None, and no column, if it was not measured.
+
+    ``criterion`` is what training maximises. Error rates are fractions of the reference words.
+    """
+
+    criterion: float  # per frame, the higher the better
+    mmi: float | None = None  # F_MMI per frame, over all utterances
+    ce: float | None = None  # F_CE per frame
+    wer: float | None = None
+    substitutions: float | None = field(default=None, metadata=column("sub"))
+    deletions: float | None = field(default=None, metadata=column("del"))
+    insertions: float | None = field(default=None, metadata=column("ins"))
+    wer_low: float | None = None  # 95 % interval over utterances
+    wer_high: float | None = None
+    frame_error: float | None = None
+    set_aside: int | None = None  # utterances
+    mmi_inside: float | None = None  # F_MMI per frame over utterances that keep their reference
+    outside: int | None = None  # utterances whose lattice lost the reference
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateRow(Row, kind="evaluate"):
+    """One evaluation: where in training it was made, and what it measured."""
+
+    index: int
+    updates: int  # version of the first shard
+    versions: tuple[int, ...]
+    frames: int  # of the training data, visited so far
+    epochs: float
+    decays: int  # of the learning rate, before this evaluation
+    measured: Measurement = field(metadata=spread(Measurement))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateRow(Row, kind="rate"):
+    """The learning rate was divided by the decay factor for the ``decays``-th time."""
+
+    decays: int
+    updates: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndRow(Row, kind="end"):
+    """The evaluator ended training after ``updates``."""
+
+    updates: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsageRow(Row, kind="usage"):
+    """How a process spent its time in one stretch of the run, or how long a service was busy."""
+
+    work_seconds: float | None = None
+    ask_seconds: float | None = None
+    put_seconds: float | None = None
+    take_seconds: float | None = None
+    busy_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceRow(Row, kind="trace"):
+    """A part of a recorded schedule: the answers that a process got, see `workbench.engine.trace`."""
+
+    segment: int  # of the run, from one rest to the next
+    entries: tuple[Sequence[Any], ...]  # (name of the effect, answer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoveryRow(Row, kind="recovery"):
+    """A worker was lost, and the run went back to a checkpoint."""
+
+    epochs: float
+    updates: int
+    lost: str  # which workers
+    checkpoint: str
+    recovery_seconds: float
+    updates_undone: int
+    text: str  # all of it as one sentence
+
+
+def read_columns(path: Path) -> Iterator[dict[str, Any]]:
+    """The columns of each row of a file, as they were written.
+
+    What follows the last newline is being written and is left out. UserError names a damaged line.
+    """
+    complete = path.read_bytes().split(b"\n")[:-1]
+    for number, line in enumerate(complete, 1):
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path}:{number}: damaged row: {error}") from None
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of a file; UserError names a line that is no row."""
+    for number, columns in enumerate(read_columns(path), 1):
+        try:
+            yield Row.from_dict(columns)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{path}:{number}: damaged row: {error}") from None
+
+
+def _columns_of(record: Any) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    for each in fields(record):
+        value = getattr(record, each.name)
+        if value is None and each.default is None:
+            continue
+        if "spread" in each.metadata:
+            columns |= value if isinstance(value, Mapping) else _columns_of(value)
+        else:
+            name = each.metadata.get("column", each.name)
+            columns[name] = list(value) if isinstance(value, tuple) else value
+    return columns
+
+
+def _record_of(record: type, columns: dict[str, Any]) -> Any:
+    """A record of this class from its columns, which are removed from ``columns``."""
+    values: dict[str, Any] = {}
+    others = ""  # the field that takes all columns without a field
+
+    for each in fields(record):
+        part = each.metadata.get("spread")
+        name = each.metadata.get("column", each.name)
+        if part is dict:
+            others = each.name
+        elif part is not None:
+            names = {f.metadata.get("column", f.name) for f in fields(part)}
+            if each.default is MISSING or not names.isdisjoint(columns):
+                values[each.name] = _record_of(part, columns)
+        elif name in columns:
+            value = columns.pop(name)
+            values[each.name] = tuple(value) if isinstance(value, list) else value
+
+    if others:
+        values[others] = dict(columns)
+        columns.clear()
+    return record(**values)
