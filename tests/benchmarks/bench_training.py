@@ -177,7 +177,10 @@ def sequence(bench: Bench, batch: int, rounds: int) -> float:
             clocked(lambda: [log_posteriors(bench.theta, task.topology, x) for x in chosen])
             / frames
         )
-        lattice = clocked(lambda: [search_lattice(denominator, s, settings.lattices) for s in scores]) / frames
+        lattice = (
+            clocked(lambda: [search_lattice(denominator, s, settings.lattices) for s in scores])
+            / frames
+        )
         return (
             forward
             + lattice

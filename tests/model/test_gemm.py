@@ -153,9 +153,9 @@ def test_pairs_are_products_of_rounded_factors(frames, inputs, outputs, turn):
     delta = delta.t().contiguous().t() if turn else delta
     out, whole = framed(outputs, frames, torch.float32)
     bfloat16.affine(h.t().contiguous().t(), weight, bias, out.t(), True)
-    assert np.allclose(out.t(), np.maximum(x @ w.t() + bias.double(), 0), **near) and untouched(
-        whole, outputs, frames
-    )
+    assert np.allclose(
+        out.t(), np.maximum((x @ w.t() + bias.double()).numpy(), 0), **near
+    ) and untouched(whole, outputs, frames)
     out, whole = framed(frames, inputs, torch.float32)
     bfloat16.backward(delta, weight, out)
     assert np.allclose(out, d @ w, **near) and untouched(whole, frames, inputs)

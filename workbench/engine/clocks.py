@@ -14,7 +14,7 @@ from statistics import NormalDist
 from typing import Protocol
 
 from workbench.engine.effects import Ask, Work
-from workbench.engine.machines import Machine, Seconds
+from workbench.engine.machines import Machine, Seconds, delay_laws
 
 MASK = 2**64 - 1
 NORMAL = NormalDist()
@@ -116,11 +116,7 @@ def speed(machine: Machine, seed: int, process: str) -> float:
 
 @functools.lru_cache(maxsize=65536)
 def _draw_speed(distribution: str, spread: float, seed: int, process: str) -> float:
-    if distribution == "uniform":
-        return 1.0 + spread * (2.0 * chance(0, seed, process, "speed") - 1.0)
-    if distribution == "lognormal":
-        return math.exp(spread * normal(0, seed, process, "speed"))
-    return 1.0
+    return delay_laws[distribution](chance(0, seed, process, "speed"), spread)
 
 
 @functools.lru_cache(maxsize=65536)

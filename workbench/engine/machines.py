@@ -5,13 +5,35 @@ below.
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from statistics import NormalDist
 
-from workbench.settings import UserError
+from workbench.settings import Alternatives, UserError
 
 Seconds = float
-SPEEDS = ("equal", "uniform", "lognormal")  # distributions of the processes' speeds
+NORMAL = NormalDist()
+
+
+def equal(uniform: float, spread: float) -> float:
+    """Every process has speed 1."""
+    return 1.0
+
+
+def uniform(uniform: float, spread: float) -> float:
+    """Speeds lie evenly within ``spread`` of 1."""
+    return 1.0 + spread * (2.0 * uniform - 1.0)
+
+
+def lognormal(uniform: float, spread: float) -> float:
+    """The logarithms of speeds are normal with standard deviation ``spread``."""
+    return math.exp(spread * NORMAL.inv_cdf(uniform))
+
+
+# The distributions of the processes' speeds. Each takes a number between 0 and 1, drawn once for a process, and the
+# machine's spread, and returns the process' speed.
+delay_laws = Alternatives("speed", equal=equal, uniform=uniform, lognormal=lognormal)
 
 
 @dataclass(frozen=True)
@@ -39,7 +61,7 @@ class Machine:
     network_jitter: float = 0.0  # sigma of the logarithm of each message's duration
     serve_call: Seconds = 0.0  # for which a shard is busy per call
     serve_byte: Seconds = 0.0  # for which it is busy per byte in either direction
-    speed: str = "equal"  # distribution of the processes' speeds, one of SPEEDS
+    speed: str = "equal"  # distribution of the processes' speeds, one of `delay_laws`
     spread: float = 0.0  # half width of uniform, sigma of the logarithm of lognormal
     jitter: float = 0.0  # sigma of the logarithm of the duration of each piece of work
     straggler_share: float = 0.0  # share of processes that are slower
@@ -49,10 +71,7 @@ class Machine:
     parameters: int = 0  # of the network, set by the experiment
 
     def __post_init__(self) -> None:
-        if self.speed not in SPEEDS:
-            raise UserError(
-                f"machine {self.name}: speed={self.speed!r}: choose one of {', '.join(SPEEDS)}"
-            )
+        delay_laws[self.speed]  # raises UserError for an unknown name
         if self.speed == "uniform" and not 0 <= self.spread < 1:
             raise UserError(
                 f"machine {self.name}: spread={self.spread}: between 0 and 1 for uniform speeds"

@@ -296,4 +296,3 @@ def _one_openblas_thread() -> None:
         for name in names:
             if hasattr(library, name):
                 getattr(library, name)(1)
-

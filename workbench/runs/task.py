@@ -206,7 +206,7 @@ class Task:
         aligned = alignment >= 0
         decoded = self.decode_split(store, u, logp, self.measuring)
         mmi = own = reference_added(decoded)
-        if self.settings.criterion.name in ("bmmi", "mpe", "smbr"):
+        if self.settings.criterion.name not in ("ce", "mmi"):
             own = counted(self.decode_split(store, u, logp, self.settings))
         return (
             mmi,

@@ -17,6 +17,7 @@ from workbench.sequence.occupancy import (
     occupancies,
     sum_by_key,
 )
+from workbench.settings import Alternatives, CriterionSettings
 
 
 def boosted_mmi(
@@ -41,6 +42,25 @@ def expected_accuracy(denominator: Lattice, right: np.ndarray) -> tuple[float, O
     """
     sums = arc_accuracies(denominator, right)
     return sums.expected, by_state(denominator, sums.occupancy * (sums.through - sums.expected))
+
+
+def mpe(
+    numerator: Lattice, denominator: Lattice, criterion: CriterionSettings
+) -> tuple[float, Occupancies]:
+    """Return value and gradient of MPE: the expected number of frames with the reference's phone."""
+    return expected_accuracy(denominator, phone_accuracy(numerator, denominator))
+
+
+def smbr(
+    numerator: Lattice, denominator: Lattice, criterion: CriterionSettings
+) -> tuple[float, Occupancies]:
+    """Return value and gradient of sMBR: the expected number of frames with the reference's state."""
+    return expected_accuracy(denominator, state_accuracy(numerator, denominator))
+
+
+# Criteria on a pair of lattices beside MMI. Each takes the numerator, the denominator and the settings of criteria, and
+# returns its value and its gradient with respect to the scaled acoustic scores, which sums to zero in every frame.
+lattice_criteria = Alternatives("criterion", mpe=mpe, smbr=smbr)
 
 
 def phone_accuracy(numerator: Lattice, denominator: Lattice) -> np.ndarray:

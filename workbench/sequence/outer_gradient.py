@@ -127,10 +127,9 @@ def against_lattice(pair: LatticePair, criterion: CriterionSettings) -> FrameGra
     num, gamma_num = occupancies(pair.numerator)
     den, gamma_den = occupancies(pair.denominator)
 
-    if criterion.name in ("mpe", "smbr"):
-        accuracy = criteria.phone_accuracy if criterion.name == "mpe" else criteria.state_accuracy
-        right = accuracy(pair.numerator, pair.denominator)
-        value, rows = criteria.expected_accuracy(pair.denominator, right)
+    if criterion.name not in ("ce", "mmi", "bmmi"):
+        evaluate = criteria.lattice_criteria[criterion.name]
+        value, rows = evaluate(pair.numerator, pair.denominator, criterion)
         rejected = np.zeros(gamma_den.frames, bool)
     else:
         value = num - den

@@ -6,6 +6,7 @@ flat names (``hidden_units``, ``batch``); `SETTINGS` maps each flat name to its 
 line, the widgets, the validation and the report's table are made from it.
 """
 
+from workbench.settings.alternatives import Alternatives
 from workbench.settings.description import Group, Setting, Value, setting, settings_of
 from workbench.settings.errors import UserError
 from workbench.settings.experiment import GROUPS, SETTINGS, Settings, unknown_setting
@@ -26,6 +27,7 @@ __all__ = [
     "GROUPS",
     "PRESETS",
     "SETTINGS",
+    "Alternatives",
     "AsynchronySettings",
     "BatchSettings",
     "ClockSettings",

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin
 
+from workbench.settings.alternatives import added_choices, load_extensions
 from workbench.settings.errors import UserError
 
 Value = bool | int | float | str
@@ -18,12 +19,17 @@ class Setting:
     group: str
     attribute: str  # within its group
     kind: type
-    choices: tuple[str, ...]  # empty: any value of the kind
+    named: tuple[str, ...]  # the values that the package knows; empty: any value of the kind
     default: Value
     doc: str
     unit: str
     low: float | None
     high: float | None
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values to choose from, those that users added included; empty: any value of the kind."""
+        return self.named + added_choices(self.name) if self.named else ()
 
     def parse(self, value: Any) -> Any:
         """Return ``value``, possibly text, as this setting's kind; raise UserError outside its range or choices."""
@@ -36,6 +42,8 @@ class Setting:
         return self._parse_number(value)
 
     def _parse_choice(self, value: Any) -> str:
+        if value not in self.choices:
+            load_extensions()
         if value not in self.choices:
             raise UserError(f"{self.name}={value!r}: choose one of {', '.join(self.choices)}")
         return str(value)
@@ -92,7 +100,7 @@ def settings_of(kind: type, group: str = "") -> dict[str, Setting]:
             group=group or about["group"],
             attribute=f.name,
             kind=str if choices else f.type,  # type: ignore[arg-type]
-            choices=choices,
+            named=choices,
             default=f.default,  # type: ignore[arg-type]
             doc=about["doc"],
             unit=about["unit"],

@@ -37,9 +37,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         criterion = self.criterion.name
-        if self.batches.shuffling == "full" and criterion != "ce":
+        shuffling = self.batches.shuffling
+        if shuffling not in ("none", "on-the-fly") and criterion != "ce":
             raise UserError(
-                "shuffling=full needs targets that are known before training, "
+                f"shuffling={shuffling} needs targets that are known before training, "
                 f"so criterion=ce, not {criterion}"
             )
         virtual = self.clock.kind in ("cost", "measured")
@@ -55,7 +56,7 @@ class Settings:
                 "prefetch: synchronous training and consistent_fetch fetch when all shards agree, "
                 "not before"
             )
-        if self.lattices.engine == "exact" and criterion in ("bmmi", "mpe", "smbr"):
+        if self.lattices.engine == "exact" and criterion not in ("ce", "mmi"):
             raise UserError(
                 f"criterion={criterion} needs lattices, and lattice_engine=exact does not build any"
             )

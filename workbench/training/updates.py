@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from workbench.settings import Settings, UpdateSettings
+from workbench.settings import Alternatives, Settings, UpdateSettings
 from workbench.training.messages import AnyGradient
 from workbench.training.rounding import widen
 
@@ -57,25 +57,34 @@ def learning_rate(updates: UpdateSettings, version: int, decays: int) -> float:
     return rate
 
 
-def direction(
+def sgd(
     updates: UpdateSettings, gradient: np.ndarray, memory: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the direction of a step and the optimizer's new memory, float32 [parameters of the shard].
+    """Return the gradient itself, ``g``, and no memory (the paper)."""
+    return gradient, None
 
-    sgd: ``g`` (the paper). momentum: ``m = mu m + g``. adagrad: ``g / (floor + sqrt(sum of g**2))``
-    (DistBelief: Dean et al. 2012, section 4.1).
-    """
-    if updates.optimizer == "sgd":
-        return gradient, None
 
-    if memory is None:
-        memory = np.zeros_like(gradient)
-    if updates.optimizer == "momentum":
-        memory = np.float32(updates.momentum) * memory + gradient
-        return memory, memory
+def momentum(
+    updates: UpdateSettings, gradient: np.ndarray, memory: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return ``m = mu m + g``, which is also the new memory."""
+    before = np.zeros_like(gradient) if memory is None else memory
+    after = np.float32(updates.momentum) * before + gradient
+    return after, after
 
-    memory = memory + gradient * gradient
-    return gradient / (np.sqrt(memory) + np.float32(ADAGRAD_FLOOR)), memory
+
+def adagrad(
+    updates: UpdateSettings, gradient: np.ndarray, memory: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return ``g / (floor + sqrt(sum of g**2))``, and the sum (DistBelief: Dean et al. 2012, section 4.1)."""
+    before = np.zeros_like(gradient) if memory is None else memory
+    after = before + gradient * gradient
+    return gradient / (np.sqrt(after) + np.float32(ADAGRAD_FLOOR)), after
+
+
+# The rules by which a gradient becomes a step. Each takes the settings of updates, the mean gradient of a push and its
+# own memory (None at first), float32 [parameters of the shard], and returns the direction of the step and new memory.
+update_rules = Alternatives("optimizer", sgd=sgd, momentum=momentum, adagrad=adagrad)
 
 
 def compensate(

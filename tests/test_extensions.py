@@ -1,0 +1,75 @@
+"""What users add: an update rule, a delay law, a criterion, a shuffling, each by one function."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy import Toy, settings
+
+from workbench.engine import Cost, machine
+from workbench.engine.machines import delay_laws
+from workbench.settings import SETTINGS, Alternatives, Settings, UserError
+from workbench.training.updates import update_rules
+
+
+def test_a_rule_of_ones_own_trains() -> None:
+    """An added update rule is a value of its setting, and the server applies it."""
+
+    @update_rules.add("halved")
+    def halved(updates, gradient, memory):
+        return np.float32(0.5) * gradient, None
+
+    assert "halved" in SETTINGS["optimizer"].choices
+    slow, _, _, _ = Toy().run(settings(optimizer="halved", learning_rate=0.2))
+    plain, _, _, _ = Toy().run(settings(learning_rate=0.1))
+    assert np.allclose(slow, plain, atol=1e-6)
+
+
+def test_a_delay_law_of_ones_own_delays() -> None:
+    """An added delay law decides how fast processes are; with a slow one the same work takes longer."""
+
+    @delay_laws.add("halting")
+    def halting(uniform, spread):
+        return 0.25
+
+    def duration(speed: str) -> float:
+        from dataclasses import replace
+
+        clock = Cost(replace(machine("paper"), speed=speed), seed=1)
+        return Toy().run(settings(replicas=2), clock)[2].ticks
+
+    assert duration("halting") > 3 * duration("equal")
+
+
+def test_a_cell_can_be_run_again_and_the_package_is_kept() -> None:
+    """A second function of a name replaces the first; a name of the package is refused."""
+    rules: Alternatives = Alternatives("optimizer", sgd=min)
+    rules.add("again")(min)
+    rules.add("again")(max)
+    assert rules["again"] is max
+    with pytest.raises(UserError, match="exists already"):
+        rules.add("sgd")
+    with pytest.raises(UserError, match="choose one of sgd, again"):
+        rules["nothing"]
+
+
+def test_another_process_knows_what_its_module_adds(tmp_path: Path) -> None:
+    """With WORKBENCH_EXTENSIONS a new process takes the added name; without, it says what is missing."""
+    (tmp_path / "my_rules.py").write_text(
+        "from workbench.training.updates import update_rules\n\n\n"
+        "@update_rules.add('mine')\n"
+        "def mine(updates, gradient, memory):\n"
+        "    return gradient, None\n"
+    )
+    program = (
+        "from workbench.settings import Settings; print(Settings.of(optimizer='mine').updates)"
+    )
+    path = [str(tmp_path), *sys.path]
+    environment = {"PYTHONPATH": ":".join(path), "WORKBENCH_EXTENSIONS": "my_rules"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "optimizer='mine'" in done.stdout
+    with pytest.raises(UserError, match="optimizer='mine': choose one of sgd"):
+        Settings.of(optimizer="mine")

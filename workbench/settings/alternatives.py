@@ -1,0 +1,77 @@
+"""The functions that a setting can name, and how a user adds one.
+
+A name that was added is a value of the setting: on the command line, in files, in widgets, as an axis of a sweep.
+Where it is not known yet, the modules that the environment variable WORKBENCH_EXTENSIONS names (with commas
+between) are imported first, so that detached runs, sweeps and Dask workers know it too.
+"""
+
+import importlib
+import os
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Generic, TypeVar
+
+from workbench.settings.errors import UserError
+
+EXTENSIONS = "WORKBENCH_EXTENSIONS"
+Function = TypeVar("Function", bound=Callable[..., object])
+
+_added: dict[str, list[str]] = {}  # by setting: the names that users added
+
+
+class Alternatives(Generic[Function]):
+    """The functions that one setting can name."""
+
+    def __init__(self, setting: str, **known: Function):
+        """``setting``: its flat name. ``known``: the functions that come with the package, ``_`` for ``-``."""
+        self.setting = setting
+        self._functions = {name.replace("_", "-"): function for name, function in known.items()}
+        self._own = frozenset(self._functions)
+
+    def add(self, name: str) -> Callable[[Function], Function]:
+        """Return a decorator that adds a function under ``name``; a cell that is run again replaces it.
+
+        Raises UserError if the package has a function of that name.
+        """
+        if name in self._own:
+            raise UserError(f"{self.setting}={name} exists already; choose another name")
+
+        def register(function: Function) -> Function:
+            self._functions[name] = function
+            names = _added.setdefault(self.setting, [])
+            if name not in names:
+                names.append(name)
+            return function
+
+        return register
+
+    def __getitem__(self, name: str) -> Function:
+        """Return the function of this name; raises UserError if there is none."""
+        if name not in self._functions:
+            load_extensions()
+        if name not in self._functions:
+            raise UserError(
+                f"{self.setting}={name}: choose one of {', '.join(self)}; "
+                f"if a module of yours adds it, name the module in {EXTENSIONS}"
+            )
+        return self._functions[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._functions)
+
+
+def added_choices(setting: str) -> tuple[str, ...]:
+    """The names that users added to a setting."""
+    return tuple(_added.get(setting, ()))
+
+
+@cache
+def load_extensions() -> None:
+    """Import the modules that WORKBENCH_EXTENSIONS names, once; UserError if one cannot be found."""
+    for module in filter(None, os.environ.get(EXTENSIONS, "").split(",")):
+        try:
+            importlib.import_module(module.strip())
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f"{EXTENSIONS}={module}: {error}; is its folder in PYTHONPATH?"
+            ) from None
