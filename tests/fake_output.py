@@ -4,7 +4,7 @@ from typing import Any
 
 
 class Output:
-    """An output of a cell, as IPython's handle of it: ``updates`` are the contents it was changed to."""
+    """An output of a cell; ``updates`` are the contents that it was changed to."""
 
     def __init__(self) -> None:
         self.updates: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Figures and the tables behind them: what each reads from a run's rows, and that axes name their units."""
+"""Figures and the tables behind them: what each reads from rows, and the units of axes."""
 
 import itertools
 import json
@@ -97,7 +97,7 @@ def test_time_is_logarithmic_where_runs_differ_much_in_length() -> None:
 
 
 def test_a_random_networks_value_flattens_nothing() -> None:
-    """The first evaluation is outside the limits where it is far off; otherwise there are no limits."""
+    """The first evaluation is outside the limits if it is far off; else there are no limits."""
     short = a_band([0.0, 5.0, 10.0], [3.0, 2.0, 1.0])
     learnt = a_band([0.0, 1.0, 2.0, 3.0], [100.0, 20.0, 15.0, 10.0])
     tuned = a_band([0.0, 1.0], [9.0, 8.0])
@@ -133,7 +133,7 @@ def test_stretches_fill_the_time_without_overlap(runs: list[Run]) -> None:
 
 
 def test_queues_and_usage_are_read_as_written(runs: list[Run]) -> None:
-    """Queue lengths come per decoder in order of time; usage adds up the seconds of several rows."""
+    """Queue lengths come per decoder in order of time; usage adds up several rows."""
     found = queues(runs[0].table(DecodeRow))
     assert set(found) == {"decoder 0", "decoder 1", "decoder 2"}
     assert all((np.diff(queue.seconds) > 0).all() for queue in found.values())
@@ -152,7 +152,7 @@ def test_shares_add_up(runs: list[Run]) -> None:
 
 
 def sweep_table() -> pd.DataFrame:
-    """Returns a sweep of 2 x 2 settings and two seeds, of which one cell diverged and one is missing."""
+    """Returns 2 x 2 settings with two seeds; one cell has diverged and one is missing."""
     rows = []
     for shuffling, batch, seed in itertools.product(("none", "full"), (1, 2), (0, 1)):
         rows.append(
@@ -206,7 +206,7 @@ def lightness(colours: Colours) -> int:
 
 
 def test_seeds_apart_have_squares_of_their_own() -> None:
-    """With the seed as the last axis each run has a square; a combination without a cell is empty."""
+    """With the seed as the last axis each run has a square; one without a cell is empty."""
     m = matrix(sweep_table().iloc[:-1], ["shuffling", "batch", "seed"])
     assert len(m.columns) == 4
     assert m.squares[0][3].value == pytest.approx(21.0)
@@ -215,7 +215,7 @@ def test_seeds_apart_have_squares_of_their_own() -> None:
 
 
 def test_the_papers_numbers_stand_beside_ours() -> None:
-    """Effects of shuffling show the paper's three rates, of layers its two; other axes show none."""
+    """Shuffling has three rates in the paper and layers two; other axes have none."""
     shuffling = {"none": 15.2, "on-the-fly": 14.5, "full": 14.4}
     assert paper_values("shuffling", "shuffling") == shuffling
     assert paper_values("layers", "trained") == {"last": 10.9, "all": 10.9}
@@ -334,7 +334,7 @@ def test_lines_are_distinct_without_colour() -> None:
 
 
 def test_comparison_shows_only_differences(runs: list[Run]) -> None:
-    """Two runs that differ in their seed differ in nothing else; both tested, they get a verdict."""
+    """Runs with different seeds differ in nothing else; both tested, they get a verdict."""
     assert list(settings_difference(runs).index) == ["seed"]
     assert settings_difference(runs[:1]).empty
     verdicts = pairwise(runs)

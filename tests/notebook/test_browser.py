@@ -1,4 +1,4 @@
-"""JupyterLab in a real browser: start a run, watch it, interrupt the kernel, reload the page, write the report."""
+"""JupyterLab in a browser: start a run, watch, interrupt, reload, and write the report."""
 
 import os
 import shutil
@@ -46,7 +46,7 @@ SHOTS = os.environ.get("WORKBENCH_SCREENSHOTS")  # a folder, to look at what the
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data folder with a small corpus, and a notebook with the run panel and a cell that takes long."""
+    """A data folder with a small corpus, and a notebook with the run panel and a slow cell."""
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path / "data"))
     prepare("c", Source(synthetic="is", size="tiny"), Preparation(states=150), jobs=1)
     cells = [nbformat.v4.new_code_cell(text) for text in CELLS]
@@ -147,7 +147,7 @@ def next_frame(page: Any) -> None:
 
 
 def assert_stood_still(page: Any, frames: int) -> None:
-    """The panel's cell has had one height, to a pixel, over at least ``frames`` frames since it is being watched."""
+    """The panel's cell has had one height, to a pixel, over at least ``frames`` frames."""
     heights = page.evaluate("() => window.heights")
     assert len(heights) > frames and max(heights) - min(heights) <= 1, (
         len(heights),
@@ -169,10 +169,11 @@ def shot(page: Any, name: str) -> None:
 
 def test_watch_interrupt_reload_report(lab: str, folder: Path) -> None:
     """
-    1. Start is pressed: different frames are seen; before, then and afterwards the panel has the same height.
-    2. A cell that takes long does not stop the picture, and neither does its interruption.
-    3. Stop leaves a plain picture in the notebook, Resume makes it live again; the height is still the same.
-    4. The page is reloaded: the picture goes on, Stop brings the run to rest, Report writes the report.
+    1. Start is pressed: different frames are seen; before, then and afterwards the panel has the
+    same height. 2. A cell that takes long does not stop the picture, and neither does its
+    interruption. 3. Stop leaves a plain picture in the notebook, Resume makes it live again; the
+    height is still the same. 4. The page is reloaded: the picture goes on, Stop brings the run to
+    rest, Report writes the report.
     """
     from playwright.sync_api import sync_playwright
 

@@ -1,4 +1,4 @@
-"""The live view reads each row once, redraws when there are new rows, reports errors, and leaves a plain picture."""
+"""The live view: reads each row once, redraws for new rows, reports errors, leaves a picture."""
 
 import io
 import json
@@ -94,7 +94,10 @@ def test_rows_cut_back_by_a_resume_are_forgotten(run: Run) -> None:
 
 
 def test_a_recovery_is_seen(run: Run) -> None:
-    """The rows of a run that went back and has grown again are read anew; the recovery is shown and counted."""
+    """The rows of a run that went back and has grown again are read anew.
+
+    The recovery is shown and counted.
+    """
     view = LiveView(run)
     before = view.screen.png
     path = run.folder / "rows-replica-0.jsonl"
@@ -127,7 +130,7 @@ def test_a_recovery_is_seen(run: Run) -> None:
 
 
 def test_components_are_listed_by_kind_and_number(run: Run) -> None:
-    """Replicas come first, then decoders, then the evaluator; a run at rest has no silent process."""
+    """Replicas come first, then decoders, then the evaluator; at rest none is silent."""
     tail = Tail(run)
     tail.read()
     names = [component.name for component in components(tail)]
@@ -167,7 +170,7 @@ def test_pictures_have_one_size_and_change_with_new_rows_only(run: Run) -> None:
 def test_it_follows_in_a_thread_and_freezes(
     run: Run, output: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The thread draws what is added, ends with the run, and leaves plain pictures where it was shown."""
+    """The thread draws what is added, ends with the run, and leaves a plain picture."""
     monkeypatch.setattr(live, "LOOK_SECONDS", 0.01)
     view = LiveView(run)
     view.show()
@@ -244,14 +247,17 @@ def test_alarms_report_rising_deletions() -> None:
 
 
 def test_alarms_report_values_that_are_not_finite() -> None:
-    """A criterion that is not finite raises an alarm, and so do refused gradients; empty pushes do not."""
+    """A criterion that is not finite raises an alarm, and so do refused gradients.
+
+    Empty pushes do not.
+    """
     assert "not a finite number" in alarms([{"mmi": float("nan")}])[0]
     pushes = [{"status": "rejected", "batch": 3}, {"status": "rejected", "batch": 0}]
     assert "1 gradients" in alarms([], pushes)[0]
 
 
 def test_an_empty_screen_has_the_size_of_its_pictures() -> None:
-    """Before there is a picture its place is taken by a white one, so that the page does not jump."""
+    """A white picture takes the place of the first one, so that the page does not jump."""
     screen = Screen(13, 6)
     pixels = imread(io.BytesIO(screen.image.value), format="png")
     assert pixels.shape[:2] == (6, 13)

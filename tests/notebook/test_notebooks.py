@@ -1,4 +1,4 @@
-"""Every notebook runs from top to bottom at the smallest size, and is written as notebooks here are."""
+"""Every notebook runs at the smallest size, and its cells and prose follow the rules."""
 
 import ast
 import json
@@ -70,7 +70,7 @@ def test_notebook_runs(
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("path", KERNEL, ids=lambda p: p.stem)
 def test_notebook_runs_in_a_kernel(path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A notebook that starts processes of its own runs in a real kernel, and every picture is there."""
+    """A notebook that starts processes runs in a real kernel, and shows its pictures."""
     monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
     ran = NotebookClient(nbformat.read(path, 4), timeout=120, kernel_name="python3").execute()
     shown = [
@@ -94,7 +94,10 @@ def test_notebooks_are_numbered_in_reading_order() -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_cells_hold_no_logic(path: Path) -> None:
-    """Cells are short calls: no function, class, loop statement, path or magic; and pictures say how to be read."""
+    """Cells are short calls, without functions, classes, loops, paths or magics.
+
+    The prose explains how to read the pictures.
+    """
     for cell in code(path):
         assert len(cell.splitlines()) <= 15 and not cell.lstrip().startswith(("%", "!"))
         for node in ast.walk(ast.parse(cell)):

@@ -1,4 +1,4 @@
-"""Panels: made from settings, honest about errors, and working from any thread on what is on disk."""
+"""Panels: made from settings, with visible errors, on what is on disk, from any thread."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def corpus(data_folder: Path) -> Path:
 
 
 def test_a_form_has_every_setting_with_its_help() -> None:
-    """There is one widget per setting with its range and explanation; the values come out as they went in."""
+    """There is one widget per setting with its help; values come out as they went in."""
     settings = preset("laptop", criterion="mmi", learning_rate=0.0123456789, replicas=7)
     form = Form(settings)
     assert set(form.controls) == set(SETTINGS)
@@ -62,7 +62,7 @@ def test_a_form_refuses_what_settings_refuse() -> None:
 
 
 def test_errors_of_buttons_are_seen() -> None:
-    """What a callback raises is shown in the panel, with markup as text, and passed on to Jupyter's log."""
+    """What a callback raises is shown in the panel, with markup as text, and raised."""
 
     def fail() -> None:
         raise ValueError("<b>broken</b>")
@@ -111,7 +111,7 @@ def test_start_launches_what_the_widgets_show_and_watches_it(
 
 
 def test_a_run_is_started_on_the_chosen_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where to run is asked for in words or as an address, and given to the command as it expects."""
+    """The place to run is chosen in words or as an address, and given to the command."""
     asked: list[Sequence[str]] = []
 
     def launch(*arguments: Sequence[str]) -> Started:
@@ -175,7 +175,7 @@ def test_a_run_that_ends_at_once_shows_why(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_attaching_shows_any_run() -> None:
-    """A run that another process started is shown; to stop one that has ended is refused in words."""
+    """A run that another process started is shown; one that has ended cannot be stopped."""
     fake_run("old-1", Settings())
     panel = run_panel("c")
     panel.attach()
@@ -206,7 +206,7 @@ def test_comparison_overlays_and_names_differences() -> None:
 
 
 def test_wrong_words_are_marked() -> None:
-    """Substituted, deleted and inserted words are marked, right ones are not; markup in words is text."""
+    """Substituted, deleted and inserted words are marked; markup in words is shown as text."""
     words = aligned_words("a b c", "a x c d")
     assert words == [("a", "a"), ("b", "x"), ("c", "c"), ("", "d")]
     assert aligned_words("a b", "a") == [("a", "a"), ("b", "")]
@@ -227,7 +227,7 @@ def transcribed(reference: str, hypotheses: dict[str, str]) -> Example:
 
 
 def test_the_toy_is_the_machine() -> None:
-    """Plain SGD has no stale gradients, more replicas have older ones, and a seed determines all rows."""
+    """Plain SGD has no stale gradients, more replicas have older ones; a seed fixes all rows."""
     alone = explore(Exploration(replicas=1, utterances=100))
     ten = explore(Exploration(replicas=10, utterances=100))
     alone_pushes = alone[alone.kind == "push"]

@@ -1,4 +1,4 @@
-"""The sweep panel edits a sweep, estimates it, fills in its matrix, and shows the curves of what is clicked."""
+"""The sweep panel: edits and estimates a sweep, fills in its matrix, shows clicked curves."""
 
 import json
 import os
@@ -30,7 +30,7 @@ class Ended:
 
 @pytest.fixture
 def panel(monkeypatch: pytest.MonkeyPatch) -> SweepPanel:
-    """A panel on two ways of shuffling with two seeds, started, without anything that would train."""
+    """A panel on two ways of shuffling with two seeds, started, though nothing trains."""
 
     def launch_nothing(sweep: Sweep, jobs: int, retry: bool) -> Ended:
         sweep.save()
@@ -151,7 +151,7 @@ def test_a_click_shows_curves_and_details(panel: SweepPanel) -> None:
 
 
 def test_a_cell_at_work_shows_how_far_it_is(panel: SweepPanel) -> None:
-    """While a process trains or tests a cell, it runs and shows its share of epochs; afterwards it does not."""
+    """While a process works on a cell, it is running, with its share of epochs or testing."""
     sweep = find_sweep("s")
     cell = plan(sweep)[0].cell
     name = f"{run_name(sweep, cell)}-0"
@@ -171,7 +171,7 @@ def test_a_cell_at_work_shows_how_far_it_is(panel: SweepPanel) -> None:
 
 
 def test_stop_and_cancel_ask_through_the_folder(panel: SweepPanel) -> None:
-    """The panel asks the process that runs the sweep, whichever that is, through the sweep's folder."""
+    """The panel asks the process that runs the sweep through the sweep's folder."""
     stop_file = home() / "sweeps/s/stop"
     panel.stop()
     assert stop_file.read_text() == "after current"

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 
-# Deletions are reported when they have risen above their lowest share of the reference words by this much.
+# Deletions are reported when their share of the reference words has risen by this much.
 RISE = 0.1
 
 
@@ -12,8 +12,8 @@ def alarms(
 ) -> list[str]:
     """Returns one sentence per reason to look at the run, none while all is well.
 
-    Deletions that rise while the criterion improves are the classical failure of sequence training: a model that
-    recognises nothing leaves the lattice.
+    Deletions that rise while the criterion improves are the classical failure of sequence training:
+    a model that recognises nothing leaves the lattice.
     """
     rows = list(evaluations)
     reasons = _deletion_alarms(rows)

@@ -1,4 +1,4 @@
-"""Tables that compare runs: in which settings and versions they differ, and whether their errors differ by chance."""
+"""Tables that compare runs: different settings and versions, and significance."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -11,7 +11,10 @@ from workbench.sweeping.results import compare
 
 
 def settings_difference(runs: Sequence[Run]) -> pd.DataFrame:
-    """Returns the settings, corpora, starting points and versions that differ between runs, one column per run."""
+    """Returns what differs between runs, one column per run.
+
+    Rows: settings, corpora, starting points and versions.
+    """
     table = pd.DataFrame({run.name: _description(run) for run in runs})
     differs = table.astype(str).nunique(axis=1) > 1
     return table[differs]
@@ -35,7 +38,8 @@ def _description(run: Run) -> pd.Series:
 def pairwise(runs: Sequence[Run]) -> pd.DataFrame:
     """Returns a comparison of every two runs that were tested on the same corpus.
 
-    Columns: the names of both, both test WERs in percent, p of the paired bootstrap, and the verdict in words.
+    Columns: the names of both, both test WERs in percent, p of the paired bootstrap, and the
+    verdict in words.
     """
     tested = [run for run in runs if (run.folder / "test.hyp").exists()]
     rows = []

@@ -29,7 +29,7 @@ AXES: dict[Against, str] = {
 
 
 class Measure(NamedTuple):
-    """What an evaluator measures: its title with the unit, and the factor from rows to that unit."""
+    """What an evaluator measures: title with unit, and the factor from rows to that unit."""
 
     title: str
     factor: float
@@ -45,7 +45,7 @@ DEFAULT_MEASURES = ("mmi", "wer", "frame_error")
 WORD_ERRORS = {"sub": "substitutions", "del": "deletions", "ins": "insertions"}
 FATES = ("kept", "cancelled", "rejected")  # of frames
 
-# Time is shown on a logarithmic axis where the longest run takes so many times longer than the shortest.
+# The axis of time is logarithmic where the longest run is so many times longer than the shortest.
 LOGARITHMIC_RATIO = 8.0
 # That axis is linear from zero to this part of the shortest run.
 LINEAR_PART = 100.0
@@ -58,7 +58,7 @@ PANEL_HEIGHT = 2.8  # inches
 
 @dataclass(frozen=True)
 class Curve:
-    """One run's measure: ``x`` and ``y`` float64 [evaluations], ``y`` in the unit of the measure."""
+    """One run's measure: ``x`` and ``y`` (in the measure's unit), float64 [evaluations]."""
 
     run: str
     x: np.ndarray
@@ -67,7 +67,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Band:
-    """The curves of ``runs`` seeds on a common grid ``x`` float64 [points]: their mean, lowest and highest."""
+    """The curves of ``runs`` seeds on a common grid: their mean, lowest and highest.
+
+    All arrays are float64 [points].
+    """
 
     label: str
     x: np.ndarray
@@ -90,7 +93,10 @@ def curve_of(
 
 
 def curves(runs: Sequence[Run], measure: str, against: Against = "epochs") -> list[Curve]:
-    """Returns the curve of each run that has the measure; seconds are virtual on a virtual clock."""
+    """Returns the curve of each run that has the measure.
+
+    Seconds are virtual on a virtual clock.
+    """
     all_curves = [curve_of(run.table(EvaluateRow), measure, against, run.name) for run in runs]
     return [curve for curve in all_curves if curve is not None]
 
@@ -137,7 +143,7 @@ def draw_bands(
     against: Against = "epochs",
     height: float = PANEL_HEIGHT,
 ) -> Figure:
-    """Draws one panel per measure and one line per group of runs, shaded between the lowest and highest seed.
+    """Draws one panel per measure and one line per group, shaded from lowest to highest seed.
 
     ``height``: inches.
     """
@@ -181,7 +187,8 @@ def _set_time_scale(ax: Axes, measured: Sequence[Band]) -> None:
 def logarithmic_from(measured: Sequence[Band]) -> float | None:
     """Returns where a logarithmic axis of time begins, or None if a linear axis shows all bands.
 
-    On a linear axis a band that ends after an eighth of the longest one would be a vertical line at the left.
+    On a linear axis a band that ends after an eighth of the longest one would be a vertical line at
+    the left.
     """
     ends = [band.x[-1] for band in measured if band.x[-1] > 0]
     if not ends or max(ends) <= LOGARITHMIC_RATIO * min(ends):
@@ -192,7 +199,7 @@ def logarithmic_from(measured: Sequence[Band]) -> float | None:
 
 
 def limits_without_start(measured: Sequence[Band]) -> tuple[float, float] | None:
-    """Returns limits of y that leave out each run's first evaluation, or None if the axis shows all.
+    """Returns limits of y without each run's first evaluation, or None to show everything.
 
     The value of a random network may be so far off that it flattens all that follows.
     """
@@ -238,8 +245,8 @@ def draw_word_errors(runs: Sequence[Run], against: Against = "epochs") -> Figure
 def fate_shares(table: pd.DataFrame) -> pd.DataFrame:
     """Returns what became of frames in one run's rows of decodes.
 
-    Columns: ``frames`` decoded so far; ``kept``, ``cancelled`` and ``rejected``, in percent of the frames of the last
-    fortieth of the rows.
+    Columns: ``frames`` decoded so far; ``kept``, ``cancelled`` and ``rejected``, in percent of the
+    frames of the last fortieth of the rows.
     """
     window = max(1, len(table) // 40)
     recent = {

@@ -1,7 +1,7 @@
 """Figures of one utterance: spectrogram with its alignment, occupancies, and lattice.
 
-They draw what `recognise.example.write_example` left in a run (``example.npz`` and ``example.json``), without the model
-or the corpus.
+They draw what `recognise.example.write_example` left in a run (``example.npz`` and
+``example.json``), without the model or the corpus.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,10 @@ class Piece(NamedTuple):
 
 
 class LatticeWord(NamedTuple):
-    """A word of the lattice, the frames ``first`` to ``end`` (exclusive) at which paths reach it, its posterior."""
+    """A word of the lattice, with its posterior.
+
+    Paths reach it from frame ``first`` up to but without frame ``end``.
+    """
 
     word: str
     first: int
@@ -46,9 +49,9 @@ class LatticeWord(NamedTuple):
 class Example:
     """One utterance of a run.
 
-    ``hypotheses``: words by run. ``features``: log-mel energies float32 [frames, mel]. ``numerator`` and
-    ``denominator``: occupancies [frames, columns] of the tied ``states`` int64 [columns]. ``fate`` [frames]: 0 for a
-    frame that was cancelled, 1 kept, 2 rejected.
+    ``hypotheses``: words by run. ``features``: log-mel energies float32 [frames, mel].
+    ``numerator`` and ``denominator``: occupancies [frames, columns] of the tied ``states`` int64
+    [columns]. ``fate`` [frames]: 0 for a frame that was cancelled, 1 kept, 2 rejected.
     """
 
     utterance: str
@@ -117,7 +120,7 @@ def draw_spectrogram(example: Example) -> Figure:
 
 
 def _draw_pieces(ax: Axes, pieces: Sequence[Piece], bottom: float, font_size: float) -> None:
-    """Draws names between lines at their starts, in the half of the panel that begins at ``bottom``."""
+    """Draws names from ``bottom`` up to half of the panel, between lines at their starts."""
     for piece in pieces:
         start = piece.first * SECONDS_PER_FRAME
         end = piece.end * SECONDS_PER_FRAME
@@ -134,7 +137,10 @@ def _draw_pieces(ax: Axes, pieces: Sequence[Piece], bottom: float, font_size: fl
 
 
 def draw_occupancies(example: Example) -> Figure:
-    """Draws numerator, denominator and their difference, one row per state, with each frame's fate below."""
+    """Draws numerator, denominator and their difference, one row per state.
+
+    Each frame's fate is below.
+    """
     fig, axes = picture_with_rows(WIDTH, 4.6, row_heights=(3, 3, 3, 0.5))
     difference = example.numerator - example.denominator
     most = max(0.01, float(np.abs(difference).max()))
@@ -177,7 +183,10 @@ def _draw_image(
 
 
 def draw_lattice(example: Example, most: int = MOST_WORDS) -> Figure:
-    """Draws the ``most`` likeliest words of the lattice by time, rivals above each other, darker where likelier."""
+    """Draws the ``most`` likeliest words of the lattice by time, rivals above each other.
+
+    The likelier a word, the darker and lower it is; words of the reference are blue.
+    """
     fig, ax = picture(WIDTH, 2.6)
     words = sorted(example.lattice_words, key=_posterior, reverse=True)[:most]
     heights = _rows_without_overlap(words)

@@ -1,4 +1,4 @@
-"""The picture of a running experiment: six panels of one size, drawn from the rows that have been read so far."""
+"""The picture of a running experiment: six panels, drawn from the rows read so far."""
 
 from collections.abc import Sequence
 
@@ -33,7 +33,7 @@ LEAST_ROWS_EACH = 10  # of them per process
 
 
 def draw_live(tail: Tail, against: Against = "epochs", alarm: str = "") -> Figure:
-    """Draws F_MMI, word errors by kind and frame error; staleness, queues, and who was busy lately."""
+    """Draws F_MMI, word errors by kind and frame error; staleness, queues, recent work."""
     fig, axes = picture_with_grid(LIVE_WIDTH, LIVE_HEIGHT, rows=2, columns=3)
     fig.subplots_adjust(left=0.08, right=0.985, top=0.88, bottom=0.1, wspace=0.28, hspace=0.5)
     _draw_measures(axes[0], tail, against)
@@ -154,7 +154,9 @@ def _draw_busy(ax: Axes, tail: Tail) -> None:
 
 
 def busy_shares(table: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Returns how each process divided the time between its first row and its last, in percent by activity.
+    """Returns how each process divided its time, in percent by activity.
+
+    The time is that between its first row and its last.
 
     Processes with a single row are left out.
     """
@@ -179,7 +181,7 @@ def _kind_and_number(process: str) -> tuple[str, int]:
 
 
 def _name_rows(ax: Axes, names: Sequence[str]) -> None:
-    """Labels each row by its name or, if there are many, each kind of process by the number of its rows."""
+    """Labels each row by its name or, if there are many, each kind by the number of rows."""
     if len(names) <= MOST_NAMED_ROWS:
         ax.set_yticks(range(len(names)), names, fontsize=7)
         return

@@ -1,4 +1,4 @@
-"""How old the parameters were that gradients were computed with (section 3.2 of the paper), drawn from rows of pushes."""
+"""Figures of the age of the parameters that gradients came from (section 3.2 of the paper)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from workbench.storage.run import Run
 
 
 class AgeColumn(NamedTuple):
-    """A column of rows of pushes: what it is about, its unit, and whether it holds whole numbers."""
+    """A column of rows of pushes: its subject, its unit, and whether it has whole numbers."""
 
     title: str
     unit: str
@@ -65,7 +65,10 @@ class Ages:
 def ages(
     pushes: pd.DataFrame, run: str = "", columns: Sequence[str] = tuple(AGE_COLUMNS)
 ) -> list[Ages]:
-    """Returns the ages in each of ``columns`` that has numbers; runs of cross entropy have no outer gradients."""
+    """Returns the ages in each of ``columns`` that has numbers.
+
+    Runs of cross entropy have no outer gradients.
+    """
     found = []
     for column in columns:
         if column not in pushes:
@@ -78,7 +81,10 @@ def ages(
 
 
 def draw_staleness(runs: Sequence[Run], columns: Sequence[str] = tuple(AGE_COLUMNS)) -> Figure:
-    """Draws one panel per column that any run has and one outline per run, in shares of the pushes."""
+    """Draws one panel per column that any run has, with one outline per run.
+
+    Heights are shares of the pushes.
+    """
     found = [a for run in runs for a in ages(run.table(PushRow), run.name, columns)]
     return draw_ages(found, [run.name for run in runs])
 

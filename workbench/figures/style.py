@@ -1,7 +1,7 @@
-"""One style for every figure: readable in grey and for the colour-blind, the same live, in notebooks and in reports.
+"""One style for every figure, readable in grey and for the colour-blind.
 
-The style is set on each figure and its axes. Matplotlib's global parameters stay as the user has them, and a thread may
-draw while another one draws or changes them.
+The style is set on each figure and its axes. Matplotlib's global parameters stay as the user has
+them, and a thread may draw while another one draws or changes them.
 """
 
 import base64
@@ -51,7 +51,7 @@ class LineStyle(TypedDict):
 
 
 class Picture(Figure):
-    """A figure that a notebook shows as a PNG, without pyplot and without any setting of IPython."""
+    """A figure that a notebook shows as a PNG, without pyplot or settings of IPython."""
 
     def _repr_png_(self) -> bytes:
         return png(self)
@@ -75,7 +75,7 @@ def picture_with_columns(
 def picture_with_rows(
     width: float, height: float, row_heights: Sequence[float]
 ) -> tuple[Picture, list[Axes]]:
-    """Returns a figure with panels of these relative heights below each other, which share the axis of x.
+    """Returns a figure with panels of relative ``row_heights`` and one axis of x for all.
 
     ``width`` and ``height`` are inches.
     """
@@ -89,7 +89,9 @@ def picture_with_rows(
 def picture_with_grid(
     width: float, height: float, rows: int, columns: int
 ) -> tuple[Picture, list[list[Axes]]]:
-    """Returns a figure of ``width`` x ``height`` inches with panels [rows][columns], and no layout engine.
+    """Returns a figure of ``width`` x ``height`` inches with panels [rows][columns].
+
+    It has no layout engine.
 
     The caller sets the margins, which takes less time at each drawing than a layout engine.
     """
@@ -139,7 +141,7 @@ def add_legend_below(fig: Figure, handles: Sequence[Artist], columns: int) -> No
 
 
 def line_style(number: int, width: float = LINE_WIDTH) -> LineStyle:
-    """Returns the style of line ``number`` of a plot; colours repeat after as many as COLOURS has."""
+    """Returns the style of line ``number`` of a plot; colours repeat after seven."""
     return {
         "color": COLOURS[number % len(COLOURS)],
         "linestyle": DASHES[number % len(DASHES)],

@@ -1,6 +1,7 @@
-"""The matrix of a sweep: one square per setting, dark where it is bad, with seeds taken together or apart.
+"""The matrix of a sweep: one square per setting, dark where it is bad.
 
-`matrix` computes what each square shows and in which colours; the figure here and the buttons of the sweep panel draw it.
+`matrix` computes what each square shows and in which colours; the figure here and the buttons of
+the sweep panel draw it.
 """
 
 from collections import Counter
@@ -42,7 +43,7 @@ EMPTY_COLOURS = Colours(EMPTY, BLACK)
 
 
 class Range(NamedTuple):
-    """The lowest and highest value of a measure in the unit shown; nan if nothing has been measured."""
+    """The lowest and highest value of a measure, in the unit shown; nan without values."""
 
     low: float
     high: float
@@ -52,9 +53,9 @@ class Range(NamedTuple):
 class Square:
     """All cells of one setting.
 
-    ``value``: the mean of ``ended`` seeds of ``planned``, in percent or per frame; ``half``: half of its 95 % interval
-    over seeds; nan where there is none. ``states``: those of cells that have not ended well, with what they have
-    reached. ``cells``: the cells' ids.
+    ``value``: the mean of ``ended`` seeds of ``planned``, in percent or per frame; ``half``: half
+    of its 95 % interval over seeds; nan where there is none. ``states``: those of cells that have
+    not ended well, with what they have reached. ``cells``: the cells' ids.
     """
 
     label: str = ""
@@ -115,10 +116,12 @@ def matrix(
     measure: str = "heldout_wer",
     reached: Mapping[str, str] | None = None,
 ) -> Matrix:
-    """Returns the matrix of a sweep's ``table`` (`sweeping.results`): the first axis down, the others across.
+    """Returns the matrix of a sweep's ``table`` (see `sweeping.results`).
 
-    ``axes`` may end in "seed", which shows each seed apart; otherwise values are means over seeds. ``reached``: how far
-    running cells have come, by their ids.
+    The first axis goes down, the others go across.
+
+    ``axes`` may end in "seed", which shows each seed apart; otherwise values are means over seeds.
+    ``reached``: how far running cells have come, by their ids.
     """
     names = pd.DataFrame({"row": _names(table, axes[:1]), "column": _names(table, axes[1:])})
     rows = list(dict.fromkeys(names.row))
@@ -193,7 +196,7 @@ def square_colours(value: float, shown: Range, measure: str) -> Colours:
 
 
 def draw_matrix(table: pd.DataFrame, axes: Sequence[str], measure: str = "heldout_wer") -> Figure:
-    """Draws the matrix of a sweep's table: dark is bad; a cell that has not ended shows its state."""
+    """Draws the matrix of a sweep's table: dark is bad; an unfinished cell shows its state."""
     return draw_squares(matrix(table, axes, measure))
 
 

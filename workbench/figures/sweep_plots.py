@@ -1,4 +1,4 @@
-"""Figures of a sweep: the effect of each axis beside the paper's, and frame errors against word errors."""
+"""Figures of a sweep: effects of its axes, and frame errors against word errors."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -25,14 +25,14 @@ from workbench.sweeping.results import effects
 
 
 class ErrorPath(NamedTuple):
-    """Frame errors and word errors of one run's measurements, in percent, float64 [measurements]."""
+    """Frame errors and word errors of one run, in percent, float64 [measurements]."""
 
     frame_errors: np.ndarray
     word_errors: np.ndarray
 
 
 def paper_values(entry: str, axis: str) -> dict[str, float]:
-    """Returns the paper's word error rates in percent by value of ``axis``, from ``entry`` of its data file.
+    """Returns the paper's word error rates (%) by value of ``axis``, from ``entry`` of its file.
 
     Empty if the paper did not vary this axis.
     """
@@ -53,7 +53,8 @@ def draw_effects(
 ) -> Figure:
     """Draws mean and interval of the measure at each value of each axis.
 
-    Hollow marks are the paper's, measured on its own data. ``paper``: the entry of its data file, if there is one.
+    Hollow marks are the paper's, measured on its own data. ``paper``: the entry of its data file,
+    if there is one.
     """
     found = effects(table, axes, measure)
     columns = max(1, len(axes))
@@ -112,7 +113,10 @@ def _draw_means(ax: Axes, own: pd.DataFrame, measure: str) -> None:
 
 
 def draw_scatter(groups: Mapping[str, Sequence[Run]]) -> Figure:
-    """Draws frame error against word error along the training of each run (experiment E4), its start hollow."""
+    """Draws frame error against word error along the training of each run (experiment E4).
+
+    The start of a run is hollow, its end full.
+    """
     fig, ax = picture(5.0, 3.6)
     for number, (label, runs) in enumerate(groups.items()):
         for n, path in enumerate(error_paths(runs)):

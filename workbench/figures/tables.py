@@ -91,7 +91,7 @@ def run_rows(runs: Sequence[Run]) -> list[dict[str, RunValue]]:
 
 
 def run_frame(runs: Sequence[Run]) -> pd.DataFrame:
-    """Returns runs as a table, one per row, with further columns for the settings in which they differ."""
+    """Returns one row per run, with further columns for the settings in which runs differ."""
     rows = pd.DataFrame(run_rows(runs), columns=list(RUN_COLUMNS))
     settings = pd.DataFrame([run.record["settings"] for run in runs])
     differing = [
@@ -101,7 +101,7 @@ def run_frame(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def display_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
-    """Returns rows to read: rounded, in percent, the interval as one cell, a dash for what was not measured."""
+    """Returns rows to read: rounded, in percent, a dash for what was not measured."""
     out = []
     for row in run_rows(runs):
         row["test_interval"] = _interval_text(row["test_wer_low"], row["test_wer_high"])

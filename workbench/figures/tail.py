@@ -13,10 +13,10 @@ MOST_ROWS = 4000  # of one kind that are kept; all evaluations are kept
 
 
 class Tail:
-    """The newest ``most`` rows of each kind of a run that is being written, and how many there were.
+    """The newest ``most`` rows of each kind of a run that is being written, and their number.
 
-    ``rows`` and ``total`` are by kind, ``counts`` by process and kind; ``heard`` holds the time of the newest row of each
-    process in seconds of the run's clock.
+    ``rows`` and ``total`` are by kind, ``counts`` by process and kind; ``heard`` holds the time of
+    the newest row of each process in seconds of the run's clock.
     """
 
     rows: dict[str, deque[dict[str, Any]]]
@@ -41,9 +41,9 @@ class Tail:
     def read(self) -> bool:
         """Reads the rows that were added since the last call; returns whether there were any.
 
-        A run that went back to a checkpoint has cut its files, which may have grown again since. The driver reports
-        that before they grow. Therefore the sizes of all other files are taken before its size, and its rows are read
-        before theirs.
+        A run that went back to a checkpoint has cut its files, which may have grown again since.
+        The driver reports that before they grow. Therefore the sizes of all other files are taken
+        before its size, and its rows are read before theirs.
         """
         driver = self.run.row_file(DRIVER)
         paths = sorted(self.run.row_files(), key=lambda path: path == driver)
@@ -66,7 +66,7 @@ class Tail:
         )
 
     def _read_file(self, path: Path) -> int:
-        """Reads the whole lines that were added to one file; returns their bytes. A torn last line is left."""
+        """Reads the whole lines that were added to a file, not a torn one; returns their bytes."""
         position = self._positions.get(path, 0)
         with open(path, "rb") as file:
             file.seek(position)

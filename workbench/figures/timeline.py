@@ -64,7 +64,10 @@ CYCLES = (
 
 @dataclass(frozen=True)
 class Stretch:
-    """``process`` did ``what`` (a key of ACTIVITIES) from ``start`` to ``end``, in seconds of the run's clock."""
+    """``process`` did ``what`` (a key of ACTIVITIES) from ``start`` to ``end``.
+
+    Times are seconds of the run's clock.
+    """
 
     process: str
     what: str
@@ -74,18 +77,18 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Queue:
-    """How many decoded utterances waited in a decoder's channel: ``seconds`` and ``length``, float64 [decodes]."""
+    """Decoded utterances in a decoder's channel: ``seconds``, ``length`` float64 [decodes]."""
 
     seconds: np.ndarray
     length: np.ndarray
 
 
 def stretches(rows: pd.DataFrame) -> list[Stretch]:
-    """Returns how replicas and decoders spent their time, without gaps, from rows of pushes and decodes.
+    """Returns how replicas and decoders spent their time, without gaps.
 
-    A push row holds how long its replica waited for frames since the push before; a decode row holds how long the
-    decoder waited for room in its channel after the utterance before. The rest of the time between two rows is work,
-    fetching and pushing included.
+    A push row holds how long its replica waited for frames since the push before; a decode row
+    holds how long the decoder waited for room in its channel after the utterance before. The rest
+    of the time between two rows is work, fetching and pushing included.
     """
     found: list[Stretch] = []
     if not len(rows):
@@ -127,7 +130,7 @@ def draw_stretches(
     most: int = MOST_PROCESSES,
     title: str = "",
 ) -> Figure:
-    """Draws what ``stretches`` returned, from the time ``first`` to ``last`` (seconds; default: to the end)."""
+    """Draws what `stretches` returned, from ``first`` to ``last`` seconds (default: all)."""
     if last is None:
         last = max((s.end for s in found), default=1.0)
     processes = sorted({s.process for s in found}, key=number_and_kind)[:most]
@@ -163,7 +166,7 @@ def _draw_bars(ax: Axes, row: int, own: Sequence[Stretch], what: str) -> None:
 
 
 def number_and_kind(process: str) -> tuple[int, str]:
-    """Returns a key that sorts "replica 2" before "decoder 10", and processes without a number first."""
+    """Returns a key that sorts processes by number, those without a number first."""
     kind, _, number = process.rpartition(" ")
     return (int(number), kind) if number.isdigit() else (-1, process)
 
@@ -182,7 +185,8 @@ def queues(rows: pd.DataFrame) -> dict[str, Queue]:
 def draw_queues(run: Run, most: int = 6) -> Figure:
     """Draws how many utterances wait between decoders and replicas, for at most ``most`` decoders.
 
-    A queue that is always full means that replicas are slow, one that is always empty that decoders are.
+    A queue that is always full means that replicas are slow, one that is always empty that decoders
+    are.
     """
     fig, ax = picture(7.5, 2.4)
     shown = list(queues(run.table(DecodeRow)).items())[:most]
@@ -198,7 +202,7 @@ def draw_queues(run: Run, most: int = 6) -> Figure:
 
 
 def usage(rows: pd.DataFrame) -> pd.DataFrame:
-    """Returns the seconds that each process spent on each activity [processes, work | ask | put | take | busy].
+    """Returns the seconds that each process spent on each activity in USAGE.
 
     A run that was resumed has several rows of usage per process; they are added up.
     """
@@ -214,7 +218,7 @@ def _without_unit(column: str) -> str:
 
 
 def draw_usage(run: Run, most: int = 16) -> Figure:
-    """Draws how each process divided its time: work, asking the server, waiting for room, waiting for frames."""
+    """Draws how each process divided its time between work, requests and waiting."""
     table = usage(run.table(UsageRow))
     table = table.loc[sorted(table.index, key=number_and_kind)[:most]]
     fig, ax = picture(7.5, 1.2 + ROW_HEIGHT * max(len(table), 2))
@@ -237,7 +241,7 @@ def stack_bars(
     height: float = 0.8,
     edge: str = "white",
 ) -> None:
-    """Draws horizontal bars that follow each other in every row; ``widths`` float64 [rows] by activity."""
+    """Draws bars that follow each other in every row; ``widths`` float64 [rows] by activity."""
     rows = max((len(width) for width in widths.values()), default=0)
     left = np.zeros(rows)
     for what, width in widths.items():

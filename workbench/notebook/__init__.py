@@ -1,4 +1,4 @@
-"""The public interface of notebooks: ``import workbench.notebook as wb`` has one name for every call in a cell."""
+"""The public interface of notebooks: ``import workbench.notebook as wb``."""
 
 from workbench.figures.compare import pairwise, settings_difference
 from workbench.figures.curves import draw_bands, draw_curves, draw_shares, draw_word_errors

@@ -1,4 +1,4 @@
-"""Calls for notebooks that compute only what is missing: a run that was trained is not trained again."""
+"""Calls for notebooks that compute only what is missing: no run is trained twice."""
 
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ def prepare_kaldi(name: str, folder: Path | str, **how: Any) -> Corpus:
 def train(
     corpus: Corpus | str, settings: Settings, name: str, init: Run | str | None = None
 ) -> Run:
-    """Returns the run ``name`` of these settings: as it is if finished, resumed if interrupted, else trained.
+    """Returns the run: as it is if finished, resumed if interrupted, trained otherwise.
 
     ``init``: the run whose model training starts from; without it from a random network.
     """
@@ -80,7 +80,7 @@ def sweep(given: Sweep | None = None, /, jobs: int = 1, **fields: Any) -> Result
 
 
 def group_table(found: Results) -> pd.DataFrame:
-    """Returns one row per setting: means over seeds, and their intervals where there are several seeds."""
+    """Returns one row per setting: means over seeds and, for several seeds, intervals."""
     return pd.DataFrame(group_rows(found)).set_index("setting")
 
 
@@ -91,7 +91,10 @@ def significance_table(found: Results) -> pd.DataFrame:
 
 
 def results(name: str, baseline: str | None = None) -> Results:
-    """Returns what the sweep of this name has found so far; ``baseline``: the label to compare with."""
+    """Returns the results of the sweep of this name so far.
+
+    ``baseline``: the label that others are compared with, by default the first.
+    """
     return results_of(find_sweep(name), baseline)
 
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from workbench.figures.tail import Tail
 from workbench.reports.render import render
 
-# What rows of a kind count, in the order in which processes are listed: replicas, decoders, evaluators.
+# What is counted per kind of row. Replicas are listed first, then decoders and evaluators.
 COUNTED = {"push": "pushes", "decode": "utterances decoded", "evaluate": "evaluations"}
 SILENT_SECONDS = 5.0  # of the run's clock, after which a process is reported as silent
 
 
 @dataclass(frozen=True)
 class Component:
-    """One process: how many rows of each kind in COUNTED it has written, and the time of the last one (s)."""
+    """One process: the number of its rows of each kind, and the time of the last one (s)."""
 
     name: str
     done: dict[str, int]
@@ -34,7 +34,7 @@ class Component:
 
 
 def components(tail: Tail) -> list[Component]:
-    """Returns every process that has written rows of the counted kinds: replicas, decoders, evaluators."""
+    """Returns every process with counted rows: replicas, decoders, then evaluators."""
     found = []
     for name, counts in tail.counts.items():
         done = {kind: count for kind, count in counts.items() if kind in COUNTED}
@@ -44,7 +44,10 @@ def components(tail: Tail) -> list[Component]:
 
 
 def components_html(found: Sequence[Component], running: bool) -> str:
-    """Returns a table of fixed height; while the run is ``running``, processes that are silent for long are named."""
+    """Returns a table of fixed height.
+
+    While the run is ``running``, processes that are silent for long are named.
+    """
     now = max((component.seconds for component in found), default=0.0)
     rows = []
     for component in found:

@@ -1,4 +1,4 @@
-"""A laboratory: corpus, networks and sweeps of one size for a whole notebook, from seconds (tiny) to hours (default)."""
+"""A laboratory: corpus, networks and sweeps of one size for a whole notebook."""
 
 import os
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class Laboratory:
         return NETWORKS.get(self.size, {})
 
     def settings(self, **changes: Value) -> Settings:
-        """Returns settings of this size, with ``changes``; for cross entropy unless a criterion is given."""
+        """Returns settings of this size with ``changes``, by default for cross entropy."""
         cross_entropy = changes.get("criterion", "ce") == "ce"
         values = CROSS_ENTROPY if cross_entropy else SEQUENCE
         common = {"evaluate_utterances": 100, **self.network}
@@ -67,7 +67,7 @@ class Laboratory:
 
     @cached_property
     def ce(self) -> Run:
-        """The network that sequence training starts from, trained with cross entropy the first time."""
+        """The run that sequence training starts from, trained by cross entropy the first time."""
         if self.size == "tiny":
             settings = self.settings(epochs=4.0)
         else:
@@ -80,7 +80,7 @@ class Laboratory:
         return "laptop" if self.size in ("demo", "default") else "watch"
 
     def train(self, name: str, **changes: Value) -> Run:
-        """Returns a run of this size, trained if it does not exist; sequence criteria start from `ce`."""
+        """Returns a run of this size, trained if missing; sequence training starts from `ce`."""
         settings = self.settings(**changes)
         init = self.ce if settings.sequence else None
         return train(self.corpus, settings, f"{name}-{self.corpus.name}", init)
@@ -95,14 +95,20 @@ class Laboratory:
         return recipe(which, self.corpus.name, "watch", init, **{**small, **changes})
 
     def sweep(self, which: str, **changes: Any) -> Results:
-        """Runs what is missing of a ready-made sweep and returns its results; ``changes``: fields of `Sweep`."""
+        """Runs what is missing of a ready-made sweep; returns its results.
+
+        ``changes``: fields of `Sweep`.
+        """
         return sweep(self.recipe(which, **changes))
 
 
 def laboratory(size: str | None = None, language: str = "is") -> Laboratory:
-    """Returns a laboratory of ``size`` tiny (seconds), smoke (minutes), demo (two hours of speech) or default (five).
+    """Returns a laboratory of size tiny (seconds), smoke (minutes), demo or default (hours).
 
-    Without ``size`` the environment variable WORKBENCH_SIZE decides, else it is smoke. UserError for an unknown size.
+    Demo has two hours of speech, default five.
+
+    Without ``size`` the environment variable WORKBENCH_SIZE decides, else it is smoke. UserError
+    for an unknown size.
     """
     size = size or os.environ.get("WORKBENCH_SIZE") or "smoke"
     if size not in STATES:

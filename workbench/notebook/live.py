@@ -1,7 +1,7 @@
 """A live picture of a running experiment, from any notebook and whichever process started the run.
 
-A thread looks at the run's directory about twice a second and redraws the picture if there are new rows, so that cells
-stay free.
+A thread looks at the run's directory about twice a second and redraws the picture if there are new
+rows, so that cells stay free.
 """
 
 import threading
@@ -25,10 +25,10 @@ Observer = Callable[[Tail, bool], None]
 
 
 class LiveView:
-    """The live picture of one run; `show` displays it in as many cells as wanted, `finish` freezes them all.
+    """The live picture of one run; `show` displays it in any number of cells.
 
-    ``after_look`` is called after each look, with the rows and whether the run still goes on. ``error`` describes why
-    following failed, or is empty.
+    ``after_look`` is called after each look, with the rows and whether the run still goes on.
+    ``error`` describes why following failed, or is empty.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class LiveView:
         return self
 
     def follow(self) -> None:
-        """Follows the run in this thread until it ends; an error is shown in the view and raised."""
+        """Follows the run in this thread until it ends; errors are shown in the view and raised."""
         try:
             while self.look():
                 pause = max(LOOK_SECONDS, self._drawing_seconds / DRAWING_SHARE)
@@ -98,11 +98,14 @@ class LiveView:
             raise
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits until the run is no longer followed, at most ``timeout`` seconds; returns whether that is so."""
+        """Waits until the run is no longer followed or ``timeout`` s are over; returns which.
+
+        True means that it is no longer followed.
+        """
         return self._background.wait(timeout)
 
     def show(self) -> "LiveView":
-        """Displays the picture in the current cell; in another cell, or after a reload, it shows the same."""
+        """Displays the picture in the current cell; every cell shows the same."""
         self.screen.show(live=self._state.active)
         return self
 
@@ -114,7 +117,7 @@ class LiveView:
         self._background.stop()
 
     def finish(self) -> "LiveView":
-        """Stops following, draws the last frame, and leaves a plain picture wherever it was displayed."""
+        """Stops following, draws the last frame, and leaves a plain picture in every output."""
         self.detach()
         self.look()
         self.screen.freeze()
@@ -127,7 +130,7 @@ def live_screen() -> Screen:
 
 
 def attach(run: str | Run, against: Against = "epochs") -> LiveView:
-    """Displays a run live, whichever process started it; a run that has ended is shown as it ended."""
+    """Displays a run live, whichever process started it, or as it ended."""
     found = run if isinstance(run, Run) else find_run(run)
     view = LiveView(found, against).show()
     if found.status().state.active:

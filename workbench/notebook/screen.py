@@ -1,7 +1,8 @@
 """A picture and a line of text in a notebook, which any thread may change without flicker.
 
-The picture is an image widget whose bytes are replaced. The output of the cell also holds a plain PNG. `Screen.freeze`
-leaves only that, so that a saved notebook shows it without a kernel; `Screen.thaw` brings the widget back.
+The picture is an image widget whose bytes are replaced. The output of the cell also holds a plain
+PNG. `Screen.freeze` leaves only that, so that a saved notebook shows it without a kernel;
+`Screen.thaw` brings the widget back.
 """
 
 import base64
@@ -30,10 +31,13 @@ class ScreenWidgets(NamedTuple):
 
 
 class Screen:
-    """A picture of ``width`` x ``height`` pixels and a line of text; the picture is static without ipywidgets.
+    """A picture of ``width`` x ``height`` pixels and a line of text.
 
-    ``shown``: a widget to show in place of the picture while there is a kernel. A saved notebook keeps the picture.
-    ``image`` and ``line`` are the widgets, or None without ipywidgets; ``png`` is the picture.
+    Without ipywidgets the picture is static.
+
+    ``shown``: a widget to show in place of the picture while there is a kernel. A saved notebook
+    keeps the picture. ``image`` and ``line`` are the widgets, or None without ipywidgets; ``png``
+    is the picture.
     """
 
     def __init__(self, width: int, height: int, shown: "Widget | None" = None):
@@ -115,7 +119,7 @@ def _make_widgets(width: int, height: int) -> ScreenWidgets | None:
 
 
 def message_line() -> "HTML":
-    """Returns a widget for a message, two lines high whether empty or full; longer messages scroll."""
+    """Returns a widget for a message, always two lines high; longer messages scroll."""
     import ipywidgets
 
     layout = ipywidgets.Layout(height="40px", overflow="auto")

@@ -1,4 +1,4 @@
-"""The report on runs: an HTML file that opens without network and prints well; Markdown, CSV and notebook beside it."""
+"""The report on runs: HTML that opens without network, Markdown, CSV and a notebook."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ EXPLANATION = (
 
 @dataclass(frozen=True)
 class Improvement:
-    """Test WERs (fractions) of a run and of the run that it started from, with p of the paired bootstrap."""
+    """Test WERs (fractions) of a run and its parent, and p of the paired bootstrap."""
 
     run: str
     parent: str
@@ -49,7 +49,7 @@ class Improvement:
 
 
 def write_report(runs: Sequence[Run], out: Path | None = None, title: str | None = None) -> Path:
-    """Writes the report on ``runs`` as .html, .md, .csv and .ipynb side by side; returns the HTML file.
+    """Writes the report on ``runs`` as HTML, Markdown, CSV and notebook; returns the HTML file.
 
     ``out``: the HTML file, by default named after the first run in the folder of reports.
     """
@@ -156,7 +156,7 @@ def has_staleness(run: Run) -> bool:
 
 
 def question(runs: Sequence[Run]) -> str:
-    """Returns what these runs were made to find out, as a question about the settings that differ."""
+    """Returns what these runs find out, as a question about the settings that differ."""
     all_settings = [run.record["settings"] for run in runs]
     differing = [
         name
@@ -191,7 +191,7 @@ def verdict_sentences(runs: Sequence[Run]) -> list[str]:
 
 
 def improvements(runs: Sequence[Run]) -> list[Improvement]:
-    """Returns the test WERs of each run of ``runs`` that started from another one of them, both tested."""
+    """Returns the test WERs of each run that started from another one of these, if tested."""
     summaries = {run.name: run.summary for run in runs}
     found = []
     for run in runs:
@@ -233,7 +233,7 @@ def example_sections(runs: Sequence[Run]) -> list[Section]:
 
 
 def paper_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
-    """Returns table 1 of the paper, and a row for each run that started from another one, both tested."""
+    """Returns table 1 of the paper, and a row for each improvement among these runs."""
     rows = []
     for language, rates in read_json(PAPER)["table1"].items():
         if isinstance(rates, dict):

@@ -1,4 +1,4 @@
-"""The report as a notebook without outputs, in which one call makes each table and figure of the page."""
+"""The report as a notebook without outputs: one call per table and figure of the page."""
 
 from collections.abc import Sequence
 from enum import Enum

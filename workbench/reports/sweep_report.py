@@ -1,4 +1,4 @@
-"""The report on a sweep: question, results, significance, curves, effects, failures, and how to reproduce it."""
+"""The report on a sweep: question, results, significance, figures, failures, commands."""
 
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ CAPTIONS: dict[Against, str] = {
 
 
 def write_sweep_report(found: Results, out: Path | None = None, title: str | None = None) -> Path:
-    """Writes the report on a sweep as .html, .md, .csv and .ipynb side by side; returns the HTML file.
+    """Writes the report on a sweep as HTML, Markdown, CSV and notebook; returns the HTML file.
 
     ``out``: the HTML file, by default named after the sweep in the folder of reports.
     """
@@ -72,7 +72,7 @@ def write_sweep_report(found: Results, out: Path | None = None, title: str | Non
 
 
 def varied_axes(sweep: Sweep, table: pd.DataFrame) -> list[str]:
-    """Returns the settings that differ in a sweep's table of cells, or one of them if there is a single cell."""
+    """Returns the settings that differ between cells, at least one of them."""
     varied = [axis for axis in sweep.varied if table[axis].nunique() > 1]
     return varied or list(sweep.varied[:1]) or ["seed"]
 
@@ -143,7 +143,7 @@ def group_rows(found: Results) -> list[dict[str, str]]:
 
 
 def interval_text(group: dict[str, Any], measure: str) -> str:
-    """Returns a mean with its interval as ``12.3 [11.9, 12.7]``, or a dash if nothing was measured."""
+    """Returns a mean with its interval as ``12.3 [11.9, 12.7]``, or a dash without values."""
     mean = scale(measure) * group[measure]
     low = scale(measure) * group[f"{measure}_low"]
     high = scale(measure) * group[f"{measure}_high"]
@@ -177,7 +177,7 @@ def significance_rows(found: Results) -> list[dict[str, str]]:
 
 
 def curve_pictures(found: Results) -> list[Block]:
-    """Returns held-out curves by audio seen, update and time, and staleness where there are several replicas."""
+    """Returns held-out curves by audio seen, update and time, and staleness if there is any."""
     time_stands_still = all(cell.cell.settings.clock.kind == "free" for cell in found.cells)
     pictures: list[Block] = []
     for against, caption in CAPTIONS.items():
@@ -226,7 +226,7 @@ def shared_rows(sweep: Sweep) -> list[dict[str, str]]:
 
 
 def cell_failure_rows(found: Results) -> list[dict[str, str]]:
-    """Returns how many cells are in which state, each cell that is not done, and what runs could not use."""
+    """Returns how many cells are in which state, unfinished cells, and unusable utterances."""
     summary = ", ".join(f"{count} {state}" for state, count in counts(found.cells).items())
     rows = [_failure_row(summary)]
     incomplete = []

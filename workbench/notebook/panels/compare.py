@@ -1,4 +1,4 @@
-"""The comparison panel: marked runs with their curves in one figure, their differences and significance."""
+"""The comparison panel: curves of marked runs, their differences and significance."""
 
 import ipywidgets as W
 import pandas as pd

@@ -1,4 +1,4 @@
-"""The matrix of a sweep as buttons: a click on a square, or on the head of a row or column, chooses its cells."""
+"""The matrix of a sweep as buttons, which choose the cells of a square, row or column."""
 
 from collections.abc import Callable, Sequence
 
@@ -29,7 +29,7 @@ Choose = Callable[[Sequence[str]], None]
 
 
 class MatrixGrid:
-    """Buttons in the colours of a `Matrix`; ``on_choose`` is called with the ids of the cells that were clicked.
+    """Buttons in the colours of a `Matrix`; ``on_choose`` gets the ids of clicked cells.
 
     ``squares``: the buttons by the ids of their cells.
     """

@@ -1,6 +1,7 @@
 """Parts of panels: a widget for every setting, and buttons whose errors are shown.
 
-Widgets mirror what is on disk and hold no state: running the cell again, another notebook or a new kernel shows the same.
+Widgets mirror what is on disk and hold no state: running the cell again, another notebook or a new
+kernel shows the same.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -38,7 +39,7 @@ def display_panel(widget: W.Widget, below: Iterable[Shown]) -> None:
 
 
 def control(field: Setting, value: Value) -> W.Widget:
-    """Returns the widget of one setting, with its choices or range, its name, and its help as a tooltip."""
+    """Returns the widget of one setting with choices or range, name, and help as a tooltip."""
     unit = f" ({field.unit})" if field.unit else ""
     common = {
         "value": value,
@@ -87,7 +88,7 @@ class Form:
         return W.Accordion(children=[tabs], titles=["settings"], selected_index=None, layout=WIDE)
 
     def value(self) -> Settings:
-        """Returns the settings that the widgets show; UserError names one that is out of its range."""
+        """Returns the settings that the widgets show; UserError names one that is out of range."""
         return Settings.of(**{name: widget.value for name, widget in self.controls.items()})
 
     def set(self, settings: Settings) -> None:
@@ -99,7 +100,7 @@ class Form:
 
 
 class Status:
-    """A line for messages and a short log; errors in callbacks are shown here, since a notebook hides them."""
+    """A line for messages and a short log, which also show what callbacks raise."""
 
     def __init__(self) -> None:
         self.line = message_line()

@@ -1,4 +1,4 @@
-"""The run panel: choose settings, start, watch, stop and resume a run, or attach to one that any process started."""
+"""The run panel: choose settings, start, watch, stop, resume, or attach to any run."""
 
 import time
 from collections.abc import Callable
@@ -136,7 +136,7 @@ class RunPanel:
         self.form.set(preset(self.preset.value, **self.changes))
 
     def start(self) -> None:
-        """Trains a run with the settings that the widgets show, in a process of its own, and watches it."""
+        """Trains a run with the widgets' settings in a process of its own, and watches it."""
         name = self.name.value.strip()
         settings = self.form.value()
         place = self.place.value.strip() or THREAD
@@ -176,7 +176,7 @@ class RunPanel:
         self._background.start(self.status.guard(act))
 
     def _wait_for_run(self, launched: Launched, name: str, before: Run | None) -> Run:
-        """Returns the run that was just started; UserError with its last output if it ended at once."""
+        """Returns the run that was just started; UserError with its output if it ended at once."""
         deadline = time.monotonic() + BEGIN_SECONDS
         while time.monotonic() < deadline:
             run = newest_run(name)
@@ -196,7 +196,7 @@ class RunPanel:
             self.status.show_log(launched.last_lines())
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits until a started run is found and its picture no longer follows it; returns whether that is so.
+        """Waits until a started run is found and no longer followed; returns whether that is so.
 
         Each of the two waits takes at most ``timeout`` seconds.
         """
@@ -277,7 +277,7 @@ def _starting_points() -> list[tuple[str, str]]:
 
 
 def dashboard_html(link: str) -> str:
-    """Returns links to Dask's dashboard: its own address, and the same through JupyterLab's proxy."""
+    """Returns links to Dask's dashboard: directly, and through JupyterLab's proxy."""
     if not link:
         return ""
     return render(PACKAGE, "dashboard.html", link=link, port=urlsplit(link).port)

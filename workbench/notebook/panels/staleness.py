@@ -1,4 +1,4 @@
-"""The staleness explorer: sliders for the machine, a toy in place of speech, and what that does to gradients."""
+"""The staleness explorer: sliders for the machine, and what it does to gradients."""
 
 import math
 from typing import Any, NamedTuple
@@ -32,7 +32,7 @@ class ExplorationFigures(NamedTuple):
 
 
 def draw_convergence(rows: pd.DataFrame) -> Figure:
-    """Draws the distance to the target against time; asynchrony hurts where it stops falling, or rises."""
+    """Draws the distance to the target against time; it rises where asynchrony hurts."""
     fig, ax = picture(7.5, 2.2)
     table = rows[rows.kind == "evaluate"]
     ax.plot(table.seconds, -table.mmi, marker=".", **line_style(0))
@@ -43,7 +43,7 @@ def draw_convergence(rows: pd.DataFrame) -> Figure:
 
 
 def draw_exploration(rows: pd.DataFrame, most: int = EXPLORED_PROCESSES) -> ExplorationFigures:
-    """Draws the rows of an exploration; the timeline shows at most ``most`` processes, when all slots are full."""
+    """Draws the rows of an exploration; the timeline has at most ``most`` processes."""
     pushes = rows[rows.kind == "push"]
     end = float(rows.seconds.max())
     settled = SETTLED_PART * end
@@ -122,5 +122,5 @@ def slider(field: Setting, value: Value) -> W.Widget:
 
 
 def staleness_panel(**values: Any) -> StalenessPanel:
-    """Returns the staleness explorer; ``values``: fields of `Exploration`, which set the sliders."""
+    """Returns the staleness explorer; ``values``: fields of `Exploration` for the sliders."""
     return StalenessPanel(**values)

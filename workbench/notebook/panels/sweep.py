@@ -184,7 +184,7 @@ class SweepPanel:
         self.count.value = count_html(sweep)
 
     def start(self, retry: bool = False) -> None:
-        """Runs what is missing, in a process of its own, and watches it; ``retry``: failed cells too."""
+        """Runs what is missing in a process of its own; ``retry``: also what has failed."""
         sweep = self.value()
         self.status.say(f"{len(sweep.cells())} runs")
         self.launched = launch_sweep(sweep, self.jobs.value, retry)
@@ -224,7 +224,10 @@ class SweepPanel:
             self._show(recipe(self.recipe.value, base.corpus, self.size.value, base.init))
 
     def watch(self, sweep: Sweep) -> None:
-        """Follows the sweep until nothing runs; shows the last output of its process if cells are missing then."""
+        """Follows the sweep until nothing runs.
+
+        If cells are missing then, the last output of its process is shown.
+        """
         launched = self.launched
 
         def launched_runs() -> bool:
@@ -272,7 +275,7 @@ def _split(text: str) -> list[str]:
 
 
 def _parse_axes(text: str) -> dict[str, list[str]]:
-    """Returns the axes in text such as ``batch=8,32; beam=6,10``; UserError for a part without values."""
+    """Returns the axes in text such as ``batch=8,32; beam=6,10``; else UserError."""
     axes = {}
     for part in text.split(";"):
         part = part.strip()

@@ -1,6 +1,7 @@
-"""A sweep as it stands: the matrix to click, curves of the chosen squares, and a table of the chosen runs.
+"""A sweep as it stands: the matrix to click, and curves and a table of chosen runs.
 
-The view reads the folders of the sweep and its runs and holds no state: shown again, or in another notebook, it is the same.
+The view reads the folders of the sweep and its runs and holds no state: shown again, or in another
+notebook, it is the same.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +33,7 @@ DETAILED_MEASURES = ("heldout_wer", "test_wer", "frame_error")
 
 
 class SweepView:
-    """The matrix of one sweep, and below it curves and a table of the chosen squares, by default of all."""
+    """The matrix of one sweep, with curves and a table of the chosen squares below."""
 
     def __init__(self, status: Status):
         self.status = status
@@ -65,7 +66,7 @@ class SweepView:
             toggle.observe(status.guard(self._redraw), "value")
 
     def look(self, sweep: Sweep, jobs: int = 1) -> bool:
-        """Draws the sweep if anything has changed since the last look; returns whether a run of it runs.
+        """Draws the sweep if it has changed since the last look; returns whether a run runs.
 
         ``jobs``: runs at a time, for the estimate of the time left.
         """
@@ -129,14 +130,14 @@ class SweepView:
     def watch(
         self, sweep: Sweep, jobs: int = 1, launched_runs: Callable[[], bool] | None = None
     ) -> None:
-        """Follows the sweep in a thread while a run of it runs or ``launched_runs`` returns True."""
+        """Follows the sweep in a thread while a run runs or ``launched_runs`` returns True."""
         self.detach()
         self._seen = None
         self.chosen = ()
 
         def follow() -> None:
             while True:
-                # Asked before the look, so that a process that ends meanwhile is looked at once more.
+                # Asked before the look, so that what ends in between is seen.
                 more_to_come = launched_runs is not None and launched_runs()
                 running = self.look(sweep, jobs)
                 if not running and not more_to_come:
@@ -150,7 +151,10 @@ class SweepView:
         self._background.start(self.status.guard(follow))
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits until the sweep is no longer followed, at most ``timeout`` seconds; returns whether that is so."""
+        """Waits until the sweep is no longer followed or ``timeout`` s are over; returns which.
+
+        True means that it is no longer followed.
+        """
         return self._background.wait(timeout)
 
     def detach(self) -> None:
@@ -167,7 +171,7 @@ class SweepView:
 
 
 def summary(cells: Sequence[PlannedCell], jobs: int) -> str:
-    """Returns how many cells are in which state and, while one runs, how long the rest will take."""
+    """Returns how many cells are in which state and, while one runs, the time left."""
     text = ", ".join(f"{count} {state}" for state, count in counts(cells).items())
     if any(cell.state == RunState.RUNNING for cell in cells):
         rest = left(cells, jobs)

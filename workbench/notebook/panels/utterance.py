@@ -1,4 +1,4 @@
-"""The utterance panel: audio, spectrogram, alignment, occupancies, lattice, and the words before and after."""
+"""The utterance panel: audio, features, alignment, occupancies, lattice and words."""
 
 import io
 from collections.abc import Callable
@@ -43,7 +43,7 @@ FIGURES = (
 
 
 class AlignedWord(NamedTuple):
-    """A word of a hypothesis beside the word of the reference; either is empty where there is none."""
+    """A word of a hypothesis and of the reference; empty where there is none."""
 
     reference: str
     hypothesis: str
@@ -56,7 +56,7 @@ def aligned_words(reference: str, hypothesis: str) -> list[AlignedWord]:
 
 
 def transcripts_html(example: Example) -> str:
-    """Returns reference and hypotheses, a row each; wrong words are red, as (reference→recognised)."""
+    """Returns reference and hypotheses; wrong words are red, as (reference→recognised)."""
     hypotheses = {
         run: aligned_words(example.reference, words) for run, words in example.hypotheses.items()
     }
@@ -83,7 +83,7 @@ class UtterancePanel:
         self.draw()
 
     def draw(self) -> None:
-        """Decodes and draws the chosen utterance, beside the words that the parent run recognises."""
+        """Decodes and draws the chosen utterance, with the words of the parent run."""
         number = self.number.value
         parent = parent_name(self.run)
         write_example(self.run.name, [parent] if parent else [], number)
@@ -107,5 +107,5 @@ class UtterancePanel:
 
 
 def utterance_panel(run: str, utterance: int | None = None) -> UtterancePanel:
-    """Returns the utterance panel of a trained run, beside what the run it started from recognises."""
+    """Returns the utterance panel of a trained run, with what its parent run recognises."""
     return UtterancePanel(run, utterance)
