@@ -12,7 +12,6 @@ Processor time; equal features (1e-3) are asserted.
 import argparse
 import math
 import time
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,9 +22,9 @@ from kaldi_fbank import kaldi_log_mel
 
 from workbench.corpus.audio import AudioReader
 from workbench.corpus.synthesis import Difficulty
-from workbench.corpus.synthesis.job import Job
-from workbench.corpus.synthesis.shard import make
-from workbench.corpus.synthesis.speech import Synthesiser
+from workbench.corpus.synthesis.job import Job, Prompt
+from workbench.corpus.synthesis.shard import make_shard
+from workbench.corpus.synthesis.speech import Manner, Synthesiser
 from workbench.corpus.utterances import DataSet, Utterance
 from workbench.features.logmel import FLOOR, filterbank, log_mel
 from workbench.features.prepare import prepare_features
@@ -130,17 +129,18 @@ def from_files(folder: Path, rounds: int, count: int) -> None:
 
 def synthesis(folder: Path, rounds: int) -> None:
     """One shard of queries in one process, and eSpeak NG saying the same."""
-    rows = [(f"u{n}", "anna", QUERIES[n % len(QUERIES)].split()) for n in range(20)]
+    texts = [QUERIES[n % len(QUERIES)] for n in range(20)]
+    prompts = tuple(Prompt(f"u{n}", "anna", tuple(text.split())) for n, text in enumerate(texts))
     audio = folder / "shard.flac"
-    job = Job(str(audio), "is", 0, "train-0000", rows, asdict(Difficulty()))
+    job = Job(audio, "is", 0, "train-0000", prompts, Difficulty())
 
     def speak() -> None:
         with Synthesiser() as synthesiser:
-            for _, _, words in rows:
-                synthesiser.say(" ".join(words), "is", 185, 50, 50)
+            for text in texts:
+                synthesiser.say(text, "is", Manner(185, 50, 50))
 
-    found = medians({"synthesis": lambda: make(job), "limit: eSpeak NG alone": speak}, rounds)
-    report(found, soundfile.info(audio).duration)
+    ways = {"synthesis": lambda: make_shard(job), "limit: eSpeak NG alone": speak}
+    report(medians(ways, rounds), soundfile.info(audio).duration)
 
 
 def report(found: dict[str, float], seconds: float) -> None:

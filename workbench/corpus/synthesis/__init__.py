@@ -1,4 +1,4 @@
-"""Synthetic corpora made from packages alone: spoken queries in Icelandic and English, with known phone times."""
+"""Synthetic corpora: spoken queries in Icelandic and English, with known times of phones."""
 
 from workbench.corpus.synthesis.difficulty import SIZES, Difficulty
 from workbench.corpus.synthesis.synthesise import RECIPES, synthesise

@@ -1,16 +1,25 @@
-"""How hard a synthetic corpus is, and how large: the knobs, with the values that make an honest task."""
+"""How hard a synthetic corpus is, and how large."""
 
 import dataclasses
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from workbench.settings import Group, UserError, setting
+from workbench.settings import Group, UserError, Value, setting
 
 NOISES = ("pink", "car", "babble", "music", "white")
+SPLITS = ("train", "heldout", "test")
+
+RANGES = (
+    ("silence_shortest", "silence_longest"),
+    ("snr_lowest", "snr_highest"),
+    ("reverb_shortest", "reverb_longest"),
+)
+"""Pairs of knobs between which a value is drawn."""
 
 
 @dataclass(frozen=True)
 class Difficulty(Group):
-    """Everything that makes recognition harder or easier; recorded in ``synthesis.json``."""
+    """The knobs that make recognition harder or easier, recorded in ``synthesis.json``."""
 
     pronunciation_noise: float = setting(
         0.10,
@@ -34,7 +43,7 @@ class Difficulty(Group):
     )
     noise: float = setting(1.0, "share of utterances with noise", low=0.0, high=1.0)
     noises: str = setting(
-        " ".join(NOISES), "channel", "kinds of noise, one of which is drawn for an utterance"
+        " ".join(NOISES), "kinds of noise, one of which is drawn for each utterance"
     )
     snr_lowest: float = setting(
         5.0,
@@ -71,70 +80,88 @@ class Difficulty(Group):
     templates: float = setting(0.35, "share of queries made from templates", low=0.0, high=1.0)
     openings: float = setting(
         0.25,
-        "share of queries that walk through n-grams from the start of a sentence",
+        "share of queries drawn from n-grams from the start of a sentence",
         low=0.0,
         high=1.0,
     )
     slot_exponent: float = setting(
         0.5,
-        "exponent of the Zipf law by which entries fill a template's slot",
+        "exponent of the Zipf distribution of the entries of a template's slot",
         low=0.0,
         high=2.0,
     )
     seed_exponent: float = setting(
-        0.6, "exponent that flattens word counts where other walks begin", low=0.0, high=1.0
+        0.6,
+        "exponent that flattens the counts of the words with which other queries begin",
+        low=0.0,
+        high=1.0,
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
-        unknown = sorted(set(self.noises.split()) - set(NOISES))
-        if unknown or not self.noises.split():
+        kinds = self.noises.split()
+        if not kinds or not set(kinds) <= set(NOISES):
             raise UserError(
-                f"noises={self.noises!r}: some of {', '.join(NOISES)}, parted by blanks"
+                f"noises={self.noises!r}: some of {', '.join(NOISES)}, separated by spaces"
             )
-        for low, high in (
-            ("silence_shortest", "silence_longest"),
-            ("snr_lowest", "snr_highest"),
-            ("reverb_shortest", "reverb_longest"),
-        ):
+
+        for low, high in RANGES:
             if getattr(self, low) > getattr(self, high):
                 raise UserError(f"{low}={getattr(self, low)} is above {high}={getattr(self, high)}")
+
         if self.templates + self.openings > 1:
             raise UserError(
                 f"templates={self.templates} and openings={self.openings} add up to more than 1"
             )
 
 
+def make_difficulty(**knobs: Value) -> Difficulty:
+    """Return the default difficulty with some knobs changed.
+
+    Raise UserError for a knob that does not exist or a value out of range.
+    """
+    known = [field.name for field in dataclasses.fields(Difficulty)]
+    unknown = sorted(set(knobs) - set(known))
+    if unknown:
+        raise UserError(
+            f"no such knob of difficulty: {', '.join(unknown)}; there are {', '.join(known)}"
+        )
+    return Difficulty(**knobs)  # type: ignore[arg-type]  # Group converts the values
+
+
+class PerSplit(NamedTuple):
+    """A number for each split."""
+
+    train: int
+    heldout: int
+    test: int
+
+
 @dataclass(frozen=True)
 class Size:
-    """How much of everything; the numbers of ``utterances`` and ``voices`` are for train, heldout and test."""
+    """How much of everything a corpus has."""
 
-    utterances: tuple[int, int, int]
-    voices: tuple[int, int, int]
+    utterances: PerSplit
+    voices: PerSplit
     vocabulary: int
     lm_sentences: int
-    walks: bool = True  # whether text also walks through n-grams, whose table takes seconds to read
-    knobs: tuple[tuple[str, float], ...] = ()  # of difficulty, where this size has others
+    walks: bool = True  # whether text is also drawn from n-grams, whose table takes seconds to read
+    knobs: tuple[tuple[str, float], ...] = ()  # of difficulty, if this size changes some
 
 
-SPLITS = ("train", "heldout", "test")
-PAUSES = (
-    ("silence_shortest", 0.2),
-    ("silence_longest", 0.97),
-)  # so that 90,000 queries fill the 60 hours of the paper
+LONG_SILENCES = (("silence_shortest", 0.2), ("silence_longest", 0.97))
+"""With these, 90,000 queries fill the 60 hours of the paper."""
+
 SIZES = {
-    "tiny": Size((44, 8, 12), (8, 3, 4), 150, 1_000, walks=False),
-    "smoke": Size((370, 70, 100), (40, 8, 12), 800, 8_000),
-    "demo": Size((4_300, 360, 800), (250, 30, 60), 4_000, 40_000),
-    "default": Size((10_500, 1_050, 1_500), (400, 50, 80), 29_000, 100_000),
-    "paper": Size((90_000, 1_050, 10_000), (3_000, 100, 400), 29_000, 200_000, knobs=PAUSES),
+    "tiny": Size(PerSplit(44, 8, 12), PerSplit(8, 3, 4), 150, 1_000, walks=False),
+    "smoke": Size(PerSplit(370, 70, 100), PerSplit(40, 8, 12), 800, 8_000),
+    "demo": Size(PerSplit(4_300, 360, 800), PerSplit(250, 30, 60), 4_000, 40_000),
+    "default": Size(PerSplit(10_500, 1_050, 1_500), PerSplit(400, 50, 80), 29_000, 100_000),
+    "paper": Size(
+        PerSplit(90_000, 1_050, 10_000),
+        PerSplit(3_000, 100, 400),
+        29_000,
+        200_000,
+        knobs=LONG_SILENCES,
+    ),
 }
-
-
-def difficulty(**knobs) -> Difficulty:
-    """The knobs with some changed; UserError for one that does not exist."""
-    unknown = sorted(set(knobs) - {f.name for f in dataclasses.fields(Difficulty)})
-    if unknown:
-        known = ", ".join(f.name for f in dataclasses.fields(Difficulty))
-        raise UserError(f"no such knob of difficulty: {', '.join(unknown)}; there are {known}")
-    return Difficulty(**knobs)

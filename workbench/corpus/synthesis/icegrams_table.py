@@ -1,9 +1,14 @@
-"""The trigram table inside the icegrams package, unpacked at once into arrays.
+"""The table of n-grams inside the icegrams package, unpacked at once into arrays.
 
-The package answers one question at a time in Python, so that asking for all followers of all words costs a minute or
-two. Its file is a header, a list of words and, for pairs and triples, partitioned Elias-Fano lists (Pibiri and
-Venturini, "Efficient data structures for massive n-gram datasets", SIGIR 2017); numpy unpacks them in a few seconds.
-``tests/test_synthesis.py`` holds the result against the package's own answers.
+The package answers one question at a time in Python, and asking for all followers of all words
+takes a minute or two. Its file is a header, a list of words and, for pairs and triples, partitioned
+Elias-Fano lists (Pibiri and Venturini, "Efficient data structures for massive n-gram datasets",
+SIGIR 2017); numpy unpacks them in a few seconds. The tests compare the result with the package's
+own answers.
+
+A derived file in simpler form would have to hold 2.6 million pairs and 10 million triples for the
+29,000 words of a default corpus, more than 20 MB compressed, where this package has less than 2 MB
+in all. So the package's own file is read, and a test fails if a release changes it.
 """
 
 import gzip
@@ -16,141 +21,191 @@ from workbench.corpus.synthesis.ngrams import Counts
 from workbench.settings import UserError
 
 VERSION = b"Reynir 001.00.00"
-QUANTUM, PARTITION = (
-    128,
-    2048,
-)  # list entries between two places noted in an index, and in one part of a partitioned list
-SECTIONS = ["trie", "frequencies", "word_pairs", "pairs", "pair_triples", "triples"]
-SECTIONS += ["word_counts", "pair_counts", "triple_counts", "words"]
+SECTIONS = (
+    "trie",
+    "frequencies",
+    "word_pairs",
+    "pairs",
+    "pair_triples",
+    "triples",
+    "word_counts",
+    "pair_counts",
+    "triple_counts",
+    "words",
+)
+"""Sections of the file; their offsets follow the version in its header."""
+
+INDEX_STEP = 128  # entries of a list between two places that its index has
+PARTITION = 2048  # entries in one part of a partitioned list
 
 
-def read(leading: int) -> Counts:
-    """Counts of all words (numbered by falling frequency), and of the pairs and triples that begin with the first
-    ``leading`` words.
+def read_icegrams(leading: int) -> Counts:
+    """Return counts of all words, and of the pairs and triples that begin with the ``leading``
+    words.
 
-    UserError if the package or its table is missing or of another version.
+    Words are numbered by falling frequency. Raise UserError if the package or its table is missing
+    or of another version.
     """
-    section = _sections()
-    values = _frequency_values(section["frequencies"])
-    words = _words(section["words"])
-    first = _monotonic(section["word_pairs"])
-    pair_first = np.minimum(first, first[min(leading, len(first) - 1)])
-    triple_first = _monotonic(section["pair_triples"])[: pair_first[-1] + 1]
-    pair_word = _below(_partitioned(section["pairs"], first[-1]), first)
-    within = _below(_partitioned(section["triples"], triple_first[-1]), triple_first)
-    # a triple's last word is stored as its place among the followers of the middle one
-    within += np.repeat(first[pair_word[: pair_first[-1]]], np.diff(triple_first))
+    section = _read_sections(find_table())
+    values = _read_frequency_values(section["frequencies"])
+    words = _read_words(section["words"])
+
+    # Pairs of words beyond the leading ones are cut off. But the last word of a triple is stored
+    # relative to the pairs of the middle one, so all pairs are unpacked first.
+    all_pairs_first = _read_monotonic(section["word_pairs"])
+    pair_first = np.minimum(
+        all_pairs_first, all_pairs_first[min(leading, len(all_pairs_first) - 1)]
+    )
+    pairs = pair_first[-1]
+    all_pair_words = _restart_runs(
+        _read_partitioned(section["pairs"], all_pairs_first[-1]), all_pairs_first
+    )
+    pair_word = all_pair_words[:pairs]
+
+    triple_first = _read_monotonic(section["pair_triples"])[: pairs + 1]
+    triples = triple_first[-1]
+    # The last word of a triple is stored as its position among the followers of the middle word.
+    followers = _restart_runs(_read_partitioned(section["triples"], triples), triple_first)
+    followers += np.repeat(all_pairs_first[pair_word], np.diff(triple_first))
+
     return Counts(
         words=words,
-        count=values[1][_ranks(section["word_counts"], len(words))],
+        count=values[1][_read_ranks(section["word_counts"], len(words))],
         pair_first=pair_first,
-        pair_word=pair_word[: pair_first[-1]],
-        pair_count=values[2][_ranks(section["pair_counts"], pair_first[-1])],
+        pair_word=pair_word,
+        pair_count=values[2][_read_ranks(section["pair_counts"], pairs)],
         triple_first=triple_first,
-        triple_word=pair_word[within],
-        triple_count=values[3][_ranks(section["triple_counts"], triple_first[-1])],
+        triple_word=all_pair_words[followers],
+        triple_count=values[3][_read_ranks(section["triple_counts"], triples)],
     )
 
 
-def table_path() -> Path:
-    """Where the package keeps its table; UserError that names what to install."""
+def find_table() -> Path:
+    """Return the path of the package's table; raise UserError, with what to install, if it is
+    missing.
+    """
     spec = importlib.util.find_spec("icegrams")
-    path = Path(spec.origin).parent / "resources" / "trigrams.bin" if spec and spec.origin else None
-    if path is None or not path.is_file():
-        raise UserError(
-            "Icelandic text needs the table in icegrams 1.1.7 (later versions lack it): pip install 'workbench[data]'"
-        )
-    return path
+    if spec is not None and spec.origin is not None:
+        path = Path(spec.origin).parent / "resources" / "trigrams.bin"
+        if path.is_file():
+            return path
+    raise UserError(
+        "Icelandic text needs the table in icegrams 1.1.7 (later versions lack it): "
+        "pip install 'workbench[data]'"
+    )
 
 
-def _sections() -> dict[str, np.ndarray]:
-    path = table_path()
+def _read_sections(path: Path) -> dict[str, np.ndarray]:
+    """Return the bytes from each section on to the end of the file."""
     data = np.fromfile(path, np.uint8)
     if data[: len(VERSION)].tobytes() != VERSION:
         raise UserError(f"{path}: not the format of icegrams 1.1.7: pip install 'workbench[data]'")
-    return {
-        name: data[offset:]
-        for name, offset in zip(SECTIONS, _u32(data, len(SECTIONS), 16), strict=True)
-    }
+    offsets = _read_uint32(data[len(VERSION) :], len(SECTIONS))
+    return {name: data[offset:] for name, offset in zip(SECTIONS, offsets, strict=True)}
 
 
-def _u32(data: np.ndarray, count: int, at: int = 0) -> np.ndarray:
-    return data[at : at + 4 * count].view("<u4").astype(np.int64)
+def _read_uint32(data: np.ndarray, count: int) -> np.ndarray:
+    """Return the first ``count`` numbers of 32 bits, int64 [count]."""
+    return data[: 4 * count].view("<u4").astype(np.int64)
 
 
-def _bits(data: np.ndarray, count: int) -> np.ndarray:
+def _read_bits(data: np.ndarray, count: int) -> np.ndarray:
+    """Return the first ``count`` bits, the least significant of each byte first."""
     return np.unpackbits(data[: (count + 7) >> 3], count=count, bitorder="little")
 
 
-def _fields(data: np.ndarray, position: np.ndarray, length) -> np.ndarray:
-    """The numbers of ``length`` < 25 bits that begin at each bit position, least significant bit first."""
+def _read_fields(data: np.ndarray, position: np.ndarray, length: int | np.ndarray) -> np.ndarray:
+    """Return the numbers of ``length`` < 25 bits that begin at each bit ``position``."""
     overlapping: np.ndarray = np.ndarray(len(data) - 3, "<u4", data, strides=(1,))
-    return (overlapping[position >> 3] >> (position & 7).astype(np.uint32)) & ((1 << length) - 1)
+    shifted = overlapping[position >> 3] >> (position & 7).astype(np.uint32)
+    return shifted & ((1 << length) - 1)
 
 
-def _monotonic(data: np.ndarray) -> np.ndarray:
-    """An Elias-Fano list: low bits packed; the high part of entry i is the number of zeros before the i-th one."""
-    n = int(_u32(data, 1)[0])
-    low, high = (int(x) for x in data[4:8].view("<u2"))
-    data = data[8 + (4 * ((n - 1) // QUANTUM) if high else 0) :]
-    i = np.arange(n)
-    values = _fields(data, i * low, low)
-    if not high:
-        return values
-    data = data[(n * low + 7) >> 3 :]
-    ones = np.flatnonzero(_bits(data, min(8 * len(data), n + (1 << high) + 8)))[:n]
-    return values + ((ones - i) << low)
+def _read_monotonic(data: np.ndarray) -> np.ndarray:
+    """Return an Elias-Fano list, int64 [n].
 
-
-def _partitioned(data: np.ndarray, total: int) -> np.ndarray:
-    """The first ``total`` entries, int32, of a list cut into parts, each a list less its first value; these have a list
-    of their own.
-
-    Values go beyond 32 bits; consumers only need differences within runs, so they are kept modulo 2**32.
+    The low bits of all entries are packed. The high part of entry i is the number of zeros before
+    the i-th one in the bits that follow.
     """
-    parts = int(_u32(data, 1)[0])
-    starts = _u32(data, parts, 4)[: -(-int(total) // PARTITION)]
-    first = np.concatenate(([0], _monotonic(data[4 + 4 * parts :])))
+    n = int(_read_uint32(data, 1)[0])
+    low_bits, high_bits = (int(bits) for bits in data[4:8].view("<u2"))
+    data = data[8:]
+    if high_bits:
+        data = data[4 * ((n - 1) // INDEX_STEP) :]  # the index is not needed
+
+    i = np.arange(n)
+    low = _read_fields(data, i * low_bits, low_bits)
+    if not high_bits:
+        return low
+
+    data = data[(n * low_bits + 7) >> 3 :]
+    bits = _read_bits(data, min(8 * len(data), n + (1 << high_bits) + 8))
+    ones = np.flatnonzero(bits)[:n]
+    return low + ((ones - i) << low_bits)
+
+
+def _read_partitioned(data: np.ndarray, total: int) -> np.ndarray:
+    """Return the first ``total`` entries, int32, of a list that is cut into parts.
+
+    Each part is a list of differences to the first value before it; these values have their own
+    list. Values go beyond 32 bits, but only differences within runs are needed, so they are kept
+    modulo 2**32.
+    """
+    parts = int(_read_uint32(data, 1)[0])
+    starts = _read_uint32(data[4:], parts)[: -(-int(total) // PARTITION)]
+    bases = np.concatenate(([0], _read_monotonic(data[4 + 4 * parts :])))
     pieces = [
-        (_monotonic(data[a:]) + b).astype(np.int32)
-        for a, b in zip(starts, first[: len(starts)], strict=True)
+        (_read_monotonic(data[start:]) + base).astype(np.int32)
+        for start, base in zip(starts, bases[: len(starts)], strict=True)
     ]
     return np.concatenate(pieces)[:total]
 
 
-def _below(values: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """The numbers within each run first[i]:first[i+1] of a list that goes on from the last value of the run before."""
+def _restart_runs(values: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Return the numbers within each run first[i] : first[i + 1] of ``values``.
+
+    In ``values`` each run counts from the last value of the run before it.
+    """
     before = np.concatenate((np.zeros(1, np.int32), values))[first[:-1]]
     return values - np.repeat(before, np.diff(first))
 
 
-def _frequency_values(data: np.ndarray) -> list[np.ndarray]:
-    """For each order, the counts that occur; elsewhere they are named by rank in this list."""
-    out, at = [], 0
+def _read_frequency_values(data: np.ndarray) -> list[np.ndarray]:
+    """Return, for each order of n-grams, the counts that occur; n-grams have ranks in this list."""
+    values = []
     for _ in range(4):
-        n = int(_u32(data, 1, at)[0])
-        out.append(_u32(data, n, at + 4))
-        at += 4 + 4 * n
-    return out
+        n = int(_read_uint32(data, 1)[0])
+        values.append(_read_uint32(data[4:], n))
+        data = data[4 + 4 * n :]
+    return values
 
 
-def _ranks(data: np.ndarray, total: int) -> np.ndarray:
-    """The first ``total`` ranks of counts: packed code words 0, 1, 00, 01, ..., and bits that mark their beginnings."""
+def _read_ranks(data: np.ndarray, total: int) -> np.ndarray:
+    """Return the first ``total`` ranks of counts.
+
+    They are packed code words 0, 1, 00, 01, ..., with bits that mark their beginnings.
+    """
     codes = int(data[:2].view("<u2")[0])
-    ranks = data[2 : 2 + 2 * codes].view("<u2")
+    rank_of_code = data[2 : 2 + 2 * codes].view("<u2")
     data = data[2 + 2 * codes :]
-    data = data[4 + 4 * int(_u32(data, 1)[0]) :]
-    size = int(_u32(data, 1)[0])
-    start = np.flatnonzero(_bits(data[4 + size :], min(8 * size, 16 * int(total) + 64)))[
-        : total + 1
-    ]
+    index = int(_read_uint32(data, 1)[0])
+    data = data[4 + 4 * index :]  # the index is not needed
+
+    size = int(_read_uint32(data, 1)[0])
+    marks = data[4 + size :]
+    bits = _read_bits(marks, min(8 * size, 16 * int(total) + 64))
+    start = np.flatnonzero(bits)[: total + 1]
     length = np.diff(start)
-    return ranks[_fields(data[4:], start[:-1], length) - 2 + (1 << length)]
+    # Code words of one bit come first, so those of ``length`` bits begin at 2**length - 2.
+    code = _read_fields(data[4:], start[:-1], length) - 2 + (1 << length)
+    return rank_of_code[code]
 
 
-def _words(data: np.ndarray) -> tuple[str, ...]:
+def _read_words(data: np.ndarray) -> tuple[str, ...]:
+    """Return all words; the first is "", the border of a sentence."""
     from icegrams.ngrams import ALPHABET
 
-    text = gzip.decompress(data[4 + 4 * int(_u32(data, 1)[0]) :].tobytes())
+    index = int(_read_uint32(data, 1)[0])
+    text = gzip.decompress(data[4 + 4 * index :].tobytes()).decode("latin-1")
     letters = dict(enumerate("\0" + ALPHABET))
-    return tuple(text.decode("latin-1").translate(letters).split("\0")[:-1])
+    return tuple(text.translate(letters).split("\0")[:-1])

@@ -1,40 +1,53 @@
-"""From the synthesiser's mnemonics to the lexicon's phones, and how careless speakers depart from them."""
+"""From the synthesiser's mnemonics to phones of the lexicon, and how careless speakers depart from
+them.
+"""
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from workbench.corpus.synthesis.recipe import Sounds
+
 STRESS = re.compile(r"^[',%=]+")
 PAUSES = frozenset(("", "_", ":", "|", "!", "_:", "_|", "_!", "||", "_^_", "_::", "|-", "_;_"))
-REPLACED = 0.7  # of the phones that are said wrongly; the rest is left out
+REPLACED = 0.7  # share of the wrong phones that are replaced; the others are left out
+
+Mnemonics = Sequence[str]
+"""The sounds of one word, as eSpeak NG writes them, with pauses and marks of stress."""
 
 
 @dataclass(frozen=True)
 class Spelling:
-    """What the synthesiser is asked to say, and which phone of the lexicon its sounds belong to."""
+    """What the synthesiser is asked to speak, and to which phone of the lexicon each sound
+    belongs.
+    """
 
     text: str  # "[[m|n|e]] [[m|o]]"
-    owner: tuple[int, ...]  # of each sound that belongs to a phone: the number of that phone
+    owner: tuple[int, ...]  # for each sound that belongs to a phone, the number of that phone
     phones: tuple[str, ...]  # canonical phones of the utterance that are not left out
 
 
-def bare(mnemonic: str) -> str:
-    """A mnemonic without its marks of stress; "" for a pause."""
+def strip_stress(mnemonic: str) -> str:
+    """Return ``mnemonic`` without its marks of stress; "" for a pause."""
     mnemonic = STRESS.sub("", mnemonic)
     return "" if mnemonic in PAUSES else mnemonic
 
 
-def sounds(mnemonics) -> list[str]:
-    """The mnemonics less the pauses."""
-    return [m for m in mnemonics if bare(m)]
+def drop_pauses(mnemonics: Iterable[str]) -> list[str]:
+    """Return ``mnemonics`` without the pauses."""
+    return [mnemonic for mnemonic in mnemonics if strip_stress(mnemonic)]
 
 
-def spoken(mnemonics, fold: dict[str, str]) -> tuple[str, ...] | None:
-    """Phones of one word, runs of the same one joined (a long s is two sounds); None if a sound is unknown."""
+def fold_word(mnemonics: Mnemonics, fold: dict[str, str]) -> tuple[str, ...] | None:
+    """Return the phones of one word, or None if it has no phone or a sound that is not in ``fold``.
+
+    A run of the same phone becomes one, because a long s is two sounds.
+    """
     phones: list[str] = []
-    for mnemonic in sounds(mnemonics):
-        phone = fold.get(bare(mnemonic))
+    for mnemonic in drop_pauses(mnemonics):
+        phone = fold.get(strip_stress(mnemonic))
         if phone is None:
             return None
         if phone and phones[-1:] != [phone]:
@@ -43,41 +56,46 @@ def spoken(mnemonics, fold: dict[str, str]) -> tuple[str, ...] | None:
 
 
 def spell(
-    words,
-    fold: dict[str, str],
-    near: dict[str, tuple[str, ...]],
-    vowels,
-    share: float,
-    rng: np.random.Generator,
+    words: Iterable[Mnemonics], sounds: Sounds, share: float, stream: np.random.Generator
 ) -> Spelling:
-    """Words as mnemonics, with a ``share`` of their phones replaced by a near one or left out.
+    """Return ``words`` as text for the synthesiser, with a ``share`` of their phones said wrongly.
 
-    A replaced phone keeps its canonical name, since that is what the lexicon will say; one left out has no time. A word
-    keeps its stressed sounds, its border vowels, and at least three sounds.
+    A wrong phone is replaced by a near one or left out. A replaced phone keeps its canonical name,
+    which is what the lexicon has; a phone that is left out has no time. Stressed sounds and vowels
+    at the border of a word are never left out, nor is any sound of a word that has two or fewer.
     """
-    texts, owner, phones = [], [], []
+    texts: list[str] = []
+    owner: list[int] = []
+    phones: list[str] = []
+
     for word in words:
-        said: list[str] = []
-        last = None  # canonical phone before, within the word
-        kept = sounds(word)
+        spoken: list[str] = []
+        previous = None  # canonical phone before, within the word
+        kept = drop_pauses(word)
         for i, mnemonic in enumerate(kept):
-            phone, u = fold[bare(mnemonic)], rng.random()
-            inner = phone not in vowels or 0 < i < len(kept) - 1
-            if (
-                REPLACED * share <= u < share
-                and len(kept) > 2
-                and not STRESS.match(mnemonic)
-                and inner
-            ):
+            phone = sounds.fold[strip_stress(mnemonic)]
+            u = stream.random()
+
+            border_vowel = phone in sounds.vowels and i in (0, len(kept) - 1)
+            may_be_left_out = len(kept) > 2 and not STRESS.match(mnemonic) and not border_vowel
+            if REPLACED * share <= u < share and may_be_left_out:
                 continue
-            if phone and phone != last:
+
+            if phone and phone != previous:
                 phones.append(phone)
-                last = phone
-            if u < REPLACED * share and phone in near:
-                others = near[phone]
-                mnemonic = (STRESS.match(mnemonic) or [""])[0] + others[rng.integers(len(others))]
-            said.append(mnemonic)
+                previous = phone
+            if u < REPLACED * share and phone in sounds.near:
+                mnemonic = _replace_sound(mnemonic, sounds.near[phone], stream)
+            spoken.append(mnemonic)
             if phone:
                 owner.append(len(phones) - 1)
-        texts.append("[[" + "|".join(said) + "]]")
+        texts.append("[[" + "|".join(spoken) + "]]")
+
     return Spelling(" ".join(texts), tuple(owner), tuple(phones))
+
+
+def _replace_sound(mnemonic: str, others: Sequence[str], stream: np.random.Generator) -> str:
+    """Return one of ``others`` with the stress of ``mnemonic``."""
+    stress = STRESS.match(mnemonic)
+    other = others[stream.integers(len(others))]
+    return (stress[0] if stress else "") + other

@@ -1,7 +1,7 @@
 """Sentences: templates with slots, and walks through n-grams, restricted to a vocabulary.
 
-Which split a sentence may belong to is decided by a hash of its words, so that the texts of the splits are disjoint
-whatever their sizes and seeds, and no list of forbidden sentences is needed.
+A hash of its words decides which split a sentence may belong to. So the texts of the splits are
+disjoint for all sizes and seeds, and no list of forbidden sentences is needed.
 """
 
 import hashlib
@@ -11,128 +11,152 @@ from dataclasses import dataclass
 import numpy as np
 
 from workbench.corpus.synthesis.difficulty import Difficulty
-from workbench.corpus.synthesis.ngrams import Counts, Followers, followers
-from workbench.corpus.synthesis.recipe import SLOT, Recipe
+from workbench.corpus.synthesis.ngrams import BORDER, Counts, Followers, find_followers
+from workbench.corpus.synthesis.recipe import SLOT, Entry, Recipe, parse_slot
 from workbench.corpus.synthesis.vocabulary import Vocabulary
 from workbench.settings import rng
 
 Sentence = tuple[str, ...]
-ZONES = (
-    ("heldout", 0.10),
-    ("test", 0.25),
-    ("train", 1.0),
-)  # upper bounds of the hash; LM text shares the zone of train
+
+SPLIT_BOUNDS = (("heldout", 0.10), ("test", 0.25), ("train", 1.0))
+"""Upper bounds of the hash of each split; the text of the language model is that of train."""
+
 STOPS = frozenset(("", ".", ",", "?", "!", ":", ";", "-", "“", "(", ")"))
+"""Words of the n-grams that end a walk."""
+
 TEMPLATE_EXPONENT = 0.5
-PATIENCE = 8  # draws of a stop before a walk that is too short gives up
+STOP_DRAWS = 8  # stops that may be drawn before a walk that is too short gives up
+
+
+@dataclass(frozen=True)
+class Walks:
+    """The n-grams through which walks go, and the words that they may begin with."""
+
+    followers: Followers
+    seeds: np.ndarray  # int64 [n], numbers of words
+    seed_weights: np.ndarray  # float64 [n], cumulated
 
 
 @dataclass(frozen=True)
 class Grammar:
-    """All that sentences are drawn from; the arrays are cumulated weights."""
+    """All that sentences are drawn from; weights are cumulated."""
 
     templates: tuple[str, ...]
     template_weights: np.ndarray
-    slots: dict[str, tuple[tuple[str, ...], ...]]
+    slots: dict[str, tuple[Entry, ...]]
     slot_weights: dict[str, np.ndarray]
-    follow: Followers | None
-    seeds: np.ndarray  # numbers of the words that walks begin with
-    seed_weights: np.ndarray
-    knobs: Difficulty
+    walks: Walks | None  # None: all sentences are templates
+    difficulty: Difficulty
 
 
-def grammar(
-    recipe: Recipe, vocabulary: Vocabulary, counts: Counts | None, knobs: Difficulty
+def build_grammar(
+    recipe: Recipe, vocabulary: Vocabulary, counts: Counts | None, difficulty: Difficulty
 ) -> Grammar:
-    """The sentences of a recipe over a vocabulary; without ``counts`` all of them are templates."""
-    usable = tuple(
-        t
-        for t in recipe.templates
-        if all(vocabulary.slots[name.rstrip("1")] for name in SLOT.findall(t))
+    """Return the grammar of a recipe over a vocabulary; without ``counts`` it has only
+    templates.
+    """
+    templates = tuple(
+        template
+        for template in recipe.templates
+        if all(vocabulary.slots[parse_slot(name).name] for name in SLOT.findall(template))
     )
     slot_weights = {
-        name: _zipf(len(entries), knobs.slot_exponent) for name, entries in vocabulary.slots.items()
+        name: _cumulate_zipf(len(entries), difficulty.slot_exponent)
+        for name, entries in vocabulary.slots.items()
     }
-    follow, seeds, weights = None, np.zeros(0, np.int64), np.zeros(0)
-    if counts is not None:
-        follow = followers(counts, set(vocabulary.mnemonics), STOPS)
-        seeds = np.flatnonzero([w in vocabulary.mnemonics for w in counts.words])
-        weights = np.cumsum(np.maximum(1, counts.count[seeds]) ** knobs.seed_exponent)
     return Grammar(
-        usable,
-        _zipf(len(usable), TEMPLATE_EXPONENT),
-        vocabulary.slots,
-        slot_weights,
-        follow,
-        seeds,
-        weights,
-        knobs,
+        templates=templates,
+        template_weights=_cumulate_zipf(len(templates), TEMPLATE_EXPONENT),
+        slots=vocabulary.slots,
+        slot_weights=slot_weights,
+        walks=None if counts is None else _find_walks(vocabulary, counts, difficulty),
+        difficulty=difficulty,
     )
 
 
-def sentences(g: Grammar, seed: int, name: str, split: str) -> Iterator[Sentence]:
-    """Endless sentences of ``split``'s zone, the stream called ``name``."""
+def generate_sentences(grammar: Grammar, seed: int, name: str, split: str) -> Iterator[Sentence]:
+    """Yield sentences of ``split`` without end, from the random stream called ``name``."""
     stream = rng(seed, "text", name)
     while True:
-        sentence = draw(g, stream)
-        if sentence and zone(sentence) == split:
+        sentence = draw_sentence(grammar, stream)
+        if sentence and split_of(sentence) == split:
             yield sentence
 
 
-def zone(sentence: Sentence) -> str:
-    """The one split whose transcripts may hold this sentence."""
-    u = int.from_bytes(hashlib.sha256(" ".join(sentence).encode()).digest()[:7]) / 2**56
-    return next(name for name, bound in ZONES if u < bound)
+def split_of(sentence: Sentence) -> str:
+    """Return the one split whose transcripts may hold this sentence."""
+    digest = hashlib.sha256(" ".join(sentence).encode()).digest()
+    u = int.from_bytes(digest[:7]) / 2**56
+    return next(split for split, bound in SPLIT_BOUNDS if u < bound)
 
 
-def draw(g: Grammar, stream: np.random.Generator) -> Sentence:
-    """One sentence, possibly empty."""
+def draw_sentence(grammar: Grammar, stream: np.random.Generator) -> Sentence:
+    """Return one sentence, which may be empty."""
     u = stream.random()
-    if g.follow is None or u < g.knobs.templates:
-        return _filled(g, stream)
-    if u < g.knobs.templates + g.knobs.openings:
-        return _walk(g, stream, None, min(2 + int(stream.geometric(0.45)), 6))
-    first = int(g.seeds[_pick(g.seed_weights, stream)])
-    return _walk(g, stream, first, min(1 + int(stream.geometric(0.5)), 5))
+    difficulty = grammar.difficulty
+    if grammar.walks is None or u < difficulty.templates:
+        return _fill_template(grammar, stream)
+    if u < difficulty.templates + difficulty.openings:
+        longest = min(2 + int(stream.geometric(0.45)), 6)
+        return _walk(grammar.walks.followers, stream, BORDER, longest)
+
+    seed = int(grammar.walks.seeds[_draw_index(grammar.walks.seed_weights, stream)])
+    longest = min(1 + int(stream.geometric(0.5)), 5)
+    return _walk(grammar.walks.followers, stream, seed, longest)
 
 
-def _filled(g: Grammar, stream: np.random.Generator) -> Sentence:
-    template = g.templates[_pick(g.template_weights, stream)]
+def _find_walks(vocabulary: Vocabulary, counts: Counts, difficulty: Difficulty) -> Walks:
+    seeds = np.flatnonzero([word in vocabulary.mnemonics for word in counts.words])
+    weights = np.maximum(1, counts.count[seeds]) ** difficulty.seed_exponent
+    followers = find_followers(counts, vocabulary.mnemonics.keys(), STOPS)
+    return Walks(followers, seeds, np.cumsum(weights))
+
+
+def _fill_template(grammar: Grammar, stream: np.random.Generator) -> Sentence:
+    template = grammar.templates[_draw_index(grammar.template_weights, stream)]
     words: list[str] = []
     for part in template.split():
         slot = SLOT.fullmatch(part)
         if slot is None:
             words.append(part)
             continue
-        name = slot[1].rstrip("1")
-        entry = g.slots[name][_pick(g.slot_weights[name], stream)]
-        words.extend(entry[int(slot[1] != name)].split())
+        use = parse_slot(slot[1])
+        entry = grammar.slots[use.name][_draw_index(grammar.slot_weights[use.name], stream)]
+        words.extend(entry[use.form].split())
     return tuple(words)
 
 
-def _walk(g: Grammar, stream: np.random.Generator, first: int | None, longest: int) -> Sentence:
-    """Words each drawn after the two before; from the start of a sentence if there is no ``first`` one."""
-    counts = g.follow.counts
-    last, pair = (0, None) if first is None else (first, None)
-    words = [] if first is None else [counts.words[first].lower()]
-    tries = PATIENCE
-    while len(words) < longest and tries:
-        drawn = g.follow.draw(pair, last, stream.random())
+def _walk(followers: Followers, stream: np.random.Generator, first: int, longest: int) -> Sentence:
+    """Return up to ``longest`` words, each drawn after the two before it.
+
+    ``first`` is the number of the first word, or the border of a sentence, which is not in the
+    result.
+    """
+    all_words = followers.counts.words
+    words = [] if first == BORDER else [all_words[first].lower()]
+    last = first
+    pair: int | None = None
+    draws_left = STOP_DRAWS
+
+    while len(words) < longest and draws_left:
+        drawn = followers.draw(pair, last, stream.random())
         if drawn is None:
             break
-        if counts.words[drawn[0]] in STOPS:
+        if all_words[drawn.word] in STOPS:
             if len(words) > 1:
                 break
-            tries -= 1
+            draws_left -= 1
             continue
         last, pair = drawn
-        words.append(counts.words[last].lower())
+        words.append(all_words[last].lower())
     return tuple(words)
 
 
-def _zipf(n: int, exponent: float) -> np.ndarray:
+def _cumulate_zipf(n: int, exponent: float) -> np.ndarray:
+    """Return the cumulated weights of ``n`` ranks, float64 [n]."""
     return np.cumsum(1.0 / np.arange(2, n + 2) ** exponent)
 
 
-def _pick(cumulated: np.ndarray, stream: np.random.Generator) -> int:
+def _draw_index(cumulated: np.ndarray, stream: np.random.Generator) -> int:
+    """Return an index drawn in proportion to weights that are given ``cumulated``."""
     return int(np.searchsorted(cumulated, stream.random() * cumulated[-1], side="right"))

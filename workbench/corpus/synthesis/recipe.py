@@ -1,62 +1,85 @@
-"""What makes one synthetic language: words, templates, the synthesiser's voice, and how its sounds are folded."""
+"""What makes one synthetic language: words, templates, and the sounds of the synthesiser's
+voice.
+"""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from workbench.corpus.synthesis.ngrams import Counts
 
 SLOT = re.compile(r"\{(\w+)\}")
 
+Entry = tuple[str, ...]
+"""What may fill a slot: its form for each grammatical case, of one or more words each."""
+
 
 @dataclass(frozen=True)
 class Slot:
-    """Ranked entries of one slot of templates, each with a form for each case: {name}, {name1}."""
+    """The entries that may fill one slot of templates, the most likely first."""
 
-    entries: tuple[tuple[str, ...], ...]
+    entries: tuple[Entry, ...]
     share: float  # entries wanted, as a share of the vocabulary
     most: int  # and at most this many
-    by_count: bool = (
-        False  # whether word counts, where there are any, rank better than the order here
-    )
+    by_count: bool = False  # whether counts of words, if there are any, give a better order
+
+
+class SlotUse(NamedTuple):
+    """A slot in a template: its name, and the form of its entry."""
+
+    name: str
+    form: int
 
 
 @dataclass(frozen=True)
 class Sounds:
-    """A language as the synthesiser says it."""
+    """A language as the synthesiser speaks it."""
 
     voice: str  # eSpeak NG's name of the language
-    fold: dict[
-        str, str
-    ]  # eSpeak mnemonic without stress -> phone of the lexicon, "" for none; a word with others is left out
-    near: dict[str, tuple[str, ...]]  # phone -> mnemonics that a careless speaker may say instead
-    vowels: frozenset[str]  # phones that are never left out at a word's border
+    fold: dict[str, str]
+    """From eSpeak's mnemonic without stress to the phone of the lexicon, "" if it makes none.
+
+    A word with any other mnemonic is not used.
+    """
+    near: dict[str, tuple[str, ...]]  # from a phone to mnemonics that a careless speaker may say
+    vowels: frozenset[str]  # phones that are never left out at the border of a word
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A language, without anything that depends on a corpus' size."""
+    """A language, without anything that depends on the size of a corpus."""
 
     language: str
     sounds: Sounds
     templates: tuple[str, ...]  # "word word {slot}", the frequent ones first
     slots: dict[str, Slot]
-    counts: Callable[[int], Counts]  # n-gram counts, complete for at least that many leading words
+    read_counts: Callable[[int], Counts]  # n-grams, complete for at least that many leading words
     letters: str  # a regular expression that every word matches
     packages: tuple[str, ...]  # whose versions decide on the text
 
 
-def arrows(text: str) -> dict[str, tuple[str, ...]]:
-    """A table written as "key→value,value" parted by blanks; a key may have no value."""
-    pairs = (part.partition("→") for part in text.split())
-    return {key: tuple(values.split(",")) if values else () for key, _, values in pairs}
+def parse_slot(name: str) -> SlotUse:
+    """Return which slot and form ``name`` in braces stands for: "town1" is form 1 of "town"."""
+    slot = name.rstrip("1")
+    return SlotUse(slot, int(slot != name))
 
 
-def single(words) -> tuple[tuple[str], ...]:
-    """Entries of one form each, without repetitions."""
+def parse_arrows(text: str) -> dict[str, tuple[str, ...]]:
+    """Return the table in ``text``, "key→value,value key→value ..."; a key may have no value."""
+    table: dict[str, tuple[str, ...]] = {}
+    for part in text.split():
+        key, _, values = part.partition("→")
+        table[key] = tuple(values.split(",")) if values else ()
+    return table
+
+
+def single_forms(words: Iterable[str]) -> tuple[Entry, ...]:
+    """Return entries of one form each, without repetitions."""
     return tuple((word,) for word in dict.fromkeys(words))
 
 
 def split_lines(text: str) -> tuple[str, ...]:
-    """The non-empty lines, or the parts between bars, of a block of text."""
-    return tuple(part.strip() for part in re.split(r"[|\n]", text) if part.strip())
+    """Return the parts of ``text`` between line ends and bars that are not empty."""
+    parts = (part.strip() for part in re.split(r"[|\n]", text))
+    return tuple(part for part in parts if part)

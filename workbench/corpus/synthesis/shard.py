@@ -1,15 +1,17 @@
-"""A process that makes shards of a corpus: one job a line in, audio written, one line of results out.
+"""A process that makes shards of a corpus: one job a line in, audio written, one answer a line out.
 
-What a shard contains depends on its job alone: the synthesiser is started anew for every shard (its random state leaks
-from one utterance into the next), and every utterance has a random stream of its own. So the number of processes
-changes nothing.
+A shard depends on its job alone. The synthesiser is started anew for every shard, as its random
+state leaks from one utterance into the next, and every utterance has its own random stream. So the
+number of processes changes nothing.
 """
 
 import json
 import sys
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TextIO
 
 import numpy as np
 import soundfile
@@ -17,141 +19,190 @@ import soundfile
 from workbench.corpus.synthesis import english, icelandic
 from workbench.corpus.synthesis.difficulty import Difficulty
 from workbench.corpus.synthesis.distortion import RATE, SYNTHESISER_RATE, distort, resample
-from workbench.corpus.synthesis.job import Job, Result
-from workbench.corpus.synthesis.phones import Spelling, bare, spell, spoken
-from workbench.corpus.synthesis.speech import Synthesiser
-from workbench.corpus.synthesis.voices import write_data
+from workbench.corpus.synthesis.job import Answer, Job, Made
+from workbench.corpus.synthesis.phones import Mnemonics, Spelling, fold_word, spell, strip_stress
+from workbench.corpus.synthesis.recipe import Sounds
+from workbench.corpus.synthesis.speech import Manner, SoundEvent, Speech, Synthesiser
+from workbench.corpus.synthesis.voices import write_voices
+from workbench.corpus.utterances import PhoneTime
 from workbench.settings import rng
 
-SLOWEST, FASTEST = 120, 270  # words/min; above about 450 the synthesiser's times go wrong
-Times = list[tuple[str, float, float]]  # phone, start, end in seconds
+SLOWEST = 120  # words/min
+FASTEST = 270  # words/min; above about 450 the synthesiser's times go wrong
+SILENCE = "SIL"
 SOUNDS = {"is": icelandic.SOUNDS, "en": english.SOUNDS}
 
 
-def serve(lines, out) -> None:
-    """Answers each job of ``lines`` with the list of its results, or with what went wrong."""
+def serve(lines: Iterable[str], out: TextIO) -> None:
+    """Answer each job of ``lines`` on ``out``."""
     for line in lines:
         try:
-            answer: dict = {"results": [asdict(r) for r in make(Job(**json.loads(line)))]}
+            answer = Answer(tuple(make_shard(Job.from_json(line))))
         except (RuntimeError, OSError, ImportError) as error:
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        out.write(json.dumps(answer) + "\n")
+            answer = Answer(error=f"{type(error).__name__}: {error}")
+        out.write(answer.to_json() + "\n")
         out.flush()
 
 
-def make(job: Job) -> list[Result]:
-    """Says, distorts and writes the utterances of one shard into one FLAC file."""
-    knobs = Difficulty(**job.difficulty)
-    streams = [rng(job.seed, "utterance", id) for id, _, _ in job.utterances]
-    said, words = said_clearly(job, knobs, streams)
-    bank = [samples for samples, _ in said]
-    results, parts, at = [], [], 0
-    for (id, _, _), mnemonics, (samples, times), stream in zip(
-        job.utterances, words, said, streams, strict=True
-    ):
-        recorded, conditions = distort(samples, knobs, bank, stream)
-        true_row = (
-            None if times is None else json.dumps({"utt": id, "phones": times}, ensure_ascii=False)
-        )
-        conditions_row = json.dumps({"utt": id, **asdict(conditions)})
-        pronunciations = [" ".join(spoken(m, SOUNDS[job.language].fold) or ()) for m in mnemonics]
-        end = at + len(recorded)
-        results.append(Result(id, at / RATE, end / RATE, true_row, conditions_row, pronunciations))
-        parts.append(np.round(recorded * 32767).astype(np.int16))
-        at = end
-    soundfile.write(job.audio, np.concatenate(parts), RATE, "PCM_16", format="FLAC")
-    return results
+@dataclass(frozen=True)
+class SpokenPrompt:
+    """A prompt as spoken without distortion, and the mnemonics of its words."""
+
+    samples: np.ndarray  # float32 [n] at 16 kHz, peak at most 1
+    times: list[PhoneTime] | None  # None: not known
+    words: list[Mnemonics]
 
 
-def said_clearly(
-    job: Job, knobs: Difficulty, streams
-) -> tuple[list[tuple[np.ndarray, Times | None]], list]:
-    """Of each utterance the undistorted samples with their phone times, and the mnemonics of its words."""
-    state = int(rng(job.seed, "synthesiser", job.name).integers(1 << 31))
-    names = sorted({voice for _, voice, _ in job.utterances})
-    with (
-        TemporaryDirectory(dir=Path(job.audio).parent) as folder,
-        Synthesiser(write_data(Path(folder), names, job.seed), state) as synthesiser,
-    ):
-        words = in_context(synthesiser, job)
-        todo = zip(job.utterances, words, streams, strict=True)
-        return [
-            say(synthesiser, job.language, voice, w, knobs, stream)
-            for (_, voice, _), w, stream in todo
-        ], words
-
-
-def in_context(synthesiser: Synthesiser, job: Job) -> list[list[list[str]]]:
-    """Mnemonics of every word of every utterance, as said in its sentence, or alone where that is not clear."""
-    sounds = SOUNDS[job.language]
-    texts = [words for _, _, words in job.utterances]
-    single = list(dict.fromkeys(w for words in texts for w in words))
-    alone = dict(
-        zip(single, (p[0] for p in synthesiser.pronounce(single, sounds.voice)), strict=True)
-    )
-    out = []
-    for words, said in zip(
-        texts, synthesiser.pronounce([" ".join(w) for w in texts], sounds.voice), strict=True
-    ):
-        clear = len(said) == len(words) and all(spoken(m, sounds.fold) for m in said)
-        out.append(said if clear else [alone[w] for w in words])
-    return out
-
-
-def say(
-    synthesiser, language: str, voice: str, words, knobs: Difficulty, stream
-) -> tuple[np.ndarray, Times | None]:
-    """Samples at 16 kHz with silence around, peak at most 1, and the times of its phones."""
-    sounds = SOUNDS[language]
-    spelling = spell(
-        words, sounds.fold, sounds.near, sounds.vowels, knobs.pronunciation_noise, stream
-    )
-    rate = int(np.clip(stream.normal(knobs.rate_mean, knobs.rate_spread), SLOWEST, FASTEST))
-    pitch = int(np.clip(stream.normal(50, 10), 20, 85))
-    pcm, events = synthesiser.say(
-        spelling.text, f"{sounds.voice}+{voice}", rate, pitch, int(stream.integers(30, 80))
-    )
-    before, after = (
-        int(stream.uniform(knobs.silence_shortest, knobs.silence_longest) * RATE) for _ in range(2)
-    )
-    speech = resample(pcm)
-    speech = np.pad(speech / max(1.0, float(np.abs(speech).max())), (before, after))
-    times = phone_times(spelling, events, sounds.fold, len(pcm), before / RATE)
-    if times is not None:
-        times = [
-            ("SIL", 0.0, times[0][1]),
-            *times,
-            ("SIL", times[-1][2], round(len(speech) / RATE, 4)),
-        ]
-    return speech, times
-
-
-def phone_times(
-    spelling: Spelling, events, fold: dict[str, str], samples: int, offset: float
-) -> Times | None:
-    """(phone, start, end) of each phone, without gaps; None if the synthesiser said another number of phones.
-
-    A sound that belongs to no phone and a pause lengthen the phone before; a phone swallowed whole is left out. A
-    plosive begins with its burst, so its closure counts to the phone before, too.
+def make_shard(job: Job) -> list[Made]:
+    """Speak and distort the prompts of ``job``, write them into one FLAC file, and describe
+    them.
     """
-    heard = [(bare(mnemonic), sample) for mnemonic, sample in events if bare(mnemonic)]
-    # the synthesiser adds glides of its own, which have no phone
-    starts = [sample for sound, sample in heard if fold.get(sound, sound)]
+    streams = [rng(job.seed, "utterance", prompt.id) for prompt in job.prompts]
+    spoken = speak_prompts(job, streams)
+    bank = [one.samples for one in spoken]
+
+    made: list[Made] = []
+    parts: list[np.ndarray] = []
+    start = 0
+    for prompt, one, stream in zip(job.prompts, spoken, streams, strict=True):
+        recorded, conditions = distort(one.samples, job.difficulty, bank, stream)
+        parts.append(np.round(recorded * 32767).astype(np.int16))
+        end = start + len(recorded)
+
+        true_row = None
+        if one.times is not None:
+            true_row = json.dumps({"utt": prompt.id, "phones": one.times}, ensure_ascii=False)
+        entry = Made(
+            id=prompt.id,
+            start=start / RATE,
+            end=end / RATE,
+            true_row=true_row,
+            conditions_row=json.dumps({"utt": prompt.id, **asdict(conditions)}),
+            pronunciations=_write_pronunciations(one.words, SOUNDS[job.language]),
+        )
+        made.append(entry)
+        start = end
+
+    soundfile.write(job.audio, np.concatenate(parts), RATE, "PCM_16", format="FLAC")
+    return made
+
+
+def speak_prompts(job: Job, streams: list[np.random.Generator]) -> list[SpokenPrompt]:
+    """Return the prompts of ``job`` as one synthesiser speaks them, with a random stream for
+    each.
+    """
+    sounds = SOUNDS[job.language]
+    state = int(rng(job.seed, "synthesiser", job.name).integers(1 << 31))
+    voices = sorted({prompt.voice for prompt in job.prompts})
+    with (
+        TemporaryDirectory(dir=job.audio.parent) as folder,
+        Synthesiser(write_voices(Path(folder), voices, job.seed), state) as synthesiser,
+    ):
+        texts = [prompt.words for prompt in job.prompts]
+        pronounced = pronounce_in_context(synthesiser, sounds, texts)
+
+        spoken: list[SpokenPrompt] = []
+        for prompt, words, stream in zip(job.prompts, pronounced, streams, strict=True):
+            voice = f"{sounds.voice}+{prompt.voice}"
+            spoken.append(speak(synthesiser, sounds, voice, words, job.difficulty, stream))
+    return spoken
+
+
+def pronounce_in_context(
+    synthesiser: Synthesiser, sounds: Sounds, texts: list[tuple[str, ...]]
+) -> list[list[Mnemonics]]:
+    """Return the mnemonics of every word of every text, as spoken in its sentence.
+
+    A sentence whose sounds cannot be assigned to its words gets its words as spoken alone.
+    """
+    distinct = list(dict.fromkeys(word for words in texts for word in words))
+    answers = synthesiser.pronounce(distinct, sounds.voice)
+    alone = {word: answer[0] for word, answer in zip(distinct, answers, strict=True)}
+
+    sentences = synthesiser.pronounce([" ".join(words) for words in texts], sounds.voice)
+    pronounced: list[list[Mnemonics]] = []
+    for words, sentence in zip(texts, sentences, strict=True):
+        clear = len(sentence) == len(words) and all(fold_word(m, sounds.fold) for m in sentence)
+        pronounced.append(list(sentence) if clear else [alone[word] for word in words])
+    return pronounced
+
+
+def speak(
+    synthesiser: Synthesiser,
+    sounds: Sounds,
+    voice: str,
+    words: list[Mnemonics],
+    difficulty: Difficulty,
+    stream: np.random.Generator,
+) -> SpokenPrompt:
+    """Return ``words`` as spoken by ``voice``, with silence around, and the times of its phones."""
+    spelling = spell(words, sounds, difficulty.pronunciation_noise, stream)
+    speech = synthesiser.say(spelling.text, voice, _draw_manner(difficulty, stream))
+
+    before = _draw_silence(difficulty, stream)
+    after = _draw_silence(difficulty, stream)
+    samples = resample(speech.samples)
+    peak = max(1.0, float(np.abs(samples).max()))
+    samples = np.pad(samples / peak, (before, after))
+
+    times = find_phone_times(spelling, speech, sounds.fold, before / RATE)
+    if times is not None:
+        first = PhoneTime(SILENCE, 0.0, times[0].start)
+        last = PhoneTime(SILENCE, times[-1].end, round(len(samples) / RATE, 4))
+        times = [first, *times, last]
+    return SpokenPrompt(samples, times, words)
+
+
+def find_phone_times(
+    spelling: Spelling, speech: Speech, fold: dict[str, str], offset: float
+) -> list[PhoneTime] | None:
+    """Return the phones of an utterance that starts at ``offset`` seconds, without gaps.
+
+    None if the synthesiser spoke another number of phones than ``spelling`` has. A sound that
+    belongs to no phone and a pause lengthen the phone before; a phone that is swallowed is left
+    out. A plosive begins with its burst, so its closure counts as part of the phone before.
+    """
+    heard = [
+        SoundEvent(strip_stress(event.mnemonic), event.sample)
+        for event in speech.events
+        if strip_stress(event.mnemonic)
+    ]
+    # The synthesiser adds glides, which have no phone.
+    starts = [event.sample for event in heard if fold.get(event.mnemonic, event.mnemonic)]
     if len(starts) != len(spelling.owner):
         return None
+
     first: dict[int, int] = {}
     for owner, start in zip(spelling.owner, starts, strict=True):
         first.setdefault(owner, start)
-    end = next(
-        (sample for _, sample in events if sample > heard[-1][1]), samples
-    )  # the pause after the last sound
-    bounds = [*(first[i] for i in range(len(spelling.phones))), end]
-    seconds = [round(b / SYNTHESISER_RATE + offset, 4) for b in bounds]
-    return [
-        (p, a, b)
-        for p, a, b in zip(spelling.phones, seconds[:-1], seconds[1:], strict=True)
-        if a < b
-    ]
+    # The pause after the last sound, or the end of the speech.
+    later = (event.sample for event in speech.events if event.sample > heard[-1].sample)
+    end = next(later, len(speech.samples))
+
+    bounds = [first[i] for i in range(len(spelling.phones))] + [end]
+    seconds = [round(bound / SYNTHESISER_RATE + offset, 4) for bound in bounds]
+    times = map(PhoneTime, spelling.phones, seconds[:-1], seconds[1:])
+    return [time for time in times if time.start < time.end]
+
+
+def _draw_manner(difficulty: Difficulty, stream: np.random.Generator) -> Manner:
+    rate = stream.normal(difficulty.rate_mean, difficulty.rate_spread)
+    pitch = stream.normal(50, 10)
+    return Manner(
+        rate=int(np.clip(rate, SLOWEST, FASTEST)),
+        pitch=int(np.clip(pitch, 20, 85)),
+        range=int(stream.integers(30, 80)),
+    )
+
+
+def _draw_silence(difficulty: Difficulty, stream: np.random.Generator) -> int:
+    """Return a number of samples."""
+    return int(stream.uniform(difficulty.silence_shortest, difficulty.silence_longest) * RATE)
+
+
+def _write_pronunciations(words: Iterable[Mnemonics], sounds: Sounds) -> list[str]:
+    """Return the phones of each word, separated by spaces."""
+    return [" ".join(fold_word(mnemonics, sounds.fold) or ()) for mnemonics in words]
 
 
 if __name__ == "__main__":

@@ -1,30 +1,48 @@
-"""Synthetic corpora: from a language, a size and a seed to a data directory, bit for bit the same on one machine."""
+"""Synthetic corpora: from a language, a size and a seed to a data directory, the same bits each
+time.
+"""
 
-import collections
 import importlib.metadata
 import itertools
 import json
 import shutil
+from collections import Counter
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import workbench
-from workbench.corpus.synthesis import english, icelandic, pool, queries, vocabulary, voices, write
-from workbench.corpus.synthesis.difficulty import SIZES, SPLITS, Difficulty, Size, difficulty
-from workbench.corpus.synthesis.job import Job
-from workbench.corpus.synthesis.phones import spoken
+from workbench.corpus.synthesis import english, icelandic
+from workbench.corpus.synthesis.data_directory import name_recording, write_lines, write_split
+from workbench.corpus.synthesis.difficulty import (
+    SIZES,
+    SPLITS,
+    Difficulty,
+    Size,
+    make_difficulty,
+)
+from workbench.corpus.synthesis.job import Job, Made, Prompt
+from workbench.corpus.synthesis.phones import fold_word
+from workbench.corpus.synthesis.pool import make_shards
+from workbench.corpus.synthesis.queries import Grammar, build_grammar, generate_sentences
 from workbench.corpus.synthesis.recipe import Recipe
 from workbench.corpus.synthesis.speech import Synthesiser
-from workbench.progress import Progress
-from workbench.settings import UserError, rng
+from workbench.corpus.synthesis.vocabulary import Vocabulary, choose_vocabulary
+from workbench.corpus.synthesis.voices import find_espeak_data, name_speakers
+from workbench.progress import Progress, no_progress
+from workbench.settings import UserError, Value, rng
 
 RECIPES = {"is": icelandic.recipe, "en": english.recipe}
-SHARD = 100  # utterances; part of what decides on every sample, since the synthesiser's state lasts for one shard
-VARIANT_COUNT = (
-    3  # times that train must say a word in another way than alone before the lexicon lists it
-)
-Utterance = tuple[str, str, list[str]]  # id, speaker, words
+
+SHARD_PROMPTS = 100
+"""Prompts of a shard; every sample depends on it, because the synthesiser's state lasts for one
+shard.
+"""
+
+VARIANT_COUNT = 3
+"""How often train must pronounce a word in another way than alone before the lexicon lists that."""
 
 
 def synthesise(
@@ -34,29 +52,33 @@ def synthesise(
     seed: int = 0,
     jobs: int = 2,
     progress: Progress | None = None,
-    **knobs,
+    **knobs: Value,
 ) -> Path:
-    """Writes a Kaldi-style data directory of synthetic speech to ``folder``, which must not exist; returns its path.
+    """Write a data directory of synthetic speech, Kaldi's with a lexicon, to ``folder``; return its
+    path.
 
-    ``language`` is "is" or "en", ``size`` one of ``SIZES``, ``knobs`` are fields of ``Difficulty``. ``jobs`` processes
-    share the work and change nothing of the result. ``progress(done, total, what)`` counts utterances. The folder
-    appears when all of it is written. UserError for an unknown language, size or knob, a folder that exists, or a
-    package that is missing.
+    ``language`` is "is" or "en", ``size`` one of ``SIZES``, ``knobs`` are fields of ``Difficulty``.
+    ``jobs`` processes share the work; their number does not change the result. Progress counts
+    utterances. ``folder`` must not exist, and appears when all of it is written. Raise UserError
+    for an unknown language, size or knob, a folder that exists, or a package that is missing.
 
-    - ``{train,heldout,test}/{wav.scp,segments,text,utt2spk,audio/*.flac}``, ``lexicon.txt``, ``lm.txt``
-    - ``true/{split}.jsonl``: utt, phones [[phone, start, end], ...] in seconds; only of utterances said as meant
+    - ``{train,heldout,test}/{wav.scp,segments,text,utt2spk,audio/*.flac}``
+    - ``lexicon.txt``, ``lm.txt``
+    - ``true/{split}.jsonl``: utt, phones [[phone, start, end], ...] in seconds; an utterance in
+      which the synthesiser spoke other phones than asked is left out
     - ``conditions/{split}.jsonl``: utt, snr, noise, reverb, tilt, telephone
-    - ``synthesis.json``: what it was made with, and counts
+    - ``synthesis.json``: what decided on the corpus, and counts
     """
-    plan = _plan(language, size, seed, knobs)
+    plan = _make_plan(language, size, seed, knobs)
     folder = Path(folder)
     if folder.exists():
         raise UserError(f"{folder}: exists already")
+
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        _fill(partial, plan, jobs, progress or _silent)
+        _write_corpus(partial, plan, jobs, progress or no_progress)
         partial.rename(folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -65,138 +87,163 @@ def synthesise(
 
 
 @dataclass(frozen=True)
-class Plan:
+class CorpusPlan:
     """All that decides on a corpus."""
 
     recipe: Recipe
-    name: str  # of the size
+    size_name: str
     size: Size
     seed: int
-    knobs: Difficulty
+    difficulty: Difficulty
 
 
-def _plan(language: str, size: str, seed: int, knobs: dict) -> Plan:
+@dataclass(frozen=True)
+class Texts:
+    """What the synthesiser is to read: the vocabulary, and the prompts of each split."""
+
+    vocabulary: Vocabulary
+    prompts: dict[str, list[Prompt]]
+    espeak_version: str
+
+
+def _make_plan(language: str, size: str, seed: int, knobs: dict[str, Value]) -> CorpusPlan:
+    """Return the plan; raise UserError for what is unknown or missing, before any work begins."""
     if language not in RECIPES:
         raise UserError(f"no recipe for language {language!r}; there are {', '.join(RECIPES)}")
     if size not in SIZES:
         raise UserError(f"no size {size!r}; there are {', '.join(SIZES)}")
-    voices.source()  # what is missing is said before work begins
-    return Plan(
-        RECIPES[language](), size, SIZES[size], seed, difficulty(**dict(SIZES[size].knobs) | knobs)
-    )
+    find_espeak_data()
+    difficulty = make_difficulty(**{**dict(SIZES[size].knobs), **knobs})
+    return CorpusPlan(RECIPES[language](), size, SIZES[size], seed, difficulty)
 
 
-def _fill(folder: Path, plan: Plan, jobs: int, progress: Progress) -> None:
+def _write_corpus(folder: Path, plan: CorpusPlan, workers: int, progress: Progress) -> None:
     total = sum(plan.size.utterances)
     progress(0, total, "choosing words")
-    words, utterances, version = _written(folder, plan)
-    shards = _shards(folder, plan, utterances)
-    made: dict[str, list] = {}
+    texts = _write_texts(folder, plan)
+
+    jobs = _plan_shards(folder, plan, texts)
+    made: dict[str, tuple[Made, ...]] = {}
     done = 0
-    with closing(pool.results(shards, jobs)) as ready:
-        for number, answer in ready:
-            made[shards[number].name] = answer
-            done += len(answer)
+    with closing(make_shards(jobs, workers)) as shards:
+        for shard in shards:
+            made[jobs[shard.number].name] = shard.made
+            done += len(shard.made)
             progress(done, total, "speaking")
-    results = {
-        split: [made[s.name] for s in shards if s.name.startswith(split)] for split in SPLITS
+
+    counts = {}
+    in_order: dict[str, list[tuple[Made, ...]]] = {}
+    for split in SPLITS:
+        in_order[split] = [made[job.name] for job in jobs if job.name.startswith(split)]
+        counts[split] = write_split(folder, split, texts.prompts[split], in_order[split])
+
+    trained_on = list(itertools.chain.from_iterable(in_order["train"]))
+    lexicon = _list_pronunciations(texts, plan.recipe, trained_on)
+    write_lines(folder / "lexicon.txt", (f"{word} {phones}" for word, phones in lexicon))
+
+    about = {
+        **_describe(plan, texts.espeak_version),
+        "words": len(texts.vocabulary.mnemonics),
+        "pronunciations": len(lexicon),
+        "splits": counts,
     }
-    measured = {
-        split: write.split(folder, split, utterances[split], results[split]) for split in SPLITS
-    }
-    entries = _pronunciations(
-        words, plan.recipe, utterances["train"], itertools.chain(*results["train"])
-    )
-    write.lines(folder / "lexicon.txt", (f"{word} {phones}" for word, phones in entries))
-    counted = {"words": len(words.mnemonics), "pronunciations": len(entries), "splits": measured}
-    about = json.dumps(_about(plan, version) | counted, indent=1, ensure_ascii=False)
-    (folder / "synthesis.json").write_text(about + "\n", encoding="utf-8")
+    text = json.dumps(about, indent=1, ensure_ascii=False)
+    (folder / "synthesis.json").write_text(text + "\n", encoding="utf-8")
 
 
-def _written(
-    folder: Path, plan: Plan
-) -> tuple[vocabulary.Vocabulary, dict[str, list[Utterance]], str]:
-    """The vocabulary, the text of all splits, and the synthesiser's version; writes the LM text.
+def _write_texts(folder: Path, plan: CorpusPlan) -> Texts:
+    """Return the prompts of all splits, and write the text of the language model.
 
-    The counts and the grammar, hundreds of megabytes, are gone when it returns.
+    The n-grams and the grammar, hundreds of megabytes, are freed when this returns.
     """
-    recipe, size = plan.recipe, plan.size
-    counts = recipe.counts(2 * size.vocabulary) if size.walks else None
+    recipe = plan.recipe
+    size = plan.size
+    counts = recipe.read_counts(2 * size.vocabulary) if size.walks else None
     with Synthesiser() as synthesiser:
         version = synthesiser.version
 
         def pronounce(texts: list[str]) -> list[list[list[str]]]:
             return synthesiser.pronounce(texts, recipe.sounds.voice)
 
-        words = vocabulary.choose(recipe, size.vocabulary, size.walks, counts, pronounce)
-    grammar = queries.grammar(recipe, words, counts, plan.knobs)
-    lm = itertools.islice(queries.sentences(grammar, plan.seed, "lm", "train"), size.lm_sentences)
-    write.lines(folder / "lm.txt", map(" ".join, lm))
-    return words, _utterances(grammar, size, plan.seed), version
+        vocabulary = choose_vocabulary(recipe, size.vocabulary, size.walks, counts, pronounce)
+
+    grammar = build_grammar(recipe, vocabulary, counts, plan.difficulty)
+    sentences = generate_sentences(grammar, plan.seed, "lm", "train")
+    lm_text = itertools.islice(sentences, size.lm_sentences)
+    write_lines(folder / "lm.txt", map(" ".join, lm_text))
+    return Texts(vocabulary, _draw_prompts(grammar, size, plan.seed), version)
 
 
-def _utterances(grammar: queries.Grammar, size: Size, seed: int) -> dict[str, list[Utterance]]:
-    """The utterances of each split, sorted as Kaldi wants it: by speaker, then by number."""
-    out, voices_before = {}, 0
+def _draw_prompts(grammar: Grammar, size: Size, seed: int) -> dict[str, list[Prompt]]:
+    """Return the prompts of each split, sorted as Kaldi requires: by speaker, then by number."""
+    prompts: dict[str, list[Prompt]] = {}
+    voices_before = 0
     for split, count, voice_count in zip(SPLITS, size.utterances, size.voices, strict=True):
-        names = voices.speakers(split, voices_before, voice_count)
-        texts = itertools.islice(queries.sentences(grammar, seed, split, split), count)
-        who = rng(seed, "speakers", split).permutation(count) % voice_count
-        rows = enumerate(zip(who, texts, strict=True))
-        out[split] = sorted(
-            (f"{names[k]}-{i:06d}", names[k], list(words)) for i, (k, words) in rows
-        )
+        voices = name_speakers(split, voices_before, voice_count)
         voices_before += voice_count
-    return out
+        sentences = itertools.islice(generate_sentences(grammar, seed, split, split), count)
+        order = rng(seed, "speakers", split).permutation(count) % voice_count
+
+        drawn = []
+        for i, (k, words) in enumerate(zip(order, sentences, strict=True)):
+            drawn.append(Prompt(f"{voices[k]}-{i:06d}", voices[k], words))
+        drawn.sort(key=lambda prompt: prompt.id)
+        prompts[split] = drawn
+    return prompts
 
 
-def _shards(folder: Path, plan: Plan, utterances: dict[str, list[Utterance]]) -> list[Job]:
-    """The jobs of all splits, and the folders that they write into."""
+def _plan_shards(folder: Path, plan: CorpusPlan, texts: Texts) -> list[Job]:
+    """Return the jobs of all splits, and make the folders that they write to."""
     jobs = []
-    for split, rows in utterances.items():
+    for split, prompts in texts.prompts.items():
         audio = folder / split / "audio"
         audio.mkdir(parents=True)
-        for number, first in enumerate(range(0, len(rows), SHARD)):
-            name = write.recording(split, number)
-            part = rows[first : first + SHARD]
-            jobs.append(
-                Job(
-                    str(audio / f"{name}.flac"),
-                    plan.recipe.language,
-                    plan.seed,
-                    name,
-                    part,
-                    asdict(plan.knobs),
-                )
+        for number, batch in enumerate(_split_into_shards(prompts)):
+            name = name_recording(split, number)
+            job = Job(
+                audio=audio / f"{name}.flac",
+                language=plan.recipe.language,
+                seed=plan.seed,
+                name=name,
+                prompts=batch,
+                difficulty=plan.difficulty,
             )
+            jobs.append(job)
     return jobs
 
 
-def _pronunciations(
-    words: vocabulary.Vocabulary, recipe: Recipe, utterances, results
-) -> list[tuple[str, str]]:
-    """(word, phones) of every word as said alone, and as said often enough in sentences of ``utterances``; sorted."""
-    alone = {(w, " ".join(spoken(m, recipe.sounds.fold) or ())) for w, m in words.mnemonics.items()}
-    seen = collections.Counter(
-        pair
-        for (_, _, said), result in zip(utterances, results, strict=True)
-        for pair in zip(said, result["pronunciations"], strict=True)
-    )
-    return sorted(alone | {pair for pair, n in seen.items() if n >= VARIANT_COUNT})
+def _split_into_shards(prompts: list[Prompt]) -> Iterable[tuple[Prompt, ...]]:
+    for first in range(0, len(prompts), SHARD_PROMPTS):
+        yield tuple(prompts[first : first + SHARD_PROMPTS])
 
 
-def _about(plan: Plan, espeak: str) -> dict:
+def _list_pronunciations(texts: Texts, recipe: Recipe, made: list[Made]) -> list[tuple[str, str]]:
+    """Return (word, phones) of every word as spoken alone, and as often spoken in train; sorted."""
+    alone = {
+        (word, " ".join(fold_word(mnemonics, recipe.sounds.fold) or ()))
+        for word, mnemonics in texts.vocabulary.mnemonics.items()
+    }
+
+    in_sentences: Counter[tuple[str, str]] = Counter()
+    for prompt, utterance in zip(texts.prompts["train"], made, strict=True):
+        in_sentences.update(zip(prompt.words, utterance.pronunciations, strict=True))
+    frequent = {entry for entry, count in in_sentences.items() if count >= VARIANT_COUNT}
+    return sorted(alone | frequent)
+
+
+def _describe(plan: CorpusPlan, espeak_version: str) -> dict[str, Any]:
+    """Return what decided on the corpus, for ``synthesis.json``."""
     packages = ("espeakng-loader", *plan.recipe.packages, "numpy", "scipy", "soundfile")
     versions = {package: importlib.metadata.version(package) for package in packages}
     return {
         "language": plan.recipe.language,
-        "size": plan.name,
+        "size": plan.size_name,
         "seed": plan.seed,
-        "difficulty": asdict(plan.knobs),
+        "difficulty": asdict(plan.difficulty),
         "shape": asdict(plan.size),
-        "versions": {"workbench": workbench.__version__, "espeak-ng": espeak, **versions},
+        "versions": {
+            "workbench": workbench.__version__,
+            "espeak-ng": espeak_version,
+            **versions,
+        },
     }
-
-
-def _silent(done: int, total: int, what: str) -> None:
-    pass

@@ -1,90 +1,116 @@
-"""The words of a corpus, their canonical pronunciations, and the slots of templates filled with these words only."""
+"""The words of a corpus, their canonical pronunciations, and slots of templates filled with these
+words only.
+"""
 
-import collections
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from workbench.corpus.synthesis.ngrams import Counts
-from workbench.corpus.synthesis.phones import spoken
-from workbench.corpus.synthesis.recipe import SLOT, Recipe, Slot
+from workbench.corpus.synthesis.phones import Mnemonics, fold_word
+from workbench.corpus.synthesis.recipe import SLOT, Entry, Recipe, Slot
 
-SPARE = 1.15  # of the words looked at: some turn out not to be pronounceable
+SPARE = 1.15  # candidates per word that is wanted: some turn out not to be pronounceable
+FEWEST_ENTRIES = 6
+
+Pronounce = Callable[[list[str]], list[list[list[str]]]]
+"""Returns, for each text, the mnemonics of each word that the synthesiser finds in it."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Words with their mnemonics as said alone; slots hold only entries whose words are all among them."""
+    """Words with their mnemonics as spoken alone; slots have only entries made of these words."""
 
-    mnemonics: dict[str, tuple[str, ...]]
-    slots: dict[str, tuple[tuple[str, ...], ...]]
-    frequency: dict[str, int]  # 1 where nothing is known
+    mnemonics: dict[str, Mnemonics]
+    slots: dict[str, tuple[Entry, ...]]
+    frequency: dict[str, int]  # 1 if nothing is known
 
 
-def choose(
-    recipe: Recipe,
-    size: int,
-    walks: bool,
-    counts: Counts | None,
-    pronounce: Callable[[list[str]], list[list[list[str]]]],
+def choose_vocabulary(
+    recipe: Recipe, size: int, walks: bool, counts: Counts | None, pronounce: Pronounce
 ) -> Vocabulary:
-    """About ``size`` words: those of the templates, shares of the slots' entries, and then the most frequent words
-    there are.
+    """Return about ``size`` words: of the templates, of the slots' entries, then the most frequent.
 
-    ``pronounce`` turns texts into the mnemonics of their words. Words that the synthesiser spells out, says in another
-    language's sounds or as several words are left out.
+    Words that the synthesiser spells out, speaks with the sounds of another language or as several
+    words are left out. ``walks`` is whether text is also drawn from n-grams.
     """
-    frequency = small_counts(counts, recipe.letters, leading=2 * size) if counts else {}
-    names = name_counts(counts, leading=20 * size) if counts else {}
+    frequency = count_lower_case(counts, recipe.letters, leading=2 * size) if counts else {}
+    names = count_names(counts, leading=20 * size) if counts else {}
     wanted = {
-        name: _wanted(slot, size if walks else 2 * size, names)
+        name: _select_entries(slot, size if walks else 2 * size, names)
         for name, slot in recipe.slots.items()
     }
-    fixed = [w for template in recipe.templates for w in SLOT.sub(" ", template).split()]
-    entries = [
-        w for slot in wanted.values() for entry in slot for form in entry for w in form.split()
-    ]
-    candidates = list(dict.fromkeys([*fixed, *entries, *frequency]))[: int(SPARE * size)]
-    said = {
-        w: p for w, p in zip(candidates, pronounce(candidates), strict=True) if _usable(p, recipe)
+
+    in_templates = _words_of(SLOT.sub(" ", template) for template in recipe.templates)
+    in_entries = _words_of(form for slot in wanted.values() for entry in slot for form in entry)
+    candidates = list(dict.fromkeys([*in_templates, *in_entries, *frequency]))[: int(SPARE * size)]
+
+    spoken = {
+        candidate: words[0]
+        for candidate, words in zip(candidates, pronounce(candidates), strict=True)
+        if _is_usable(words, recipe)
     }
-    words = dict.fromkeys(list(said)[:size])
+    chosen = dict(list(spoken.items())[:size])
     slots = {
-        name: tuple(e for e in slot if all(w in words for form in e for w in form.split()))
-        for name, slot in wanted.items()
+        name: tuple(entry for entry in entries if all(w in chosen for w in _words_of(entry)))
+        for name, entries in wanted.items()
     }
     return Vocabulary(
-        {w: tuple(said[w][0]) for w in words}, slots, {w: frequency.get(w, 1) for w in words}
+        mnemonics={word: tuple(mnemonics) for word, mnemonics in chosen.items()},
+        slots=slots,
+        frequency={word: frequency.get(word, 1) for word in chosen},
     )
 
 
-def small_counts(counts: Counts, letters: str, leading: int) -> dict[str, int]:
-    """Counts of words written small that match ``letters``, falling, of the first ``leading`` words of a table."""
-    total: collections.Counter = collections.Counter()
+def count_lower_case(counts: Counts, letters: str, leading: int) -> dict[str, int]:
+    """Return counts of words in lower case that match ``letters``, the most frequent first.
+
+    Only the first ``leading`` words of the table are counted.
+    """
     pattern = re.compile(letters)
-    for word, count in zip(
-        counts.words[: leading + 1], counts.count[: leading + 1].tolist(), strict=True
-    ):
+    total: Counter[str] = Counter()
+    for word, count in _leading_words(counts, leading).items():
         if pattern.fullmatch(word.lower()):
             total[word.lower()] += count
     return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
 
 
-def name_counts(counts: Counts, leading: int) -> dict[str, int]:
-    """Counts of words that are mostly written large, so are names, and not words that begin sentences."""
-    count = dict(
-        zip(counts.words[: leading + 1], counts.count[: leading + 1].tolist(), strict=True)
-    )
-    large = {w: n for w, n in count.items() if w[:1].isupper()}
-    return {w.lower(): n for w, n in large.items() if n > 2 * count.get(w.lower(), 0)}
+def count_names(counts: Counts, leading: int) -> dict[str, int]:
+    """Return counts of words, in lower case, that are mostly capitalised.
+
+    These are names, and not words that begin sentences. Only the first ``leading`` words are
+    counted.
+    """
+    table = _leading_words(counts, leading)
+    return {
+        word.lower(): count
+        for word, count in table.items()
+        if word[:1].isupper() and count > 2 * table.get(word.lower(), 0)
+    }
 
 
-def _wanted(slot: Slot, size: int, names: dict[str, int]) -> tuple[tuple[str, ...], ...]:
+def _leading_words(counts: Counts, leading: int) -> dict[str, int]:
+    """Return counts of the border and the first ``leading`` words."""
+    words = counts.words[: leading + 1]
+    return dict(zip(words, counts.count[: leading + 1].tolist(), strict=True))
+
+
+def _select_entries(slot: Slot, size: int, names: dict[str, int]) -> tuple[Entry, ...]:
+    """Return the leading entries of a slot, as many as suit a vocabulary of ``size`` words."""
     entries = slot.entries
     if slot.by_count and names:
         entries = tuple(sorted(entries, key=lambda entry: -names.get(entry[0], 0)))
-    return entries[: min(slot.most, max(6, round(slot.share * size)))]
+    wanted = max(FEWEST_ENTRIES, round(slot.share * size))
+    return entries[: min(slot.most, wanted)]
 
 
-def _usable(words: list[list[str]], recipe: Recipe) -> bool:
-    return len(words) == 1 and bool(words[0]) and spoken(words[0], recipe.sounds.fold) is not None
+def _words_of(texts: Iterable[str]) -> list[str]:
+    return [word for text in texts for word in text.split()]
+
+
+def _is_usable(words: list[list[str]], recipe: Recipe) -> bool:
+    """Return whether the synthesiser found one word, with sounds of the language only."""
+    return (
+        len(words) == 1 and bool(words[0]) and fold_word(words[0], recipe.sounds.fold) is not None
+    )

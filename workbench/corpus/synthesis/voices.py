@@ -1,4 +1,4 @@
-"""Speakers: random variants of the synthesiser's voice, as files in a data directory of its own format."""
+"""Speakers: random variants of the synthesiser's voice, as files in a folder of its own data."""
 
 import importlib.util
 from pathlib import Path
@@ -8,15 +8,22 @@ import numpy as np
 from workbench.settings import UserError, rng
 
 FORMANTS = 9
+FEMALE_TRACT = 1.13  # formants relative to the synthesiser's voice
+MALE_TRACT = 0.99
 
 
-def speakers(split: str, first: int, count: int) -> list[str]:
-    """Names of the voices of one split; ``first`` is the number of voices that other splits have before."""
+def name_speakers(split: str, first: int, count: int) -> list[str]:
+    """Return the names of the voices of one split; ``first`` voices belong to the splits before
+    it.
+    """
     return [f"{split[:2]}{number:04d}" for number in range(first, first + count)]
 
 
-def source() -> Path:
-    """The synthesiser's data; UserError if the package that holds it is missing. It is only looked for, not loaded."""
+def find_espeak_data() -> Path:
+    """Return the folder of the synthesiser's data.
+
+    The package is only looked up, not loaded. Raise UserError if it is missing.
+    """
     spec = importlib.util.find_spec("espeakng_loader")
     if spec is None or spec.origin is None:
         raise UserError(
@@ -25,26 +32,33 @@ def source() -> Path:
     return Path(spec.origin).parent / "espeak-ng-data"
 
 
-def write_data(folder: Path, names: list[str], seed: int) -> Path:
-    """A copy of the synthesiser's data, by links, whose voice variants are those of ``names``; returns its path.
+def write_voices(folder: Path, names: list[str], seed: int) -> Path:
+    """Write a copy of the synthesiser's data whose voice variants are those of ``names``; return
+    its path.
 
-    The synthesiser reads all of them at its start and knows at most 349, so a folder holds what one shard needs.
+    All else is links. The synthesiser reads every variant at its start and knows at most 349, so a
+    folder holds the voices of one shard.
     """
     data = folder / "espeak-ng-data"
     variants = data / "voices" / "!v"
     variants.mkdir(parents=True)
-    for entry in sorted(source().iterdir()):
+    for entry in sorted(find_espeak_data().iterdir()):
         if entry.name != "voices":
             (data / entry.name).symlink_to(entry)
+
     for name in names:
-        (variants / name).write_text(variant(name, rng(seed, "voice", name)), encoding="ascii")
+        text = describe_voice(name, rng(seed, "voice", name))
+        (variants / name).write_text(text, encoding="ascii")
     return data
 
 
-def variant(name: str, stream: np.random.Generator) -> str:
-    """A voice file (docs/voices.md of eSpeak NG): vocal tract, formants, pitch, roughness and timbre at random."""
+def describe_voice(name: str, stream: np.random.Generator) -> str:
+    """Return a voice file with random vocal tract, formants, pitch, roughness and timbre.
+
+    docs/voices.md of eSpeak NG describes the format.
+    """
     female = stream.random() < 0.5
-    tract = (1.13 if female else 0.99) * stream.normal(1.0, 0.04)
+    tract = (FEMALE_TRACT if female else MALE_TRACT) * stream.normal(1.0, 0.04)
     pitch = stream.uniform(140, 210) if female else stream.uniform(70, 125)
     lines = [
         "language variant",
@@ -56,11 +70,13 @@ def variant(name: str, stream: np.random.Generator) -> str:
         f"voicing {stream.integers(75, 115)}",
         f"consonants {stream.integers(60, 140)} {stream.integers(60, 140)}",
     ]
+
     for formant in range(FORMANTS):
         frequency = 100 * tract * stream.normal(1, 0.025)
         strength = np.clip(stream.normal(100, 12), 60, 150)
         width = np.clip(stream.normal(105, 15), 70, 170)
         lines.append(f"formant {formant} {frequency:.0f} {strength:.0f} {width:.0f}")
+
     if stream.random() < 0.3:
         a, b, c, d = stream.integers(60, 220, 4)
         lines.append(f"tone 600 {a} 1200 {b} 2000 {c} 3000 {d}")
