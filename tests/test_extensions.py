@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from toy import Toy, settings
 
-from workbench.engine import Cost, machine
+from workbench.engine import Cost, load_machine
 from workbench.engine.machines import delay_laws
 from workbench.settings import SETTINGS, Alternatives, Settings, UserError
 from workbench.training.updates import update_rules
@@ -37,7 +37,7 @@ def test_a_delay_law_of_ones_own_delays() -> None:
     def duration(speed: str) -> float:
         from dataclasses import replace
 
-        clock = Cost(replace(machine("paper"), speed=speed), seed=1)
+        clock = Cost(replace(load_machine("paper"), speed=speed), seed=1)
         return Toy().run(settings(replicas=2), clock)[2].ticks
 
     assert duration("halting") > 3 * duration("equal")
