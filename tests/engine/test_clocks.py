@@ -1,4 +1,4 @@
-"""Laws of clocks and of the models of machines."""
+"""Clocks, and the models of machines."""
 
 import math
 from dataclasses import replace
@@ -6,7 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from workbench.engine import Ask, Call, Cost, Machine, Work, WorkPrice, free, load_machine, measured
+from workbench.engine import (
+    Ask,
+    Call,
+    Cost,
+    Machine,
+    Work,
+    WorkPrice,
+    free,
+    load_machine,
+    measured,
+)
 from workbench.engine.clocks import chance, normal, pauses
 from workbench.engine.machines import PRESETS, read_machine, write_machine
 from workbench.settings import UserError
@@ -15,30 +25,36 @@ STEP = Work(int, (), 100, "gradient")
 
 
 def a_machine(**changes):
-    return replace(
-        Machine("m", "test", {"gradient": WorkPrice(0.5, 0.01, 1e-4)}, parameters=10), **changes
-    )
+    """A machine with one price and nothing else, with some fields changed."""
+    prices = {"gradient": WorkPrice(0.5, 0.01, 1e-4)}
+    return replace(Machine("m", "test", prices, parameters=10), **changes)
+
+
+def step_seconds(machine, process="p", now=0, seed=0):
+    """Time of a gradient of 100 frames on this machine."""
+    return Cost(machine, seed).work(process, STEP, 0.0, now)
+
+
+PLAIN_SECONDS = step_seconds(a_machine())
 
 
 def test_on_the_free_clock_nothing_takes_time():
     """Work, messages and calls are free."""
-    assert (
-        free.work("p", STEP, 9.0, 0),
-        free.travel("p", "s", 10**9, 0),
-        free.serve(Ask("s", Call()), 9.0),
-    ) == (0, 0, 0)
+    assert free.work("p", STEP, 9.0, 0) == 0
+    assert free.travel("p", "s", 10**9, 0) == 0
+    assert free.serve(Ask("s", Call()), 9.0) == 0
 
 
-def test_the_measured_clock_charges_what_it_took():
+def test_the_measured_clock_charges_the_real_time():
     """Work and calls cost what they really took."""
-    assert (measured.work("p", STEP, 9.0, 0), measured.serve(Ask("s", Call()), 2.0)) == (9.0, 2.0)
+    assert measured.work("p", STEP, 9.0, 0) == 9.0
+    assert measured.serve(Ask("s", Call()), 2.0) == 2.0
 
 
 def test_the_price_of_work():
-    """call + frames (frame + frame_parameter parameters)."""
-    assert Cost(a_machine()).work("p", STEP, 9.0, 0) == pytest.approx(
-        0.5 + 100 * (0.01 + 1e-4 * 10)
-    )
+    """Work takes call + frames (frame + frame_parameter parameters), whatever it really took."""
+    expected = 0.5 + 100 * (0.01 + 1e-4 * 10)
+    assert Cost(a_machine()).work("p", STEP, 9.0, 0) == pytest.approx(expected)
 
 
 def test_messages_and_calls():
@@ -55,16 +71,22 @@ def test_unknown_work_has_no_price():
 
 
 def test_chances_are_pure_functions_of_names():
-    """The same names give the same number, others an independent one: uniform, and normal."""
-    assert chance(1, "a", 2) == chance(1, "a", 2) != chance(1, "a", 3) and chance(1, "a") != chance(
-        2, "a"
-    )
-    u = np.array([chance(i, "u") for i in range(4000)])
-    n = np.array([normal(i, "n") for i in range(4000)])
-    assert abs(u.mean() - 0.5) < 0.02 and abs(u.std() - math.sqrt(1 / 12)) < 0.01
-    assert (
-        abs(n.mean()) < 0.06 and abs(n.std() - 1) < 0.04 and abs((n > 1.96).mean() - 0.025) < 0.01
-    )
+    """The same names and number give the same chance; others give an independent one."""
+    assert chance(1, "a", 2) == chance(1, "a", 2)
+    assert chance(1, "a", 2) != chance(1, "a", 3)
+    assert chance(1, "a") != chance(2, "a")
+
+
+def test_chances_have_their_distribution():
+    """``chance`` is uniform, ``normal`` is standard normal."""
+    uniform = np.array([chance(i, "u") for i in range(4000)])
+    assert abs(uniform.mean() - 0.5) < 0.02
+    assert abs(uniform.std() - math.sqrt(1 / 12)) < 0.01
+
+    gaussian = np.array([normal(i, "n") for i in range(4000)])
+    assert abs(gaussian.mean()) < 0.06
+    assert abs(gaussian.std() - 1) < 0.04
+    assert abs((gaussian > 1.96).mean() - 0.025) < 0.01
 
 
 @pytest.mark.parametrize(
@@ -73,69 +95,65 @@ def test_chances_are_pure_functions_of_names():
 )
 def test_speeds_follow_their_distribution(distribution, spread, mean, std):
     """The speeds of many processes have the mean and the spread that were asked for."""
-    clock = Cost(a_machine(speed=distribution, spread=spread))
-    plain = Cost(a_machine()).work("p", STEP, 0, 0)
-    speeds = np.array([plain / clock.work(f"replica {i}", STEP, 0, 0) for i in range(3000)])
-    assert speeds.mean() == pytest.approx(mean, abs=0.02) and speeds.std() == pytest.approx(
-        std, abs=0.02
-    )
+    uneven = a_machine(speed=distribution, spread=spread)
+    seconds = np.array([step_seconds(uneven, f"replica {i}") for i in range(3000)])
+    speeds = PLAIN_SECONDS / seconds
+    assert speeds.mean() == pytest.approx(mean, abs=0.02)
+    assert speeds.std() == pytest.approx(std, abs=0.02)
 
 
 def test_another_replica_changes_no_other():
     """The speed of a process depends on its name and the seed only."""
-    clock, other = (
-        Cost(a_machine(speed="uniform", spread=0.5), 1),
-        Cost(a_machine(speed="uniform", spread=0.5), 2),
-    )
-    assert clock.work("replica 3", STEP, 0, 0) == clock.work("replica 3", STEP, 5.0, 77)
-    assert clock.work("replica 3", STEP, 0, 0) != other.work("replica 3", STEP, 0, 0)
+    uneven = a_machine(speed="uniform", spread=0.5)
+    here = step_seconds(uneven, "replica 3", now=0, seed=1)
+    assert here == step_seconds(uneven, "replica 3", now=77, seed=1)
+    assert here != step_seconds(uneven, "replica 3", now=0, seed=2)
 
 
 def test_stragglers():
-    """The given share of processes is slower by the factor, for good."""
-    clock = Cost(a_machine(straggler_share=0.1, straggler_factor=4.0))
-    plain = Cost(a_machine()).work("p", STEP, 0, 0)
-    slow = np.array([clock.work(f"p{i}", STEP, 0, 0) / plain for i in range(2000)])
-    assert set(np.round(slow, 9)) == {1.0, 4.0} and (slow > 2).mean() == pytest.approx(
-        0.1, abs=0.02
-    )
+    """The given share of processes is slower by the factor, for the whole run."""
+    some_slow = a_machine(straggler_share=0.1, straggler_factor=4.0)
+    seconds = np.array([step_seconds(some_slow, f"p{i}") for i in range(2000)])
+    slower = seconds / PLAIN_SECONDS
+    assert set(np.round(slower, 9)) == {1.0, 4.0}
+    assert (slower > 2).mean() == pytest.approx(0.1, abs=0.02)
 
 
 def test_jitter_is_drawn_anew_for_each_work():
-    """The logarithm of each duration varies by sigma, as a function of time, and is the same when asked again."""
-    clock = Cost(a_machine(jitter=0.1))
-    plain = Cost(a_machine()).work("p", STEP, 0, 0)
-    logs = np.log([clock.work("p", STEP, 0, now) / plain for now in range(3000)])
-    assert abs(logs.mean()) < 0.01 and logs.std() == pytest.approx(0.1, abs=0.01)
-    assert clock.work("p", STEP, 0, 5) == clock.work("p", STEP, 0, 5)
+    """The logarithm of each duration varies by sigma, as a pure function of time."""
+    jittery = a_machine(jitter=0.1)
+    seconds = np.array([step_seconds(jittery, now=now) for now in range(3000)])
+    logs = np.log(seconds / PLAIN_SECONDS)
+    assert abs(logs.mean()) < 0.01
+    assert logs.std() == pytest.approx(0.1, abs=0.01)
+    assert step_seconds(jittery, now=5) == seconds[5]
 
 
 def test_messages_jitter():
     """The logarithm of each message's time varies by sigma, from shard to shard of one fetch too."""
     clock = Cost(a_machine(latency=1.0, network_jitter=0.3))
-    logs = np.log(
-        [clock.travel("p", f"server {s}", 0, now) for now in range(1000) for s in range(3)]
-    )
-    assert abs(logs.mean()) < 0.02 and logs.std() == pytest.approx(0.3, abs=0.02)
+    seconds = [clock.travel("p", f"server {s}", 0, now) for now in range(1000) for s in range(3)]
+    logs = np.log(seconds)
+    assert abs(logs.mean()) < 0.02
+    assert logs.std() == pytest.approx(0.3, abs=0.02)
 
 
 def test_pauses_come_once_in_every_stretch():
     """In a long time there is one pause per stretch, however the work is cut up."""
-    m = a_machine(pause_every=10.0, pause=2.0)
-    whole = pauses(m, 0, "p", 0, 1000.0)
-    parts = sum(pauses(m, 0, "p", round(i * 0.25e6), 0.25) for i in range(4000))
-    assert whole == parts == 200.0
-    assert Cost(m).work("p", Work(int, (), 0, "gradient"), 0, 0) in (0.5, 2.5)
+    pausing = a_machine(pause_every=10.0, pause=2.0)
+    whole = pauses(pausing, 0, "p", 0, 1000.0)
+    pieces = sum(pauses(pausing, 0, "p", round(i * 0.25e6), 0.25) for i in range(4000))
+    assert whole == pieces == 200.0
+    assert Cost(pausing).work("p", Work(int, (), 0, "gradient"), 0, 0) in (0.5, 2.5)
 
 
 def test_machines_are_saved_as_json(tmp_path):
-    """What is written is read again; the presets too."""
-    for m in (*PRESETS.values(), a_machine()):
-        write_machine(m, tmp_path / "m.json")
-        assert read_machine(tmp_path / "m.json") == m
-    assert load_machine(str(tmp_path / "m.json"), parameters=7) == replace(
-        a_machine(), parameters=7
-    )
+    """A machine that was written is read again; presets are machines like others."""
+    path = tmp_path / "m.json"
+    for machine in (*PRESETS.values(), a_machine()):
+        write_machine(machine, path)
+        assert read_machine(path) == machine
+    assert load_machine(str(path), parameters=7) == replace(a_machine(), parameters=7)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +172,7 @@ def test_machines_are_saved_as_json(tmp_path):
     ],
 )
 def test_wrong_machines_are_named(tmp_path, text, message):
-    """A machine that is missing or wrong is an error of the user's that says what is wrong."""
+    """A machine that is missing or wrong is a user's error that names the file and the fault."""
     path = tmp_path / "m.json"
     if text is not None:
         path.write_text(text)
