@@ -63,10 +63,10 @@ class Service(ABC):
     """Grows whenever a call that was answered ``NOT_YET`` may have an answer."""
 
     @abstractmethod
-    def answer(self, call: Any) -> Any:
+    def answer(self, call: Any) -> object:
         """Return the reply to ``call``, or ``NOT_YET``; raise TypeError for an unknown call."""
 
-    def ahead(self, call: Any) -> Callable[[], None] | None:
+    def ahead(self, call: object) -> Callable[[], None] | None:
         """Return a function that does the long part of ``call`` in advance, or None.
 
         An executor may run it before the call, while it serves other calls, but never two of them at
@@ -83,8 +83,8 @@ class Service(ABC):
 class Work:
     """Compute ``fn(*args)``, a pure function; the answer is its value."""
 
-    fn: Callable[..., Any]
-    args: tuple[Any, ...] = ()
+    fn: Callable[..., object]
+    args: tuple[object, ...] = ()
     size: int = 0  # frames, for which a clock charges
     kind: str = "work"  # forward | gradient | decode | evaluate
 
@@ -119,7 +119,7 @@ class Put:
     """
 
     channel: str
-    item: Any
+    item: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class Rest:
 class Held:
     """The contents of a channel while a run rests."""
 
-    items: tuple[Any, ...] = ()
+    items: tuple[object, ...] = ()
     closed: bool = False
 
 

@@ -80,7 +80,7 @@ class Running:
 class Gather:
     """The answers to the parts of an ``All`` that have come."""
 
-    replies: list[Any]
+    replies: list[object]
     missing: int
 
 
@@ -149,7 +149,7 @@ class Timeline:
         self.heap: list[tuple[int, int, Callable[[], None]]] = []  # ticks, order, what happens then
         self.alive: dict[str, Running] = {}
         self.returned: dict[str, Any] = {}
-        self.channels: dict[str, Channel] = {}
+        self.channels: dict[str, Channel[Running]] = {}
         self.effects = 0
         self.work_seconds = 0.0
 
@@ -160,7 +160,7 @@ class Timeline:
         self.waiting: dict[str, list[Sent]] = defaultdict(list)
         self.released: dict[str, int] = {}
 
-        self.handlers: dict[type, Callable[[Running, Any], Any]] = {
+        self.handlers: dict[type, Callable[[Running, Any], object]] = {
             Work: self.work,
             Ask: self.ask,
             All: self.all,
@@ -213,7 +213,7 @@ class Timeline:
 
     # --- processes
 
-    def step(self, process: Running, reply: Any) -> None:
+    def step(self, process: Running, reply: object) -> None:
         """Send the reply, and answer the process's effects until it must wait."""
         process.spent[process.doing] += self.now - process.since
         send = process.generator.send
@@ -288,7 +288,7 @@ class Timeline:
         self.send(Sent(process, ask, None, 0))
         return self.suspend(process, "ask")
 
-    def all(self, process: Running, effect: All) -> Any:
+    def all(self, process: Running, effect: All) -> object:
         """Send several calls, and begin the work that is done meanwhile."""
         parts = len(effect.asks) + (effect.work is not None)
         if not parts:
@@ -347,14 +347,14 @@ class Timeline:
         self.reply(sent, reply, end + round(back * TICKS))
         return True
 
-    def reply(self, sent: Sent, value: Any, ticks: int) -> None:
+    def reply(self, sent: Sent, value: object, ticks: int) -> None:
         """Let a reply arrive at this time."""
         if sent.gather is None:
             self.at(ticks, partial(self.step, sent.process, value))
         else:
             self.at(ticks, partial(self.collect, sent.process, sent.gather, sent.index, value))
 
-    def collect(self, process: Running, gather: Gather, index: int, value: Any) -> None:
+    def collect(self, process: Running, gather: Gather, index: int, value: object) -> None:
         """Add one part of an ``All``; the last one lets the process continue."""
         gather.replies[index] = value
         gather.missing -= 1
@@ -363,19 +363,19 @@ class Timeline:
 
     # --- channels
 
-    def channel(self, name: str) -> Channel:
+    def channel(self, name: str) -> Channel[Running]:
         """Return the channel of this name, made when it is first used."""
         if name not in self.channels:
             self.channels[name] = Channel(self.capacity, Held())
         return self.channels[name]
 
-    def put(self, process: Running, put: Put) -> Any:
+    def put(self, process: Running, put: Put) -> object:
         """Put an item, or wait."""
         answer, woken = self.channel(put.channel).put(process, put.item)
         self.wake(woken)
         return self.suspend(process, "put") if answer is WAIT else answer
 
-    def take(self, process: Running, take: Take) -> Any:
+    def take(self, process: Running, take: Take) -> object:
         """Take an item, or wait."""
         answer, woken = self.channel(take.channel).take(process)
         self.wake(woken)
@@ -385,7 +385,7 @@ class Timeline:
         """Close a channel."""
         self.wake(self.channel(close.channel).close())
 
-    def wake(self, woken: Woken) -> None:
+    def wake(self, woken: Woken[Running]) -> None:
         """Let processes that waited at a channel continue."""
         for process, answer in woken:
             self.at(self.now, partial(self.step, process, answer))

@@ -74,7 +74,7 @@ class NumberedReply:
 
     number: int
     digest: str
-    reply: Any
+    reply: object
 
 
 class NumberingService(Service):
@@ -87,11 +87,11 @@ class NumberingService(Service):
         self.checked_calls = 0
         self.released = service.released
 
-    def ahead(self, call: Call[Any]) -> Callable[[], None] | None:
+    def ahead(self, call: object) -> Callable[[], None] | None:
         """Return the long part of the call from the wrapped service."""
         return self.service.ahead(call)
 
-    def answer(self, call: Call[Any]) -> Any:
+    def answer(self, call: Call[Any]) -> object:
         """Return the wrapped service's reply as a NumberedReply, or ``NOT_YET``."""
         reply = self.service.answer(call)
         self.released = self.service.released
@@ -153,14 +153,14 @@ def trace_row(segment: int, entries: list[Entry]) -> Emit:
     return Emit(TraceRow(segment=segment, entries=tuple(entries)))
 
 
-def without_numbers(effect: Effect, answer: Any) -> Any:
+def without_numbers(effect: Effect, answer: Any) -> object:
     """Return the answer as the component would have got it from the services themselves."""
     if isinstance(effect, All):
         return [_without_number(reply) for reply in answer]
     return _without_number(answer) if isinstance(effect, Ask) else answer
 
 
-def _without_number(answer: Any) -> Any:
+def _without_number(answer: object) -> object:
     return answer.reply if isinstance(answer, NumberedReply) else answer
 
 
@@ -261,7 +261,7 @@ class TurnTakingService(Service):
         self.order = order
         self.number = 0  # of the next answer
 
-    def answer(self, call: CallInTurn) -> Any:
+    def answer(self, call: CallInTurn) -> object:
         """Return the wrapped service's reply, or ``NOT_YET`` until it is the process's turn.
 
         Raise Difference where the record has another answer.

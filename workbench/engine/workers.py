@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from workbench.engine.effects import Work
 
@@ -11,7 +11,7 @@ from workbench.engine.effects import Work
 class Done(NamedTuple):
     """Work that has been done."""
 
-    value: Any
+    value: object
     seconds: float  # that it took
 
 

@@ -120,7 +120,7 @@ class ParameterServer(Service):
         named = self.version.to_bytes(8, "little") + self.value.tobytes()
         return hashlib.sha256(named).hexdigest()[:12]
 
-    def answer(self, call: Any) -> Any:
+    def answer(self, call: Any) -> object:
         """Return the reply to one of the calls in ``messages``, or ``NOT_YET``."""
         match call:
             case Push():
@@ -136,9 +136,11 @@ class ParameterServer(Service):
             case AwaitFrames(frames):
                 return self.progress_at(frames)
             case Decay(times):
-                return self.decay(times)
+                self.decay(times)
+                return None
             case EndTraining():
-                return self.end()
+                self.end()
+                return None
             case Leave(replica, frames, version):
                 return self.leave(replica, frames, version)
         raise TypeError(f"the parameter server does not answer {type(call).__name__}")
@@ -358,7 +360,7 @@ class ParameterServer(Service):
 
     # --- push: ahead of its turn
 
-    def ahead(self, call: Any) -> Callable[[], None] | None:
+    def ahead(self, call: object) -> Callable[[], None] | None:
         """Return what computes the parameters that a push leads to; None where that is no long part."""
         if not isinstance(call, Push) or self.settings.asynchrony.synchronous:
             return None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -72,7 +72,7 @@ class Shards:
         bounds = tuple(int(places[cut]) for cut in cuts)
         return cls(np.array(base, np.float32), slice(start, stop), bounds)
 
-    def __reduce__(self) -> tuple[Callable[..., "Shards"], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Callable[..., "Shards"], tuple[object, ...]]:
         """Travel without ``base`` where all parameters are trained, since it is never joined then."""
         if self.bounds[-1] == len(self.base):
             return shards_without_base, (len(self.base), self.bounds)

@@ -63,7 +63,9 @@ class Host:
         self.services = dict(services)
         self.locks = {name: threading.Lock() for name in services}
         self.turns = {name: threading.Lock() for name in services}  # of calls that have a long part
-        self.channels = {name: Channel(capacity, aligned(h)) for name, h in held.items()}
+        self.channels: dict[str, Channel[Waiter]] = {
+            name: Channel(capacity, aligned(h)) for name, h in held.items()
+        }
         self.resting, self.aborted = False, ""
         self.begun: set[str] = set()
         self.kept: list[
@@ -194,7 +196,7 @@ class Host:
             dict(self.busy),
         )
 
-    def _channel(self, name: str) -> Channel:
+    def _channel(self, name: str) -> Channel[Waiter]:
         self._go_on()
         if name not in self.channels:
             self.channels[name] = Channel(self.capacity, Held())
@@ -206,7 +208,7 @@ class Host:
         if self.aborted:
             raise Aborted(self.aborted)
 
-    def _wake(self, woken: Woken) -> None:
+    def _wake(self, woken: Woken[Waiter]) -> None:
         for who, reply in woken:
             who.answer = reply
         if woken:
