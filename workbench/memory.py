@@ -1,10 +1,10 @@
-"""Memory for published parameters and pushed gradients, used again when nobody can see it any more.
+"""Memory for published parameters and pushed gradients, used again once nothing refers to it any more.
 
-New memory is slow to be had, page by page, and what a parameter server needs is the same sizes again and again. A block
-of memory is lent as an array. Every view, slice, tensor and message made of that array keeps the loan alive that it
-stems from; when the last is gone, the block is free. So what was given away is never written again while anybody can
-see it. Where other processes see it too (a cluster's worker) the pool is one of shared blocks, and a loan ends when
-they have let go of theirs.
+Fresh memory is slow because the kernel faults it in page by page, and a parameter server keeps asking for the same few
+sizes. So a block of memory is lent as an array. Every view, slice, tensor and message made from that array keeps its
+loan alive, and the block is free again once the last of them is gone. Nothing is therefore written into memory that
+anything can still read. Where other processes read it too, the pool has blocks of shared memory, and a loan ends when
+those processes have dropped their views.
 """
 
 import itertools
@@ -16,31 +16,34 @@ from typing import Any, Protocol
 
 import numpy as np
 
-WORTH = 1 << 16  # bytes from which on memory is used again
-SPARE = 4  # free blocks of a size that are kept
-LINE = 64  # bytes to which arrays are aligned
-SHIFT, SHIFTS = (
-    17 * LINE,
-    3,
-)  # bytes by which one array lies further into its block than that of the block before
+REUSED_BYTES = 1 << 16  # smaller arrays are allocated afresh
+SPARE_BLOCKS = 4  # free blocks that are kept of each size
+CACHE_LINE = 64  # bytes; arrays are aligned to it
+FLOAT32 = "<f4"
+FLOAT32_BYTES = 4
+
+# Arrays begin at different places of a page. What lies alike within a page competes for a few places of the cache, so
+# reading one array while another is written would be slower.
+SHIFT_BYTES = 17 * CACHE_LINE
+SHIFTS = 3
 
 
 class Block(Protocol):
-    """Some memory; it is given up with the object."""
+    """Some memory, which is given up with the object."""
 
     address: int
 
 
-class Private:
-    """A block that only this process sees."""
+class PrivateBlock:
+    """A block of ``size`` bytes that only this process can see."""
 
     def __init__(self, size: int):
-        self.memory = np.empty(size + LINE, np.uint8)
-        self.address = -(-self.memory.ctypes.data // LINE) * LINE
+        self.memory = np.empty(size + CACHE_LINE, np.uint8)
+        self.address = _round_up(self.memory.ctypes.data, CACHE_LINE)
 
 
 class Loan:
-    """What every view of lent memory keeps alive, and what the loan itself ``keeps``."""
+    """The owner of lent memory: every view of the array keeps it alive, and it keeps its block and ``keeps`` alive."""
 
     def __init__(
         self,
@@ -48,25 +51,26 @@ class Loan:
         offset: int,
         shape: tuple[int, ...],
         dtype: str,
-        frozen: bool,
-        keeps: Any = None,
+        readonly: bool,
+        keeps: object = None,
     ):
-        self.block, self.keeps = block, keeps
+        self.block = block
+        self.keeps = keeps
         self.__array_interface__ = {
             "version": 3,
-            "data": (block.address + offset, frozen),
+            "data": (block.address + offset, readonly),
             "shape": shape,
             "typestr": dtype,
         }
 
-    def until(self, ended: Callable, *args: Any) -> np.ndarray:
-        """The array; ``ended(*args)`` is called when nobody sees it any more."""
-        weakref.finalize(self, ended, *args).atexit = False
+    def array(self, ended: Callable[[Any], object], argument: Any) -> np.ndarray:
+        """Returns the array; ``ended(argument)`` is called once nothing refers to it or to a view of it."""
+        weakref.finalize(self, ended, argument).atexit = False
         return np.asarray(self)
 
 
 def loan_of(array: np.ndarray) -> Loan | None:
-    """What ``array`` is a view of, if that is lent memory."""
+    """Returns the loan that ``array`` is a view of, or None if its memory is not lent."""
     owner = array
     while isinstance(owner.base, np.ndarray):
         owner = owner.base
@@ -74,41 +78,52 @@ def loan_of(array: np.ndarray) -> Loan | None:
 
 
 class Pool:
-    """Blocks made by ``make``, one for each array from ``worth`` bytes on.
+    """Lends arrays; those of ``reused_bytes`` or more lie in blocks that ``make_block`` makes, one block each."""
 
-    Arrays begin at different places of a page: reading one while another is written would else be slower, since what
-    lies alike within a page shares few places of the cache.
-    """
-
-    def __init__(self, make: Callable[[int], Block] = Private, worth: int = WORTH):
-        self.make, self.worth = make, worth
-        self.free: dict[
-            int, deque[tuple[Block, int]]
-        ] = {}  # by size; what is too much falls off at the left
+    def __init__(
+        self,
+        make_block: Callable[[int], Block] = PrivateBlock,
+        reused_bytes: int = REUSED_BYTES,
+    ):
+        self.make_block = make_block
+        self.reused_bytes = reused_bytes
         self.made = itertools.count()
+        # By size: free blocks with the offsets of their arrays. What is too much falls off at the left.
+        self.free: dict[int, deque[tuple[Block, int]]] = {}
 
     def floats(self, count: int) -> np.ndarray:
-        """An array float32 [count], with whatever is in it."""
-        size = -(-(4 * count + SHIFT * (SHIFTS - 1)) // mmap.PAGESIZE) * mmap.PAGESIZE
-        if 4 * count < self.worth or not count:
+        """Returns an array float32 [count] with arbitrary content."""
+        array_bytes = FLOAT32_BYTES * count
+        if array_bytes < self.reused_bytes or not count:
             return np.empty(count, np.float32)
-        free = self.free.setdefault(size, deque(maxlen=SPARE))
+
+        size = _round_up(array_bytes + SHIFT_BYTES * (SHIFTS - 1), mmap.PAGESIZE)
+        free = self.free.setdefault(size, deque(maxlen=SPARE_BLOCKS))
         try:
-            block, shift = free.pop()
+            block, offset = free.pop()
         except IndexError:
-            block, shift = self.make(size), SHIFT * (next(self.made) % SHIFTS)
-        return Loan(block, shift, (count,), "<f4", False).until(free.append, (block, shift))
+            block = self.make_block(size)
+            offset = SHIFT_BYTES * (next(self.made) % SHIFTS)
+        loan = Loan(block, offset, (count,), FLOAT32, readonly=False)
+        return loan.array(free.append, (block, offset))
 
 
-_used = [Pool()]
+def _round_up(number: int, unit: int) -> int:
+    """Returns the smallest multiple of ``unit`` that is not below ``number``."""
+    return -(-number // unit) * unit
+
+
+_pool = Pool()
 
 
 def use(pool: Pool) -> Pool:
-    """From now on ``floats`` are from ``pool``, in this whole process; answers the one before."""
-    before, _used[0] = _used[0], pool
+    """Makes `floats` lend from ``pool`` in this whole process from now on; returns the pool used before."""
+    global _pool
+    before = _pool
+    _pool = pool
     return before
 
 
 def floats(count: int) -> np.ndarray:
-    """An array float32 [count] of this process's pool, with whatever is in it."""
-    return _used[0].floats(count)
+    """Returns an array float32 [count] of this process's pool, with arbitrary content."""
+    return _pool.floats(count)

@@ -12,7 +12,7 @@ import argparse
 import statistics
 import time
 
-from benchmarks.rounds import heading, peak_megabytes, row
+from benchmarks.rounds import peak_megabytes, print_heading, print_row
 from toy import Toy, settings
 
 from workbench.engine import Cost, free, load_machine
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     limit = statistics.median(bare() for _ in range(options.rounds))
-    heading(
+    print_heading(
         "replicas",
         "clock",
         "effects/s",
@@ -49,7 +49,7 @@ def main() -> None:
                 statistics.median(column) for column in zip(*found, strict=True)
             )
             speed = f"{virtual:,.0f}" if virtual else ""
-            row(
+            print_row(
                 f"{replicas:,}",
                 name,
                 f"{effects:,.0f}",
@@ -58,7 +58,7 @@ def main() -> None:
                 f"{1e6 * besides:.0f}",
                 f"{besides / STEP_SECONDS:.1%}",
             )
-    row("", "limit: a generator answered at once", f"{1 / limit:,.0f}", "100%", "", "", "")
+    print_row("", "limit: a generator answered at once", f"{1 / limit:,.0f}", "100%", "", "", "")
     print(f"\nPeak memory: {peak_megabytes():.0f} MB.")
 
 

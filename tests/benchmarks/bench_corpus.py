@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import soundfile
-from benchmarks.rounds import compared, heading, medians, peak_megabytes
+from benchmarks.rounds import medians, peak_megabytes, print_compared, print_heading
 from kaldi_fbank import kaldi_log_mel
 
 from workbench.corpus.audio import AudioReader
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--utterances", type=int, default=60)
     options = parser.parse_args()
-    heading("what", "x real time per core", "x the best peer", "of the limit")
+    print_heading("what", "x real time per core", "x the best peer", "of the limit")
     with TemporaryDirectory() as folder:
         features(options.rounds, options.utterances)
         from_files(Path(folder), options.rounds, options.utterances)
@@ -146,7 +146,7 @@ def synthesis(folder: Path, rounds: int) -> None:
 def report(found: dict[str, float], seconds: float) -> None:
     peers = [name for name in found if name.startswith("peer")]
     (limit,) = (name for name in found if name.startswith("limit"))
-    compared(found, lambda each: f"{seconds / each:,.0f}", peers, limit)
+    print_compared(found, lambda each: f"{seconds / each:,.0f}", peers, limit)
 
 
 def noise(seed: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from benchmarks.lattice_task import Recogniser, recogniser
-from benchmarks.rounds import heading, medians, peak_megabytes, row
+from benchmarks.rounds import medians, peak_megabytes, print_heading, print_row
 
 from workbench.hmm.graphs.denominator import denominator
 from workbench.hmm.graphs.graph import Graph
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--words", type=int, nargs="+", default=[3000, 10000, 29000])
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
-    heading("words", "what", "seconds", "x the peer", "states", "arcs", "MB")
+    print_heading("words", "what", "seconds", "x the peer", "states", "arcs", "MB")
     with TemporaryDirectory() as folder:
         for words in options.words:
             compare(recogniser(words), words, Path(folder), options.rounds)
@@ -69,7 +69,7 @@ def compare(task: Recogniser, words: int, folder: Path, rounds: int) -> None:
             else ("", "", "")
         )
         ratio = found["peer: lexicon by OpenFst"] / seconds
-        row(
+        print_row(
             f"{words:,}",
             name,
             f"{seconds:.3g}",

@@ -22,7 +22,7 @@ from contextlib import ExitStack
 import numpy as np
 from benchmarks.other_ends import bare_ways, our_ways
 from benchmarks.parameter_peers import RATE, dask_ways, ray_ways, torch_ways
-from benchmarks.rounds import heading, medians, peak_megabytes, row
+from benchmarks.rounds import medians, peak_megabytes, print_heading, print_row
 
 from workbench.settings import Settings
 from workbench.training import Item, ParameterServer, Push
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--without-torch", action="store_true", help="without torch RPC and gloo")
     options = parser.parse_args()
-    heading("parameters", "what", "ms", "x the best peer", "of the limit")
+    print_heading("parameters", "what", "ms", "x the best peer", "of the limit")
     with ExitStack() as stack:
         asked = [our_ways(stack), bare_ways(stack), dask_ways(stack), ray_ways(stack)]
         asked += [] if options.without_torch else [torch_ways(stack)]
@@ -56,7 +56,9 @@ def main() -> None:
 def report(name: str, found: dict[str, float], limit: float) -> None:
     best = min(seconds for what, seconds in found.items() if what.startswith("peer"))
     for what, seconds in found.items():
-        row(name, what, f"{1e3 * seconds:.2f}", f"{best / seconds:.2f}", f"{limit / seconds:.0%}")
+        print_row(
+            name, what, f"{1e3 * seconds:.2f}", f"{best / seconds:.2f}", f"{limit / seconds:.0%}"
+        )
 
 
 def in_one_process(size: int) -> dict[str, Callable[[], object]]:

@@ -13,7 +13,7 @@ import time
 from functools import partial
 
 import numpy as np
-from benchmarks.rounds import heading, peak_megabytes, row, seconds_of
+from benchmarks.rounds import peak_megabytes, print_heading, print_row, seconds_of
 
 from workbench.batches import FrameOrder
 from workbench.engine import Local, free
@@ -35,13 +35,13 @@ def main() -> None:
     x = np.ones(options.parameters, np.float32)
     into = np.empty_like(x)
     limit = 2 * seconds_of(lambda: np.copyto(into, x), time.perf_counter, 1.0)
-    heading(
+    print_heading(
         f"shards ({options.replicas} replicas)", "ms a step", "x memcpy both ways", "MB at most"
     )
     for count in options.shards:
         with multiprocessing.get_context("spawn").Pool(1) as child:
             seconds, megabytes = child.apply(run, (count, options.replicas, options.parameters))
-        row(count, f"{1e3 * seconds:.2f}", f"{seconds / limit:.1f}", f"{megabytes:.0f}")
+        print_row(count, f"{1e3 * seconds:.2f}", f"{seconds / limit:.1f}", f"{megabytes:.0f}")
 
 
 def run(count: int, replicas: int, parameters: int) -> tuple[float, float]:

@@ -23,7 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from benchmarks.rounds import heading, medians, peak_megabytes, row
+from benchmarks.rounds import medians, peak_megabytes, print_heading, print_row
 
 from workbench.figures.tail import Tail
 from workbench.settings import Settings
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=20_000)
     options = parser.parse_args()
-    heading("what", "ms", "a second", "x the peer", "of the limit", "cost")
+    print_heading("what", "ms", "a second", "x the peer", "of the limit", "cost")
     with TemporaryDirectory() as folder:
         rows_written(Path(folder), options.rows, options.rounds)
         checkpoints(Path(folder), options.rounds)
@@ -92,7 +92,7 @@ def rows_written(folder: Path, count: int, rounds: int) -> None:
     for name, seconds in found.items():
         peer = f"{found['peer: sqlite3'] / seconds:.1f}" if name == "rows" else ""
         limit = f"{found['limit: json.dumps'] / seconds:.0%}" if name == "rows" else ""
-        row(
+        print_row(
             f"{name}, {count:,} rows",
             f"{1e3 * seconds:.1f}",
             f"{count / seconds:,.0f}",
@@ -162,7 +162,7 @@ def checkpoints(folder: Path, rounds: int) -> None:
     for name, seconds in found.items():
         share, cost = found["limit: one file"] / seconds, seconds / CHECKPOINT_SECONDS
         size = theta.nbytes / 1e6
-        row(
+        print_row(
             f"{name}, {size:.1f} MB",
             f"{1e3 * seconds:.0f}",
             f"{size / seconds:,.0f} MB",

@@ -27,7 +27,7 @@ from types import SimpleNamespace
 import numpy as np
 from benchmarks.bench_lattice import k2_rows, k2_sums
 from benchmarks.bench_network import plain_loop
-from benchmarks.rounds import heading, peak_megabytes, row
+from benchmarks.rounds import peak_megabytes, print_heading, print_row
 
 from workbench.corpus.frames.window import WINDOW
 from workbench.engine import Local, free
@@ -90,7 +90,7 @@ def main() -> None:
         print(
             f"{options.network} network, {bench.theta.size:,} parameters, {states} states, {graph.arcs:,} arcs\n"
         )
-        heading("run", "batch", "frames/s per core", "x the peer", "of the limit")
+        print_heading("run", "batch", "frames/s per core", "x the peer", "of the limit")
         ce = {batch: cross_entropy(bench, batch, options.rounds) for batch in (32, 200)}
         mmi = sequence(bench, 32, options.rounds)
     print(f"\nA frame of the MMI run takes {mmi / ce[32]:.2f} x one of the CE run at batch 32.")
@@ -248,7 +248,7 @@ def report(found: dict[str, float], batch: int) -> None:
     limit = next(v for k, v in found.items() if k.startswith("limit"))
     other = next((v for k, v in found.items() if k.startswith("peer")), None)
     for name, seconds in found.items():
-        row(
+        print_row(
             name,
             batch,
             f"{1 / seconds:,.0f}",

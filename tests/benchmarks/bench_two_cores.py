@@ -30,8 +30,8 @@ from typing import Any
 
 import numpy as np
 from benchmarks.bench_network import NETWORKS
-from benchmarks.other_ends import started
-from benchmarks.rounds import heading, row
+from benchmarks.other_ends import start_process
+from benchmarks.rounds import print_heading, print_row
 
 from workbench.batches import FrameOrder
 from workbench.engine.dask import Cluster, local_cluster
@@ -68,7 +68,7 @@ def main() -> None:
             for name, way in ways.items():
                 times[name].append(way())
     found = {name: statistics.median(values) for name, values in times.items()}
-    heading(
+    print_heading(
         f"{args.network}, batch {args.batch}",
         "frames/s",
         "x one process",
@@ -77,7 +77,7 @@ def main() -> None:
     )
     for name, rate in found.items():
         shares = [found[peer] for peer in (HOGWILD, APART)]
-        row(
+        print_row(
             name,
             f"{rate:.0f}",
             f"{rate / found[ONE]:.2f}",
@@ -102,7 +102,7 @@ def loops(
     segment = Segment(-(-4 * topology.size // mmap.PAGESIZE) * mmap.PAGESIZE)
     np.frombuffer(segment.memory, np.float32)[: topology.size] = initial(topology, 0)
     given = (topology, batch, batches, kernels.choice().kernel, os.getpid(), segment.file)
-    pipes = [started(stack, loop, *given) for _ in range(2)]
+    pipes = [start_process(stack, loop, *given) for _ in range(2)]
     for pipe in pipes:
         pipe.recv()  # it has mapped the segment
 
@@ -219,7 +219,9 @@ def run_on(
     shards, rows = Shards.split(initial(topology, 0), places=row_ends(topology)), []
     places = {"server 0": 0, "replica 0": 0, "replica 1": 1}
     makers = {f"replica {i}": partial(make, i, topology, shards, settings) for i in range(2)}
-    Cluster(client, places=places, shares=shares).run(makers, shards.servers(settings), rows.append)
+    Cluster(client, places=places, shares_memory=shares).run(
+        makers, shards.servers(settings), rows.append
+    )
     report(rows)
     return sum(
         pace([r.seconds for r in rows if isinstance(r, PushRow) and r.replica == i]) * batch

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 import numpy as np
-from benchmarks.rounds import trips
+from benchmarks.rounds import median_trip
 
 RATE = 1e-6
+LOOPBACK = "127.0.0.1"
 Ways = dict[str, Callable[[], float]]
 
 
-class Plain:
+class PlainServer:
     """The actor that a user would write."""
 
     def __init__(self, size: int):
@@ -28,7 +29,7 @@ class Plain:
 
 
 def dask_ways(stack: ExitStack) -> Callable[[int], Ways]:
-    """A plain actor on one worker, asked from the other."""
+    """A plain actor on one worker, called from the other."""
     from distributed import Client, LocalCluster
 
     cluster = stack.enter_context(
@@ -38,25 +39,25 @@ def dask_ways(stack: ExitStack) -> Callable[[int], Ways]:
     here, there = client.scheduler_info()["workers"]
 
     def ways(size: int) -> Ways:
-        plain = client.submit(Plain, size, actor=True, workers=[here]).result()
+        server = client.submit(PlainServer, size, actor=True, workers=[here]).result()
 
-        return {
-            "peer: Dask actor": lambda: client.submit(
-                ask_plain, plain, size, workers=[there], pure=False
-            ).result()
-        }
+        def by_dask() -> float:
+            return client.submit(time_dask_trip, server, size, workers=[there], pure=False).result()
+
+        return {"peer: Dask actor": by_dask}
 
     return ways
 
 
-def ask_plain(actor: Plain, size: int) -> float:
+def time_dask_trip(actor: PlainServer, size: int) -> float:
+    """Returns the median seconds of a trip; runs on a worker."""
     gradient = np.ones(size, np.float32)
 
     def trip() -> None:
         actor.fetch().result()
         actor.push(gradient).result()
 
-    return trips(trip)
+    return median_trip(trip)
 
 
 def torch_ways(stack: ExitStack) -> Callable[[int], Ways]:
@@ -65,18 +66,17 @@ def torch_ways(stack: ExitStack) -> Callable[[int], Ways]:
     import torch.distributed as dist
     from torch.distributed import rpc
 
-    context, rpc_port, gloo_port = multiprocessing.get_context("spawn"), free_port(), free_port()
-    for target, port in ((serve_rpc, rpc_port), (serve_gloo, gloo_port)):
-        process = context.Process(target=target, args=(port,), daemon=True)
-        process.start()
-        stack.callback(process.join)
-        stack.callback(process.terminate)
+    rpc_port = free_port()
+    gloo_port = free_port()
+    start_server(stack, serve_rpc, rpc_port)
+    start_server(stack, serve_gloo, gloo_port)
     start_rpc("client", 0, rpc_port)
     start_gloo(0, gloo_port)
     stack.callback(rpc.shutdown, graceful=False)
 
     def ways(size: int) -> Ways:
-        gradient, into = torch.ones(size), torch.empty(size)
+        gradient = torch.ones(size)
+        into = torch.empty(size)
         rpc.rpc_sync("server", rpc_size, (size,))
         dist.send(torch.tensor([size]), 1)
 
@@ -89,9 +89,20 @@ def torch_ways(stack: ExitStack) -> Callable[[int], Ways]:
             dist.send(gradient, 1)
             dist.recv(into, 1)
 
-        return {"peer: torch RPC": lambda: trips(by_rpc), "peer: gloo": lambda: trips(by_gloo)}
+        return {
+            "peer: torch RPC": lambda: median_trip(by_rpc),
+            "peer: gloo": lambda: median_trip(by_gloo),
+        }
 
     return ways
+
+
+def start_server(stack: ExitStack, target: Callable[[int], None], port: int) -> None:
+    """Start a process that serves at ``port`` until the stack is closed."""
+    process = multiprocessing.get_context("spawn").Process(target=target, args=(port,), daemon=True)
+    process.start()
+    stack.callback(process.join)
+    stack.callback(process.terminate)
 
 
 def ray_ways(stack: ExitStack) -> Callable[[int], Ways]:
@@ -104,52 +115,56 @@ def ray_ways(stack: ExitStack) -> Callable[[int], Ways]:
     stack.callback(ray.shutdown)
 
     def ways(size: int) -> Ways:
-        server, gradient = ray.remote(Plain).remote(size), np.ones(size, np.float32)
+        server = ray.remote(PlainServer).remote(size)
+        gradient = np.ones(size, np.float32)
 
         def by_ray() -> None:
             ray.get(server.fetch.remote())
             ray.get(server.push.remote(gradient))
 
-        return {"peer: Ray actor": lambda: trips(by_ray)}
+        return {"peer: Ray actor": lambda: median_trip(by_ray)}
 
     return ways
 
 
 def free_port() -> int:
+    """Returns a TCP port that nothing listens at."""
     with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
+        listening.bind((LOOPBACK, 0))
         return listening.getsockname()[1]
 
 
 def start_rpc(name: str, rank: int, port: int) -> None:
+    """Join the two processes of torch RPC."""
     from torch.distributed import rpc
 
-    options = rpc.TensorPipeRpcBackendOptions(init_method=f"tcp://127.0.0.1:{port}")
+    options = rpc.TensorPipeRpcBackendOptions(init_method=f"tcp://{LOOPBACK}:{port}")
     rpc.init_rpc(name, rank=rank, world_size=2, rpc_backend_options=options)
 
 
 def start_gloo(rank: int, port: int) -> None:
+    """Join the two processes of gloo."""
     import torch.distributed as dist
 
     os.environ |= {"GLOO_SOCKET_IFNAME": "lo"}
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    dist.init_process_group("gloo", f"tcp://{LOOPBACK}:{port}", rank=rank, world_size=2)
 
 
-held: list = []  # the parameters of the process that serves RPC
+rpc_parameters: list = []  # of the process that serves RPC, which calls module functions
 
 
 def rpc_size(size: int) -> None:
     import torch
 
-    held[:] = [torch.zeros(size)]
+    rpc_parameters[:] = [torch.zeros(size)]
 
 
 def rpc_fetch() -> object:
-    return held[0]
+    return rpc_parameters[0]
 
 
 def rpc_push(gradient) -> None:
-    held[0] = held[0] + RATE * gradient
+    rpc_parameters[0] = rpc_parameters[0] + RATE * gradient
 
 
 def serve_rpc(port: int) -> None:
@@ -162,7 +177,7 @@ def serve_rpc(port: int) -> None:
 
 
 def serve_gloo(port: int) -> None:
-    """Answers each gradient with the parameters; a size before makes them anew."""
+    """Answers each gradient with the parameters; a size makes new ones."""
     import torch
     import torch.distributed as dist
 
@@ -172,7 +187,8 @@ def serve_gloo(port: int) -> None:
     while True:
         dist.recv(size, 0)
         if int(size):
-            theta, gradient = torch.zeros(int(size)), torch.empty(int(size))
+            theta = torch.zeros(int(size))
+            gradient = torch.empty(int(size))
             continue
         dist.recv(gradient, 0)
         theta.add_(gradient, alpha=RATE)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,97 +13,93 @@ from pathlib import Path
 import pytest
 from bouncing import ROUNDS, SIZE, Wall, catcher, thrower
 
+from workbench.processes import child_environment
+
 distributed = pytest.importorskip("distributed")
 pytestmark = [pytest.mark.dask, pytest.mark.filterwarnings("default")]
 
-ROOT = str(Path(__file__).parents[2])
+TESTS = Path(__file__).parents[1]
+LOOPBACK = "127.0.0.1"
+THREADS = 3
+CATCHER_SUM = 2 * 2 * SIZE * sum(range(ROUNDS))  # two walls, each doubles what it gets
 
 
-def tls(folder: Path) -> dict[str, str]:
-    """Dask's configuration, as environment, with a certificate made for this test."""
+def tls_configuration(folder: Path) -> dict[str, str]:
+    """Dask's configuration for TLS, as environment, with a certificate made for this test."""
     if not shutil.which("openssl"):
         pytest.skip("there is no openssl to make a certificate with")
-    key, certificate = str(folder / "key.pem"), str(folder / "certificate.pem")
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "1",
-        "-subj",
-        "/CN=workbench",
-        "-keyout",
-    ]
-    subprocess.run([*command, key, "-out", certificate], check=True, capture_output=True)
-    found = {
+    key = str(folder / "key.pem")
+    certificate = str(folder / "certificate.pem")
+    command = shlex.split("openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=workbench")
+    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+
+    variables = {
         "DASK_DISTRIBUTED__COMM__TLS__CA_FILE": certificate,
         "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true",
     }
-    for who in ("SCHEDULER", "WORKER", "CLIENT"):
-        found[f"DASK_DISTRIBUTED__COMM__TLS__{who}__KEY"] = key
-        found[f"DASK_DISTRIBUTED__COMM__TLS__{who}__CERT"] = certificate
-    return found
+    for role in ("SCHEDULER", "WORKER", "CLIENT"):
+        variables[f"DASK_DISTRIBUTED__COMM__TLS__{role}__KEY"] = key
+        variables[f"DASK_DISTRIBUTED__COMM__TLS__{role}__CERT"] = certificate
+    return variables
+
+
+def start_dask(stack: ExitStack, environment: dict[str, str], *words: str) -> subprocess.Popen:
+    """A process of `dask WORDS`, which is killed with the stack."""
+    command = [sys.executable, "-m", f"distributed.cli.dask_{words[0]}", *words[1:]]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    stack.enter_context(process)
+    stack.callback(process.kill)
+    return process
 
 
 @contextmanager
-def by_hand(protocol: str, more: dict[str, str]):
-    """The address of a scheduler with two workers of three threads, each a process of its own without a nanny."""
-    environment = {**os.environ, **more, "PYTHONPATH": os.pathsep.join([ROOT, f"{ROOT}/tests"])}
-    common = ["--host", "127.0.0.1", "--protocol", protocol, "--no-dashboard"]
-
-    def started(stack, *words: str) -> subprocess.Popen:
-        command = [sys.executable, "-m", f"distributed.cli.dask_{words[0]}", *words[1:]]
-        process = stack.enter_context(
-            subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
-        )
-        stack.callback(process.kill)
-        return process
-
+def cluster_by_hand(protocol: str, variables: dict[str, str]):
+    """The address of a scheduler with two workers of three threads, each a process without a nanny."""
+    environment = child_environment(**variables)
+    environment["PYTHONPATH"] += f"{os.pathsep}{TESTS}"
+    common = ["--host", LOOPBACK, "--protocol", protocol, "--no-dashboard"]
     with ExitStack() as stack:
-        scheduler = started(stack, "scheduler", "--port", "0", *common)
-        address = next(
-            m[0]
-            for line in scheduler.stderr
-            if (m := re.search(rf"{protocol}://127.0.0.1:\d+", line))
-        )
+        scheduler = start_dask(stack, environment, "scheduler", "--port", "0", *common)
+        listening = re.compile(rf"{protocol}://{LOOPBACK}:\d+")
+        matches = (listening.search(line) for line in scheduler.stderr)
+        address = next(match[0] for match in matches if match)
         for _ in range(2):
-            started(stack, "worker", address, "--nthreads", "3", "--no-nanny", *common)
+            words = ["worker", address, "--nthreads", str(THREADS), "--no-nanny"]
+            start_dask(stack, environment, *words, *common)
         yield address
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "tls"])
 def test_a_run_on_a_cluster_started_by_hand(protocol, tmp_path, monkeypatch):
-    """Workers that know nothing of us serve by Unix socket, TCP, and TLS with the certificate of Dask's settings."""
+    """Workers that know nothing of workbench serve by Unix socket, by TCP, and by TLS with Dask's certificate."""
     from dask.config import refresh
 
-    from workbench.engine.dask import connected
+    from workbench.engine.dask import Cluster, connected
 
-    more = tls(tmp_path) if protocol == "tls" else {}
-    for name, value in more.items():
+    variables = tls_configuration(tmp_path) if protocol == "tls" else {}
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
     refresh()
     try:
-        with by_hand(protocol, more) as address, connected(address, 2, 2) as cluster:
+        with cluster_by_hand(protocol, variables) as address, connected(address, 2, 2) as cluster:
             cluster.client.wait_for_workers(2, timeout=120)
-            for shares in (True, False):
-                walls, rows = {"wall 0": Wall(), "wall 1": Wall()}, []
-                places = {"wall 0": 0, "wall 1": 1, "thrower": 0, "catcher": 1, "thrown": 0}
-                makers = {
-                    "thrower": partial(thrower, tuple(walls), "thrown"),
-                    "catcher": partial(catcher, "thrown"),
-                }
-                outcome = type(cluster)(cluster.client, 4, places, shares).run(
-                    makers, walls, rows.append
-                )
-                assert outcome.returned == {
-                    "thrower": ROUNDS,
-                    "catcher": 2 * 2 * SIZE * sum(range(ROUNDS)),
-                }
-                assert [wall.count for wall in walls.values()] == [ROUNDS, ROUNDS]
-                assert sum(row.kind == "throw" for row in rows) == ROUNDS
+            places = {"wall 0": 0, "wall 1": 1, "thrower": 0, "catcher": 1, "thrown": 0}
+            for shares_memory in (True, False):
+                bounce(Cluster(cluster.client, 4, places, shares_memory))
     finally:
         monkeypatch.undo()
         refresh()
+
+
+def bounce(cluster):
+    """Throw arrays from one worker to both, and check all that comes back."""
+    walls = {"wall 0": Wall(), "wall 1": Wall()}
+    rows = []
+    makers = {
+        "thrower": partial(thrower, tuple(walls), "thrown"),
+        "catcher": partial(catcher, "thrown"),
+    }
+    outcome = cluster.run(makers, walls, rows.append)
+    assert outcome.returned == {"thrower": ROUNDS, "catcher": CATCHER_SUM}
+    assert [wall.count for wall in walls.values()] == [ROUNDS, ROUNDS]
+    assert sum(row.kind == "throw" for row in rows) == ROUNDS

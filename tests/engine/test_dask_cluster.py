@@ -1,4 +1,4 @@
-"""The laws on a real Dask cluster: two workers on this machine, loopback only, no dashboard."""
+"""What must hold on every executor holds on a Dask cluster: two workers on this machine, loopback only, no dashboard."""
 
 import json
 import os
@@ -8,22 +8,26 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from toy import Rows, Toy, of_kind, settings, trace_rows
 
-from workbench.engine import Local, Lost, Service
+from workbench.engine import Local, Lost, Outcome, Service
 from workbench.engine.trace import read_traces, wrap_for_recording, wrap_for_replay
 from workbench.settings import UserError
 
 distributed = pytest.importorskip("distributed")
 pytestmark = [
     pytest.mark.dask,
-    pytest.mark.filterwarnings("default"),
-]  # Dask's own warnings are not ours to mend
+    pytest.mark.filterwarnings("default"),  # Dask's own warnings are not this project's to mend
+]
 
 TOY = Toy()
+TESTS = Path(__file__).parents[1]
+LISTENING = "0A"  # the state of a socket in /proc/net/tcp
+LOOPBACK = "0100007F"  # 127.0.0.1 there
 
 
 def new_cluster(workers=2, threads=8):
@@ -35,97 +39,111 @@ def new_cluster(workers=2, threads=8):
 @pytest.fixture(scope="module")
 def client():
     with new_cluster() as cluster, distributed.Client(cluster) as client:
-        client.run(sys.path.append, str(Path(__file__).parents[1]))
+        find_tests(client)
         yield client
 
 
-def on(
-    client,
-    s,
-    toy=TOY,
-    states=None,
-    services=None,
-    wrap=lambda makers, services: (makers, services),
-    **more,
-):
-    """(parameters, rows, outcome, services) of a run on the cluster, or of a part of it."""
+def find_tests(client):
+    """Let the workers import the toy."""
+    client.run(sys.path.append, str(TESTS))
+
+
+class ToyRun(NamedTuple):
+    """A run of the toy, or a part of it."""
+
+    theta: np.ndarray
+    rows: Rows
+    outcome: Outcome
+    services: dict[str, Any]
+
+
+def run_on(client, s, toy=TOY, states=None, services=None, wrap=None, **more) -> ToyRun:
+    """The toy on the cluster; ``wrap`` may change makers and services, ``more`` goes to the executor."""
     from workbench.engine.dask import Cluster
 
-    shards, rows = toy.shards(s), Rows()
+    shards = toy.shards(s)
     services = services or shards.servers(s)
     makers = {name: partial(toy.process, name, s, states) for name in toy.processes(s, shards)}
-    makers, services = wrap(makers, services)
+    if wrap:
+        makers, services = wrap(makers, services)
+    rows = Rows()
     outcome = Cluster(client, s.asynchrony.channel).run(makers, services, rows.emit, **more)
     bare = {name: getattr(service, "service", service) for name, service in services.items()}
-    return shards.collect(bare), rows, outcome, bare
+    return ToyRun(shards.collect(bare), rows, outcome, bare)
 
 
 def test_one_replica_is_plain_sgd_bit_for_bit(client):
     """On the cluster too: the parameters are those of Local on the free clock, which are those of the loop."""
     s = settings(shards=3)
-    assert np.array_equal(on(client, s)[0], TOY.run(s)[0])
+    assert np.array_equal(run_on(client, s).theta, TOY.run(s)[0])
 
 
 def test_one_replica_that_prefetches_has_a_delay_of_one(client):
     """What is fetched during a gradient lacks its update, on the cluster as on Local."""
     s = settings(shards=3, prefetch=True, wire="bfloat16")
-    theta, rows, _, services = on(client, s)
-    pushes = of_kind(rows, "push")
-    assert {server.version for server in services.values()} == {len(pushes)}
-    assert np.array_equal(theta, TOY.run(s)[0])
-    assert {r["staleness_inner"] for r in pushes[1:]} == {1.0}
+    run = run_on(client, s)
+    pushes = of_kind(run.rows, "push")
+    assert {server.version for server in run.services.values()} == {len(pushes)}
+    assert np.array_equal(run.theta, TOY.run(s)[0])
+    assert {row["staleness_inner"] for row in pushes[1:]} == {1.0}
 
 
 @pytest.mark.parametrize("prefetch", [False, True])
 def test_updates_applied_are_pushes_accepted(client, prefetch):
-    """Each shard has applied every push once; every row has come; the run learns; the record is replayed on Local."""
+    """Each shard applies every push once, every row arrives, the run learns, and Local replays its record."""
     s = settings(criterion="mmi", replicas=3, shards=2, epochs=3.0, prefetch=prefetch)
-    theta, rows, outcome, services = on(
-        client, s, wrap=partial(wrap_for_recording, segment=0, digest_every=1)
-    )
-    pushes = of_kind(rows, "push")
-    assert (
-        {server.version for server in services.values()}
-        == {len(pushes)}
-        == {len(services["server 0"].ledger)}
-    )
-    assert (
-        services["server 1"].frames
-        == 3 * TOY.offsets[-1]
-        == sum(r["frames"] for r in of_kind(rows, "decode"))
-    )
-    assert len(of_kind(rows, "usage")) == 9 and all(
-        state.finished for state in outcome.returned.values()
-    )
-    assert of_kind(rows, "evaluate")[-1]["criterion"] > TOY.evaluate(TOY.theta).criterion + 0.5
+    run = run_on(client, s, wrap=partial(wrap_for_recording, segment=0, digest_every=1))
+    updates = len(of_kind(run.rows, "push"))
+    frames = 3 * TOY.offsets[-1]
+    assert {server.version for server in run.services.values()} == {updates}
+    assert len(run.services["server 0"].ledger) == updates
+    assert run.services["server 1"].frames == frames
+    assert sum(row["frames"] for row in of_kind(run.rows, "decode")) == frames
+    assert len(of_kind(run.rows, "usage")) == 9
+    assert all(state.finished for state in run.outcome.returned.values())
+    criterion = of_kind(run.rows, "evaluate")[-1]["criterion"]
+    assert criterion > TOY.evaluate(TOY.theta).criterion + 0.5
 
-    trace = read_traces(trace_rows(json.loads(json.dumps(rows))))[0]
+    trace = read_traces(trace_rows(json.loads(json.dumps(run.rows))))[0]
     shards = TOY.shards(s)
     makers = {name: partial(TOY.process, name, s) for name in TOY.processes(s, shards)}
     makers, replayed = wrap_for_replay(makers, shards.servers(s), trace)
     Local(capacity=10**9).run(makers, replayed, lambda row: None)
-    again = shards.collect({name: r.service for name, r in replayed.items()})
-    assert np.array_equal(again, theta)
+    again = shards.collect({name: wrapped.service for name, wrapped in replayed.items()})
+    assert np.array_equal(again, run.theta)
 
 
-def test_a_run_rests_and_goes_on(client):
-    """Brought to rest in the middle, all return their states; gone on with, nothing is lost and nothing done twice."""
-    s, seen = settings(criterion="mmi", replicas=2, epochs=12.0, evaluate_every=9.0), []
+class SecondLook:
+    """Wants the run to rest from the second time on that it is asked."""
 
-    def rest():
-        return bool(seen) or seen.append(1)  # at the second look
+    looks = 0
 
-    _, before, outcome, services = on(client, s, rest=rest)
-    assert not any(state.finished for name, state in outcome.returned.items() if "replica" in name)
-    frames = services["server 0"].frames
-    more = dict(
-        states=outcome.returned, services=services, channels=outcome.channels, ticks=outcome.ticks
+    def __call__(self):
+        self.looks += 1
+        return self.looks > 1
+
+
+def test_a_run_rests_and_is_resumed(client):
+    """Brought to rest in the middle, all return their states; resumed, nothing is lost and nothing done twice."""
+    s = settings(criterion="mmi", replicas=2, epochs=12.0, evaluate_every=9.0)
+    first = run_on(client, s, rest=SecondLook())
+    replicas = [state for name, state in first.outcome.returned.items() if "replica" in name]
+    assert not any(state.finished for state in replicas)
+    frames = first.services["server 0"].frames
+
+    second = run_on(
+        client,
+        s,
+        states=first.outcome.returned,
+        services=first.services,
+        channels=first.outcome.channels,
+        ticks=first.outcome.ticks,
     )
-    _, after, outcome, services = on(client, s, **more)
-    assert frames < services["server 0"].frames == 12 * TOY.offsets[-1]
-    pushes = [(r["replica"], r["step"]) for r in of_kind(before + after, "push")]
-    assert len(set(pushes)) == len(pushes) == services["server 0"].version
-    assert after[0]["seconds"] >= before[-1]["seconds"] - 1
+    server = second.services["server 0"]
+    assert frames < server.frames == 12 * TOY.offsets[-1]
+    pushes = [(row["replica"], row["step"]) for row in of_kind(first.rows + second.rows, "push")]
+    assert len(set(pushes)) == len(pushes) == server.version
+    assert second.rows[0]["seconds"] >= first.rows[-1]["seconds"] - 1
 
 
 class Broken(Toy):
@@ -138,14 +156,13 @@ class Broken(Toy):
 
 
 def test_an_error_ends_the_run_and_names_the_process(client):
-    """What a component raises arrives, with its name; the workers are free again."""
+    """The error of a component arrives with the name of the process; the workers are free again."""
     s = settings(criterion="mmi", replicas=2)
     with pytest.raises(ArithmeticError, match="no gradient today") as caught:
-        on(client, s, Broken())
+        run_on(client, s, Broken())
     assert "in process 'replica" in caught.value.__notes__[0]
-    assert client.submit(int, 7, pure=False).result(10) == 7 and not any(
-        client.processing().values()
-    )
+    assert client.submit(int, 7, pure=False).result(10) == 7
+    assert not any(client.processing().values())
 
 
 def test_more_processes_than_threads_are_refused(client):
@@ -153,29 +170,46 @@ def test_more_processes_than_threads_are_refused(client):
     with pytest.raises(
         UserError, match="31 processes need as many threads, but the cluster has 16"
     ):
-        on(client, settings(criterion="mmi", replicas=15))
+        run_on(client, settings(criterion="mmi", replicas=15))
 
 
 def test_nothing_listens_off_loopback(client):
     """No socket of scheduler or workers is bound to another address."""
-    pids = {os.getpid(), *client.run(os.getpid).values()}
-    inodes = {
-        os.stat(f).st_ino for pid in pids for f in Path(f"/proc/{pid}/fd").iterdir() if f.exists()
-    }
-    lines = [
-        x.split()
-        for f in ("tcp", "tcp6")
-        for x in Path(f"/proc/net/{f}").read_text().splitlines()[1:]
-    ]
-    listening = [x[1].split(":")[0] for x in lines if x[3] == "0A" and int(x[9]) in inodes]
-    assert len(listening) >= 3 and set(listening) == {"0100007F"}
+    own = socket_inodes({os.getpid(), *client.run(os.getpid).values()})
+    listening = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            columns = line.split()
+            address, state, inode = columns[1], columns[3], int(columns[9])
+            if state == LISTENING and inode in own:
+                listening.append(address.split(":")[0])
+    assert len(listening) >= 3
+    assert set(listening) == {LOOPBACK}
+
+
+def socket_inodes(pids):
+    """The inodes of all open files of these processes."""
+    files = [file for pid in pids for file in Path(f"/proc/{pid}/fd").iterdir()]
+    return {os.stat(file).st_ino for file in files if file.exists()}
+
+
+def test_dasks_configuration_is_as_before_outside():
+    """What a local cluster needs of Dask's configuration holds for as long as the cluster, and no longer."""
+    import dask
+
+    name = "distributed.deploy.lost-worker-timeout"
+    before = dask.config.get(name)
+    with new_cluster(1, 1):
+        assert dask.config.get(name) == "10 minutes"
+    assert dask.config.get(name) == before
 
 
 class Arriving(Service):
     """A service that does something as soon as it arrives in another process."""
 
     def __init__(self, act, home=None):
-        self.act, self.home = act, home or os.getpid()
+        self.act = act
+        self.home = home or os.getpid()
         if os.getpid() != self.home:
             act()
 
@@ -190,7 +224,7 @@ def die_soon():
     threading.Timer(0.5, os._exit, (9,)).start()
 
 
-def lost_while_it_settles(client):
+def lose_a_worker_while_hosts_are_made(client):
     """The second worker dies as soon as it has its host, while the first one is still making its own."""
     from workbench.engine.dask import Cluster
 
@@ -199,24 +233,32 @@ def lost_while_it_settles(client):
         Cluster(client).run({}, services, print)
 
 
+class KillAWorker:
+    """Kills a worker the first time that the run asks whether to rest, and lets the run go on."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.killed = False
+
+    def __call__(self):
+        if not self.killed:
+            os.kill(self.pid, signal.SIGKILL)
+            self.killed = True
+        return False
+
+
 def test_a_lost_worker_ends_the_run():
-    """The run fails with advice instead of being done twice by stealth; workers ignore a notebook's interrupt."""
+    """The run fails with advice and no part of it is repeated; workers ignore a notebook's interrupt."""
     with new_cluster(2, 4) as cluster, distributed.Client(cluster) as client:
-        client.run(sys.path.append, str(Path(__file__).parents[1]))
-        lost_while_it_settles(client)
+        find_tests(client)
+        lose_a_worker_while_hosts_are_made(client)
         client.wait_for_workers(2, timeout=60)
-        client.run(sys.path.append, str(Path(__file__).parents[1]))
-        pids, killed = list(client.run(os.getpid).values()), []
+        find_tests(client)
+        pids = list(client.run(os.getpid).values())
         for pid in pids:
             os.kill(pid, signal.SIGINT)
 
-        def rest():
-            if pids:
-                os.kill(pids.pop(), signal.SIGKILL)
-                pids.clear()
-                killed.append(time.monotonic())
-            return False
-
+        rest = KillAWorker(pids[-1])
         with pytest.raises(Lost, match="resume the run from its last checkpoint"):
-            on(client, settings(replicas=4, epochs=1e3, evaluate_every=1e3), rest=rest)
-        assert time.monotonic() - killed[0] < 15
+            run_on(client, settings(replicas=4, epochs=1e3, evaluate_every=1e3), rest=rest)
+        assert rest.killed

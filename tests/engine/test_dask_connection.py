@@ -1,4 +1,4 @@
-"""Laws of the way of the data between processes: what arrives is what was sent, and nobody sees memory change."""
+"""What travels between processes arrives as it was sent, and no process sees lent memory change."""
 
 import gc
 import multiprocessing
@@ -17,18 +17,20 @@ from hypothesis import strategies as st
 from toy import settings
 
 from workbench import memory
-from workbench.engine.effects import CLOSED, NOT_YET, Call, Lost, Service
+from workbench.engine.effects import CLOSED, NOT_YET, Ask, Call, Lost, Service
 from workbench.training import Item, ParameterServer, Push
 from workbench.training.messages import Ack, DecodedUtterance, Fetch, PushStatus, Snapshot
 
 pytest.importorskip("distributed")
 from workbench.engine.dask.codec import read, written
-from workbench.engine.dask.connection import Line
-from workbench.engine.dask.host import Host
-from workbench.engine.dask.listener import Door, Failed, called
+from workbench.engine.dask.connection import Connection
+from workbench.engine.dask.host import Calls, Host, Reply
+from workbench.engine.dask.listener import Failed, Listener, connect
 from workbench.engine.dask.shared_memory import Segment
 
-TOKEN, SIZE = b"t" * 32, 1 << 16
+TOKEN = b"t" * 32
+SIZE = 1 << 16
+TIMEOUT = 10.0
 CONTEXT = multiprocessing.get_context("spawn")
 SCALARS = (
     st.none()
@@ -37,20 +39,29 @@ SCALARS = (
     | st.floats(allow_nan=False)
     | st.text(max_size=5)
 )
-MADE = weakref.WeakSet()
-POOL = memory.Pool(lambda size: (segment := Segment(size), MADE.add(segment))[0])
 VALUES = st.recursive(
     SCALARS,
-    lambda x: (
-        st.lists(x, max_size=3)
-        | st.tuples(x, x)
-        | st.dictionaries(st.text(max_size=3), x, max_size=3)
+    lambda values: (
+        st.lists(values, max_size=3)
+        | st.tuples(values, values)
+        | st.dictionaries(st.text(max_size=3), values, max_size=3)
     ),
 )
 
+SEGMENTS: weakref.WeakSet[Segment] = weakref.WeakSet()  # those that exist
+
+
+def make_segment(size):
+    segment = Segment(size)
+    SEGMENTS.add(segment)
+    return segment
+
+
+POOL = memory.Pool(make_segment)
+
 
 @pytest.fixture(autouse=True, scope="module")
-def shared():
+def shared_memory():
     """This process's parameters lie in memory that others can map."""
     before = memory.use(POOL)
     yield
@@ -58,14 +69,15 @@ def shared():
 
 
 @given(VALUES)
-def test_what_is_written_is_read(value):
-    """Scalars, sequences and dicts keep their value and their type."""
+def test_values_travel(value):
+    """Scalars, sequences and dictionaries keep their value and their type."""
     assert repr(read(written(value, {}), [])) == repr(value)
 
 
 def test_messages_travel():
-    """So do dataclasses with their arrays, each of which goes once, signals, numbers of numpy and errors; not more."""
-    x, arrays = np.arange(3), {}
+    """Dataclasses with arrays (each sent once), signals, numpy's numbers and errors travel, and nothing else."""
+    x = np.arange(3)
+    arrays = {}
     sent = [
         DecodedUtterance(x, (1, 2), 0.5),
         Ack(PushStatus.LATE, 3),
@@ -74,27 +86,31 @@ def test_messages_travel():
         Failed(Lost("gone")),
         x,
     ]
-    back = read(written(sent, arrays), list(arrays.values()))
-    assert len(arrays) == 1 and back[0].decoded is back[5] is x and back[0].versions == (1, 2)
-    assert (
-        back[1] == sent[1]
-        and back[2] is CLOSED
-        and type(back[3]) is np.float32
-        and back[3] == sent[3]
+    utterance, ack, signal_, number, failed, array = read(
+        written(sent, arrays), list(arrays.values())
     )
-    assert type(back[4].problem) is Lost and back[4].problem.args == ("gone",)
+    assert len(arrays) == 1
+    assert utterance.decoded is array is x
+    assert utterance.versions == (1, 2)
+    assert ack == sent[1]
+    assert signal_ is CLOSED
+    assert type(number) is np.float32
+    assert number == sent[3]
+    assert type(failed.problem) is Lost
+    assert failed.problem.args == ("gone",)
     with pytest.raises(TypeError, match="cannot be sent to another process: PosixPath"):
         written([Path()], {})
     with pytest.raises(TypeError, match="is not known"):
         read({"fields": [], "type": "subprocess:Popen"}, [])
 
 
-def pair(shares):
-    a, b = socket.socketpair(socket.AF_UNIX)
-    return Line(a, shares), Line(b, shares)
+def pair(shares_memory):
+    """Both ends of a connection within this process."""
+    one, other = socket.socketpair(socket.AF_UNIX)
+    return Connection(one, shares_memory), Connection(other, shares_memory)
 
 
-@pytest.mark.parametrize("shares", [True, False])
+@pytest.mark.parametrize("shares_memory", [True, False])
 @pytest.mark.parametrize(
     "x",
     [
@@ -103,47 +119,46 @@ def pair(shares):
         np.arange(12.0).reshape(3, 4).T,
         np.ones(5, bool),
         np.arange(9)[::2],
+        np.arange(10_000),
     ],
 )
-def test_arrays_arrive(shares, x):
-    """Whatever their shape and type, with the bits that they had."""
-    here, there = pair(shares)
+def test_arrays_arrive(shares_memory, x):
+    """Arrays of any shape and type arrive with the bits that they had, and so does what follows them."""
+    here, there = pair(shares_memory)
     here.send((x, "after"))
     found, after = there.receive()
-    assert (
-        found.dtype == x.dtype
-        and found.shape == x.shape
-        and np.array_equal(found, x)
-        and after == "after"
-    )
+    assert found.dtype == x.dtype
+    assert found.shape == x.shape
+    assert np.array_equal(found, x)
+    assert after == "after"
 
 
 def test_shared_memory_is_seen_and_given_back():
-    """What is published is not copied; it is the sender's until the last view over there is gone, then used again."""
+    """A published array is not copied; its memory is used again once the last view in the peer is gone."""
     here, there = pair(True)
     x = memory.floats(SIZE)
     x[:] = 1
-    place = x.ctypes.data
+    address = x.ctypes.data
     here.send(x)
     seen = there.receive()[5:]
-    assert (
-        seen.base is not None
-        and memory.loan_of(seen).block.address != place
-        and not seen.flags.writeable
-    )
+    assert memory.loan_of(seen).block.address != address
+    assert not seen.flags.writeable
     x[7] = 42
     assert seen[2] == 42  # the same memory, which only a test would write to now
+
     del x
-    assert memory.floats(SIZE).ctypes.data != place and len(here.lent) == 1
+    assert memory.floats(SIZE).ctypes.data != address
+    assert here.lends
     del seen
     there.send("and?")
     here.receive()
-    assert here.lent == {} and memory.floats(SIZE).ctypes.data == place
-    assert len(there.mapped) == 1
+    assert not here.lends
+    assert memory.floats(SIZE).ctypes.data == address
+    assert len(there.session.mapped) == 1
 
 
 def test_mappings_end_with_their_segments():
-    """A segment that its owner has given up is given up by whoever mapped it, so memory cannot grow."""
+    """A segment that its owner has given up is unmapped by the peer, so memory cannot grow."""
     here, there = pair(True)
     for size in range(SIZE, 9 * SIZE, SIZE):
         here.send(memory.Pool(Segment).floats(size))  # memory that no pool keeps
@@ -153,7 +168,7 @@ def test_mappings_end_with_their_segments():
     gc.collect()
     here.send(0)
     there.receive()
-    assert len(there.mapped) <= 1
+    assert len(there.session.mapped) <= 1
 
 
 # --- between processes
@@ -162,101 +177,129 @@ def test_mappings_end_with_their_segments():
 def test_a_version_is_never_written_while_another_process_sees_it():
     """A reader that holds on sees the bits that it got; one that is killed, or lets go, gives its versions back."""
     server = ParameterServer(np.zeros(SIZE, np.float32), settings(learning_rate=1.0))
-    host, gradient = a_host(server), np.ones(SIZE, np.float32)
-    pipes, readers = zip(*(reader(host) for _ in range(2)), strict=True)
+    _, address = open_host({"server 0": server})
+    gradient = np.ones(SIZE, np.float32)
+    pipes, readers = zip(*(start_reader(address) for _ in range(2)), strict=True)
     for step in range(12):
         for pipe in pipes:
             pipe.send("fetch" if step % 2 == 0 else "look")
             assert pipe.recv()  # whether all that it holds is as it was
         server.push(Push(Item(0, step), gradient, step, "replica 0"))
-    assert len(MADE) >= 6  # versions are held over there
+    assert len(SEGMENTS) >= 6  # versions are held over there
+
     os.kill(readers[0].pid, signal.SIGKILL)
     readers[0].join()
     pipes[1].send("forget")
     assert pipes[1].recv()
-    until = time.monotonic() + 10
-    while len(MADE) > memory.SPARE + 3 and time.monotonic() < until:
+    until = time.monotonic() + TIMEOUT
+    while len(SEGMENTS) > memory.SPARE_BLOCKS + 3 and time.monotonic() < until:
         time.sleep(0.01)
     pipes[1].send("end")
     readers[1].join()
-    assert len(MADE) <= memory.SPARE + 3 and not list(Path("/dev/shm").glob("*workbench*"))
+    assert len(SEGMENTS) <= memory.SPARE_BLOCKS + 3
+    assert not list(Path("/dev/shm").glob("*workbench*"))
 
 
-def a_host(server):
-    host = Host("run", 0, {"server 0": server}, 4, {})
-    host.address = host.open(TOKEN, True, False)
-    memory.use(POOL)
-    return host
+def open_host(services, number=0):
+    """A host that listens in this process, and its address; it must be kept for as long as it is to answer."""
+    host = Host("run", number, services, 4, {})
+    address = host.open(TOKEN, True, False)
+    memory.use(POOL)  # the host has put a pool of its own in its place
+    return host, address
 
 
-def reader(host):
+def start_reader(address):
+    """A process that does what it is asked through a pipe, and the pipe."""
     here, there = CONTEXT.Pipe()
-    process = CONTEXT.Process(target=read_on, args=(there, host.address), daemon=True)
+    process = CONTEXT.Process(target=read_on, args=(there, address), daemon=True)
     process.start()
     return here, process
 
 
 def read_on(pipe, address):
-    """Fetches, and looks whether what was fetched before has changed."""
-    line, held = called(address, 10.0), []
-    while (what := pipe.recv()) != "end":
-        if what == "forget":
+    """Fetches, and answers whether what was fetched before is unchanged."""
+    connection = connect(address, TIMEOUT)
+    held = []
+    while (wanted := pipe.recv()) != "end":
+        if wanted == "forget":
             held.clear()
-        if what in ("fetch", "forget"):
-            line.send(("call", ([("server 0", Fetch())],)))
-            (snapshot,), _ = line.receive()
-            if what == "fetch":
+        if wanted in ("fetch", "forget"):
+            connection.send(calls("server 0", Fetch()))
+            (snapshot,) = connection.receive().value
+            if wanted == "fetch":
                 held.append(snapshot)
         pipe.send(all((snapshot.value == snapshot.version).all() for snapshot in held))
 
 
+def calls(service, call):
+    """The request for one call."""
+    return Calls((Ask(service, call),))
+
+
 def test_a_push_is_read_where_it_lies():
-    """From another process through shared memory or, without, through the socket: the same update; errors come back."""
+    """From another process through shared memory, or through the socket: the same update; errors come back."""
     server = ParameterServer(np.zeros(SIZE, np.float32), settings(learning_rate=0.5))
-    host = a_host(server)
-    line = called(host.address, 10.0)
+    _host, address = open_host({"server 0": server})
+    connection = connect(address, TIMEOUT)
     for step, make in enumerate((memory.floats, lambda size: np.empty(size, np.float32))):
         gradient = make(SIZE)
         gradient[:] = 2
-        line.send(("call", ([("server 0", Push(Item(0, step), gradient, step, "replica 0"))],)))
-        assert line.receive() == ([Ack(PushStatus.APPLIED, step)], False)
-    assert (server.value == 2).all() and line.lent == {}
-    line.send(("call", ([("server 0", Unlock())],)))
-    assert isinstance(line.receive().problem, TypeError)  # not a call to a parameter server
-    line.send(("collect", ()))
-    assert isinstance(line.receive().problem, KeyError)  # not what a process may ask
+        push = Push(Item(0, step), gradient, step, "replica 0")
+        connection.send(calls("server 0", push))
+        reply = connection.receive()
+        assert (reply.value, reply.resting) == ([Ack(PushStatus.APPLIED, step)], False)
+    assert (server.value == 2).all()
+    assert not connection.lends
+
+    connection.send(calls("server 0", Unlock()))
+    assert isinstance(connection.receive().problem, TypeError)  # not a call to a parameter server
+    connection.send("collect")
+    assert isinstance(connection.receive().problem, TypeError)  # a process may not ask this
 
 
 def test_who_does_not_know_the_token_is_not_answered():
     """Neither a caller with another one, nor noise; and a caller trusts no host with another one."""
-    host = a_host(ParameterServer(np.zeros(4, np.float32), settings()))
+    _host, address = open_host({})
     with pytest.raises(Lost, match="host 0 cannot be reached"):
-        called(replace(host.address, token=b"x" * 32), 10.0)
-    with socket.socket(socket.AF_UNIX) as link:
-        link.connect(f"\0{host.address.unix}")
-        link.sendall(b"GET / HTTP/1.0\r\n\r\n".ljust(64))
-        assert len(link.recv(1 << 10)) == 32 and link.recv(1 << 10) == b""
-    assert b"t" * 8 not in repr(host.address).encode()
-    assert called(host.address, 10.0)
+        connect(replace(address, token=b"x" * 32), TIMEOUT)
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(f"\0{address.unix}")
+        sock.sendall(b"GET / HTTP/1.0\r\n\r\n".ljust(64))
+        assert len(sock.recv(1 << 10)) == 32
+        assert sock.recv(1 << 10) == b""
+    assert b"t" * 8 not in repr(address).encode()
+    assert connect(address, TIMEOUT)
 
 
 def test_by_tcp_it_is_the_same():
-    """A caller of another machine gets copies, aligned, of the same bits; only the worker's own address listens."""
-    door = Door(0, TOKEN, lambda question: question[::-1], False, "tcp://127.0.0.1:1")
-    line, x = called(door.address, 10.0), memory.floats(SIZE)
+    """A caller of another machine gets aligned copies of the same bits; only the worker's own address listens."""
+    listener = Listener(0, TOKEN, lambda request: request[::-1], False, "tcp://127.0.0.1:1")
+    connection = connect(listener.address, TIMEOUT)
+    x = memory.floats(SIZE)
     x[:] = np.arange(SIZE)
     x.flags.writeable = False
-    line.send([x, Snapshot(3, x[1:])])
-    snapshot, found = line.receive()
-    assert np.array_equal(found, x) and np.array_equal(snapshot.value, x[1:]) and line.lent == {}
-    assert (
-        not found.flags.writeable
-        and found.ctypes.data % 64 == 0
-        and door.address.tcp == "127.0.0.1"
-    )
-    door.close()
+    connection.send([x, Snapshot(3, x[1:])])
+    snapshot, found = connection.receive()
+    assert np.array_equal(found, x)
+    assert np.array_equal(snapshot.value, x[1:])
+    assert not connection.lends
+    assert not found.flags.writeable
+    assert found.ctypes.data % memory.CACHE_LINE == 0
+    assert listener.address.tcp == "127.0.0.1"
+    listener.close()
     with pytest.raises(Lost, match="cannot be reached"):
-        called(door.address, 10.0)
+        connect(listener.address, TIMEOUT)
+
+
+def test_a_reply_that_cannot_travel_is_an_error_of_the_caller():
+    """The caller gets why, and the connection can be used again."""
+    listener = Listener(0, TOKEN, lambda request: Path() if request == "path" else request, True)
+    connection = connect(listener.address, TIMEOUT)
+    connection.send("path")
+    assert "cannot be sent" in str(connection.receive().problem)
+    connection.send("next")
+    assert connection.receive() == "next"
+    listener.close()
 
 
 @dataclass(frozen=True)
@@ -270,7 +313,7 @@ class Unlock(Call[None]):
 
 
 class Gate(Service):
-    """Opens when it is unlocked."""
+    """A service at which some calls wait until another call has opened it."""
 
     open = False
 
@@ -284,10 +327,12 @@ class Gate(Service):
 
 def test_a_call_waits_for_a_release_and_holds_up_nobody():
     """One caller waits at the gate, another opens it."""
-    host = Host("run", 1, {"gate": Gate()}, 4, {})
-    address = host.open(TOKEN, True, False)
-    one, other = called(address, 10.0), called(address, 10.0)
-    one.send(("call", ([("gate", Pass())],)))
-    other.send(("call", ([("gate", Unlock())],)))
-    assert other.receive() == ([None], False)
-    assert one.receive() == (["through"], False)
+    _host, address = open_host({"gate": Gate()}, number=1)
+    one = connect(address, TIMEOUT)
+    other = connect(address, TIMEOUT)
+    one.send(calls("gate", Pass()))
+    other.send(calls("gate", Unlock()))
+    unlocked: Reply = other.receive()
+    assert unlocked.value == [None]
+    passed: Reply = one.receive()
+    assert (passed.value, passed.resting) == (["through"], False)

@@ -1,4 +1,4 @@
-"""A host on a cluster, asked by threads without a cluster."""
+"""A host of services, called by threads without a cluster."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from workbench.engine import Call, Service
+from workbench.engine import Ask, Call, Service
 
 pytest.importorskip("distributed")
 
 from workbench.engine.dask.host import Host
 
-PATIENCE = 10.0
+TIMEOUT = 10.0
 
 
 @dataclass(frozen=True)
@@ -26,41 +26,40 @@ class Fetch(Call[int]):
 
 
 class Slow(Service):
-    """A service whose pushes are long; it tells who is in what."""
+    """A service whose pushes have a long part; it notes how many are in it at once."""
 
     def __init__(self):
-        self.entered, self.go_on, self.within, self.most, self.done = (
-            threading.Event(),
-            threading.Event(),
-            0,
-            0,
-            0,
-        )
+        self.entered = threading.Event()
+        self.go_on = threading.Event()
+        self.within = 0
+        self.most_within = 0
+        self.pushes = 0
 
     def ahead(self, call):
-        return self.long if isinstance(call, Push) else None
+        return self.long_part if isinstance(call, Push) else None
 
-    def long(self):
+    def long_part(self):
         self.within += 1
-        self.most = max(self.most, self.within)
+        self.most_within = max(self.most_within, self.within)
         self.entered.set()
-        assert self.go_on.wait(PATIENCE)
+        assert self.go_on.wait(TIMEOUT)
         self.within -= 1
 
     def answer(self, call):
-        self.done += isinstance(call, Push)
-        return self.done
+        self.pushes += isinstance(call, Push)
+        return self.pushes
 
 
-def test_who_fetches_does_not_wait_for_the_long_part_of_a_push():
-    """While one push is being made, fetches are answered with what was before; a second push waits for its turn."""
+def test_a_fetch_does_not_wait_for_the_long_part_of_a_push():
+    """While one push is prepared, fetches get what was before; a second push waits for its turn."""
     service = Slow()
     host = Host("run", 0, {"server": service}, 4, {})
     with ThreadPoolExecutor(2) as threads:
-        pushes = [threads.submit(host.call, [("server", Push())]) for _ in range(2)]
-        assert service.entered.wait(PATIENCE)
-        assert host.call([("server", Fetch())]) == [0]
+        pushes = [threads.submit(host.call, [Ask("server", Push())]) for _ in range(2)]
+        assert service.entered.wait(TIMEOUT)
+        assert host.call([Ask("server", Fetch())]) == [0]
         service.go_on.set()
-        assert sorted(p.result(PATIENCE) for p in pushes) == [[1], [2]]
-    assert (service.most, host.call([("server", Fetch())])) == (1, [2])
-    assert host.collect()[2]["server"] > 0
+        assert sorted(push.result(TIMEOUT) for push in pushes) == [[1], [2]]
+    assert service.most_within == 1
+    assert host.call([Ask("server", Fetch())]) == [2]
+    assert host.collect().busy_seconds["server"] > 0

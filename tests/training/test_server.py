@@ -20,7 +20,7 @@ from workbench.training.updates import Step, add_scaled
 @pytest.fixture(autouse=True, scope="module")
 def pool():
     """Even the smallest parameters lie in memory that is used again."""
-    before = memory.use(memory.Pool(worth=0))
+    before = memory.use(memory.Pool(reused_bytes=0))
     yield
     memory.use(before)
 
@@ -135,7 +135,9 @@ def test_one_replica_needs_two_versions_in_memory():
 def test_memory_is_given_back():
     """When many versions are let go at once, no more than the spare blocks are kept."""
     made = weakref.WeakSet()
-    blocks = memory.Pool(lambda size: (block := memory.Private(size), made.add(block))[0], worth=0)
+    blocks = memory.Pool(
+        lambda size: (block := memory.PrivateBlock(size), made.add(block))[0], reused_bytes=0
+    )
     before = memory.use(blocks)
     server, held = a_server(), []
     for step in range(20):
@@ -145,7 +147,7 @@ def test_memory_is_given_back():
     held.clear()
     server.push(a_push(20, version=20))
     memory.use(before)
-    assert len(made) <= memory.SPARE + 2
+    assert len(made) <= memory.SPARE_BLOCKS + 2
 
 
 @given(hnp.arrays(np.float32, st.integers(0, 40), elements=st.floats(width=32)))

@@ -27,6 +27,6 @@ def on_cluster(address: str | None, jobs: int) -> Iterator[Executor | None]:
         yield None
         return
     with needs_dask():
-        from workbench.engine.dask.pool import tasks
-    with tasks(address, jobs) as executor:
+        from workbench.engine.dask.pool import task_pool
+    with task_pool(address, jobs) as executor:
         yield executor

@@ -1,10 +1,9 @@
 """The same components on a Dask cluster, on the wall clock: a task per process, services and channels in actors.
 
-Dask places, starts and ends hosts and processes; rows, and what a run starts from and leaves, pass its scheduler.
-Everything else goes straight from process to process, on one machine through shared memory (``line``, ``door``). Dask
-owns no truth: whatever is lost with a worker fails the run (nothing is done twice by stealth), which
-is then resumed from its last checkpoint, a rest like any other. Processes are given as callables that make the
-generator, since generators do not travel.
+Dask places, starts and ends hosts and processes. Rows, and what a run starts from and leaves, pass its scheduler.
+Everything else goes straight from process to process, on one machine through shared memory (``connection``,
+``listener``). Dask never repeats a part of a run: whatever is lost with a worker fails the run, which is then resumed
+from its last checkpoint. Processes are given as callables that make the generator, since generators do not travel.
 """
 
 import queue
@@ -13,35 +12,37 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from distributed import Client, Future, wait
 from distributed.scheduler import KilledWorker
 
 from workbench.engine.clocks import TICKS
-from workbench.engine.dask.host import Aborted, Host
-from workbench.engine.dask.process import Site, drive, place
+from workbench.engine.dask.host import Aborted, Collected, Host
+from workbench.engine.dask.process import Returned, Site, drive, place
 from workbench.engine.effects import Held, Lost, Process
 from workbench.engine.local import Outcome
 from workbench.settings import UserError
 from workbench.storage.rows import Row, UsageRow
 
-POLL = 0.05  # seconds between looks at rows and at whether to rest
-LATE = 30.0  # seconds within which a host must answer, and the last rows have come
-NOTICED = 2.0  # seconds within which Dask notices that a worker has gone
-GOOD_BYE = 10.0  # seconds that a task is given to end
-TOKEN = 32  # bytes
-ACTOR_LOST = (
-    "Worker holding Actor was lost"  # Dask's words, with which it raises a mere RuntimeError
-)
+POLL_SECONDS = 0.05  # between looks at rows and at whether to rest
+ANSWER_SECONDS = 30.0  # within which a host must answer, and the last rows must arrive
+NOTICE_SECONDS = 2.0  # within which Dask notices that a worker has gone
+END_SECONDS = 10.0  # that a task is given to end
+TOKEN_BYTES = 32
+ACTOR_LOST = "Worker holding Actor was lost"  # how the message of Dask's RuntimeError begins
+
+Make = Callable[[], Process]
 
 
 class Cluster:
     """Any Dask cluster that ``client`` is connected to.
 
-    ``capacity`` is that of the channels; ``places`` names the worker, by number, of processes, services and channels;
-    whoever is not named goes to the worker with the most idle threads, or, services and channels, is spread by turns.
-    ``shares``: workers on the same machine share memory; else they speak TCP as if they were on several.
+    ``capacity`` is that of the channels. ``places`` maps names of processes, services and channels to the number of
+    their worker. Other processes go to the worker with the most idle threads; other services and channels are spread
+    over the workers. ``shares_memory``: workers on the same machine share memory; if not, they use TCP as if they were
+    on several machines.
     """
 
     def __init__(
@@ -49,99 +50,96 @@ class Cluster:
         client: Client,
         capacity: int = 4,
         places: Mapping[str, int] | None = None,
-        shares: bool = True,
+        shares_memory: bool = True,
     ):
-        self.client, self.capacity, self.places, self.shares = (
-            client,
-            capacity,
-            dict(places or {}),
-            shares,
-        )
+        self.client = client
+        self.capacity = capacity
+        self.places = dict(places or {})
+        self.shares_memory = shares_memory
 
     def fitted(
         self, capacity: int, processes: int, places: Callable[[Sequence[int]], Mapping[str, int]]
     ) -> "Cluster":
-        """The same with another capacity; who has no place gets that of ``places``, given workers' threads.
+        """Returns the same cluster with another capacity, and places for what has none.
 
-        UserError if there are fewer threads than ``processes``.
+        ``places`` is given the threads of each worker. UserError if there are fewer threads than ``processes``.
         """
-        found = places(list(self.workers(processes).values()))
-        return Cluster(self.client, capacity, {**found, **self.places}, self.shares)
+        more_places = places(list(self.workers(processes).values()))
+        return Cluster(self.client, capacity, {**more_places, **self.places}, self.shares_memory)
 
     def run(
         self,
-        processes: Mapping[str, Callable[[], Process]],
+        processes: Mapping[str, Make],
         services: dict[str, Any],
         emit: Callable[[Row], None],
         rest: Callable[[], bool] = lambda: False,
         channels: Mapping[str, Held] | None = None,
         ticks: int = 0,
     ) -> Outcome:
-        """As ``Local.run``; ``services`` move to the workers, and what has become of them is put in their place.
+        """As ``Local.run``. The ``services`` move to the workers; at the end, they are replaced by what they became.
 
-        UserError if there are fewer threads than processes: those without one would starve the others.
+        UserError if there are fewer threads than processes, because a process without a thread would starve the others.
         """
         workers = self.workers(len(processes))
         places = {name: i % len(workers) for i, name in enumerate(services)} | self.places
-        run = _Run(self.client, emit, rest, ticks, self.shares)
+        execution = _Execution(self.client, emit, rest, ticks)
         try:
-            run.settle(workers, services, channels or {}, self.capacity, places)
-            run.start(processes, self.seats(processes, workers))
-            outcome = run.watch()
-            services.update(run.services)
+            hosts = _Contents(services, channels or {}, self.capacity, places)
+            execution.make_hosts(workers, hosts, self.shares_memory)
+            execution.start(processes, self.seats(processes, workers))
+            outcome = execution.watch()
+            services.update(execution.services)
             return outcome
-        except Exception as problem:
-            run.blame(problem)
+        except Exception as error:
+            execution.raise_if_lost(error)
             raise
         finally:
-            run.release()
+            execution.release()
 
     def workers(self, processes: int) -> dict[str, int]:
-        """Threads by address of worker, in a fixed order."""
+        """Returns the number of threads by address of worker, in a fixed order; UserError if they are too few."""
         found = self.client.scheduler_info(n_workers=-1)["workers"]
-        threads = {
-            address: w["nthreads"]
-            for address, w in sorted(found.items(), key=lambda item: str(item[1]["name"]))
-        }
-        if processes > sum(threads.values()):
+        by_name = sorted(found.items(), key=lambda item: str(item[1]["name"]))
+        threads = {address: worker["nthreads"] for address, worker in by_name}
+        total = sum(threads.values())
+        if processes > total:
             raise UserError(
-                f"{processes} processes need as many threads, but the cluster has {sum(threads.values())} "
-                f"({len(threads)} workers): start more workers, with more threads, or take fewer replicas"
+                f"{processes} processes need as many threads, but the cluster has {total} ({len(threads)} workers): "
+                "start more workers, with more threads, or take fewer replicas"
             )
         return threads
 
     def about(self) -> dict[str, Any]:
-        """Its ``address``; link of its ``dashboard``, if it has one; process ids of ``workers`` by name.
+        """Returns its ``address``, the link of its ``dashboard``, and process ids of ``workers`` by name.
 
         If this process has started it, the address is ``local``; workers elsewhere are not listed.
         """
-        here = self.client.cluster
-        if here is None:
+        own = self.client.cluster
+        if own is None:
             address = self.client.scheduler_info()["address"]
             return {"address": address, "dashboard": self.client.dashboard_link, "workers": {}}
-        shown = here.scheduler_spec["options"].get("dashboard", True)
-        workers = {str(name): nanny.pid for name, nanny in here.workers.items() if nanny.pid}
+        has_dashboard = own.scheduler_spec["options"].get("dashboard", True)
+        workers = {str(name): nanny.pid for name, nanny in own.workers.items() if nanny.pid}
         return {
             "address": "local",
-            "dashboard": here.dashboard_link if shown else "",
+            "dashboard": own.dashboard_link if has_dashboard else "",
             "workers": workers,
         }
 
     def seats(self, processes: Mapping[str, Any], workers: dict[str, int]) -> dict[str, str]:
-        """The worker of each process."""
-        idle, addresses, seats = dict(workers), list(workers), {}
-        for name in sorted(
-            processes, key=lambda name: name not in self.places
-        ):  # those with a place first
-            place = self.places.get(name)
-            seat = (
-                max(addresses, key=lambda a: idle[a])
-                if place is None
-                else addresses[place % len(addresses)]
-            )
+        """Returns the worker's address of each process; those with a place are seated first."""
+        idle = dict(workers)
+        addresses = list(workers)
+        seats: dict[str, str] = {}
+        for name in sorted(processes, key=lambda name: name not in self.places):
+            if name in self.places:
+                seat = addresses[self.places[name] % len(addresses)]
+            else:
+                seat = max(addresses, key=lambda address: idle[address])
             idle[seat] -= 1
             seats[name] = seat
-        full = [a for a, threads in idle.items() if threads < 0]
+
+        full = [address for address, threads in idle.items() if threads < 0]
         if full:
             raise UserError(
                 f"more processes are placed on worker {full[0]} than its {workers[full[0]]} threads"
@@ -149,167 +147,230 @@ class Cluster:
         return seats
 
 
-class _Run:
-    """One segment of a run, from its start or from a rest to the next."""
+@dataclass(frozen=True)
+class _Contents:
+    """What the hosts of a run hold when it starts."""
 
-    def __init__(
-        self,
-        client: Client,
-        emit: Callable[[Row], None],
-        rest: Callable[[], bool],
-        ticks: int,
-        shares: bool,
-    ):
-        self.client, self.emit, self.rest, self.shares = client, emit, rest, shares
-        self.name, self.resting = f"workbench-{uuid.uuid4().hex}", False
-        self.began = time.time() - ticks / TICKS
-        self.events: queue.SimpleQueue[list[dict]] = queue.SimpleQueue()
-        self.actors: list[Future] = []
-        self.hosts: list[Any] = []
-        self.futures: dict[str, Future] = {}
-        self.addresses: list[str] = []  # of the workers that the hosts are on
-        self.seats: dict[str, str] = {}
-        self.services: dict[str, Any] = {}
-        self.received = 0
-        client.subscribe_topic(self.name, lambda event: self.events.put(event[1]))
+    services: Mapping[str, Any]
+    channels: Mapping[str, Held]
+    capacity: int  # of each channel
+    places: Mapping[str, int]
 
-    def settle(
-        self,
-        workers: Mapping[str, int],
-        services: Mapping[str, Any],
-        channels: Mapping[str, Held],
-        capacity: int,
-        places: Mapping[str, int],
+    def of_host(self, number: int, hosts: int) -> tuple[dict[str, Any], dict[str, Held]]:
+        """Returns the services and channels of one of so many hosts."""
+        services = {
+            name: service
+            for name, service in self.services.items()
+            if place(name, self.places) % hosts == number
+        }
+        channels = {
+            name: held
+            for name, held in self.channels.items()
+            if place(name, self.places) % hosts == number
+        }
+        return services, channels
+
+
+@dataclass
+class _Worker:
+    """A worker with its host."""
+
+    address: str
+    actor: Future
+    host: Any = None  # Dask's proxy, once the host is made
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has left, or Dask has given it up because it hung; either ends its actor."""
+        return self.actor.status != "finished"
+
+
+@dataclass
+class _Task:
+    """A process, which runs as a task."""
+
+    future: Future
+    worker: str  # address
+
+
+@dataclass
+class _Execution:
+    """A run from its start, or from a rest, to its end or the next rest."""
+
+    client: Client
+    emit: Callable[[Row], None]
+    rest: Callable[[], bool]
+    ticks: int
+    resting: bool = False
+    workers: list[_Worker] = field(default_factory=list)
+    tasks: dict[str, _Task] = field(default_factory=dict)
+    services: dict[str, Any] = field(default_factory=dict)  # at the end
+    rows: "queue.SimpleQueue[list[dict]]" = field(default_factory=queue.SimpleQueue)
+    rows_received: int = 0
+
+    def __post_init__(self) -> None:
+        self.name = f"workbench-{uuid.uuid4().hex}"
+        self.began = time.time() - self.ticks / TICKS
+        self.client.subscribe_topic(self.name, lambda event: self.rows.put(event[1]))
+
+    def make_hosts(
+        self, workers: Mapping[str, int], contents: _Contents, shares_memory: bool
     ) -> None:
-        """Make the hosts, before processes take the threads."""
-        for i, address in enumerate(workers):
-            mine = {
-                name: s for name, s in services.items() if place(name, places) % len(workers) == i
-            }
-            held = {
-                name: h for name, h in channels.items() if place(name, places) % len(workers) == i
-            }
-            more = dict(actor=True, pure=False, workers=[address], allow_other_workers=False)
-            self.actors.append(self.client.submit(Host, self.name, i, mine, capacity, held, **more))
-            self.addresses.append(address)
-        self.hosts = [actor.result(LATE) for actor in self.actors]
-        tcp = not self.shares or len(set(self.tell("machine"))) > 1
-        doors = self.tell("open", secrets.token_bytes(TOKEN), self.shares, tcp)
-        self.site = Site(self.name, doors, places, self.began)
-
-    def start(self, processes: Mapping[str, Callable[[], Process]], seats: dict[str, str]) -> None:
-        """Every process as a task of its own."""
-        self.seats = seats
-        for name, make in processes.items():
-            where = dict(workers=[seats[name]], allow_other_workers=False, pure=False, retries=0)
-            self.futures[name] = self.client.submit(
-                drive, make, name, self.site, key=f"{name}-{self.name}", **where
+        """Makes a host on each worker, before processes take the threads, and lets the hosts listen."""
+        for number, address in enumerate(workers):
+            services, channels = contents.of_host(number, len(workers))
+            actor = self.client.submit(
+                Host,
+                self.name,
+                number,
+                services,
+                contents.capacity,
+                channels,
+                actor=True,
+                pure=False,
+                workers=[address],
+                allow_other_workers=False,
             )
+            self.workers.append(_Worker(address, actor))
+        for worker in self.workers:
+            worker.host = worker.actor.result(ANSWER_SECONDS)
+
+        several_machines = len(set(self.call_hosts("machine"))) > 1
+        tcp = several_machines or not shares_memory
+        token = secrets.token_bytes(TOKEN_BYTES)
+        addresses = self.call_hosts("open", token, shares_memory, tcp)
+        self.site = Site(self.name, addresses, contents.places, self.began)
+
+    def start(self, processes: Mapping[str, Make], seats: Mapping[str, str]) -> None:
+        """Starts every process as a task."""
+        for name, make in processes.items():
+            future = self.client.submit(
+                drive,
+                make,
+                name,
+                self.site,
+                key=f"{name}-{self.name}",
+                workers=[seats[name]],
+                allow_other_workers=False,
+                pure=False,
+                retries=0,
+            )
+            self.tasks[name] = _Task(future, seats[name])
 
     def watch(self) -> Outcome:
-        """Until all have returned; the first failure ends the run for all."""
-        while not all(future.done() for future in self.futures.values()):
-            self.look()
+        """Waits until all processes have returned; the first failure ends the run for all."""
+        futures = [task.future for task in self.tasks.values()]
+        while not all(future.done() for future in futures):
+            self.emit_rows()
             if not self.resting and self.rest():
                 self.resting = True
-                self.tell("rest")
-            if (
-                any(
-                    future.status != "pending"
-                    for future in self.futures.values()
-                    if future.status != "finished"
-                )
-                or self.gone()
-            ):
+                self.call_hosts("rest")
+            if self.has_failed() or self.lost_workers():
                 self.fail()
-            time.sleep(POLL)
-        if any(future.status != "finished" for future in self.futures.values()):
+            time.sleep(POLL_SECONDS)
+
+        if self.has_failed():
             self.fail()
-        returned = {name: future.result() for name, future in self.futures.items()}
-        self.look(sum(sent for _, sent, _, _ in returned.values()))
+        returned = {name: task.future.result() for name, task in self.tasks.items()}
+        self.emit_rows(sum(process.rows for process in returned.values()))
+        return self.outcome(returned)
+
+    def has_failed(self) -> bool:
+        """Whether a task has ended without a result."""
+        statuses = {task.future.status for task in self.tasks.values()}
+        return bool(statuses - {"pending", "finished"})
+
+    def outcome(self, returned: Mapping[str, Returned]) -> Outcome:
+        """Collects what the hosts hold; emits how long each service was busy."""
         channels: dict[str, Held] = {}
-        for services, held, busy in self.tell("collect"):
-            self.services |= services
-            channels |= held
-            for name, seconds in busy.items():
+        collected: list[Collected] = self.call_hosts("collect")
+        for host in collected:
+            self.services |= host.services
+            channels |= host.channels
+            for name, seconds in host.busy_seconds.items():
                 self.emit(UsageRow(process=name, seconds=self.now(), busy_seconds=seconds))
-        states = {name: state for name, (state, _, _, _) in returned.items()}
-        effects, work = (sum(column) for column in list(zip(*returned.values(), strict=True))[2:])
-        return Outcome(round(self.now() * TICKS), states, channels, effects, work)
+
+        return Outcome(
+            ticks=round(self.now() * TICKS),
+            returned={name: process.state for name, process in returned.items()},
+            channels=channels,
+            effects=sum(process.effects for process in returned.values()),
+            work_seconds=sum(process.work_seconds for process in returned.values()),
+        )
 
     def now(self) -> float:
+        """Returns the seconds since the run began."""
         return time.time() - self.began
 
-    def tell(self, method: str, *args: Any) -> list[Any]:
-        """The same call to every host."""
-        return [
-            answer.result(LATE) for answer in [getattr(host, method)(*args) for host in self.hosts]
-        ]
+    def call_hosts(self, method: str, *args: Any) -> list[Any]:
+        """Makes the same call to every host at once, and returns the answers."""
+        answers = [getattr(worker.host, method)(*args) for worker in self.workers]
+        return [answer.result(ANSWER_SECONDS) for answer in answers]
 
-    def look(self, awaited: int = 0) -> None:
-        """Emit the rows that have come, and those that are ``awaited``."""
-        until = time.monotonic() + LATE
-        while not self.events.empty() or self.received < awaited:
+    def emit_rows(self, awaited: int = 0) -> None:
+        """Emits the rows that have arrived; waits until there have been ``awaited`` in all."""
+        until = time.monotonic() + ANSWER_SECONDS
+        while not self.rows.empty() or self.rows_received < awaited:
             try:
-                rows = self.events.get(timeout=max(0.0, until - time.monotonic()))
+                rows = self.rows.get(timeout=max(0.0, until - time.monotonic()))
             except queue.Empty:
-                raise RuntimeError(
-                    f"{awaited - self.received} rows were lost on their way"
-                ) from None
-            self.received += len(rows)
+                missing = awaited - self.rows_received
+                raise RuntimeError(f"{missing} rows were lost on their way") from None
+            self.rows_received += len(rows)
             for row in rows:
                 self.emit(Row.from_dict(row))
 
     def fail(self) -> None:
-        """Raise what the first process to fail has raised, which is Lost if it was not its own fault."""
-        problems = [
-            future.exception() for future in self.futures.values() if future.status == "error"
-        ]
-        for problem in problems:
-            if not isinstance(problem, Aborted | Lost | KilledWorker):
-                raise problem
-        raise Lost(
-            f"lost: {', '.join(self.gone()) or problems}: resume the run from its last checkpoint"
-        )
+        """Raises the error of a process that failed by itself, else Lost."""
+        futures = [task.future for task in self.tasks.values()]
+        errors = [future.exception() for future in futures if future.status == "error"]
+        for error in errors:
+            if not isinstance(error, Aborted | Lost | KilledWorker):
+                raise error
+        what = ", ".join(self.lost_workers()) or errors
+        raise Lost(f"lost: {what}: resume the run from its last checkpoint")
 
-    def blame(self, problem: Exception) -> None:
-        """Raise Lost if it is why there is this problem; Dask may notice later than the call that failed for it."""
-        # So Dask speaks of an actor's worker, and of an actor that was lost while it was made.
-        unreachable = isinstance(problem, OSError | ValueError | KilledWorker) or str(
-            problem
-        ).startswith(ACTOR_LOST)
-        until = time.monotonic() + NOTICED * unreachable
-        while time.monotonic() < until and not self.gone():
-            time.sleep(POLL)
-        if unreachable and self.gone():
-            raise Lost(f"lost: {', '.join(self.gone())}") from problem
+    def raise_if_lost(self, error: Exception) -> None:
+        """Raises Lost if the loss of a worker explains ``error``; Dask may notice it later than the call that failed."""
+        # Dask raises these errors for an actor whose worker is gone, or was lost while the actor was made.
+        unreachable = isinstance(error, OSError | ValueError | KilledWorker)
+        unreachable = unreachable or str(error).startswith(ACTOR_LOST)
+        if not unreachable:
+            return
 
-    def gone(self) -> list[str]:
-        """Workers that have left or were given up because they hung: Dask notices either, and ends their actors."""
-        return [
-            address
-            for address, actor in zip(self.addresses, self.actors, strict=True)
-            if actor.status != "finished"
-        ]
+        until = time.monotonic() + NOTICE_SECONDS
+        while time.monotonic() < until and not self.lost_workers():
+            time.sleep(POLL_SECONDS)
+        if self.lost_workers():
+            raise Lost(f"lost: {', '.join(self.lost_workers())}") from error
+
+    def lost_workers(self) -> list[str]:
+        """Returns the addresses of lost workers."""
+        return [worker.address for worker in self.workers if worker.lost]
 
     def release(self) -> None:
-        """Leave nothing behind on the workers; tasks that still run are told that the run has failed, and end."""
+        """Leaves nothing behind on the workers; tasks that still run get Aborted from their hosts, and end."""
         self.client.unsubscribe_topic(self.name)
-        gone = self.gone()
+        lost = self.lost_workers()
         running = [
-            f for name, f in self.futures.items() if not f.done() and self.seats[name] not in gone
+            task.future
+            for task in self.tasks.values()
+            if not task.future.done() and task.worker not in lost
         ]
         if running:
-            there = [
-                h
-                for h, address in zip(self.hosts, self.addresses, strict=False)
-                if address not in gone
-            ]
-            for answer in [host.abort("the run was ended") for host in there]:
-                with suppress(
-                    OSError, RuntimeError, TimeoutError
-                ):  # its worker may be what was lost
-                    answer.result(GOOD_BYE)
-            with suppress(TimeoutError):  # a task that waits for a lost host ends in its own time
-                wait(running, timeout=GOOD_BYE) if self.client.status == "running" else None
-        self.client.cancel([*self.futures.values(), *self.actors])
+            self.abort()
+            if self.client.status == "running":
+                with suppress(TimeoutError):  # a task that waits for a lost host ends later
+                    wait(running, timeout=END_SECONDS)
+        self.client.cancel(
+            [task.future for task in self.tasks.values()]
+            + [worker.actor for worker in self.workers]
+        )
+
+    def abort(self) -> None:
+        """Ends the run on all hosts that are left."""
+        hosts = [worker.host for worker in self.workers if worker.host and not worker.lost]
+        answers = [host.abort("the run was ended") for host in hosts]
+        for answer in answers:
+            with suppress(OSError, RuntimeError, TimeoutError):  # its worker may be lost by now
+                answer.result(END_SECONDS)

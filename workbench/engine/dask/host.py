@@ -1,9 +1,9 @@
-"""Where services and channels live on a cluster: one host per worker, asked by threads.
+"""Where services and channels live on a cluster: one host per worker, called by threads.
 
-Dask places it (an actor), begins and ends it; it takes no part in what is asked. Whoever lives in the same process asks
-the object itself, others through its door. A service serves one call at a time. No call waits longer than ``PATIENCE``:
-then the answer is ``AGAIN``, and the caller asks anew. So who waited in vain is forgotten, and a caller who has gone is
-noticed.
+Dask places a host (an actor), starts it and ends it, and takes no part in the calls. Processes of the same worker call
+the object itself, others through its listener. A service serves one call at a time. No call waits longer than
+``ANSWER_SECONDS``: then the reply is ``AGAIN`` and the caller calls again. So a host notices within this time that a
+caller has gone.
 """
 
 import dataclasses
@@ -11,7 +11,8 @@ import threading
 import time
 import weakref
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -20,22 +21,55 @@ from distributed import get_worker
 
 from workbench import memory
 from workbench.engine.channels import WAIT, Channel, Woken
-from workbench.engine.dask.connection import Line
-from workbench.engine.dask.listener import Address, Door
-from workbench.engine.dask.shared_memory import Segment, machine
-from workbench.engine.effects import NOT_YET, RESTING, Call, Held, Lost, Service
+from workbench.engine.dask.connection import Connection
+from workbench.engine.dask.listener import Address, Listener
+from workbench.engine.dask.shared_memory import Segment, machine_id
+from workbench.engine.effects import NOT_YET, RESTING, Ask, Close, Held, Lost, Put, Service, Take
 
-PATIENCE = 5.0  # seconds
-NamedCall = tuple[str, Call[Any]]  # name of the service, call
-
-
-class Reply(Enum):
-    """Answers of the host itself."""
-
-    AGAIN = "ask again"
+ANSWER_SECONDS = 5.0
 
 
-AGAIN = Reply.AGAIN
+class HostSignal(Enum):
+    """Replies of the host itself."""
+
+    AGAIN = "call again"
+
+
+AGAIN = HostSignal.AGAIN
+
+
+@dataclass(frozen=True)
+class Start:
+    """The request of a process that starts."""
+
+    process: str
+
+
+@dataclass(frozen=True)
+class Calls:
+    """The request to call services of one host; the reply is the list of their answers."""
+
+    asks: tuple[Ask, ...]
+
+
+Request = Start | Calls | Put | Take | Close
+
+
+@dataclass(frozen=True, eq=False)
+class Reply:
+    """The answer to a request."""
+
+    value: Any
+    resting: bool  # whether the run is coming to rest
+
+
+@dataclass(frozen=True, eq=False)
+class Collected:
+    """What a host holds when a run has ended or rests."""
+
+    services: dict[str, Service]
+    channels: dict[str, Held]
+    busy_seconds: dict[str, float]  # by service
 
 
 class Aborted(RuntimeError):
@@ -43,13 +77,13 @@ class Aborted(RuntimeError):
 
 
 class Waiter:
-    """Who waits at a channel."""
+    """A caller that waits at a channel."""
 
     answer: Any = WAIT
 
 
 class Host:
-    """Services by name and the channels of their worker; every answer comes with whether the run is coming to rest."""
+    """Services by name, and the channels of their worker."""
 
     def __init__(
         self,
@@ -59,191 +93,220 @@ class Host:
         capacity: int,
         held: Mapping[str, Held],
     ):
-        self.run, self.number, self.capacity = run, number, capacity
+        self.run = run
+        self.number = number
+        self.capacity = capacity  # of the channels
+        self.resting = False
+        self.aborted = ""  # why, if the run has failed
+        self.started: set[str] = set()  # processes
+        self.changed = threading.Condition()  # anything that a caller may wait for
+
         self.services = dict(services)
-        self.locks = {name: threading.Lock() for name in services}
-        self.turns = {name: threading.Lock() for name in services}  # of calls that have a long part
-        self.channels: dict[str, Channel[Waiter]] = {
-            name: Channel(capacity, aligned(h)) for name, h in held.items()
-        }
-        self.resting, self.aborted = False, ""
-        self.begun: set[str] = set()
-        self.kept: list[
-            Line
-        ] = []  # of processes here that have ended, while the other side still sees what they sent
-        self.news = threading.Condition()  # of everything that somebody may wait for
-        self.released: dict[str, int] = {}
+        self.service_locks = {name: threading.Lock() for name in services}
+        self.long_call_locks = {name: threading.Lock() for name in services}
+        self.released: dict[str, int] = {}  # by service: its counter when last called
         self.releases = 0  # of all services together
-        self.busy: dict[str, float] = defaultdict(float)
+        self.busy_seconds: dict[str, float] = defaultdict(float)
+
+        self.channels: dict[str, Channel[Waiter]] = {
+            name: Channel(capacity, align(contents)) for name, contents in held.items()
+        }
+        # Of processes here that have ended, while a peer still sees arrays that they sent.
+        self.kept_connections: list[Connection] = []
 
     def machine(self) -> str:
-        """Which machine this is."""
-        return machine()
+        """Returns a text that is the same for all hosts of one machine."""
+        return machine_id()
 
-    def open(self, token: bytes, shares: bool, tcp: bool) -> Address:
-        """From now on it can be asked; with ``shares`` what this process publishes lies in shared memory."""
-        if shares:
+    def open(self, token: bytes, shares_memory: bool, tcp: bool) -> Address:
+        """Starts to listen; with ``shares_memory`` this process publishes in shared memory from now on."""
+        if shares_memory:
             memory.use(memory.Pool(Segment))
-        me = weakref.ref(self)  # so that the threads do not keep alive what Dask has dropped
+        worker_address = get_worker().address if tcp else ""
+        answer = _answer_weakly(weakref.ref(self))
+        self.listener = Listener(self.number, token, answer, shares_memory, worker_address)
+        weakref.finalize(self, self.listener.close)
+        _hosts_here[self.run, self.number] = self
+        return self.listener.address
 
-        def answer(question: tuple[str, tuple]) -> tuple[Any, bool]:
-            if (host := me()) is None:
-                raise Aborted("the run has ended")
-            return host.answer(*question)
+    def answer(self, request: Request) -> Reply:
+        """Does what ``request`` wants; TypeError if it is no request."""
+        value = self._carry_out(request)
+        return Reply(value, self.resting)
 
-        self.door = Door(self.number, token, answer, shares, get_worker().address if tcp else "")
-        weakref.finalize(self, self.door.close)
-        _here[self.run, self.number] = self
-        return self.door.address
+    def _carry_out(self, request: Request) -> Any:
+        match request:
+            case Calls(asks):
+                return self.call(asks)
+            case Put(channel, item):
+                return self.put(channel, item)
+            case Take(channel):
+                return self.take(channel)
+            case Close(channel):
+                self.close(channel)
+            case Start(process):
+                self.start(process)
+            case _:
+                raise TypeError(f"not a request to a host: {request!r}")
+        return None
 
-    def answer(self, method: str, args: tuple) -> tuple[Any, bool]:
-        """What ``method`` returns, and whether the run is coming to rest."""
-        return getattr(self, ASKED[method])(*args), self.resting
+    def start(self, process: str) -> None:
+        """Notes that a process starts; Lost if it did before.
 
-    def begin(self, process: str) -> None:
-        """A process starts. If its worker is lost Dask starts it again: that would be another run, so it is refused."""
-        if process in self.begun:
+        When a worker is lost, Dask starts its tasks again elsewhere. That would be another run.
+        """
+        if process in self.started:
             raise Lost(f"the worker of {process} was lost")
-        self.begun.add(process)
+        self.started.add(process)
 
-    def call(self, calls: Sequence[NamedCall]) -> list[Any]:
-        """Ask services, see ``effects.Ask`` and ``All``; AGAIN for those that could not answer yet."""
-        until = time.monotonic() + PATIENCE
-        seen, replies = self.releases, [self._ask(*call) for call in calls]
+    def call(self, asks: Sequence[Ask]) -> list[Any]:
+        """Calls services, see ``effects.Ask`` and ``All``; AGAIN for those that could not answer in time."""
+        until = time.monotonic() + ANSWER_SECONDS
+        seen = self.releases
+        replies = [self._ask(ask) for ask in asks]
         while waiting := [i for i, reply in enumerate(replies) if reply is NOT_YET]:
             if self.resting or time.monotonic() >= until:
-                return [
-                    (RESTING if self.resting else AGAIN) if r is NOT_YET else r for r in replies
-                ]
+                instead = RESTING if self.resting else AGAIN
+                return [instead if reply is NOT_YET else reply for reply in replies]
             self._wait_for_release(seen, until)
             seen = self.releases
             for i in waiting:
-                replies[i] = self._ask(*calls[i])
+                replies[i] = self._ask(asks[i])
         return replies
 
     def _wait_for_release(self, seen: int, until: float) -> None:
-        with self.news:
-            self.news.wait_for(
+        with self.changed:
+            self.changed.wait_for(
                 lambda: self.releases != seen or self.resting, until - time.monotonic()
             )
 
-    def _ask(self, service: str, call: Call[Any]) -> Any:
-        """Serve one call. What is long in it is done before, in turn with others that are long; meanwhile whoever
-        fetches is served, and does not idle."""
-        long = self.services[service].ahead(call)
-        if long is None:
-            return self._serve(service, call)
-        with self.turns[service]:
-            self._go_on()
-            start = time.perf_counter()
-            long()
-            self.busy[service] += time.perf_counter() - start
-            return self._serve(service, call)
+    def _ask(self, ask: Ask) -> Any:
+        """Serves one call; its long part is done before, one call at a time, while fetches are served."""
+        long_part = self.services[ask.service].ahead(ask.call)
+        if long_part is None:
+            return self._serve(ask)
 
-    def _serve(self, service: str, call: Call[Any]) -> Any:
-        with self.locks[service]:
-            self._go_on()
-            start, asked = time.perf_counter(), self.services[service]
-            answer = asked.answer(call)
-            self.busy[service] += time.perf_counter() - start
-            changed = asked.released != self.released.get(service)
-            self.released[service] = asked.released
-        if changed:
-            with self.news:
+        with self.long_call_locks[ask.service]:
+            self._check_aborted()
+            start = time.perf_counter()
+            long_part()
+            self.busy_seconds[ask.service] += time.perf_counter() - start
+            return self._serve(ask)
+
+    def _serve(self, ask: Ask) -> Any:
+        name = ask.service
+        service = self.services[name]
+        with self.service_locks[name]:
+            self._check_aborted()
+            start = time.perf_counter()
+            answer = service.answer(ask.call)
+            self.busy_seconds[name] += time.perf_counter() - start
+            has_released = service.released != self.released.get(name)
+            self.released[name] = service.released
+
+        if has_released:
+            with self.changed:
                 self.releases += 1
-                self.news.notify_all()
+                self.changed.notify_all()
         return answer
 
     def put(self, channel: str, item: Any) -> Any:
-        """See ``effects.Put``; AGAIN: not taken, put it again."""
-        with self.news:
-            who = Waiter()
-            answer, woken = self._channel(channel).put(who, item)
+        """See ``effects.Put``; AGAIN if the item was not taken and must be put again."""
+        with self.changed:
+            waiter = Waiter()
+            answer, woken = self._channel(channel).put(waiter, item)
             self._wake(woken)
-            return self._wait(channel, who, answer)
+            return self._wait(channel, waiter, answer)
 
     def take(self, channel: str) -> Any:
-        """See ``effects.Take``; AGAIN: nothing came, take again."""
-        with self.news:
-            who = Waiter()
-            answer, woken = self._channel(channel).take(who)
+        """See ``effects.Take``; AGAIN if nothing came."""
+        with self.changed:
+            waiter = Waiter()
+            answer, woken = self._channel(channel).take(waiter)
             self._wake(woken)
-            return self._wait(channel, who, answer)
+            return self._wait(channel, waiter, answer)
 
     def close(self, channel: str) -> None:
         """See ``effects.Close``."""
-        with self.news:
+        with self.changed:
             self._wake(self._channel(channel).close())
 
     def rest(self) -> None:
-        """From now on nobody waits."""
-        with self.news:
+        """Lets no caller wait any more."""
+        with self.changed:
             self.resting = True
             for channel in self.channels.values():
                 self._wake(channel.rest())
-            self.news.notify_all()
+            self.changed.notify_all()
 
     def abort(self, why: str) -> None:
-        """Whoever asks or waits from now on is told that the run has failed."""
+        """Raises Aborted in all callers that wait or call from now on."""
         self.aborted = why
         self.rest()
 
-    def collect(self) -> tuple[dict[str, Any], dict[str, Held], dict[str, float]]:
-        """Services, what the channels hold, and how many seconds each service was busy; at the end or at rest."""
-        return (
-            self.services,
-            {name: channel.held() for name, channel in self.channels.items()},
-            dict(self.busy),
-        )
+    def collect(self) -> Collected:
+        """Returns services and channels, at the end of the run or at rest."""
+        channels = {name: channel.held() for name, channel in self.channels.items()}
+        return Collected(self.services, channels, dict(self.busy_seconds))
 
     def _channel(self, name: str) -> Channel[Waiter]:
-        self._go_on()
+        self._check_aborted()
         if name not in self.channels:
             self.channels[name] = Channel(self.capacity, Held())
             if self.resting:
                 self.channels[name].rest()
         return self.channels[name]
 
-    def _go_on(self) -> None:
+    def _check_aborted(self) -> None:
         if self.aborted:
             raise Aborted(self.aborted)
 
     def _wake(self, woken: Woken[Waiter]) -> None:
-        for who, reply in woken:
-            who.answer = reply
+        for waiter, answer in woken:
+            waiter.answer = answer
         if woken:
-            self.news.notify_all()
+            self.changed.notify_all()
 
-    def _wait(self, channel: str, who: Waiter, answer: Any) -> Any:
+    def _wait(self, channel: str, waiter: Waiter, answer: Any) -> Any:
         if answer is not WAIT:
             return answer
-        self.news.wait_for(lambda: who.answer is not WAIT, PATIENCE)
-        self._go_on()
-        if who.answer is WAIT:
-            self.channels[channel].forget(who)
+        self.changed.wait_for(lambda: waiter.answer is not WAIT, ANSWER_SECONDS)
+        self._check_aborted()
+        if waiter.answer is WAIT:
+            self.channels[channel].forget(waiter)
             return AGAIN
-        return who.answer
+        return waiter.answer
 
 
-ASKED = {
-    name: name for name in ("begin", "call", "put", "take", "close")
-}  # what a process may ask of a host
-_here: weakref.WeakValueDictionary[tuple[str, int], Host] = weakref.WeakValueDictionary()
+_hosts_here: weakref.WeakValueDictionary[tuple[str, int], Host] = weakref.WeakValueDictionary()
 
 
 def host_here(run: str, number: int) -> Host | None:
-    """That host of the run, if it lives in this process."""
-    return _here.get((run, number))
+    """Returns that host of the run if it lives in this process."""
+    return _hosts_here.get((run, number))
 
 
-def aligned(x: Any) -> Any:
-    """``x`` with aligned arrays: Dask's are views into its buffer, and BLAS sums unaligned data in another order."""
+def _answer_weakly(host: "weakref.ref[Host]") -> Callable[[Request], Reply]:
+    """Returns the host's ``answer``; the threads that have it do not keep alive a host that Dask has dropped."""
+
+    def answer(request: Request) -> Reply:
+        alive = host()
+        if alive is None:
+            raise Aborted("the run has ended")
+        return alive.answer(request)
+
+    return answer
+
+
+def align(x: Any) -> Any:
+    """Returns ``x`` with aligned arrays: Dask's are views of its buffer, and BLAS sums unaligned data differently."""
     if isinstance(x, np.ndarray):
         return np.require(x, requirements="A")
     if isinstance(x, tuple | list):
-        return type(x)(aligned(y) for y in x)
+        return type(x)(align(item) for item in x)
     if dataclasses.is_dataclass(x) and not isinstance(x, type):
-        new = {f.name: aligned(getattr(x, f.name)) for f in dataclasses.fields(x)}
-        same = all(new[f.name] is getattr(x, f.name) for f in dataclasses.fields(x))
-        return x if same else dataclasses.replace(x, **new)
+        old = {field.name: getattr(x, field.name) for field in dataclasses.fields(x)}
+        new = {name: align(value) for name, value in old.items()}
+        changed = any(new[name] is not old[name] for name in old)
+        return dataclasses.replace(x, **new) if changed else x
     return x

@@ -1,14 +1,13 @@
-"""Where the processes of a run call a host: by a Unix socket on its machine, by TCP (by TLS, if Dask does) from others.
+"""Where the processes of a run reach a host: by a Unix socket on its machine, by TCP or TLS from others.
 
-The Unix socket has no name in a folder, so none is left behind. TCP is opened only if a worker of the run is on
-another machine, and only at the address at which Dask's worker listens. Both sides prove that they know the run's
-token before either reads a message (HMAC-SHA256 over the numbers that both have drawn).
+The Unix socket is in the abstract namespace, so it leaves no file behind. TCP is opened only if a worker of the run is
+on another machine, and only at the address at which Dask's worker listens; it is TLS if Dask uses TLS. Caller and host
+prove that they know the run's token (`handshake`) before either reads a message.
 """
 
-import hashlib
-import hmac
 import secrets
 import socket
+import ssl
 import threading
 import weakref
 from collections.abc import Callable
@@ -19,192 +18,220 @@ from typing import Any
 from distributed import get_worker
 from distributed.comm.addressing import get_address_host
 
-from workbench.engine.dask.connection import Line
-from workbench.engine.dask.shared_memory import machine
+from workbench.engine.dask.connection import Connection
+from workbench.engine.dask.handshake import (
+    NONCE_BYTES,
+    PROOF_BYTES,
+    RESPONSE_BYTES,
+    CallerHandshake,
+    HostHandshake,
+)
+from workbench.engine.dask.shared_memory import machine_id
 from workbench.engine.effects import Lost
 
-NONCE, PROOF = 32, 32  # bytes
-GREETING = 10.0  # seconds in which the other side must prove that it knows the token
+HANDSHAKE_SECONDS = 10.0  # within which the other side must prove that it knows the token
+CONNECTION_ERRORS = (OSError, EOFError)  # broken, or closed by the peer
+BACKLOG = 128  # connections that wait to be accepted
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a host is called; ``unix`` is empty if nobody may share memory with it, ``port`` is 0 without TCP."""
+    """Where a host is reached."""
 
     number: int  # of the host
     machine: str
-    unix: str
+    unix: str  # name of the Unix socket; empty: no process may share memory with the host
     tcp: str
-    port: int
+    port: int  # 0: no TCP
     tls: bool
     token: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
 class Failed:
-    """The answer to a question that raised."""
+    """The reply to a request that raised."""
 
     problem: Exception
 
 
-class Carried:
-    """What a ``with`` comes to; an error, unless it is one of ``others``, is for who asked and not for this thread."""
+class Listener:
+    """Accepts connections until it is closed, and serves each in a thread: for every request, ``answer(request)``.
 
-    value: Any = None
-
-    def __init__(self, *others: type[Exception]):
-        self.others = others
-
-    def __enter__(self) -> "Carried":
-        return self
-
-    def __exit__(self, kind: type | None, problem: BaseException | None, trace: Any) -> bool:
-        carried = isinstance(problem, Exception) and not isinstance(problem, self.others)
-        if isinstance(problem, Exception) and carried:
-            self.value = Failed(problem.with_traceback(None))
-        return carried
-
-
-class Door:
-    """Listens, and answers every caller in a thread of its own with ``answer(question)`` until it is closed.
-
-    ``tcp``: Dask's address of this worker if it is to be called by TCP or TLS too.
+    ``worker_address``: Dask's address of this worker if other machines are to reach it too; with ``tls://`` by TLS.
     """
 
     def __init__(
-        self, number: int, token: bytes, answer: Callable[[Any], Any], shares: bool, tcp: str = ""
+        self,
+        number: int,
+        token: bytes,
+        answer: Callable[[Any], Any],
+        shares_memory: bool,
+        worker_address: str = "",
     ):
-        self.answer, self.token = answer, token
-        self.open: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self.tls = _tls(listens=True) if tcp.startswith("tls://") else None
-        unix, host, port = f"workbench-{secrets.token_hex(16)}" if shares else "", "", 0
-        if shares:
-            self._listen(socket.socket(socket.AF_UNIX), f"\0{unix}", True)
-        if tcp:
-            host = get_address_host(tcp)
-            family = socket.getaddrinfo(host, None)[0][0]
-            port = self._listen(socket.socket(family), (host, 0), False)[1]
-        self.address = Address(number, machine(), unix, host, port, self.tls is not None, token)
+        self.token = token
+        self.answer = answer
+        self.sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self.tls = _tls_context("listen") if worker_address.startswith("tls://") else None
 
-    def _listen(self, listening: socket.socket, where: Any, shares: bool) -> Any:
-        listening.bind(where)
-        listening.listen(128)
-        self.open.add(listening)
-        self._thread(self._accept, listening, shares)
+        unix = ""
+        if shares_memory:
+            unix = f"workbench-{secrets.token_hex(16)}"
+            self._listen(socket.socket(socket.AF_UNIX), f"\0{unix}", shares_memory=True)
+
+        host = ""
+        port = 0
+        if worker_address:
+            host = get_address_host(worker_address)
+            family = socket.getaddrinfo(host, None)[0][0]
+            port = self._listen(socket.socket(family), (host, 0), shares_memory=False)[1]
+
+        self.address = Address(
+            number, machine_id(), unix, host, port, self.tls is not None, self.token
+        )
+
+    def _listen(self, listening: socket.socket, address: Any, shares_memory: bool) -> Any:
+        """Returns the name of the socket, which is bound to ``address``."""
+        listening.bind(address)
+        listening.listen(BACKLOG)
+        self.sockets.add(listening)
+        _start_thread(self._accept, listening, shares_memory)
         return listening.getsockname()
 
-    def _thread(self, target: Callable, *args: Any) -> None:
-        threading.Thread(target=target, args=args, daemon=True, name="workbench door").start()
-
-    def _accept(self, listening: socket.socket, shares: bool) -> None:
-        with listening, suppress(OSError):  # it was closed
+    def _accept(self, listening: socket.socket, shares_memory: bool) -> None:
+        with listening, suppress(OSError):  # raised once the socket is closed
             while True:
-                link, _ = listening.accept()
-                self.open.add(link)
-                self._thread(self._serve, link, shares)
+                sock, _ = listening.accept()
+                self.sockets.add(sock)
+                _start_thread(self._serve, sock, shares_memory)
 
-    def _serve(self, link: socket.socket, shares: bool) -> None:
-        """Until the caller has gone; whoever does not know the token is not answered."""
-        with closing(link), suppress(OSError, EOFError):
-            link.settimeout(GREETING)
-            if self.tls is not None and not shares:
-                self.open.add(link := self.tls.wrap_socket(link, server_side=True))
-            nonce = secrets.token_bytes(NONCE)
-            link.sendall(nonce)
-            theirs = _exactly(link, NONCE + PROOF)
-            both = nonce + theirs[:NONCE]
-            if not hmac.compare_digest(theirs[NONCE:], proof(self.token, b"caller", both)):
-                raise EOFError
-            link.sendall(proof(self.token, b"host", both))
-            _ready(link, None, shares)
-            line = Line(link, shares)
-            while True:
-                with Carried(OSError, EOFError) as sent:
-                    line.send(self._reply(line))
-                if isinstance(sent.value, Failed):  # the reply was one that cannot travel
-                    line.send(sent.value)
+    def _serve(self, sock: socket.socket, shares_memory: bool) -> None:
+        """Serves one connection until the caller closes it; a caller that does not know the token gets no reply."""
+        with suppress(*CONNECTION_ERRORS):
+            sock.settimeout(HANDSHAKE_SECONDS)
+            if self.tls is not None and not shares_memory:
+                sock = self.tls.wrap_socket(sock, server_side=True)
+                self.sockets.add(sock)
+            with closing(sock):
+                self._prove(sock)
+                _set_options(sock, None, shares_memory)
+                connection = Connection(sock, shares_memory)
+                while True:
+                    _send_reply(connection, self._reply(connection))
 
-    def _reply(self, line: Line) -> Any:
-        """What the next question comes to; its arguments are forgotten before the answer is sent."""
-        with Carried(OSError, EOFError) as asked:
-            asked.value = line.receive()
-        if isinstance(asked.value, Failed):
-            return asked.value
-        with Carried() as told:
-            told.value = self.answer(asked.value)
-        return told.value
+    def _prove(self, sock: socket.socket) -> None:
+        handshake = HostHandshake(self.token)
+        sock.sendall(handshake.nonce)
+        sock.sendall(handshake.proof_for(_receive_exactly(sock, RESPONSE_BYTES)))
+
+    def _reply(self, connection: Connection) -> Any:
+        """Receives a request and returns the reply; on returning, nothing here refers to the request's arrays."""
+        try:
+            request = connection.receive()
+        except Exception as error:
+            if isinstance(error, CONNECTION_ERRORS):
+                raise
+            return Failed(error.with_traceback(None))  # for example a type that is not known here
+        return _outcome(self.answer, request)
 
     def close(self) -> None:
-        """Nobody is answered any more."""
-        for link in list(self.open):
-            with suppress(OSError):  # it has ended already
-                link.shutdown(socket.SHUT_RDWR)
-            link.close()
+        """Ends all connections and accepts no more."""
+        for sock in list(self.sockets):
+            with suppress(OSError):  # the peer has closed it already
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
 
 
-def called(address: Address, patience: float) -> Line:
-    """A line to the host at ``address``, for one thread; Lost if nobody answers who knows the token.
+def connect(address: Address, timeout: float) -> Connection:
+    """Returns a connection, for one thread, to the host at ``address``.
 
-    An answer that takes longer than ``patience`` seconds is an OSError.
+    Raises Lost if no host that knows the token answers there. A reply that takes longer than ``timeout`` seconds is an
+    OSError.
     """
-    shares = bool(address.unix) and address.machine == machine()
+    shares_memory = bool(address.unix) and address.machine == machine_id()
     try:
-        link = _called(address, shares)
-    except (OSError, EOFError) as problem:
-        raise Lost(f"host {address.number} cannot be reached: {problem}") from problem
-    _ready(link, patience, shares)
-    return Line(link, shares)
+        sock = _connect_unix(address) if shares_memory else _connect_tcp(address)
+    except CONNECTION_ERRORS as error:
+        raise Lost(f"host {address.number} cannot be reached: {error}") from error
+    _set_options(sock, timeout, shares_memory)
+    return Connection(sock, shares_memory)
 
 
-def _called(address: Address, shares: bool) -> socket.socket:
-    link = (
-        socket.socket(socket.AF_UNIX)
-        if shares
-        else socket.create_connection((address.tcp, address.port), GREETING)
-    )
+def _connect_unix(address: Address) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
     try:
-        if shares:
-            link.settimeout(GREETING)
-            link.connect(f"\0{address.unix}")
-        elif address.tls:
-            link = _tls(listens=False).wrap_socket(link)
-        nonce, mine = _exactly(link, NONCE), secrets.token_bytes(NONCE)
-        link.sendall(mine + proof(address.token, b"caller", nonce + mine))
-        if not hmac.compare_digest(
-            _exactly(link, PROOF), proof(address.token, b"host", nonce + mine)
-        ):
-            raise EOFError("who listens there does not know the run's token")
-        return link
-    except (OSError, EOFError):
-        link.close()
+        sock.settimeout(HANDSHAKE_SECONDS)
+        sock.connect(f"\0{address.unix}")
+        _prove_as_caller(sock, address.token)
+    except CONNECTION_ERRORS:
+        sock.close()
         raise
+    return sock
 
 
-def proof(token: bytes, who: bytes, nonces: bytes) -> bytes:
-    """That the sender knows ``token``; caller and host give different ones, so neither can repeat the other's."""
-    return hmac.digest(token, who + nonces, hashlib.sha256)
+def _connect_tcp(address: Address) -> socket.socket:
+    sock = socket.create_connection((address.tcp, address.port), HANDSHAKE_SECONDS)
+    try:
+        if address.tls:
+            sock = _tls_context("connect").wrap_socket(sock)
+        _prove_as_caller(sock, address.token)
+    except CONNECTION_ERRORS:
+        sock.close()
+        raise
+    return sock
 
 
-def _ready(link: socket.socket, patience: float | None, shares: bool) -> None:
-    link.settimeout(patience)
-    if not shares:
-        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+def _prove_as_caller(sock: socket.socket, token: bytes) -> None:
+    handshake = CallerHandshake(token, _receive_exactly(sock, NONCE_BYTES))
+    sock.sendall(handshake.response)
+    handshake.check(_receive_exactly(sock, PROOF_BYTES))
 
 
-def _exactly(link: socket.socket, size: int) -> bytes:
-    found = b""
-    while len(found) < size:
-        part = link.recv(size - len(found))
+def _outcome(function: Callable[[Any], Any], argument: Any) -> Any:
+    """Returns what the call returns, or Failed with the error that it raised, which is the caller's to handle."""
+    try:
+        return function(argument)
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            raise
+        return Failed(error.with_traceback(None))
+
+
+def _send_reply(connection: Connection, reply: Any) -> None:
+    """Sends ``reply``, or why it cannot travel."""
+    try:
+        connection.send(reply)
+    except Exception as error:
+        if isinstance(error, CONNECTION_ERRORS):
+            raise
+        connection.send(Failed(error.with_traceback(None)))
+
+
+def _set_options(sock: socket.socket, timeout: float | None, shares_memory: bool) -> None:
+    sock.settimeout(timeout)
+    if not shares_memory:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _receive_exactly(sock: socket.socket, size: int) -> bytes:
+    received = b""
+    while len(received) < size:
+        part = sock.recv(size - len(received))
         if not part:
-            raise EOFError("the line was closed")
-        found += part
-    return found
+            raise EOFError("the peer has closed the connection")
+        received += part
+    return received
 
 
-def _tls(listens: bool) -> Any:
-    """Dask's own TLS of this worker."""
+def _start_thread(target: Callable[..., None], *args: Any) -> None:
+    threading.Thread(target=target, args=args, daemon=True, name="workbench host").start()
+
+
+def _tls_context(role: str) -> ssl.SSLContext:
+    """Returns Dask's TLS settings of this worker, for ``role`` listen or connect."""
     security = get_worker().security
     options = (
-        security.get_listen_args("worker") if listens else security.get_connection_args("worker")
+        security.get_listen_args("worker")
+        if role == "listen"
+        else security.get_connection_args("worker")
     )
     return options["ssl_context"]

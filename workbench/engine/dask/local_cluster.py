@@ -1,10 +1,11 @@
 """A Dask cluster on this machine with defaults that are safe in a notebook; also the preload of its workers.
 
 Everything listens on the loopback interface only, and there is no dashboard unless it is asked for: it has no login, so
-whoever has an account on this machine can look. Workers ignore the interrupt of a notebook, which goes to the whole
-process group and would otherwise kill them all for good: `run` brings a run to rest instead.
+anybody with an account on this machine could look at it. Workers ignore the interrupt of a notebook, which goes to the
+whole process group and would otherwise kill them all: `run` brings a run to rest instead.
 """
 
+import math
 import os
 import signal
 from collections.abc import Iterator
@@ -19,71 +20,85 @@ from workbench.processes import arithmetic_environment
 from workbench.settings import UserError
 
 LOOPBACK = "127.0.0.1"
-SILENCE = (
-    "60s"  # after which a worker hangs; less, and a busy machine's are given up while they import
-)
-ANSWER = 10  # seconds within which a scheduler must
-# Read when a worker is lost, long after the cluster was made: its nanny is to start another one, however long it takes.
-LASTING = {"distributed.deploy.lost-worker-timeout": "10 minutes"}
+CONNECT_SECONDS = 10  # within which a scheduler must answer
+# A worker of which nothing is heard for so long is given up. With less, workers of a busy machine would be given up
+# while they import.
+SILENCE = "60s"
 CONFIG = {
     "distributed.scheduler.work-stealing": False,
     "distributed.scheduler.allowed-failures": 0,
     "distributed.worker.http.routes": [],
-    "distributed.worker.memory.target": False,  # parameters in use are no cache to be spilt
+    "distributed.worker.memory.target": False,  # parameters in use must not be written to disk
     "distributed.worker.memory.spill": False,
 }
-
-
-def local_cluster(
-    workers: int, threads: int, dashboard: bool = False, silence: str = SILENCE
-) -> LocalCluster:
-    """``workers`` processes with ``threads`` each, to be used in a ``with`` and connected to by a ``Client``.
-
-    A worker of which nothing is heard for as long as ``silence`` is given up.
-    """
-    dask.config.set(LASTING)
-    routes = dask.config.get("distributed.scheduler.http.routes") if dashboard else []
-    own = {"distributed.scheduler.http.routes": routes, "distributed.scheduler.worker-ttl": silence}
-    with dask.config.set(CONFIG | own):
-        return LocalCluster(
-            n_workers=workers,
-            threads_per_worker=threads,
-            processes=True,
-            host=LOOPBACK,
-            dashboard_address=f"{LOOPBACK}:0",
-            worker_dashboard_address=f"{LOOPBACK}:0",
-            scheduler_kwargs={"dashboard": dashboard},
-            preload=["workbench.engine.dask.local_cluster"],
-            env=arithmetic_environment(),
-            silence_logs=40,
-        )
+# How long the nanny of a lost worker may take to start another one.
+RESTART_CONFIG = {"distributed.deploy.lost-worker-timeout": "10 minutes"}
 
 
 @contextmanager
-def connected(address: str, replicas: int, each: int, dashboard: bool = False) -> Iterator[Cluster]:
-    """The cluster whose scheduler is at ``address``, or ``local``: one for so many replicas of ``each`` processes.
+def local_cluster(
+    workers: int, threads: int, dashboard: bool = False, silence: str = SILENCE
+) -> Iterator[LocalCluster]:
+    """A cluster of ``workers`` processes with ``threads`` each, for a ``Client``.
 
-    UserError if nobody answers there. A local one has a worker per core, threads for all processes, and a dashboard if
-    that is wanted.
+    A worker of which nothing is heard for as long as ``silence`` is given up.
+    """
+    routes = dask.config.get("distributed.scheduler.http.routes") if dashboard else []
+    config = {
+        **CONFIG,
+        "distributed.scheduler.http.routes": routes,
+        "distributed.scheduler.worker-ttl": silence,
+    }
+    # Dask reads RESTART_CONFIG when a worker is lost, so it holds for as long as the cluster; the rest is read once.
+    with dask.config.set(RESTART_CONFIG):
+        with dask.config.set(config):
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=threads,
+                processes=True,
+                host=LOOPBACK,
+                dashboard_address=f"{LOOPBACK}:0",
+                worker_dashboard_address=f"{LOOPBACK}:0",
+                scheduler_kwargs={"dashboard": dashboard},
+                preload=["workbench.engine.dask.local_cluster"],
+                env=arithmetic_environment(),
+                silence_logs=40,
+            )
+        with cluster:
+            yield cluster
+
+
+@contextmanager
+def connected(
+    address: str, replicas: int, processes_each: int, dashboard: bool = False
+) -> Iterator[Cluster]:
+    """The cluster whose scheduler is at ``address``; ``local``: one on this machine, which ends with the context.
+
+    A local cluster has a worker per core, or per replica if these are fewer, and a thread for each of the
+    ``processes_each`` of every replica. UserError if no scheduler answers at the address.
     """
     if address == "local":
         workers = max(1, min(os.cpu_count() or 1, replicas))
-        threads = each * -(-replicas // workers) + 1
+        threads = processes_each * math.ceil(replicas / workers) + 1
         with local_cluster(workers, threads, dashboard) as cluster, Client(cluster) as client:
             yield Cluster(client)
         return
+
+    with _client(address) as client:
+        yield Cluster(client)
+
+
+def _client(address: str) -> Client:
     if not address.startswith(("tcp://", "tls://")):
         raise UserError(
-            f"cluster {address}: local, or the address of a Dask scheduler: tcp://host:port"
+            f"cluster {address}: must be local, or the address of a Dask scheduler: tcp://host:port"
         )
     try:
-        client = Client(address, timeout=ANSWER)
+        return Client(address, timeout=CONNECT_SECONDS)
     except (OSError, TimeoutError) as error:
         raise UserError(
             f"cluster {address}: no scheduler answers ({type(error).__name__})"
         ) from None
-    with client:
-        yield Cluster(client)
 
 
 def dask_setup(worker: Any) -> None:

@@ -1,4 +1,4 @@
-"""One process on a cluster: a Dask task that answers effects by asking the hosts, from worker to worker."""
+"""One process on a cluster: a Dask task that answers effects by calls to the hosts, from worker to worker."""
 
 import time
 import zlib
@@ -11,13 +11,14 @@ from typing import Any
 
 from distributed import get_worker
 
-from workbench.engine.dask.connection import Line
-from workbench.engine.dask.host import AGAIN, host_here
-from workbench.engine.dask.listener import Address, Failed, called
+from workbench.engine.dask.connection import Connection
+from workbench.engine.dask.host import AGAIN, Calls, Host, Reply, Request, Start, host_here
+from workbench.engine.dask.listener import CONNECTION_ERRORS, Address, Failed, connect
 from workbench.engine.effects import (
     All,
     Ask,
     Close,
+    Effect,
     Emit,
     Lost,
     Now,
@@ -29,9 +30,9 @@ from workbench.engine.effects import (
 )
 from workbench.storage.rows import Row, UsageRow
 
-ROWS = 64  # that travel together,
-ROWS_SECONDS = 0.5  # or those of so many seconds
-PATIENCE = 60.0  # seconds, for the answer of a host that itself answers within a few
+ROWS_TOGETHER = 64  # rows are sent when there are so many,
+ROWS_SECONDS = 0.5  # or when the last ones were sent so long ago
+REPLY_TIMEOUT = 60.0  # seconds; a host replies within a few
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,25 +41,42 @@ class Site:
 
     run: str  # its name, and that of the topic of its rows
     hosts: Sequence[Address]
-    places: Mapping[str, int]  # service or channel -> number of its host; of others, by their name
+    places: Mapping[str, int]  # number of the host by service or channel; see `place`
     began: float  # wall time at which the run began, less the seconds that it had behind it
 
 
-def drive(make: Callable[[], Process], name: str, site: Site) -> tuple[Any, int, int, float]:
-    """Run a process to its return; what it returned, rows sent, effects answered, seconds of work."""
-    return _Task(name, site).run(make())
+@dataclass(frozen=True, eq=False)
+class Returned:
+    """How a process has ended."""
+
+    state: Any  # its return value
+    rows: int  # sent
+    effects: int  # answered
+    work_seconds: float
 
 
-class _Task:
+def drive(make: Callable[[], Process], name: str, site: Site) -> Returned:
+    """Runs a process until it returns."""
+    return _Driver(name, site).run(make())
+
+
+class _Driver:
+    """Answers the effects of one process."""
+
     def __init__(self, name: str, site: Site):
-        self.name, self.site, self.resting = name, site, False
-        self.lines: dict[int, Line] = {}
-        self.rows: list[dict] = []
-        self.sent, self.effects, self.flushed = 0, 0, time.monotonic()
-        self.spent = {"work": 0.0, "ask": 0.0, "put": 0.0, "take": 0.0}
+        self.name = name
+        self.site = site
+        self.resting = False
+        self.connections: dict[int, Connection] = {}  # by number of the host
+        self.effects = 0
+        self.spent = {"work": 0.0, "ask": 0.0, "put": 0.0, "take": 0.0}  # seconds
 
-    def run(self, process: Process) -> tuple[Any, int, int, float]:
-        self.one(0, "begin", self.name)
+        self.rows: list[dict] = []  # not sent yet
+        self.rows_sent = 0
+        self.last_sent = time.monotonic()
+
+    def run(self, process: Process) -> Returned:
+        self.request(0, Start(self.name))
         reply = None
         try:
             while True:
@@ -66,46 +84,47 @@ class _Task:
                 reply = self.answer(effect)
                 self.effects += 1
         except StopIteration as end:
-            self.emit(
-                UsageRow(
-                    work_seconds=self.spent["work"],
-                    ask_seconds=self.spent["ask"],
-                    put_seconds=self.spent["put"],
-                    take_seconds=self.spent["take"],
-                )
-            )
-            self.flush()
-            return end.value, self.sent, self.effects, self.spent["work"]
-        except BaseException as problem:
-            problem.add_note(f"in process {self.name!r} at {self.now():.3f} s")
+            self.emit_usage()
+            self.send_rows()
+            return Returned(end.value, self.rows_sent, self.effects, self.spent["work"])
+        except BaseException as error:
+            error.add_note(f"in process {self.name!r} at {self.now():.3f} s")
             raise
         finally:
-            self.leave()
+            self.keep_lending()
 
-    def leave(self) -> None:
-        """What another process still sees of ours, e.g. a push that waits for its turn, is kept until the run ends."""
-        here = (host_here(self.site.run, number) for number in range(len(self.site.hosts)))
-        for host in here:
+    def keep_lending(self) -> None:
+        """Leaves connections on which arrays are lent to a host of this worker, which keeps them until the run ends.
+
+        A peer may still read, for example, a push that waits for its turn.
+        """
+        for number in range(len(self.site.hosts)):
+            host = host_here(self.site.run, number)
             if host is not None:
-                host.kept += [line for line in self.lines.values() if line.lent]
-                break
+                host.kept_connections += [c for c in self.connections.values() if c.lends]
+                return
 
-    def answer(self, effect: Any) -> Any:
+    def answer(self, effect: Effect) -> Any:
         match effect:
             case Work(fn, args):
-                return self.timed("work", fn, *args)
+                with self.spending("work"):
+                    return fn(*args)
             case Ask():
-                return self.timed("ask", self.ask, (effect,))[0]
+                with self.spending("ask"):
+                    return self.ask((effect,))[0]
             case All(asks, None):
-                return self.timed("ask", self.ask, asks)
+                with self.spending("ask"):
+                    return self.ask(asks)
             case All(asks, Work(fn, args)):
-                return self.meanwhile(asks, fn, args)
-            case Put(channel, item):
-                return self.timed("put", self.patiently, channel, "put", channel, item)
+                return self.ask_while_working(asks, fn, args)
+            case Put(channel):
+                with self.spending("put"):
+                    return self.request_until_answered(channel, effect)
             case Take(channel):
-                return self.timed("take", self.patiently, channel, "take", channel)
+                with self.spending("take"):
+                    return self.request_until_answered(channel, effect)
             case Close(channel):
-                return self.patiently(channel, "close", channel)
+                return self.request_until_answered(channel, effect)
             case Emit(row):
                 return self.emit(row)
             case Now():
@@ -114,97 +133,128 @@ class _Task:
                 return self.resting
         raise TypeError(f"not an effect: {effect!r}")
 
-    def meanwhile(self, asks: Sequence[Ask], fn: Callable, args: tuple) -> list[Any]:
-        """The replies, and the value of work that is done while they travel; nobody else uses the lines then."""
-        with ThreadPoolExecutor(
-            1, "workbench asks"
-        ) as beside:  # left only when the answers are there, whatever happens
-            replies = beside.submit(self.ask, asks)
-            value = self.timed("work", fn, *args)
-            return [*self.timed("ask", replies.result), value]
+    def ask_while_working(self, asks: Sequence[Ask], fn: Callable, args: tuple) -> list[Any]:
+        """Returns the replies, and last the value of work that is done while they are under way.
 
-    def timed(self, what: str, fn: Callable, *args: Any) -> Any:
+        Only the other thread uses the connections meanwhile.
+        """
+        with ThreadPoolExecutor(1, "workbench asks") as beside:
+            replies = beside.submit(self.ask, asks)
+            with self.spending("work"):
+                value = fn(*args)
+            with self.spending("ask"):
+                return [*replies.result(), value]
+
+    @contextmanager
+    def spending(self, activity: str) -> Iterator[None]:
+        """Adds the time inside the context to the seconds of ``activity``."""
         start = time.perf_counter()
         try:
-            return fn(*args)
+            yield
         finally:
-            self.spent[what] += time.perf_counter() - start
+            self.spent[activity] += time.perf_counter() - start
 
     def now(self) -> float:
+        """Returns the seconds since the run began."""
         return time.time() - self.site.began
 
-    def host(self, name: str) -> int:
-        """The number of the host of a service or a channel."""
+    def host_of(self, name: str) -> int:
+        """Returns the number of the host of a service or a channel."""
         return place(name, self.site.places) % len(self.site.hosts)
 
     def ask(self, asks: Sequence[Ask]) -> list[Any]:
-        """All calls are under way at once, those to the same host in one message."""
+        """Makes all calls at once, those to the same host in one message, and again until all are answered."""
         replies: list[Any] = [AGAIN] * len(asks)
         while waiting := [i for i, reply in enumerate(replies) if reply is AGAIN]:
             by_host: dict[int, list[int]] = defaultdict(list)
             for i in waiting:
-                by_host[self.host(asks[i].service)].append(i)
-            calls = {
-                h: [(asks[i].service, asks[i].call) for i in mine] for h, mine in by_host.items()
+                by_host[self.host_of(asks[i].service)].append(i)
+
+            requests = {
+                host: Calls(tuple(asks[i] for i in indices)) for host, indices in by_host.items()
             }
-            for host, answers in self.all(
-                {h: ("call", (mine,)) for h, mine in calls.items()}
-            ).items():
+            for host, answers in self.request_all(requests).items():
                 for i, answer in zip(by_host[host], answers, strict=True):
                     replies[i] = answer
         return replies
 
-    def patiently(self, name: str, method: str, *args: Any) -> Any:
-        """Ask the host of ``name`` until it answers."""
-        while (reply := self.one(self.host(name), method, *args)) is AGAIN:
-            pass
+    def request_until_answered(self, channel: str, request: Put | Take | Close) -> Any:
+        host = self.host_of(channel)
+        reply = AGAIN
+        while reply is AGAIN:
+            reply = self.request(host, request)
         return reply
 
-    def one(self, host: int, method: str, *args: Any) -> Any:
-        return self.all({host: (method, args)})[host]
+    def request(self, host: int, request: Request) -> Any:
+        return self.request_all({host: request})[host]
 
-    def all(self, questions: Mapping[int, tuple[str, tuple]]) -> dict[int, Any]:
-        """The answers of several hosts; while others work on theirs, the one in this process is asked itself."""
-        here = {number: host_here(self.site.run, number) for number in questions}
-        elsewhere = [number for number, host in here.items() if host is None]
-        with self.reaching():
+    def request_all(self, requests: Mapping[int, Request]) -> dict[int, Any]:
+        """Returns the answers by host; the host of this process is called itself while others work on theirs."""
+        here: dict[int, Host] = {}
+        elsewhere: list[int] = []
+        for number in requests:
+            host = host_here(self.site.run, number)
+            if host is None:
+                elsewhere.append(number)
+            else:
+                here[number] = host
+
+        with self.reporting_loss():
             for number in elsewhere:
-                self.line(number).send(questions[number])
-        answers: dict[int, Any] = {
-            number: host.answer(*questions[number]) for number, host in here.items() if host
+                self.connection(number).send(requests[number])
+        replies: dict[int, Reply | Failed] = {
+            number: host.answer(requests[number]) for number, host in here.items()
         }
-        with self.reaching():
-            answers |= {number: self.line(number).receive() for number in elsewhere}
-        for answer in answers.values():
-            if isinstance(answer, Failed):
-                raise answer.problem
-        self.resting = self.resting or any(resting for _, resting in answers.values())
-        return {number: value for number, (value, _) in answers.items()}
+        with self.reporting_loss():
+            for number in elsewhere:
+                replies[number] = self.connection(number).receive()
+        return {number: self.value_of(reply) for number, reply in replies.items()}
+
+    def value_of(self, reply: Reply | Failed) -> Any:
+        """Returns the value of a reply, or raises the error that it carries."""
+        if isinstance(reply, Failed):
+            raise reply.problem
+        self.resting = self.resting or reply.resting
+        return reply.value
 
     @contextmanager
-    def reaching(self) -> Iterator[None]:
-        """What is broken, or silent, has been lost."""
+    def reporting_loss(self) -> Iterator[None]:
+        """Raises Lost in place of an error that means that a host has gone, or does not reply."""
         try:
             yield
-        except (OSError, EOFError) as problem:
-            raise Lost(f"a worker that {self.name} needs was lost: {problem}") from problem
+        except CONNECTION_ERRORS as error:
+            raise Lost(f"a worker that {self.name} needs was lost: {error}") from error
 
-    def line(self, number: int) -> Line:
-        if number not in self.lines:
-            self.lines[number] = called(self.site.hosts[number], PATIENCE)
-        return self.lines[number]
+    def connection(self, number: int) -> Connection:
+        if number not in self.connections:
+            self.connections[number] = connect(self.site.hosts[number], REPLY_TIMEOUT)
+        return self.connections[number]
+
+    def emit_usage(self) -> None:
+        """Emits how long the process was busy with what."""
+        self.emit(
+            UsageRow(
+                work_seconds=self.spent["work"],
+                ask_seconds=self.spent["ask"],
+                put_seconds=self.spent["put"],
+                take_seconds=self.spent["take"],
+            )
+        )
 
     def emit(self, row: Row) -> None:
         self.rows.append(row.stamp(self.name, self.now()).to_dict())
-        if len(self.rows) >= ROWS or time.monotonic() - self.flushed > ROWS_SECONDS:
-            self.flush()
+        waited = time.monotonic() - self.last_sent
+        if len(self.rows) >= ROWS_TOGETHER or waited > ROWS_SECONDS:
+            self.send_rows()
 
-    def flush(self) -> None:
+    def send_rows(self) -> None:
+        """Sends the rows to the process that drives the run, by Dask's scheduler."""
         get_worker().log_event(self.site.run, self.rows)
-        self.sent += len(self.rows)
-        self.rows, self.flushed = [], time.monotonic()
+        self.rows_sent += len(self.rows)
+        self.rows = []
+        self.last_sent = time.monotonic()
 
 
 def place(name: str, places: Mapping[str, int]) -> int:
-    """The number of the host of a service or a channel, to be taken modulo the number of hosts."""
+    """Returns the number of the host of a service or a channel, modulo the number of hosts; by its name if not given."""
     return places.get(name, zlib.crc32(name.encode()))

@@ -1,7 +1,7 @@
-"""Memory that other processes of this machine can map: anonymous files, which end with the last process that has them.
+"""Memory that other processes of this machine can map: anonymous files, which end with their last user.
 
-Nothing of it has a name, neither in a folder nor in /dev/shm, so nothing is left behind by whoever is killed. Whoever
-is to see a segment gets its file over a Unix socket.
+No segment has a name, neither in a folder nor in /dev/shm, so a process that is killed leaves nothing behind. A process
+that may read a segment gets its file over a Unix socket.
 """
 
 import itertools
@@ -16,35 +16,37 @@ _numbers = itertools.count()
 
 
 class Segment:
-    """A block of this process, to be used with ``workbench.memory.Pool``."""
+    """A block of shared memory of this process, for `workbench.memory.Pool`."""
 
     def __init__(self, size: int):
-        self.number, self.size = next(_numbers), size
+        self.number = next(_numbers)
+        self.size = size  # bytes
         self.file = os.memfd_create("workbench", os.MFD_CLOEXEC)
         weakref.finalize(self, os.close, self.file).atexit = False
         os.ftruncate(self.file, size)
         self.memory = mmap.mmap(self.file, size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
-        self.address = _address(self.memory)
+        self.address = _address_of(self.memory)
 
 
-class Mapped:
-    """A segment of another process, to look at; takes ``file`` over."""
+class MappedSegment:
+    """A segment of another process, mapped for reading; closes ``file``."""
 
     def __init__(self, file: int, size: int):
+        self.size = size  # bytes
+        flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
         try:
-            self.memory = mmap.mmap(
-                file, size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE, prot=mmap.PROT_READ
-            )
+            self.memory = mmap.mmap(file, size, flags=flags, prot=mmap.PROT_READ)
         finally:
             os.close(file)
-        self.address = _address(self.memory)
+        self.address = _address_of(self.memory)
 
 
-def _address(memory: mmap.mmap) -> int:
+def _address_of(memory: mmap.mmap) -> int:
     return np.frombuffer(memory, np.uint8).ctypes.data
 
 
-def machine() -> str:
-    """What two processes have in common if they can hand each other segments: kernel and network namespace."""
+def machine_id() -> str:
+    """Returns what two processes have in common if they can share memory: running kernel and network namespace."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{boot}-{os.stat('/proc/self/ns/net').st_ino}"
+    namespace = os.stat("/proc/self/ns/net").st_ino
+    return f"{boot}-{namespace}"
