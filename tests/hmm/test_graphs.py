@@ -19,7 +19,7 @@ from small_graphs import (
 
 from workbench.hmm.graphs.denominator import denominator
 from workbench.hmm.graphs.graph import Graph, from_arcs
-from workbench.hmm.graphs.k2_fsa import to_k2
+from workbench.hmm.graphs.k2_fsa import from_k2, to_k2
 from workbench.hmm.graphs.numerator import numerator, shortest_frames
 
 INF = np.inf
@@ -220,6 +220,28 @@ def test_shortest_frames():
     """Three frames for each phone of the shortest pronunciations; silence alone needs three."""
     assert shortest_frames(["ab", "abc"], LEXICON) == 12
     assert shortest_frames([], LEXICON) == 3
+
+
+@pytest.mark.k2
+def test_k2_automata_become_the_same_graph():
+    """A graph that goes to k2 and back has the same paths with the same weights."""
+    graph = denominator(LEXICON, UNIGRAM, random_states(8), PAUSE)
+    again = from_k2(to_k2(graph))
+    again.check()
+    assert (again.states, again.arcs) == (graph.states, graph.arcs)
+    assert_same(path_probabilities(again, 6), path_probabilities(graph, 6))
+    assert np.array_equal(np.sort(again.phone), np.sort(graph.phone))
+
+
+@pytest.mark.k2
+def test_k2_epsilons_are_refused():
+    """An automaton with a label 0 is no search graph and raises ValueError."""
+    fsa = to_k2(three_states())
+    labels = fsa.labels.clone()
+    labels[0] = 0
+    fsa.labels = labels
+    with pytest.raises(ValueError, match="without a tied state"):
+        from_k2(fsa)
 
 
 @pytest.mark.k2

@@ -1,1 +1,1 @@
-"""Hidden Markov models: tied states, flat start, decision trees, alignments, and search graphs as arrays."""
+"""Hidden Markov models: tied states, alignment, priors; the flat start; search graphs as arrays."""

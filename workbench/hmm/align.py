@@ -1,4 +1,7 @@
-"""The best path through a small graph: forced alignment by Viterbi's algorithm, all states kept alive."""
+"""Forced alignment: the best path through a small graph, by Viterbi's algorithm without pruning."""
+
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -7,17 +10,27 @@ from workbench.hmm.graphs.graph import Graph, NoPath
 from workbench.hmm.states import POSITIONS
 
 
-def align(graph: Graph, scores: np.ndarray) -> tuple[np.ndarray, float]:
-    """The tied state of each frame (int32 [frames]) on the best path, and its total score, weights included.
+class Timing(NamedTuple):
+    """The phones of a path, int16 [phones], and their first frames, int32 [phones]."""
 
-    ``scores``: float32 [frames, tied states], natural log, already scaled. Raises NoPath, or ValueError for a NaN.
-    """
-    arcs, score = best_arcs(graph, scores)
-    return graph.state[arcs], score
+    phones: np.ndarray
+    starts: np.ndarray
+
+
+class CompactGraph(NamedTuple):
+    """A graph whose tied states are numbered from 0, and the tied states they are, ascending."""
+
+    graph: Graph
+    states: np.ndarray
 
 
 def best_arcs(graph: Graph, scores: np.ndarray) -> tuple[np.ndarray, float]:
-    """The arcs of the best path (int32 [frames]) and its score; timing: ``graph.phone[arcs]``, ``graph.word[arcs]``."""
+    """Return the arcs of the best path, int32 [frames], and its log score, weights included.
+
+    ``scores``: float32 [frames, tied states], natural log, already scaled. Index the graph's
+    arrays with the arcs for states, phones and words. Raises NoPath if no path has as many frames
+    and a finite score, ValueError if a score is NaN.
+    """
     if np.isnan(scores).any():
         raise ValueError("a score is not a number")
     scores = np.ascontiguousarray(scores, np.float32)
@@ -29,39 +42,44 @@ def best_arcs(graph: Graph, scores: np.ndarray) -> tuple[np.ndarray, float]:
     return arcs, score
 
 
-def timing(graph: Graph, arcs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The phones of a path (int16 [phones]) and the frames at which they begin (int32 [phones]).
+def timing(graph: Graph, arcs: np.ndarray) -> Timing:
+    """Return the phones of a path and the frames at which they begin.
 
-    A phone is entered whenever three arcs that are no self loops have passed, so equal neighbours are told apart.
+    A phone begins with every third arc that is no self loop, so that equal neighbours are told
+    apart. ``arcs``: int32 [frames], as from `best_arcs`.
     """
     moves = np.flatnonzero(np.diff(graph.target[arcs], prepend=0))
     starts = moves[::POSITIONS].astype(np.int32)
-    return graph.phone[arcs[starts]], starts
+    return Timing(graph.phone[arcs[starts]], starts)
 
 
-def compact(graph: Graph) -> tuple[Graph, np.ndarray]:
-    """The graph with the tied states that occur in it renumbered from 0, and their old numbers, ascending."""
+def compact(graph: Graph) -> CompactGraph:
+    """Return the graph with only the tied states that occur in it, renumbered from 0."""
     used, state = np.unique(graph.state, return_inverse=True)
-    return Graph(
-        graph.offsets, graph.target, state, graph.word, graph.weight, graph.final, graph.phone
-    ), used
+    return CompactGraph(replace(graph, state=state), used)
 
 
-def segments(labels: np.ndarray) -> list[tuple[int, int, int]]:
-    """Runs of equal values as (value, first frame, last frame + 1)."""
-    edges = np.flatnonzero(np.diff(labels)) + 1
-    starts, ends = np.concatenate([[0], edges]), np.concatenate([edges, [len(labels)]])
-    return [(int(labels[a]), int(a), int(b)) for a, b in zip(starts, ends, strict=True) if b > a]
-
-
+# The best paths of lattices are found by `sequence.lattice.viterbi`. It is simpler: a lattice has
+# no cycles and its arcs are in the order of time, so that one pass over the arcs is enough.
 @njit(cache=True, nogil=True)
-def _viterbi(offsets, target, state, weight, final, scores):
-    frames, nodes = len(scores), len(final)
-    back = np.full((frames, nodes), -1, np.int32)
+def _viterbi(
+    offsets: np.ndarray,
+    target: np.ndarray,
+    state: np.ndarray,
+    weight: np.ndarray,
+    final: np.ndarray,
+    scores: np.ndarray,
+) -> tuple[np.ndarray, float]:
+    """Return the arcs of the best path, int32 [frames], and its score, -inf if there is no path."""
+    frames = len(scores)
+    nodes = len(final)
     source = np.empty(len(target), np.int32)
-    alive, grown = np.full(nodes, -np.inf), np.full(nodes, -np.inf)
     for s in range(nodes):
         source[offsets[s] : offsets[s + 1]] = s
+
+    back = np.full((frames, nodes), -1, np.int32)  # the best arc into each node
+    alive = np.full(nodes, -np.inf)
+    grown = np.full(nodes, -np.inf)
     alive[0] = 0.0
     for t in range(frames):
         grown[:] = -np.inf
@@ -73,6 +91,7 @@ def _viterbi(offsets, target, state, weight, final, scores):
                         grown[target[a]] = score
                         back[t, target[a]] = a
         alive, grown = grown, alive
+
     arcs = np.empty(frames, np.int32)
     last = np.argmax(alive + final)
     best = alive[last] + final[last]

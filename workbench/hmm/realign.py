@@ -1,8 +1,8 @@
-"""Alignment of many utterances: what was said as small graphs, scored by Gaussians or by a network."""
+"""Alignment of many utterances: graphs of their words, scored by Gaussians or by a network."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -15,31 +15,55 @@ from workbench.language.lexicon import Lexicon
 from workbench.progress import Progress
 
 T = TypeVar("T")
-Score = Callable[
-    [int, np.ndarray], np.ndarray
-]  # (utterance, states) -> float32 [frames, states], natural log
+
+# Takes an utterance and tied states; returns float32 [frames, states], natural log.
+Score = Callable[[int, np.ndarray], np.ndarray]
+
+REPORT_EVERY = 50  # steps between two reports of progress
 
 
 @dataclass
 class Steps:
-    """Counts what was done of the ``total`` and tells ``progress``, now and then."""
+    """Counts steps of a ``total`` that is known in advance, and reports to ``progress``."""
 
     total: int
     progress: Progress | None = None
     done: int = 0
 
     def over(self, items: Iterable[T], what: str) -> Iterator[T]:
-        """The items, each counted when the next one is asked for."""
+        """Yield the items; each counts as a step ``what`` when the next one is asked for."""
         for item in items:
             yield item
             self.done += 1
-            if self.progress and (self.done % 50 == 0 or self.done == self.total):
+            is_due = self.done % REPORT_EVERY == 0 or self.done == self.total
+            if self.progress and is_due:
                 self.progress(self.done, self.total, what)
 
 
+class NotAligned(NamedTuple):
+    """An utterance that cannot be aligned, and the reason."""
+
+    utterance: int
+    reason: str
+
+
+class Usable(NamedTuple):
+    """Utterances that can be aligned, and those that cannot."""
+
+    utterances: list[int]
+    set_aside: list[NotAligned]
+
+
+class Alignment(NamedTuple):
+    """The tied state of every frame of a split, int32 [frames], -1 in utterances set aside."""
+
+    states: np.ndarray
+    set_aside: list[NotAligned]
+
+
 @dataclass(frozen=True)
-class Reference:
-    """What was said in an utterance: a graph whose states are numbered within ``states``, the tied states it uses."""
+class ReferenceGraph:
+    """The graph of an utterance's words; its states are indices of ``states``, tied states."""
 
     utterance: int
     graph: Graph
@@ -47,47 +71,54 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Aligned:
-    """The best path of a reference: ``arcs`` of its graph and tied ``states``, int32 [frames]."""
+class AlignedReference:
+    """The best path of a reference: ``arcs`` of its graph and tied ``states``, int32 [frames].
 
-    reference: Reference
+    ``score``: log score of the path.
+    """
+
+    reference: ReferenceGraph
     arcs: np.ndarray
     states: np.ndarray
     score: float
 
 
-def usable(store: FrameStore, lexicon: Lexicon) -> tuple[list[int], list[tuple[int, str]]]:
-    """Utterances that can be aligned, and the others with the reason."""
-    good, set_aside = [], []
-    for u, words in enumerate(store.words):
-        first, last = store.span(u)
+def usable(store: FrameStore, lexicon: Lexicon) -> Usable:
+    """Return the utterances whose words are known and have enough frames, and the others."""
+    good = []
+    set_aside = []
+    for utterance, words in enumerate(store.words):
+        first, end = store.span(utterance)
         try:
             least = shortest_frames(words, lexicon)
         except KeyError:
-            set_aside.append((u, "word not in lexicon"))
+            set_aside.append(NotAligned(utterance, "word not in lexicon"))
             continue
-        if last - first < least:
-            set_aside.append((u, "too short for its words"))
+        if end - first < least:
+            set_aside.append(NotAligned(utterance, "too short for its words"))
         else:
-            good.append(u)
-    return good, set_aside
+            good.append(utterance)
+    return Usable(good, set_aside)
 
 
-def reference(
+def reference_graph(
     utterance: int, words: Iterable[str], lexicon: Lexicon, states: TiedStates
-) -> Reference:
-    """The reference of an utterance; KeyError for a word that the lexicon lacks."""
+) -> ReferenceGraph:
+    """Return the graph of an utterance's words; KeyError for a word that the lexicon lacks."""
     ids = [lexicon.word_id(word) for word in words]
     # The words are given, so their probabilities would only add a constant.
-    graph, used = compact(numerator(ids, lexicon, states, np.zeros(len(lexicon.words) + 2)))
-    return Reference(utterance, graph, used)
+    unigram = np.zeros(len(lexicon.words) + 2)
+    graph, used = compact(numerator(ids, lexicon, states, unigram))
+    return ReferenceGraph(utterance, graph, used)
 
 
-def realign(references: Iterable[Reference], score: Score) -> Iterator[Aligned]:
-    """The best path of each reference in turn; an utterance without one raises NoPath (see ``usable``)."""
-    for r in references:
-        arcs, total = best_arcs(r.graph, score(r.utterance, r.states))
-        yield Aligned(r, arcs, r.states[r.graph.state[arcs]], total)
+def realign(references: Iterable[ReferenceGraph], score: Score) -> Iterator[AlignedReference]:
+    """Yield the best path of each reference; NoPath for one without a path (see ``usable``)."""
+    for reference in references:
+        scores = score(reference.utterance, reference.states)
+        arcs, total = best_arcs(reference.graph, scores)
+        states = reference.states[reference.graph.state[arcs]]
+        yield AlignedReference(reference, arcs, states, total)
 
 
 def align_store(
@@ -96,19 +127,18 @@ def align_store(
     states: TiedStates,
     score: Score,
     progress: Progress | None = None,
-) -> tuple[np.ndarray, list[tuple[int, str]]]:
-    """The tied state of every frame of a split, int32 [frames], and the utterances set aside, with the reason.
-
-    ``score`` may be that of Gaussians or of a network. Frames of utterances that were set aside have -1.
-    """
+) -> Alignment:
+    """Return the alignment of a split by the scores of Gaussians or of a network."""
     good, set_aside = usable(store, lexicon)
     steps = Steps(len(good), progress)
     alignment = np.full(len(store.features), -1, np.int32)
-    for u in steps.over(good, "aligning"):
+    for utterance in steps.over(good, "aligning"):
+        reference = reference_graph(utterance, store.words[utterance], lexicon, states)
         try:
-            (aligned,) = realign([reference(u, store.words[u], lexicon, states)], score)
+            (aligned,) = realign([reference], score)
         except NoPath:
-            set_aside.append((u, "no path with a finite score"))
+            set_aside.append(NotAligned(utterance, "no path with a finite score"))
         else:
-            alignment[slice(*store.span(u))] = aligned.states
-    return alignment, sorted(set_aside)
+            first, end = store.span(utterance)
+            alignment[first:end] = aligned.states
+    return Alignment(alignment, sorted(set_aside))

@@ -23,19 +23,11 @@ SLACK = 0.1  # k2 prunes in float32; the exact pruning follows
 
 @once_per_graph
 def k2_automaton(graph: Graph) -> Any:
-    """Return the graph as k2's Fsa; its attribute ``origin`` is the number of each arc in the graph, -1 for an end."""
-    import torch
-
+    """Return the graph as k2's Fsa, of whose attributes only ``origin`` is kept (see `to_k2`)."""
     fsa = to_k2(graph)
-    ends = np.flatnonzero(graph.final > -np.inf)
-    source = np.concatenate([graph.sources(), ends])
-    label = np.concatenate([graph.state + 1, np.full(len(ends), -1)])
-    arc = np.concatenate([np.arange(graph.arcs), np.full(len(ends), -1)])
-    order = np.lexsort((label, source))  # as in to_k2
-    if not np.array_equal(fsa.labels.numpy(), label[order]):
-        raise AssertionError("to_k2 has another order of arcs")
-
-    fsa.origin = torch.from_numpy(arc[order].astype(np.int32))
+    # k2 would copy all attributes of every arc into every lattice.
+    del fsa.aux_labels
+    del fsa.phone
     return fsa
 
 

@@ -1,1 +1,1 @@
-"""The flat start: Gaussian mixtures, phonetic contexts and the decision tree that ties states."""
+"""The flat start: Gaussian mixtures, phones in context and the decision tree that ties states."""

@@ -1,11 +1,11 @@
-"""From words and frames to tied states and an alignment, without any model to begin with.
+"""From words and frames to tied states and their Gaussians, without a model to begin with.
 
-Equal parts; monophones by Viterbi training with growing mixtures, on part of the corpus; statistics of phones in
-context; decision trees; tied states by Viterbi training; an alignment of everything. Nobody marked where phones begin:
-that is found on the way.
+The steps: equal parts of utterances; monophones by Viterbi training with growing mixtures, on part
+of the corpus; statistics of phones in context; decision trees; tied states by Viterbi training.
+Where phones begin is not given: it is found on the way.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,20 +17,20 @@ from workbench.hmm.gaussians.flat_start import flat_start
 from workbench.hmm.gaussians.mixtures import (
     Mixtures,
     accumulate,
+    empty_sums,
     grow,
-    no_sums,
-    single,
+    single_gaussians,
     state_frames,
     update,
 )
 from workbench.hmm.gaussians.tree import self_loops, tie
 from workbench.hmm.realign import (
-    Reference,
+    AlignedReference,
+    ReferenceGraph,
     Score,
     Steps,
-    align_store,
     realign,
-    reference,
+    reference_graph,
     usable,
 )
 from workbench.hmm.states import POSITIONS, TiedStates, monophone
@@ -40,12 +40,14 @@ from workbench.settings import UserError, rng
 
 
 @dataclass(frozen=True)
-class Plan:
+class Effort:
     """How much work goes into a bootstrap.
 
-    ``monophone_frames``, ``tied_frames``: how much of the corpus is trained on. ``monophone``, ``tied``: a pass for
-    each entry, the most Gaussians that a state may have after it if there are ``frames_each``. ``silence``: the most of
-    a silence state, doubled with every pass, for silence is whatever noise there is. ``least_frames``: of a tied state.
+    ``monophone_frames``, ``tied_frames``: how many frames of the corpus are trained on.
+    ``monophone``, ``tied``: one entry for each training pass, the most Gaussians of a state after
+    it; each Gaussian needs ``frames_each`` frames. ``silence``: the most Gaussians of a silence
+    state, doubled with every pass, because silence covers all kinds of noise. ``least_frames``:
+    the fewest frames of a tied state.
     """
 
     monophone_frames: int = 200_000
@@ -65,61 +67,51 @@ class Acoustics:
     mixtures: Mixtures
 
     def score(self, store: FrameStore) -> Score:
-        """What ``realign.align_store`` aligns a split by."""
+        """Return the scores by which ``realign.align_store`` aligns a split."""
         return lambda utterance, states: self.mixtures.scores(
             observations(store, utterance), states
         )
-
-
-def bootstrap(
-    store: FrameStore,
-    lexicon: Lexicon,
-    count: int,
-    plan: Plan | None = None,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> tuple[TiedStates, np.ndarray, list[tuple[int, str]]]:
-    """``train``, then an alignment of the same split: tied states, and what ``realign.align_store`` returns."""
-    acoustics = train(store, lexicon, count, plan, seed, progress)
-    return acoustics.states, *align_store(
-        store, lexicon, acoustics.states, acoustics.score(store), progress
-    )
 
 
 def train(
     store: FrameStore,
     lexicon: Lexicon,
     count: int,
-    plan: Plan | None = None,
+    effort: Effort | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Acoustics:
-    """Tied states and Gaussians of a split; fewer than ``count`` states where no more have ``plan.least_frames``.
+    """Return tied states and Gaussians of a split; the same arguments give the same result.
 
-    The same arguments give the same result. UserError if nothing can be aligned, or ``count`` is below three per phone.
+    There are fewer than ``count`` states if not so many have ``effort.least_frames``. Raises
+    UserError if nothing can be aligned, or if ``count`` is below three per phone.
     """
-    plan, least = plan or Plan(), POSITIONS * len(lexicon.phones)
+    effort = effort or Effort()
+    least = POSITIONS * len(lexicon.phones)
     if count < least:
-        raise UserError(
-            f"{count} tied states: {len(lexicon.phones)} phones (silence included) need at least {least}"
-        )
+        phones = f"{len(lexicon.phones)} phones (silence included)"
+        raise UserError(f"{count} tied states: {phones} need at least {least}")
     good, set_aside = usable(store, lexicon)
     if not good:
-        raise UserError(
-            f"no utterance can be aligned; the first: {set_aside[0][1] if set_aside else 'there is none'}"
-        )
-    # In random order, so that the first ones are like all of them.
+        first_reason = set_aside[0].reason if set_aside else "there is none"
+        raise UserError(f"no utterance can be aligned; the first: {first_reason}")
+
+    # In random order, so that any number of the first utterances is like all of them.
     order = rng(seed, "bootstrap").permutation(good).tolist()
-    few, many = (_first(store, order, n) for n in (plan.monophone_frames, plan.tied_frames))
-    many = few + many[len(few) :]
-    # Graphs are made twice, and phones in context are one more pass.
-    steps = Steps(len(few) * len(plan.monophone) + len(many) * (3 + len(plan.tied)), progress)
-    return _Training(store, lexicon, plan, steps).run(few, many, count)
+    few = _first_utterances(store, order, effort.monophone_frames)
+    many = _first_utterances(store, order, effort.tied_frames)
+    more = many[len(few) :]
+
+    # Of many utterances graphs are made twice, and phones in context are one more pass.
+    utterances = len(few) + len(more)
+    total = len(few) * len(effort.monophone) + utterances * (3 + len(effort.tied))
+    return _Training(store, lexicon, effort, Steps(total, progress)).run(few, more, count)
 
 
-def _first(store: FrameStore, utterances: list[int], frames: int) -> list[int]:
-    """As many of the first utterances as it takes to have ``frames``."""
-    ends = np.cumsum([last - first for first, last in map(store.span, utterances)])
+def _first_utterances(store: FrameStore, utterances: list[int], frames: int) -> list[int]:
+    """Return as many of the first utterances as are needed for so many frames."""
+    spans = [store.span(utterance) for utterance in utterances]
+    ends = np.cumsum([end - first for first, end in spans])
     return utterances[: int(np.searchsorted(ends, frames)) + 1]
 
 
@@ -127,65 +119,72 @@ def _first(store: FrameStore, utterances: list[int], frames: int) -> list[int]:
 class _Training:
     store: FrameStore
     lexicon: Lexicon
-    plan: Plan
+    effort: Effort
     steps: Steps
 
-    def run(self, few: list[int], many: list[int], count: int) -> Acoustics:
-        """Monophones from the utterances ``few``, tied states from ``many``, which begin with them."""
-        plan, phones = self.plan, self.lexicon.phones
+    def run(self, few: list[int], more: list[int], count: int) -> Acoustics:
+        """Train monophones on the utterances ``few``, tied states on ``few`` and ``more``."""
+        phones = self.lexicon.phones
         mixtures, floor = flat_start(self.store, few, self.lexicon)
-        single_phones = monophone(phones)
-        references = self._references(few, single_phones)
-        for n, most in enumerate(plan.monophone, 1):
-            what = f"monophones, pass {n} of {len(plan.monophone)}"
-            mixtures, _ = self._pass(
-                references, Acoustics(single_phones, mixtures), most, floor, what
-            )
-        references += self._references(many[len(few) :], single_phones)
-        contexts = self._contexts(references, Acoustics(single_phones, mixtures))
-        tying = tie(contexts, phones, count, plan.least_frames, floor)
-        states, mixtures = tying.states, single(tying.sums, floor)
-        references, loops = self._references(many, states), states.self_loop
-        for n, most in enumerate(plan.tied, 1):
-            what = f"{states.count} tied states, pass {n} of {len(plan.tied)}"
-            mixtures, loops = self._pass(references, Acoustics(states, mixtures), most, floor, what)
-        return Acoustics(replace(states, self_loop=loops), mixtures)
+        monophones = Acoustics(monophone(phones), mixtures)
+        references = self._references(few, monophones.states)
+        for number, most in enumerate(self.effort.monophone, 1):
+            what = f"monophones, pass {number} of {len(self.effort.monophone)}"
+            trained = self._train_pass(references, monophones, most, floor, what)
+            monophones = replace(monophones, mixtures=trained.mixtures)
 
-    def _references(self, utterances: Iterable[int], states: TiedStates) -> list[Reference]:
-        chosen = self.steps.over(utterances, f"graphs of {states.count} states")
-        return [reference(u, self.store.words[u], self.lexicon, states) for u in chosen]
+        references += self._references(more, monophones.states)
+        contexts = self._collect_contexts(references, monophones)
+        tying = tie(contexts, phones, count, self.effort.least_frames, floor)
 
-    def _pass(
+        tied = Acoustics(tying.states, single_gaussians(tying.sums, floor))
+        references = self._references(few + more, tied.states)
+        for number, most in enumerate(self.effort.tied, 1):
+            what = f"{tied.states.count} tied states, pass {number} of {len(self.effort.tied)}"
+            tied = self._train_pass(references, tied, most, floor, what)
+        return tied
+
+    def _references(self, utterances: Iterable[int], states: TiedStates) -> list[ReferenceGraph]:
+        """Return the graphs of some utterances."""
+        counted = self.steps.over(utterances, f"graphs of {states.count} states")
+        return [reference_graph(u, self.store.words[u], self.lexicon, states) for u in counted]
+
+    def _align(
+        self, references: list[ReferenceGraph], acoustics: Acoustics, what: str
+    ) -> Iterator[tuple[AlignedReference, np.ndarray]]:
+        """Yield each reference's best path with its observations."""
+        aligned_references = realign(references, acoustics.score(self.store))
+        for aligned in self.steps.over(aligned_references, what):
+            yield aligned, observations(self.store, aligned.reference.utterance)
+
+    def _train_pass(
         self,
-        references: list[Reference],
+        references: list[ReferenceGraph],
         acoustics: Acoustics,
         most: int,
         floor: np.ndarray,
         what: str,
-    ) -> tuple[Mixtures, np.ndarray]:
-        """New mixtures, and probabilities of staying, from the best paths under the present ones."""
-        mixtures, sums = acoustics.mixtures, no_sums(acoustics.mixtures)
-        visits = np.zeros(acoustics.states.count)
-        for aligned in self.steps.over(realign(references, acoustics.score(self.store)), what):
-            accumulate(
-                mixtures,
-                observations(self.store, aligned.reference.utterance),
-                aligned.states,
-                sums,
-            )
-            entered = np.diff(aligned.reference.graph.target[aligned.arcs], prepend=0) != 0
-            np.add.at(visits, aligned.states[entered], 1)
-        frames = state_frames(mixtures, sums)
-        better = update(mixtures, sums, floor)
-        limits = np.where(
-            np.isin(np.arange(len(frames)), acoustics.states.silence), self.plan.silence, most
-        )
-        return grow(better, frames, limits, self.plan.frames_each), self_loops(frames, visits)
+    ) -> Acoustics:
+        """Return new mixtures and self loops, from the best paths under the present ones."""
+        states = acoustics.states
+        mixtures = acoustics.mixtures
+        sums = empty_sums(mixtures)
+        visits = np.zeros(states.count)
+        for aligned, x in self._align(references, acoustics, what):
+            accumulate(mixtures, x, aligned.states, sums)
+            target = aligned.reference.graph.target[aligned.arcs]
+            is_entered = np.diff(target, prepend=0) != 0
+            np.add.at(visits, aligned.states[is_entered], 1)
 
-    def _contexts(self, references: list[Reference], acoustics: Acoustics) -> Contexts:
+        frames = state_frames(mixtures, sums)
+        is_silence = np.isin(np.arange(states.count), states.silence)
+        limits = np.where(is_silence, self.effort.silence, most)
+        grown = grow(update(mixtures, sums, floor), frames, limits, self.effort.frames_each)
+        return Acoustics(replace(states, self_loop=self_loops(frames, visits)), grown)
+
+    def _collect_contexts(self, references: list[ReferenceGraph], acoustics: Acoustics) -> Contexts:
+        """Return the statistics of phones in context, from the best paths."""
         found = ContextSums(SIZE)
-        for aligned in self.steps.over(
-            realign(references, acoustics.score(self.store)), "phones in context"
-        ):
-            found.add(aligned, observations(self.store, aligned.reference.utterance))
+        for aligned, x in self._align(references, acoustics, "phones in context"):
+            found.add(aligned, x)
         return found.contexts()

@@ -1,8 +1,12 @@
-"""What the Gaussians of the bootstrap see: cepstra and their slopes, nearly uncorrelated, unlike log-mel energies."""
+"""Observations of the Gaussians: cepstra and their slopes.
+
+They are nearly uncorrelated, as diagonal covariances assume, which log-mel energies are not.
+"""
 
 from functools import cache
 
 import numpy as np
+from scipy.fft import dct
 
 from workbench.corpus.frames.store import FrameStore
 
@@ -12,10 +16,11 @@ REACH = 2  # frames on either side of a slope
 
 
 def cepstra(features: np.ndarray) -> np.ndarray:
-    """Cepstra 0..12 with first and second slopes, float32 [frames, 39], of normalised log-mel [frames, mel].
+    """Return cepstra 0..12 with first and second slopes: float32 [frames, 39].
 
-    The mean is that of the features (0 over an utterance or speaker). Their scale is left as it is stored: it makes
-    the bands alike, which costs alignments nothing. Slopes are regressions over five frames, the edges repeated.
+    ``features``: normalised log-mel energies [frames, mel], whose mean over an utterance or speaker
+    is 0. Their scale is left as it is: it makes the bands alike, which does alignments no harm.
+    Slopes are regressions over five frames, with the edge frames repeated.
     """
     static = np.asarray(features, np.float32) @ _transform(features.shape[1])
     first = _slope(static)
@@ -23,21 +28,29 @@ def cepstra(features: np.ndarray) -> np.ndarray:
 
 
 def observations(store: FrameStore, utterance: int) -> np.ndarray:
-    """Cepstra of an utterance: float32 [frames, 39]; made anew each time, which takes less than reading them would."""
-    first, last = store.span(utterance)
-    return cepstra(store.features[first:last])
+    """Return the cepstra of an utterance: float32 [frames, 39].
+
+    They are computed each time, which is faster than reading them from a disk.
+    """
+    first, end = store.span(utterance)
+    return cepstra(store.features[first:end])
 
 
 @cache
 def _transform(mel: int) -> np.ndarray:
-    """The orthonormal cosine transform (DCT-II): float32 [mel, 13]."""
-    angle = np.pi / mel * np.outer(np.arange(mel) + 0.5, np.arange(CEPSTRA))
-    scale = np.where(np.arange(CEPSTRA) == 0, np.sqrt(1 / mel), np.sqrt(2 / mel))
-    return (np.cos(angle) * scale).astype(np.float32)
+    """Return the orthonormal cosine transform (DCT-II) of ``mel`` bands: float32 [mel, 13]."""
+    return dct(np.eye(mel), type=2, norm="ortho", axis=1)[:, :CEPSTRA].astype(np.float32)
 
 
 def _slope(x: np.ndarray) -> np.ndarray:
-    padded = np.concatenate([np.repeat(x[:1], REACH, axis=0), x, np.repeat(x[-1:], REACH, axis=0)])
-    steps = range(1, REACH + 1)
-    rise = sum(k * (padded[REACH + k :][: len(x)] - padded[REACH - k :][: len(x)]) for k in steps)
-    return rise / np.float32(2 * sum(k * k for k in steps))
+    """Return the slope of each column of ``x`` [frames, size] over the frames around each frame."""
+    before = np.repeat(x[:1], REACH, axis=0)
+    after = np.repeat(x[-1:], REACH, axis=0)
+    padded = np.concatenate([before, x, after])
+
+    rise = np.zeros_like(x)
+    for step in range(1, REACH + 1):
+        later = padded[REACH + step :][: len(x)]
+        earlier = padded[REACH - step :][: len(x)]
+        rise += step * (later - earlier)
+    return rise / np.float32(2 * sum(step * step for step in range(1, REACH + 1)))

@@ -1,21 +1,28 @@
-"""Statistics of phones in context: what state tying is decided on."""
+"""Statistics of phones in context, from which states are tied."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from workbench.hmm.align import timing
-from workbench.hmm.realign import Aligned
+from workbench.hmm.realign import AlignedReference
 from workbench.hmm.states import POSITIONS, SIL
+
+# Columns of a key.
+LEFT = 0
+PHONE = 1
+RIGHT = 2
+POSITION = 3
 
 
 @dataclass(frozen=True)
 class Contexts:
-    """Sums for each (left, phone, right, position) that was seen: ``key`` int16 [rows, 4], sorted.
+    """Sums for each (left, phone, right, position) that occurs.
 
-    ``sums`` [rows, 1 + 2 size]: frames, and the first and second moments of their observations. ``visits`` [rows]: how
-    often the position was entered.
+    ``key``: int16 [rows, 4], sorted. ``visits`` [rows]: how often the position was entered.
+    ``sums`` [rows, 1 + 2 size]: number of frames, first and second moments of the observations.
     """
 
     key: np.ndarray
@@ -23,56 +30,74 @@ class Contexts:
     sums: np.ndarray
 
 
-def triphones(aligned: Aligned) -> tuple[np.ndarray, np.ndarray]:
-    """(left, phone, right, position) of each stretch of a path, int16 [stretches, 4], and their first frames."""
+class Stretches(NamedTuple):
+    """The stretches of a path that stay in one position of a phone.
+
+    ``key``: (left, phone, right, position) of each, int16 [stretches, 4]. ``starts``: its first
+    frame.
+    """
+
+    key: np.ndarray
+    starts: np.ndarray
+
+
+def stretches(aligned: AlignedReference) -> Stretches:
+    """Return the stretches of an aligned utterance, with their phones in context."""
     graph = aligned.reference.graph
-    phones, _ = timing(graph, aligned.arcs)
+    phones = timing(graph, aligned.arcs).phones
     around = np.concatenate([[SIL], phones, [SIL]])
-    of_phone = np.stack([around[:-2], phones, around[2:]], axis=1)
-    of_phone[phones == SIL] = SIL  # silence has no context
+    triphone = np.stack([around[:-2], phones, around[2:]], axis=1)
+    triphone[phones == SIL] = SIL  # silence has no context
+
     target = graph.target[aligned.arcs]
-    moves = np.flatnonzero(np.diff(target, prepend=0))
-    positions = np.arange(len(moves)) % POSITIONS
-    return np.column_stack([np.repeat(of_phone, POSITIONS, axis=0), positions]).astype(
-        np.int16
-    ), moves
+    starts = np.flatnonzero(np.diff(target, prepend=0))
+    position = np.arange(len(starts)) % POSITIONS
+    key = np.column_stack([np.repeat(triphone, POSITIONS, axis=0), position])
+    return Stretches(key.astype(np.int16), starts)
 
 
-@dataclass
 class ContextSums:
-    """Collects ``Contexts`` from alignments, one utterance after another."""
+    """Collects `Contexts` from alignments, one utterance after another.
 
-    size: int
-    _rows: dict[bytes, int] = field(default_factory=dict)
+    ``size``: length of an observation.
+    """
 
-    def __post_init__(self):
-        self._visits, self._sums = np.zeros(0), np.zeros((0, 1 + 2 * self.size))
+    def __init__(self, size: int):
+        self._row_of_key: dict[bytes, int] = {}
+        self._visits = np.zeros(0)
+        self._sums = np.zeros((0, 1 + 2 * size))
 
-    def add(self, aligned: Aligned, x: np.ndarray) -> None:
-        """Count the observations [frames, size] of an aligned utterance."""
-        keys, moves = triphones(aligned)
-        rows = np.array([self._rows.setdefault(key.tobytes(), len(self._rows)) for key in keys])
-        self._reserve(len(self._rows))
+    def add(self, aligned: AlignedReference, x: np.ndarray) -> None:
+        """Count the observations ``x`` [frames, size] of an aligned utterance."""
+        keys, starts = stretches(aligned)
+        rows = np.array([self._row(key.tobytes()) for key in keys])
+        self._reserve(len(self._row_of_key))
         np.add.at(self._visits, rows, 1)
-        _accumulate(x, np.repeat(rows, np.diff(moves, append=len(x))), self._sums)
+        row_of_frame = np.repeat(rows, np.diff(starts, append=len(x)))
+        _accumulate(x, row_of_frame, self._sums)
 
     def contexts(self) -> Contexts:
-        """All sums so far, sorted by key."""
-        key = np.array([np.frombuffer(k, np.int16) for k in self._rows])
+        """Return all sums so far, sorted by key."""
+        key = np.array([np.frombuffer(key, np.int16) for key in self._row_of_key])
+        rows = len(key)
         order = np.lexsort(key.T[::-1])
-        return Contexts(key[order], self._visits[order], self._sums[order])
+        return Contexts(key[order], self._visits[:rows][order], self._sums[:rows][order])
+
+    def _row(self, key: bytes) -> int:
+        """Return the row of a key, a new one if the key is new."""
+        return self._row_of_key.setdefault(key, len(self._row_of_key))
 
     def _reserve(self, rows: int) -> None:
+        """Make room for at least so many rows, and as many again."""
         if rows > len(self._visits):
             more = 2 * rows - len(self._visits)
-            self._visits, self._sums = (
-                np.pad(self._visits, (0, more)),
-                np.pad(self._sums, ((0, more), (0, 0))),
-            )
+            self._visits = np.pad(self._visits, (0, more))
+            self._sums = np.pad(self._sums, ((0, more), (0, 0)))
 
 
 @njit(cache=True, nogil=True)
-def _accumulate(x, rows, sums):
+def _accumulate(x: np.ndarray, rows: np.ndarray, sums: np.ndarray) -> None:
+    """Add each observation and its square to the row of ``sums`` that ``rows`` [frames] names."""
     size = x.shape[1]
     for t in range(len(x)):
         r = rows[t]

@@ -2,7 +2,9 @@
 
     log p(x|s) = log sum_g w_g N(x; mu_g, diag v_g)
 
-The exponent is linear in (x, x^2), so the scores of all frames and Gaussians are one matrix product.
+The exponent is linear in (x, x^2), so the scores of all frames and Gaussians are one matrix
+product. Statistics ("sums") are float64 [Gaussians, 1 + 2 size]: number of frames, first and second
+moments of the observations.
 """
 
 from dataclasses import dataclass
@@ -17,7 +19,11 @@ SHIFT = 0.2  # standard deviations by which the halves of a split Gaussian are m
 
 @dataclass(frozen=True)
 class Mixtures:
-    """State s has the Gaussians first[s] : first[s + 1]; ``weight`` [G] log, ``mean`` and ``variance`` [G, size]."""
+    """Mixtures of all states; state s has the Gaussians first[s] : first[s + 1].
+
+    ``first`` [states + 1]. ``weight`` [Gaussians]: natural log. ``mean``, ``variance`` [Gaussians,
+    size].
+    """
 
     first: np.ndarray
     weight: np.ndarray
@@ -26,127 +32,160 @@ class Mixtures:
 
     @cached_property
     def linear(self) -> np.ndarray:
-        """Coefficients of (x, x^2): float32 [G, 2 size]."""
-        return np.concatenate([self.mean / self.variance, -0.5 / self.variance], axis=1).astype(
-            np.float32
-        )
+        """Coefficients of (x, x^2) in the exponent: float32 [Gaussians, 2 size]."""
+        coefficients = np.concatenate([self.mean / self.variance, -0.5 / self.variance], axis=1)
+        return coefficients.astype(np.float32)
 
     @cached_property
     def constant(self) -> np.ndarray:
-        """What is left of the exponent, with the mixture weight: float32 [G]."""
+        """The rest of the exponent, with the mixture weight: float32 [Gaussians]."""
         logs = np.log(2 * np.pi * self.variance) + self.mean**2 / self.variance
         return (self.weight - 0.5 * logs.sum(axis=1)).astype(np.float32)
 
     def scores(self, x: np.ndarray, states: np.ndarray) -> np.ndarray:
-        """log p(x|s): float32 [frames, states] of observations [frames, size] for the ``states`` asked for."""
+        """Return log p(x|s) of observations ``x`` [frames, size]: float32 [frames, states].
+
+        ``states``: the states to score, in the order of the result's columns.
+        """
         counts = np.diff(self.first)[states]
         ends = np.cumsum(counts)
-        gaussians = np.repeat(self.first[states] - ends + counts, counts) + np.arange(ends[-1])
+        first_gaussian = np.repeat(self.first[states] - ends + counts, counts)
+        gaussians = first_gaussian + np.arange(ends[-1])
         exponents = np.concatenate([x, x * x], axis=1) @ self.linear[gaussians].T
         exponents += self.constant[gaussians]
-        return _pool(exponents, np.concatenate([[0], ends]))
+        return _log_sum_by_state(exponents, np.concatenate([[0], ends]))
 
 
-def no_sums(mixtures: Mixtures) -> np.ndarray:
-    """Empty sums for ``accumulate``: float64 [G, 1 + 2 size], frames, first and second moments of each Gaussian."""
+def empty_sums(mixtures: Mixtures) -> np.ndarray:
+    """Return empty sums for ``accumulate``: float64 [Gaussians, 1 + 2 size]."""
     gaussians, size = mixtures.mean.shape
     return np.zeros((gaussians, 1 + 2 * size))
 
 
 def accumulate(mixtures: Mixtures, x: np.ndarray, states: np.ndarray, sums: np.ndarray) -> None:
-    """Add frames [frames, size] to ``sums``, each shared among the Gaussians of its state by their posteriors."""
-    _share(x, states, mixtures.first, mixtures.linear, mixtures.constant, sums)
+    """Add observations ``x`` [frames, size] in ``states`` [frames] to ``sums``.
+
+    Each frame is shared among the Gaussians of its state by their posteriors.
+    """
+    _accumulate(x, states, mixtures.first, mixtures.linear, mixtures.constant, sums)
 
 
-def single(sums: np.ndarray, floor: np.ndarray) -> Mixtures:
-    """One Gaussian per state from sums [states, 1 + 2 size]; a state without frames gets that of all frames."""
+def single_gaussians(sums: np.ndarray, floor: np.ndarray) -> Mixtures:
+    """Return one Gaussian per state from sums [states, 1 + 2 size].
+
+    A state without frames gets the Gaussian of all frames. ``floor``: smallest variances [size].
+    """
     sums = np.where(sums[:, :1] > 0, sums, sums.sum(axis=0))
-    mean, variance = _moments(sums)
+    mean, variance = _mean_and_variance(sums)
     return Mixtures(
-        np.arange(len(sums) + 1), np.zeros(len(sums)), mean, np.maximum(variance, floor)
+        first=np.arange(len(sums) + 1),
+        weight=np.zeros(len(sums)),
+        mean=mean,
+        variance=np.maximum(variance, floor),
     )
 
 
 def update(mixtures: Mixtures, sums: np.ndarray, floor: np.ndarray) -> Mixtures:
-    """The mixtures most likely for the frames counted; states and Gaussians without frames stay as they were.
+    """Return the mixtures that are most likely for the frames in ``sums``.
 
-    ``floor``: smallest variances [size]. Gaussians with next to no frames are dropped.
+    States and Gaussians without frames stay as they are; Gaussians with hardly any are dropped.
+    ``floor``: smallest variances [size].
     """
     count = sums[:, 0]
-    owner = _owner(mixtures.first)
-    frames = state_frames(mixtures, sums)[owner]
-    mean, variance = _moments(np.where(sums[:, :1] > 0, sums, 1.0))
-    seen = count[:, None] > 0
-    weight = np.where(
-        frames > 0, np.log(np.maximum(count, 1e-10) / np.maximum(frames, 1e-10)), mixtures.weight
+    state = _state_of_gaussian(mixtures.first)
+    in_state = state_frames(mixtures, sums)[state]
+    has_frames = count[:, None] > 0
+    mean, variance = _mean_and_variance(np.where(has_frames, sums, 1.0))
+
+    share = np.log(np.maximum(count, 1e-10) / np.maximum(in_state, 1e-10))
+    updated = Mixtures(
+        first=mixtures.first,
+        weight=np.where(in_state > 0, share, mixtures.weight),
+        mean=np.where(has_frames, mean, mixtures.mean),
+        variance=np.where(has_frames, np.maximum(variance, floor), mixtures.variance),
     )
-    mean = np.where(seen, mean, mixtures.mean)
-    variance = np.where(seen, np.maximum(variance, floor), mixtures.variance)
-    best = np.maximum.reduceat(count, mixtures.first[:-1])[owner]
-    keep = (count >= LEAST_FRAMES) | (count == best)
-    return _select(Mixtures(mixtures.first, weight, mean, variance), owner, keep)
+    largest = np.maximum.reduceat(count, mixtures.first[:-1])[state]
+    keep = (count >= LEAST_FRAMES) | (count == largest)
+    return _select(updated, keep)
 
 
 def grow(mixtures: Mixtures, frames: np.ndarray, most: np.ndarray, frames_each: float) -> Mixtures:
-    """Split the heaviest Gaussians of each state, at most doubling their number, which stays within ``most`` [states].
+    """Return mixtures in which the heaviest Gaussians of each state are split in two.
 
-    ``frames`` [states]: how many each state has; every Gaussian is to have ``frames_each`` of them.
+    Their number at most doubles and stays within ``most`` [states]. ``frames`` [states]: how many
+    each state has; every Gaussian is to have ``frames_each`` of them.
     """
-    first, states = mixtures.first, len(mixtures.first) - 1
-    owner, have = _owner(first), np.diff(first)
-    heavy = np.lexsort((-mixtures.weight, owner))
-    room = np.clip(np.minimum(most, frames // frames_each).astype(int) - have, 0, have)
-    split = np.zeros(len(owner), bool)
-    split[heavy] = np.arange(len(owner)) - first[owner] < room[owner]
-    source = np.repeat(np.arange(len(owner)), 1 + split)
-    twin = np.diff(source, prepend=-1) == 0
-    side = np.where(twin, SHIFT, -SHIFT) * split[source]
-    mean = mixtures.mean[source] + side[:, None] * np.sqrt(mixtures.variance[source])
-    weight = mixtures.weight[source] - np.log(1 + split[source])
-    return Mixtures(_offsets(owner[source], states), weight, mean, mixtures.variance[source])
+    first = mixtures.first
+    have = np.diff(first)
+    state = _state_of_gaussian(first)
+    affordable = (frames // frames_each).astype(int)
+    room = np.clip(np.minimum(most, affordable) - have, 0, have)
 
+    # Within each state the heaviest Gaussians come first in ``by_weight``.
+    by_weight = np.lexsort((-mixtures.weight, state))
+    rank = np.arange(len(state)) - first[state]
+    split = np.zeros(len(state), bool)
+    split[by_weight] = rank < room[state]
 
-def state_frames(mixtures: Mixtures, sums: np.ndarray) -> np.ndarray:
-    """Frames of each state, float64 [states], in sums [G, 1 + 2 size]."""
-    return np.add.reduceat(sums[:, 0], mixtures.first[:-1])
-
-
-def _owner(first: np.ndarray) -> np.ndarray:
-    """The state of each Gaussian."""
-    return np.repeat(np.arange(len(first) - 1), np.diff(first))
-
-
-def _moments(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means and variances [n, size] of sums [n, 1 + 2 size]."""
-    size = sums.shape[1] // 2
-    mean = sums[:, 1 : 1 + size] / sums[:, :1]
-    return mean, sums[:, 1 + size :] / sums[:, :1] - mean**2
-
-
-def _select(mixtures: Mixtures, owner: np.ndarray, keep: np.ndarray) -> Mixtures:
-    """Only the Gaussians to keep (at least one of each state), their weights made to sum to one again."""
-    weight, owner = mixtures.weight[keep], owner[keep]
-    weight = weight - np.log(np.bincount(owner, np.exp(weight)))[owner]
+    source = np.repeat(np.arange(len(state)), 1 + split)
+    is_twin = np.diff(source, prepend=-1) == 0
+    side = np.where(is_twin, SHIFT, -SHIFT) * split[source]
+    variance = mixtures.variance[source]
     return Mixtures(
-        _offsets(owner, len(mixtures.first) - 1),
-        weight,
-        mixtures.mean[keep],
-        mixtures.variance[keep],
+        first=_first_gaussians(state[source], len(have)),
+        weight=mixtures.weight[source] - np.log(1 + split[source]),
+        mean=mixtures.mean[source] + side[:, None] * np.sqrt(variance),
+        variance=variance,
     )
 
 
-def _offsets(owner: np.ndarray, states: int) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=states))])
+def state_frames(mixtures: Mixtures, sums: np.ndarray) -> np.ndarray:
+    """Return the number of frames of each state in ``sums``: float64 [states]."""
+    return np.add.reduceat(sums[:, 0], mixtures.first[:-1])
+
+
+def _state_of_gaussian(first: np.ndarray) -> np.ndarray:
+    """Return the state of each Gaussian."""
+    return np.repeat(np.arange(len(first) - 1), np.diff(first))
+
+
+def _first_gaussians(state: np.ndarray, states: int) -> np.ndarray:
+    """Return ``first`` of mixtures, from the state of each Gaussian, ascending."""
+    return np.concatenate([[0], np.cumsum(np.bincount(state, minlength=states))])
+
+
+def _mean_and_variance(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return means and variances [n, size] of sums [n, 1 + 2 size]."""
+    size = sums.shape[1] // 2
+    frames = sums[:, :1]
+    mean = sums[:, 1 : 1 + size] / frames
+    variance = sums[:, 1 + size :] / frames - mean**2
+    return mean, variance
+
+
+def _select(mixtures: Mixtures, keep: np.ndarray) -> Mixtures:
+    """Return the Gaussians to keep, one or more of each state; their weights sum to one again."""
+    state = _state_of_gaussian(mixtures.first)[keep]
+    weight = mixtures.weight[keep]
+    total = np.bincount(state, np.exp(weight))
+    return Mixtures(
+        first=_first_gaussians(state, len(mixtures.first) - 1),
+        weight=weight - np.log(total)[state],
+        mean=mixtures.mean[keep],
+        variance=mixtures.variance[keep],
+    )
 
 
 @njit(cache=True, nogil=True)
-def _pool(exponents, first):
-    """log sum exp over each state's columns: float32 [frames, states]."""
-    frames, states = len(exponents), len(first) - 1
+def _log_sum_by_state(exponents: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Return log sum exp over each state's columns: float32 [frames, states]."""
+    frames = len(exponents)
+    states = len(first) - 1
     out = np.empty((frames, states), np.float32)
     for t in range(frames):
         for s in range(states):
-            a, b = first[s], first[s + 1]
+            a = first[s]
+            b = first[s + 1]
             best = exponents[t, a]
             for g in range(a + 1, b):
                 best = max(best, exponents[t, g])
@@ -161,11 +200,20 @@ def _pool(exponents, first):
 
 
 @njit(cache=True, nogil=True)
-def _share(x, states, first, linear, constant, sums):
+def _accumulate(
+    x: np.ndarray,
+    states: np.ndarray,
+    first: np.ndarray,
+    linear: np.ndarray,
+    constant: np.ndarray,
+    sums: np.ndarray,
+) -> None:
+    """Add each observation to the sums of its state's Gaussians, by their posteriors."""
     frames, size = x.shape
     share = np.empty(np.max(first[1:] - first[:-1]))
     for t in range(frames):
-        a, n = first[states[t]], first[states[t] + 1] - first[states[t]]
+        a = first[states[t]]
+        n = first[states[t] + 1] - a
         best = -np.inf
         for i in range(n):
             score = constant[a + i]
@@ -173,6 +221,7 @@ def _share(x, states, first, linear, constant, sums):
                 score += x[t, d] * (linear[a + i, d] + x[t, d] * linear[a + i, size + d])
             share[i] = score
             best = max(best, score)
+
         share[:n] = np.exp(share[:n] - best)
         total = share[:n].sum()
         for i in range(n):

@@ -1,28 +1,34 @@
 """State tying by decision trees whose questions are found in the data.
 
-Each position of each phone starts as one class of contexts. A class is split by a question, "is the left (right) phone
-in this set?", where that raises the likelihood of one Gaussian per class most, until there are as many classes as asked
-for (Young, Odell and Woodland, *Tree-based state tying for high accuracy acoustic modelling*, 1994). No linguist is
-needed: the sets of phones are clusters of their Gaussians (``questions``). Contexts that were never seen answer the
-same questions.
+Each position of each phone starts as one class of contexts. A class is split by a question, "is
+the left (right) phone in this set?", where that raises the likelihood of one Gaussian per class
+most, until there are as many classes as asked for (Young, Odell and Woodland, *Tree-based state
+tying for high accuracy acoustic modelling*, 1994). No phonetic knowledge is needed: the sets of
+phones are clusters of their Gaussians (`questions`). Contexts that do not occur answer the same
+questions.
 """
 
 import heapq
 from dataclasses import dataclass
-from itertools import count as numbers
+from typing import NamedTuple
 
 import numpy as np
 
-from workbench.hmm.gaussians.contexts import Contexts
+from workbench.hmm.gaussians.contexts import LEFT, PHONE, POSITION, RIGHT, Contexts
 from workbench.hmm.gaussians.questions import log_likelihood, phone_sets
 from workbench.hmm.states import POSITIONS, SIL, TiedStates
 
-STAY = (0.05, 0.98)  # probabilities of staying are kept within these
+LEAST_STAY = 0.05  # bounds of the probabilities of staying
+MOST_STAY = 0.98
 
 
 @dataclass(frozen=True)
 class Tying:
-    """``states``; their sums, as those of the contexts, [states, 1 + 2 size]; log likelihood, constants left out."""
+    """Tied ``states`` and the statistics they were made from.
+
+    ``sums`` [states, 1 + 2 size]: as those of `Contexts`. ``log_likelihood``: of all frames,
+    without constants.
+    """
 
     states: TiedStates
     sums: np.ndarray
@@ -30,8 +36,12 @@ class Tying:
 
 
 @dataclass(frozen=True)
-class _Class:
-    """Contexts that share a state: those with left phone in ``left`` and right phone in ``right``, bool [phones]."""
+class _ContextClass:
+    """Contexts of a position of a phone that share a state.
+
+    Their left phones are in ``left`` and their right phones in ``right``, bool [phones]. ``rows``:
+    the rows of `Contexts` that belong here.
+    """
 
     phone: int
     position: int
@@ -40,92 +50,128 @@ class _Class:
     rows: np.ndarray
 
 
+class _Split(NamedTuple):
+    """A way to split a class: the gain in log likelihood and the two halves."""
+
+    gain: float
+    yes: _ContextClass
+    no: _ContextClass
+
+
+class _QueuedSplit(NamedTuple):
+    """A split that waits to be made. Of equal gains the one that was found first comes first."""
+
+    negative_gain: float
+    number: int  # in the order in which splits were found
+    class_index: int
+    split: _Split
+
+
 def tie(
     contexts: Contexts, phones: tuple[str, ...], count: int, least_frames: float, floor: np.ndarray
 ) -> Tying:
-    """``count`` tied states, or as many as can be had with ``least_frames`` frames in either half of every split.
+    """Return ``count`` tied states, or as many as can be had.
 
-    ``floor``: smallest variances [size]. Silence is not split. ValueError if ``count`` is below three per phone.
+    Both halves of every split have at least ``least_frames`` frames. Silence is not split.
+    ``floor``: smallest variances [size]. Raises ValueError if ``count`` is below three per phone.
     """
-    if count < POSITIONS * len(phones):
-        raise ValueError(
-            f"{count} states for {len(phones)} phones: at least {POSITIONS * len(phones)}"
-        )
+    least = POSITIONS * len(phones)
+    if count < least:
+        raise ValueError(f"{count} states for {len(phones)} phones: at least {least}")
+
     sets = phone_sets(contexts, len(phones), floor)
-    splits = _Splits(contexts, sets, least_frames, floor)
-    classes = _roots(contexts, len(phones))
-    order = numbers()  # equal gains are taken in the order in which they were found
-    heap: list[tuple[float, int, int, tuple[_Class, _Class]]] = []
+    search = _QuestionSearch(contexts, sets, least_frames, floor)
+    classes = _root_classes(contexts, len(phones))
+    queue: list[_QueuedSplit] = []
+    found = 0
+    unsearched = list(range(len(classes)))
+    while True:
+        for index in unsearched:
+            split = search.best_split(classes[index])
+            if split is not None:
+                heapq.heappush(queue, _QueuedSplit(-split.gain, found, index, split))
+                found += 1
+        if not queue or len(classes) >= count:
+            break
+        made = heapq.heappop(queue)
+        classes[made.class_index] = made.split.yes
+        classes.append(made.split.no)
+        unsearched = [made.class_index, len(classes) - 1]
 
-    def consider(i: int) -> None:
-        if found := splits.best(classes[i]):
-            gain, halves = found
-            heapq.heappush(heap, (-gain, next(order), i, halves))
-
-    for i in range(len(classes)):
-        consider(i)
-    while heap and len(classes) < count:
-        _, _, i, (yes, no) = heapq.heappop(heap)
-        classes[i] = yes
-        classes.append(no)
-        consider(i)
-        consider(len(classes) - 1)
-    classes.sort(key=lambda c: (c.phone, c.position))  # stable; silence gets the first numbers
-    return _tying(contexts, phones, classes, floor)
+    # The sort is stable; silence gets the first numbers.
+    classes.sort(key=lambda c: (c.phone, c.position))
+    return _number_classes(contexts, phones, classes, floor)
 
 
 @dataclass(frozen=True)
-class _Splits:
-    """The search for the best question; ``sets`` bool [sets, phones]."""
+class _QuestionSearch:
+    """The search for the best question about a class; ``sets``: bool [sets, phones]."""
 
     contexts: Contexts
     sets: np.ndarray
     least_frames: float
     floor: np.ndarray
 
-    def best(self, c: _Class) -> tuple[float, tuple[_Class, _Class]] | None:
-        """The largest gain in log likelihood and the halves that give it; None if no split is allowed or gains."""
+    def best_split(self, c: _ContextClass) -> _Split | None:
+        """Return the split of a class that gains most, None if none is allowed or gains."""
         if c.phone == SIL or not len(c.rows):
             return None
+        best_gain = 0.0
+        best: tuple[int, np.ndarray] | None = None
+        for side in (LEFT, RIGHT):
+            gain = self._gains(c, side)
+            question = int(np.argmax(gain))
+            if gain[question] > best_gain:
+                best_gain = float(gain[question])
+                best = (side, self.sets[question])
+
+        if best is None:
+            return None
+        side, members = best
+        return _Split(best_gain, self._part(c, side, members), self._part(c, side, ~members))
+
+    def _gains(self, c: _ContextClass, side: int) -> np.ndarray:
+        """Return the gain in log likelihood of each question about one side, 0 if not allowed."""
         sums = self.contexts.sums[c.rows]
         total = sums.sum(axis=0)
-        found = None
-        for side in (0, 2):  # columns of the left and the right phone in the key
-            by_phone = np.zeros((self.sets.shape[1], sums.shape[1]))
-            np.add.at(by_phone, self.contexts.key[c.rows, side], sums)
-            yes = self.sets @ by_phone
-            no = total - yes
-            gain = sum(log_likelihood(s, self.floor) for s in (yes, no)) - log_likelihood(
-                total, self.floor
-            )
-            gain[np.minimum(yes[:, 0], no[:, 0]) < self.least_frames] = 0
-            question = int(np.argmax(gain))
-            if gain[question] > (found[0] if found else 0):
-                found = float(gain[question]), side, self.sets[question]
-        return (found[0], self._halves(c, *found[1:])) if found else None
+        by_phone = np.zeros((self.sets.shape[1], sums.shape[1]))
+        np.add.at(by_phone, self.contexts.key[c.rows, side], sums)
+        yes = self.sets @ by_phone
+        no = total - yes
 
-    def _halves(self, c: _Class, side: int, members: np.ndarray) -> tuple[_Class, _Class]:
-        halves = []
-        for answer in (members, ~members):
-            rows = c.rows[answer[self.contexts.key[c.rows, side]]]
-            left, right = (c.left & answer, c.right) if side == 0 else (c.left, c.right & answer)
-            halves.append(_Class(c.phone, c.position, left, right, rows))
-        return halves[0], halves[1]
+        split = log_likelihood(yes, self.floor) + log_likelihood(no, self.floor)
+        gain = split - log_likelihood(total, self.floor)
+        gain[np.minimum(yes[:, 0], no[:, 0]) < self.least_frames] = 0
+        return gain
+
+    def _part(self, c: _ContextClass, side: int, members: np.ndarray) -> _ContextClass:
+        """Return the contexts of a class whose phone on one side is in ``members``."""
+        left = c.left & members if side == LEFT else c.left
+        right = c.right & members if side == RIGHT else c.right
+        rows = c.rows[members[self.contexts.key[c.rows, side]]]
+        return _ContextClass(c.phone, c.position, left, right, rows)
 
 
-def _roots(contexts: Contexts, phones: int) -> list[_Class]:
-    everything = np.ones(phones, bool)
-    of = contexts.key[:, 1].astype(np.int64) * POSITIONS + contexts.key[:, 3]
-    rows = [np.flatnonzero(of == i) for i in range(phones * POSITIONS)]
-    return [_Class(*divmod(i, POSITIONS), everything, everything, r) for i, r in enumerate(rows)]
+def _root_classes(contexts: Contexts, phones: int) -> list[_ContextClass]:
+    """Return one class for each position of each phone, with all its contexts."""
+    any_phone = np.ones(phones, bool)
+    root = contexts.key[:, PHONE].astype(np.int64) * POSITIONS + contexts.key[:, POSITION]
+    classes = []
+    for phone in range(phones):
+        for position in range(POSITIONS):
+            rows = np.flatnonzero(root == phone * POSITIONS + position)
+            classes.append(_ContextClass(phone, position, any_phone, any_phone, rows))
+    return classes
 
 
-def _tying(
-    contexts: Contexts, phones: tuple[str, ...], classes: list[_Class], floor: np.ndarray
+def _number_classes(
+    contexts: Contexts, phones: tuple[str, ...], classes: list[_ContextClass], floor: np.ndarray
 ) -> Tying:
-    table = np.empty((len(phones),) * 3 + (POSITIONS,), np.int32)
+    """Return the tied states that the classes are in this order."""
+    table = np.empty((len(phones), len(phones), len(phones), POSITIONS), np.int32)
     for state, c in enumerate(classes):
         table[:, c.phone, :, c.position][np.ix_(c.left, c.right)] = state
+
     sums = np.stack([contexts.sums[c.rows].sum(axis=0) for c in classes])
     visits = np.array([contexts.visits[c.rows].sum() for c in classes])
     states = TiedStates(phones, table, self_loops(sums[:, 0], visits))
@@ -133,6 +179,10 @@ def _tying(
 
 
 def self_loops(frames: np.ndarray, visits: np.ndarray) -> np.ndarray:
-    """Log probability of staying, from how many frames each state had in how many visits; unseen: 1/2."""
+    """Return the log probability of staying in each state: float32 [states].
+
+    ``frames``, ``visits`` [states]: frames spent in each state, and how often it was entered. A
+    state that does not occur has probability 1/2.
+    """
     stay = 1 - (visits + 1) / (frames + 2)
-    return np.log(np.clip(stay, *STAY)).astype(np.float32)
+    return np.log(np.clip(stay, LEAST_STAY, MOST_STAY)).astype(np.float32)

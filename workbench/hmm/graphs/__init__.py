@@ -1,1 +1,1 @@
-"""Search graphs: the reference (numerator), all sentences of a unigram (denominator), and the n-gram."""
+"""Search graphs: of one reference (numerator), of a unigram (denominator), and of an n-gram."""

@@ -1,13 +1,14 @@
-"""Building search graphs from phones in context, sharing everything that has the same future.
+"""Builds search graphs from phones in context; whatever has the same future is shared.
 
-A node stands for "the last frame was in this tied state": all arcs into it consume that state, and it has a self loop.
-Nodes are named by their future (the tied state, the phone, and what may follow), so two histories with equal futures
-share one node. What may follow a phone is a set of *junctions*, places between phones; a junction is no node, hence
-there are no epsilons.
+A node means "the last frame was in this tied state": all arcs into it consume that state, and it
+has a self loop. Nodes are identified by their future (the tied state, the phone, and what may
+follow), so two histories with equal futures share one node. What may follow a phone is a set of
+*junctions*, places between phones. A junction is not a node, hence there are no epsilons.
 
-Look-ahead: every junction has a mass, the probability of all that lies behind it, up to the end of the next word. An
-arc from a node whose junctions weigh M into a part that weighs m gets log(m / M), so choices are paid for as early as
-they are made, and along a path the masses cancel to the unpushed weights, whatever the masses are.
+Look-ahead: every junction has a mass, the probability of all words behind it, up to the end of the
+next one. An arc from a node whose junctions have mass M into a part that has mass m gets the weight
+log(m / M), so that a choice counts as early as it is made. Along a path the masses cancel, which
+leaves the original weights, whatever the masses are.
 """
 
 from collections.abc import Hashable
@@ -20,9 +21,11 @@ import numpy as np
 from workbench.hmm.graphs.graph import Graph, from_arcs
 from workbench.hmm.states import SIL, TiedStates
 
+START = 0  # the node before the first frame
+
 
 class Branch(NamedTuple):
-    """One way through a phone: its right context and the junction that it leads to, whose mass is ``mass``."""
+    """One way through a phone: its right context, and the junction it leads to with its mass."""
 
     right: int
     junction: Hashable
@@ -30,110 +33,165 @@ class Branch(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A node to go to from a junction, the word that becomes known on the way (0: none), the mass behind it."""
+    """A node to enter, the word that becomes known (0: none), and the mass behind the node."""
 
     node: int
     word: int
     mass: float
 
+    def scaled(self, factor: float) -> "Entry":
+        """Return the entry with its mass multiplied by ``factor``."""
+        return self._replace(mass=factor * self.mass)
+
 
 @dataclass(frozen=True)
 class Junction:
-    """What follows a phone: the look-ahead ``mass``, the ``entries`` and the probability ``final`` of ending here."""
+    """What follows a phone: a look-ahead ``mass``, ``entries``, and the probability of the end."""
 
     mass: float
     entries: list[Entry]
     final: float = 0.0
 
 
+class _Arcs:
+    """Arcs in the making, column by column: log weights are without transitions."""
+
+    def __init__(self) -> None:
+        self.source: list[int] = []
+        self.target: list[int] = []
+        self.word: list[int] = []
+        self.weight: list[float] = []
+
+    def add(self, source: int, entries: list[Entry], mass: float) -> None:
+        """Add an arc from ``source`` to each entry, which has its share of ``mass``."""
+        for target, word, part in entries:
+            self.source.append(source)
+            self.target.append(target)
+            self.word.append(word)
+            self.weight.append(log(part / mass))
+
+
+class _Exit(NamedTuple):
+    """A node of the last state of a phone, and the junctions that follow it."""
+
+    node: int
+    junctions: list[Hashable]
+
+
 @dataclass
-class Network:
-    """Nodes and arcs in the making; node 0 is the start, before the first frame."""
+class GraphBuilder:
+    """Nodes and arcs in the making; node 0 is the start, before the first frame.
+
+    ``junctions`` may be added in any order, but must be complete before ``graph`` is called.
+    """
 
     states: TiedStates
     junctions: dict[Hashable, Junction] = field(default_factory=dict)
 
-    def __post_init__(self):
-        self._contexts: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
-        self._state, self._phone = [-1], [SIL]
-        self._known: dict[Hashable, int] = {}
-        self._arcs: list[tuple[int, int, int, float]] = []
-        self._exits: list[tuple[int, list[Hashable]]] = []
+    def __post_init__(self) -> None:
+        self._contexts: dict[tuple[int, int], list[list[int]]] = {}
+        self._state = [-1]  # of each node; the start has none
+        self._phone = [SIL]
+        self._node_of_future: dict[Hashable, int] = {}
+        self._arcs = _Arcs()
+        self._exits: list[_Exit] = []
 
     def start(self, entries: list[Entry]) -> None:
         """Let paths begin with these entries."""
-        self._arcs += [(0, node, word, log(mass)) for node, word, mass in entries]
+        self._arcs.add(START, entries, mass=1.0)
 
     def phone(self, left: int, phone: int, branches: list[Branch]) -> list[Entry]:
-        """The three states of a phone, split as late as its right contexts, which need different tied states, allow."""
-        tree: dict[int, dict[int, dict[int, list[Branch]]]] = {}
-        contexts = self._contexts.get((left, phone))
-        if contexts is None:
-            # Lists of Python integers are several times faster to read one by one than arrays are.
-            contexts = self._contexts[left, phone] = self.states.table[left, phone].tolist()
+        """Add the three states of a phone after ``left`` and return the ways into it.
+
+        The phone is split as late as its right contexts, which need different tied states, allow.
+        """
+        by_first: dict[int, dict[int, dict[int, list[Branch]]]] = {}
+        contexts = self._states_by_right_context(left, phone)
         for branch in branches:
             first, middle, last = contexts[branch.right]
-            tree.setdefault(first, {}).setdefault(middle, {}).setdefault(last, []).append(branch)
+            by_middle = by_first.setdefault(first, {})
+            by_last = by_middle.setdefault(middle, {})
+            by_last.setdefault(last, []).append(branch)
+
         entries = []
-        for first, below in tree.items():
-            middles = [
-                self._inner(
-                    phone, middle, [self._outer(phone, last, b) for last, b in ends.items()]
-                )
-                for middle, ends in below.items()
-            ]
-            entries.append(self._inner(phone, first, middles))
+        for first, by_middle in by_first.items():
+            middles = []
+            for middle, by_last in by_middle.items():
+                lasts = [self._add_last(phone, last, some) for last, some in by_last.items()]
+                middles.append(self._add_inner(phone, middle, lasts))
+            entries.append(self._add_inner(phone, first, middles))
         return entries
 
+    def _states_by_right_context(self, left: int, phone: int) -> list[list[int]]:
+        """Return the tied states of a phone after ``left``, for each right context."""
+        contexts = self._contexts.get((left, phone))
+        if contexts is None:
+            # Lists of Python integers are several times faster to index than arrays.
+            contexts = self.states.table[left, phone].tolist()
+            self._contexts[left, phone] = contexts
+        return contexts
+
     def graph(self) -> Graph:
-        """Everything so far, with the transitions' probabilities; all junctions must be known by now."""
+        """Return the graph of everything added, with transition probabilities in its weights."""
         final = np.full(len(self._state), -np.inf)
         for node, names in self._exits:
             self._leave(node, [self.junctions[name] for name in names], final)
-        source, target, word, weight = (
-            np.array(column) for column in zip(*self._arcs, strict=True)
-        )
-        state, phone = np.array(self._state), np.array(self._phone)
-        leave, nodes = self.states.leave, np.arange(1, len(state))
-        # Nothing is left at the start, so its arcs carry no transition.
-        weight = weight + np.where(source > 0, leave[state[source]], 0)
+
+        source = np.array(self._arcs.source)
+        target = np.array(self._arcs.target)
+        weight = np.array(self._arcs.weight)
+        state = np.array(self._state)
+        phone = np.array(self._phone)
+        leave = self.states.leave
+        weight = weight + np.where(source == START, 0, leave[state[source]])
         final[1:] += leave[state[1:]]
-        source, target = np.concatenate([nodes, source]), np.concatenate([nodes, target])
-        word = np.concatenate([np.zeros_like(nodes), word])
-        weight = np.concatenate([self.states.self_loop[state[1:]], weight])
-        return from_arcs(source, target, state[target], word, weight, final, phone[target])
+
+        loops = np.arange(1, len(state))
+        target = np.concatenate([loops, target])
+        return from_arcs(
+            source=np.concatenate([loops, source]),
+            target=target,
+            state=state[target],
+            word=np.concatenate([np.zeros_like(loops), self._arcs.word]),
+            weight=np.concatenate([self.states.self_loop[state[1:]], weight]),
+            final=final,
+            phone=phone[target],
+        )
 
     def _leave(self, node: int, junctions: list[Junction], final: np.ndarray) -> None:
-        """Arcs from the last state of a phone through its junctions."""
-        mass = sum(j.mass for j in junctions)
+        """Add the arcs from the last state of a phone through junctions, and its final weight."""
+        mass = sum(junction.mass for junction in junctions)
         for junction in junctions:
-            self._arcs += [(node, e.node, e.word, log(e.mass / mass)) for e in junction.entries]
-        ending = sum(j.final for j in junctions)
+            self._arcs.add(node, junction.entries, mass)
+
+        ending = sum(junction.final for junction in junctions)
         if ending:
             final[node] = log(ending / mass)
 
-    def _inner(self, phone: int, state: int, parts: list[Entry]) -> Entry:
-        """A node of the first or middle state, followed by ``parts``."""
+    def _add_inner(self, phone: int, state: int, parts: list[Entry]) -> Entry:
+        """Return the way into a first or middle state, which ``parts`` without words follow."""
         mass = sum(part.mass for part in parts)
-        key = (phone, state, *sorted(part.node for part in parts))
-        node, new = self._node(key, phone, state)
-        if new:
-            self._arcs += [(node, part.node, 0, log(part.mass / mass)) for part in parts]
+        future = (phone, state, *sorted(part.node for part in parts))
+        node, is_new = self._find_or_add_node(future, phone, state)
+        if is_new:
+            self._arcs.add(node, parts, mass)
         return Entry(node, 0, mass)
 
-    def _outer(self, phone: int, state: int, branches: list[Branch]) -> Entry:
-        """A node of the last state, followed by the branches' junctions."""
-        names = [b.junction for b in branches]
-        node, new = self._node((phone, state, "last", *names), phone, state)
-        if new:
-            self._exits.append((node, names))
-        return Entry(node, 0, sum(b.mass for b in branches))
+    def _add_last(self, phone: int, state: int, branches: list[Branch]) -> Entry:
+        """Return the way into a last state that is followed by the branches' junctions."""
+        names = [branch.junction for branch in branches]
+        node, is_new = self._find_or_add_node((phone, state, "last", *names), phone, state)
+        if is_new:
+            self._exits.append(_Exit(node, names))
+        return Entry(node, 0, sum(branch.mass for branch in branches))
 
-    def _node(self, key: Hashable, phone: int, state: int) -> tuple[int, bool]:
-        node = self._known.get(key)
+    def _find_or_add_node(self, future: Hashable, phone: int, state: int) -> tuple[int, bool]:
+        """Return the node of a future, and whether it is new."""
+        node = self._node_of_future.get(future)
         if node is not None:
             return node, False
-        self._known[key] = node = len(self._state)
+        node = len(self._state)
+        self._node_of_future[future] = node
         self._state.append(state)
         self._phone.append(phone)
         return node, True

@@ -1,27 +1,31 @@
-"""The graph of everything that can be said: all word sequences under a unigram, for the denominator of MMI.
+"""The graph of all sentences: every word sequence under a unigram, for the denominator of MMI.
 
-Generative model: at the start and after each word a silence follows with ``silence_probability``; then the utterance
-ends with p(</s>) or goes on with a word of probability p(w), in one of its pronunciations. Phones have left and right
-context, across words too; silence and the ends of the utterance are context SIL.
+Generative model: at the start and after each word a silence follows with ``silence_probability``;
+then the utterance ends with p(</s>) or continues with a word of probability p(w), in one of its
+pronunciations. Phones have left and right contexts, across words too; silence and the ends of the
+utterance are context SIL.
 
-Words share their beginnings in a prefix tree over tied states, and their endings: as soon as what is left of a word is
-certain, the arc carries the word and leads to a tail that all words with the same remaining phones share. Masses (see
-``network``) are those of the unigram, so the graph is stochastic: arcs and final weight of every state sum to one.
+Words share their beginnings in a prefix tree over tied states, and their endings: as soon as the
+rest of a word is certain, the arc carries the word and leads to a tail that all words with the
+same remaining phones share. Masses (see `builder`) are those of the unigram, so the graph is
+stochastic: the arcs and the final weight of every state sum to one.
 """
 
-from dataclasses import dataclass
 from itertools import groupby
 from math import exp, isfinite
+from typing import NamedTuple
 
 import numpy as np
 
-from workbench.hmm.graphs.builder import Branch, Entry, Junction, Network
+from workbench.hmm.graphs.builder import Branch, Entry, GraphBuilder, Junction
 from workbench.hmm.graphs.graph import Graph
 from workbench.hmm.states import SIL, TiedStates
 from workbench.language.lexicon import Lexicon
 
-# As likely as not, the usual choice where nothing is known; alignments place silences by their sound anyway.
+# Where nothing is known, as likely as not. Alignments place silences by their sound anyway.
 SILENCE_PROBABILITY = 0.5
+
+SILENCE = "silence"  # the junction behind a silence
 
 
 def denominator(
@@ -30,117 +34,152 @@ def denominator(
     states: TiedStates,
     silence_probability: float = SILENCE_PROBABILITY,
 ) -> Graph:
-    """All word sequences; ``unigram`` [words + 2] natural log, the entry behind the words is the end of the utterance.
+    """Return the graph of all word sequences.
 
-    Words without a pronunciation or with probability 0 do not occur. Raises ValueError where nothing can be said.
+    ``unigram`` [words + 2]: natural log; the entry behind the words is the end of the utterance.
+    Words without a pronunciation or with probability 0 do not occur. Raises ValueError where
+    nothing can be said.
     """
     end = exp(unigram[len(lexicon.words)])
-    said = sorted(
-        (p.phones, p.word, exp(unigram[p.word] + p.log_probability))
+    readings = sorted(
+        _Reading(p.phones, p.word, exp(unigram[p.word] + p.log_probability))
         for p in lexicon.pronunciations
         if isfinite(unigram[p.word])
     )
-    if (
-        not said
-        or end == 0
-        or not 0 < silence_probability < 1
-        or not all(phones for phones, _, _ in said)
-    ):
+    has_words = bool(readings) and all(reading.phones for reading in readings)
+    if not has_words or end == 0 or not 0 < silence_probability < 1:
         raise ValueError(
             "a unigram graph needs words with phones, p(</s>) > 0 and 0 < silence_probability < 1"
         )
-    builder = _Builder(Network(states), said, end, silence_probability)
-    builder.build()
-    return builder.network.graph()
+    return _SentenceGraph(states, readings, end, silence_probability).build()
 
 
-@dataclass
-class _Builder:
-    """``said``: (phones, word, probability), sorted, so that a node of the prefix tree is a range of it."""
+class _Reading(NamedTuple):
+    """A pronunciation of a word, with the probability of both together."""
 
-    network: Network
-    said: list[tuple[tuple[int, ...], int, float]]
-    end: float
-    silence: float
+    phones: tuple[int, ...]
+    word: int
+    mass: float
 
-    def build(self) -> None:
-        self._tails: dict[tuple[int, tuple[int, ...]], list[Entry]] = {}
-        self._mass = np.concatenate([[0.0], np.cumsum([mass for _, _, mass in self.said])])
-        self._first = self._split(0, len(self.said), 0)
-        spoken = 1 - self.silence
-        ahead = {SIL: self.silence + spoken * self.end} | {
-            p: spoken * self._between(*r) for p, r in self._first.items()
-        }
-        total = sum(ahead.values())
-        self._ahead = {phone: mass / total for phone, mass in ahead.items()}
-        self._boundaries()
 
-    def _boundaries(self) -> None:
-        """Start, silence and the ends of words, each with what may follow."""
-        spoken = 1 - self.silence
-        (pause,) = self.network.phone(SIL, SIL, [Branch(SIL, "silence", 1.0)])
+class _Range(NamedTuple):
+    """Readings ``low`` : ``high``, a node of the prefix tree if they share their first phones."""
+
+    low: int
+    high: int
+
+
+class _SentenceGraph:
+    """The denominator in the making, from ``readings`` sorted by phones.
+
+    ``end``: p(</s>). ``silence``: probability of a silence at each boundary of words.
+    """
+
+    def __init__(self, states: TiedStates, readings: list[_Reading], end: float, silence: float):
+        self.builder = GraphBuilder(states)
+        self.junctions = self.builder.junctions
+        self.readings = readings
+        self.end = end
+        self.silence = silence
+        self.spoken = 1 - silence
+
+        masses = [reading.mass for reading in readings]
+        self.cumulative_mass = np.concatenate([[0.0], np.cumsum(masses)])
+        self.by_first_phone = self._split(_Range(0, len(readings)), 0)
+        self.look_ahead = self._look_ahead()
+        self.tails: dict[tuple[int, tuple[int, ...]], list[Entry]] = {}
+
+    def build(self) -> Graph:
+        """Return the graph: the start, silence and the ends of words, each with what follows."""
+        (pause,) = self.builder.phone(SIL, SIL, [Branch(SIL, SILENCE, 1.0)])
         paused = pause._replace(mass=self.silence)
-        for last in (SIL, *sorted({phones[-1] for phones, _, _ in self.said})):
-            starts = {phone: self._entries(last, *r, 0) for phone, r in self._first.items()}
-            if last == SIL:
-                anything = [e for entries in starts.values() for e in entries]
-                self.network.junctions["silence"] = Junction(1.0, anything, self.end)
-                self.network.start([paused, *(e._replace(mass=spoken * e.mass) for e in anything)])
-                continue
-            self.network.junctions[last, SIL] = Junction(
-                self._ahead[SIL], [paused], spoken * self.end
-            )
-            for phone, entries in starts.items():
-                scaled = [e._replace(mass=spoken * e.mass) for e in entries]
-                self.network.junctions[last, phone] = Junction(self._ahead[phone], scaled)
 
-    def _entries(self, left: int, low: int, high: int, depth: int) -> list[Entry]:
-        """Ways into phone ``depth`` of words ``low``:``high``, which share all phones up to and with this one."""
-        phones = self.said[low][0]
-        if phones == self.said[high - 1][0]:
-            return self._labelled(self._tail(left, phones[depth:]), low, high)
-        phone, ending = phones[depth], low
-        while len(self.said[ending][0]) == depth + 1:
-            ending += 1
+        anything = [
+            entry for some in self.by_first_phone.values() for entry in self._words(SIL, some, 0)
+        ]
+        self.junctions[SILENCE] = Junction(1.0, anything, self.end)
+        self.builder.start([paused, *(entry.scaled(self.spoken) for entry in anything)])
+        for last in sorted({reading.phones[-1] for reading in self.readings}):
+            self._add_word_end(last, paused)
+        return self.builder.graph()
+
+    def _look_ahead(self) -> dict[int, float]:
+        """Return the probability of each phone (SIL: silence or the end) to follow a word."""
+        ahead = {SIL: self.silence + self.spoken * self.end}
+        for phone, some in self.by_first_phone.items():
+            ahead[phone] = self.spoken * self._mass(some)
+        total = sum(ahead.values())
+        return {phone: mass / total for phone, mass in ahead.items()}
+
+    def _add_word_end(self, last: int, paused: Entry) -> None:
+        """Add the junctions behind words that end in the phone ``last``."""
+        ending = self.spoken * self.end
+        self.junctions[last, SIL] = Junction(self.look_ahead[SIL], [paused], ending)
+        for phone, some in self.by_first_phone.items():
+            entries = [entry.scaled(self.spoken) for entry in self._words(last, some, 0)]
+            self.junctions[last, phone] = Junction(self.look_ahead[phone], entries)
+
+    def _words(self, left: int, some: _Range, depth: int) -> list[Entry]:
+        """Return the ways into phone ``depth`` of readings that share their phones up to it."""
+        phones = self.readings[some.low].phones
+        if phones == self.readings[some.high - 1].phones:
+            return self._label(self._tail(left, phones[depth:]), some)
+
+        # Those that end with this phone come first.
+        phone = phones[depth]
+        first_longer = some.low
+        while len(self.readings[first_longer].phones) == depth + 1:
+            first_longer += 1
+        ending = _Range(some.low, first_longer)
+        longer = _Range(first_longer, some.high)
+
         branches = []
-        for right, (a, b) in self._split(ending, high, depth + 1).items():
-            name, mass = (a, b, depth + 1), self._between(a, b)
-            if name not in self.network.junctions:
-                self.network.junctions[name] = Junction(mass, self._entries(phone, a, b, depth + 1))
+        for right, below in self._split(longer, depth + 1).items():
+            name = (below.low, below.high, depth + 1)
+            mass = self._mass(below)
+            if name not in self.junctions:
+                self.junctions[name] = Junction(mass, self._words(phone, below, depth + 1))
             branches.append(Branch(right, name, mass))
-        ended = self._labelled(self._tail(left, (phone,)), low, ending) if ending > low else []
-        return ended + self.network.phone(left, phone, branches)
 
-    def _labelled(self, tail: list[Entry], low: int, high: int) -> list[Entry]:
-        """The ways into a tail for each of the words ``low``:``high``, which all sound alike from here on."""
+        entries = []
+        if first_longer > some.low:
+            entries += self._label(self._tail(left, (phone,)), ending)
+        return entries + self.builder.phone(left, phone, branches)
+
+    def _label(self, tail: list[Entry], some: _Range) -> list[Entry]:
+        """Return the ways into a tail for each of some readings, which sound alike from here."""
         return [
-            Entry(node, word, mass * part)
-            for _, word, mass in self.said[low:high]
-            for node, _, part in tail
+            Entry(entry.node, reading.word, reading.mass * entry.mass)
+            for reading in self.readings[some.low : some.high]
+            for entry in tail
         ]
 
     def _tail(self, left: int, phones: tuple[int, ...]) -> list[Entry]:
-        """Ways into what is left of a word when nothing but these phones can come; masses sum to one."""
-        if (left, phones) not in self._tails:
-            phone, rest = phones[0], phones[1:]
+        """Return the ways into the rest of a word that is certain; their masses sum to one."""
+        if (left, phones) not in self.tails:
+            phone, *rest = phones
             if rest:
                 name = ("tail", phones)
-                self.network.junctions[name] = Junction(1.0, self._tail(phone, rest))
+                self.junctions[name] = Junction(1.0, self._tail(phone, tuple(rest)))
                 branches = [Branch(rest[0], name, 1.0)]
             else:
                 branches = [
-                    Branch(right, (phone, right), mass) for right, mass in self._ahead.items()
+                    Branch(right, (phone, right), mass) for right, mass in self.look_ahead.items()
                 ]
-            self._tails[left, phones] = self.network.phone(left, phone, branches)
-        return self._tails[left, phones]
+            self.tails[left, phones] = self.builder.phone(left, phone, branches)
+        return self.tails[left, phones]
 
-    def _split(self, low: int, high: int, depth: int) -> dict[int, tuple[int, int]]:
-        """The ranges of ``low``:``high`` by phone number ``depth``."""
+    def _split(self, some: _Range, depth: int) -> dict[int, _Range]:
+        """Return the ranges of readings that have the same phone number ``depth``, by phone."""
         ranges = {}
-        for phone, group in groupby(range(low, high), key=lambda i: self.said[i][0][depth]):
+        phone_at_depth = groupby(
+            range(some.low, some.high), key=lambda i: self.readings[i].phones[depth]
+        )
+        for phone, group in phone_at_depth:
             members = list(group)
-            ranges[phone] = (members[0], members[-1] + 1)
+            ranges[phone] = _Range(members[0], members[-1] + 1)
         return ranges
 
-    def _between(self, low: int, high: int) -> float:
-        return float(self._mass[high] - self._mass[low])
+    def _mass(self, some: _Range) -> float:
+        """Return the summed probability of some readings."""
+        return float(self.cumulative_mass[some.high] - self.cumulative_mass[some.low])

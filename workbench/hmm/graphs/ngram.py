@@ -11,7 +11,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from workbench.hmm.graphs.denominator import SILENCE_PROBABILITY
-from workbench.hmm.graphs.graph import TYPES, Graph, mapped
+from workbench.hmm.graphs.graph import TYPES, Graph, map_arrays
 from workbench.hmm.graphs.ngram_plan import plan_phone_network
 from workbench.hmm.graphs.ngram_states import state_graph
 from workbench.hmm.states import TiedStates
@@ -50,7 +50,7 @@ class NGramGraph:
     @classmethod
     def load(cls, path: Path) -> "NGramGraph":
         """Map a file that ``save`` wrote into memory."""
-        return cls(Graph.load(path), **mapped(path, {"lm": np.float32}))
+        return cls(Graph.load(path), **map_arrays(path, {"lm": np.float32}))
 
 
 def ngram_graph(

@@ -1,16 +1,15 @@
 """The graph of one reference: its words in all their pronunciations, with optional silence.
 
-Every path is a path of ``denominator.denominator`` with the same states, words and weight, so the numerator's total can
-never exceed the denominator's.
+Every path is also a path of `denominator` with the same states, words and weight, so the total of
+the numerator can never exceed that of the denominator.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import exp
 
 import numpy as np
 
-from workbench.hmm.graphs.builder import Branch, Entry, Junction, Network
+from workbench.hmm.graphs.builder import Branch, Entry, GraphBuilder, Junction
 from workbench.hmm.graphs.denominator import SILENCE_PROBABILITY
 from workbench.hmm.graphs.graph import Graph
 from workbench.hmm.states import POSITIONS, SIL, TiedStates
@@ -24,85 +23,114 @@ def numerator(
     unigram: np.ndarray,
     silence_probability: float = SILENCE_PROBABILITY,
 ) -> Graph:
-    """The reference ``word_ids``; no words: silence only. Raises ValueError for a word that cannot be said."""
-    said = [lexicon.of(word) for word in word_ids]
-    for word, pronunciations in zip(word_ids, said, strict=True):
-        if not pronunciations or not np.isfinite(unigram[word]):
+    """Return the graph of the reference ``word_ids``; without words, of silence only.
+
+    ``unigram`` [words + 2]: natural log; the entry behind the words is the end of the utterance.
+    Raises ValueError for a word without a pronunciation or with probability 0.
+    """
+    pronunciations = [lexicon.of(word) for word in word_ids]
+    for word, some in zip(word_ids, pronunciations, strict=True):
+        if not some or not np.isfinite(unigram[word]):
             raise ValueError(f"{lexicon.words[word]}: no pronunciation, or probability 0")
     end = exp(unigram[len(lexicon.words)])
     if end == 0 or not 0 < silence_probability < 1:
         raise ValueError("a reference graph needs p(</s>) > 0 and 0 < silence_probability < 1")
-    builder = _Builder(Network(states), said, unigram, end, silence_probability)
-    builder.build()
-    return builder.network.graph()
+    return _ReferenceGraph(states, pronunciations, unigram, end, silence_probability).build()
 
 
 def shortest_frames(words: Sequence[str], lexicon: Lexicon) -> int:
-    """The fewest frames in which ``words`` can be said: three per phone of the shortest pronunciations.
+    """Return the fewest frames in which ``words`` can be said.
 
+    These are three per phone of the shortest pronunciations, or of one silence without words.
     Raises KeyError for a word that the lexicon lacks.
     """
-    phones = (min(len(p.phones) for p in lexicon.of(lexicon.word_id(word))) for word in words)
-    return POSITIONS * (sum(phones) or 1)
+    phones = 0
+    for word in words:
+        phones += min(len(p.phones) for p in lexicon.of(lexicon.word_id(word)))
+    return POSITIONS * max(1, phones)
 
 
-@dataclass
-class _Builder:
-    network: Network
-    said: list[tuple[Pronunciation, ...]]
-    unigram: np.ndarray
-    end: float
-    silence: float
+class _ReferenceGraph:
+    """The numerator in the making; boundary i of the words is before word i.
 
-    def build(self) -> None:
-        """Words from the last to the first; boundary i lies before word i."""
-        spoken = 1 - self.silence
-        for i in range(len(self.said), -1, -1):
-            lasts = {p.phones[-1] for p in self.said[i - 1]} if i else set()
-            paused = self._pause(i)
-            for left in sorted(lasts):
-                ending = spoken * self.end if i == len(self.said) else 0.0
-                self.network.junctions[i, left, SIL] = Junction(1.0, [paused], ending)
-                for first, entries in self._words(i, left).items():
-                    scaled = [e._replace(mass=spoken * e.mass) for e in entries]
-                    self.network.junctions[i, left, first] = Junction(1.0, scaled)
-        started = [
-            e._replace(mass=spoken * e.mass)
-            for entries in self._words(0, SIL).values()
-            for e in entries
-        ]
-        self.network.start([paused, *started])
+    ``pronunciations``: those of each word. ``end``: p(</s>). ``silence``: probability of a silence
+    at each boundary.
+    """
 
-    def _pause(self, i: int) -> Entry:
-        """Into the silence at boundary ``i``."""
-        following = [e for entries in self._words(i, SIL).values() for e in entries]
-        self.network.junctions[i] = Junction(
-            1.0, following, self.end if i == len(self.said) else 0.0
-        )
-        (entry,) = self.network.phone(SIL, SIL, [Branch(SIL, i, 1.0)])
+    def __init__(
+        self,
+        states: TiedStates,
+        pronunciations: list[tuple[Pronunciation, ...]],
+        unigram: np.ndarray,
+        end: float,
+        silence: float,
+    ):
+        self.builder = GraphBuilder(states)
+        self.junctions = self.builder.junctions
+        self.pronunciations = pronunciations
+        self.unigram = unigram
+        self.end = end
+        self.silence = silence
+        self.spoken = 1 - silence
+
+    def build(self) -> Graph:
+        """Return the graph, built from the last boundary to the first."""
+        words = len(self.pronunciations)
+        for boundary in range(words, 0, -1):
+            paused = self._pause(boundary)
+            ending = self.spoken * self.end if boundary == words else 0.0
+            for left in sorted({p.phones[-1] for p in self.pronunciations[boundary - 1]}):
+                self.junctions[boundary, left, SIL] = Junction(1.0, [paused], ending)
+                for first, entries in self._word_entries(boundary, left).items():
+                    scaled = [entry.scaled(self.spoken) for entry in entries]
+                    self.junctions[boundary, left, first] = Junction(1.0, scaled)
+
+        paused = self._pause(0)
+        started = [entry.scaled(self.spoken) for entry in self._after_silence(0)]
+        self.builder.start([paused, *started])
+        return self.builder.graph()
+
+    def _pause(self, boundary: int) -> Entry:
+        """Return the way into the silence at a boundary."""
+        ending = self.end if boundary == len(self.pronunciations) else 0.0
+        self.junctions[boundary] = Junction(1.0, self._after_silence(boundary), ending)
+        (entry,) = self.builder.phone(SIL, SIL, [Branch(SIL, boundary, 1.0)])
         return entry._replace(mass=self.silence)
 
-    def _words(self, i: int, left: int) -> dict[int, list[Entry]]:
-        """Ways into word ``i`` after the phone ``left``, by its first phone; none behind the last word."""
-        starts: dict[int, list[Entry]] = {}
-        for j, p in enumerate(self.said[i] if i < len(self.said) else ()):
-            mass = exp(self.unigram[p.word] + p.log_probability)
-            entries = [
-                Entry(node, p.word, mass * part) for node, _, part in self._phones(i, j, 0, left)
-            ]
-            starts.setdefault(p.phones[0], []).extend(entries)
-        return starts
+    def _after_silence(self, boundary: int) -> list[Entry]:
+        """Return all ways into the word behind a boundary, after silence or the start."""
+        by_first_phone = self._word_entries(boundary, SIL)
+        return [entry for entries in by_first_phone.values() for entry in entries]
 
-    def _phones(self, i: int, j: int, k: int, left: int) -> list[Entry]:
-        """Ways into phone ``k`` of pronunciation ``j`` of word ``i``."""
-        phones = self.said[i][j].phones
+    def _word_entries(self, i: int, left: int) -> dict[int, list[Entry]]:
+        """Return the ways into word ``i`` after the phone ``left``, by its first phone.
+
+        Behind the last word there are none.
+        """
+        by_first_phone: dict[int, list[Entry]] = {}
+        if i == len(self.pronunciations):
+            return by_first_phone
+        for j, pronunciation in enumerate(self.pronunciations[i]):
+            mass = exp(self.unigram[pronunciation.word] + pronunciation.log_probability)
+            entries = [
+                Entry(entry.node, pronunciation.word, mass * entry.mass)
+                for entry in self._phone_entries(i, j, 0, left)
+            ]
+            by_first_phone.setdefault(pronunciation.phones[0], []).extend(entries)
+        return by_first_phone
+
+    def _phone_entries(self, i: int, j: int, k: int, left: int) -> list[Entry]:
+        """Return the ways into phone ``k`` of pronunciation ``j`` of word ``i``."""
+        phones = self.pronunciations[i][j].phones
+        phone = phones[k]
         if k + 1 < len(phones):
             name = (i, j, k, "inside")
-            if name not in self.network.junctions:
-                self.network.junctions[name] = Junction(1.0, self._phones(i, j, k + 1, phones[k]))
-            return self.network.phone(left, phones[k], [Branch(phones[k + 1], name, 1.0)])
-        firsts = {p.phones[0] for p in self.said[i + 1]} if i + 1 < len(self.said) else set()
-        branches = [
-            Branch(right, (i + 1, phones[k], right), 1.0) for right in sorted({SIL} | firsts)
-        ]
-        return self.network.phone(left, phones[k], branches)
+            if name not in self.junctions:
+                self.junctions[name] = Junction(1.0, self._phone_entries(i, j, k + 1, phone))
+            return self.builder.phone(left, phone, [Branch(phones[k + 1], name, 1.0)])
+
+        rights = {SIL}
+        if i + 1 < len(self.pronunciations):
+            rights |= {p.phones[0] for p in self.pronunciations[i + 1]}
+        branches = [Branch(right, (i + 1, phone, right), 1.0) for right in sorted(rights)]
+        return self.builder.phone(left, phone, branches)
