@@ -1,8 +1,10 @@
-"""Runs without training: directories with rows, summary and transcripts as a training would leave them."""
+"""Runs without training: directories with rows, summary and transcripts as training leaves them."""
 
 import json
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from workbench.settings import Settings, rng
 from workbench.storage.rows import (
@@ -29,7 +31,10 @@ def fake_run(
     corpus: str = "c",
     steps: int = 40,
 ) -> Run:
-    """A run in the data folder, ``wrong`` of its eight words misrecognised in every test utterance."""
+    """Makes a run in the data folder.
+
+    Of the eight words of every second test utterance ``wrong`` are misrecognised.
+    """
     folder = home() / "runs" / name
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     record = {
@@ -54,15 +59,16 @@ def fake_run(
 
 
 def _finish(folder: Path, wrong: int) -> None:
-    reference = {f"u{i}": WORDS for i in range(20)}
-    said = {
-        u: ["x"] * (wrong * (i % 2)) + w[wrong * (i % 2) :]
-        for i, (u, w) in enumerate(reference.items())
-    }
-    for kind, each in (("ref", reference), ("hyp", said)):
-        (folder / f"test.{kind}").write_text(
-            "".join(f"{u} {' '.join(w)}\n" for u, w in each.items())
-        )
+    """Leaves the transcripts and the summary of a run that was trained and tested."""
+    misrecognised = ["x"] * wrong + WORDS[wrong:]
+    references = []
+    hypotheses = []
+    for i in range(20):
+        hypothesis = misrecognised if i % 2 else WORDS
+        references.append(f"u{i} {' '.join(WORDS)}\n")
+        hypotheses.append(f"u{i} {' '.join(hypothesis)}\n")
+    (folder / "test.ref").write_text("".join(references))
+    (folder / "test.hyp").write_text("".join(hypotheses))
     rate = wrong / 16
     _json(
         folder / "summary.json",
@@ -200,6 +206,28 @@ def usage_row(process: str, work: float, ask: float, put: float, take: float) ->
         put_seconds=put,
         take_seconds=take,
     )
+
+
+def leave_example(run: Run, words: str) -> None:
+    """Leaves an utterance of 20 frames in the run; each of its texts is ``words``."""
+    occupancies = np.full((20, 3), 0.5)
+    np.savez(
+        run.folder / "example.npz",
+        features=np.zeros((20, 40), np.float32),
+        states=np.arange(3),
+        numerator=occupancies,
+        denominator=occupancies,
+        fate=np.arange(20) % 3,
+    )
+    text = {
+        "utterance": words,
+        "reference": words,
+        "hypotheses": {run.name: words},
+        "words": [(words, 0, 9)],
+        "phones": [("SIL", 0, 9)],
+        "labels": [("rival", 5, 12, 0.4), (words, 0, 9, 0.9), ("end", 12, 20, 0.1)],
+    }
+    _json(run.folder / "example.json", text)
 
 
 def _json(path: Path, value: Any) -> None:

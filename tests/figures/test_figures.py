@@ -1,14 +1,13 @@
 """Figures and the tables behind them: what each reads from rows, and the units of axes."""
 
 import itertools
-import json
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from fake_runs import fake_run
+from fake_runs import fake_run, leave_example
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
@@ -50,9 +49,8 @@ from workbench.storage.run import Run
 
 
 @pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Run]:
+def runs(data_folder: Path) -> list[Run]:
     """Two runs of one experiment with different seeds."""
-    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
     settings = Settings.of(criterion="mmi", replicas=3, clock="cost")
     return [fake_run(f"r{i}", settings.replace(seed=i), wrong=i + 1) for i in range(2)]
 
@@ -280,11 +278,8 @@ def test_figures_leave_matplotlib_as_it_was(runs: list[Run]) -> None:
     assert dict(matplotlib.rcParams) == before
 
 
-def test_figures_of_a_run_that_has_only_begun(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_figures_of_a_run_that_has_only_begun(data_folder: Path) -> None:
     """Every figure of a run without rows has empty axes instead of failing."""
-    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
     run = fake_run("new", Settings.of(criterion="mmi"), state="running", steps=0)
     for path in run.folder.glob("rows-*"):
         path.unlink()
@@ -298,25 +293,7 @@ def test_an_example_is_drawn_as_it_was_left(runs: list[Run]) -> None:
     """Pieces and lattice words come back as written; rivals in time stand above each other."""
     run = runs[0]
     assert read_example(run) is None
-    gamma = np.full((20, 3), 0.5)
-    np.savez(
-        run.folder / "example.npz",
-        features=np.zeros((20, 40), np.float32),
-        states=np.arange(3),
-        numerator=gamma,
-        denominator=gamma,
-        fate=np.arange(20) % 3,
-    )
-    text = {
-        "utterance": "u1",
-        "reference": "alpha beta",
-        "hypotheses": {"r": "alpha"},
-        "words": [("alpha", 0, 9)],
-        "phones": [("SIL", 0, 9)],
-        "labels": [("beta", 5, 12, 0.4), ("alpha", 0, 9, 0.9), ("gamma", 12, 20, 0.1)],
-    }
-    (run.folder / "example.json").write_text(json.dumps(text))
-
+    leave_example(run, "alpha")
     example = read_example(run)
     assert example is not None
     assert example.words[0].end == 9

@@ -9,9 +9,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import nbformat
 import pytest
@@ -19,29 +19,46 @@ import pytest
 from workbench.cli.lab import lab_command
 from workbench.prepare.pipeline import Preparation, Source, prepare
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
-CELLS = (
-    "import workbench.notebook as wb\n\n"
-    "panel = wb.run_panel('c', 'tiny', 'live', epochs=900.0, evaluate_every=4.0, decays=10, patience=100)\npanel",
-    "import time\n\ntime.sleep(120)",
+SCREENSHOTS = os.environ.get("WORKBENCH_SCREENSHOTS")  # a folder for pictures of the browser
+
+TIMEOUT_SECONDS = 120.0  # for a machine that is busy
+TIMEOUT_MILLISECONDS = 1000 * TIMEOUT_SECONDS
+
+PANEL_CELL = """import workbench.notebook as wb
+
+panel = wb.run_panel(
+    "c", "tiny", "live", epochs=900.0, evaluate_every=4.0, decays=10, patience=100
 )
-NEXT_FRAME = "old => { const i = document.querySelector('img.workbench-live'); return i && i.naturalWidth > 1 && i.src !== old }"
-READY = """async () => {
-    const session = window.jupyterapp.shell.currentWidget.context.sessionContext;
+panel"""
+SLOW_CELL = "import time\n\ntime.sleep(120)"
+
+CURRENT_NOTEBOOK = "window.jupyterapp.shell.currentWidget"
+LIVE_IMAGE = "img.workbench-live"
+IMAGE_HAS_CHANGED = f"""old => {{
+    const image = document.querySelector('{LIVE_IMAGE}');
+    return image && image.naturalWidth > 1 && image.src !== old
+}}"""
+# A cell that is run before the kernel is ready is dropped without a message.
+WAIT_FOR_KERNEL = f"""async () => {{
+    const session = {CURRENT_NOTEBOOK}.context.sessionContext;
     await session.ready;
-    await session.session.kernel.info;  // a cell that is run before is dropped without a word
-}"""
+    await session.session.kernel.info;
+}}"""
+# The heights of the panel's cell, at every frame that the browser paints.
 WATCH_HEIGHT = """() => {
-    window.heights = [];  // of the panel's cell, at every frame that the browser paints
+    window.heights = [];
     const look = () => {
-        window.heights.push(document.querySelector('.jp-Notebook .jp-CodeCell').getBoundingClientRect().height);
+        const cell = document.querySelector('.jp-Notebook .jp-CodeCell');
+        window.heights.push(cell.getBoundingClientRect().height);
         requestAnimationFrame(look);
     };
     look();
 }"""
-PATIENCE = 120_000  # milliseconds, for a machine that has other things to do
-SHOTS = os.environ.get("WORKBENCH_SCREENSHOTS")  # a folder, to look at what the browser saw
 
 
 @pytest.fixture
@@ -49,37 +66,23 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder with a small corpus, and a notebook with the run panel and a slow cell."""
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path / "data"))
     prepare("c", Source(synthetic="is", size="tiny"), Preparation(states=150), jobs=1)
-    cells = [nbformat.v4.new_code_cell(text) for text in CELLS]
-    (tmp_path / "notebooks").mkdir()
+
+    cells = [nbformat.v4.new_code_cell(text) for text in (PANEL_CELL, SLOW_CELL)]
     kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
     made = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    (tmp_path / "notebooks").mkdir()
     nbformat.write(made, tmp_path / "notebooks" / "live.ipynb")
     return tmp_path
 
 
 @pytest.fixture
 def lab(folder: Path) -> Iterator[str]:
-    """The address of a JupyterLab of its own, with nothing of the user's configuration."""
+    """The address of a running JupyterLab, which knows nothing of the user's configuration."""
     for package in ("jupyterlab", "playwright"):
         pytest.importorskip(package)
-    settings = folder / "config/lab/user-settings/@jupyterlab/apputils-extension"
-    settings.mkdir(parents=True)
-    news = '{"fetchNews": "false", "checkForUpdates": false}'  # its pop-up would cover the page
-    (settings / "notification.jupyterlab-settings").write_text(news)
-    places = {
-        "JUPYTER_CONFIG_DIR": "config",
-        "JUPYTER_DATA_DIR": "share",
-        "JUPYTER_RUNTIME_DIR": "run",
-        "IPYTHONDIR": "ipython",
-    }
-    environment = {
-        **os.environ,
-        **{k: str(folder / v) for k, v in places.items()},
-        "PYTHONPATH": str(ROOT),
-    }
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+
+    turn_off_news(folder)
+    port = free_port()
     command = [
         sys.executable,
         "-m",
@@ -87,20 +90,27 @@ def lab(folder: Path) -> Iterator[str]:
         str(folder / "notebooks"),
         "--no-browser",
         "--allow-root",
-    ]
-    command += [
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.port={port}",
         "--IdentityProvider.token=test",
         "--LabApp.expose_app_in_browser=True",
     ]
+    environment = {
+        **os.environ,
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTER_DATA_DIR": str(folder / "share"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "run"),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "PYTHONPATH": str(ROOT),
+    }
     with open(folder / "lab.log", "w") as log:
         server = subprocess.Popen(
             command, env=environment, stdout=log, stderr=log, start_new_session=True
         )
+
     address = f"http://127.0.0.1:{port}"
     try:
-        wait_for(lambda: answers(f"{address}/api?token=test"), 120, "JupyterLab did not start")
+        wait_for(lambda: answers(f"{address}/api?token=test"), "JupyterLab did not start")
         yield address
     finally:
         server.terminate()
@@ -111,6 +121,21 @@ def lab(folder: Path) -> Iterator[str]:
             server.wait(5)
 
 
+def turn_off_news(folder: Path) -> None:
+    """Turns off JupyterLab's pop-up about news, which would cover the page."""
+    settings = folder / "config/lab/user-settings/@jupyterlab/apputils-extension"
+    settings.mkdir(parents=True)
+    news = '{"fetchNews": "false", "checkForUpdates": false}'
+    (settings / "notification.jupyterlab-settings").write_text(news)
+
+
+def free_port() -> int:
+    """Returns a port that no process listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 def answers(address: str) -> bool:
     """Whether a server answers."""
     try:
@@ -119,62 +144,81 @@ def answers(address: str) -> bool:
         return False
 
 
-def wait_for(true: Any, seconds: float, otherwise: str) -> None:
-    """Wait until ``true()``."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, otherwise
+def wait_for(condition: Callable[[], object], problem: str) -> None:
+    """Waits until ``condition()`` is true; fails with ``problem`` if that takes too long."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, problem
         time.sleep(0.2)
 
 
-def run_cell(page: Any, number: int) -> None:
-    """Start a cell, and do not wait for its end."""
-    page.evaluate(READY)
-    page.evaluate(
-        "n => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = n }", number
-    )
-    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-cell') }")
+class LabPage:
+    """JupyterLab in a browser with one notebook open."""
+
+    def __init__(self, page: "Page"):
+        self.page = page
+
+    def open(self, address: str) -> None:
+        """Opens a notebook and waits for its cells."""
+        self.page.set_default_timeout(TIMEOUT_MILLISECONDS)
+        self.page.goto(address)
+        self.page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+
+    def run_cell(self, number: int) -> None:
+        """Starts a cell and does not wait for its end."""
+        self.page.evaluate(WAIT_FOR_KERNEL)
+        self.page.evaluate(f"n => {{ {CURRENT_NOTEBOOK}.content.activeCellIndex = n }}", number)
+        self.execute("notebook:run-cell")
+
+    def execute(self, command: str) -> None:
+        """Starts one of JupyterLab's commands."""
+        self.page.evaluate(f"() => {{ window.jupyterapp.commands.execute('{command}') }}")
+
+    def save(self) -> None:
+        """Saves the notebook and waits until it is saved."""
+        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+
+    def interrupt(self) -> None:
+        """Interrupts the kernel and waits until the running cell shows that."""
+        kernel = f"{CURRENT_NOTEBOOK}.context.sessionContext.session.kernel"
+        self.page.evaluate(f"() => {kernel}.interrupt()")
+        self.page.wait_for_selector("text=KeyboardInterrupt")
+
+    def click(self, button: str) -> None:
+        """Clicks a button of the panel."""
+        self.page.click(f"button.workbench-{button}")
+
+    def stop_run(self) -> None:
+        """Clicks Stop and waits until the run has come to rest."""
+        self.click("stop")
+        self.page.wait_for_selector("text=/live-[0-9a-f]+: (stopped|done)/")
+
+    def wait_for_frames(self, count: int) -> None:
+        """Waits until the live picture has changed ``count`` times."""
+        for _ in range(count):
+            source = f"() => document.querySelector('{LIVE_IMAGE}')?.src ?? ''"
+            shown = self.page.evaluate(source)
+            self.page.wait_for_function(IMAGE_HAS_CHANGED, arg=shown)
+
+    def watch_height(self) -> None:
+        """Records the height of the panel's cell from now on."""
+        self.page.evaluate(WATCH_HEIGHT)
+
+    def assert_height_was_constant(self, frames: int) -> None:
+        """The height of the panel's cell was recorded in so many frames, the same to a pixel."""
+        heights = self.page.evaluate("() => window.heights")
+        assert len(heights) > frames
+        assert max(heights) - min(heights) <= 1, sorted(set(heights))
+
+    def screenshot(self, name: str) -> None:
+        """Keeps what the browser shows, if WORKBENCH_SCREENSHOTS names a folder."""
+        if SCREENSHOTS:
+            self.page.screenshot(path=str(Path(SCREENSHOTS) / f"{name}.png"))
 
 
-def frame(page: Any) -> str:
-    """The address of the picture that is shown now."""
-    return page.evaluate("() => document.querySelector('img.workbench-live')?.src ?? ''")
-
-
-def next_frame(page: Any) -> None:
-    """Wait for another picture."""
-    page.wait_for_function(NEXT_FRAME, arg=frame(page), timeout=PATIENCE)
-
-
-def assert_stood_still(page: Any, frames: int) -> None:
-    """The panel's cell has had one height, to a pixel, over at least ``frames`` frames."""
-    heights = page.evaluate("() => window.heights")
-    assert len(heights) > frames and max(heights) - min(heights) <= 1, (
-        len(heights),
-        sorted(set(heights)),
-    )
-
-
-def stop(page: Any) -> None:
-    """Press Stop, and wait until the run has come to rest."""
-    page.click("button.workbench-stop")
-    page.wait_for_selector("text=/live-[0-9a-f]+: (stopped|done)/")
-
-
-def shot(page: Any, name: str) -> None:
-    """Keep what the browser shows, if somebody wants to look."""
-    if SHOTS:
-        page.screenshot(path=str(Path(SHOTS) / f"{name}.png"))
-
-
-def test_watch_interrupt_reload_report(lab: str, folder: Path) -> None:
-    """
-    1. Start is pressed: different frames are seen; before, then and afterwards the panel has the
-    same height. 2. A cell that takes long does not stop the picture, and neither does its
-    interruption. 3. Stop leaves a plain picture in the notebook, Resume makes it live again; the
-    height is still the same. 4. The page is reloaded: the picture goes on, Stop brings the run to
-    rest, Report writes the report.
-    """
+@pytest.fixture
+def lab_page(lab: str) -> Iterator[LabPage]:
+    """JupyterLab in Chromium."""
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
@@ -182,52 +226,56 @@ def test_watch_interrupt_reload_report(lab: str, folder: Path) -> None:
         browser = play.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"]
         )
-        page = browser.new_page(viewport={"width": 1180, "height": 900})
-        page.set_default_timeout(PATIENCE)
-        page.goto(f"{lab}/lab/tree/live.ipynb?token=test")
-        page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-        run_cell(page, 0)
-        page.wait_for_selector("button.workbench-start")
-        page.wait_for_selector("img.workbench-live", state="attached")
-        page.evaluate(WATCH_HEIGHT)
-        page.click("button.workbench-start")
-        for _ in range(4):
-            next_frame(page)
-        shot(page, "live")
-        run_cell(page, 1)
-        next_frame(page)
-        page.evaluate(
-            "() => window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.interrupt()"
-        )
-        page.wait_for_selector("text=KeyboardInterrupt")
-        next_frame(page)
-        stop(page)
-        page.wait_for_function(
-            "() => !document.querySelector('img.workbench-live')"
-        )  # frozen to a plain picture
-        shot(page, "frozen")
-        page.click("button.workbench-resume")
-        for _ in range(2):
-            next_frame(page)
-        assert_stood_still(page, 100)
-        page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
-        page.reload()
-        page.wait_for_selector("img.workbench-live")
-        next_frame(page)
-        page.evaluate(WATCH_HEIGHT)
-        stop(page)
-        page.click("button.workbench-report")
-        wait_for(
-            lambda: list((folder / "data/reports").glob("live-*.html")),
-            120,
-            "no report was written",
-        )
-        shot(page, "report")
-        assert_stood_still(page, 20)
+        page = LabPage(browser.new_page(viewport={"width": 1180, "height": 900}))
+        page.open(f"{lab}/lab/tree/live.ipynb?token=test")
+        yield page
         browser.close()
+
+
+def test_watch_interrupt_reload_report(lab_page: LabPage, folder: Path) -> None:
+    """
+    1. After Start the picture changes; the panel keeps its height before, then and afterwards.
+    2. Neither a slow cell nor its interruption stops the picture.
+    3. Stop leaves a plain picture in the notebook, and Resume makes it live again.
+    4. After a reload the picture goes on, Stop brings the run to rest, Report writes the report.
+    """
+    page = lab_page.page
+    lab_page.run_cell(0)
+    page.wait_for_selector("button.workbench-start")
+    page.wait_for_selector(LIVE_IMAGE, state="attached")
+    lab_page.watch_height()
+    lab_page.click("start")
+    lab_page.wait_for_frames(4)
+    lab_page.screenshot("live")
+
+    lab_page.run_cell(1)
+    lab_page.wait_for_frames(1)
+    lab_page.interrupt()
+    lab_page.wait_for_frames(1)
+
+    lab_page.stop_run()
+    page.wait_for_selector(LIVE_IMAGE, state="detached")
+    lab_page.screenshot("frozen")
+    lab_page.click("resume")
+    lab_page.wait_for_frames(2)
+    lab_page.assert_height_was_constant(frames=100)
+
+    lab_page.save()
+    page.reload()
+    page.wait_for_selector(LIVE_IMAGE)
+    lab_page.wait_for_frames(1)
+    lab_page.watch_height()
+    lab_page.stop_run()
+    lab_page.click("report")
+    reports = folder / "data/reports"
+    wait_for(lambda: list(reports.glob("live-*.html")), "no report was written")
+    lab_page.screenshot("report")
+    lab_page.assert_height_was_constant(frames=20)
 
 
 def test_lab_is_for_this_computer_alone() -> None:
     """`workbench lab` listens on the loopback address and leaves Jupyter's token in force."""
     words = " ".join(lab_command(8888, open_browser=False))
-    assert "--ServerApp.ip=127.0.0.1" in words and "token" not in words and "--no-browser" in words
+    assert "--ServerApp.ip=127.0.0.1" in words
+    assert "token" not in words
+    assert "--no-browser" in words

@@ -1,7 +1,6 @@
 """Every notebook runs at the smallest size, and its cells and prose follow the rules."""
 
 import ast
-import json
 import re
 import sys
 from collections.abc import Iterator
@@ -15,15 +14,15 @@ from nbclient import NotebookClient
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-KERNEL = [
-    p for p in NOTEBOOKS if "cluster" in p.name
-]  # starts processes, which only a kernel's main module allows
+# A notebook that starts processes needs the main module of a kernel.
+KERNEL = [path for path in NOTEBOOKS if "cluster" in path.name]
+LONGEST_CELL = 5  # lines of code
+LOGIC = ast.FunctionDef | ast.ClassDef | ast.For | ast.While | ast.Try | ast.With
 
 
-def code(path: Path) -> list[str]:
-    """The code cells of a notebook."""
-    cells = json.loads(path.read_text())["cells"]
-    return ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+def sources(path: Path, kind: str) -> list[str]:
+    """Returns the text of the cells of one kind, "code" or "markdown"."""
+    return [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == kind]
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +38,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def shell() -> Iterator[InteractiveShell]:
     """IPython without a kernel: a kernel per notebook would take longer than the notebooks."""
-    main = sys.modules[
-        "__main__"
-    ]  # which IPython takes the place of, and processes that are started later look at
+    # IPython replaces the main module, which processes that are started later look at.
+    main = sys.modules["__main__"]
     made = InteractiveShell.instance()
     yield made
     InteractiveShell.clear_instance()
@@ -57,11 +55,10 @@ def test_notebook_runs(
     """Each cell of each notebook runs without an error in a fresh namespace."""
     shell.reset(new_session=False)
     backend = matplotlib.get_backend()
-    for cell in code(path):
+    for cell in sources(path, "code"):
         result = shell.run_cell(cell, store_history=False)
-        assert result.success, (
-            f"{path.name}: {cell}\n{result.error_before_exec or result.error_in_exec!r}"
-        )
+        problem = result.error_before_exec or result.error_in_exec
+        assert result.success, f"{path.name}: {cell}\n{problem!r}"
     assert matplotlib.get_backend() == backend, "a cell went through pyplot"
 
 
@@ -72,45 +69,47 @@ def test_notebook_runs(
 def test_notebook_runs_in_a_kernel(path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A notebook that starts processes runs in a real kernel, and shows its pictures."""
     monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
-    ran = NotebookClient(nbformat.read(path, 4), timeout=120, kernel_name="python3").execute()
-    shown = [
-        o
-        for c in ran.cells
-        if c.cell_type == "code"
-        for o in c.outputs
-        if "image/png" in o.get("data", {})
-    ]
-    assert len(shown) == 2
+    client = NotebookClient(nbformat.read(path, 4), timeout=120, kernel_name="python3")
+    executed = client.execute()
+    pictures = 0
+    for cell in executed.cells:
+        for output in cell.get("outputs", []):
+            pictures += "image/png" in output.get("data", {})
+    assert pictures == 2
 
 
 def test_notebooks_are_numbered_in_reading_order() -> None:
     """Numbers are two digits without gaps or doubles, and the title of each begins with its own."""
-    numbers = [int(p.name[:2]) for p in NOTEBOOKS]
+    numbers = [int(path.name[:2]) for path in NOTEBOOKS]
     assert numbers == list(range(1, len(NOTEBOOKS) + 1))
     for number, path in zip(numbers, NOTEBOOKS, strict=True):
-        title = "".join(nbformat.read(path, 4).cells[0].source).splitlines()[0]
+        title = sources(path, "markdown")[0].splitlines()[0]
         assert title.startswith(f"# {number}. "), path.name
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_cells_hold_no_logic(path: Path) -> None:
-    """Cells are short calls, without functions, classes, loops, paths or magics.
-
-    The prose explains how to read the pictures.
-    """
-    for cell in code(path):
-        assert len(cell.splitlines()) <= 15 and not cell.lstrip().startswith(("%", "!"))
+    """Cells are short calls, without functions, classes, loops, paths or magics."""
+    for cell in sources(path, "code"):
+        assert len(cell.splitlines()) <= LONGEST_CELL, cell
+        assert not cell.lstrip().startswith(("%", "!"))
         for node in ast.walk(ast.parse(cell)):
-            assert not isinstance(
-                node, ast.FunctionDef | ast.ClassDef | ast.For | ast.While | ast.Try | ast.With
-            )
-            is_path = (
-                isinstance(node, ast.Constant)
-                and isinstance(node.value, str)
-                and re.match(r"[~./]*/", node.value)
-            )
-            assert not is_path, f"{path.name}: {ast.unparse(node)}"
-    prose = "\n".join(
-        "".join(c.source) for c in nbformat.read(path, 4).cells if c.cell_type == "markdown"
-    )
-    assert "**How to read this.**" in prose
+            assert not isinstance(node, LOGIC), ast.unparse(node)
+            assert not is_path(node), ast.unparse(node)
+
+
+def is_path(node: ast.AST) -> bool:
+    """Whether an expression is a string that looks like a path."""
+    if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+        return False
+    return re.match(r"[~./]*/", node.value) is not None
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebooks_have_explanations_and_no_outputs(path: Path) -> None:
+    """The prose explains how to read the pictures; outputs are not kept in the repository."""
+    assert "**How to read this.**" in "\n".join(sources(path, "markdown"))
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type == "code":
+            assert cell.outputs == []
+            assert cell.execution_count is None

@@ -1,18 +1,19 @@
-"""Reports: complete, honest, safe against what data may contain, and whole without a network."""
+"""Reports: complete, safe against what data may contain, and whole without a network."""
 
 import json
+import re
 import shlex
 import shutil
 from pathlib import Path
 
 import nbformat
-import numpy as np
 import pandas as pd
 import pytest
-from fake_runs import fake_run
+from fake_runs import fake_run, leave_example
 
 from workbench.cli import train
 from workbench.cli.main import command_parser
+from workbench.reports.page import table_markdown
 from workbench.reports.report import markdown, question, write_report
 from workbench.reports.sweep_report import sweep_page, write_sweep_report
 from workbench.runs.train import command
@@ -21,76 +22,45 @@ from workbench.storage.run import Run
 from workbench.sweeping import Sweep, plan, results
 from workbench.sweeping.plan import run_name
 
+pytestmark = pytest.mark.usefixtures("data_folder")
 PAYLOAD = "<img src=x onerror=document.title='owned'><script>document.title='owned'</script>"
 
 
-@pytest.fixture(autouse=True)
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data folder of its own for every test."""
-    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
-    return tmp_path
-
-
-def pair() -> list[Run]:
-    """A run of cross entropy and the run of MMI that started from it."""
+def cross_entropy_and_mmi() -> list[Run]:
+    """Returns a run of cross entropy and the run of MMI that started from it."""
     settings = Settings.of(replicas=3, clock="cost")
-    before = fake_run("ce", settings, wrong=3)
-    return [
-        before,
-        fake_run("mmi", settings.replace(criterion="mmi", batch=32), wrong=2, parent="ce"),
-    ]
-
-
-def leave_example(run: Run, words: str) -> None:
-    """An utterance looked at closely, whose transcripts hold ``words``."""
-    gamma = np.full((20, 3), 0.5)
-    np.savez(
-        run.folder / "example.npz",
-        features=np.zeros((20, 40), np.float32),
-        states=np.arange(3),
-        numerator=gamma,
-        denominator=gamma,
-        fate=np.arange(20) % 3,
-    )
-    text = {
-        "utterance": words,
-        "reference": words,
-        "hypotheses": {run.name: words},
-        "words": [(words, 0, 9)],
-        "phones": [("SIL", 0, 9)],
-    }
-    (run.folder / "example.json").write_text(json.dumps({**text, "labels": [(words, 0, 9, 0.9)]}))
+    ce = fake_run("ce", settings, wrong=3)
+    mmi = fake_run("mmi", settings.replace(criterion="mmi", batch=32), wrong=2, parent="ce")
+    return [ce, mmi]
 
 
 def finished_sweep() -> Sweep:
-    """Two shuffling modes and two seeds, one run of them diverged."""
-    axes = {"shuffling": ["none", "full"]}
+    """Returns a sweep of two shuffling modes and two seeds, of which one run diverged."""
     sweep = Sweep(
         "e",
         "c",
         preset="tiny",
-        axes=axes,
+        axes={"shuffling": ["none", "full"]},
         seeds=[0, 1],
         question="Does it matter?",
         paper="shuffling",
     ).save()
-    for i, c in enumerate(plan(sweep)):
-        state = "diverged" if i == 3 else "done"
-        fake_run(
-            f"{run_name(sweep, c.cell)}-0",
-            c.cell.settings,
-            state=state,
-            error="not finite" if i == 3 else "",
-            wrong=i + 1,
-        )
+    for number, planned in enumerate(plan(sweep)):
+        name = f"{run_name(sweep, planned.cell)}-0"
+        settings = planned.cell.settings
+        if number == 3:
+            fake_run(name, settings, state="diverged", error="not finite", wrong=4)
+        else:
+            fake_run(name, settings, wrong=number + 1)
     return sweep
 
 
 def test_report_has_every_part() -> None:
-    """Verdicts, table, curves, the paper, settings, failures, versions, commands: in every form, and all read back."""
-    out = write_report(pair(), title="Title")
+    """Verdicts, tables, pictures, versions and commands are there; every form is read back."""
+    runs = cross_entropy_and_mmi()
+    out = write_report(runs, title="Title")
     html = out.read_text()
-    for part in (
+    parts = (
         "Results",
         "Curves",
         "Asynchrony",
@@ -103,20 +73,20 @@ def test_report_has_every_part() -> None:
         "python 3.11",
         "not significant (p = 0.20)",
         "relative gain",
-    ):
+    )
+    for part in parts:
         assert part in html, part
+    assert html.count("<img ") == html.count('src="data:image/png;base64,') >= 6
     assert len(pd.read_csv(out.with_suffix(".csv"))) == 2
     nbformat.validate(nbformat.read(out.with_suffix(".ipynb"), 4))
-    assert out.with_suffix(".md").read_text() == markdown(pair(), "Title")
-    assert html.count("<img ") == html.count('src="data:image/png;base64,') >= 6
+    assert out.with_suffix(".md").read_text() == markdown(runs, "Title")
 
 
 def test_sweep_report_has_every_part() -> None:
-    """Question, intervals, significance, effects with the paper's numbers, failures and the exact command are there."""
-    sweep = finished_sweep()
-    out = write_sweep_report(results(sweep))
+    """Question, intervals, significance, the paper's numbers, failures, command are there."""
+    out = write_sweep_report(results(finished_sweep()))
     html = out.read_text()
-    for part in (
+    parts = (
         "Does it matter?",
         "shuffling=none",
         "Significance",
@@ -125,89 +95,118 @@ def test_sweep_report_has_every_part() -> None:
         "diverged",
         "not finite",
         "workbench sweep c --name e --preset tiny --axis shuffling=none,full --seeds 0,1",
-    ):
+    )
+    for part in parts:
         assert part in html, part
     assert len(pd.read_csv(out.with_suffix(".csv"))) == 4
     nbformat.validate(nbformat.read(out.with_suffix(".ipynb"), 4))
 
 
 def test_a_sweep_that_has_not_begun_is_reported() -> None:
-    """A report of missing runs says that they are missing."""
+    """A report of missing runs states that they are missing."""
     html = sweep_page(results(Sweep("n", "c", preset="tiny", axes={"batch": [8, 16]})), "Sweep")
     assert "2 missing" in html
 
 
+def test_tables_have_as_many_cells_as_titles() -> None:
+    """Every row of every table has one cell per title, also rows of different failures."""
+    page = sweep_page(results(finished_sweep()), "Sweep")
+    tables = re.findall("<table>.*?</table>", page, re.DOTALL)
+    assert len(tables) >= 5
+    for table in tables:
+        titles = table.count("<th>")
+        rows = re.findall("<tr>(?:(?!</tr>).)*<td.*?</tr>", table, re.DOTALL)
+        assert rows
+        assert {row.count("<td") for row in rows} == {titles}
+
+
 def test_text_of_data_stays_text() -> None:
-    """Markup in transcripts, names, errors and titles is shown, never interpreted; in every form of the report."""
-    runs = pair()
+    """Markup in transcripts, errors and titles is shown and never interpreted, in every form."""
+    runs = cross_entropy_and_mmi()
     leave_example(runs[1], PAYLOAD)
     status = json.loads((runs[0].folder / "status.json").read_text())
     (runs[0].folder / "status.json").write_text(json.dumps({**status, "error": PAYLOAD}))
     out = write_report(runs, title=PAYLOAD)
-    for text in (
-        out.read_text(),
-        out.with_suffix(".md").read_text(),
-        out.with_suffix(".ipynb").read_text(),
-    ):
-        assert "<img src=x" not in text and "<script" not in text
+    for suffix in (".html", ".md", ".ipynb"):
+        text = out.with_suffix(suffix).read_text()
+        assert "<img src=x" not in text
+        assert "<script" not in text
     assert "&lt;script&gt;" in out.read_text()
 
 
-@pytest.mark.browser
-def test_report_opens_without_network(data: Path) -> None:
-    """In a browser that may request nothing, every picture is there, nothing is asked for and no script has run."""
-    from playwright.sync_api import sync_playwright
+def test_markdown_tables_show_bars_and_markup_as_text() -> None:
+    """Bars, backquotes, markup and line breaks in cells do not change the table."""
+    lines = table_markdown([{"a|b": "x|y `z`", "c": "<b>\n1"}]).splitlines()
+    cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    assert cells[0] == ["a\\|b", "c"]
+    assert cells[2] == ["x\\|y \\`z\\`", "&lt;b&gt; 1"]
+    assert table_markdown([]) == ""
 
-    runs = pair()
+
+@pytest.mark.browser
+def test_report_opens_without_network(data_folder: Path) -> None:
+    """A browser without network shows every picture, requests nothing and runs no script."""
+    from playwright.sync_api import Route, sync_playwright
+
+    runs = cross_entropy_and_mmi()
     leave_example(runs[1], PAYLOAD)
     files = [
         write_report(runs, title="A " + PAYLOAD),
         write_sweep_report(results(finished_sweep())),
     ]
+    asked: list[str] = []
+
+    def refuse(route: Route) -> None:
+        if route.request.url.startswith("file:"):
+            route.continue_()
+        else:
+            asked.append(route.request.url)
+            route.abort()
+
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()
-        asked: list[str] = []
-
-        def refuse(route):
-            if route.request.url.startswith("file:"):
-                return route.continue_()
-            asked.append(route.request.url)
-            return route.abort()
-
         page.route("**/*", refuse)
         for file in files:
             page.goto(file.as_uri())
             widths = page.evaluate("[...document.images].map(i => i.complete ? i.naturalWidth : 0)")
-            assert len(widths) >= 5 and min(widths) > 200
+            assert len(widths) >= 5
+            assert min(widths) > 200
             assert page.title() != "owned"
             assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-        page.pdf(path=str(data / "print.pdf"))
-        page.screenshot(path=str(data / "report.png"), full_page=True)
+        page.pdf(path=str(data_folder / "print.pdf"))
+        page.screenshot(path=str(data_folder / "report.png"), full_page=True)
         browser.close()
-    assert asked == [] and (data / "print.pdf").stat().st_size > 10_000
+    assert asked == []
+    assert (data_folder / "print.pdf").stat().st_size > 10_000
 
 
-def test_the_command_makes_the_same_run() -> None:
-    """Said to the command line, what the report prints gives the settings that the run had."""
-    wanted = preset(
-        "tiny", criterion="mmi", replicas=3, learning_rate=0.0123, batch=7, clock="wall"
-    )
-    for settings, cluster in (
-        (wanted, "tcp://there:8786"),
-        (wanted.replace(clock="cost"), None),
-        (Settings(), None),
-    ):
-        words = shlex.split(command("c", settings, "it's", "ce", None, cluster))
-        args = train.Options(**vars(command_parser("train", train).parse_args(words[2:])))
-        found = args.settings
-        assert (found if cluster is None else found.replace(clock="wall")) == settings
-        assert (args.corpus, args.name, args.init, args.cluster) == ("c", "it's", "ce", cluster)
+@pytest.mark.parametrize("clock", ["wall", "cost", None])
+def test_the_command_makes_the_same_run(clock: str | None) -> None:
+    """The command that a report prints parses to the settings, names and cluster of the run."""
+    settings = Settings()
+    if clock:
+        settings = preset(
+            "tiny", criterion="mmi", replicas=3, learning_rate=0.0123, batch=7, clock=clock
+        )
+    cluster = "tcp://there:8786" if clock == "wall" else None
+
+    words = shlex.split(command("c", settings, "it's", "ce", None, cluster))
+    parsed = command_parser("train", train).parse_args(words[2:])
+    options = train.Options(**vars(parsed))
+    found = options.settings
+    if cluster:
+        found = found.replace(clock="wall")
+    assert found == settings
+    assert options.corpus == "c"
+    assert options.name == "it's"
+    assert options.init == "ce"
+    assert options.cluster == cluster
 
 
 def test_the_question_names_what_differs() -> None:
-    """A report begins with what its runs were made to find out."""
+    """A report begins with a question about the settings that differ between its runs."""
     runs = [fake_run(f"r{n}", Settings.of(replicas=n, batch=n)) for n in (1, 2)]
     assert question(runs).startswith("What do batch and replicas do to F_MMI and to word errors on")
     assert question(runs[:1]).startswith("What does training with these settings do")

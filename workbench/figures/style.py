@@ -91,9 +91,7 @@ def picture_with_grid(
 ) -> tuple[Picture, list[list[Axes]]]:
     """Returns a figure of ``width`` x ``height`` inches with panels [rows][columns].
 
-    It has no layout engine.
-
-    The caller sets the margins, which takes less time at each drawing than a layout engine.
+    It has no layout engine: the caller sets the margins, which takes less time at each drawing.
     """
     fig = Picture(figsize=(width, height))
     FigureCanvasAgg(fig)
