@@ -1,6 +1,4 @@
-"""Log-mel energies by kaldi-native-fbank, the reference that `workbench.features.logmel` is
-compared with.
-"""
+"""Log-mel energies by kaldi-native-fbank, the reference for `workbench.features.logmel`."""
 
 import kaldi_native_fbank
 import numpy as np
@@ -9,9 +7,7 @@ from workbench.features.logmel import HIGH, LOW, MEL
 
 
 def kaldi_log_mel(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Return float32 [T, 40] of ``samples`` at 8000 or 16000 Hz, with the options that ``logmel``
-    names.
-    """
+    """Return float32 [T, 40] of ``samples`` at 8000 or 16000 Hz, with the same options."""
     options = kaldi_native_fbank.FbankOptions()
     options.frame_opts.samp_freq = rate
     options.frame_opts.dither = 0

@@ -1,6 +1,4 @@
-"""Bad input: each kind sets aside the utterance that it concerns, with reason and place, and no
-other.
-"""
+"""Bad input sets aside the utterance that it concerns, with reason and place, and no other."""
 
 import os
 import random
@@ -150,9 +148,7 @@ def test_bad_ids_are_set_aside(tmp_path, bad):
 
 
 def make_bad_recordings(root: Path) -> dict[str, str]:
-    """Write recordings whose headers show that they are unusable, and return the reason for
-    each.
-    """
+    """Write recordings with unusable headers, and return the reason for each."""
     root.mkdir()
     os.mkfifo(root / "fifo")
     (root / "loop").symlink_to(root / "loop")
@@ -190,9 +186,7 @@ def make_bad_recordings(root: Path) -> dict[str, str]:
 
 
 def test_bad_recordings_are_set_aside(tmp_path):
-    """A file that is no audio, or unusable by its header, is set aside without reading or
-    waiting.
-    """
+    """A file that is no audio, or unusable by its header, is set aside without waiting."""
     reasons = make_bad_recordings(tmp_path / "bad")
     files = {
         "wav.scp": "".join(f"{name} {name}\n" for name in reasons),
@@ -203,9 +197,7 @@ def test_bad_recordings_are_set_aside(tmp_path):
 
 
 def test_all_faults_are_reported_at_once(tmp_path):
-    """Several faults of one utterance make one entry: the first is counted, the detail has the
-    others.
-    """
+    """The first of several faults of an utterance is counted, and its detail has the others."""
     files = {**GOOD, "wav.scp": "b audio/b.flac\n", "text": "a\nb x\n", "utt2spk": "b s\n"}
     (found,) = read_kaldi(make_directory(tmp_path / "train", files)).set_aside
     assert found.reason == "missing audio"

@@ -1,6 +1,4 @@
-"""Kaldi data directories: usable utterances are read, others set aside with file, line and
-reason.
-"""
+"""Kaldi data directories: what is not usable is set aside with file, line and reason."""
 
 import pytest
 from data_directories import GOOD, count_reasons, make_directory, make_tone
@@ -11,9 +9,7 @@ from workbench.settings import UserError
 
 
 def test_a_good_directory(tmp_path):
-    """Words, speakers, rates and lengths are read, in the order of text, from wav, flac and ogg
-    alike.
-    """
+    """Words, speakers, rates and lengths are read, in the order of text, from wav, flac and ogg."""
     data = read_kaldi(make_directory(tmp_path / "train", GOOD))
     assert (data.set_aside, data.notes, data.seen) == ((), (), 3)
     first, second, third = data.utterances
@@ -96,9 +92,7 @@ def test_missing_tables_are_user_errors(tmp_path):
 
 
 def test_splits(tmp_path):
-    """dev counts as heldout, what is absent is left out, and a single directory is a training
-    split.
-    """
+    """dev counts as heldout, and a single directory is a training split."""
     for name in ("train", "dev"):
         make_directory(tmp_path / name, GOOD)
 
@@ -107,9 +101,7 @@ def test_splits(tmp_path):
 
 
 def test_odd_but_good_audio_is_read(tmp_path):
-    """24 bits, mu-law, a wrong extension, one sample, a byte order mark and Windows line ends do no
-    harm.
-    """
+    """Other sample formats, a wrong extension, a byte order mark and CRLF do no harm."""
     make_tone(tmp_path / "a.wav", subtype="PCM_24")
     make_tone(tmp_path / "b.wav", rate=8000, subtype="ULAW")
     make_tone(tmp_path / "d.wav").rename(tmp_path / "d.txt")
@@ -128,9 +120,7 @@ def test_odd_but_good_audio_is_read(tmp_path):
 
 
 def test_words_are_in_form_nfc(tmp_path):
-    """Decomposed letters are composed, as in the lexicon; words are split at ASCII white space
-    only.
-    """
+    """Decomposed letters are composed; words are split at ASCII white space only."""
     (first, *_) = read_kaldi(
         make_directory(tmp_path / "train", {**GOOD, "text": "a o\u0301k a\u2028b\n"})
     ).set_aside
@@ -140,9 +130,7 @@ def test_words_are_in_form_nfc(tmp_path):
 
 
 def test_nothing_is_lost(tmp_path):
-    """Usable and set aside add up to what was seen, and a data set for which they do not cannot be
-    made.
-    """
+    """Usable and set aside add up to what was seen; another data set cannot be made."""
     data = read_kaldi(
         make_directory(tmp_path / "train", {**GOOD, "text": "a einn\na\nb x\nd x\nd x\n"})
     )

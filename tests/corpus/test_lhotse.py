@@ -1,6 +1,4 @@
-"""Lhotse manifests, read without Lhotse: the same utterances and samples that Lhotse itself
-finds.
-"""
+"""Lhotse manifests, read without Lhotse: the same utterances and samples as with it."""
 
 import gzip
 import json
@@ -114,9 +112,7 @@ def test_equal_to_lhotse(tmp_path, kind, ending):
 
 
 def test_names_of_splits(tmp_path):
-    """Prefixes are no splits, several training parts are one, and dev and test have their
-    places.
-    """
+    """Prefixes are no splits, several training parts are one, and dev becomes heldout."""
     write_noise(tmp_path / "a.wav")
     names = (
         "x_cuts_train-100",
@@ -243,9 +239,7 @@ def test_broken_lines_are_set_aside(tmp_path):
 
 
 def test_unusable_folders_are_user_errors(tmp_path):
-    """No manifests, half of a pair, or a manifest that is cut short are refused with their
-    names.
-    """
+    """No manifests, half of a pair, or a manifest cut short are refused with their names."""
     with pytest.raises(UserError, match="no Lhotse manifests"):
         read_lhotse(tmp_path)
     with pytest.raises(UserError, match="no Lhotse manifests"):

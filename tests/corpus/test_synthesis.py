@@ -1,6 +1,4 @@
-"""Synthetic corpora: reproducible, disjoint, complete, with true times and the noise that was asked
-for.
-"""
+"""Synthetic corpora: reproducible, disjoint, complete, with true times and the noise asked for."""
 
 import hashlib
 import importlib.util
@@ -23,9 +21,7 @@ CLEAN = dict(noise=0.0, reverb=0.0, telephone=0.0, tilt=0.0, pronunciation_noise
 
 @pytest.fixture(scope="module")
 def corpora(tmp_path_factory):
-    """The same tiny corpus made by one and by two processes, a clean one of another seed, and an
-    English one.
-    """
+    """The same tiny corpus by one and by two processes, a clean one, and an English one."""
     folder = tmp_path_factory.mktemp("synthetic")
     synthesise(folder / "one", "is", "tiny", jobs=1)
     synthesise(folder / "two", "is", "tiny", jobs=2)
@@ -168,9 +164,7 @@ def test_true_times_fill_the_utterance(corpora, name):
 
 
 def test_true_times_are_where_the_sound_is(corpora):
-    """Without noise, true phones are those of the lexicon and hold the speech; silences hold
-    none.
-    """
+    """Without noise, true phones are those of the lexicon and hold all the speech."""
     lexicon = read_table(corpora / "clean" / "lexicon.txt")
     text = read_table(corpora / "clean" / "test" / "text")
     samples = read_samples(corpora / "clean", "test")

@@ -26,9 +26,7 @@ from workbench.settings import rng
 
 @pytest.mark.parametrize("kind", NOISES)
 def test_noise_has_the_asked_level(kind):
-    """Noise of every kind is as many decibels below the active speech as asked, and never
-    pauses.
-    """
+    """Noise of every kind has the asked level below active speech, and never pauses."""
     stream = rng(0, "test", kind)
     speech = np.zeros(RATE, np.float32)
     speech[4000:12000] = 0.3 * np.sin(np.arange(8000) / 5)
@@ -67,9 +65,7 @@ def test_pronunciation_noise_drops_and_replaces():
 
 
 def test_glides_of_the_synthesiser_take_no_phone():
-    """Sounds without a phone lengthen the one before; a sound too many or too few leaves no
-    times.
-    """
+    """Sounds without a phone lengthen the one before; a wrong number of sounds has no times."""
     spelling = Spelling("[[i:]] [[a]]", (0, 1), ("i:", "a"))
     sounds = [("'i:", 2205), (";", 4410), ("a", 6615), ("_:", 8820), ("_", 9000)]
     events = [SoundEvent(*sound) for sound in sounds]
@@ -83,19 +79,17 @@ def test_glides_of_the_synthesiser_take_no_phone():
 
 
 def test_walks_follow_the_counts():
-    """A word is drawn in proportion to the triples, else the pairs, and never outside the
-    vocabulary.
-    """
+    """Words are drawn in proportion to trigrams, else bigrams, and only from the vocabulary."""
     words = ("", "A", "b", "c", ".")
     counts = Counts(
         words=words,
         count=np.ones(5, np.int64),
-        pair_first=np.array([0, 2, 4, 5, 5, 5]),  # "" A 1, "" b 3; A b 1, A c 1; b . 2
-        pair_word=np.array([1, 2, 2, 3, 4]),
-        pair_count=np.array([1, 3, 1, 1, 2]),
-        triple_first=np.array([0, 2, 2, 2, 2, 2]),  # "" A: b 1, c 3
-        triple_word=np.array([2, 3]),
-        triple_count=np.array([1, 3]),
+        bigram_first=np.array([0, 2, 4, 5, 5, 5]),  # "" A 1, "" b 3; A b 1, A c 1; b . 2
+        bigram_word=np.array([1, 2, 2, 3, 4]),
+        bigram_count=np.array([1, 3, 1, 1, 2]),
+        trigram_first=np.array([0, 2, 2, 2, 2, 2]),  # "" A: b 1, c 3
+        trigram_word=np.array([2, 3]),
+        trigram_count=np.array([1, 3]),
     )
 
     follow = find_followers(counts, {"a", "b", "c"}, {"."})
@@ -111,7 +105,7 @@ def test_walks_follow_the_counts():
 
 
 def test_table_of_icegrams_is_read_as_the_package_reads_it():
-    """Unpacked counts of words, pairs and triples are those that the package itself answers."""
+    """Unpacked counts of words, bigrams and trigrams are those that the package itself answers."""
     from icegrams import Ngrams
 
     leading = 20
@@ -126,14 +120,14 @@ def test_table_of_icegrams_is_read_as_the_package_reads_it():
     for first in [0, leading, *stream.integers(1, leading, 10).tolist()]:
         assert package.id_to_word(first) == counts.words[first]
         assert package.unigram_frequency(first) == counts.count[first]
-        pairs = draw(counts.pair_first, first, 20)
-        assert bool(pairs) == (first < leading)
-        for pair in pairs:
-            second = int(counts.pair_word[pair])
-            assert package.bigram_frequency(first, second) == counts.pair_count[pair]
-            for triple in draw(counts.triple_first, pair, 3):
-                third = int(counts.triple_word[triple])
-                count = counts.triple_count[triple]
+        bigrams = draw(counts.bigram_first, first, 20)
+        assert bool(bigrams) == (first < leading)
+        for bigram in bigrams:
+            second = int(counts.bigram_word[bigram])
+            assert package.bigram_frequency(first, second) == counts.bigram_count[bigram]
+            for trigram in draw(counts.trigram_first, bigram, 3):
+                third = int(counts.trigram_word[trigram])
+                count = counts.trigram_count[trigram]
                 assert package.trigram_frequency(first, second, third) == count
 
 
@@ -153,9 +147,7 @@ def test_voices_are_those_of_the_shard(tmp_path):
 
 
 def test_voices_sound_different(tmp_path):
-    """Voices differ in the spectrum of one sentence; the library itself reports no missing
-    voice.
-    """
+    """Voices differ in spectrum; the library itself reports no missing voice."""
 
     def spectrum(synthesiser: Synthesiser, voice: str) -> np.ndarray:
         speech = synthesiser.say("[[h|'a:|l|oU]]", voice, Manner(180, 50, 50))
@@ -172,9 +164,7 @@ def test_voices_sound_different(tmp_path):
 
 
 def test_the_synthesiser_is_loaded_in_one_module_only():
-    """No module but ``espeak.py`` imports the GPL library's loader, and none imports
-    ``espeak.py``.
-    """
+    """Only ``espeak.py`` imports the GPL library's loader, and no module imports ``espeak.py``."""
     package = Path(importlib.util.find_spec("workbench").origin).parent
     for path in package.rglob("*.py"):
         names: set[str] = set()

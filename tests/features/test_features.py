@@ -1,6 +1,4 @@
-"""Features: equal to Kaldi's, normalised alike for training and new audio, and only of usable
-audio.
-"""
+"""Features: equal to Kaldi's, normalised alike for training and new audio."""
 
 import json
 import struct
@@ -225,9 +223,7 @@ def make_bad_audio(folder: Path) -> dict[str, BadAudio]:
 
 
 def test_unusable_audio_is_set_aside_with_its_reason(tmp_path):
-    """What only decoding finds is set aside with its reason, and all other audio is in the
-    store.
-    """
+    """Audio that decoding finds unusable is set aside with its reason, and no other."""
     bad = make_bad_audio(tmp_path / "bad")
     good = make_corpus(tmp_path / "good", 2)
     utterances = [
@@ -315,9 +311,7 @@ def test_true_phones(tmp_path):
 
 
 def test_broken_phone_times_are_refused(tmp_path):
-    """A line without an utterance is a UserError with its number; phones without ids are
-    refused.
-    """
+    """A line without an utterance is a UserError with its number; phones are required."""
     path = tmp_path / "train.jsonl"
     path.write_text('{"utt": "u0"}\n{"ut": 1}\n')
     with pytest.raises(UserError, match="jsonl:2"):

@@ -1,6 +1,4 @@
-"""Corpora: reading, checking and splitting them, making them, and the store of frames for
-training.
-"""
+"""Corpora: read, checked, split or made, and the store of frames that training reads."""
 
 from workbench.corpus.utterances import DataSet, SetAside, Utterance
 

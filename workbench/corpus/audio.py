@@ -173,9 +173,7 @@ def _read_samples(file: soundfile.SoundFile, first: int, last: int) -> np.ndarra
 
 
 def _require_regular_file(path: Path) -> None:
-    """Raise AudioError unless ``path`` is a regular file: opening a named pipe would wait for
-    ever.
-    """
+    """Raise AudioError for a named pipe, which would block, and all else but regular files."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:

@@ -142,9 +142,7 @@ def _find_invisible(words: Iterable[str]) -> list[str]:
 
 
 def _find_time_fault(candidate: Candidate, recording: Recording) -> Problem | None:
-    """Return what is wrong with the rate, the length, or the place of the segment in its
-    recording.
-    """
+    """Return what is wrong with the rate, the length, or the start and end of the segment."""
     where = candidate.where
     header = recording.header
     if not LOWEST_RATE <= header.rate <= HIGHEST_RATE:

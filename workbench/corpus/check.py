@@ -1,6 +1,4 @@
-"""Checks data against a lexicon, so that everything training cannot use is reported before it
-starts.
-"""
+"""Checks data against a lexicon: what training cannot use is reported before it starts."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence

@@ -1,6 +1,4 @@
-"""Command pipes of wav.scp, "command |": run only if the user allows it, as they may do
-anything.
-"""
+"""Command pipes of wav.scp, "command |": run only if allowed, as they may do anything."""
 
 import hashlib
 import os

@@ -61,10 +61,10 @@ def read_kaldi(
 def read_kaldi_splits(
     folder: Path, audio_root: Path | None = None, allow_commands: bool = False
 ) -> dict[str, DataSet]:
-    """Return the splits train, heldout (also called dev, valid or validation) and test of
-    ``folder``.
+    """Return the splits train, heldout and test, as far as ``folder`` has them.
 
-    A folder that is itself a split counts as train. Raise UserError if there is no training split.
+    The folder of heldout may also be called dev, valid or validation. A folder that is itself a
+    split counts as train. Raise UserError if there is no training split.
     """
     folder = Path(folder)
     if (folder / "wav.scp").exists():
@@ -126,9 +126,7 @@ def _read_tables(folder: Path) -> _Tables:
 
 
 def _to_candidate(row: _Row, tables: _Tables, recordings: Recordings) -> Candidate:
-    """Return the utterance of a line of ``text``, with everything that the tables have against
-    it.
-    """
+    """Return the utterance of a line of ``text``, with all problems that the tables show."""
     problems = [row.problem] if row.problem else []
     segment = _find_segment(row, tables, recordings, problems)
     speaker = _find_speaker(row, tables, problems)
@@ -172,10 +170,9 @@ class _Segment:
 def _find_segment(
     row: _Row, tables: _Tables, recordings: Recordings, problems: list[Problem]
 ) -> _Segment:
-    """Return recording, start and end of an utterance; add to ``problems`` if something is
-    missing.
-    """
-    start, end = 0.0, None
+    """Return recording, start and end of an utterance; append to ``problems`` what is missing."""
+    start: Seconds = 0.0
+    end: Seconds | None = None
     if tables.segments is None:
         entry = tables.recordings.get(row.key)
     else:
@@ -204,9 +201,7 @@ def _find_segment(
 
 
 def _problem_of(entry: _Row | None, row: _Row, table: str) -> Problem:
-    """Return the problem of an ``entry`` in ``table``, or that the table has no entry for
-    ``row``.
-    """
+    """Return the problem of ``entry``, or that ``table`` has no entry for ``row``."""
     if entry is not None and entry.problem is not None:
         return entry.problem
     return Problem("missing audio", row.where, f"{row.key}: not in {table}")

@@ -20,9 +20,7 @@ class Recordings:
         self._opened: dict[str, Recording | Problem] = {}
 
     def open(self, source: str, where: str) -> Recording | Problem:
-        """Return the recording ``source`` (a path, or "command |") named at ``where``, or the
-        problem.
-        """
+        """Return the recording that ``where`` names, a path or "command |", or the problem."""
         if source not in self._opened:
             self._opened[source] = self._open(source, where)
         return self._opened[source]
@@ -44,9 +42,7 @@ class Recordings:
             return Problem(error.reason, where, f"{error.path}: {error.detail}")
 
     def _find(self, source: str) -> Path:
-        """Return the file under the first root that has it; under the first root, if none has
-        it.
-        """
+        """Return the path under the first root that has the file, or else under the first root."""
         paths = [root / source for root in self._roots]
         return next((path for path in paths if _exists(path)), paths[0])
 

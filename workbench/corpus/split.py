@@ -33,9 +33,7 @@ def derive_splits(splits: dict[str, DataSet], seed: int = 0) -> dict[str, DataSe
 
 
 def take_off(train: DataSet, name: str, seed: int = 0) -> tuple[DataSet, DataSet]:
-    """Return ``train`` without the new split ``name``, and that split, in the order of the
-    corpus.
-    """
+    """Return the rest of ``train`` and the new split ``name``, in the order of the corpus."""
     utterances = train.utterances
     if len(utterances) < LEAST_UTTERANCES:
         raise UserError(f"{len(utterances)} usable utterances: too few to take a {name} set off")

@@ -85,9 +85,7 @@ class DataSet:
 
 
 def to_printable(text: str) -> str:
-    """Return ``text`` as one line of visible ASCII with at most 128 characters, safe to print
-    anywhere.
-    """
+    """Return ``text`` as one line of at most 128 visible ASCII characters, safe to print."""
     escaped = text.encode("ascii", "backslashreplace").decode()
     visible = "".join(c if " " <= c <= "~" else f"\\x{ord(c):02x}" for c in escaped)
     if len(visible) <= LONGEST_PRINTED:

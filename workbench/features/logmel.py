@@ -37,8 +37,7 @@ BLOCK = 1024  # frames transformed at once: they fit into the caches, and memory
 
 
 def log_mel(samples: np.ndarray, rate: int, to: int | None = None) -> np.ndarray:
-    """Return the natural logarithms of 40 mel energies, float32 [T, 40], of ``samples`` [n] at
-    ``rate`` Hz.
+    """Return natural logarithms of mel energies, float32 [T, 40], of ``samples`` [n].
 
     ``to`` is the rate of the features, 8000 or 16000; None takes that of `feature_rate`. Raise
     ValueError for audio below 8 kHz.
@@ -61,8 +60,9 @@ def log_mel(samples: np.ndarray, rate: int, to: int | None = None) -> np.ndarray
 
 
 def feature_rate(rate: int) -> int:
-    """Return the rate that audio of ``rate`` Hz is brought to, 16000 or 8000; raise ValueError
-    below 8000.
+    """Return 16000 or 8000, the rate that audio of ``rate`` Hz is brought to.
+
+    Raise ValueError for audio below 8 kHz.
     """
     if rate < 8000:
         raise ValueError(f"{rate} Hz: at least 8000")
@@ -70,9 +70,7 @@ def feature_rate(rate: int) -> int:
 
 
 def resample(samples: np.ndarray, rate: int, to: int) -> np.ndarray:
-    """Return ``samples`` [n] at ``rate`` Hz brought to ``to`` Hz by a polyphase filter (Kaiser
-    window).
-    """
+    """Return ``samples`` [n] at ``rate`` Hz, resampled to ``to`` Hz by a polyphase filter."""
     if rate == to or not len(samples):
         return samples
 

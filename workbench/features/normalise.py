@@ -1,5 +1,4 @@
-"""Normalisation: take the mean of an utterance or a speaker off, then bring every mel bin to unit
-variance.
+"""Normalisation: means of utterances or speakers become 0, variances of mel bins 1.
 
 The mean undoes channel and level, which differ from utterance to utterance. The scale is that of
 the whole training set, so that a quiet bin is not blown up where it holds only noise. Held-out,
@@ -50,7 +49,7 @@ class Normalisation:
             mean = features.mean(axis=0, dtype=np.float64)
         return (features - np.asarray(mean, np.float32)) * np.array(self.scale, np.float32)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the entries of a frame store's ``about`` that `from_dict` reads."""
         return {"normalisation": self.by, "rate": self.rate, "scale": list(self.scale)}
 
@@ -66,10 +65,10 @@ class Normalisation:
 
 
 def extract_features(samples: np.ndarray, rate: int, like: Normalisation) -> np.ndarray:
-    """Return features float32 [T, 40] of new audio, ``samples`` [n] at ``rate`` Hz, made as
-    ``like`` says.
+    """Return features float32 [T, 40] of new audio, ``samples`` [n] at ``rate`` Hz.
 
-    The mean is that of this audio. Raise UserError if the audio has a lower rate than the features.
+    They are normalised as ``like``, but the mean is that of this audio. Raise UserError if the
+    audio has a lower rate than the features.
     """
     if rate < like.rate:
         raise UserError(f"audio of {rate} Hz; the model needs at least {like.rate} Hz")
@@ -77,9 +76,7 @@ def extract_features(samples: np.ndarray, rate: int, like: Normalisation) -> np.
 
 
 class Moments:
-    """Sums over the frames of each utterance or speaker, in double precision, for means and the
-    scale.
-    """
+    """Sums in double precision over the frames of each utterance or speaker."""
 
     def __init__(self) -> None:
         self._count: dict[str, int] = defaultdict(int)

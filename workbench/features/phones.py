@@ -33,9 +33,7 @@ class TruePhones:
         self._places = self._index()
 
     def times(self, utterance: str) -> list[PhoneTime]:
-        """Return the phones of ``utterance`` with their times; empty if the file does not have
-        it.
-        """
+        """Return the phones of ``utterance`` with their times; empty if it is not in the file."""
         place = self._places.get(utterance)
         if place is None:
             return []

@@ -62,8 +62,7 @@ def prepare_features(
 
 
 def choose_rate(utterances: Iterable[Utterance]) -> int:
-    """Return the rate of features for ``utterances``: 8000 where most of the audio is below 16 kHz,
-    else 16000.
+    """Return the rate of features: 8000 if most of the audio is below 16 kHz, else 16000.
 
     All features of one corpus share one range of frequencies.
     """
@@ -76,9 +75,7 @@ def choose_rate(utterances: Iterable[Utterance]) -> int:
 
 @dataclass(frozen=True)
 class _Decoded:
-    """Result of the first pass: sums over the frames, and for each utterance its frames or why it
-    has none.
-    """
+    """Result of the first pass: sums, and the frames of each utterance or why it has none."""
 
     moments: Moments
     found: list[int | SetAside]
@@ -91,9 +88,7 @@ def _decode(
     scratch: BinaryIO,
     progress: Progress,
 ) -> _Decoded:
-    """First pass: write the log-mel energies of all usable utterances to ``scratch``, and sum them
-    up.
-    """
+    """First pass: write log-mel energies of all usable utterances to ``scratch``, and sum up."""
     decoded = _Decoded(Moments(), [])
 
     with AudioReader() as reader:
@@ -136,7 +131,7 @@ def _mean_key(utterance: Utterance, by: MeanOver) -> str:
 
 
 def decode_utterance(utterance: Utterance, reader: AudioReader, rate: int) -> np.ndarray | SetAside:
-    """Return log-mel energies float32 [T, 40] at ``rate`` of one utterance, or why there are
+    """Return log-mel energies float32 [T, 40] at ``rate`` Hz of one utterance, or why it has
     none.
     """
     try:
@@ -159,9 +154,7 @@ def decode_utterance(utterance: Utterance, reader: AudioReader, rate: int) -> np
 
 
 def _fault_of_samples(samples: np.ndarray, recorded: int, rate: int) -> str:
-    """Return why ``samples``, recorded at ``recorded`` Hz, give no features at ``rate``; "" if they
-    do.
-    """
+    """Return why samples at ``recorded`` Hz give no features at ``rate`` Hz; "" if they do."""
     if recorded < rate:
         return "sample rate too low"
     if not len(samples):

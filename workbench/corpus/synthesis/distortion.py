@@ -58,8 +58,7 @@ def distort(
     bank: Sequence[np.ndarray],
     stream: np.random.Generator,
 ) -> tuple[np.ndarray, Conditions]:
-    """Return ``x`` (peak at most 1) as it is recorded (peak at most 0.99), and the conditions
-    drawn.
+    """Return ``x`` (peak at most 1) as recorded (peak at most 0.99), and the conditions drawn.
 
     ``bank`` holds the speech of other people, for babble.
     """

@@ -1,8 +1,7 @@
-"""The English recipe: spoken queries about streets, cities, people and businesses, and text of the
-Web.
+"""The English recipe: queries about streets, cities, people and businesses; text of the Web.
 
-Names are from Faker, counts of words and pairs from wordsegment (a part of the counts of the Google
-Web corpus); cities and streets are listed here. The voice is General American.
+Names are from Faker, counts of words and bigrams from wordsegment (a part of the counts of the
+Google Web corpus); cities and streets are listed here. The voice is General American.
 """
 
 import importlib.util
@@ -141,9 +140,9 @@ def recipe() -> Recipe:
 
 
 def read_wordsegment(leading: int) -> Counts:
-    """Return counts of words, numbered by falling frequency, and of pairs.
+    """Return counts of words, numbered by falling frequency, and of bigrams.
 
-    Pairs begin with the border of a sentence or one of the ``leading`` words. Raise UserError if
+    Pairs begin with the sentence boundary or one of the ``leading`` words. Raise UserError if
     the package is missing.
     """
     spec = importlib.util.find_spec("wordsegment")
@@ -155,23 +154,23 @@ def read_wordsegment(leading: int) -> Counts:
     words = ("", *sorted(word_counts, key=lambda word: (-word_counts[word], word)))
     number = {"<s>": 0, **{word: i for i, word in enumerate(words)}}
 
-    pairs = []
+    bigrams = []
     for text, count in _read_table(folder / "bigrams.txt").items():
         first, _, second = text.partition(" ")
         if number.get(first, leading + 1) <= leading and second in number:
-            pairs.append((number[first], number[second], count))
-    pairs.sort()
-    first_words, second_words, pair_counts = np.array(pairs, np.int64).T
+            bigrams.append((number[first], number[second], count))
+    bigrams.sort()
+    first_words, second_words, bigram_counts = np.array(bigrams, np.int64).T
 
     return Counts(
         words=words,
         count=np.array([0, *(word_counts[word] for word in words[1:])], np.int64),
-        pair_first=np.searchsorted(first_words, np.arange(len(words) + 1)),
-        pair_word=second_words.astype(np.int32),
-        pair_count=pair_counts,
-        triple_first=np.zeros(len(pairs) + 1, np.int64),
-        triple_word=np.zeros(0, np.int32),
-        triple_count=np.zeros(0, np.int64),
+        bigram_first=np.searchsorted(first_words, np.arange(len(words) + 1)),
+        bigram_word=second_words.astype(np.int32),
+        bigram_count=bigram_counts,
+        trigram_first=np.zeros(len(bigrams) + 1, np.int64),
+        trigram_word=np.zeros(0, np.int32),
+        trigram_count=np.zeros(0, np.int64),
     )
 
 

@@ -146,9 +146,7 @@ class Engine:
             raise RuntimeError(f"espeak_SetVoiceByName gave {status} for {voice!r}")
 
     def _receive(self, samples: int | None, count: int, events: Any) -> int:
-        """Keep a piece of speech; the library calls this, and stops if it returns anything but
-        0.
-        """
+        """Keep a piece of speech; the library calls this, and continues if it returns 0."""
         if samples and count > 0:
             self._pcm.append(ctypes.string_at(samples, 2 * count))
         i = 0

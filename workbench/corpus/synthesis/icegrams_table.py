@@ -1,14 +1,14 @@
 """The table of n-grams inside the icegrams package, unpacked at once into arrays.
 
 The package answers one question at a time in Python, and asking for all followers of all words
-takes a minute or two. Its file is a header, a list of words and, for pairs and triples, partitioned
-Elias-Fano lists (Pibiri and Venturini, "Efficient data structures for massive n-gram datasets",
-SIGIR 2017); numpy unpacks them in a few seconds. The tests compare the result with the package's
-own answers.
+takes a minute or two. Its file is a header, a list of words and, for bigrams and trigrams,
+partitioned Elias-Fano lists (Pibiri and Venturini, "Efficient data structures for massive n-gram
+datasets", SIGIR 2017); numpy unpacks them in a few seconds. The tests compare the result with the
+package's own answers.
 
-A derived file in simpler form would have to hold 2.6 million pairs and 10 million triples for the
-29,000 words of a default corpus, more than 20 MB compressed, where this package has less than 2 MB
-in all. So the package's own file is read, and a test fails if a release changes it.
+A derived file in simpler form would have to hold 2.6 million bigrams and 10 million trigrams for
+the 29,000 words of a default corpus, more than 20 MB compressed, where this package has less than 2
+MB in all. So the package's own file is read, and a test fails if a release changes it.
 """
 
 import gzip
@@ -24,13 +24,13 @@ VERSION = b"Reynir 001.00.00"
 SECTIONS = (
     "trie",
     "frequencies",
-    "word_pairs",
-    "pairs",
-    "pair_triples",
-    "triples",
+    "word_bigrams",
+    "bigrams",
+    "bigram_trigrams",
+    "trigrams",
     "word_counts",
-    "pair_counts",
-    "triple_counts",
+    "bigram_counts",
+    "trigram_counts",
     "words",
 )
 """Sections of the file; their offsets follow the version in its header."""
@@ -40,50 +40,47 @@ PARTITION = 2048  # entries in one part of a partitioned list
 
 
 def read_icegrams(leading: int) -> Counts:
-    """Return counts of all words, and of the pairs and triples that begin with the ``leading``
-    words.
+    """Return counts of all words, and of the bigrams and trigrams that begin with frequent ones.
 
-    Words are numbered by falling frequency. Raise UserError if the package or its table is missing
-    or of another version.
+    Words are numbered by falling frequency, and ``leading`` is the number of frequent words.
+    Raise UserError if the package or its table is missing or of another version.
     """
     section = _read_sections(find_table())
     values = _read_frequency_values(section["frequencies"])
     words = _read_words(section["words"])
 
-    # Pairs of words beyond the leading ones are cut off. But the last word of a triple is stored
-    # relative to the pairs of the middle one, so all pairs are unpacked first.
-    all_pairs_first = _read_monotonic(section["word_pairs"])
-    pair_first = np.minimum(
-        all_pairs_first, all_pairs_first[min(leading, len(all_pairs_first) - 1)]
+    # Bigrams of words beyond the leading ones are cut off. But the last word of a trigram is stored
+    # relative to the bigrams of the middle one, so all bigrams are unpacked first.
+    all_bigrams_first = _read_monotonic(section["word_bigrams"])
+    bigram_first = np.minimum(
+        all_bigrams_first, all_bigrams_first[min(leading, len(all_bigrams_first) - 1)]
     )
-    pairs = pair_first[-1]
-    all_pair_words = _restart_runs(
-        _read_partitioned(section["pairs"], all_pairs_first[-1]), all_pairs_first
+    bigrams = bigram_first[-1]
+    all_bigram_words = _restart_runs(
+        _read_partitioned(section["bigrams"], all_bigrams_first[-1]), all_bigrams_first
     )
-    pair_word = all_pair_words[:pairs]
+    bigram_word = all_bigram_words[:bigrams]
 
-    triple_first = _read_monotonic(section["pair_triples"])[: pairs + 1]
-    triples = triple_first[-1]
-    # The last word of a triple is stored as its position among the followers of the middle word.
-    followers = _restart_runs(_read_partitioned(section["triples"], triples), triple_first)
-    followers += np.repeat(all_pairs_first[pair_word], np.diff(triple_first))
+    trigram_first = _read_monotonic(section["bigram_trigrams"])[: bigrams + 1]
+    trigrams = trigram_first[-1]
+    # The last word of a trigram is stored as its position among the followers of the middle word.
+    followers = _restart_runs(_read_partitioned(section["trigrams"], trigrams), trigram_first)
+    followers += np.repeat(all_bigrams_first[bigram_word], np.diff(trigram_first))
 
     return Counts(
         words=words,
         count=values[1][_read_ranks(section["word_counts"], len(words))],
-        pair_first=pair_first,
-        pair_word=pair_word,
-        pair_count=values[2][_read_ranks(section["pair_counts"], pairs)],
-        triple_first=triple_first,
-        triple_word=all_pair_words[followers],
-        triple_count=values[3][_read_ranks(section["triple_counts"], triples)],
+        bigram_first=bigram_first,
+        bigram_word=bigram_word,
+        bigram_count=values[2][_read_ranks(section["bigram_counts"], bigrams)],
+        trigram_first=trigram_first,
+        trigram_word=all_bigram_words[followers],
+        trigram_count=values[3][_read_ranks(section["trigram_counts"], trigrams)],
     )
 
 
 def find_table() -> Path:
-    """Return the path of the package's table; raise UserError, with what to install, if it is
-    missing.
-    """
+    """Return the path of the package's table; raise UserError if it is missing."""
     spec = importlib.util.find_spec("icegrams")
     if spec is not None and spec.origin is not None:
         path = Path(spec.origin).parent / "resources" / "trigrams.bin"
@@ -202,7 +199,7 @@ def _read_ranks(data: np.ndarray, total: int) -> np.ndarray:
 
 
 def _read_words(data: np.ndarray) -> tuple[str, ...]:
-    """Return all words; the first is "", the border of a sentence."""
+    """Return all words; the first is "", the sentence boundary."""
     from icegrams.ngrams import ALPHABET
 
     index = int(_read_uint32(data, 1)[0])

@@ -1,7 +1,6 @@
-"""The Icelandic recipe: spoken queries about streets, towns, people and businesses, and everyday
-text.
+"""The Icelandic recipe: queries about streets, towns, people and businesses; everyday text.
 
-Streets and towns with their datives are from iceaddr, names from Faker, counts up to triples from
+Streets and towns with their datives are from iceaddr, names from Faker, counts up to trigrams from
 icegrams. Form 1 of a slot is the dative. Templates do not distinguish towns that take "á" from
 those that take "í"; neither do all speakers.
 """

@@ -1,6 +1,4 @@
-"""The messages between the parent process and the processes that make shards: one line of JSON
-each.
-"""
+"""The messages to and from the processes that make shards: one line of JSON each."""
 
 import json
 from dataclasses import asdict, dataclass

@@ -1,6 +1,4 @@
-"""From the synthesiser's mnemonics to phones of the lexicon, and how careless speakers depart from
-them.
-"""
+"""From the synthesiser's mnemonics to phones, and how careless speakers depart from them."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -20,9 +18,7 @@ Mnemonics = Sequence[str]
 
 @dataclass(frozen=True)
 class Spelling:
-    """What the synthesiser is asked to speak, and to which phone of the lexicon each sound
-    belongs.
-    """
+    """Text for the synthesiser, and to which phone of the lexicon each sound belongs."""
 
     text: str  # "[[m|n|e]] [[m|o]]"
     owner: tuple[int, ...]  # for each sound that belongs to a phone, the number of that phone

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from workbench.corpus.synthesis.difficulty import Difficulty
-from workbench.corpus.synthesis.ngrams import BORDER, Counts, Followers, find_followers
+from workbench.corpus.synthesis.ngrams import BOUNDARY, Counts, Followers, find_followers
 from workbench.corpus.synthesis.recipe import SLOT, Entry, Recipe, parse_slot
 from workbench.corpus.synthesis.vocabulary import Vocabulary
 from workbench.settings import rng
@@ -52,9 +52,7 @@ class Grammar:
 def build_grammar(
     recipe: Recipe, vocabulary: Vocabulary, counts: Counts | None, difficulty: Difficulty
 ) -> Grammar:
-    """Return the grammar of a recipe over a vocabulary; without ``counts`` it has only
-    templates.
-    """
+    """Return the grammar of a recipe over a vocabulary; without ``counts``, only templates."""
     templates = tuple(
         template
         for template in recipe.templates
@@ -98,7 +96,7 @@ def draw_sentence(grammar: Grammar, stream: np.random.Generator) -> Sentence:
         return _fill_template(grammar, stream)
     if u < difficulty.templates + difficulty.openings:
         longest = min(2 + int(stream.geometric(0.45)), 6)
-        return _walk(grammar.walks.followers, stream, BORDER, longest)
+        return _walk(grammar.walks.followers, stream, BOUNDARY, longest)
 
     seed = int(grammar.walks.seeds[_draw_index(grammar.walks.seed_weights, stream)])
     longest = min(1 + int(stream.geometric(0.5)), 5)
@@ -129,17 +127,17 @@ def _fill_template(grammar: Grammar, stream: np.random.Generator) -> Sentence:
 def _walk(followers: Followers, stream: np.random.Generator, first: int, longest: int) -> Sentence:
     """Return up to ``longest`` words, each drawn after the two before it.
 
-    ``first`` is the number of the first word, or the border of a sentence, which is not in the
+    ``first`` is the number of the first word, or the sentence boundary, which is not in the
     result.
     """
     all_words = followers.counts.words
-    words = [] if first == BORDER else [all_words[first].lower()]
+    words = [] if first == BOUNDARY else [all_words[first].lower()]
     last = first
-    pair: int | None = None
+    bigram: int | None = None
     draws_left = STOP_DRAWS
 
     while len(words) < longest and draws_left:
-        drawn = followers.draw(pair, last, stream.random())
+        drawn = followers.draw(bigram, last, stream.random())
         if drawn is None:
             break
         if all_words[drawn.word] in STOPS:
@@ -147,7 +145,7 @@ def _walk(followers: Followers, stream: np.random.Generator, first: int, longest
                 break
             draws_left -= 1
             continue
-        last, pair = drawn
+        last, bigram = drawn
         words.append(all_words[last].lower())
     return tuple(words)
 

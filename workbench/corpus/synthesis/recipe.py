@@ -1,6 +1,4 @@
-"""What makes one synthetic language: words, templates, and the sounds of the synthesiser's
-voice.
-"""
+"""What makes one synthetic language: words, templates and the sounds of a voice."""
 
 import re
 from collections.abc import Callable, Iterable

@@ -54,9 +54,7 @@ class SpokenPrompt:
 
 
 def make_shard(job: Job) -> list[Made]:
-    """Speak and distort the prompts of ``job``, write them into one FLAC file, and describe
-    them.
-    """
+    """Speak and distort the prompts of ``job`` into one FLAC file, and describe them."""
     streams = [rng(job.seed, "utterance", prompt.id) for prompt in job.prompts]
     spoken = speak_prompts(job, streams)
     bank = [one.samples for one in spoken]
@@ -88,9 +86,7 @@ def make_shard(job: Job) -> list[Made]:
 
 
 def speak_prompts(job: Job, streams: list[np.random.Generator]) -> list[SpokenPrompt]:
-    """Return the prompts of ``job`` as one synthesiser speaks them, with a random stream for
-    each.
-    """
+    """Return the prompts of ``job`` as spoken by one synthesiser; each has a random stream."""
     sounds = SOUNDS[job.language]
     state = int(rng(job.seed, "synthesiser", job.name).integers(1 << 31))
     voices = sorted({prompt.voice for prompt in job.prompts})

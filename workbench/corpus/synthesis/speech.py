@@ -1,6 +1,4 @@
-"""The synthesiser as the package sees it: a process that returns phones and samples
-(``espeak.py``).
-"""
+"""The synthesiser as a process that returns phones and samples (``espeak.py``)."""
 
 import json
 import subprocess

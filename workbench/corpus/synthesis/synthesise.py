@@ -1,6 +1,4 @@
-"""Synthetic corpora: from a language, a size and a seed to a data directory, the same bits each
-time.
-"""
+"""Synthetic corpora: language, size and seed give a data directory, the same bits each time."""
 
 import importlib.metadata
 import itertools
@@ -11,7 +9,6 @@ from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import workbench
 from workbench.corpus.synthesis import english, icelandic
@@ -54,8 +51,7 @@ def synthesise(
     progress: Progress | None = None,
     **knobs: Value,
 ) -> Path:
-    """Write a data directory of synthetic speech, Kaldi's with a lexicon, to ``folder``; return its
-    path.
+    """Write a Kaldi data directory of synthetic speech to ``folder``, and return its path.
 
     ``language`` is "is" or "en", ``size`` one of ``SIZES``, ``knobs`` are fields of ``Difficulty``.
     ``jobs`` processes share the work; their number does not change the result. Progress counts
@@ -231,7 +227,7 @@ def _list_pronunciations(texts: Texts, recipe: Recipe, made: list[Made]) -> list
     return sorted(alone | frequent)
 
 
-def _describe(plan: CorpusPlan, espeak_version: str) -> dict[str, Any]:
+def _describe(plan: CorpusPlan, espeak_version: str) -> dict[str, object]:
     """Return what decided on the corpus, for ``synthesis.json``."""
     packages = ("espeakng-loader", *plan.recipe.packages, "numpy", "scipy", "soundfile")
     versions = {package: importlib.metadata.version(package) for package in packages}

@@ -1,6 +1,4 @@
-"""The words of a corpus, their canonical pronunciations, and slots of templates filled with these
-words only.
-"""
+"""The words of a corpus, their pronunciations, and slots filled with these words only."""
 
 import re
 from collections import Counter
@@ -24,7 +22,6 @@ class Vocabulary:
 
     mnemonics: dict[str, Mnemonics]
     slots: dict[str, tuple[Entry, ...]]
-    frequency: dict[str, int]  # 1 if nothing is known
 
 
 def choose_vocabulary(
@@ -59,7 +56,6 @@ def choose_vocabulary(
     return Vocabulary(
         mnemonics={word: tuple(mnemonics) for word, mnemonics in chosen.items()},
         slots=slots,
-        frequency={word: frequency.get(word, 1) for word in chosen},
     )
 
 
@@ -91,7 +87,7 @@ def count_names(counts: Counts, leading: int) -> dict[str, int]:
 
 
 def _leading_words(counts: Counts, leading: int) -> dict[str, int]:
-    """Return counts of the border and the first ``leading`` words."""
+    """Return counts of the sentence boundary and the first ``leading`` words."""
     words = counts.words[: leading + 1]
     return dict(zip(words, counts.count[: leading + 1].tolist(), strict=True))
 

@@ -13,9 +13,7 @@ MALE_TRACT = 0.99
 
 
 def name_speakers(split: str, first: int, count: int) -> list[str]:
-    """Return the names of the voices of one split; ``first`` voices belong to the splits before
-    it.
-    """
+    """Return the names of the voices of one split; ``first`` voices belong to splits before it."""
     return [f"{split[:2]}{number:04d}" for number in range(first, first + count)]
 
 
@@ -33,8 +31,7 @@ def find_espeak_data() -> Path:
 
 
 def write_voices(folder: Path, names: list[str], seed: int) -> Path:
-    """Write a copy of the synthesiser's data whose voice variants are those of ``names``; return
-    its path.
+    """Write the synthesiser's data with the voices ``names``, and return the folder of it.
 
     All else is links. The synthesiser reads every variant at its start and knows at most 349, so a
     folder holds the voices of one shard.
