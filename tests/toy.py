@@ -1,12 +1,13 @@
-"""A toy problem for the laws of training: a linear softmax model, with utterances and a pretended decoder."""
+"""A toy problem for the tests of training: a linear softmax model, with utterances and a pretended decoder."""
 
 import hashlib
 import json
+from typing import NamedTuple
 
 import numpy as np
 
 from workbench.batches import FrameBatch, FrameOrder, OuterBatch, UtteranceOrder, subsets
-from workbench.engine import Local, free
+from workbench.engine import Local, Outcome, Process, free
 from workbench.sequence.decoded import Decoded
 from workbench.settings import Settings
 from workbench.storage.rows import Measurement, Row, TraceRow
@@ -14,13 +15,15 @@ from workbench.training import (
     FrameSource,
     Gradient,
     OuterSource,
+    ParameterServer,
     Shards,
     decoder,
     evaluator,
     replica,
 )
 
-INPUTS, CLASSES = 6, 4
+INPUTS = 6
+CLASSES = 4
 SIZE = INPUTS * CLASSES
 
 
@@ -32,32 +35,48 @@ class Rows(list):
         self.append(row.to_dict())
 
 
+class ToyRun(NamedTuple):
+    """A run of the toy that has ended."""
+
+    theta: np.ndarray
+    rows: Rows
+    outcome: Outcome
+    services: dict[str, ParameterServer]
+
+
 class Toy:
     """The class of a frame is that of the largest of its first inputs.
 
-    Utterances have ``lengths`` from the first to below the second; frames with a gradient above ``keep`` are kept.
+    Utterances have ``lengths`` from the first number to below the second. The decoder keeps the frames
+    whose gradient is above ``keep``.
     """
 
     def __init__(
         self, utterances: int = 24, lengths=(5, 13), keep: float = 0.2, trained: slice = slice(None)
     ):
         draw = np.random.default_rng(0)
-        self.keep, self.trained = keep, trained
-        self.offsets = np.concatenate([[0], np.cumsum(draw.integers(*lengths, utterances))]).astype(
-            np.int64
-        )
+        self.keep = keep
+        self.trained = trained
+        ends = np.cumsum(draw.integers(*lengths, utterances))
+        self.offsets = np.concatenate([[0], ends]).astype(np.int64)
         self.x = draw.normal(size=(self.offsets[-1], INPUTS)).astype(np.float32)
         self.y = self.x[:, :CLASSES].argmax(1)
         self.lengths = np.diff(self.offsets)
         self.theta = (draw.normal(size=SIZE) * 0.1).astype(np.float32)
 
-    def posteriors(self, theta, positions):
+    def posteriors(self, theta, positions) -> np.ndarray:
+        """Posteriors of frames, [frames, classes]."""
         z = self.x[positions] @ theta.reshape(INPUTS, CLASSES)
         e = np.exp(z - z.max(1, keepdims=True))
         return e / e.sum(1, keepdims=True)
 
+    def exact_outer(self, theta, positions) -> np.ndarray:
+        """Outer gradient of the log posterior of the right class, [frames, classes]."""
+        targets = np.eye(CLASSES, dtype=np.float32)[self.y[positions]]
+        return targets - self.posteriors(theta, positions)
+
     def gradient(self, theta, batch: FrameBatch | OuterBatch) -> Gradient:
-        """Summed over the batch, uphill."""
+        """Gradient summed over the batch, uphill."""
         if isinstance(batch, OuterBatch):
             outer = np.zeros((len(batch), CLASSES), np.float32)
             rows = np.repeat(np.arange(len(batch)), np.diff(batch.indptr))
@@ -65,101 +84,136 @@ class Toy:
             positions = self.offsets[batch.utterance] + batch.frame
         else:
             positions = batch.positions
-            outer = np.eye(CLASSES, dtype=np.float32)[self.y[positions]] - self.posteriors(
-                theta, positions
-            )
-        return Gradient(
-            (self.x[positions].T @ outer).ravel()[self.trained], len(positions), {"batches": 1.0}
-        )
+            outer = self.exact_outer(theta, positions)
+        value = (self.x[positions].T @ outer).ravel()[self.trained]
+        return Gradient(value, len(positions), {"batches": 1.0})
 
     def decode(self, theta, utterance: int) -> Decoded:
-        """Every frame whose class is not certain is kept, with all classes in its row."""
+        """Keep every frame whose class is not certain, with all classes in its row."""
         positions = np.arange(*self.offsets[utterance : utterance + 2])
-        outer = np.eye(CLASSES, dtype=np.float32)[self.y[positions]] - self.posteriors(
-            theta, positions
-        )
+        outer = self.exact_outer(theta, positions)
         kept = np.flatnonzero(np.abs(outer).max(1) > self.keep).astype(np.int32)
-        states = np.tile(np.arange(CLASSES, dtype=np.int32), len(kept))
-        indptr = np.arange(len(kept) + 1, dtype=np.int64) * CLASSES
-        targets = self.y[positions].astype(np.int32)
-        return Decoded(
+        return pretended_decoding(
             utterance,
-            len(positions),
-            kept,
-            indptr,
-            states,
-            outer[kept].ravel(),
-            0.0,
-            -1.0,
-            None,
-            0,
-            len(positions) - len(kept),
-            (),
-            (),
-            targets,
-            -1.0,
-            0.0,
-            1.0,
+            frames=len(positions),
+            kept=kept,
+            indptr=np.arange(len(kept) + 1, dtype=np.int64) * CLASSES,
+            states=np.tile(np.arange(CLASSES, dtype=np.int32), len(kept)),
+            values=outer[kept].ravel(),
+            numerator_states=self.y[positions].astype(np.int32),
         )
 
     def evaluate(self, theta) -> Measurement:
+        """Mean log posterior of the right class."""
         p = self.posteriors(theta, slice(None))
         return Measurement(criterion=float(np.log(p[np.arange(len(p)), self.y]).mean()))
 
     def shards(self, settings: Settings) -> Shards:
+        """The shards that these settings ask for."""
         return Shards.split(self.theta, self.trained, settings.asynchrony.shards)
 
-    def processes(self, settings: Settings, shards: Shards, states=None, measure=True) -> dict:
-        """Everybody, wired as an experiment would."""
-        states, found, s = states or {}, {}, settings
-        for i, part in enumerate(subsets(len(self.lengths), s.asynchrony.replicas, s.seed)):
-            if s.sequence:
-                order = UtteranceOrder(part, s.batches.epochs, s.seed, i)
-                who, channel = f"decoder {i}", f"decoded {i}"
-                found[who] = decoder(
-                    who, shards, s, order, self.decode, self.lengths, channel, states.get(who)
+    def processes(
+        self, settings: Settings, shards: Shards, states=None, measure=True
+    ) -> dict[str, Process]:
+        """All processes of a run, wired as an experiment would, afresh or from ``states``."""
+        states = states or {}
+        processes = {}
+        parts = subsets(len(self.lengths), settings.asynchrony.replicas, settings.seed)
+        for i, part in enumerate(parts):
+            if settings.sequence:
+                name = f"decoder {i}"
+                order = UtteranceOrder(part, settings.batches.epochs, settings.seed, i)
+                processes[name] = decoder(
+                    name,
+                    shards,
+                    settings,
+                    order,
+                    self.decode,
+                    self.lengths,
+                    f"decoded {i}",
+                    states.get(name),
                 )
-                source = OuterSource(
-                    channel, s, self.decode if s.criterion.auxiliary == "fresh" else None
-                )
-            else:
-                source = FrameSource(
-                    FrameOrder(
-                        s.batches.shuffling,
-                        self.offsets,
-                        part,
-                        s.batches.size,
-                        s.batches.epochs,
-                        s.seed,
-                        i,
-                    )
-                )
-            who = f"replica {i}"
-            found[who] = replica(who, i, shards, s, source, self.gradient, states.get(who))
+            name = f"replica {i}"
+            source = self.source(settings, part, i)
+            state = states.get(name)
+            processes[name] = replica(name, i, shards, settings, source, self.gradient, state)
         if measure:
             frames = int(self.offsets[-1])
-            found["evaluator"] = evaluator(
-                shards, s, self.evaluate, frames, frames, states.get("evaluator")
+            state = states.get("evaluator")
+            processes["evaluator"] = evaluator(
+                shards, settings, self.evaluate, frames, frames, state
             )
-        return found
+        return processes
 
-    def process(self, name: str, settings: Settings, states=None):
-        """One of them, made where it is to run."""
+    def source(self, settings: Settings, part: np.ndarray, i: int) -> FrameSource | OuterSource:
+        """The source of replica ``i``'s batches."""
+        if settings.sequence:
+            fresh = settings.criterion.auxiliary == "fresh"
+            return OuterSource(f"decoded {i}", settings, self.decode if fresh else None)
+        return FrameSource(self.frame_order(settings, part, i))
+
+    def frame_order(self, settings: Settings, part=None, stream: int = 0) -> FrameOrder:
+        """The order of a subset's frames, by default of all."""
+        batches = settings.batches
+        utterances = np.arange(len(self.lengths)) if part is None else part
+        return FrameOrder(
+            batches.shuffling,
+            self.offsets,
+            utterances,
+            batches.size,
+            batches.epochs,
+            settings.seed,
+            stream,
+        )
+
+    def process(self, name: str, settings: Settings, states=None) -> Process:
+        """One of the processes, made where it is to run."""
         return self.processes(settings, self.shards(settings), states)[name]
 
-    def run(self, settings: Settings, clock=free, measure=True, services=None, threads=0):
-        """(parameters, rows, outcome, services) of a whole run without rests."""
-        shards, rows = self.shards(settings), Rows()
+    def run(self, settings: Settings, clock=free, measure=True, services=None, threads=0) -> ToyRun:
+        """Run to the end, without rests."""
+        shards = self.shards(settings)
+        rows = Rows()
         services = services or shards.servers(settings)
         executor = Local(clock, settings.asynchrony.channel, threads)
-        outcome = executor.run(
-            self.processes(settings, shards, measure=measure), services, rows.emit
-        )
-        return shards.collect(services), rows, outcome, services
+        processes = self.processes(settings, shards, measure=measure)
+        outcome = executor.run(processes, services, rows.emit)
+        return ToyRun(shards.collect(services), rows, outcome, services)
+
+
+def pretended_decoding(
+    utterance: int,
+    frames: int,
+    kept: np.ndarray,
+    indptr: np.ndarray,
+    states: np.ndarray,
+    values: np.ndarray,
+    numerator_states: np.ndarray,
+) -> Decoded:
+    """The result of a decoder that cancels the frames that it does not keep."""
+    return Decoded(
+        utterance=utterance,
+        frames=frames,
+        kept=kept,
+        indptr=indptr,
+        states=states,
+        values=values,
+        mass=0.0,
+        value=-1.0,
+        reason=None,
+        rejected=0,
+        cancelled=frames - len(kept),
+        words=(),
+        reference=(),
+        numerator_states=numerator_states,
+        num=-1.0,
+        den=0.0,
+        beam=1.0,
+    )
 
 
 def settings(**changes) -> Settings:
-    """Small and quick, without a schedule."""
+    """Small and quick settings without a schedule, with some changed."""
     small = dict(
         batch=8,
         epochs=2.0,
@@ -172,14 +226,15 @@ def settings(**changes) -> Settings:
 
 
 def digest(rows) -> str:
-    """Of every number of every row."""
+    """A digest of every number of every row."""
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def of_kind(rows, kind: str) -> list[dict]:
-    return [r for r in rows if r["kind"] == kind]
+    """The rows of one kind."""
+    return [row for row in rows if row["kind"] == kind]
 
 
 def trace_rows(rows) -> list[TraceRow]:
     """The rows of a recorded schedule."""
-    return [Row.from_dict(r) for r in of_kind(rows, "trace")]
+    return [Row.from_dict(row) for row in of_kind(rows, "trace")]

@@ -85,7 +85,8 @@ def test_equal_times_run_in_the_order_of_scheduling():
     """Processes of equal speed take turns, in the order in which they were given."""
     done = []
     out = run(steps(2, done, "a"), steps(2, done, "b"), steps(1, done, "c"))
-    assert done == [("a", 0), ("b", 0), ("c", 0), ("a", 1), ("b", 1)] and out.seconds == 2.0
+    assert done == [("a", 0), ("b", 0), ("c", 0), ("a", 1), ("b", 1)]
+    assert out.seconds == 2.0
 
 
 def test_time_passes_only_for_those_who_work():
@@ -105,7 +106,8 @@ def test_time_passes_only_for_those_who_work():
 
 def test_a_bounded_channel_holds_its_putter_back():
     """A putter waits while the channel is full, a taker while it is empty; order is kept; closing ends the taker."""
-    taken, times = [], []
+    taken = []
+    times = []
 
     def putter():
         for i in range(4):
@@ -122,7 +124,8 @@ def test_a_bounded_channel_holds_its_putter_back():
             taken.append(item)
 
     run(putter(), taker(), capacity=2)
-    assert taken == [0, 1, 2, 3] and times == [0.0, 0.0, 1.0, 2.0]
+    assert taken == [0, 1, 2, 3]
+    assert times == [0.0, 0.0, 1.0, 2.0]
 
 
 def test_putting_into_a_closed_channel_says_so():

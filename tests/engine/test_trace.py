@@ -22,8 +22,13 @@ PAPER = Cost(load_machine("paper"), seed=1)
 
 def segments(s, executor, wrap, every=10**9):
     """Run from rest to rest, each segment's processes and services wrapped; the parameters and all rows."""
-    shards, rows = TOY.shards(s), Rows()
-    services, states, channels, ticks, number = shards.servers(s), {}, None, 0, 0
+    shards = TOY.shards(s)
+    rows = Rows()
+    services = shards.servers(s)
+    states = {}
+    channels = None
+    ticks = 0
+    number = 0
     while not (states and all(state.finished for state in states.values())):
         makers = {name: partial(TOY.process, name, s, states) for name in TOY.processes(s, shards)}
         makers, wrapped = wrap(makers, services, number)
@@ -36,7 +41,10 @@ def segments(s, executor, wrap, every=10**9):
             channels,
             ticks,
         )
-        states, channels, ticks, number = out.returned, out.channels, out.ticks, number + 1
+        states = out.returned
+        channels = out.channels
+        ticks = out.ticks
+        number = number + 1
     return shards.collect(services), rows
 
 
@@ -90,7 +98,8 @@ def test_a_replay_gives_the_same_parameters(changes, clock):
     again, replay_rows = replayed(s, read_traces(trace_rows(rows)))
     assert np.array_equal(theta, again)
     one, two = ([{**r, "seconds": 0} for r in of_kind(rs, "push")] for rs in (rows, replay_rows))
-    assert sorted(map(str, one)) == sorted(map(str, two)) and len(one) > 10
+    assert sorted(map(str, one)) == sorted(map(str, two))
+    assert len(one) > 10
 
 
 def test_a_run_with_rests_is_replayed_segment_by_segment():
@@ -98,7 +107,8 @@ def test_a_run_with_rests_is_replayed_segment_by_segment():
     s = settings(replicas=4, shards=2, criterion="mmi")
     theta, rows = recorded(s, measured, every=100)
     traces = read_traces(trace_rows(rows))
-    assert len(traces) > 3 and np.array_equal(replayed(s, traces)[0], theta)
+    assert len(traces) > 3
+    assert np.array_equal(replayed(s, traces)[0], theta)
 
 
 def test_recording_changes_nothing():

@@ -14,7 +14,8 @@ PAPER = Cost(load_machine("paper"), seed=1)
 
 def drive(toy, s, clock, every, stop_after=None, checkpoint=None):
     """Run from checkpoint to checkpoint, through bytes; after ``stop_after`` of them, return the last one instead."""
-    shards, rows = toy.shards(s), Rows()
+    shards = toy.shards(s)
+    rows = Rows()
     services = shards.servers(s)
     checkpoint = checkpoint or Checkpoint()
     if checkpoint.servers:
@@ -91,7 +92,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(changes):
         if not isinstance(checkpoint, Checkpoint):
             break  # the schedule has ended training before
         again, after = drive(TOY, s, PAPER, every, checkpoint=checkpoint)
-        assert np.array_equal(again, theta) and digest(before + after) == digest(rows)
+        assert np.array_equal(again, theta)
+        assert digest(before + after) == digest(rows)
 
 
 def test_resting_loses_nothing():
@@ -121,4 +123,5 @@ def test_a_checkpoint_shares_arrays():
     files = pack([x, x, {"again": x}])
     assert len(files["arrays.safetensors"]) < 4200
     one, two, three = unpack(files)
-    assert one is two is three["again"] and np.array_equal(one, x)
+    assert one is two is three["again"]
+    assert np.array_equal(one, x)

@@ -61,14 +61,16 @@ def test_shards_travel_light(trained):
     bytes_ = pickle.dumps(shards)
     again = pickle.loads(bytes_)
     values = shards.cut(np.ones(1000, np.float32)[trained])
-    assert np.array_equal(again.join(values), shards.join(values)) and again.sizes == shards.sizes
+    assert np.array_equal(again.join(values), shards.join(values))
+    assert again.sizes == shards.sizes
     assert (len(bytes_) < 1000) == (trained == slice(None))
 
 
 def test_the_mean_is_over_full_batches_and_not_longer_than_allowed():
     """A gradient is divided by the frames of full batches, however few its own are, so that slots may drain; it is
     shortened to max_norm, and dropped if it is not finite or of no frames."""
-    g, s = np.array([3.0, 4.0], np.float32), settings()
+    g = np.array([3.0, 4.0], np.float32)
+    s = settings()
     for frames, limit, scale in (
         (1, 0.0, 1.0),
         (2, 0.0, 0.5),
@@ -78,17 +80,20 @@ def test_the_mean_is_over_full_batches_and_not_longer_than_allowed():
         (8, 1.0, 0.125),
     ):
         found, by = scaled_gradient(Gradient(g, 1), frames, s.replace(max_norm=limit))
-        assert found is g and by == pytest.approx(scale)
+        assert found is g
+        assert by == pytest.approx(scale)
     assert scaled_gradient(None, 8, s) == scaled_gradient(Gradient(g, 0), 8, s) == (None, 0.0)
     for several in (s.replace(shards=2), s.replace(max_norm=1.0)):
         found, by = scaled_gradient(Gradient(g * np.nan, 1), 8, several)
-        assert found is None and np.isnan(by)
+        assert found is None
+        assert np.isnan(by)
     assert scaled_gradient(Gradient(g * 0, 1), 8, s.replace(max_norm=1.0))[1] == 0.125
 
 
 def answers(process, replies):
     """Drive a process by hand, with replies by the type of effect: the effects it yields, and what it returns."""
-    reply, seen = None, []
+    reply = None
+    seen = []
     try:
         while True:
             effect = process.send(reply)
@@ -105,7 +110,8 @@ def always(value):
 
 def test_a_decoder_by_hand():
     """It asks whether to rest and what time it is, fetches, decodes, tells, puts, and closes its channel at the end."""
-    shards, s = TOY.shards(settings(criterion="mmi")), settings(criterion="mmi", epochs=1.0)
+    shards = TOY.shards(settings(criterion="mmi"))
+    s = settings(criterion="mmi", epochs=1.0)
     order = UtteranceOrder(np.array([3, 5]), 1.0, 0)
     process = decoder("decoder 0", shards, s, order, TOY.decode, TOY.lengths, "out")
     snapshot = Snapshot(7, TOY.theta)
@@ -120,15 +126,18 @@ def test_a_decoder_by_hand():
     }
     seen, end = answers(process, {**replies, Close: always(None)})
     one = [Rest, Now, All, Now, Now, Work, Emit, Now, Put, Now]
-    assert [type(e) for e in seen] == [*one, *one, Close] and end.finished
+    assert [type(e) for e in seen] == [*one, *one, Close]
+    assert end.finished
     put = seen[8].item
     assert (put.versions, put.seconds, put.decoded.utterance) == ((7,), 1.5, next(order.start()))
-    assert seen[5].kind == "decode" and seen[5].size == TOY.lengths[put.decoded.utterance]
+    assert seen[5].kind == "decode"
+    assert seen[5].size == TOY.lengths[put.decoded.utterance]
 
 
 def test_a_decoder_stops_when_its_channel_is_closed():
     """If the replica has gone, the decoder drops the utterance and ends."""
-    shards, s = TOY.shards(settings()), settings(criterion="mmi", epochs=9.0)
+    shards = TOY.shards(settings())
+    s = settings(criterion="mmi", epochs=9.0)
     process = decoder(
         "decoder 0", shards, s, UtteranceOrder(np.arange(9), 9.0, 0), TOY.decode, TOY.lengths, "out"
     )
@@ -138,9 +147,11 @@ def test_a_decoder_stops_when_its_channel_is_closed():
         All: always([Snapshot(0, TOY.theta)]),
         Emit: always(None),
     }
-    work, closed = always(TOY.decode(TOY.theta, 0)), always(CLOSED)
+    work = always(TOY.decode(TOY.theta, 0))
+    closed = always(CLOSED)
     seen, end = answers(process, {**replies, Work: work, Put: closed, Close: always(None)})
-    assert sum(isinstance(e, Put) for e in seen) == 1 and end.finished
+    assert sum(isinstance(e, Put) for e in seen) == 1
+    assert end.finished
 
 
 @pytest.mark.parametrize(
@@ -157,18 +168,19 @@ def test_decoders_fetch_as_their_policy_says(changes, versions):
     """Utterances that take 10 s each are decoded with the parameters of the last fetch that the policy allows."""
     s = settings(criterion="mmi", **changes)
     order = UtteranceOrder(np.arange(6), 1.0, 0)
-    process, now, decoded = (
-        decoder("d", TOY.shards(s), s, order, TOY.decode, TOY.lengths, "out"),
-        0.0,
-        0,
-    )
-    seen, effect = [], process.send(None)
+    process = decoder("d", TOY.shards(s), s, order, TOY.decode, TOY.lengths, "out")
+    now = 0.0
+    decoded = 0
+    seen = []
+    effect = process.send(None)
     while not isinstance(effect, Close):
         reply = {Rest: False, Now: now, All: [Snapshot(decoded, TOY.theta)], Put: 1}.get(
             type(effect)
         )
         if isinstance(effect, Work):
-            reply, now, decoded = TOY.decode(TOY.theta, 0), now + 10.0, decoded + 1
+            reply = TOY.decode(TOY.theta, 0)
+            now = now + 10.0
+            decoded = decoded + 1
         if isinstance(effect, Put):
             seen.append(effect.item.versions[0])
         effect = process.send(reply)
@@ -197,15 +209,15 @@ def test_rare_fetches_make_stale_gradients():
     rows = of_kind(TOY.run(settings(fetch_every=4))[1], "push")
     assert [r["staleness_inner"] for r in rows[:8]] == [0, 1, 2, 3, 0, 1, 2, 3]
     rows = of_kind(TOY.run(settings(push_every=4))[1], "push")
-    assert [r["batch"] for r in rows[:3]] == [32, 32, 32] and sum(
-        r["batch"] for r in rows
-    ) == 2 * TOY.offsets[-1]
+    assert [r["batch"] for r in rows[:3]] == [32, 32, 32]
+    assert sum(r["batch"] for r in rows) == 2 * TOY.offsets[-1]
 
 
 def test_frames_are_accounted_for():
     """Frames seen by the server = frames decoded = kept + cancelled + rejected, and all kept frames are trained on."""
     _, rows, _, services = TOY.run(settings(criterion="mmi", replicas=4, shards=2), PAPER)
-    decoded, pushed = of_kind(rows, "decode"), of_kind(rows, "push")
+    decoded = of_kind(rows, "decode")
+    pushed = of_kind(rows, "push")
     total = sum(r["frames"] for r in decoded)
     assert total == services["server 0"].frames == 2 * TOY.offsets[-1]
     assert total == sum(r["kept"] + r["cancelled"] + r["rejected"] for r in decoded)
@@ -215,14 +227,16 @@ def test_frames_are_accounted_for():
 def test_utterances_without_kept_frames_are_skipped():
     """If nothing is kept nothing is pushed, but the frames were seen and the run ends."""
     theta, rows, _, services = Toy(keep=9.0).run(settings(criterion="mmi", replicas=2), PAPER)
-    assert of_kind(rows, "push") == [] and services["server 0"].frames == 2 * TOY.offsets[-1]
+    assert of_kind(rows, "push") == []
+    assert services["server 0"].frames == 2 * TOY.offsets[-1]
     assert np.array_equal(theta, TOY.theta)
 
 
 def test_a_gradient_that_is_not_finite_is_not_applied():
     """A replica pushes nothing in its place; the row says rejected and training goes on."""
     toy = Toy()
-    good, calls = toy.gradient, iter(range(10**6))
+    good = toy.gradient
+    calls = iter(range(10**6))
 
     def gradient(theta, batch):
         found = good(theta, batch)
@@ -231,10 +245,8 @@ def test_a_gradient_that_is_not_finite_is_not_applied():
     toy.gradient = gradient
     theta, rows, _, services = toy.run(settings(shards=2))
     statuses = [r["status"] for r in of_kind(rows, "push")]
-    assert (
-        statuses[3] == "rejected"
-        and statuses.count("applied") == len(statuses) - 1 == services["server 1"].version
-    )
+    assert statuses[3] == "rejected"
+    assert statuses.count("applied") == len(statuses) - 1 == services["server 1"].version
     assert np.isfinite(theta).all()
 
 
@@ -246,7 +258,9 @@ def test_auxiliary_fresh_needs_decode():
 
 def test_the_schedule_follows_the_curve():
     """Two flat evaluations divide the rate, a gain starts the count again, after the last decay training is over."""
-    s, schedule, seen = settings(patience=2, decays=1, flat=0.01), Schedule(), []
+    s = settings(patience=2, decays=1, flat=0.01)
+    schedule = Schedule()
+    seen = []
     for criterion in (-2.0, -1.0, -0.999, -1.5, -0.5, float("nan"), -0.499):
         schedule = schedule.after(criterion, s.updates)
         seen.append((schedule.flat, schedule.decays, schedule.over))
@@ -269,7 +283,9 @@ def test_components_can_be_put_together_by_hand():
     """Ten lines: a server, two replicas with a decoder each, run on the laptop clock, and what they hold."""
     s = settings(criterion="mmi", replicas=2)
     shards = Shards.split(np.zeros(SIZE, np.float32))
-    services, processes, rows = shards.servers(s), {}, Rows()
+    services = shards.servers(s)
+    processes = {}
+    rows = Rows()
     for i in range(2):
         utterances = UtteranceOrder(np.arange(i, 24, 2), 2.0, seed=0, stream=i)
         processes[f"decoder {i}"] = decoder(
@@ -282,5 +298,6 @@ def test_components_can_be_put_together_by_hand():
     before, after = (
         TOY.evaluate(theta).criterion for theta in (shards.base, shards.collect(services))
     )
-    assert after > before + 0.5 and services["server 0"].version == len(of_kind(rows, "push"))
+    assert after > before + 0.5
+    assert services["server 0"].version == len(of_kind(rows, "push"))
     assert RESTING not in [r.get("status") for r in rows]

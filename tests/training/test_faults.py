@@ -1,20 +1,23 @@
 """Runs that are killed anywhere, again and again: every frame of the corpus still counts exactly `epochs` times.
 
-The gradient of a frame is one in a place of its own, and the step size undoes the mean, so the parameters are a
-ledger: they tell for every frame how often it was applied, as whole numbers, exactly. Where several batches make one
-push the last push weighs its batches otherwise, and a run that was never killed is the measure. Whatever weakens the
-protocol shows; the mutants at the end do, one by one, and each must be caught.
+The gradient of a frame is 1 in the frame's own place, and the step size undoes the mean. So the
+parameters are a ledger: they count, exactly, how often each frame was applied. Where several batches
+make one push, the last push weighs its batches differently; there the expected counts are those of a
+run that was never killed. Every weakening of the protocol shows in the ledger; the mutants at the end
+are weakenings, and each must be caught.
 """
 
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pytest
-from toy import Rows, Toy, of_kind, settings
+from toy import Rows, Toy, of_kind, pretended_decoding, settings
 
 from workbench.engine import Cost, Local, load_machine
-from workbench.sequence.decoded import Decoded
+from workbench.settings import Settings
 from workbench.storage.rows import Measurement
 from workbench.training import Checkpoint, Gradient, ParameterServer, SourceState, pack, unpack
 from workbench.training.ledger import Ledger
@@ -24,7 +27,7 @@ FIRED: Counter = Counter()
 
 
 class Crash(Exception):
-    """Everything is gone but what was saved."""
+    """All processes and services are lost; only what was saved remains."""
 
 
 class Counting(Toy):
@@ -45,25 +48,14 @@ class Counting(Toy):
     def decode(self, theta, utterance):
         frames = np.arange(self.lengths[utterance])
         kept = frames[(self.offsets[utterance] + frames) % 3 > 0].astype(np.int32)
-        ones = np.ones(len(kept), np.float32)
-        return Decoded(
+        return pretended_decoding(
             utterance,
-            len(frames),
-            kept,
-            np.arange(len(kept) + 1, dtype=np.int64),
-            np.zeros(len(kept), np.int32),
-            ones,
-            0.0,
-            -1.0,
-            None,
-            0,
-            len(frames) - len(kept),
-            (),
-            (),
-            np.zeros(len(frames), np.int32),
-            -1.0,
-            0.0,
-            1.0,
+            frames=len(frames),
+            kept=kept,
+            indptr=np.arange(len(kept) + 1, dtype=np.int64),
+            states=np.zeros(len(kept), np.int32),
+            values=np.ones(len(kept), np.float32),
+            numerator_states=np.zeros(len(frames), np.int32),
         )
 
     def evaluate(self, theta):
@@ -80,7 +72,8 @@ TOY = Counting()
 
 def draw_settings(draw):
     """Any machine whose arithmetic stays whole: the frames of a push are a power of two."""
-    batch, push_every = int(2 ** draw.integers(0, 4)), int(draw.choice([1, 1, 2]))
+    batch = int(2 ** draw.integers(0, 4))
+    push_every = int(draw.choice([1, 1, 2]))
     changes = dict(
         criterion=str(draw.choice(["ce", "mmi"])),
         shuffling=str(draw.choice(["none", "on-the-fly"])),
@@ -100,185 +93,222 @@ def draw_settings(draw):
     )
 
 
+@dataclass
+class Life:
+    """The number of effects until all processes are killed; 0: never."""
+
+    effects: int
+
+
 def fragile(process, life):
-    """The process, until its world ends: ``life[0]`` effects from now, whoever asks for them."""
+    """The process, which raises Crash when the common ``life`` ends."""
     reply = None
     while True:
         try:
             effect = process.send(reply)
         except StopIteration as end:
             return end.value
-        life[0] -= 1
-        if life[0] == 0:
+        life.effects -= 1
+        if life.effects == 0:
             FIRED[f"killed at {type(effect).__name__}"] += 1
             raise Crash
         reply = yield effect
 
 
-def live(seed, hurt=lambda checkpoint, servers: checkpoint, most=5):
-    """A run with up to ``most`` crashes: (settings, parameters, rows, servers); ``hurt`` is what a mutant does."""
+@dataclass(frozen=True)
+class Survived:
+    """A run that came to its end in spite of crashes."""
+
+    settings: Settings
+    theta: np.ndarray
+    rows: Rows
+    servers: dict[str, ParameterServer]
+
+    def expected(self, seed):
+        """The counts that the parameters must have."""
+        if self.settings.asynchrony.push_every == 1:
+            return TOY.counts(self.settings)
+        return live(seed, most=0).theta
+
+
+def keep_all(checkpoint, servers):
+    """The checkpoint as it was saved: no mutant."""
+    return checkpoint
+
+
+def live(seed, hurt=keep_all, most=5):
+    """Run to the end with up to ``most`` crashes; a mutant ``hurt`` changes what is restored."""
     draw = np.random.default_rng(seed)
-    s, every = draw_settings(draw), int(draw.integers(5, 40))
-    shards, clock = TOY.shards(s), Cost(load_machine("paper"), seed)
-    services, at, rows, crashes = (
-        shards.servers(s),
-        Checkpoint(),
-        Rows(),
-        min(most, int(draw.integers(1, 6))),
-    )
+    s = draw_settings(draw)
+    every = int(draw.integers(5, 40))
+    crashes = min(most, int(draw.integers(1, 6)))
+    shards = TOY.shards(s)
+    clock = Cost(load_machine("paper"), seed)
+    services = shards.servers(s)
+    at = Checkpoint()
+    rows = Rows()
     while not (at.states and all(state.finished for state in at.states.values())):
         due = (at.number + 1) * every
-        life = [int(draw.integers(1, 150)) if crashes else 0]
-        processes = {n: fragile(p, life) for n, p in TOY.processes(s, shards, at.states).items()}
+        life = Life(int(draw.integers(1, 150)) if crashes else 0)
         new = Rows(rows)
         try:
-            out = Local(clock, s.asynchrony.channel).run(
-                processes,
+            outcome = Local(clock, s.asynchrony.channel).run(
+                {n: fragile(p, life) for n, p in TOY.processes(s, shards, at.states).items()},
                 services,
                 new.emit,
-                lambda due=due, services=services: services["server 0"].frames >= due,
+                partial(has_visited, services["server 0"], due),
                 at.channels,
                 at.ticks,
             )
         except Crash:
             crashes -= 1
-            saved = hurt(unpack(pack(at)), services)
+            at = hurt(unpack(pack(at)), services)
             services = shards.servers(s)
-            saved.restore(services)
-            at = saved
+            at.restore(services)
             continue
-        rows, number = new, at.number + (services["server 0"].frames >= due)
-        at = unpack(
-            pack(Checkpoint.of(number, out.returned, out.channels, out.ticks, services, {}))
+        rows = new
+        number = at.number + has_visited(services["server 0"], due)
+        resting = Checkpoint.of(
+            number, outcome.returned, outcome.channels, outcome.ticks, services, {}
         )
-    return s, shards.collect(services), rows, services
+        at = unpack(pack(resting))
+    return Survived(s, shards.collect(services), rows, services)
 
 
-def wrong(seed, hurt=lambda checkpoint, servers: checkpoint):
-    """What the ledger says against a run: nothing if all is well."""
-    s, theta, rows, services = live(seed, hurt)
-    want, pushes = (
-        TOY.counts(s) if s.asynchrony.push_every == 1 else live(seed, most=0)[1],
-        of_kind(rows, "push"),
-    )
-    return [
-        *(
-            f"frame {i} counts {theta[i]} times, not {want[i]}"
-            for i in np.flatnonzero(theta != want)
-        ),
-        *(
-            f"{name} visited {v.frames} frames"
-            for name, v in services.items()
-            if v.frames != s.batches.epochs * len(theta)
-        ),
-        *(f"{r['status']}: {r}" for r in pushes if r["status"] not in ("applied", "rejected")),
-        *(["rows and server disagree"] if len(pushes) != len(services["server 0"].ledger) else []),
-    ]
+def has_visited(server, frames):
+    """Whether replicas have visited this many frames."""
+    return server.frames >= frames
+
+
+def faults(seed, hurt=keep_all):
+    """Descriptions of what is wrong with a run; none if all is well."""
+    run = live(seed, hurt)
+    want = run.expected(seed)
+    pushes = of_kind(run.rows, "push")
+    visits = run.settings.batches.epochs * len(run.theta)
+
+    found = []
+    for i in np.flatnonzero(run.theta != want):
+        found.append(f"frame {i} counts {run.theta[i]} times, not {want[i]}")
+    for name, server in run.servers.items():
+        if server.frames != visits:
+            found.append(f"{name} visited {server.frames} frames")
+    for row in pushes:
+        if row["status"] not in ("applied", "rejected"):
+            found.append(f"{row['status']}: {row}")
+    if len(pushes) != len(run.servers["server 0"].ledger):
+        found.append("rows and server disagree")
+    return found
 
 
 def test_killed_anywhere_every_frame_counts_once():
-    """Kills at every kind of effect, in machines of every kind, and the ledger is exact."""
+    """The ledger is exact after kills at every kind of effect, on machines of every kind."""
     FIRED.clear()
-    failures = {seed: found for seed in range(SEEDS) if (found := wrong(seed))}
-    assert not failures, f"replay with wrong({min(failures)}): {failures[min(failures)][:3]}"
-    kinds = {
-        f"killed at {kind}" for kind in ("Work", "Ask", "All", "Put", "Take", "Emit", "Now", "Rest")
-    }
-    assert kinds <= set(FIRED) and sum(FIRED.values()) > SEEDS, FIRED
+    for seed in range(SEEDS):
+        assert faults(seed) == [], f"repeat with faults({seed})"
+    effects = ("Work", "Ask", "All", "Put", "Take", "Emit", "Now", "Rest")
+    assert {f"killed at {effect}" for effect in effects} <= set(FIRED)
+    assert sum(FIRED.values()) > SEEDS
 
 
 def servers_outlive(checkpoint, services):
-    """Only replicas and decoders go back to the checkpoint; the servers did not fall with them."""
+    """Only replicas and decoders go back to the checkpoint; the servers were not lost with them."""
     alive = {name: server.state() for name, server in services.items()}
     return replace(checkpoint, servers=alive)
 
 
 def test_a_server_that_outlives_its_replicas_counts_nothing_twice():
-    """Replicas that went back send the same items again, which the ledger knows: the parameters stay exact."""
+    """Replicas that went back send items again that the ledger knows: the parameters stay exact."""
     for seed in range(SEEDS):
-        s, theta, _, _ = live(seed, careful(servers_outlive))
-        want = TOY.counts(s) if s.asynchrony.push_every == 1 else live(seed, most=0)[1]
-        np.testing.assert_array_equal(theta, want, err_msg=f"seed {seed}")
+        run = live(seed, careful(servers_outlive))
+        np.testing.assert_array_equal(run.theta, run.expected(seed), err_msg=f"seed {seed}")
 
 
-def careful(hurt):
-    """``hurt`` where shards need not agree; a push half done among shards that do is a matter of the whole machine."""
+def careful(hurt: Callable) -> Callable:
+    """``hurt`` only where shards need not agree.
 
-    def also(checkpoint, services):
-        alone = all(
-            not (
-                v.early
-                or v.settings.asynchrony.staleness_bound
-                or v.settings.asynchrony.consistent_fetch
-            )
-            for v in services.values()
+    Where they must, a push may be half done among them, and all shards must go back together.
+    """
+
+    def hurt_if_alone(checkpoint, services):
+        agree = any(
+            server.early
+            or server.settings.asynchrony.staleness_bound
+            or server.settings.asynchrony.consistent_fetch
+            for server in services.values()
         )
-        return hurt(checkpoint, services) if alone else checkpoint
+        return checkpoint if agree else hurt(checkpoint, services)
 
-    return also
+    return hurt_if_alone
 
 
 # --- mutants
 
 
-def forgets_what_was_settled(checkpoint, services):
+def forgets_settled_items(checkpoint, services):
+    """The servers outlive the replicas, but with empty ledgers."""
     later = servers_outlive(checkpoint, services)
-    return replace(
-        later, servers={n: replace(s, settled=Ledger().state()) for n, s in later.servers.items()}
-    )
+    states = {
+        name: replace(state, settled=Ledger().state()) for name, state in later.servers.items()
+    }
+    return replace(later, servers=states)
 
 
-def loses_what_waits(checkpoint, services):
+def loses_waiting_items(checkpoint, services):
+    """The channels are empty."""
     return replace(checkpoint, channels={})
 
 
-def loses_what_is_in_the_slots(checkpoint, services):
+def loses_slots(checkpoint, services):
+    """The replicas' slots are empty."""
+
+    def empty_slots(state):
+        return replace(state, source=SourceState(state.source.step, credit=state.source.credit))
+
+    return change_replicas(checkpoint, empty_slots)
+
+
+def loses_batches_not_pushed(checkpoint, services):
+    """The replicas forget their gradients since the last push."""
+    return change_replicas(checkpoint, lambda state: replace(state, batches=(), total=None))
+
+
+def change_replicas(checkpoint, change):
+    """The checkpoint with the states of its replicas changed."""
     states = {
-        name: replace(state, source=SourceState(state.source.step, credit=state.source.credit))
-        if name.startswith("replica")
-        else state
+        name: change(state) if name.startswith("replica") else state
         for name, state in checkpoint.states.items()
     }
     return replace(checkpoint, states=states)
 
 
-def loses_batches_that_were_not_pushed(checkpoint, services):
-    states = {
-        name: replace(state, batches=(), total=None) if name.startswith("replica") else state
-        for name, state in checkpoint.states.items()
-    }
+def decoders_start_over(checkpoint, services):
+    """The decoders have no state."""
+    states = {n: s for n, s in checkpoint.states.items() if not n.startswith("decoder")}
     return replace(checkpoint, states=states)
-
-
-def decoders_begin_anew(checkpoint, services):
-    return replace(
-        checkpoint,
-        states={n: s for n, s in checkpoint.states.items() if not n.startswith("decoder")},
-    )
 
 
 def one_shard_is_older(checkpoint, services):
+    """The first shard goes back to the start."""
+    if not checkpoint.servers:
+        return checkpoint
     first = services["server 0"]
-    fresh = (
-        {"server 0": ParameterServer(np.zeros_like(first.value), first.settings).state()}
-        if checkpoint.servers
-        else {}
-    )
-    return replace(checkpoint, servers=checkpoint.servers | fresh)
+    fresh = ParameterServer(np.zeros_like(first.value), first.settings).state()
+    return replace(checkpoint, servers={**checkpoint.servers, "server 0": fresh})
 
 
 @pytest.mark.parametrize(
     "mutant",
     [
-        careful(forgets_what_was_settled),
-        loses_what_waits,
-        loses_what_is_in_the_slots,
-        loses_batches_that_were_not_pushed,
-        decoders_begin_anew,
+        careful(forgets_settled_items),
+        loses_waiting_items,
+        loses_slots,
+        loses_batches_not_pushed,
+        decoders_start_over,
         one_shard_is_older,
     ],
     ids=["settled", "channels", "slots", "batches", "decoders", "shard"],
 )
 def test_mutants_are_caught(mutant):
     """Each weakening of what is saved and restored shows in the ledger within a few seeds."""
-    assert any(wrong(seed, mutant) for seed in range(SEEDS))
+    assert any(faults(seed, mutant) for seed in range(SEEDS))

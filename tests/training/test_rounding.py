@@ -1,4 +1,4 @@
-"""Numbers on their way: rounded as torch rounds, half as many bytes; and fetched before they are needed."""
+"""Parameters and gradients on their way: rounded as torch rounds, and fetched before they are needed."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from toy import Toy, of_kind, settings
 
 from workbench import memory
-from workbench.batches import FrameBatch, FrameOrder
+from workbench.batches import FrameBatch
 from workbench.engine import Cost, free, load_machine, measured
 from workbench.training.rounding import narrow, widen, widen_into
 
@@ -21,7 +21,7 @@ PAPER = Cost(load_machine("paper"), seed=1)
 
 @given(hnp.arrays(np.float32, st.integers(0, 99), elements=st.floats(width=32)))
 def test_rounding_is_torchs(x):
-    """To the nearest, ties to even; infinities and what is no number included."""
+    """Rounding is to the nearest number, ties to even, also for infinities and NaN."""
     rounded = widen(narrow(x, "bfloat16"))
     assert rounded.dtype == np.float32
     np.testing.assert_array_equal(rounded, torch.from_numpy(x).to(torch.bfloat16).float().numpy())
@@ -29,74 +29,62 @@ def test_rounding_is_torchs(x):
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), max_size=50))
-def test_no_bits_are_taken_for_a_number(bits):
-    """Whatever the payload of a NaN, it does not become zero or infinity."""
+def test_every_nan_stays_nan(bits):
+    """Whatever the payload of a NaN, rounding makes no zero and no infinity of it."""
     x = np.array(bits, np.uint32).view(np.float32)
     assert np.array_equal(np.isnan(widen(narrow(x, "bfloat16"))), np.isnan(x))
 
 
 def test_float32_is_left_alone():
-    """Without the setting nothing is copied; with it, half the bytes lie in memory that can be shared."""
+    """Without rounding nothing is copied; with it, half as many bytes lie in memory that can be shared."""
     x = np.ones(1 << 16, np.float32)
-    assert narrow(x, "float32") is x and widen(x) is x
+    assert narrow(x, "float32") is x
+    assert widen(x) is x
     half = narrow(x, "bfloat16")
-    assert half.nbytes * 2 == x.nbytes and memory.loan_of(half) is not None
+    assert half.nbytes * 2 == x.nbytes
+    assert memory.loan_of(half) is not None
     out = np.zeros_like(x)
     widen_into(half, out)
     assert (out == 1).all()
 
 
 def test_rounding_on_the_way_halves_what_travels():
-    """With wire=bfloat16 messages are half as long, so a run on a slow network is faster; the server keeps float32."""
-    slow, s = (
-        Cost(replace(PAPER.machine, byte=1e-3)),
-        settings(replicas=4, shards=2, push="gradient"),
-    )
+    """With wire=bfloat16 a run on a slow network is faster, and the server keeps float32."""
+    slow = Cost(replace(PAPER.machine, byte=1e-3))
+    s = settings(replicas=4, shards=2, push="gradient")
     (theta, _, whole, _), (near, _, half, services) = (
         TOY.run(s.replace(wire=w), slow) for w in ("float32", "bfloat16")
     )
     assert half.seconds < 0.8 * whole.seconds
-    assert (
-        services["server 0"].fetch().value.dtype == np.uint16
-        and services["server 0"].value.dtype == np.float32
-    )
+    assert services["server 0"].fetch().value.dtype == np.uint16
+    assert services["server 0"].value.dtype == np.float32
     assert 0 < np.abs(theta - near).max() < 0.2 * np.abs(theta - TOY.theta).max()
 
 
 @pytest.mark.parametrize("clock", [free, measured, PAPER], ids=["free", "measured", "cost"])
 @pytest.mark.parametrize("shards", [1, 3])
 def test_one_replica_that_prefetches_is_sgd_with_a_delay_of_one(clock, shards):
-    """Each gradient but the first is of the parameters before the last update, bit for bit."""
+    """Each gradient but the first is that of the parameters before the last update, bit for bit."""
     s = settings(shards=shards, prefetch=True, shuffling="full")
     theta, rows, _, _ = TOY.run(s, clock)
     want = before = TOY.theta
-    order = FrameOrder(
-        s.batches.shuffling,
-        TOY.offsets,
-        np.arange(len(TOY.lengths)),
-        s.batches.size,
-        s.batches.epochs,
-        s.seed,
-    )
-    for positions in order.batches():
+    for positions in TOY.frame_order(s).batches():
         g = TOY.gradient(before, FrameBatch(positions))
-        before, want = want, want + np.float32(s.updates.learning_rate / s.batches.size) * g.value
+        before = want
+        want = want + np.float32(s.updates.learning_rate / s.batches.size) * g.value
     assert np.array_equal(theta, want)
     assert [r["staleness_inner"] for r in of_kind(rows, "push")][:4] == [0, 1, 1, 1]
 
 
 def test_prefetching_hides_the_network():
-    """On a slow network a run that fetches during its gradients takes less virtual time, for staleness."""
-    slow, s = (
-        Cost(replace(PAPER.machine, byte=2e-4, network_jitter=0.0)),
-        settings(replicas=4, push="gradient"),
-    )
+    """On a slow network, fetching during gradients takes less virtual time, and makes them staler."""
+    slow = Cost(replace(PAPER.machine, byte=2e-4, network_jitter=0.0))
+    s = settings(replicas=4, push="gradient")
     (_, rows, waits, _), (_, ahead, hides, _) = (
         TOY.run(s.replace(prefetch=p), slow) for p in (False, True)
     )
-    assert hides.seconds < 0.9 * waits.seconds and len(of_kind(rows, "push")) == len(
-        of_kind(ahead, "push")
-    )
+    assert hides.seconds < 0.9 * waits.seconds
+    assert len(of_kind(rows, "push")) == len(of_kind(ahead, "push"))
     mean = [
         np.mean([r["staleness_inner"] for r in of_kind(found, "push")]) for found in (rows, ahead)
     ]

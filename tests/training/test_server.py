@@ -49,22 +49,22 @@ def test_the_ledger_collapses():
 
 def test_sgd_is_theta_plus_rate_times_gradient():
     """An update has the bits of the formula in float32."""
-    server, theta = a_server(learning_rate=0.3), THETA.copy()
+    server = a_server(learning_rate=0.3)
+    theta = THETA.copy()
     for step in range(5):
         if step % 2:
             server.fetch()
         assert server.push(a_push(step, version=step)).status is PushStatus.APPLIED
         theta = theta + np.float32(0.3) * G
-    assert np.array_equal(server.fetch().value, theta) and server.version == 5
+    assert np.array_equal(server.fetch().value, theta)
+    assert server.version == 5
 
 
 def test_momentum():
     """m = mu m + g, theta + rate m."""
-    server, theta, m = (
-        a_server(optimizer="momentum", momentum=0.8),
-        THETA.copy(),
-        np.zeros(3, np.float32),
-    )
+    server = a_server(optimizer="momentum", momentum=0.8)
+    theta = THETA.copy()
+    m = np.zeros(3, np.float32)
     for step in range(4):
         server.push(a_push(step, version=step))
         m = np.float32(0.8) * m + G
@@ -90,9 +90,9 @@ def test_published_parameters_are_never_written_again():
     kept = before.value.copy()
     server.push(a_push(0))
     server.push(a_push(1))
-    assert (
-        np.array_equal(before.value, kept) and before.version == 0 and server.fetch().version == 2
-    )
+    assert np.array_equal(before.value, kept)
+    assert before.version == 0
+    assert server.fetch().version == 2
     with pytest.raises(ValueError, match="read-only"):
         before.value[0] = 7
     assert server.fetch() is server.fetch()
@@ -101,7 +101,9 @@ def test_published_parameters_are_never_written_again():
 @given(st.lists(st.sampled_from(["fetch", "slice", "forget", "push", "bad push"]), max_size=60))
 def test_memory_is_used_again_only_when_nobody_can_see_it(acts):
     """Whatever is done between, everything that somebody still holds, be it a slice of a view, keeps its bits."""
-    server, held, want = a_server(), [], THETA
+    server = a_server()
+    held = []
+    want = THETA
     for step, act in enumerate(acts):
         if act == "forget":
             held = held[1:]
@@ -124,7 +126,9 @@ def test_memory_is_used_again_only_when_nobody_can_see_it(acts):
 
 def test_one_replica_needs_two_versions_in_memory():
     """A replica that lets go of the old parameters when it fetches new ones makes the server alternate."""
-    server, places, mine = a_server(), set(), None
+    server = a_server()
+    places = set()
+    mine = None
     for step in range(9):
         mine = server.fetch()
         places.add(mine.value.ctypes.data)
@@ -139,7 +143,8 @@ def test_memory_is_given_back():
         lambda size: (block := memory.PrivateBlock(size), made.add(block))[0], reused_bytes=0
     )
     before = memory.use(blocks)
-    server, held = a_server(), []
+    server = a_server()
+    held = []
     for step in range(20):
         held.append(server.fetch())
         server.push(a_push(step, version=step))
@@ -154,7 +159,8 @@ def test_memory_is_given_back():
 def test_one_pass_rounds_as_numpy_does(step):
     """An update has the bits of numpy's formula, and tells whether all numbers are finite."""
     with np.errstate(all="ignore"):
-        out, rate = np.empty_like(step), np.float32(0.3)
+        out = np.empty_like(step)
+        rate = np.float32(0.3)
         assert np.isfinite(step).all() == add_scaled(step[::-1].copy(), Step(step, 0.3), out)
         assert np.array_equal(out, step[::-1] + rate * step, equal_nan=True)
 
@@ -164,7 +170,8 @@ def test_one_pass_rounds_as_numpy_does(step):
 )
 def test_a_sum_and_its_scale_are_the_mean(changes):
     """What is pushed is a sum with a scale; the update is that of the mean."""
-    one, other = a_server(**changes), a_server(**changes)
+    one = a_server(**changes)
+    other = a_server(**changes)
     one.push(a_push(0, 48 * G, scale=1 / 48, weight=48))
     other.push(a_push(0, G, weight=48))
     np.testing.assert_allclose(one.fetch().value, other.fetch().value, rtol=1e-6)
@@ -173,11 +180,13 @@ def test_a_sum_and_its_scale_are_the_mean(changes):
 
 def test_what_was_prepared_serves_only_for_what_it_was_made_for():
     """Parameters made ahead are published as they are; where the rate has changed meanwhile they are made again."""
-    server, push = a_server(decay_factor=2.0), a_push(0)
+    server = a_server(decay_factor=2.0)
+    push = a_push(0)
     server.ahead(push)()
     made = server.prepared.value
     server.push(push)
-    assert np.shares_memory(server.fetch().value, made) and server.prepared is None
+    assert np.shares_memory(server.fetch().value, made)
+    assert server.prepared is None
     push = a_push(1, version=1)
     server.ahead(push)()
     server.decay(1)
@@ -186,10 +195,8 @@ def test_what_was_prepared_serves_only_for_what_it_was_made_for():
     np.testing.assert_allclose(
         server.fetch().value - before, server.settings.updates.learning_rate / 2 * G, rtol=1e-4
     )
-    assert (
-        server.ahead(Fetch("replica 0")) is None
-        and a_server(optimizer="adagrad").ahead(push) is None
-    )
+    assert server.ahead(Fetch("replica 0")) is None
+    assert a_server(optimizer="adagrad").ahead(push) is None
 
 
 def test_a_push_that_is_sent_twice_counts_once():
@@ -198,7 +205,8 @@ def test_a_push_that_is_sent_twice_counts_once():
     server.push(a_push(0, frames=5))
     before = server.digest(), server.frames
     again = server.push(replace(a_push(0, frames=5), replica="another"))
-    assert again.status is PushStatus.DUPLICATE and (server.digest(), server.frames) == before
+    assert again.status is PushStatus.DUPLICATE
+    assert (server.digest(), server.frames) == before
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
@@ -207,7 +215,8 @@ def test_what_is_not_finite_never_enters(wrong):
     server = a_server()
     bad = np.array([0.0, wrong, 1.0], np.float32)
     assert server.push(a_push(0, bad, frames=3)).status is PushStatus.REJECTED
-    assert np.array_equal(server.fetch().value, THETA) and (server.version, server.frames) == (0, 3)
+    assert np.array_equal(server.fetch().value, THETA)
+    assert (server.version, server.frames) == (0, 3)
     assert server.push(a_push(0, G)).status is PushStatus.DUPLICATE
     assert server.push(a_push(1, None)).status is PushStatus.REJECTED
 
@@ -219,7 +228,8 @@ def test_large_gradients_are_finite():
 
 def test_ten_bad_gradients_in_a_row_are_divergence():
     """The tenth raises Diverged and names the replica; a good one in between starts the count again."""
-    server, bad = a_server(), np.full(3, np.nan, np.float32)
+    server = a_server()
+    bad = np.full(3, np.nan, np.float32)
     for step in range(9):
         server.push(a_push(step, bad))
     server.push(a_push(9, G))
@@ -275,7 +285,8 @@ def test_delay_compensation_guesses_the_gradient_here():
 
 def test_the_learning_rate_warms_up_and_decays():
     """It rises in a line from a tenth of its value; a decay divides it by the factor, once even if told twice."""
-    server, steps = a_server(warmup=4, decay_factor=10.0), []
+    server = a_server(warmup=4, decay_factor=10.0)
+    steps = []
     for step in range(6):
         if step == 5:
             server.decay(1)

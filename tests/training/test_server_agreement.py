@@ -18,7 +18,8 @@ def test_a_synchronous_update_waits_for_all():
             server.push(a_push(0, G * subset, subset=subset, weight=weight)).status
             is PushStatus.APPLIED
         )
-    assert server.version == 1 and server.released > 0
+    assert server.version == 1
+    assert server.released > 0
     np.testing.assert_allclose(
         server.fetch_next("", 1).value, THETA + 0.1 * G * (6 + 16) / 16, rtol=1e-6
     )
@@ -52,7 +53,8 @@ def test_who_has_left_is_not_waited_for():
 
 def test_followers_apply_in_the_order_of_the_first_shard():
     """Pushes that overtake others wait for them, and end in the same parameters."""
-    first, follower = a_server(), a_server()
+    first = a_server()
+    follower = a_server()
     gradients = [np.float32(i + 1) * G for i in range(4)]
     for step, g in enumerate(gradients):
         first.push(a_push(step, g, version=step))
@@ -72,10 +74,8 @@ def test_a_version_can_be_asked_for_exactly():
     for step in range(8):
         server.push(a_push(step, version=step))
         values.append(server.fetch_at("", step + 1).value)
-    assert (
-        np.array_equal(server.fetch_at("", 4).value, values[4])
-        and server.fetch_at("", 4).version == 4
-    )
+    assert np.array_equal(server.fetch_at("", 4).value, values[4])
+    assert server.fetch_at("", 4).version == 4
     assert server.fetch_at("", 0) is None
 
 
@@ -84,7 +84,8 @@ def test_a_common_fetch_gives_all_the_same():
     server = a_server()
     first = server.fetch_instant(1)
     server.push(a_push(0))
-    assert server.fetch_instant(1) is first and server.fetch_instant(2).version == 1
+    assert server.fetch_instant(1) is first
+    assert server.fetch_instant(2).version == 1
 
 
 def test_progress_is_told_when_it_is_reached():
@@ -93,9 +94,11 @@ def test_progress_is_told_when_it_is_reached():
     assert server.progress_at(5) is NOT_YET
     before = server.released
     server.push(a_push(0, frames=4))
-    assert server.released == before and server.progress_at(5) is NOT_YET
+    assert server.released == before
+    assert server.progress_at(5) is NOT_YET
     server.push(a_push(1, frames=4))
-    assert server.released > before and server.progress_at(5) == TrainingProgress(2, 8, False)
+    assert server.released > before
+    assert server.progress_at(5) == TrainingProgress(2, 8, False)
     assert server.progress_at(99) is NOT_YET
     server.leave("replica 0")
     assert server.progress_at(99) == TrainingProgress(2, 8, True)
@@ -107,7 +110,9 @@ def test_after_the_end_nothing_changes():
     server.end()
     ack = server.push(a_push(0, frames=3))
     assert (ack.status, ack.ended, server.version, server.frames) == (PushStatus.ENDED, True, 0, 0)
-    assert server.fetch().ended and server.fetch_next("", 5).ended and server.fetch_instant(3).ended
+    assert server.fetch().ended
+    assert server.fetch_next("", 5).ended
+    assert server.fetch_instant(3).ended
 
 
 @pytest.mark.parametrize(
@@ -133,5 +138,6 @@ def test_a_server_goes_on_from_its_state(changes):
         assert s.push(a_push(2)).status is PushStatus.DUPLICATE
         for step in range(3, 6):
             s.push(a_push(step, G * step, version=s.version, subset=step % 2, frames=2))
-    assert again.digest() == server.digest() and again.frames == server.frames
+    assert again.digest() == server.digest()
+    assert again.frames == server.frames
     assert again.fetch_instant(1).version == server.fetch_instant(1).version
