@@ -12,6 +12,7 @@ from workbench.sequence.decoded import Decoded
 from workbench.settings import Settings
 from workbench.storage.rows import Measurement, Row, TraceRow
 from workbench.training import (
+    Checkpoint,
     FrameSource,
     Gradient,
     OuterSource,
@@ -19,7 +20,9 @@ from workbench.training import (
     Shards,
     decoder,
     evaluator,
+    pack,
     replica,
+    unpack,
 )
 
 INPUTS = 6
@@ -210,6 +213,30 @@ def pretended_decoding(
         den=0.0,
         beam=1.0,
     )
+
+
+def advance(
+    executor: Local,
+    processes: dict[str, Process],
+    services: dict[str, ParameterServer],
+    rows: Rows,
+    at: Checkpoint,
+    every: int,
+) -> Checkpoint:
+    """Run from checkpoint ``at`` to the next one, which is due after ``every`` frames; through bytes."""
+    first = services["server 0"]
+    due = (at.number + 1) * every
+    outcome = executor.run(
+        processes, services, rows.emit, lambda: first.frames >= due, at.channels, at.ticks
+    )
+    number = at.number + (first.frames >= due)
+    resting = Checkpoint.of(number, outcome.returned, outcome.channels, outcome.ticks, services, {})
+    return unpack(pack(resting))
+
+
+def has_ended(at: Checkpoint) -> bool:
+    """Whether all components have finished at this checkpoint."""
+    return bool(at.states) and all(state.finished for state in at.states.values())
 
 
 def settings(**changes) -> Settings:

@@ -1,8 +1,10 @@
-"""Laws of rest and checkpoint: a run that was stopped and one that was not are the same run."""
+"""Rest and checkpoint: a run that was stopped and resumed equals one that was not stopped."""
+
+from typing import NamedTuple
 
 import numpy as np
 import pytest
-from toy import Rows, Toy, digest, of_kind, settings
+from toy import Rows, Toy, advance, digest, has_ended, of_kind, settings
 
 from workbench.engine import Cost, Local, load_machine
 from workbench.settings import UserError
@@ -12,32 +14,26 @@ TOY = Toy()
 PAPER = Cost(load_machine("paper"), seed=1)
 
 
-def drive(toy, s, clock, every, stop_after=None, checkpoint=None):
-    """Run from checkpoint to checkpoint, through bytes; after ``stop_after`` of them, return the last one instead."""
-    shards = toy.shards(s)
-    rows = Rows()
+class Driven(NamedTuple):
+    """A run that has ended, or was stopped at a checkpoint."""
+
+    checkpoint: Checkpoint
+    theta: np.ndarray
+    rows: Rows
+
+
+def drive(s, every, stop_after=None, checkpoint=None):
+    """Run from checkpoint to checkpoint, through bytes, to the end or to number ``stop_after``."""
+    shards = TOY.shards(s)
     services = shards.servers(s)
     checkpoint = checkpoint or Checkpoint()
-    if checkpoint.servers:
-        checkpoint.restore(services)
-    executor = Local(clock, s.asynchrony.channel)
-    while not (checkpoint.states and all(state.finished for state in checkpoint.states.values())):
-        due = (checkpoint.number + 1) * every
-        out = executor.run(
-            toy.processes(s, shards, checkpoint.states),
-            services,
-            rows.emit,
-            lambda due=due: services["server 0"].frames >= due,
-            checkpoint.channels,
-            checkpoint.ticks,
-        )
-        number = checkpoint.number + (services["server 0"].frames >= due)
-        checkpoint = unpack(
-            pack(Checkpoint.of(number, out.returned, out.channels, out.ticks, services, {}))
-        )
-        if stop_after == number:
-            return checkpoint, rows
-    return shards.collect(services), rows
+    checkpoint.restore(services)
+    rows = Rows()
+    executor = Local(PAPER, s.asynchrony.channel)
+    while not has_ended(checkpoint) and checkpoint.number != stop_after:
+        processes = TOY.processes(s, shards, checkpoint.states)
+        checkpoint = advance(executor, processes, services, rows, checkpoint, every)
+    return Driven(checkpoint, shards.collect(services), rows)
 
 
 @pytest.mark.parametrize(
@@ -83,30 +79,28 @@ def drive(toy, s, clock, every, stop_after=None, checkpoint=None):
     ids=str,
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(changes):
-    """Stopped after any checkpoint and gone on with from its bytes, a run gives the same parameters and rows."""
+    """Stopped after any checkpoint and resumed from its bytes, a run gives the same parameters and rows."""
     s = settings(epochs=3.0, **changes)
     every = int(TOY.offsets[-1]) // 3
-    theta, rows = drive(TOY, s, PAPER, every)
-    for stop in (1, 2, 3, 5, 7):
-        checkpoint, before = drive(TOY, s, PAPER, every, stop_after=stop)
-        if not isinstance(checkpoint, Checkpoint):
+    whole = drive(s, every)
+    for number in (1, 2, 3, 5, 7):
+        stopped = drive(s, every, stop_after=number)
+        if stopped.checkpoint.number < number:
             break  # the schedule has ended training before
-        again, after = drive(TOY, s, PAPER, every, checkpoint=checkpoint)
-        assert np.array_equal(again, theta)
-        assert digest(before + after) == digest(rows)
+        resumed = drive(s, every, checkpoint=stopped.checkpoint)
+        assert np.array_equal(resumed.theta, whole.theta)
+        assert digest(stopped.rows + resumed.rows) == digest(whole.rows)
 
 
 def test_resting_loses_nothing():
     """A run with many checkpoints settles the same items and visits the same frames as one without."""
     s = settings(criterion="mmi", replicas=4, shards=2, epochs=3.0)
-    _, rows = drive(TOY, s, PAPER, 20)
+    rows = drive(s, 20).rows
     pushes = of_kind(rows, "push")
+    frames = 3 * TOY.offsets[-1]
     assert len({(r["replica"], r["step"]) for r in pushes}) == len(pushes)
-    assert (
-        sum(r["frames"] for r in pushes)
-        == 3 * TOY.offsets[-1]
-        == sum(r["frames"] for r in of_kind(rows, "decode"))
-    )
+    assert sum(r["frames"] for r in pushes) == frames
+    assert sum(r["frames"] for r in of_kind(rows, "decode")) == frames
 
 
 def test_a_checkpoint_holds_nothing_unknown():
@@ -118,7 +112,7 @@ def test_a_checkpoint_holds_nothing_unknown():
 
 
 def test_a_checkpoint_shares_arrays():
-    """An array that several owners hold is saved once."""
+    """An array with several owners is saved once, and has several owners again."""
     x = np.arange(1000, dtype=np.float32)
     files = pack([x, x, {"again": x}])
     assert len(files["arrays.safetensors"]) < 4200

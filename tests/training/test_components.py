@@ -1,4 +1,4 @@
-"""Laws of replicas, decoders, evaluators and checkpoints; components are also driven by hand, effect by effect."""
+"""Replicas, decoders and evaluators, in runs and driven by hand, effect by effect."""
 
 import pickle
 from dataclasses import replace
@@ -40,7 +40,7 @@ PAPER = Cost(load_machine("paper"), seed=1)
 
 
 def test_shards_cut_and_join():
-    """Whatever the slice and the number of shards, cutting and joining is the identity, and sizes are nearly equal."""
+    """For every slice and number of shards, joining what was cut is the identity; sizes are nearly equal."""
     base = np.arange(20, dtype=np.float32)
     for trained in (slice(None), slice(3, 17), slice(10, 20)):
         for count in (1, 2, 5):
@@ -56,42 +56,59 @@ def test_shards_cut_and_join():
 
 @pytest.mark.parametrize("trained", [slice(None), slice(600, 900)])
 def test_shards_travel_light(trained):
-    """Where everything is trained, what travels to another process is small; it joins and cuts all the same."""
+    """Where all parameters are trained, pickled shards are small; they join and cut like the original."""
     shards = Shards.split(np.arange(1000, dtype=np.float32), trained, 3)
-    bytes_ = pickle.dumps(shards)
-    again = pickle.loads(bytes_)
+    travelling = pickle.dumps(shards)
+    again = pickle.loads(travelling)
     values = shards.cut(np.ones(1000, np.float32)[trained])
     assert np.array_equal(again.join(values), shards.join(values))
     assert again.sizes == shards.sizes
-    assert (len(bytes_) < 1000) == (trained == slice(None))
+    assert (len(travelling) < 1000) == (trained == slice(None))
 
 
-def test_the_mean_is_over_full_batches_and_not_longer_than_allowed():
-    """A gradient is divided by the frames of full batches, however few its own are, so that slots may drain; it is
-    shortened to max_norm, and dropped if it is not finite or of no frames."""
-    g = np.array([3.0, 4.0], np.float32)
-    s = settings()
-    for frames, limit, scale in (
+@pytest.mark.parametrize(
+    "frames, limit, scale",
+    [
         (1, 0.0, 1.0),
         (2, 0.0, 0.5),
         (1, 1.0, 0.2),
         (1, 9.0, 1.0),
         (4, 1.0, 0.2),
         (8, 1.0, 0.125),
-    ):
-        found, by = scaled_gradient(Gradient(g, 1), frames, s.replace(max_norm=limit))
-        assert found is g
-        assert by == pytest.approx(scale)
-    assert scaled_gradient(None, 8, s) == scaled_gradient(Gradient(g, 0), 8, s) == (None, 0.0)
-    for several in (s.replace(shards=2), s.replace(max_norm=1.0)):
-        found, by = scaled_gradient(Gradient(g * np.nan, 1), 8, several)
-        assert found is None
-        assert np.isnan(by)
-    assert scaled_gradient(Gradient(g * 0, 1), 8, s.replace(max_norm=1.0))[1] == 0.125
+    ],
+)
+def test_the_mean_is_over_full_batches_and_not_longer_than_allowed(frames, limit, scale):
+    """A sum is divided by the frames of full batches, however few its own are, and cut to max_norm."""
+    g = np.array([3.0, 4.0], np.float32)
+    pushed = scaled_gradient(Gradient(g, 1), frames, settings(max_norm=limit))
+    assert pushed.total is g
+    assert pushed.scale == pytest.approx(scale)
 
 
-def answers(process, replies):
-    """Drive a process by hand, with replies by the type of effect: the effects it yields, and what it returns."""
+def test_a_gradient_of_zeros_is_not_cut():
+    """The limit of the norm does not divide by zero."""
+    zeros = np.zeros(2, np.float32)
+    assert scaled_gradient(Gradient(zeros, 1), 8, settings(max_norm=1.0)).scale == 0.125
+
+
+def test_nothing_is_pushed_of_no_frames():
+    """Without a batch, and of batches without frames, there is no gradient, and that is no fault."""
+    g = np.array([3.0, 4.0], np.float32)
+    for total in (None, Gradient(g, 0)):
+        assert scaled_gradient(total, 8, settings()) == (None, 0.0)
+
+
+@pytest.mark.parametrize("changes", [dict(shards=2), dict(max_norm=1.0)], ids=str)
+def test_a_sum_that_is_not_finite_is_not_pushed(changes):
+    """Where a shard could not see it by itself, such a sum is replaced by the scale NaN."""
+    bad = np.array([np.nan, np.nan], np.float32)
+    pushed = scaled_gradient(Gradient(bad, 1), 8, settings(**changes))
+    assert pushed.total is None
+    assert np.isnan(pushed.scale)
+
+
+def drive_by_hand(process, replies):
+    """Answer a process by the type of effect; return the effects it yielded and what it returned."""
     reply = None
     seen = []
     try:
@@ -104,12 +121,13 @@ def answers(process, replies):
 
 
 def always(value):
+    """The same answer for ever."""
     while True:
         yield value
 
 
 def test_a_decoder_by_hand():
-    """It asks whether to rest and what time it is, fetches, decodes, tells, puts, and closes its channel at the end."""
+    """It asks whether to rest, fetches, decodes, emits and puts in this order, and closes its channel at the end."""
     shards = TOY.shards(settings(criterion="mmi"))
     s = settings(criterion="mmi", epochs=1.0)
     order = UtteranceOrder(np.array([3, 5]), 1.0, 0)
@@ -124,18 +142,20 @@ def test_a_decoder_by_hand():
         Emit: always(None),
         Put: always(1),
     }
-    seen, end = answers(process, {**replies, Close: always(None)})
+    seen, end = drive_by_hand(process, {**replies, Close: always(None)})
     one = [Rest, Now, All, Now, Now, Work, Emit, Now, Put, Now]
     assert [type(e) for e in seen] == [*one, *one, Close]
     assert end.finished
     put = seen[8].item
-    assert (put.versions, put.seconds, put.decoded.utterance) == ((7,), 1.5, next(order.start()))
+    assert put.versions == (7,)
+    assert put.seconds == 1.5
+    assert put.decoded.utterance == next(order.start())
     assert seen[5].kind == "decode"
     assert seen[5].size == TOY.lengths[put.decoded.utterance]
 
 
 def test_a_decoder_stops_when_its_channel_is_closed():
-    """If the replica has gone, the decoder drops the utterance and ends."""
+    """If the replica has closed the channel, the decoder drops the utterance and ends."""
     shards = TOY.shards(settings())
     s = settings(criterion="mmi", epochs=9.0)
     process = decoder(
@@ -149,7 +169,7 @@ def test_a_decoder_stops_when_its_channel_is_closed():
     }
     work = always(TOY.decode(TOY.theta, 0))
     closed = always(CLOSED)
-    seen, end = answers(process, {**replies, Work: work, Put: closed, Close: always(None)})
+    seen, end = drive_by_hand(process, {**replies, Work: work, Put: closed, Close: always(None)})
     assert sum(isinstance(e, Put) for e in seen) == 1
     assert end.finished
 
@@ -164,8 +184,8 @@ def test_a_decoder_stops_when_its_channel_is_closed():
     ],
     ids=str,
 )
-def test_decoders_fetch_as_their_policy_says(changes, versions):
-    """Utterances that take 10 s each are decoded with the parameters of the last fetch that the policy allows."""
+def test_decoders_fetch_by_their_policy(changes, versions):
+    """Utterances that take 10 s each are decoded with the parameters of the policy's last fetch."""
     s = settings(criterion="mmi", **changes)
     order = UtteranceOrder(np.arange(6), 1.0, 0)
     process = decoder("d", TOY.shards(s), s, order, TOY.decode, TOY.lengths, "out")
@@ -174,13 +194,12 @@ def test_decoders_fetch_as_their_policy_says(changes, versions):
     seen = []
     effect = process.send(None)
     while not isinstance(effect, Close):
-        reply = {Rest: False, Now: now, All: [Snapshot(decoded, TOY.theta)], Put: 1}.get(
-            type(effect)
-        )
+        replies = {Rest: False, Now: now, All: [Snapshot(decoded, TOY.theta)], Put: 1}
+        reply = replies.get(type(effect))
         if isinstance(effect, Work):
             reply = TOY.decode(TOY.theta, 0)
-            now = now + 10.0
-            decoded = decoded + 1
+            now += 10.0
+            decoded += 1
         if isinstance(effect, Put):
             seen.append(effect.item.versions[0])
         effect = process.send(reply)
@@ -188,7 +207,7 @@ def test_decoders_fetch_as_their_policy_says(changes, versions):
 
 
 def test_decoders_of_a_common_fetch_have_the_same_parameters():
-    """With decoder_fetch=synchronous all decoders use the same few versions, though they fetch at different times."""
+    """With decoder_fetch=synchronous all decoders use the same few versions, though they fetch at various times."""
     s = settings(
         criterion="mmi",
         replicas=6,
@@ -197,24 +216,24 @@ def test_decoders_of_a_common_fetch_have_the_same_parameters():
         decoder_fetch="synchronous",
         decoder_seconds=1.0,
     )
-    rows = of_kind(TOY.run(s, PAPER)[1], "decode")
+    rows = of_kind(TOY.run(s, PAPER).rows, "decode")
     common = {int(r["seconds"] - r["age_seconds"]) for r in rows}
     assert 2 < len({tuple(r["versions"]) for r in rows}) <= len(common) + 1
-    apart = of_kind(TOY.run(s.replace(decoder_fetch="utterance"), PAPER)[1], "decode")
+    apart = of_kind(TOY.run(s.replace(decoder_fetch="utterance"), PAPER).rows, "decode")
     assert len({tuple(r["versions"]) for r in apart}) > 4 * len(common)
 
 
 def test_rare_fetches_make_stale_gradients():
-    """A replica that fetches every fourth batch uses each version for four batches; pushes can be rarer as well."""
-    rows = of_kind(TOY.run(settings(fetch_every=4))[1], "push")
+    """A replica that fetches every fourth batch uses each version for four batches; pushes can be as rare."""
+    rows = of_kind(TOY.run(settings(fetch_every=4)).rows, "push")
     assert [r["staleness_inner"] for r in rows[:8]] == [0, 1, 2, 3, 0, 1, 2, 3]
-    rows = of_kind(TOY.run(settings(push_every=4))[1], "push")
+    rows = of_kind(TOY.run(settings(push_every=4)).rows, "push")
     assert [r["batch"] for r in rows[:3]] == [32, 32, 32]
     assert sum(r["batch"] for r in rows) == 2 * TOY.offsets[-1]
 
 
 def test_frames_are_accounted_for():
-    """Frames seen by the server = frames decoded = kept + cancelled + rejected, and all kept frames are trained on."""
+    """The server's frames = frames decoded = kept + cancelled + rejected; all kept frames are trained on."""
     _, rows, _, services = TOY.run(settings(criterion="mmi", replicas=4, shards=2), PAPER)
     decoded = of_kind(rows, "decode")
     pushed = of_kind(rows, "push")
@@ -225,7 +244,7 @@ def test_frames_are_accounted_for():
 
 
 def test_utterances_without_kept_frames_are_skipped():
-    """If nothing is kept nothing is pushed, but the frames were seen and the run ends."""
+    """If no frame is kept no gradient is pushed, but the frames count as visited and the run ends."""
     theta, rows, _, services = Toy(keep=9.0).run(settings(criterion="mmi", replicas=2), PAPER)
     assert of_kind(rows, "push") == []
     assert services["server 0"].frames == 2 * TOY.offsets[-1]
@@ -233,7 +252,7 @@ def test_utterances_without_kept_frames_are_skipped():
 
 
 def test_a_gradient_that_is_not_finite_is_not_applied():
-    """A replica pushes nothing in its place; the row says rejected and training goes on."""
+    """The replica pushes no gradient in its place, the row has the status rejected, and training continues."""
     toy = Toy()
     good = toy.gradient
     calls = iter(range(10**6))
@@ -251,13 +270,13 @@ def test_a_gradient_that_is_not_finite_is_not_applied():
 
 
 def test_auxiliary_fresh_needs_decode():
-    """The wiring mistake is refused at once."""
+    """A source for auxiliary=fresh cannot be made without a function that decodes."""
     with pytest.raises(ValueError, match="auxiliary=fresh"):
         OuterSource("c", settings(criterion="mmi", auxiliary="fresh"))
 
 
 def test_the_schedule_follows_the_curve():
-    """Two flat evaluations divide the rate, a gain starts the count again, after the last decay training is over."""
+    """Two flat evaluations divide the rate, a gain restarts the count; after the last decay training is over."""
     s = settings(patience=2, decays=1, flat=0.01)
     schedule = Schedule()
     seen = []
@@ -269,7 +288,7 @@ def test_the_schedule_follows_the_curve():
 
 
 def test_evaluations_come_at_fixed_shares_of_an_epoch():
-    """On the free clock one replica is measured at 0, every half epoch within one batch, and at the end."""
+    """On the free clock one replica is measured at 0, at every half epoch within one batch, and at the end."""
     frames = int(TOY.offsets[-1])
     theta, rows, _, services = TOY.run(settings(evaluate_every=0.5, batch=4), free)
     found = of_kind(rows, "evaluate")
@@ -280,7 +299,7 @@ def test_evaluations_come_at_fixed_shares_of_an_epoch():
 
 
 def test_components_can_be_put_together_by_hand():
-    """Ten lines: a server, two replicas with a decoder each, run on the laptop clock, and what they hold."""
+    """A server and two replicas with a decoder each, wired by hand, learn on the laptop's clock."""
     s = settings(criterion="mmi", replicas=2)
     shards = Shards.split(np.zeros(SIZE, np.float32))
     services = shards.servers(s)
@@ -295,9 +314,8 @@ def test_components_can_be_put_together_by_hand():
             f"replica {i}", i, shards, s, OuterSource(f"c{i}", s), TOY.gradient
         )
     Local(Cost(load_machine("laptop", parameters=SIZE))).run(processes, services, rows.emit)
-    before, after = (
-        TOY.evaluate(theta).criterion for theta in (shards.base, shards.collect(services))
-    )
+    before = TOY.evaluate(shards.base).criterion
+    after = TOY.evaluate(shards.collect(services)).criterion
     assert after > before + 0.5
     assert services["server 0"].version == len(of_kind(rows, "push"))
     assert RESTING not in [r.get("status") for r in rows]

@@ -10,11 +10,10 @@ are weakenings, and each must be caught.
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import pytest
-from toy import Rows, Toy, of_kind, pretended_decoding, settings
+from toy import Rows, Toy, advance, has_ended, of_kind, pretended_decoding, settings
 
 from workbench.engine import Cost, Local, load_machine
 from workbench.settings import Settings
@@ -147,37 +146,22 @@ def live(seed, hurt=keep_all, most=5):
     services = shards.servers(s)
     at = Checkpoint()
     rows = Rows()
-    while not (at.states and all(state.finished for state in at.states.values())):
-        due = (at.number + 1) * every
+    executor = Local(clock, s.asynchrony.channel)
+    while not has_ended(at):
         life = Life(int(draw.integers(1, 150)) if crashes else 0)
+        processes = TOY.processes(s, shards, at.states)
+        mortal = {name: fragile(process, life) for name, process in processes.items()}
         new = Rows(rows)
         try:
-            outcome = Local(clock, s.asynchrony.channel).run(
-                {n: fragile(p, life) for n, p in TOY.processes(s, shards, at.states).items()},
-                services,
-                new.emit,
-                partial(has_visited, services["server 0"], due),
-                at.channels,
-                at.ticks,
-            )
+            at = advance(executor, mortal, services, new, at, every)
         except Crash:
             crashes -= 1
             at = hurt(unpack(pack(at)), services)
             services = shards.servers(s)
             at.restore(services)
-            continue
-        rows = new
-        number = at.number + has_visited(services["server 0"], due)
-        resting = Checkpoint.of(
-            number, outcome.returned, outcome.channels, outcome.ticks, services, {}
-        )
-        at = unpack(pack(resting))
+        else:
+            rows = new
     return Survived(s, shards.collect(services), rows, services)
-
-
-def has_visited(server, frames):
-    """Whether replicas have visited this many frames."""
-    return server.frames >= frames
 
 
 def faults(seed, hurt=keep_all):
