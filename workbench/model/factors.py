@@ -1,9 +1,9 @@
 """The gradient of a batch in factors: what a replica pushes where the parameter server multiplies.
 
 The gradient of a weight is deltaᵀ h, and for a batch of 32 frames both factors together have a fifteenth of its
-numbers (Xie et al. 2014, *Distributed machine learning via sufficient factor broadcasting*). So a push is small, and
-the server needs no pass over a gradient: it adds to the parameters while a tile of the product is in registers. The
-bits are those that the gradient itself would have left.
+numbers (Xie et al. 2014, *Distributed machine learning via sufficient factor broadcasting*). So a push is small,
+and the server needs no pass over a gradient: it adds to the parameters while a tile of the product is in
+registers. The bits are those that the gradient itself would have left.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ import torch
 
 from workbench import memory
 from workbench.model import kernels
-from workbench.model.kernels import Kernel
+from workbench.model.kernels import Kernel, Precision
 from workbench.model.workspace import tensor
 
 LARGEST = float(np.finfo(np.float32).max) / 2
 
 
 class Part(Protocol):
-    """The gradient of one array of parameters, which lies in a vector of gradients from ``at`` on."""
+    """The gradient of one array of parameters, which begins at ``at`` in a vector of gradients."""
 
     @property
     def at(self) -> int: ...
@@ -36,27 +36,29 @@ class Part(Protocol):
 
     @property
     def largest(self) -> float:
-        """No number of it is larger; NaN or infinity if one may be."""
+        """A bound of the magnitude of its numbers; NaN or infinity if one of the factors is not finite."""
 
-    def divides(self, bound: int) -> bool:
-        """Whether ``bound`` of the vector lies within what cannot be cut."""
+    def is_split_by(self, bound: int) -> bool:
+        """Return whether ``bound`` of the vector lies within a row, which cannot be cut."""
 
     def cut(self, start: int, stop: int) -> "Part | None":
-        """What lies within ``start`` and ``stop`` of the vector, its places counted from ``start`` on."""
+        """Return what lies between ``start`` and ``stop`` of the vector, its place counted from ``start`` on."""
 
     def write(self, out: np.ndarray, kernel: Kernel) -> None:
-        """The gradient, float32 [size]."""
+        """Write the gradient to ``out`` float32 [size]."""
 
-    def move(self, theta: np.ndarray, rate: np.float32, out: np.ndarray, kernel: Kernel) -> None:
-        """``theta + rate * gradient``, float32 [size]."""
+    def write_moved(
+        self, theta: np.ndarray, rate: np.float32, out: np.ndarray, kernel: Kernel
+    ) -> None:
+        """Write ``theta + rate * gradient`` to ``out`` float32 [size]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sum:
-    """That of a bias, as it is."""
+class BiasSum:
+    """The gradient of a bias itself: ``value`` float32 [outputs]."""
 
     at: int
-    value: np.ndarray  # float32 [outputs]
+    value: np.ndarray
 
     @property
     def size(self) -> int:
@@ -68,34 +70,41 @@ class Sum:
 
     @property
     def largest(self) -> float:
-        return _largest(self.value)
+        return _largest_magnitude(self.value)
 
-    def divides(self, bound: int) -> bool:
+    def is_split_by(self, bound: int) -> bool:
         return False
 
-    def cut(self, start: int, stop: int) -> "Sum | None":
-        first, last = (min(max(end - self.at, 0), self.size) for end in (start, stop))
-        return Sum(self.at + first - start, self.value[first:last]) if first < last else None
+    def cut(self, start: int, stop: int) -> "BiasSum | None":
+        first = _clip(start - self.at, self.size)
+        last = _clip(stop - self.at, self.size)
+        if first >= last:
+            return None
+        return BiasSum(self.at + first - start, self.value[first:last])
 
     def write(self, out: np.ndarray, kernel: Kernel) -> None:
         out[:] = self.value
 
-    def move(self, theta: np.ndarray, rate: np.float32, out: np.ndarray, kernel: Kernel) -> None:
+    def write_moved(
+        self, theta: np.ndarray, rate: np.float32, out: np.ndarray, kernel: Kernel
+    ) -> None:
         np.add(theta, rate * self.value, out=out)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Product:
-    """That of a weight [rows, inputs]: deltaᵀ h, summed over frames."""
+class WeightProduct:
+    """The gradient of a weight [rows, inputs] as deltaᵀ h, summed over frames.
+
+    ``delta`` float32 [frames, rows], or [rows, frames] if ``turned``, as it lay in memory; ``h`` float32 [frames,
+    inputs]. ``which`` int64: the rows that ``delta`` has, None: all; the gradient of others is zero.
+    """
 
     at: int
     rows: int
-    delta: np.ndarray  # float32 [frames, rows], or [rows, frames] if ``turned``, as it lay
-    h: np.ndarray  # float32 [frames, inputs]
+    delta: np.ndarray
+    h: np.ndarray
     turned: bool = False
-    which: np.ndarray | None = (
-        None  # int64: the rows that ``delta`` has; the gradient of others is zero
-    )
+    which: np.ndarray | None = None
 
     @property
     def size(self) -> int:
@@ -103,54 +112,64 @@ class Product:
 
     @property
     def nbytes(self) -> int:
-        return self.delta.nbytes + self.h.nbytes + (0 if self.which is None else self.which.nbytes)
+        of_rows = 0 if self.which is None else self.which.nbytes
+        return self.delta.nbytes + self.h.nbytes + of_rows
 
     @property
     def largest(self) -> float:
-        return _largest(self.delta) * _largest(self.h) * len(self.h)
+        return _largest_magnitude(self.delta) * _largest_magnitude(self.h) * len(self.h)
 
-    def divides(self, bound: int) -> bool:
-        return self.at < bound < self.at + self.size and (bound - self.at) % self.h.shape[1] != 0
+    def is_split_by(self, bound: int) -> bool:
+        inside = self.at < bound < self.at + self.size
+        return inside and (bound - self.at) % self.h.shape[1] != 0
 
-    def cut(self, start: int, stop: int) -> "Product | None":
-        row = self.h.shape[1]
-        first, last = (min(max(end - self.at, 0), self.size) // row for end in (start, stop))
-        if (first, last) == (0, self.rows):
+    def cut(self, start: int, stop: int) -> "WeightProduct | None":
+        inputs = self.h.shape[1]
+        first = _clip(start - self.at, self.size) // inputs
+        last = _clip(stop - self.at, self.size) // inputs
+        if first == 0 and last == self.rows:
             return replace(self, at=self.at - start)
-        found = (
-            slice(first, last)
-            if self.which is None
-            else slice(*np.searchsorted(self.which, (first, last)))
-        )
-        delta = self.delta[found] if self.turned else np.ascontiguousarray(self.delta[:, found])
-        which = None if self.which is None else self.which[found] - first
-        at = self.at + first * row - start
-        return (
-            Product(at, last - first, delta, self.h, self.turned, which) if first < last else None
-        )
+        if first >= last:
+            return None
+
+        kept = slice(first, last)
+        which = None
+        if self.which is not None:
+            kept = slice(*np.searchsorted(self.which, (first, last)))
+            which = self.which[kept] - first
+        delta = self.delta[kept] if self.turned else np.ascontiguousarray(self.delta[:, kept])
+        at = self.at + first * inputs - start
+        return WeightProduct(at, last - first, delta, self.h, self.turned, which)
 
     def write(self, out: np.ndarray, kernel: Kernel) -> None:
         matrix = tensor(out).view(self.rows, -1)
         if self.which is None:
             kernel.gradient(self._delta, tensor(self.h), matrix)
         else:
-            matrix.zero_().index_copy_(0, tensor(self.which), self._some(len(self.which), kernel))
+            product = self._multiply(len(self.which), kernel)
+            matrix.zero_().index_copy_(0, tensor(self.which), product)
 
-    def move(self, theta: np.ndarray, rate: np.float32, out: np.ndarray, kernel: Kernel) -> None:
-        before, after = (tensor(vector).view(self.rows, -1) for vector in (theta, out))
+    def write_moved(
+        self, theta: np.ndarray, rate: np.float32, out: np.ndarray, kernel: Kernel
+    ) -> None:
+        before = tensor(theta).view(self.rows, -1)
+        after = tensor(out).view(self.rows, -1)
         if self.which is not None:
-            change = self._some(len(self.which), kernel).mul_(float(rate))
+            change = self._multiply(len(self.which), kernel).mul_(float(rate))
             after.copy_(before).index_add_(0, tensor(self.which), change)
-        elif kernel.move:
+        elif kernel.move is not None:
             kernel.move(self._delta, tensor(self.h), before, float(rate), after)
         else:
-            torch.add(before, self._some(self.rows, kernel).mul_(float(rate)), out=after)
+            change = self._multiply(self.rows, kernel).mul_(float(rate))
+            torch.add(before, change, out=after)
 
     @property
     def _delta(self) -> torch.Tensor:
+        """delta [frames, rows]."""
         return tensor(self.delta).t() if self.turned else tensor(self.delta)
 
-    def _some(self, rows: int, kernel: Kernel) -> torch.Tensor:
+    def _multiply(self, rows: int, kernel: Kernel) -> torch.Tensor:
+        """Return the product in memory of its own, [rows, inputs]."""
         out = torch.empty(rows, self.h.shape[1])
         kernel.gradient(self._delta, tensor(self.h), out)
         return out
@@ -158,56 +177,71 @@ class Product:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Factors:
-    """A gradient over parameters that lie in one vector; see `workbench.training.messages.Factored`."""
+    """A gradient over parameters that lie in one vector, not multiplied yet; ``precision``: of the products.
+
+    It implements `workbench.training.messages.Factored`.
+    """
 
     parts: tuple[Part, ...]
-    precision: str = "float32"  # of the products
+    precision: Precision = "float32"
 
     @property
     def kernel(self) -> Kernel:
-        """What multiplies, wherever it is done: another one would give other bits."""
+        """What multiplies, on every machine: another kernel would give other bits."""
         return kernels.kernel("tiles", self.precision)
 
     @property
     def nbytes(self) -> int:
-        """What a push carries."""
-        return sum(p.nbytes for p in self.parts)
+        """Bytes that a push carries."""
+        return sum(part.nbytes for part in self.parts)
 
     def cut(self, bounds: Sequence[int]) -> "list[Factors] | list[np.ndarray]":
-        """The gradients of the parts of the vector between ``bounds``; multiplied if one of them cuts a row."""
-        if any(p.divides(bound) for p in self.parts for bound in bounds):
+        """Return the gradients between successive ``bounds`` of the vector; multiplied if a bound splits a row."""
+        if any(part.is_split_by(bound) for part in self.parts for bound in bounds):
             whole = self.array()
-            return [whole[a:b] for a, b in pairwise(bounds)]
-        cuts = [[p.cut(*ends) for p in self.parts] for ends in pairwise(bounds)]
-        return [Factors(tuple(p for p in cut if p), self.precision) for cut in cuts]
+            return [whole[start:stop] for start, stop in pairwise(bounds)]
+
+        shards = []
+        for start, stop in pairwise(bounds):
+            cuts = (part.cut(start, stop) for part in self.parts)
+            inside = tuple(part for part in cuts if part is not None)
+            shards.append(Factors(inside, self.precision))
+        return shards
 
     def finite(self) -> bool:
-        """Whether all numbers of the gradient are finite, by the factors' largest ones or else by the products."""
-        return all(p.largest < LARGEST for p in self.parts) or bool(np.isfinite(self.array()).all())
+        """Return whether all numbers of the gradient are finite; multiplies only if the factors are too large."""
+        if all(part.largest < LARGEST for part in self.parts):
+            return True
+        return bool(np.isfinite(self.array()).all())
 
     def array(self) -> np.ndarray:
-        """The gradient itself, float32 [parameters]."""
-        out, kernel = memory.floats(sum(p.size for p in self.parts)), self.kernel
-        for p in self.parts:
-            p.write(out[p.at : p.at + p.size], kernel)
+        """Return the gradient itself, float32 [parameters]."""
+        out = memory.floats(sum(part.size for part in self.parts))
+        kernel = self.kernel
+        for part in self.parts:
+            part.write(out[part.at : part.at + part.size], kernel)
         return out
 
-    def moved(self, theta: np.ndarray, rate: np.float32, out: np.ndarray) -> bool:
-        """Write ``theta + rate * gradient`` to ``out``, all float32 [parameters]; whether the gradient is finite."""
+    def write_moved(self, theta: np.ndarray, rate: np.float32, out: np.ndarray) -> bool:
+        """Write ``theta + rate * gradient`` to ``out``, all float32 [parameters]; return whether it is finite."""
         kernel = self.kernel
-        for p in self.parts:
-            here = slice(p.at, p.at + p.size)
-            p.move(theta[here], rate, out[here], kernel)
+        for part in self.parts:
+            here = slice(part.at, part.at + part.size)
+            part.write_moved(theta[here], rate, out[here], kernel)
         return self.finite()
 
 
-def _largest(x: np.ndarray) -> float:
-    """The largest magnitude; NaN or infinity if there is one."""
+def _clip(place: int, size: int) -> int:
+    return min(max(place, 0), size)
+
+
+def _largest_magnitude(x: np.ndarray) -> float:
+    """Return the largest magnitude; NaN or infinity if there is one."""
     return max(float(x.max()), -float(x.min())) if x.size else 0.0
 
 
-def kept(matrix: torch.Tensor) -> np.ndarray:
-    """A copy, float32, in memory that is used again."""
+def copy_matrix(matrix: torch.Tensor) -> np.ndarray:
+    """Return a copy, float32, in memory that is used again."""
     out = memory.floats(matrix.numel()).reshape(matrix.shape)
     torch.from_numpy(out).copy_(matrix)
     return out

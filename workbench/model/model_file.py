@@ -1,16 +1,18 @@
 """A trained network on disk: its arrays by name as safetensors, and a manifest with what they are and their SHA-256.
 
     DIR/model.safetensors    float32: hidden1.weight [units, inputs], hidden1.bias, ..., output.weight, output.bias
-    DIR/manifest.json        topology, metadata, size and digest of the file; written last: without it there is no model
+    DIR/manifest.json        topology, metadata, size and digest of the file; written last: without it there is no
+                             model
 
-Nothing is ever unpickled: a model file that somebody sent can be opened.
+Nothing is ever unpickled, so a model file from a stranger can be opened.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError
@@ -21,7 +23,26 @@ from workbench.settings import UserError
 from workbench.storage.files import write_file
 
 FORMAT = 1
-ARRAYS, MANIFEST = "model.safetensors", "manifest.json"
+ARRAYS = "model.safetensors"
+MANIFEST = "manifest.json"
+
+
+class SavedModel(NamedTuple):
+    """A model that was loaded: ``theta`` float32 [parameters], read-only, with the ``metadata`` saved beside it."""
+
+    theta: np.ndarray
+    topology: Topology
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    """The content of MANIFEST; ``bytes`` and ``sha256`` are those of ARRAYS."""
+
+    topology: Topology
+    metadata: dict[str, Any]
+    bytes: int
+    sha256: str
 
 
 def save_model(
@@ -30,9 +51,9 @@ def save_model(
     """Write parameters float32 [parameters] and ``metadata`` (JSON) into ``folder``, replacing a model there."""
     folder.mkdir(parents=True, exist_ok=True)
     manifest = folder / MANIFEST
-    manifest.unlink(
-        missing_ok=True
-    )  # a crash from here on leaves no model rather than the wrong one
+    # A crash from here on leaves no model rather than the wrong one.
+    manifest.unlink(missing_ok=True)
+
     views = topology.layout().views(np.ascontiguousarray(theta, np.float32))
     record = write_file(folder / ARRAYS, save(views, {"format": "np", "topology": str(topology)}))
     content = {
@@ -44,53 +65,51 @@ def save_model(
     write_file(manifest, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 
-def load_model(folder: Path) -> tuple[np.ndarray, Topology, dict[str, Any]]:
-    """(parameters, topology, metadata), the parameters float32 [parameters] and read-only.
-
-    Whatever is missing or damaged is a UserError that names the file.
-    """
-    manifest = _manifest(folder / MANIFEST)
-    path, record = folder / ARRAYS, manifest["files"][ARRAYS]
-    data = path.read_bytes() if path.exists() else b""
-    if len(data) != record["bytes"]:
-        raise UserError(
-            f"{path}: {'missing' if not path.exists() else 'damaged'}: {len(data)} bytes, not {record['bytes']}"
-        )
-    if hashlib.sha256(data).hexdigest() != record["sha256"]:
+def load_model(folder: Path) -> SavedModel:
+    """Return the model in ``folder``; raises UserError with the file's name if something is missing or damaged."""
+    manifest = _read_manifest(folder / MANIFEST)
+    path = folder / ARRAYS
+    exists = path.exists()
+    data = path.read_bytes() if exists else b""
+    if len(data) != manifest.bytes:
+        what = "damaged" if exists else "missing"
+        raise UserError(f"{path}: {what}: {len(data)} bytes, not {manifest.bytes}")
+    if hashlib.sha256(data).hexdigest() != manifest.sha256:
         raise UserError(f"{path}: damaged: its SHA-256 is not the one in {MANIFEST}")
-    topology = Topology(**manifest["topology"])
-    return _assemble(path, data, topology), topology, manifest["metadata"]
+
+    theta = _join_arrays(path, data, manifest.topology)
+    return SavedModel(theta, manifest.topology, manifest.metadata)
 
 
-def _manifest(path: Path) -> dict[str, Any]:
+def _read_manifest(path: Path) -> _Manifest:
     if not path.exists():
         raise UserError(f"{path.parent}: no model here (no {MANIFEST})")
     try:
-        manifest = json.loads(path.read_text())
-        known = (
-            manifest["format"] == FORMAT
-            and {"topology", "metadata"} <= manifest.keys()
-            and ARRAYS in manifest["files"]
-        )
+        content = json.loads(path.read_text())
+        known = content["format"] == FORMAT
+        if known:
+            record = content["files"][ARRAYS]
+            topology = Topology(**content["topology"])
+            return _Manifest(topology, content["metadata"], record["bytes"], record["sha256"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: damaged: {error}") from None
-    if not known:
-        raise UserError(f"{path}: not the manifest of a model of format {FORMAT}")
-    return manifest
+    raise UserError(f"{path}: not the manifest of a model of format {FORMAT}")
 
 
-def _assemble(path: Path, data: bytes, topology: Topology) -> np.ndarray:
+def _join_arrays(path: Path, data: bytes, topology: Topology) -> np.ndarray:
+    """Return the flat vector of the arrays in ``data``; raises UserError if one is missing or does not fit."""
     try:
         arrays = load(data)
     except SafetensorError as error:
         raise UserError(f"{path}: not a safetensors file: {error}") from None
+
     layout = topology.layout()
     theta = np.empty(layout.size, np.float32)
     for name, (where, shape) in layout.entries.items():
-        found = arrays.get(name)
-        if found is None or found.shape != shape or found.dtype != np.float32:
-            what = "missing" if found is None else f"{found.dtype} {list(found.shape)}"
+        array = arrays.get(name)
+        if array is None or array.shape != shape or array.dtype != np.float32:
+            what = "missing" if array is None else f"{array.dtype} {list(array.shape)}"
             raise UserError(f"{path}: {name} is {what}, not float32 {list(shape)} as in {topology}")
-        theta[where] = found.reshape(-1)
+        theta[where] = array.reshape(-1)
     theta.flags.writeable = False
     return theta

@@ -2,12 +2,14 @@
 
     h_0 = x,   h_l = max(0, W_l h_{l-1} + b_l),   z = W_L h_{L-1} + b_L,   log p(s|x) = z_s - log sum_r exp z_r
 
-All training climbs Σ_t Σ_s o_t(s) log p(s|x_t). At the softmax input its derivative is o_t(s) - p(s|x_t) Σ_r o_t(r).
-For sequence criteria Σ_s o_t(s) = 0, so it is the outer gradient o itself (method section 1); for cross entropy it is
-onehot - p. ``outer`` is therefore always the derivative at the softmax input, and needs no softmax to be computed.
+All training climbs Σ_t Σ_s o_t(s) log p(s|x_t). At the softmax input its derivative is o_t(s) - p(s|x_t) Σ_r
+o_t(r). For sequence criteria Σ_s o_t(s) = 0, so it is the outer gradient o itself (docs/method.md, section 1);
+for cross entropy it is onehot - p. ``outer`` is therefore always the derivative at the softmax input, and needs
+no softmax to be computed.
 
-Arrays are numpy at the border, torch inside, without copies; the parameters' dtype is that of the maths (float64 in
-tests). Buffers are kept per thread, topology and kernel, so that a training loop allocates next to nothing.
+Arrays are numpy at the border and torch inside, without copies. Computation has the parameters' dtype (float64
+in tests). Buffers are kept for each thread, topology and kernel, so that a training loop allocates next to
+nothing.
 """
 
 from collections.abc import Sequence
@@ -19,7 +21,7 @@ import torch
 from workbench import memory
 from workbench.model.factors import Factors
 from workbench.model.kernels import Kernel
-from workbench.model.sinks import Keep, Layer, Move, Sink, Store
+from workbench.model.sinks import Keep, LayerGradient, Sink, Store
 from workbench.model.topology import (
     Layout,
     Topology,
@@ -30,44 +32,80 @@ from workbench.model.topology import (
     trained_slice,
     transfer,
 )
-from workbench.model.workspace import Parameters, Workspace, parameters, tensor, workspace
+from workbench.model.workspace import (
+    DeviceParameters,
+    NetworkWorkspace,
+    device_parameters,
+    tensor,
+    workspace,
+)
 
 __all__ = [
+    "CrossEntropy",
+    "CrossEntropyFactors",
+    "DeviceParameters",
     "Layout",
-    "Parameters",
-    "Rows",
-    "Theta",
+    "SparseRows",
     "Topology",
     "Trained",
     "ce_factors",
     "ce_gradient",
-    "ce_outer",
-    "ce_step_",
+    "device_parameters",
     "factors",
     "gradient",
     "initial",
     "log_posteriors",
-    "parameters",
     "row_ends",
-    "step_",
     "trained_slice",
     "transfer",
 ]
 
-CHUNK = 512  # frames of one forward pass: bounds what the activations of a long utterance take
+CHUNK = 512  # frames of one forward pass; this bounds the memory for the activations of a long utterance
 
-Rows = tuple[
-    np.ndarray, np.ndarray, np.ndarray
-]  # CSR: indptr int [frames + 1], states int [k], values float [k]
-Theta = np.ndarray | Parameters
+
+class SparseRows(NamedTuple):
+    """Rows in CSR form: row t is ``values[indptr[t] : indptr[t + 1]]`` at the same places of ``states``.
+
+    ``indptr`` integer [frames + 1]; ``states`` integer and ``values`` floating point [entries]. A state may
+    occur more than once in a row.
+    """
+
+    indptr: np.ndarray
+    states: np.ndarray
+    values: np.ndarray
+
+
+class CrossEntropy(NamedTuple):
+    """∇_θ Σ_t log p(targets_t|x_t), the sum itself, and how many frames are in error.
+
+    A frame is in error where another state scores at least as high as its target.
+    """
+
+    gradient: np.ndarray
+    value: float
+    errors: int
+
+
+class CrossEntropyFactors(NamedTuple):
+    """The same as `CrossEntropy`, with the gradient in factors."""
+
+    gradient: Factors
+    value: float
+    errors: int
+
+
+Theta = np.ndarray | DeviceParameters
 States = np.ndarray | Sequence[int]
 
 
-class Outer(NamedTuple):
-    """The derivative at the softmax input, in the columns (states) that are not all zero."""
+class LogitGradient(NamedTuple):
+    """The derivative at the softmax input, ``delta`` [frames, columns], in the columns that are not all zero.
 
-    delta: torch.Tensor  # [frames, columns]
-    columns: torch.Tensor | None  # int64 [columns]; None: all states
+    ``columns`` int64: the states that they are; None: all states.
+    """
+
+    delta: torch.Tensor
+    columns: torch.Tensor | None
 
 
 def log_posteriors(
@@ -78,52 +116,42 @@ def log_posteriors(
     kernel: Kernel | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """log p(s|x_t), [frames, states], of windows ``x`` [frames, inputs]; written to ``out`` if given."""
-    p = parameters(theta, topology, kernel)
-    out = _result(out, (len(x), topology.states), p)
+    """Return log p(s|x_t), [frames, states], of windows ``x`` [frames, inputs]; written to ``out`` if given."""
+    p = device_parameters(theta, topology, kernel)
+    out = _result_array(out, (len(x), topology.states), p)
     for start in range(0, len(x), CHUNK):
         rows = slice(start, start + CHUNK)
         space = workspace(p, len(x[rows]))
         scores = _scores(p, space, _activations(p, space, x[rows])[-1])
         target = tensor(out[rows])
-        torch.log_softmax(scores, 1, out=target if p.aliased else space.outer)
-        if not p.aliased:
+        if p.aliased:
+            torch.log_softmax(scores, 1, out=target)
+        else:
+            torch.log_softmax(scores, 1, out=space.outer)
             target.copy_(space.outer)
     return out
-
-
-def ce_outer(log_posteriors: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """onehot(targets) - p, [frames, states]: the derivative of Σ_t log p(targets_t|x_t) at the softmax input."""
-    outer = -np.exp(log_posteriors)
-    outer[np.arange(len(outer)), targets] += 1
-    return outer
 
 
 def gradient(
     theta: Theta,
     topology: Topology,
     x: np.ndarray,
-    outer: np.ndarray | Rows,
+    outer: np.ndarray | SparseRows,
     trained: Trained = "all",
     silence: States = (),
     *,
     kernel: Kernel | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Σ_t Σ_s outer_t(s) ∇_θ z_t(s), the direction of ascent, divided by nothing: [parameters of the trained slice].
+    """Return Σ_t Σ_s outer_t(s) ∇_θ z_t(s), the direction of ascent, not divided: [parameters of the trained slice].
 
-    ``x`` [frames, inputs]; ``outer`` the derivative at the softmax input, dense [frames, states] or CSR rows. With
+    ``x`` [frames, inputs]; ``outer`` the derivative at the softmax input, dense [frames, states] or sparse. With
     ``trained="last-without-silence"`` the rows of the states ``silence`` are zero. Written to ``out`` if given.
     """
-    p = parameters(theta, topology, kernel)
-    out = _vector(out, p, trained)
-    _climb(
-        p,
-        x,
-        outer,
-        trained,
-        Store(tensor(out), topology, trained, silence_rows(topology, trained, silence)),
-    )
+    p = device_parameters(theta, topology, kernel)
+    out = _gradient_vector(out, p, trained)
+    sink = Store(tensor(out), topology, trained, silence_rows(topology, trained, silence))
+    _pass_outer(p, x, outer, trained, sink)
     return out
 
 
@@ -137,31 +165,29 @@ def ce_gradient(
     *,
     kernel: Kernel | None = None,
     out: np.ndarray | None = None,
-) -> tuple[np.ndarray, float, int]:
-    """Cross entropy in one pass: (∇_θ Σ_t log p(targets_t|x_t), Σ_t log p(targets_t|x_t), frames in error).
-
-    A frame is in error where another state scores at least as high as its target; else as ``gradient``.
-    """
-    p = parameters(theta, topology, kernel)
-    out = _vector(out, p, trained)
+) -> CrossEntropy:
+    """Return gradient, value and errors of cross entropy in one pass; ``targets`` integer [frames], else as `gradient`."""
+    p = device_parameters(theta, topology, kernel)
+    out = _gradient_vector(out, p, trained)
     sink = Store(tensor(out), topology, trained, silence_rows(topology, trained, silence))
-    return out, *_climb_ce(p, x, targets, trained, sink)
+    value, errors = _pass_cross_entropy(p, x, targets, trained, sink)
+    return CrossEntropy(out, value, errors)
 
 
 def factors(
     theta: Theta,
     topology: Topology,
     x: np.ndarray,
-    outer: np.ndarray | Rows,
+    outer: np.ndarray | SparseRows,
     trained: Trained = "all",
     silence: States = (),
     *,
     kernel: Kernel | None = None,
 ) -> Factors:
-    """What ``gradient`` is the product of."""
-    p = parameters(theta, topology, kernel)
+    """Return the factors whose product `gradient` returns."""
+    p = device_parameters(theta, topology, kernel)
     sink = Keep(topology, trained, silence_rows(topology, trained, silence))
-    _climb(p, x, outer, trained, sink)
+    _pass_outer(p, x, outer, trained, sink)
     return sink.factors(p.kernel.precision)
 
 
@@ -174,80 +200,51 @@ def ce_factors(
     silence: States = (),
     *,
     kernel: Kernel | None = None,
-) -> tuple[Factors, float, int]:
-    """The same with cross entropy; as ``ce_gradient`` otherwise."""
-    p = parameters(theta, topology, kernel)
+) -> CrossEntropyFactors:
+    """Return gradient in factors, value and errors of cross entropy in one pass; as `ce_gradient` otherwise."""
+    p = device_parameters(theta, topology, kernel)
     sink = Keep(topology, trained, silence_rows(topology, trained, silence))
-    value, errors = _climb_ce(p, x, targets, trained, sink)
-    return sink.factors(p.kernel.precision), value, errors
+    value, errors = _pass_cross_entropy(p, x, targets, trained, sink)
+    return CrossEntropyFactors(sink.factors(p.kernel.precision), value, errors)
 
 
-def step_(
-    theta: np.ndarray,
-    topology: Topology,
+def _pass_outer(
+    p: DeviceParameters,
     x: np.ndarray,
-    outer: np.ndarray | Rows,
-    rate: float,
-    trained: Trained = "all",
-    silence: States = (),
-    *,
-    kernel: Kernel | None = None,
-) -> None:
-    """theta[trained] += float32(rate) * gradient(...), in place, with the same bits; the gradient is never whole."""
-    p = parameters(theta, topology, kernel)
-    _climb(
-        p,
-        x,
-        outer,
-        trained,
-        Move(tensor(theta), topology, rate, silence_rows(topology, trained, silence)),
-    )
-
-
-def ce_step_(
-    theta: np.ndarray,
-    topology: Topology,
-    x: np.ndarray,
-    targets: np.ndarray,
-    rate: float,
-    trained: Trained = "all",
-    silence: States = (),
-    *,
-    kernel: Kernel | None = None,
-) -> tuple[float, int]:
-    """The same with cross entropy: theta[trained] += float32(rate) * ce_gradient(...)[0]; returns the rest of it."""
-    p = parameters(theta, topology, kernel)
-    sink = Move(tensor(theta), topology, rate, silence_rows(topology, trained, silence))
-    return _climb_ce(p, x, targets, trained, sink)
-
-
-def _climb(
-    p: Parameters, x: np.ndarray, outer: np.ndarray | Rows, trained: Trained, sink: Sink
+    outer: np.ndarray | SparseRows,
+    trained: Trained,
+    sink: Sink,
 ) -> None:
     space = workspace(p, len(x))
-    _backward(p, space, _activations(p, space, x), _outer(p, space, outer), trained, sink)
+    activations = _activations(p, space, x)
+    _backward(p, space, activations, _logit_gradient(p, space, outer), trained, sink)
 
 
-def _climb_ce(
-    p: Parameters, x: np.ndarray, targets: np.ndarray, trained: Trained, sink: Sink
+def _pass_cross_entropy(
+    p: DeviceParameters, x: np.ndarray, targets: np.ndarray, trained: Trained, sink: Sink
 ) -> tuple[float, int]:
+    """Give the gradients of cross entropy to ``sink``; return (Σ_t log p(targets_t|x_t), frames in error)."""
     space = workspace(p, len(x))
     activations = _activations(p, space, x)
     scores = _scores(p, space, activations[-1])
+
     target = torch.from_numpy(np.asarray(targets, np.int64)).to(p.device)[:, None]
-    own = scores.gather(1, target)
-    others = scores.scatter_(1, target, -torch.inf).amax(1, keepdim=True)
-    top = torch.maximum(own, others)
-    posteriors = _softmax(scores.scatter_(1, target, own), space.outer)
-    # The largest posterior is exp(top - log of the sum).
-    value = float((own - top + posteriors.amax(1, keepdim=True).log_()).sum(dtype=torch.float64))
-    delta = posteriors.neg_().scatter_add_(1, target, torch.ones_like(own))
-    _backward(p, space, activations, Outer(space.factor(delta, "logits"), None), trained, sink)
-    return value, int((others >= own).sum())
+    of_target = scores.gather(1, target)
+    of_others = scores.scatter_(1, target, -torch.inf).amax(1, keepdim=True)
+    best = torch.maximum(of_target, of_others)
+    posteriors = _softmax(scores.scatter_(1, target, of_target), space.outer)
+    # The largest posterior is exp(best - log of the sum).
+    log_p = of_target - best + posteriors.amax(1, keepdim=True).log_()
+    value = float(log_p.sum(dtype=torch.float64))
+
+    delta = posteriors.neg_().scatter_add_(1, target, torch.ones_like(of_target))
+    outer = LogitGradient(space.factor(delta, "logits"), None)
+    _backward(p, space, activations, outer, trained, sink)
+    return value, int((of_others >= of_target).sum())
 
 
-def _activations(p: Parameters, space: Workspace, x: np.ndarray) -> list[torch.Tensor]:
-    """h_0 .. h_{L-1}, each [frames, width]."""
+def _activations(p: DeviceParameters, space: NetworkWorkspace, x: np.ndarray) -> list[torch.Tensor]:
+    """Return h_0 .. h_{L-1}, each [frames, width]."""
     if x.ndim != 2 or x.shape[1] != p.topology.inputs:
         raise ValueError(f"windows of shape {x.shape} for {p.topology.inputs} inputs")
     activations = [space.input(x)]
@@ -257,76 +254,98 @@ def _activations(p: Parameters, space: Workspace, x: np.ndarray) -> list[torch.T
     return activations
 
 
-def _scores(p: Parameters, space: Workspace, last: torch.Tensor) -> torch.Tensor:
-    """z [frames, states], in the type of sums."""
+def _scores(p: DeviceParameters, space: NetworkWorkspace, last: torch.Tensor) -> torch.Tensor:
+    """Return z [frames, states], in the dtype of sums."""
     weight, bias = p.layers[-1]
     p.kernel.affine(last, weight, bias, space.logits, False)
-    return space.logits if space.scores is space.logits else space.scores.copy_(space.logits)
+    if space.scores is space.logits:
+        return space.logits
+    return space.scores.copy_(space.logits)
 
 
 def _softmax(scores: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-    """Posteriors, in the direction in which the matrix lies: torch is many times slower across it."""
+    """Write posteriors to ``out``, along memory: torch is many times slower across it."""
     if scores.t().is_contiguous():
         torch.softmax(scores.t(), 0, out=out.t())
         return out
     return torch.softmax(scores, 1, out=out)
 
 
-def _outer(p: Parameters, space: Workspace, outer: np.ndarray | Rows) -> Outer:
-    frames, states = space.frames, p.topology.states
-    if isinstance(outer, np.ndarray):
-        if outer.shape != (frames, states):
-            raise ValueError(
-                f"outer of shape {outer.shape} for {frames} frames and {states} states"
-            )
-        return Outer(space.factor(tensor(np.ascontiguousarray(outer)), "logits"), None)
-    indptr, state, values = (np.asarray(a) for a in outer)
-    if len(indptr) != frames + 1 or not indptr[-1] == len(state) == len(values):
+def _logit_gradient(
+    p: DeviceParameters, space: NetworkWorkspace, outer: np.ndarray | SparseRows
+) -> LogitGradient:
+    """Return ``outer`` as factors; raises ValueError if it does not fit frames and states."""
+    frames = space.frames
+    states = p.topology.states
+    if not isinstance(outer, np.ndarray):
+        return _sparse_logit_gradient(p, space, SparseRows(*(np.asarray(a) for a in outer)))
+    if outer.shape != (frames, states):
+        raise ValueError(f"outer of shape {outer.shape} for {frames} frames and {states} states")
+    return LogitGradient(space.factor(tensor(np.ascontiguousarray(outer)), "logits"), None)
+
+
+def _sparse_logit_gradient(
+    p: DeviceParameters, space: NetworkWorkspace, rows: SparseRows
+) -> LogitGradient:
+    frames = space.frames
+    states = p.topology.states
+    entries = len(rows.states)
+    if len(rows.indptr) != frames + 1 or not rows.indptr[-1] == entries == len(rows.values):
         raise ValueError(
-            f"CSR rows {len(indptr) - 1} of {len(state)} states, {len(values)} values, for {frames} frames"
+            f"CSR rows {len(rows.indptr) - 1} of {entries} states, {len(rows.values)} values, "
+            f"for {frames} frames"
         )
-    columns, column = np.unique(state, return_inverse=True)
+    columns, column = np.unique(rows.states, return_inverse=True)
     if len(columns) and (columns[0] < 0 or columns[-1] >= states):
         raise ValueError(
             f"states {columns[0]}..{columns[-1]} of CSR rows lie outside 0..{states - 1}"
         )
-    every = (
-        2 * len(columns) > states
-    )  # then gathering rows of the weights would cost more than it saves
-    place, width = (state, states) if every else (column, len(columns))
-    row = np.repeat(np.arange(frames), np.diff(indptr))
-    dense = np.bincount(row * width + place, values, frames * width).reshape(frames, width)
+
+    # With most states in use, gathering rows of the weights would cost more than it saves.
+    all_states = 2 * len(columns) > states
+    place = rows.states if all_states else column
+    width = states if all_states else len(columns)
+    row = np.repeat(np.arange(frames), np.diff(rows.indptr))
+    dense = np.bincount(row * width + place, rows.values, frames * width).reshape(frames, width)
     delta = space.factor(torch.from_numpy(dense), "logits")
-    return Outer(delta, None if every else torch.from_numpy(columns.astype(np.int64)).to(p.device))
+    if all_states:
+        return LogitGradient(delta, None)
+    return LogitGradient(delta, torch.from_numpy(columns.astype(np.int64)).to(p.device))
 
 
 def _backward(
-    p: Parameters,
-    space: Workspace,
+    p: DeviceParameters,
+    space: NetworkWorkspace,
     activations: list[torch.Tensor],
-    outer: Outer,
+    outer: LogitGradient,
     trained: Trained,
     sink: Sink,
 ) -> None:
     """Give the gradient of each trained layer to ``sink``, the last layer first."""
-    delta, columns = outer
+    delta = outer.delta
+    columns = outer.columns
     last = len(p.layers) - 1
     first = 0 if trained == "all" else last
     for layer in range(last, first - 1, -1):
-        weight, _ = p.layers[layer]
-        if columns is not None:
-            rows = space.buffer("rows", len(columns), weight.shape[1])
-            weight = torch.index_select(weight, 0, columns, out=rows)
-        h = space.below(activations[layer])
-        below = space.deltas[layer - 1] if layer > first else delta
-        if layer > first:  # before the sink, which may change the weights
+        h = space.for_backward(activations[layer])
+        below = delta
+        if layer > first:
+            weight = p.layers[layer].weight
+            if columns is not None:
+                rows = space.buffer("rows", len(columns), weight.shape[1])
+                weight = torch.index_select(weight, 0, columns, out=rows)
+            below = space.deltas[layer - 1]
             p.kernel.backward(delta, weight, below)
             torch.ops.aten.threshold_backward.grad_input(below, h, 0, grad_input=below)
-        sink(Layer(p, space, layer, delta, h, columns))
-        delta, columns = below, None
+        sink(LayerGradient(p, space, layer, delta, h, columns))
+        delta = below
+        columns = None
 
 
-def _result(out: np.ndarray | None, shape: tuple[int, ...], p: Parameters) -> np.ndarray:
+def _result_array(
+    out: np.ndarray | None, shape: tuple[int, ...], p: DeviceParameters
+) -> np.ndarray:
+    """Return ``out``, or a new array; raises ValueError if ``out`` cannot take the result."""
     if out is None:
         return np.empty(shape, p.border)
     if out.shape != shape or out.dtype != p.border or not out.flags.c_contiguous:
@@ -334,11 +353,10 @@ def _result(out: np.ndarray | None, shape: tuple[int, ...], p: Parameters) -> np
     return out
 
 
-def _vector(out: np.ndarray | None, p: Parameters, trained: Trained) -> np.ndarray:
+def _gradient_vector(out: np.ndarray | None, p: DeviceParameters, trained: Trained) -> np.ndarray:
+    """Return ``out``, or memory that is used again: the kernel would fault in fresh pages at every batch."""
     where = trained_slice(p.topology, trained)
     size = where.stop - where.start
     if out is None and p.border == np.float32:
-        return memory.floats(
-            size
-        )  # at every batch as large as the parameters: new pages would be slow to be had
-    return _result(out, (size,), p)
+        return memory.floats(size)
+    return _result_array(out, (size,), p)

@@ -1,9 +1,7 @@
-"""What becomes of the gradient of a layer: stored as part of a vector, kept in factors, or added to the parameters.
+"""What becomes of the gradient of a layer: stored as part of a vector, or kept in factors.
 
-All make each product in the same way, and `Move` rounds as numpy's ``theta += rate * gradient`` does, so that a step
-in place and a gradient applied by a server give the same bits. (BLAS can add to the weights within the product, but
-rounds otherwise. A kernel with a ``move`` of its own does it while a tile of the gradient is in registers, with the
-bits that the law wants.)
+Both make each product in the same way, so a gradient multiplied here and one multiplied by a server have the
+same bits.
 """
 
 from collections.abc import Iterator
@@ -13,27 +11,30 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 
-from workbench.model.factors import Factors, Part, Product, Sum, kept
+from workbench.model.factors import BiasSum, Factors, Part, WeightProduct, copy_matrix
+from workbench.model.kernels import Precision
 from workbench.model.topology import Topology, Trained, trained_slice
-from workbench.model.workspace import Parameters, Workspace
+from workbench.model.workspace import DeviceParameters, LayerParameters, NetworkWorkspace
 
-ROWS = (
-    512  # of a weight's gradient made at a time, so that the update still finds them in the cache
-)
+ROWS = 512  # of a weight's gradient made at a time, so that they are still in the cache when copied
 
 
-class Layer(NamedTuple):
-    """What the gradients of a layer are made of: deltaᵀ h of its weight, Σ_t delta_t of its bias."""
+class LayerGradient(NamedTuple):
+    """What the gradients of one layer are made of: deltaᵀ h for its weight, Σ_t delta_t for its bias.
 
-    p: Parameters
-    space: Workspace
-    number: int
-    delta: torch.Tensor  # [frames, outputs, or the ``rows`` of them]
-    h: torch.Tensor  # [frames, inputs]
-    rows: torch.Tensor | None  # int64: the gradient of other outputs is zero; None: all
+    ``delta`` [frames, outputs], or the outputs ``rows`` (int64) of them: the gradient of others is zero.
+    ``h`` [frames, inputs]. ``layer``: the number of the layer.
+    """
 
-    def silenced(self, silence: np.ndarray | None) -> "Layer":
-        """Nothing for the outputs ``silence``."""
+    p: DeviceParameters
+    space: NetworkWorkspace
+    layer: int
+    delta: torch.Tensor
+    h: torch.Tensor
+    rows: torch.Tensor | None
+
+    def without(self, silence: np.ndarray | None) -> "LayerGradient":
+        """Return the same with a gradient of zero for the outputs ``silence``."""
         if silence is None:
             return self
         silent = torch.from_numpy(silence).to(self.delta.device)
@@ -44,7 +45,7 @@ class Layer(NamedTuple):
 class Sink(Protocol):
     """Takes the gradients of one layer after the other."""
 
-    def __call__(self, layer: Layer) -> None: ...
+    def __call__(self, gradient: LayerGradient, /) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -56,104 +57,99 @@ class Store:
     trained: Trained
     silence: np.ndarray | None
 
-    def __call__(self, layer: Layer) -> None:
-        rows = layer.rows
-        views = layer_views(
-            self.out, self.topology, layer.number, trained_slice(self.topology, self.trained).start
-        )
+    def __call__(self, gradient: LayerGradient, /) -> None:
+        rows = gradient.rows
+        views = self._views(gradient.layer)
         if rows is not None:
-            views[0].zero_()
-            views[1].zero_()
-        for view, total in parts(layer, views, direct=layer.p.aliased and rows is None):
+            views.weight.zero_()
+            views.bias.zero_()
+
+        direct = gradient.p.aliased and rows is None
+        for view, piece in gradient_pieces(gradient, views, direct):
             if rows is not None:
-                view.index_copy_(0, rows.to(view.device), total.to(view))
-            elif total is not view:
-                view.copy_(total)
+                view.index_copy_(0, rows.to(view.device), piece.to(view))
+            elif piece is not view:
+                view.copy_(piece)
+
         if self.silence is not None:
-            for view in views:
-                view.numpy()[self.silence] = 0
+            views.weight.numpy()[self.silence] = 0
+            views.bias.numpy()[self.silence] = 0
 
+    def _views(self, layer: int) -> LayerParameters:
+        """Return the weight and the bias of a layer within ``out``."""
+        start = trained_slice(self.topology, self.trained).start
+        entries = self.topology.layout().entries
+        name = self.topology.names[layer]
 
-@dataclass(frozen=True)
-class Move:
-    """Adds float32(rate) times the gradient to ``theta``, the parameters themselves."""
+        def view(part: str) -> torch.Tensor:
+            where, shape = entries[f"{name}.{part}"]
+            return self.out[where.start - start : where.stop - start].view(shape)
 
-    theta: torch.Tensor
-    topology: Topology
-    rate: float
-    silence: np.ndarray | None
-
-    def __call__(self, layer: Layer) -> None:
-        layer = layer.silenced(self.silence)
-        views, (p, _, _, delta, h, rows) = (
-            layer_views(self.theta, self.topology, layer.number, 0),
-            layer,
-        )
-        if p.kernel.move and p.aliased and rows is None:
-            p.kernel.move(delta, h, views[0], self.rate, views[0])
-            views[1].add_(delta.sum(0, dtype=p.accumulate).mul_(self.rate))
-            return
-        for view, total in parts(layer, views, direct=False):
-            change = total.to("cpu", view.dtype).mul_(self.rate)
-            if rows is None:
-                view.add_(change)
-            else:
-                view.index_add_(0, rows.to(view.device), change)
+        return LayerParameters(view("weight"), view("bias"))
 
 
 @dataclass(frozen=True)
 class Keep:
-    """Keeps copies of what the layers' gradients are products of; ``factors`` are then whole."""
+    """Keeps copies of the factors of the layers' gradients; `factors` returns them once all layers are there."""
 
     topology: Topology
     trained: Trained
     silence: np.ndarray | None
     parts: list[Part] = field(default_factory=list)
 
-    def factors(self, precision: str) -> Factors:
-        """Of all layers so far."""
+    def factors(self, precision: Precision) -> Factors:
+        """Return the factors of all layers so far."""
         return Factors(tuple(self.parts), precision)
 
-    def __call__(self, layer: Layer) -> None:
-        p, _, number, delta, h, rows = layer.silenced(self.silence)
-        entries, name = self.topology.layout().entries, self.topology.names[number]
+    def __call__(self, gradient: LayerGradient, /) -> None:
+        gradient = gradient.without(self.silence)
+        delta = gradient.delta
         start = trained_slice(self.topology, self.trained).start
-        weight, bias = (entries[f"{name}.{part}"][0].start - start for part in ("weight", "bias"))
-        which = None if rows is None else rows.cpu().numpy()
-        sums = np.zeros(self.topology.widths[number + 1], np.float32)
-        sums[slice(None) if which is None else which] = (
-            delta.sum(0, dtype=p.accumulate).cpu().numpy()
-        )
+        entries = self.topology.layout().entries
+        name = self.topology.names[gradient.layer]
+        weight, _ = entries[f"{name}.weight"]
+        bias, _ = entries[f"{name}.bias"]
+
+        which = None if gradient.rows is None else gradient.rows.cpu().numpy()
+        sums = np.zeros(self.topology.widths[gradient.layer + 1], np.float32)
+        total = delta.sum(0, dtype=gradient.p.accumulate).cpu().numpy()
+        sums[slice(None) if which is None else which] = total
+
         turned = delta.stride(0) == 1 and len(delta) > 1
-        factors = kept(delta.t() if turned else delta), kept(h)
-        self.parts.append(Product(weight, len(sums), *factors, turned, which))
-        self.parts.append(Sum(bias, sums))
+        product = WeightProduct(
+            at=weight.start - start,
+            rows=len(sums),
+            delta=copy_matrix(delta.t() if turned else delta),
+            h=copy_matrix(gradient.h),
+            turned=turned,
+            which=which,
+        )
+        self.parts.append(product)
+        self.parts.append(BiasSum(bias.start - start, sums))
 
 
-def parts(
-    layer: Layer, views: list[torch.Tensor], direct: bool
+def gradient_pieces(
+    gradient: LayerGradient, views: LayerParameters, direct: bool
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """(part of the weight or bias, its gradient), one by one in the same buffer, or ``direct``ly in the part itself.
+    """Yield (part of the bias or weight, its gradient), one by one in the same buffer, or ``direct``ly in the part.
 
-    The pieces are the same for everybody: BLAS promises the same bits only for the same product.
+    The pieces are always the same: BLAS promises the same bits only for the same product.
     """
-    p, space, _, delta, h, rows = layer
-    weight, bias = views
-    yield bias, delta.sum(0, dtype=p.accumulate)
+    p = gradient.p
+    delta = gradient.delta
+    yield views.bias, delta.sum(0, dtype=p.accumulate)
+
     columns = delta.shape[1]
-    height = ROWS if rows is None and p.device.type == "cpu" else max(1, columns)
+    in_pieces = gradient.rows is None and p.device.type == "cpu"
+    height = ROWS if in_pieces else max(1, columns)
     for start in range(0, columns, height):
         piece = delta[:, start : start + height]
-        view = weight if rows is not None else weight[start : start + height]
-        total = view if direct else space.buffer("product", piece.shape[1], h.shape[1])
-        p.kernel.gradient(piece, h, total)
-        yield view, total
-
-
-def layer_views(
-    flat: torch.Tensor, topology: Topology, layer: int, base: int
-) -> list[torch.Tensor]:
-    """The weight and the bias of a layer within ``flat``, which begins at parameter ``base``."""
-    entries = topology.layout().entries
-    found = (entries[f"{topology.names[layer]}.{part}"] for part in ("weight", "bias"))
-    return [flat[where.start - base : where.stop - base].view(shape) for where, shape in found]
+        view = views.weight
+        if gradient.rows is None:
+            view = view[start : start + height]
+        if direct:
+            product = view
+        else:
+            product = gradient.space.buffer("product", piece.shape[1], gradient.h.shape[1])
+        p.kernel.gradient(piece, gradient.h, product)
+        yield view, product

@@ -47,11 +47,12 @@ _torch_threads = _TorchThreads()
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Limits torch, OpenMP and BLAS to one thread inside the context; any thread may enter, several at once too.
+    """Limit torch, OpenMP and BLAS to one thread inside the context; any thread may enter, several at once too.
 
-    Of threads that overlap, the first one to enter is the one whose leaving restores BLAS. Where torch has more threads than one, entering and leaving takes about 10
-    milliseconds, because torch makes its threads anew. Inside another context of the same thread it takes a
-    microsecond, and while another thread is inside 20 microseconds. So long work enters once, outside its loops.
+    Of threads that overlap, the first one to enter is the one whose leaving restores BLAS. Where torch has more
+    threads than one, entering and leaving takes about 10 milliseconds, because torch makes its threads anew.
+    Inside another context of the same thread it takes a microsecond, and while another thread is inside 20
+    microseconds. So long work enters once, outside its loops.
     """
     if _this_thread.inside:
         yield
@@ -67,6 +68,12 @@ def one_thread() -> Iterator[None]:
         finally:
             _this_thread.inside = False
             _torch_threads.leave()
+
+
+def stay_at_one_thread() -> None:
+    """Limit torch, OpenMP and BLAS to one thread for the rest of this process, which must belong to workbench."""
+    _loaded_libraries().limit(limits=1)
+    torch.set_num_threads(1)
 
 
 @functools.cache

@@ -1,13 +1,15 @@
 """The shape of the network and where each of its weights lies in the one flat parameter vector.
 
-Layers follow one another, each its weight [outputs, inputs] and then its bias [outputs]; the output layer is last, so
-that `trained="last"` is one contiguous slice. Pure numpy: whoever cuts or joins parameters needs no torch.
+Layers follow one another, each its weight [outputs, inputs] and then its bias [outputs]. The output layer is
+last, so that ``trained="last"`` is one contiguous slice. This module needs numpy only: cutting and joining
+parameters does not load torch.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -25,7 +27,7 @@ class Layout:
     size: int
 
     def views(self, theta: np.ndarray) -> dict[str, np.ndarray]:
-        """The named arrays of ``theta`` [parameters], as views."""
+        """Return the named arrays of ``theta`` [parameters], as views."""
         return {name: theta[where].reshape(shape) for name, (where, shape) in self.entries.items()}
 
 
@@ -37,7 +39,7 @@ class Topology:
     hidden: tuple[int, ...]
     states: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(int(h) for h in self.hidden))
         if min(self.inputs, self.states, *self.hidden, 1) < 1 or not self.hidden:
             raise UserError(f"a network needs an input, hidden layers and states, not {self}")
@@ -57,15 +59,15 @@ class Topology:
 
     @cached_property
     def size(self) -> int:
-        """Parameters in all."""
+        """How many parameters the network has."""
         return self.layout().size
 
     def layout(self) -> Layout:
-        """The named slices and shapes in the flat vector."""
+        """Return the named slices and shapes in the flat vector."""
         return _layout(self)
 
     def to_dict(self) -> dict[str, int | list[int]]:
-        """As JSON keeps it; ``Topology(**...)`` reads it back."""
+        """Return what JSON keeps; ``Topology(**...)`` makes the topology of it again."""
         return {
             "inputs": self.inputs,
             "hidden": list(self.hidden),
@@ -77,10 +79,9 @@ class Topology:
 def _layout(topology: Topology) -> Layout:
     entries: dict[str, tuple[slice, tuple[int, ...]]] = {}
     start = 0
-    for name, inputs, outputs in zip(
-        topology.names, topology.widths[:-1], topology.widths[1:], strict=True
-    ):
-        for part, shape in (("weight", (outputs, inputs)), ("bias", (outputs,))):
+    for name, (inputs, outputs) in zip(topology.names, pairwise(topology.widths), strict=True):
+        shapes: dict[str, tuple[int, ...]] = {"weight": (outputs, inputs), "bias": (outputs,)}
+        for part, shape in shapes.items():
             stop = start + math.prod(shape)
             entries[f"{name}.{part}"] = (slice(start, stop), shape)
             start = stop
@@ -88,7 +89,10 @@ def _layout(topology: Topology) -> Layout:
 
 
 def trained_slice(topology: Topology, trained: Trained = "all") -> slice:
-    """The slice of the flat vector that is trained; silence rows of the output layer lie in it, with gradient zero."""
+    """Return the slice of the flat vector that is trained; raises UserError for an unknown ``trained``.
+
+    For last-without-silence the rows of silence lie in it too, with gradient zero.
+    """
     if trained == "all":
         return slice(0, topology.size)
     if trained not in ("last", "last-without-silence"):
@@ -97,21 +101,24 @@ def trained_slice(topology: Topology, trained: Trained = "all") -> slice:
 
 
 def row_ends(topology: Topology, trained: Trained = "all") -> np.ndarray:
-    """Where in the trained slice a row of weights or a bias ends, int64, ascending from 0: where shards may be cut."""
+    """Return where in the trained slice shards may be cut: at the end of a row of weights or of a number of a bias.
+
+    int64, ascending from 0.
+    """
     where = trained_slice(topology, trained)
-    ends = [
-        np.arange(part.start, part.stop + 1, shape[1] if len(shape) == 2 else 1)
-        for part, shape in topology.layout().entries.values()
-        if part.start >= where.start
-    ]
+    ends = []
+    for part, shape in topology.layout().entries.values():
+        if part.start >= where.start:
+            step = shape[1] if len(shape) == 2 else 1
+            ends.append(np.arange(part.start, part.stop + 1, step))
     return np.unique(np.concatenate(ends)) - where.start
 
 
 def initial(topology: Topology, seed: int) -> np.ndarray:
-    """Parameters to begin with, float32 [parameters]: hidden weights N(0, 2 / inputs), all else zero.
+    """Return parameters to begin with, float32 [parameters]: hidden weights N(0, 2 / inputs), all else zero.
 
-    He et al. 2015, eq. 10. The output layer begins at zero, i.e. with uniform posteriors, so that the first updates of
-    the hidden layers are not made through random output weights.
+    Source: He et al. 2015, *Delving deep into rectifiers*, equation 10. The output layer begins at zero, i.e.
+    with uniform posteriors, so that the first updates of the hidden layers are not made through random weights.
     """
     theta = np.zeros(topology.size, np.float32)
     views = topology.layout().views(theta)
@@ -125,13 +132,14 @@ def initial(topology: Topology, seed: int) -> np.ndarray:
 def transfer(
     theta: np.ndarray, topology: Topology, source: np.ndarray, source_topology: Topology
 ) -> np.ndarray:
-    """``theta`` with the hidden layers of ``source`` and its own output layer (transfer from another language).
+    """Return ``theta`` with the hidden layers of ``source`` and its own output layer (transfer between languages).
 
-    The two may differ in states only; anything else raises UserError.
+    The two topologies may differ in states only; anything else raises UserError.
     """
     if (topology.inputs, topology.hidden) != (source_topology.inputs, source_topology.hidden):
         raise UserError(
-            f"hidden layers of {source_topology} do not fit {topology}: inputs and hidden layers must agree"
+            f"hidden layers of {source_topology} do not fit {topology}: "
+            "inputs and hidden layers must agree"
         )
     hidden = trained_slice(topology, "last").start
     out = np.array(theta, copy=True)
@@ -142,7 +150,7 @@ def transfer(
 def silence_rows(
     topology: Topology, trained: Trained, silence: Sequence[int] | np.ndarray
 ) -> np.ndarray | None:
-    """The output rows whose gradient is zeroed, int64, or None where none is."""
+    """Return the output rows whose gradient is set to zero, int64, or None if ``trained`` asks for none."""
     if trained != "last-without-silence":
         return None
     rows = np.unique(np.asarray(silence, np.int64).reshape(-1))

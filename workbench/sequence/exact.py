@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from workbench.hmm.graphs.graph import Graph, NoPath
-from workbench.model.kernels import device
+from workbench.model.device import device
 from workbench.sequence.occupancy import Occupancies
 from workbench.sequence.search_graph import once_per_graph
 
