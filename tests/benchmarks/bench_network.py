@@ -1,6 +1,6 @@
 """Frames per second and core of the network: ours, the plain torch loop, and the limit of the core, in one table.
 
-    python tests/benchmarks/bench_network.py [--rounds 9] [--network paper|laptop] [--batch 32]
+    PYTHONPATH=tests python -m benchmarks.bench_network [--rounds 9] [--network paper|laptop] [--batch 32]
 
 * peer: nn.Linear and ReLU, cross_entropy, backward(), optim.SGD, as a user would write it, in a process of its own
   where nothing of ours has set the environment: torch as installed, one thread.
@@ -41,6 +41,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.peer:
         return serve_peer()
+
+    from workbench.model.threads import stay_at_one_thread
+
+    stay_at_one_thread()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MKL_")} | ONE_THREAD
     set_environment()
     command = [sys.executable, __file__, "--peer"]
@@ -95,6 +99,7 @@ def compare(network: str, batch: int, rounds: int, peer: subprocess.Popen) -> No
 def ours(network: str, batch: int) -> dict:
     """Our ways of a step and of a forward pass, as functions without arguments."""
     import numpy as np
+    from benchmarks.steps import ce_step, step
 
     from workbench.model import kernels
     from workbench.model import network as model
@@ -106,31 +111,33 @@ def ours(network: str, batch: int) -> dict:
     targets = random.integers(0, topology.states, batch)
     states = random.integers(0, topology.states, batch * STATES_PER_FRAME)
     values = random.standard_normal(len(states)).astype(np.float32)
-    rows = (np.arange(0, len(states) + 1, STATES_PER_FRAME), states, values)
-    out, logp = np.empty_like(theta), np.empty((batch, topology.states), np.float32)
+    indptr = np.arange(0, len(states) + 1, STATES_PER_FRAME)
+    rows = model.SparseRows(indptr, states, values)
+    out = np.empty_like(theta)
+    logp = np.empty((batch, topology.states), np.float32)
     bfloat16 = kernels.choose("bfloat16")
 
     def update() -> None:
         np.multiply(out, np.float32(RATE), out=out)
         np.add(theta, out, out=theta)
 
-    def step() -> None:
+    def ce_apart() -> None:
         model.ce_gradient(theta, topology, x, targets, out=out)
         update()
 
-    def sequence_step() -> None:
+    def sequence_apart() -> None:
         model.gradient(theta, topology, x, rows, out=out)
         update()
 
     return {
         "CE gradient, no update": lambda: model.ce_gradient(theta, topology, x, targets, out=out),
-        "CE gradient, then update": step,
-        "CE step in place": lambda: model.ce_step_(theta, topology, x, targets, RATE),
-        "CE step in place, bfloat16": lambda: model.ce_step_(
+        "CE gradient, then update": ce_apart,
+        "CE step in place": lambda: ce_step(theta, topology, x, targets, RATE),
+        "CE step in place, bfloat16": lambda: ce_step(
             theta, topology, x, targets, RATE, kernel=bfloat16
         ),
-        "MMI gradient, then update": sequence_step,
-        "MMI step in place": lambda: model.step_(theta, topology, x, rows, RATE),
+        "MMI gradient, then update": sequence_apart,
+        "MMI step in place": lambda: step(theta, topology, x, rows, RATE),
         "forward": lambda: model.log_posteriors(theta, topology, x, out=logp),
         "bfloat16 forward": lambda: model.log_posteriors(
             theta, topology, x, out=logp, kernel=bfloat16

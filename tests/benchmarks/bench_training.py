@@ -28,11 +28,13 @@ import numpy as np
 from benchmarks.bench_lattice import k2_rows, k2_sums
 from benchmarks.bench_network import plain_loop
 from benchmarks.rounds import peak_megabytes, print_heading, print_row
+from benchmarks.steps import ce_step, step
 
 from workbench.corpus.frames.window import WINDOW
 from workbench.engine import Local, free
 from workbench.hmm.graphs.graph import Graph
-from workbench.model.network import ce_step_, initial, log_posteriors, step_
+from workbench.model.network import SparseRows, initial, log_posteriors
+from workbench.model.threads import stay_at_one_thread
 from workbench.prepare.corpus import Corpus
 from workbench.prepare.pipeline import Preparation, Source, prepare
 from workbench.runs.task import Task
@@ -84,6 +86,7 @@ def main() -> None:
     parser.add_argument("--network", choices=NETWORKS, default="laptop")
     parser.add_argument("--corpus", help="a prepared corpus")
     options = parser.parse_args()
+    stay_at_one_thread()
     with corpus(options.corpus) as found:
         bench = taught(found, *NETWORKS[options.network])
         states, graph = found.states.count, found.denominator
@@ -145,7 +148,7 @@ def cross_entropy(bench: Bench, batch: int, rounds: int) -> float:
             "CE run": lambda: run(task, bench.theta)[0],
             "peer: plain torch loop": lambda: clocked(loop) / batch,
             "limit: step in place": lambda: (
-                clocked(lambda: ce_step_(theta, task.topology, x, targets, 1e-6)) / batch
+                clocked(lambda: ce_step(theta, task.topology, x, targets, 1e-6)) / batch
             ),
         },
         rounds,
@@ -167,7 +170,8 @@ def sequence(bench: Bench, batch: int, rounds: int) -> float:
     decoded = [task.decode(bench.theta, u) for u in range(UTTERANCES)]
     kept = sum(len(d.kept) for d in decoded) / frames
     theta, d = bench.theta.copy(), max(decoded, key=lambda d: len(d.kept))
-    rows = d.indptr[: batch + 1], d.states[: d.indptr[batch]], d.values[: d.indptr[batch]]
+    end = d.indptr[batch]
+    rows = SparseRows(d.indptr[: batch + 1], d.states[:end], d.values[:end])
     x = chosen[d.utterance][d.kept[:batch]]
     torch_loop = peer((bench.units,) * bench.layers, task.topology.states, batch)
     limits = settings.lattices.beam, settings.lattices.lattice_beam, settings.lattices.max_active
@@ -184,7 +188,7 @@ def sequence(bench: Bench, batch: int, rounds: int) -> float:
         return (
             forward
             + lattice
-            + kept * clocked(lambda: step_(theta, task.topology, x, rows, 1e-6)) / batch
+            + kept * clocked(lambda: step(theta, task.topology, x, rows, 1e-6)) / batch
         )
 
     ways: dict[str, Callable[[], float]] = {

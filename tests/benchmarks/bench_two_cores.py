@@ -32,12 +32,14 @@ import numpy as np
 from benchmarks.bench_network import NETWORKS
 from benchmarks.other_ends import start_process
 from benchmarks.rounds import print_heading, print_row
+from benchmarks.steps import ce_step
 
 from workbench.batches import FrameOrder
 from workbench.engine.dask import Cluster, local_cluster
 from workbench.engine.dask.shared_memory import Segment
 from workbench.model import kernels
-from workbench.model.network import Topology, ce_factors, ce_gradient, ce_step_, initial, row_ends
+from workbench.model.network import Topology, ce_factors, ce_gradient, initial, row_ends
+from workbench.model.threads import stay_at_one_thread
 from workbench.settings import Settings
 from workbench.storage.rows import PushRow, Row, UsageRow
 from workbench.training import FrameSource, Gradient, Shards, replica
@@ -126,7 +128,7 @@ def loop(
     import torch
 
     os.environ["WORKBENCH_KERNEL"] = kernel
-    kernels.single_thread()
+    stay_at_one_thread()
     with open(f"/proc/{pid}/fd/{file}", "r+b") as same:
         shared = np.frombuffer(mmap.mmap(same.fileno(), 0), np.float32)[: topology.size]
     pipe.send("ready")
@@ -139,9 +141,10 @@ def loop(
             if i == SKIPPED:
                 start = time.perf_counter()
             at = np.arange(i * batch, (i + 1) * batch) % FRAMES
-            plain(x[at], targets[at]) if what == "torch" else ce_step_(
-                theta, topology, x[at], targets[at], RATE
-            )
+            if what == "torch":
+                plain(x[at], targets[at])
+            else:
+                ce_step(theta, topology, x[at], targets[at], RATE)
         pipe.send(batches * batch / (time.perf_counter() - start))
 
 
@@ -237,7 +240,7 @@ def pace(seconds: list[float]) -> float:
 
 def make(i: int, topology: Topology, shards: Shards, settings: Settings):
     """Replica ``i``, where it is to run."""
-    kernels.single_thread()
+    stay_at_one_thread()
     utterances = np.arange(i, FRAMES // 64, 2)
     order = FrameOrder(
         "full",

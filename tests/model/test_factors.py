@@ -1,13 +1,15 @@
 """Gradients in factors: the same bits as the gradient, whole or cut into shards, added or not."""
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pytest
-from test_network import batch, parameters, rows
+from small_networks import random_outer, random_parameters, random_windows, sparse_rows
 
 from workbench.model import kernels, network
-from workbench.model.factors import Factors, Product, Sum
+from workbench.model.factors import BiasSum, Factors, WeightProduct
+from workbench.model.kernels import Kernel
 from workbench.model.network import Topology
 from workbench.processor import this_processor
 from workbench.settings import Settings, UserError
@@ -18,23 +20,32 @@ SILENCE = (0, 7)
 RATE = np.float32(0.0173)
 
 
-def made(frames, trained, form, kernel):
-    """(factors, gradient) of one batch whose outer gradient is of a ``form``."""
-    theta, (x, outer) = parameters(TOPOLOGY, np.float32), batch(TOPOLOGY, frames, np.float32)
-    given = (theta, TOPOLOGY, x)
+class Both(NamedTuple):
+    """The gradient of one batch in factors, and itself."""
+
+    factors: Factors
+    gradient: np.ndarray
+
+
+def make_both(frames: int, trained: str, form: str, kernel: Kernel) -> Both:
+    """The gradient of a batch whose outer gradient is that of cross entropy ("ce"), "dense", or in a "few" states."""
+    theta = random_parameters(TOPOLOGY, np.float32)
+    x = random_windows(TOPOLOGY, frames, np.float32)
     if form == "ce":
         targets = np.arange(frames) % 90
-        one = network.ce_factors(*given, targets, trained, SILENCE, kernel=kernel)
-        other = network.ce_gradient(*given, targets, trained, SILENCE, kernel=kernel)
-        assert one[1:] == other[1:]
-        return one[0], other[0]
-    few = np.zeros(outer.shape, bool)
-    few[:, [0, 3, 88]] = True
-    outer = rows(outer, few) if form == "few" else outer
-    return (
-        make(*given, outer, trained, SILENCE, kernel=kernel)
-        for make in (network.factors, network.gradient)
-    )
+        given = (theta, TOPOLOGY, x, targets, trained, SILENCE)
+        in_factors = network.ce_factors(*given, kernel=kernel)
+        whole = network.ce_gradient(*given, kernel=kernel)
+        assert in_factors[1:] == whole[1:]
+        return Both(in_factors.gradient, whole.gradient)
+
+    outer = random_outer(TOPOLOGY, frames, np.float32)
+    if form == "few":
+        keep = np.zeros(outer.shape, bool)
+        keep[:, [0, 3, 88]] = True
+        outer = sparse_rows(outer, keep)
+    given = (theta, TOPOLOGY, x, outer, trained, SILENCE)
+    return Both(network.factors(*given, kernel=kernel), network.gradient(*given, kernel=kernel))
 
 
 PAIRS = pytest.mark.skipif(
@@ -48,25 +59,42 @@ PAIRS = pytest.mark.skipif(
 @pytest.mark.parametrize("frames", [1, 32, 45])
 def test_factors_have_the_bits_of_the_gradient(frames, trained, form, precision):
     """Multiplied, or added to parameters, factors leave what the gradient leaves, in memory of their own."""
-    factors, gradient = made(frames, trained, form, kernels.kernel("tiles", precision))
-    assert factors.precision == precision and factors.finite()
+    factors, gradient = make_both(frames, trained, form, kernels.kernel("tiles", precision))
+    assert factors.precision == precision
+    assert factors.finite()
     assert np.array_equal(factors.array(), gradient)
-    theta, out = (
-        parameters(TOPOLOGY, np.float32)[-len(gradient) :],
-        np.full(len(gradient), np.nan, np.float32),
-    )
+
+    theta = random_parameters(TOPOLOGY, np.float32)[-len(gradient) :]
     before = theta.copy()
-    assert factors.moved(theta, RATE, out)
-    assert out.tobytes() == (before + RATE * gradient).tobytes() and np.array_equal(theta, before)
+    out = np.full(len(gradient), np.nan, np.float32)
+    assert factors.write_moved(theta, RATE, out)
+    assert out.tobytes() == (before + RATE * gradient).tobytes()
+    assert np.array_equal(theta, before)
+
+
+@pytest.mark.parametrize("form", ["ce", "dense", "few"])
+@pytest.mark.parametrize("trained", ["all", "last", "last-without-silence"])
+@pytest.mark.parametrize("frames", [3, 32, 200])
+def test_parameters_can_be_moved_in_place(frames, trained, form):
+    """Written over the parameters themselves, several times, factors leave the bits of the same updates apart."""
+    factors, gradient = make_both(frames, trained, form, kernels.kernel("tiles"))
+    theta = random_parameters(TOPOLOGY, np.float32)[-len(gradient) :].copy()
+    expected = theta.copy()
+    for _ in range(3):
+        factors.write_moved(theta, RATE, theta)
+        expected += RATE * gradient
+    assert theta.tobytes() == expected.tobytes()
 
 
 def test_a_kernel_without_a_step_in_place_adds_afterwards():
     """Where the processor lacks the instructions for it, e.g. of bfloat16, the product is made and then added."""
-    factors, gradient = made(32, "all", "dense", kernels.kernel("torch"))
-    part, kernel = factors.parts[-2], kernels.kernel("torch")
-    here, out = gradient[part.at : part.at + part.size], np.empty(part.size, np.float32)
-    part.move(np.ones(part.size, np.float32), RATE, out, kernel)
+    kernel = kernels.kernel("torch")
     assert kernel.move is None
+    factors, gradient = make_both(32, "all", "dense", kernel)
+    part = factors.parts[-2]
+    out = np.empty(part.size, np.float32)
+    part.write_moved(np.ones(part.size, np.float32), RATE, out, kernel)
+    here = gradient[part.at : part.at + part.size]
     np.testing.assert_allclose(out, 1 + RATE * here, rtol=1e-5)
 
 
@@ -78,17 +106,22 @@ def test_shards_cut_factors_between_rows(count, trained, form):
 
     Where shards are cut anywhere, each gets the gradient itself.
     """
-    factors, gradient = made(32, trained, form, kernels.kernel("tiles"))
-    theta, where = parameters(TOPOLOGY, np.float32), network.trained_slice(TOPOLOGY, trained)
+    factors, gradient = make_both(32, trained, form, kernels.kernel("tiles"))
+    theta = random_parameters(TOPOLOGY, np.float32)
+    where = network.trained_slice(TOPOLOGY, trained)
     shards = Shards.split(theta, where, count, network.row_ends(TOPOLOGY, trained))
     sizes = np.diff(shards.bounds)
-    assert sizes.min() > 0 and abs(sizes - len(gradient) / count).max() <= 41
+    assert sizes.min() > 0
+    assert abs(sizes - len(gradient) / count).max() <= 41
     for part, expected in zip(shards.parts(factors), shards.parts(gradient), strict=True):
         out = np.empty(len(expected), np.float32)
-        assert part.moved(np.zeros(len(expected), np.float32), np.float32(1), out)
-        assert np.array_equal(part.array(), expected) and np.array_equal(out, expected)
+        assert part.write_moved(np.zeros(len(expected), np.float32), np.float32(1), out)
+        assert np.array_equal(part.array(), expected)
+        assert np.array_equal(out, expected)
+
     anywhere = Shards.split(theta, where, 5)
-    assert all(map(np.array_equal, anywhere.parts(factors), anywhere.parts(gradient)))
+    for part, expected in zip(anywhere.parts(factors), anywhere.parts(gradient), strict=True):
+        assert np.array_equal(part, expected)
 
 
 def test_as_many_shards_as_rows():
@@ -98,9 +131,8 @@ def test_as_many_shards_as_rows():
     assert ends.tolist() == [0, 3, 6, 7, 8, 10, 12, 13, 14]
     shards = Shards.split(np.zeros(small.size, np.float32), count=8, places=ends)
     assert list(shards.bounds) == ends.tolist()
-    assert all(
-        a < b for a, b in pairwise(Shards.split(np.zeros(small.size), count=6, places=ends).bounds)
-    )
+    fewer = Shards.split(np.zeros(small.size), count=6, places=ends)
+    assert all(a < b for a, b in pairwise(fewer.bounds))
     with pytest.raises(UserError, match="shards=9: only 8 parameters, or rows"):
         Shards.split(np.zeros(small.size), count=9, places=ends)
 
@@ -110,30 +142,29 @@ def test_as_many_shards_as_rows():
     [
         ([[1.0]], [[np.nan]], False),
         ([[np.inf]], [[0.0]], False),
-        ([[1e30]], [[1e30]], False),  # finite factors of what is not
+        ([[1e30]], [[1e30]], False),  # finite factors of a product that is not
         ([[1e30, 1e30]], [[1e8], [-1e8]], True),
-        ([[3e38, 0.0]], [[0.0], [3e38]], True),  # which the largest ones do not tell
+        ([[3e38, 0.0]], [[0.0], [3e38]], True),  # the bound by the largest numbers is not enough
         ([[1e19]], [[1e19]], True),
     ],
     ids=str,
 )
-def test_what_is_not_finite_is_seen(delta, h, finite):
-    """Also where only the product is not finite; parameters that such a gradient was added to are told from others."""
-    weight = Product(0, 1, np.array(delta, np.float32), np.array(h, np.float32), turned=True)
-    factors = Factors((weight, Sum(1, np.zeros(1, np.float32))))
+def test_gradients_that_are_not_finite_are_found(delta, h, finite):
+    """``finite`` is right also where only the product is not finite, and ``write_moved`` returns the same."""
+    weight = WeightProduct(0, 1, np.array(delta, np.float32), np.array(h, np.float32), turned=True)
+    factors = Factors((weight, BiasSum(1, np.zeros(1, np.float32))))
+    out = np.empty(2, np.float32)
     with np.errstate(all="ignore"):
-        assert (
-            factors.finite()
-            == finite
-            == factors.moved(np.ones(2, np.float32), RATE, np.empty(2, np.float32))
-        )
-    assert not Factors((Sum(0, np.full(1, np.nan, np.float32)),)).finite()
+        assert factors.finite() == finite
+        assert factors.write_moved(np.ones(2, np.float32), RATE, out) == finite
+    assert not Factors((BiasSum(0, np.full(1, np.nan, np.float32)),)).finite()
 
 
 def test_settings_choose_factors_where_they_are_faster():
-    """Plain updates of small batches, never where they have no price."""
+    """Factors are for plain updates of small batches, never where the clock has no price for them."""
     plain = Settings.of(batch=32)
-    assert plain.factored and plain.replace(clock="wall").factored
+    assert plain.factored
+    assert plain.replace(clock="wall").factored
     for changes in (
         dict(batch=200),
         dict(push_every=2),

@@ -5,48 +5,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_networks import (
+    SMALL,
+    autograd,
+    random_outer,
+    random_parameters,
+    random_windows,
+    sparse_rows,
+)
 
 from workbench.model import network
-from workbench.model.network import Topology
-from workbench.model.sinks import ROWS
+from workbench.model.network import SparseRows, Topology
 from workbench.settings import UserError
 
-SMALL = Topology(7, (6, 5), 9)
-
-
-def parameters(topology, dtype=np.float64, seed=0):
-    """Random parameters everywhere, so that no gradient vanishes."""
-    random = np.random.default_rng(seed)
-    return (0.5 * random.standard_normal(topology.size)).astype(dtype)
-
-
-def batch(topology, frames, dtype=np.float64, seed=1):
-    """Windows, and an outer gradient whose rows sum to zero."""
-    random = np.random.default_rng(seed)
-    outer = random.standard_normal((frames, topology.states))
-    outer -= outer.mean(1, keepdims=True)
-    return random.standard_normal((frames, topology.inputs)).astype(dtype), outer.astype(dtype)
-
-
-def autograd(theta, topology, x, objective):
-    """The derivative of ``objective(logits)`` by torch's own differentiation, of a network written the obvious way."""
-    flat = torch.tensor(theta, requires_grad=True)
-    arrays = [flat[where].view(shape) for where, shape in topology.layout().entries.values()]
-    h = torch.tensor(x)
-    for weight, bias in zip(arrays[:-2:2], arrays[1:-2:2], strict=True):
-        h = torch.nn.functional.linear(h, weight, bias).relu()
-    objective(torch.nn.functional.linear(h, *arrays[-2:])).backward()
-    return flat.grad.numpy()
-
-
-def rows(outer, keep):
-    """The entries of ``outer`` where ``keep``, as CSR rows."""
-    frame, state = np.nonzero(keep)
-    return (
-        np.r_[0, np.cumsum(keep.sum(1))].astype(np.int32),
-        state.astype(np.int32),
-        outer[frame, state],
-    )
+CLOSE = dict(rtol=1e-10, atol=1e-12)
 
 
 @given(st.integers(1, 9), st.lists(st.integers(1, 9), min_size=1, max_size=4), st.integers(1, 9))
@@ -68,24 +40,24 @@ def test_initial_parameters():
     views = topology.layout().views(network.initial(topology, 3))
     assert np.isclose(views["hidden1.weight"].std(), np.sqrt(2 / 400), rtol=0.02)
     assert np.isclose(views["hidden2.weight"].std(), np.sqrt(2 / 300), rtol=0.02)
-    assert not any(
-        views[name].any()
-        for name in ("hidden1.bias", "hidden2.bias", "output.weight", "output.bias")
-    )
+    for name in ("hidden1.bias", "hidden2.bias", "output.weight", "output.bias"):
+        assert not views[name].any()
+
     other = Topology(400, (300,), 7)
-    assert np.array_equal(
-        other.layout().views(network.initial(other, 3))["hidden1.weight"], views["hidden1.weight"]
-    )
+    others = other.layout().views(network.initial(other, 3))
+    assert np.array_equal(others["hidden1.weight"], views["hidden1.weight"])
     assert not np.array_equal(network.initial(topology, 4), network.initial(topology, 3))
 
 
 def test_log_posteriors_are_normalised():
     """Posteriors sum to one, also where logits are large, and equal a plain numpy forward pass."""
-    theta, (x, _) = 8 * parameters(SMALL), batch(SMALL, 6)
-    v, h = SMALL.layout().views(theta), x
+    theta = 8 * random_parameters(SMALL)
+    x = random_windows(SMALL, 6)
+    views = SMALL.layout().views(theta)
+    h = x
     for name in ("hidden1", "hidden2"):
-        h = np.maximum(h @ v[f"{name}.weight"].T + v[f"{name}.bias"], 0)
-    z = h @ v["output.weight"].T + v["output.bias"]
+        h = np.maximum(h @ views[f"{name}.weight"].T + views[f"{name}.bias"], 0)
+    z = h @ views["output.weight"].T + views["output.bias"]
     logp = network.log_posteriors(theta, SMALL, x)
     assert np.allclose(np.exp(logp).sum(1), 1, atol=1e-12)
     assert np.allclose(logp - logp[:, :1], z - z[:, :1], atol=1e-9)
@@ -95,10 +67,12 @@ def test_log_posteriors_are_normalised():
 @settings(max_examples=15, deadline=None)
 def test_gradient_equals_finite_differences(seed):
     """The gradient of Σ o log p with Σ_s o = 0 equals the central difference in a random direction (float64)."""
-    theta, (x, outer) = parameters(SMALL, seed=seed), batch(SMALL, 4, seed=seed + 1)
-    direction = np.random.default_rng(seed + 2).standard_normal(SMALL.size)
+    theta = random_parameters(SMALL, seed=seed)
+    x = random_windows(SMALL, 4, seed=seed + 1)
+    outer = random_outer(SMALL, 4, seed=seed + 2)
+    direction = np.random.default_rng(seed + 3).standard_normal(SMALL.size)
 
-    def value(step):
+    def value(step: float) -> float:
         return float((outer * network.log_posteriors(theta + step * direction, SMALL, x)).sum())
 
     differences = [(value(h) - value(-h)) / (2 * h) for h in (1e-5, 1e-6)]
@@ -108,150 +82,129 @@ def test_gradient_equals_finite_differences(seed):
 
 
 def test_gradient_equals_autograd():
-    """Both gradients equal torch's own differentiation of a network written the obvious way."""
-    theta, (x, outer) = parameters(SMALL), batch(SMALL, 5)
-    targets = np.array([0, 8, 3, 3, 1])
+    """The gradient of an outer gradient equals torch's own differentiation."""
+    theta = random_parameters(SMALL)
+    x = random_windows(SMALL, 5)
+    outer = random_outer(SMALL, 5)
     expected = autograd(
         theta, SMALL, x, lambda z: (torch.log_softmax(z, 1) * torch.tensor(outer)).sum()
     )
-    assert np.allclose(network.gradient(theta, SMALL, x, outer), expected, rtol=1e-10, atol=1e-12)
-    expected = autograd(
-        theta,
-        SMALL,
-        x,
-        lambda z: -torch.nn.functional.cross_entropy(z, torch.tensor(targets), reduction="sum"),
-    )
-    found, value, errors = network.ce_gradient(theta, SMALL, x, targets)
+    assert np.allclose(network.gradient(theta, SMALL, x, outer), expected, **CLOSE)
+
+
+def test_cross_entropy_equals_autograd():
+    """Gradient, value and errors of cross entropy equal torch's, and those from onehot - p as the outer gradient."""
+    theta = random_parameters(SMALL)
+    x = random_windows(SMALL, 5)
+    targets = np.array([0, 8, 3, 3, 1])
+
+    def log_likelihood(z: torch.Tensor) -> torch.Tensor:
+        return -torch.nn.functional.cross_entropy(z, torch.tensor(targets), reduction="sum")
+
+    expected = autograd(theta, SMALL, x, log_likelihood)
+    ce = network.ce_gradient(theta, SMALL, x, targets)
+    assert np.allclose(ce.gradient, expected, **CLOSE)
+
     logp = network.log_posteriors(theta, SMALL, x)
-    assert np.allclose(found, expected, rtol=1e-10, atol=1e-12)
-    assert np.allclose(
-        network.gradient(theta, SMALL, x, network.ce_outer(logp, targets)),
-        expected,
-        rtol=1e-10,
-        atol=1e-12,
-    )
-    assert np.isclose(value, logp[np.arange(5), targets].sum())
-    assert errors == (logp.argmax(1) != targets).sum()
+    outer = np.eye(SMALL.states)[targets] - np.exp(logp)
+    assert np.allclose(network.gradient(theta, SMALL, x, outer), expected, **CLOSE)
+    assert np.isclose(ce.value, logp[np.arange(5), targets].sum())
+    assert ce.errors == (logp.argmax(1) != targets).sum()
 
 
 @pytest.mark.parametrize("share", [0.1, 0.9])
 @pytest.mark.parametrize("trained", ["all", "last", "last-without-silence"])
 def test_sparse_rows_equal_dense(share, trained):
-    """CSR rows give the dense gradient, whether few states occur or most, empty rows and repeated states included."""
+    """Sparse rows give the dense gradient, for few states or most, empty rows and repeated states included."""
     topology = Topology(7, (6, 5), 40)
-    theta, (x, outer) = parameters(topology), batch(topology, 6)
+    theta = random_parameters(topology)
+    x = random_windows(topology, 6)
+    outer = random_outer(topology, 6)
     keep = np.random.default_rng(0).random(outer.shape) < share
     keep[2] = False
-    indptr, states, values = rows(outer, keep)
-    dense = network.gradient(theta, topology, x, np.where(keep, outer, 0), trained, silence=(0, 4))
-    sparse = network.gradient(theta, topology, x, (indptr, states, values), trained, silence=(0, 4))
-    assert np.allclose(sparse, dense, rtol=1e-10, atol=1e-12)
-    twice = (2 * indptr, np.repeat(states, 2), np.repeat(values / 2, 2))
-    assert np.allclose(
-        network.gradient(theta, topology, x, twice, trained, silence=(0, 4)),
-        dense,
-        rtol=1e-10,
-        atol=1e-12,
-    )
+
+    def gradient(form: np.ndarray | SparseRows) -> np.ndarray:
+        return network.gradient(theta, topology, x, form, trained, silence=(0, 4))
+
+    dense = gradient(np.where(keep, outer, 0))
+    rows = sparse_rows(outer, keep)
+    assert np.allclose(gradient(rows), dense, **CLOSE)
+    twice = SparseRows(2 * rows.indptr, np.repeat(rows.states, 2), np.repeat(rows.values / 2, 2))
+    assert np.allclose(gradient(twice), dense, **CLOSE)
 
 
 def test_no_rows_give_no_gradient():
     """A batch whose frames all cancelled has gradient zero, whatever its buffer held."""
-    theta, (x, _) = parameters(SMALL), batch(SMALL, 3)
     out = np.full(SMALL.size, np.nan)
-    empty = (np.zeros(4, np.int32), np.zeros(0, np.int32), np.zeros(0))
-    assert not network.gradient(theta, SMALL, x, empty, out=out).any()
+    empty = SparseRows(np.zeros(4, np.int32), np.zeros(0, np.int32), np.zeros(0))
+    x = random_windows(SMALL, 3)
+    assert not network.gradient(random_parameters(SMALL), SMALL, x, empty, out=out).any()
 
 
 def test_last_is_a_slice_of_all():
     """Training the output layer only gives the last slice of the whole gradient; without silence its rows are zero."""
-    theta, (x, outer) = parameters(SMALL), batch(SMALL, 5)
-    targets, silence = np.array([1, 2, 0, 8, 0]), (0, 5, 8)
-    for whole, last, quiet in (
-        [
-            network.gradient(theta, SMALL, x, outer, t, silence)
-            for t in ("all", "last", "last-without-silence")
-        ],
-        [
-            network.ce_gradient(theta, SMALL, x, targets, t, silence)[0]
-            for t in ("all", "last", "last-without-silence")
-        ],
-    ):
+    theta = random_parameters(SMALL)
+    x = random_windows(SMALL, 5)
+    outer = random_outer(SMALL, 5)
+    targets = np.array([1, 2, 0, 8, 0])
+    silence = (0, 5, 8)
+    others = [1, 2, 3, 4, 6, 7]
+    size = 9 * 5  # of the weight of the output layer
+
+    def check(whole: np.ndarray, last: np.ndarray, quiet: np.ndarray) -> None:
         assert np.array_equal(last, whole[network.trained_slice(SMALL, "last")])
-        weight, bias = quiet[: 9 * 5].reshape(9, 5), quiet[9 * 5 :]
-        others = [1, 2, 3, 4, 6, 7]
-        assert not weight[list(silence)].any() and not bias[list(silence)].any()
-        assert np.array_equal(weight[others], last[: 9 * 5].reshape(9, 5)[others])
-        assert np.array_equal(bias[others], last[9 * 5 :][others])
+        weight = quiet[:size].reshape(9, 5)
+        bias = quiet[size:]
+        assert not weight[list(silence)].any()
+        assert not bias[list(silence)].any()
+        assert np.array_equal(weight[others], last[:size].reshape(9, 5)[others])
+        assert np.array_equal(bias[others], last[size:][others])
+
+    choices = ("all", "last", "last-without-silence")
+    check(*(network.gradient(theta, SMALL, x, outer, t, silence) for t in choices))
+    check(*(network.ce_gradient(theta, SMALL, x, targets, t, silence).gradient for t in choices))
 
 
 def test_the_same_bits_every_time():
     """The same batch gives the same bits, whatever was computed in between in the same buffers."""
-    theta, (x, outer) = parameters(SMALL, np.float32), batch(SMALL, 50, np.float32)
-    first = (
-        network.gradient(theta, SMALL, x, outer),
-        network.ce_gradient(theta, SMALL, x, np.arange(50) % 9),
-    )
-    network.log_posteriors(theta, SMALL, batch(SMALL, 700, np.float32)[0])
-    second = (
-        network.gradient(theta, SMALL, x, outer),
-        network.ce_gradient(theta, SMALL, x, np.arange(50) % 9),
-    )
-    assert (
-        first[0].tobytes() == second[0].tobytes()
-        and first[1][0].tobytes() == second[1][0].tobytes()
-    )
-    assert first[1][1:] == second[1][1:]
+    theta = random_parameters(SMALL, np.float32)
+    x = random_windows(SMALL, 50, np.float32)
+    outer = random_outer(SMALL, 50, np.float32)
+
+    def compute() -> tuple[bytes, bytes, float, int]:
+        gradient = network.gradient(theta, SMALL, x, outer)
+        ce = network.ce_gradient(theta, SMALL, x, np.arange(50) % 9)
+        return gradient.tobytes(), ce.gradient.tobytes(), ce.value, ce.errors
+
+    first = compute()
+    network.log_posteriors(theta, SMALL, random_windows(SMALL, 700, np.float32))
+    assert compute() == first
 
 
 def test_batches_equal_single_frames():
     """A batch is its frames: posteriors row by row, the gradient as their sum; long utterances as short pieces."""
-    theta, (x, outer) = parameters(SMALL, np.float32), batch(SMALL, 1100, np.float32)
+    theta = random_parameters(SMALL, np.float32)
+    x = random_windows(SMALL, 1100, np.float32)
+    outer = random_outer(SMALL, 1100, np.float32)
     logp = network.log_posteriors(theta, SMALL, x)
     for t in (0, 511, 512, 1099):
-        assert np.allclose(
-            network.log_posteriors(theta, SMALL, x[t : t + 1])[0], logp[t], atol=1e-5
-        )
-    some = slice(500, 520)
-    singles = sum(
-        network.gradient(theta, SMALL, x[t : t + 1], outer[t : t + 1]) for t in range(500, 520)
-    )
-    assert np.allclose(
-        network.gradient(theta, SMALL, x[some], outer[some]), singles, rtol=1e-4, atol=1e-4
-    )
+        alone = network.log_posteriors(theta, SMALL, x[t : t + 1])
+        assert np.allclose(alone[0], logp[t], atol=1e-5)
     assert network.log_posteriors(theta, SMALL, x[:0]).shape == (0, 9)
 
-
-@pytest.mark.parametrize("frames", [3, 32, 200])
-@pytest.mark.parametrize("trained", ["all", "last", "last-without-silence"])
-def test_a_step_in_place_has_the_bits_of_gradient_and_update(frames, trained):
-    """step_ and ce_step_ leave the bits that the gradient, scaled and added by numpy, would leave."""
-    topology, silence, rate = Topology(33, (40, 37), 90 + ROWS), (0, 7), 0.0173
-    where = network.trained_slice(topology, trained)
-    x, outer = batch(topology, frames, np.float32)
-    targets = np.arange(frames) % 90
-    few = np.zeros(outer.shape, bool)
-    few[:, [0, 3, 89]] = True
-    for o in (outer, rows(outer, few), None):
-        plain, fused = (parameters(topology, np.float32) for _ in range(2))
-        for _ in range(3):
-            if o is None:
-                g, value, errors = network.ce_gradient(
-                    plain, topology, x, targets, trained, silence
-                )
-                assert (value, errors) == network.ce_step_(
-                    fused, topology, x, targets, rate, trained, silence
-                )
-            else:
-                g = network.gradient(plain, topology, x, o, trained, silence)
-                network.step_(fused, topology, x, o, rate, trained, silence)
-            plain[where] += np.float32(rate) * g
-        assert plain.tobytes() == fused.tobytes()
+    some = slice(500, 520)
+    together = network.gradient(theta, SMALL, x[some], outer[some])
+    singles = [
+        network.gradient(theta, SMALL, x[t : t + 1], outer[t : t + 1]) for t in range(500, 520)
+    ]
+    assert np.allclose(together, sum(singles), rtol=1e-4, atol=1e-4)
 
 
 def test_read_only_arrays_are_used_where_they_lie(tmp_path):
     """Frozen and memory-mapped arrays work without a warning, a copy or a change to them."""
-    theta, (x, outer) = parameters(SMALL, np.float32), batch(SMALL, 5, np.float32)
+    theta = random_parameters(SMALL, np.float32)
+    x = random_windows(SMALL, 5, np.float32)
+    outer = random_outer(SMALL, 5, np.float32)
     expected = network.gradient(theta, SMALL, x, outer)
     theta.tofile(tmp_path / "theta")
     mapped = np.memmap(tmp_path / "theta", np.float32, "r")
@@ -259,14 +212,17 @@ def test_read_only_arrays_are_used_where_they_lie(tmp_path):
         array.flags.writeable = False
     assert np.array_equal(network.gradient(mapped, SMALL, x, outer), expected)
     assert np.array_equal(np.asarray(mapped), theta)
-    made = network.parameters(mapped, SMALL)
-    assert not made.aliased or made.layers[0][0].data_ptr() == mapped.ctypes.data
+    layers = network.device_parameters(mapped, SMALL)
+    assert not layers.aliased or layers.layers[0].weight.data_ptr() == mapped.ctypes.data
 
 
 def test_out_is_written_and_returned():
-    """Results land in the arrays given for them."""
-    theta, (x, outer) = parameters(SMALL, np.float32), batch(SMALL, 5, np.float32)
-    out, logp = np.empty(SMALL.size, np.float32), np.empty((5, 9), np.float32)
+    """Results are written to the arrays given for them, which are returned; an array that does not fit is refused."""
+    theta = random_parameters(SMALL, np.float32)
+    x = random_windows(SMALL, 5, np.float32)
+    outer = random_outer(SMALL, 5, np.float32)
+    out = np.empty(SMALL.size, np.float32)
+    logp = np.empty((5, 9), np.float32)
     assert network.gradient(theta, SMALL, x, outer, out=out) is out
     assert network.log_posteriors(theta, SMALL, x, out=logp) is logp
     assert np.array_equal(out, network.gradient(theta, SMALL, x, outer))
@@ -274,36 +230,42 @@ def test_out_is_written_and_returned():
         network.gradient(theta, SMALL, x, outer, "last", out=out)
 
 
+def one_entry(frames: int, state: int) -> SparseRows:
+    """Sparse rows of so many frames with one entry, in the last of them."""
+    indptr = np.array([0] * frames + [1])
+    return SparseRows(indptr, np.array([state]), np.array([1.0]))
+
+
 @pytest.mark.parametrize(
-    "arrays",
+    "misfit",
     [
-        lambda theta, x, outer: (theta[1:], x, outer),
-        lambda theta, x, outer: (theta, x[:, 1:], outer),
-        lambda theta, x, outer: (theta, x, outer[:, 1:]),
-        lambda theta, x, outer: (theta, x, (np.array([0, 1]), np.array([3]), np.array([1.0]))),
-        lambda theta, x, outer: (
-            theta,
-            x,
-            (np.array([0, 0, 0, 0, 0, 1]), np.array([9]), np.array([1.0])),
-        ),
+        dict(theta=random_parameters(SMALL)[1:]),
+        dict(x=random_windows(SMALL, 5)[:, 1:]),
+        dict(outer=random_outer(SMALL, 5)[:, 1:]),
+        dict(outer=one_entry(frames=1, state=3)),
+        dict(outer=one_entry(frames=5, state=9)),
     ],
+    ids=["parameters", "windows", "dense outer", "rows of one frame", "state out of range"],
 )
-def test_wrong_shapes_are_refused(arrays):
-    """Arrays that do not fit the topology raise instead of being read past their end."""
-    theta, x, outer = arrays(parameters(SMALL), *batch(SMALL, 5))
+def test_wrong_shapes_are_refused(misfit):
+    """Arrays that do not fit the topology raise ValueError instead of being read past their end."""
+    fitting = dict(
+        theta=random_parameters(SMALL), x=random_windows(SMALL, 5), outer=random_outer(SMALL, 5)
+    )
     with pytest.raises(ValueError):
-        network.gradient(theta, SMALL, x, outer)
+        network.gradient(topology=SMALL, **{**fitting, **misfit})
 
 
 def test_transfer_takes_the_hidden_layers():
     """Transfer takes the hidden layers of the other language and keeps the new output layer; a misfit names both."""
     english = Topology(7, (6, 5), 14)
-    source, fresh = parameters(english, np.float32), network.initial(SMALL, 0)
+    source = random_parameters(english, np.float32)
+    fresh = network.initial(SMALL, 0)
     theta = network.transfer(fresh, SMALL, source, english)
     hidden = network.trained_slice(SMALL, "last").start
-    assert np.array_equal(theta[:hidden], source[:hidden]) and np.array_equal(
-        theta[hidden:], fresh[hidden:]
-    )
+    assert np.array_equal(theta[:hidden], source[:hidden])
+    assert np.array_equal(theta[hidden:], fresh[hidden:])
+
     other = Topology(7, (6, 4), 9)
     theta = network.initial(other, 0)
     with pytest.raises(UserError, match=r"7-6-5-14.*7-6-4-9"):

@@ -11,7 +11,7 @@ from workbench import runs
 from workbench.batches import FrameOrder, subsets
 from workbench.cli import demo, main
 from workbench.figures.tables import RUN_COLUMNS
-from workbench.model.network import ce_gradient, gradient, initial
+from workbench.model.network import SparseRows, ce_gradient, gradient, initial
 from workbench.prepare import pipeline
 from workbench.prepare.corpus import Corpus
 from workbench.recognise import evaluate, example
@@ -110,9 +110,9 @@ def test_gradient_of_mmi_by_finite_differences_through_the_network(ce):
     here = decoded(theta)
     assert here.reason is None
     assert len(here.kept) == here.frames
-    g = gradient(theta, task.topology, windows, (here.indptr, here.states, here.values)).astype(
-        float
-    )
+    g = gradient(
+        theta, task.topology, windows, SparseRows(here.indptr, here.states, here.values)
+    ).astype(float)
     rng = np.random.default_rng(0)
     for _ in range(3):
         direction = 0.1 * g / np.linalg.norm(g) + 0.02 * rng.standard_normal(len(g)) / np.sqrt(

@@ -22,7 +22,7 @@ from oracles import (
 )
 
 from workbench.hmm.graphs.graph import NoPath
-from workbench.model.network import gradient, log_posteriors
+from workbench.model.network import SparseRows, gradient, log_posteriors
 from workbench.model.topology import Topology, initial
 from workbench.sequence.auxiliary import softmax_gradient
 from workbench.sequence.criteria import difference, largest_magnitude, overlap
@@ -311,7 +311,7 @@ def test_gradient_through_the_network():
     x = np.random.default_rng(2).normal(size=(FRAMES, 6))
     direction = np.random.default_rng(3).normal(size=theta.shape)
     decoded = decode(log_posteriors(theta, topology, x))
-    rows = (decoded.indptr, decoded.states, decoded.values.astype(float))
+    rows = SparseRows(decoded.indptr, decoded.states, decoded.values.astype(float))
     slope = gradient(theta, topology, x[decoded.kept], rows) @ direction
 
     def value(step: float) -> float:

@@ -128,10 +128,10 @@ def arithmetic() -> Iterator[Fact]:
     except UserError as error:
         yield Fact("arithmetic", "not chosen", str(error))
         return
-    speeds = ", ".join(f"{name} {speed} GFLOP/s" for name, speed in known["gflops"].items())
-    yield Fact("processor", f"{known['processor']} ({' '.join(known['flags'])})")
+    speeds = ", ".join(f"{name} {speed} GFLOP/s" for name, speed in known.gflops.items())
+    yield Fact("processor", f"{known.processor} ({' '.join(known.flags)})")
     yield Fact(
-        "arithmetic", f"{known['kernel']} on {known['device']}: {speeds} ({known['reason']})"
+        "arithmetic", f"{known.kernel} on {known.device}: {speeds} ({known.reason})"
     )
 
 

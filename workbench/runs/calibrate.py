@@ -22,6 +22,7 @@ from workbench.engine import Ask, Call, Machine, Now, Process, Service, WorkPric
 from workbench.engine.machines import write_machine
 from workbench.model import kernels
 from workbench.model.network import initial
+from workbench.model.threads import one_thread
 from workbench.progress import Progress
 from workbench.runs.task import Task
 from workbench.runs.train import trained_model
@@ -37,6 +38,7 @@ MESSAGES, ROUNDS = (1 << 10, 1 << 16, 1 << 20, 1 << 23), 12  # bytes
 Points = list[tuple[int, int, float]]  # (frames, parameters, seconds)
 
 
+@one_thread()
 def calibrate(
     name: str, out: Path | None = None, network: bool = True, progress: Progress | None = None
 ) -> Path:
@@ -44,7 +46,6 @@ def calibrate(
 
     Without ``network``, or without Dask, messages take no time.
     """
-    kernels.single_thread()
     task, theta = trained_model(find_run(name))
     host = re.sub(r"\W+", "-", platform.node()) or "here"
     path = out or home() / "machines" / f"{host}.json"
@@ -58,7 +59,7 @@ def calibrate(
     call, byte = serving(task)
     tell(3, 4, "calibrating")
     latency, per_byte = messages() if network else (0.0, 0.0)
-    about = f"{platform.node()}, measured with {name}: {kernels.describe(task.settings.model.precision)['kernel']}"
+    about = f"{platform.node()}, measured with {name}: {kernels.choice().kernel}"
     made = Machine(
         path.stem,
         about,

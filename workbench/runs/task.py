@@ -18,6 +18,7 @@ from workbench.metrics.significance import Interval, bootstrap
 from workbench.metrics.words import WordErrors, word_errors
 from workbench.model import kernels
 from workbench.model.network import (
+    SparseRows,
     Topology,
     ce_factors,
     ce_gradient,
@@ -25,6 +26,7 @@ from workbench.model.network import (
     gradient,
     log_posteriors,
 )
+from workbench.model.threads import stay_at_one_thread
 from workbench.prepare.corpus import Corpus
 from workbench.sequence.auxiliary import softmax_gradient
 from workbench.sequence.decoded import Decoded
@@ -143,7 +145,7 @@ class Task:
             )
             return Gradient(value, len(x), {"ce": ce, "errors": errors})
         x = self.train.windows(np.asarray(self.train.offsets)[batch.utterance] + batch.frame)
-        outer: Any = (batch.indptr, batch.states, batch.values)
+        outer: Any = SparseRows(batch.indptr, batch.states, batch.values)
         mass = np.array([source.decoded.mass for source in batch.sources], np.float32)
         if (
             s.criterion.auxiliary == "proximal" or mass.any()
@@ -226,7 +228,7 @@ def arrived(corpus: Corpus, settings: Settings, stamp: int, kernel: str) -> Task
     since another one gives other bits.
     """
     os.environ.setdefault("WORKBENCH_KERNEL", kernel)
-    kernels.single_thread()
+    stay_at_one_thread()
     return Task(corpus, settings)
 
 

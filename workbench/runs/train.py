@@ -5,6 +5,7 @@ import platform
 import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from workbench.metrics.staleness import staleness, summary
 from workbench.model import kernels
 from workbench.model.model_file import load_model, save_model
 from workbench.model.network import initial, transfer
+from workbench.model.threads import one_thread
 from workbench.prepare.corpus import Corpus
 from workbench.progress import Progress
 from workbench.runs.drive import Drive, OnWorkers, executor_of
@@ -68,7 +70,7 @@ def train(
         "recorded": recorded,
         "cluster": where,
         "versions": versions(),
-        "kernels": kernels.describe(settings.model.precision),
+        "kernels": asdict(kernels.describe(settings.model.precision)),
         "command": command(corpus, settings, name, init, transfer_from, where, recorded),
     }
     experiment = Experiment(task, theta)
@@ -190,10 +192,10 @@ def versions() -> dict[str, str]:
     return found
 
 
+@one_thread()
 def _drive(drive: Drive) -> Run:
     """Run to the end, to a stop or to an error; the state of the run always says which."""
     writer, settings = drive.writer, drive.experiment.task.settings
-    kernels.single_thread()
     writer.write_status(RunState.RUNNING)
     try:
         finished = drive.run()

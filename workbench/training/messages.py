@@ -30,7 +30,7 @@ class Factored(Protocol):
     def finite(self) -> bool:
         """Return whether all numbers of the gradient are finite."""
 
-    def moved(self, theta: np.ndarray, rate: np.float32, out: np.ndarray) -> bool:
+    def write_moved(self, theta: np.ndarray, rate: np.float32, out: np.ndarray) -> bool:
         """Write ``theta + rate * gradient`` to ``out``; return whether the gradient is finite."""
 
 

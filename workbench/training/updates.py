@@ -135,7 +135,7 @@ def add_scaled(theta: np.ndarray, step: Step, out: np.ndarray) -> bool:
     """
     rate = np.float32(step.rate)
     if not isinstance(step.direction, np.ndarray):
-        return step.direction.moved(theta, rate, out)
+        return step.direction.write_moved(theta, rate, out)
 
     from workbench.model import vectors
 
