@@ -9,9 +9,9 @@ import functools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 
 class _ThisThread(threading.local):
@@ -77,6 +77,12 @@ def stay_at_one_thread() -> None:
 
 
 @functools.cache
-def _loaded_libraries() -> ThreadpoolController:
-    """The OpenMP and BLAS libraries of this process; looking for them takes a millisecond, so it is done once."""
+def _loaded_libraries() -> Any:
+    """Return the controller of the OpenMP and BLAS libraries of this process.
+
+    Looking for them takes a millisecond, so it is done once. threadpoolctl is imported here because its import
+    changes the environment.
+    """
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
     return ThreadpoolController()
