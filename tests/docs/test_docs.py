@@ -7,11 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sources import ROOT
+from toy import Toy, settings
 
 from workbench.cli.main import COMMANDS, command_parser, load
 from workbench.docs import rooms
+from workbench.engine import Cost, load_machine
+from workbench.settings import Settings
 
 DOCS = ROOT / "workbench/docs"
 WRITTEN = sorted(p for p in DOCS.glob("*.md") if p.name not in ("settings.md", "notebook.md"))
@@ -104,3 +108,18 @@ def test_the_picture_of_the_rooms_is_current(monkeypatch: pytest.MonkeyPatch) ->
     pairs = [pair for pair in rooms.imports() if set(pair) <= set(rooms.rooms())]
     assert all(f"<!-- {name} -->" in drawn for name in rooms.rooms())
     assert drawn.count(f'id="{rooms.ARROW}') == len(pairs)
+
+
+def test_the_extensions_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cells of extending.md run in order; then a network trains with what they add."""
+    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
+    names: dict[str, object] = {}
+    for block in PYTHON.findall((DOCS / "extending.md").read_text()):
+        exec(block, names)
+
+    clock = Cost(load_machine(str(tmp_path / "machines/heavy-tail.json")), seed=1)
+    changes = {"optimizer": "nesterov", "shuffling": "within-utterances", "replicas": 3}
+    theta, rows, _, _ = Toy().run(settings(**changes), clock)
+    assert np.isfinite(theta).all()
+    assert len(rows) > 20
+    assert Settings.of(criterion="speech-frames").criterion.name == "speech-frames"

@@ -1,7 +1,19 @@
-"""From utterances to batches: subsets of replicas, orders of frames and utterances, slots of decoded utterances."""
+"""From utterances to batches: subsets of replicas, orders of frames and utterances, slots of
+decoded utterances.
+"""
 
-from workbench.batches.orders import FrameBatch, FrameOrder, UtteranceOrder
-from workbench.batches.slots import Loaded, OuterBatch, Slots
+from workbench.batches.orders import FrameBatch, FrameOrder, UtteranceOrder, shufflings
+from workbench.batches.slots import Loaded, OuterBatch, Piece, Slots
 from workbench.batches.subsets import subsets
 
-__all__ = ["FrameBatch", "FrameOrder", "Loaded", "OuterBatch", "Slots", "UtteranceOrder", "subsets"]
+__all__ = [
+    "FrameBatch",
+    "FrameOrder",
+    "Loaded",
+    "OuterBatch",
+    "Piece",
+    "Slots",
+    "UtteranceOrder",
+    "shufflings",
+    "subsets",
+]

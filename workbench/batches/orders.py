@@ -1,26 +1,27 @@
-"""The order in which one replica visits its frames, or its decoder visits its utterances (method: paper section 3.1,
-Fig. 2).
+"""The order in which a replica visits its frames, or its decoder its utterances (paper, section 3.1
+and Fig. 2).
 
-All passes over the data make one stream: a batch may hold the last frames of one epoch and the first of the next, so
-every batch is full until the stream ends (on-the-fly: until the remaining slots drain, one after another). So the
-three ways of shuffling make the same number of updates per frame. Batch ``n`` is a pure function of the order's
-fields and ``n``: to resume, ask for ``batches(first=n)``.
+All passes over the data make one stream. A batch may hold the last frames of one epoch and the
+first of the next, so every batch is full until the stream ends; with on-the-fly shuffling the
+remaining slots then drain, one after another. Batch ``n`` is a pure function of the order's fields
+and ``n``: a run that resumes asks for ``batches(first=n)``.
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from workbench.settings import rng
+from workbench.settings import Alternatives, rng
 
 BLOCK = 2048  # utterances whose frames are laid out at once: bounds memory, not the result
 
 
 @dataclass(frozen=True, eq=False)
 class FrameBatch:
-    """Frames to train on with targets known beforehand."""
+    """Frames to train on, with targets that are known before training."""
 
     positions: np.ndarray  # int64 [frames], numbers of frames in the frame store
 
@@ -30,7 +31,7 @@ class FrameBatch:
 
 @dataclass(frozen=True, eq=False)
 class UtteranceOrder:
-    """A stream of utterances: ``epochs`` random permutations of the subset, the last one perhaps cut."""
+    """A stream of utterances: ``epochs`` random permutations of a subset, the last one perhaps cut."""
 
     utterances: np.ndarray  # int64 [n], the replica's subset
     epochs: float
@@ -41,116 +42,173 @@ class UtteranceOrder:
         return round(self.epochs * len(self.utterances))
 
     def start(self, first: int = 0) -> Iterator[int]:
-        """The utterances from the stream's ``first`` on."""
-        for block in self.blocks(first):
+        """Yield the utterances from the stream's ``first`` on."""
+        for block in self.epoch_blocks(first):
             yield from block.tolist()
 
-    def blocks(self, first: int = 0) -> Iterator[np.ndarray]:
-        """The same, in int64 arrays of at most one epoch."""
-        n, end = len(self.utterances), len(self)
-        for epoch in range(first // n if n else 0, -(-end // n) if n else 0):
-            block = self.utterances[rng(self.seed, "utterances", self.stream, epoch).permutation(n)]
-            yield block[max(0, first - epoch * n) : end - epoch * n]
+    def epoch_blocks(self, first: int = 0) -> Iterator[np.ndarray]:
+        """Yield the same in int64 arrays, one for each epoch."""
+        size = len(self.utterances)
+        if not size:
+            return
+
+        end = len(self)
+        for epoch in range(first // size, -(-end // size)):
+            order = rng(self.seed, "utterances", self.stream, epoch).permutation(size)
+            skipped = max(0, first - epoch * size)
+            yield self.utterances[order][skipped : end - epoch * size]
 
 
 @dataclass(frozen=True, eq=False)
 class FrameOrder:
-    """A stream of batches of frames; see the head of this module."""
+    """A stream of batches of frames in the order that ``shuffling`` makes."""
 
-    shuffling: str  # none | on-the-fly | full
+    shuffling: str  # a name of `shufflings`
     offsets: np.ndarray  # int64 [utterances of the store + 1]
     utterances: np.ndarray  # int64 [n], the replica's subset
-    batch: int  # frames; for on-the-fly also the number of slots
+    batch: int  # frames; with on-the-fly shuffling also the number of slots
     epochs: float
     seed: int
-    stream: int = 0
+    stream: int = 0  # the number of the replica
 
     def batches(self, first: int = 0) -> Iterator[np.ndarray]:
-        """Positions in the frame store, int64 [<= batch], from the stream's batch ``first`` on."""
-        if self.shuffling == "on-the-fly":
-            return self._slots(first)
-        if self.shuffling == "none":
-            return self._cut(self._consecutive(), first)
-        if self.shuffling == "full":
-            return self._cut(self._permuted(), first)
-        raise ValueError(f"shuffling={self.shuffling!r}")
+        """Yield positions in the frame store, int64 [<= batch], from the stream's batch ``first``
+        on.
+        """
+        return shufflings[self.shuffling](self, first)
 
-    def _order(self) -> UtteranceOrder:
-        return UtteranceOrder(self.utterances, self.epochs, self.seed, self.stream)
+    def utterance_blocks(self) -> Iterator[np.ndarray]:
+        """Yield the stream's utterances in blocks, int64 [<= BLOCK], none of which spans two
+        epochs.
+        """
+        order = UtteranceOrder(self.utterances, self.epochs, self.seed, self.stream)
+        for epoch in order.epoch_blocks():
+            for start in range(0, len(epoch), BLOCK):
+                yield epoch[start : start + BLOCK]
 
-    def _consecutive(self) -> Iterator[np.ndarray]:
-        for order in self._order().blocks():
-            for at in range(0, len(order), BLOCK):
-                yield positions(self.offsets, order[at : at + BLOCK])
+    def utterance_frames(self) -> Iterator[np.ndarray]:
+        """Yield the positions of the frames of one utterance after another, int64 [frames]."""
+        for block in self.utterance_blocks():
+            for utterance in block.tolist():
+                yield np.arange(self.offsets[utterance], self.offsets[utterance + 1])
 
-    def _permuted(self) -> Iterator[np.ndarray]:
-        every = positions(self.offsets, self.utterances)
-        left, epoch = round(self.epochs * len(every)), 0
-        while left > 0 and len(every):
-            yield rng(self.seed, "frames", self.stream, epoch).permutation(every)[:left]
-            left, epoch = left - len(every), epoch + 1
+    def cut_batches(self, arrays: Iterator[np.ndarray], first: int) -> Iterator[np.ndarray]:
+        """Cut the concatenated ``arrays`` into batches, leaving out the first ``first`` of them."""
+        to_skip = first * self.batch
+        rest = np.empty(0, np.int64)
+        for array in arrays:
+            skipped = min(to_skip, len(array))
+            to_skip -= skipped
+            frames = np.concatenate([rest, array[skipped:]])
 
-    def _cut(self, blocks: Iterator[np.ndarray], first: int) -> Iterator[np.ndarray]:
-        """Cut the concatenated ``blocks`` into batches, leaving out the first ``first``."""
-        skip, rest = first * self.batch, np.empty(0, np.int64)
-        for block in blocks:
-            dropped = min(skip, len(block))
-            skip, block = skip - dropped, np.concatenate([rest, block[dropped:]])
-            whole = len(block) - len(block) % self.batch
-            yield from block[:whole].reshape(-1, self.batch)
-            rest = block[whole:].copy()
+            whole = len(frames) - len(frames) % self.batch
+            yield from frames[:whole].reshape(-1, self.batch)
+            rest = frames[whole:].copy()
+
         if len(rest):
             yield rest
 
-    def _slots(self, first: int) -> Iterator[np.ndarray]:
-        """An utterance goes to the slot that is free first; batch ``t`` takes the frame that each slot is at."""
-        free = [
-            (0, slot) for slot in range(self.batch)
-        ]  # a heap of (batch from which on the slot is free, slot)
-        running: list[
-            tuple[int, int, int]
-        ] = []  # (first batch, slot, utterance) of what may reach beyond the last block
-        length, now = np.diff(self.offsets), first
-        for order in self._order().blocks():
-            for at in range(0, len(order), BLOCK):
-                for utterance in order[at : at + BLOCK].tolist():
-                    start, slot = free[0]
-                    running.append((start, slot, utterance))
-                    heapq.heapreplace(free, (start + int(length[utterance]), slot))
-                until = free[0][0]  # in earlier batches nothing more can change
-                yield from self._lay(running, now, until)
-                now = max(now, until)
-                running = [r for r in running if r[0] + length[r[2]] > now]
-        yield from self._lay(running, now, max(end for end, _ in free))
 
-    def _lay(
-        self, running: list[tuple[int, int, int]], first: int, until: int
-    ) -> Iterator[np.ndarray]:
-        """Batches ``first``..``until``-1 made of the ``running`` utterances, rows in the order of the slots."""
-        if until <= first or not running:
-            return
-        start, slot, utterance = np.array(running, np.int64).T
-        begin = np.maximum(start, first)
-        count = (
-            np.minimum(start + self.offsets[utterance + 1] - self.offsets[utterance], until) - begin
-        )
-        count = np.maximum(count, 0)
-        table = np.full((until - first, self.batch), -1, np.int64)
-        step = ramps(begin - first, count)
-        table[step, np.repeat(slot, count)] = ramps(self.offsets[utterance] + begin - start, count)
-        full = (table >= 0).all(1)
-        for row, whole in zip(table, full.tolist(), strict=True):
-            row = row if whole else row[row >= 0]
-            if len(row):
-                yield row
+def unshuffled(order: FrameOrder, first: int) -> Iterator[np.ndarray]:
+    """Yield consecutive frames, one utterance after another."""
+    blocks = (frame_positions(order.offsets, block) for block in order.utterance_blocks())
+    return order.cut_batches(blocks, first)
 
 
-def positions(offsets: np.ndarray, utterances: np.ndarray) -> np.ndarray:
-    """All frames of ``utterances``, one after another, int64."""
-    return ramps(offsets[utterances], offsets[utterances + 1] - offsets[utterances])
+def fully_shuffled(order: FrameOrder, first: int) -> Iterator[np.ndarray]:
+    """Yield random permutations of all frames of the subset, one for each epoch."""
+    return order.cut_batches(permuted_epochs(order), first)
 
 
-def ramps(first: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """``first[i], first[i] + 1, ...``, ``count[i]`` numbers of each, concatenated."""
+def permuted_epochs(order: FrameOrder) -> Iterator[np.ndarray]:
+    """Yield one permutation of all frames for each epoch, the last one perhaps cut."""
+    frames = frame_positions(order.offsets, order.utterances)
+    left = round(order.epochs * len(frames))
+    epoch = 0
+    while left > 0:
+        yield rng(order.seed, "frames", order.stream, epoch).permutation(frames)[:left]
+        left -= len(frames)
+        epoch += 1
+
+
+class Placement(NamedTuple):
+    """An utterance in a slot: batch ``start`` takes its first frame, the next batch its second, and
+    so on.
+    """
+
+    start: int
+    slot: int
+    utterance: int
+
+
+def shuffled_on_the_fly(order: FrameOrder, first: int) -> Iterator[np.ndarray]:
+    """Yield batches of one frame from each slot; an utterance goes to the slot that is free first.
+
+    The frames of a batch are in the order of the slots.
+    """
+    free = [
+        (0, slot) for slot in range(order.batch)
+    ]  # a heap of (first batch it is free for, slot)
+    placed: list[Placement] = []  # the utterances that reach into batches not yielded yet
+    length = np.diff(order.offsets)
+    now = first
+
+    for block in order.utterance_blocks():
+        for utterance in block.tolist():
+            start, slot = free[0]
+            placed.append(Placement(start, slot, utterance))
+            heapq.heapreplace(free, (start + int(length[utterance]), slot))
+
+        complete = free[0][0]  # earlier batches have a frame in every slot
+        yield from lay_out(order, placed, now, complete)
+        now = max(now, complete)
+        placed = [p for p in placed if p.start + length[p.utterance] > now]
+
+    yield from lay_out(order, placed, now, max(end for end, _ in free))
+
+
+def lay_out(
+    order: FrameOrder, placed: list[Placement], first: int, until: int
+) -> Iterator[np.ndarray]:
+    """Yield the batches ``first`` to ``until - 1`` that the placed utterances make, without those
+    of no frame.
+    """
+    if until <= first or not placed:
+        return
+
+    start, slot, utterance = np.array(placed, np.int64).T
+    begin = np.maximum(start, first)
+    end = np.minimum(start + order.offsets[utterance + 1] - order.offsets[utterance], until)
+    count = np.maximum(end - begin, 0)
+
+    table = np.full((until - first, order.batch), -1, np.int64)
+    rows = concatenate_ranges(begin - first, count)
+    frames = concatenate_ranges(order.offsets[utterance] + begin - start, count)
+    table[rows, np.repeat(slot, count)] = frames
+
+    full = (table >= 0).all(axis=1)
+    for row, is_full in zip(table, full.tolist(), strict=True):
+        batch = row if is_full else row[row >= 0]
+        if len(batch):
+            yield batch
+
+
+def frame_positions(offsets: np.ndarray, utterances: np.ndarray) -> np.ndarray:
+    """Return all frames of ``utterances``, one after another: int64."""
+    return concatenate_ranges(offsets[utterances], offsets[utterances + 1] - offsets[utterances])
+
+
+def concatenate_ranges(first: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Return ``first[i], first[i] + 1, ...``, ``count[i]`` numbers of each, one range after
+    another.
+    """
     before = np.cumsum(count) - count
     return np.repeat(first - before, count) + np.arange(int(count.sum()), dtype=np.int64)
+
+
+# How the frames of cross entropy meet in batches. Each takes the order and the number of the first
+# batch that is wanted, and yields the positions of the frames of each batch from there on.
+Shuffling = Callable[[FrameOrder, int], Iterator[np.ndarray]]
+shufflings: Alternatives[Shuffling] = Alternatives(
+    "shuffling", none=unshuffled, on_the_fly=shuffled_on_the_fly, full=fully_shuffled
+)

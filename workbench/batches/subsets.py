@@ -1,4 +1,6 @@
-"""Which utterances belong to which replica (paper section 3: every replica works on its own subset of the data)."""
+"""Which utterances belong to which replica (paper, section 3: each replica works on its own subset
+of the data).
+"""
 
 import numpy as np
 
@@ -6,9 +8,10 @@ from workbench.settings import UserError, rng
 
 
 def subsets(utterances: int, replicas: int, seed: int) -> list[np.ndarray]:
-    """Disjoint random subsets, int64 and ascending, that cover utterances 0..n-1; sizes differ by at most one.
+    """Return disjoint random subsets of the utterances 0 to n - 1, int64 and ascending, of nearly
+    equal sizes.
 
-    Raises UserError where there are fewer utterances than replicas.
+    Raises UserError if there are fewer utterances than replicas.
     """
     if replicas > utterances:
         raise UserError(f"replicas={replicas}: only {utterances} utterances to share among them")

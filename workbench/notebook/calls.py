@@ -1,10 +1,12 @@
 """Calls for notebooks that compute only what is missing: no run is trained twice."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from workbench.engine.machines import load_machine, write_machine
 from workbench.figures.example import Example, read_example
 from workbench.prepare.corpus import Corpus
 from workbench.prepare.pipeline import Preparation, Source
@@ -16,7 +18,7 @@ from workbench.reports.sweep_report import group_rows, significance_rows, write_
 from workbench.runs.train import resume
 from workbench.runs.train import train as train_new
 from workbench.settings import Settings
-from workbench.storage.run import Run, RunState, all_runs, find_run
+from workbench.storage.run import Run, RunState, all_runs, find_run, home
 from workbench.sweeping import Results, Sweep, find_sweep
 from workbench.sweeping import results as results_of
 from workbench.sweeping import run as run_sweep
@@ -36,6 +38,18 @@ def prepare_kaldi(name: str, folder: Path | str, **how: Any) -> Corpus:
     ``how``: fields of `Preparation`.
     """
     return prepare_corpus(name, Source(kaldi=Path(folder)), Preparation(**how))
+
+
+def define_machine(name: str, like: str = "paper", **changes: Any) -> Path:
+    """Returns the file of a machine for the cost clock: ``like`` another one, with fields changed.
+
+    ``name`` is then a value of the setting ``machine``. ``changes``: fields of `Machine`, in seconds.
+    """
+    machine = replace(load_machine(like), name=name, **changes)
+    path = home() / "machines" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_machine(machine, path)
+    return path
 
 
 def train(

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from workbench.batches import FrameBatch, FrameOrder, Loaded, OuterBatch, Slots
+from workbench.batches import FrameBatch, FrameOrder, Loaded, OuterBatch, Piece, Slots
 from workbench.engine.effects import CLOSED, RESTING, Close, Steps, Take, Work
 from workbench.settings import Settings
 from workbench.training.messages import Decode, DecodedUtterance, FetchedParameters
@@ -195,10 +195,10 @@ def without_effects(result: Result) -> Steps[Result]:
 
 def replace_rows(batch: OuterBatch, fresh: dict[int, DecodedUtterance]) -> OuterBatch:
     """Return the frames of ``batch`` with the outer gradients of ``fresh``, without those not kept there."""
-    rows = []
+    pieces = []
     for utterance, frame in zip(batch.utterance.tolist(), batch.frame.tolist(), strict=True):
         kept = fresh[utterance].decoded.kept
         at = int(np.searchsorted(kept, frame))
         if at < len(kept) and kept[at] == frame:
-            rows.append((fresh[utterance], at, at + 1))
-    return OuterBatch.of(rows)
+            pieces.append(Piece(fresh[utterance], at, at + 1))
+    return OuterBatch.of(pieces)
