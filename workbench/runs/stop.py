@@ -3,40 +3,73 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
 
 from workbench.storage.run import STOP, Run
 
-POLL = 0.2  # seconds between looks for the file
+POLL_SECONDS = 0.2  # between looks for a file, since runs ask after every effect
+INTERRUPTED = 130  # exit code, as a shell reports an interrupted command
 
 
-def stop_file(run: Run) -> Callable[[], bool]:
-    """Whether the run is asked to stop; from now on, so that what was asked of an earlier process does not count."""
-    path, seen, next_look = run.folder / STOP, False, 0.0
+class StopFile:
+    """Whether a file asks to stop: it exists and, if ``words`` are given, has one of them as its text."""
+
+    def __init__(self, path: Path, words: Sequence[str] = ()):
+        self.path = path
+        self.words = words
+        self.requested = False
+        self.next_look = 0.0
+
+    def __call__(self) -> bool:
+        """Returns whether the file has asked to stop by now; once it has, the answer stays True."""
+        if not self.requested and time.monotonic() >= self.next_look:
+            self.requested = self._asks()
+            self.next_look = time.monotonic() + POLL_SECONDS
+        return self.requested
+
+    def _asks(self) -> bool:
+        try:
+            text = self.path.read_text().strip()
+        except FileNotFoundError:
+            return False
+        return not self.words or text in self.words
+
+
+def stop_file(run: Run) -> StopFile:
+    """Returns the file that asks ``run`` to stop; what was asked of an earlier process is forgotten."""
+    path = run.folder / STOP
     path.unlink(missing_ok=True)
+    return StopFile(path)
 
-    def asked() -> bool:
-        nonlocal seen, next_look
-        if not seen and time.monotonic() >= next_look:
-            seen, next_look = path.exists(), time.monotonic() + POLL
-        return seen
 
-    return asked
+class _Interrupts:
+    """A signal handler that notes the first Ctrl-C and ends the process at the second."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __call__(self, signal_number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            os._exit(INTERRUPTED)
+        self.requested = True
 
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C, the first time, only asks the run to come to rest; outside the main thread signals are not ours."""
-    asked: list[int] = []
+    """Inside the context, the first Ctrl-C only asks the run to come to rest: the value returns whether it has.
+
+    Python delivers signals to the main thread alone. In another thread nothing changes, and the answer is False.
+    """
+    interrupts = _Interrupts()
     try:
-        before = signal.signal(
-            signal.SIGINT, lambda *_: asked.append(1) if not asked else os._exit(130)
-        )
-    except ValueError:
+        before = signal.signal(signal.SIGINT, interrupts)
+    except ValueError:  # this is not the main thread
         yield lambda: False
         return
     try:
-        yield lambda: bool(asked)
+        yield lambda: interrupts.requested
     finally:
         signal.signal(signal.SIGINT, before)

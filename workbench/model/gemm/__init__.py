@@ -1,1 +1,1 @@
-"""Matrix products in vector code, compiled by numba."""
+"""Matrix products of a layer in vector code, compiled by numba."""

@@ -1,62 +1,81 @@
-"""The products of `products` with factors rounded to bfloat16, for processors that multiply pairs of them.
+"""The products of `float32` with factors rounded to bfloat16, for processors that multiply pairs of them.
 
-Everything given and made is float32. The processor sums the products of two neighbours in depth at a time, so factors
-are rounded and paired before: activations as a whole, weights block by block, while they stay in the cache.
+Everything given and returned is float32. The processor sums the products of two neighbours in depth at a time. So
+factors are rounded and paired before: activations as a whole, weights block by block, while they stay in the cache. A
+pair is a uint32, whose lower half is the first of the two.
 """
+
+from typing import NamedTuple
 
 import numba
 import numpy as np
 import torch
 
-from workbench.model.gemm.float32 import ALL, behind, block, blocks, cached, next_tile, past
+from workbench.model.gemm.float32 import (
+    ALL,
+    Finish,
+    Left,
+    Right,
+    Size,
+    Target,
+    block,
+    blocks,
+    bytes_behind,
+    cached_columns,
+    can_stream,
+    next_tile,
+)
 from workbench.model.gemm.rounding import rounded
-from workbench.model.gemm.tiles import ADD, BIAS, BYTES, MOVE, RECTIFY, STORE, STREAM
+from workbench.model.gemm.tiles import ADD, BIAS, FLOAT_BYTES, MOVE, RECTIFY, STORE, STREAM
+from workbench.model.gemm.tiles import BYTES as VECTOR_BYTES
 
 OUTPUTS = 96  # rows of weights that are paired at a time on the way up
 DEPTH = 128  # and on the way down
-TILE = 2 * BYTES // 4  # columns
-NUMBER, PAIR = np.float32(0), np.uint32(0)
+TILE_COLUMNS = 2 * VECTOR_BYTES // FLOAT_BYTES
+NUMBER = np.float32(0)
+PAIR = np.uint32(0)
+
+
+class Pairs(NamedTuple):
+    """A paired matrix as the left factor of a product."""
+
+    pairs: np.ndarray  # uint32
+    row: int  # bytes from row to row
+    depth: int  # bytes from pair to pair
 
 
 def affine(
     h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, out: torch.Tensor, rectify: bool
 ) -> None:
-    """As in `products`."""
-    below, (outputs, inputs) = _across(h.t()), weight.shape
+    """As in `float32`."""
+    outputs, inputs = weight.shape
+    below = _pair_rows_of(h.t())
+    out_row = FLOAT_BYTES * out.stride(1)
     how = RECTIFY if rectify else BIAS
-    _up(
-        _flat(weight),
-        outputs,
-        inputs,
-        below,
-        out.data_ptr(),
-        4 * out.stride(1),
-        how,
-        bias.data_ptr(),
-    )
+    _up(_bits(weight), outputs, inputs, below, out.data_ptr(), out_row, how, bias.data_ptr())
 
 
 def backward(delta: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
-    """As in `products`."""
-    if not delta.shape[1]:  # nothing to add
+    """As in `float32`."""
+    if not delta.shape[1]:  # there is nothing to add
         out.zero_()
-    a, row, depth = _paired(delta)
+    left = _paired(delta)
     outputs, inputs = weight.shape
     _down(
-        a.ctypes.data,
-        row,
-        depth,
+        left.pairs.ctypes.data,
+        left.row,
+        left.depth,
         len(delta),
-        _flat(weight),
+        _bits(weight),
         outputs,
         inputs,
         out.data_ptr(),
-        4 * out.stride(0),
+        FLOAT_BYTES * out.stride(0),
     )
 
 
 def gradient(delta: torch.Tensor, h: torch.Tensor, out: torch.Tensor) -> None:
-    """As in `products`."""
+    """As in `float32`."""
     if not len(h):
         out.zero_()
     _outer(delta, h, out, STORE, 0.0)
@@ -65,35 +84,38 @@ def gradient(delta: torch.Tensor, h: torch.Tensor, out: torch.Tensor) -> None:
 def move(
     delta: torch.Tensor, h: torch.Tensor, weight: torch.Tensor, rate: float, out: torch.Tensor
 ) -> None:
-    """As in `products`."""
+    """As in `float32`."""
     if not len(h):
         out.copy_(weight)
-    origin = behind(weight, out)
-    _outer(delta, h, out, STREAM if origin and past(out) else MOVE, rate, origin)
+    origin = bytes_behind(weight, out)
+    how = STREAM if origin and can_stream(out) else MOVE
+    _outer(delta, h, out, how, rate, origin)
 
 
 def _outer(
     delta: torch.Tensor, h: torch.Tensor, c: torch.Tensor, how: int, rate: float, origin: int = 0
 ) -> None:
-    a, row, depth = _paired(delta.t())
-    b, (m, n) = _across(h), c.shape
+    """Computes C = deltaᵀ h, finished in the way ``how``."""
+    left = _paired(delta.t())
+    right = _pair_rows_of(h)
+    m, n = c.shape
     blocks(
-        a.ctypes.data,
-        b.ctypes.data,
+        left.pairs.ctypes.data,
+        right.ctypes.data,
         c.data_ptr(),
         0,
-        row,
-        depth,
-        4 * n,
-        4 * c.stride(0),
+        left.row,
+        left.depth,
+        FLOAT_BYTES * n,
+        FLOAT_BYTES * c.stride(0),
         m,
         n,
-        len(b),
-        4,
+        len(right),
+        FLOAT_BYTES,
         how,
         np.float32(rate),
         ALL,
-        cached(h),
+        cached_columns(h),
         ALL,
         origin,
         0,
@@ -102,40 +124,38 @@ def _outer(
     )
 
 
-def _paired(matrix: torch.Tensor) -> tuple[np.ndarray, int, int]:
-    """Pairs along the rows of a matrix that lies either way, and the bytes from row to row and from pair to pair."""
+def _paired(matrix: torch.Tensor) -> Pairs:
+    """Pairs neighbours in the rows of a matrix that lies in either order."""
     if matrix.stride(1) == 1:
-        pairs = _along(_flat(matrix), matrix.stride(0), *matrix.shape)
-        return pairs, 4 * pairs.shape[1], 4
-    pairs = _across(matrix.t())
-    return pairs, 4, 4 * pairs.shape[1]
+        pairs = _pair_columns_of(_bits(matrix), matrix.stride(0), *matrix.shape)
+        return Pairs(pairs, FLOAT_BYTES * pairs.shape[1], FLOAT_BYTES)
+    pairs = _pair_rows_of(matrix.t())
+    return Pairs(pairs, FLOAT_BYTES, FLOAT_BYTES * pairs.shape[1])
 
 
-def _across(matrix: torch.Tensor) -> np.ndarray:
-    """Pairs of rows, uint32 [(rows + 1) // 2, columns]."""
-    out = np.empty(((len(matrix) + 1) // 2, matrix.shape[1]), np.uint32)
-    _pair_rows(_flat(matrix), matrix.stride(0), 0, *matrix.shape, out)
+def _pair_rows_of(matrix: torch.Tensor) -> np.ndarray:
+    """Returns pairs of rows, uint32 [(rows + 1) // 2, columns]."""
+    rows, columns = matrix.shape
+    out = np.empty(((rows + 1) // 2, columns), np.uint32)
+    _pair_rows(_bits(matrix), matrix.stride(0), 0, rows, columns, out)
     return out
 
 
-def _flat(matrix: torch.Tensor) -> np.ndarray:
-    """The bits of a matrix with gapless rows, uint32, and of what lies between its rows."""
+def _bits(matrix: torch.Tensor) -> np.ndarray:
+    """Returns the bits of a matrix with gapless rows, and of what lies between its rows: uint32 [numbers]."""
     rows, columns = matrix.shape
-    return (
-        matrix.as_strided((max(0, (rows - 1) * matrix.stride(0) + columns),), (1,))
-        .numpy()
-        .view(np.uint32)
-    )
+    numbers = max(0, (rows - 1) * matrix.stride(0) + columns)
+    return matrix.as_strided((numbers,), (1,)).numpy().view(np.uint32)
 
 
 @numba.njit(cache=True, nogil=True)
-def _along(
-    flat: np.ndarray, stride: int, rows: int, columns: int
+def _pair_columns_of(
+    bits: np.ndarray, stride: int, rows: int, columns: int
 ) -> np.ndarray:  # pragma: no cover
-    """Pairs of columns, uint32 [rows, (columns + 1) // 2]."""
+    """Returns pairs of columns, uint32 [rows, (columns + 1) // 2]."""
     out = np.empty((rows, (columns + 1) // 2), np.uint32)
     for r in range(rows):
-        _pair_columns(flat[r * stride : r * stride + columns], out[r])
+        _pair_columns(bits[r * stride : r * stride + columns], out[r])
     return out
 
 
@@ -150,13 +170,14 @@ def _pair_columns(row: np.ndarray, out: np.ndarray) -> None:  # pragma: no cover
 
 @numba.njit(cache=True, nogil=True)
 def _pair_rows(
-    flat: np.ndarray, stride: int, first: int, rows: int, columns: int, out: np.ndarray
+    bits: np.ndarray, stride: int, first: int, rows: int, columns: int, out: np.ndarray
 ) -> None:  # pragma: no cover
     for r in range(0, rows, 2):
-        at, pairs = (first + r) * stride, out[r // 2]
-        one = flat[at : at + columns]
+        at = (first + r) * stride
+        pairs = out[r // 2]
+        one = bits[at : at + columns]
         if r + 1 < rows:
-            other = flat[at + stride : at + stride + columns]
+            other = bits[at + stride : at + stride + columns]
             for k in range(columns):
                 pairs[k] = (rounded(one[k]) >> np.uint32(16)) | (
                     rounded(other[k]) & np.uint32(0xFFFF0000)
@@ -177,30 +198,21 @@ def _up(
     how: int,
     bias: int,
 ) -> None:  # pragma: no cover
+    """Computes C = W B with W [outputs, inputs] as bits and B in pairs; ``out`` and ``bias`` are addresses."""
     depth, frames = below.shape
     paired = np.empty((OUTPUTS, depth), np.uint32)
     for i in range(0, outputs, OUTPUTS):
         rows = min(OUTPUTS, outputs - i)
         for r in range(rows):
             _pair_columns(weight[(i + r) * inputs : (i + r + 1) * inputs], paired[r])
-        for j in range(0, frames, TILE):
+        for j in range(0, frames, TILE_COLUMNS):
+            offset = FLOAT_BYTES * j
             block(
-                paired.ctypes.data,
-                4 * depth,
-                4,
-                below.ctypes.data + 4 * j,
-                4 * frames,
-                depth,
-                out + i * out_row + 4 * j,
-                out_row,
-                rows,
-                min(TILE, frames - j),
-                4,
-                how,
-                bias + 4 * i,
-                0,
-                0,
-                0,
+                Left(paired.ctypes.data, FLOAT_BYTES * depth, FLOAT_BYTES),
+                Right(below.ctypes.data + offset, FLOAT_BYTES * frames),
+                Target(out + i * out_row + offset, out_row),
+                Size(rows, min(TILE_COLUMNS, frames - j), depth, FLOAT_BYTES),
+                Finish(how, bias + FLOAT_BYTES * i, 0, 0, 0),
                 NUMBER,
                 PAIR,
             )
@@ -218,28 +230,19 @@ def _down(
     out: int,
     out_row: int,
 ) -> None:  # pragma: no cover
+    """Computes C = A W with A [frames, outputs] in pairs, and W as bits; ``a`` and ``out`` are addresses."""
     paired = np.empty((DEPTH // 2, inputs), np.uint32)
     for d in range(0, outputs, DEPTH):
         rows = min(DEPTH, outputs - d)
         _pair_rows(weight, inputs, d, rows, inputs, paired)
-        for j in range(0, inputs, TILE):
+        for j in range(0, inputs, TILE_COLUMNS):
+            offset = FLOAT_BYTES * j
             block(
-                a + d // 2 * a_depth,
-                a_row,
-                a_depth,
-                paired.ctypes.data + 4 * j,
-                4 * inputs,
-                (rows + 1) // 2,
-                out + 4 * j,
-                out_row,
-                frames,
-                min(TILE, inputs - j),
-                4,
-                ADD if d else STORE,
-                0,
-                0,
-                0,
-                0,
+                Left(a + d // 2 * a_depth, a_row, a_depth),
+                Right(paired.ctypes.data + offset, FLOAT_BYTES * inputs),
+                Target(out + offset, out_row),
+                Size(frames, min(TILE_COLUMNS, inputs - j), (rows + 1) // 2, FLOAT_BYTES),
+                Finish(ADD if d else STORE, 0, 0, 0, 0),
                 NUMBER,
                 PAIR,
             )

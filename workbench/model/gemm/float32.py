@@ -1,8 +1,11 @@
 """The products of a layer, tile by tile, and what follows them while a tile is still in registers.
 
-Weights are read where they lie, [outputs, inputs]. On the way up the activations [frames, width] lie width by width, so
-that the frames of a batch fill the vectors; on the way down frame by frame, so that the units of a layer do.
+Weights are read where they lie, [outputs, inputs]. On the way up, activations [frames, width] lie width by width in
+memory (each unit's values for all frames are neighbours), so that the frames of a batch fill the vectors. On the way
+down they lie frame by frame, so that the units of a layer do.
 """
+
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -22,62 +25,136 @@ from workbench.model.gemm.tiles import (
 )
 
 OUTPUTS = 96  # rows of weights that stay in the second cache while all frames pass
-DEPTH = 256  # rows of weights at a time: of many the lines would drive out each other, a power of two apart
-CACHED = 1 << 18  # bytes of activations that stay in the second cache
-ALL = 1 << 60
-RATES = {torch.float32: np.float32, torch.float64: np.float64}
+# Rows of weights at a time on the way down. With more of them, a power of two apart, their cache lines would drive out
+# one another.
+DEPTH = 256
+CACHED_BYTES = 1 << 18  # of activations that stay in the second cache
+ALL = 1 << 60  # no limit
+TILE_BYTES = 2 * BYTES  # of a tile's row
+RATE_TYPES = {torch.float32: np.float32, torch.float64: np.float64}
 
-_tile, _slim, _row = tile(ROWS), tile(ROWS, 1), tile(1)
+_tile = tile(ROWS)
+_slim_tile = tile(ROWS, 1)
+_row = tile(1)
+
+
+class Blocking(NamedTuple):
+    """The size of the blocks in which a product is computed."""
+
+    depth: int = ALL
+    columns: int = ALL
+    rows: int = ALL
+
+
+class Prefetch(NamedTuple):
+    """How far behind those of a tile the elements of B and C lie that are needed next; bytes."""
+
+    b: int = 0
+    c: int = 0
+
+
+WHOLE = Blocking()
+NO_PREFETCH = Prefetch()
+
+
+class Way(NamedTuple):
+    """What becomes of a product: STORE, ADD, ... (`tiles`), and what that needs."""
+
+    how: int
+    bias: int = 0  # address
+    rate: float = 0.0
+    origin: int = 0  # bytes from the matrix that is written to the one that MOVE adds to
+
+
+class Left(NamedTuple):
+    """A block of A: its address, and bytes from row to row and from one step in depth to the next."""
+
+    address: int
+    row: int
+    depth: int
+
+
+class Right(NamedTuple):
+    """A block of B, whose columns are neighbours: its address, and bytes from one step in depth to the next."""
+
+    address: int
+    depth: int
+
+
+class Target(NamedTuple):
+    """A block of C, whose columns are neighbours: its address, and bytes from row to row."""
+
+    address: int
+    row: int
+
+
+class Size(NamedTuple):
+    """The size of a block, and the bytes of a number."""
+
+    rows: int
+    columns: int
+    depth: int
+    number: int
+
+
+class Finish(NamedTuple):
+    """What a tile becomes; see `tiles.Operands`."""
+
+    how: int
+    bias: int
+    origin: int
+    b_next: int
+    c_next: int
 
 
 def affine(
     h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, out: torch.Tensor, rectify: bool
 ) -> None:
-    """``out`` [frames, outputs] = h Wᵀ + b, and at least zero if ``rectify``; both lie width by width."""
-    _product(
-        weight, h.t(), out.t(), RECTIFY if rectify else BIAS, bias, rows=OUTPUTS, columns=_wide(h)
-    )
+    """Writes ``out`` [frames, outputs] = h Wᵀ + b, at least zero if ``rectify``; both lie width by width."""
+    way = Way(RECTIFY if rectify else BIAS, bias=bias.data_ptr())
+    _product(weight, h.t(), out.t(), way, Blocking(columns=tile_columns(h), rows=OUTPUTS))
 
 
 def backward(delta: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
-    """``out`` [frames, inputs] = delta W; it lies frame by frame, ``delta`` as it likes."""
-    following = (
-        3 * BYTES - 1
-    )  # the last byte of a vector, which may lie across two lines of the cache
-    _product(delta, weight, out, STORE, depths=DEPTH, columns=_wide(out), b_next=following)
+    """Writes ``out`` [frames, inputs] = delta W; ``out`` lies frame by frame, ``delta`` in either order."""
+    next_vector = 3 * BYTES - 1  # its last byte, since it may lie across two lines of the cache
+    blocking = Blocking(depth=DEPTH, columns=tile_columns(out))
+    _product(delta, weight, out, Way(STORE), blocking, Prefetch(b=next_vector))
 
 
 def gradient(delta: torch.Tensor, h: torch.Tensor, out: torch.Tensor) -> None:
-    """``out`` [outputs, inputs] = deltaᵀ h; ``h`` lies frame by frame, ``delta`` as it likes."""
-    _product(delta.t(), h, out, STORE, columns=cached(h), c_next=next_tile(out))
+    """Writes ``out`` [outputs, inputs] = deltaᵀ h; ``h`` lies frame by frame, ``delta`` in either order."""
+    blocking = Blocking(columns=cached_columns(h))
+    _product(delta.t(), h, out, Way(STORE), blocking, Prefetch(c=next_tile(out)))
 
 
 def move(
     delta: torch.Tensor, h: torch.Tensor, weight: torch.Tensor, rate: float, out: torch.Tensor
 ) -> None:
-    """``out`` = W + rate deltaᵀ h, rounded as if the gradient had been made first; it may be W itself."""
+    """Writes ``out`` = W + rate deltaᵀ h, rounded as if the gradient had been made first; it may be W itself."""
     if not len(h):
         out.copy_(weight)
         return
-    origin = behind(weight, out)
-    how = STREAM if origin and past(out) else MOVE
-    _product(
-        delta.t(), h, out, how, rate=rate, columns=cached(h), c_next=next_tile(out), origin=origin
-    )
+    origin = bytes_behind(weight, out)
+    how = STREAM if origin and can_stream(out) else MOVE
+    way = Way(how, rate=rate, origin=origin)
+    blocking = Blocking(columns=cached_columns(h))
+    _product(delta.t(), h, out, way, blocking, Prefetch(c=next_tile(out)))
 
 
-def _wide(matrix: torch.Tensor) -> int:
-    """The columns of a tile."""
-    return 2 * BYTES // matrix.element_size()
+def tile_columns(matrix: torch.Tensor) -> int:
+    """Returns the columns of a tile."""
+    return TILE_BYTES // matrix.element_size()
 
 
-def cached(h: torch.Tensor) -> int:
-    """How many columns of ``h`` stay in the cache, in whole tiles."""
-    return max(1, CACHED // max(1, len(h)) // (2 * BYTES)) * _wide(h)
+def cached_columns(h: torch.Tensor) -> int:
+    """Returns how many columns of ``h`` stay in the cache, in whole tiles."""
+    tiles = CACHED_BYTES // max(1, len(h)) // TILE_BYTES
+    return max(1, tiles) * tile_columns(h)
 
 
-def behind(weight: torch.Tensor, out: torch.Tensor) -> int:
-    """Bytes from ``out`` to ``weight``, which lie alike."""
+def bytes_behind(weight: torch.Tensor, out: torch.Tensor) -> int:
+    """Returns the bytes from ``out`` to ``weight``; ValueError if they differ in shape or strides."""
     if weight.shape != out.shape or weight.stride() != out.stride():
         raise ValueError(
             f"{weight.shape} to be moved to {out.shape}, strides {weight.stride()} and {out.stride()}"
@@ -85,13 +162,14 @@ def behind(weight: torch.Tensor, out: torch.Tensor) -> int:
     return weight.data_ptr() - out.data_ptr()
 
 
-def past(c: torch.Tensor) -> bool:
+def can_stream(c: torch.Tensor) -> bool:
     """Whether ``c`` lies so that whole vectors of it can be written past the cache."""
-    return c.data_ptr() % BYTES == c.stride(0) * c.element_size() % BYTES == 0
+    row_bytes = c.stride(0) * c.element_size()
+    return c.data_ptr() % BYTES == 0 and row_bytes % BYTES == 0
 
 
 def next_tile(c: torch.Tensor) -> int:
-    """From the first row of a tile to the last byte of a vector in the first row of the next one."""
+    """Returns the bytes from the first row of a tile to the end of a vector in the first row of the next tile."""
     return ROWS * c.stride(0) * c.element_size() + BYTES - 1
 
 
@@ -99,43 +177,45 @@ def _product(
     a: torch.Tensor,
     b: torch.Tensor,
     c: torch.Tensor,
-    how: int,
-    bias: torch.Tensor | None = None,
-    rate: float = 0.0,
-    depths: int = ALL,
-    columns: int = ALL,
-    rows: int = ALL,
-    b_next: int = 0,
-    c_next: int = 0,
-    origin: int = 0,
-) -> object:
-    """C = A B, or what ``how`` says; in blocks of ``depths``, in these ``rows``, in these ``columns``."""
-    (m, depth), (n, size) = a.shape, (b.shape[1], a.element_size())
+    way: Way,
+    blocking: Blocking = WHOLE,
+    prefetch: Prefetch = NO_PREFETCH,
+) -> None:
+    """Computes C = A B, finished in one ``way``; ValueError if the matrices do not fit."""
+    m, depth = a.shape
+    n = b.shape[1]
     if b.shape[0] != depth or c.shape != (m, n) or b.stride(1) != 1 or c.stride(1) != 1:
         raise ValueError(
             f"product of {a.shape} and {b.shape} into {c.shape}, strides {b.stride()} and {c.stride()}"
         )
     if depth == 0:
-        return c.zero_()
-    strides = (x * size for x in (*a.stride(), b.stride(0), c.stride(0)))
-    places = a.data_ptr(), b.data_ptr(), c.data_ptr(), 0 if bias is None else bias.data_ptr()
-    number = RATES[a.dtype](rate)
-    return blocks(
-        *places,
-        *strides,
+        c.zero_()
+        return
+
+    size = a.element_size()
+    rate = RATE_TYPES[a.dtype](way.rate)
+    blocks(
+        a.data_ptr(),
+        b.data_ptr(),
+        c.data_ptr(),
+        way.bias,
+        a.stride(0) * size,
+        a.stride(1) * size,
+        b.stride(0) * size,
+        c.stride(0) * size,
         m,
         n,
         depth,
         size,
-        how,
-        number,
-        depths,
-        columns,
-        rows,
-        origin,
-        b_next,
-        c_next,
-        number,
+        way.how,
+        rate,
+        blocking.depth,
+        blocking.columns,
+        blocking.rows,
+        way.origin,
+        prefetch.b,
+        prefetch.c,
+        rate,
     )
 
 
@@ -163,27 +243,20 @@ def blocks(
     c_next: int,
     one: np.number,
 ) -> None:  # pragma: no cover
-    """C = A B by addresses and strides in bytes, numbers of ``size`` bytes; the rest as in `tile`."""
+    """Computes C = A B [m, n] in blocks of ``depths``, ``columns`` and ``rows``.
+
+    Addresses and strides are in bytes, numbers have ``size`` bytes, the rest is as in `tiles.Operands`. It takes
+    numbers and no tuples, because numba needs microseconds to take a tuple from Python.
+    """
     for d in range(0, depth, depths):
         for i in range(0, m, rows):
             for j in range(0, n, columns):
                 block(
-                    a + i * a_row + d * a_depth,
-                    a_row,
-                    a_depth,
-                    b + d * b_depth + j * size,
-                    b_depth,
-                    min(depths, depth - d),
-                    c + i * c_row + j * size,
-                    c_row,
-                    min(rows, m - i),
-                    min(columns, n - j),
-                    size,
-                    how if d == 0 else ADD,
-                    bias + i * size,
-                    origin,
-                    b_next,
-                    c_next,
+                    Left(a + i * a_row + d * a_depth, a_row, a_depth),
+                    Right(b + d * b_depth + j * size, b_depth),
+                    Target(c + i * c_row + j * size, c_row),
+                    Size(min(rows, m - i), min(columns, n - j), min(depths, depth - d), size),
+                    Finish(how if d == 0 else ADD, bias + i * size, origin, b_next, c_next),
                     rate,
                     one,
                 )
@@ -191,62 +264,67 @@ def blocks(
 
 @numba.njit(cache=True, nogil=True)
 def block(
-    a: int,
-    a_row: int,
-    a_depth: int,
-    b: int,
-    b_depth: int,
-    depth: int,
-    c: int,
-    c_row: int,
-    rows: int,
-    columns: int,
-    size: int,
-    how: int,
-    bias: int,
-    origin: int,
-    b_next: int,
-    c_next: int,
+    a: Left,
+    b: Right,
+    c: Target,
+    size: Size,
+    finish: Finish,
     rate: np.floating,
     one: np.number,
 ) -> None:  # pragma: no cover
-    """Tile after tile, the columns of some rows, then those of the next ones."""
-    tiles, whole, wide = rows - rows % ROWS, columns * size // (2 * BYTES), 2 * BYTES // size
-    rest, end = columns - whole * wide, whole * 2 * BYTES
-    near = MOVE if how == STREAM else how  # where a tile is not whole
-    for r in range(0, tiles, ROWS):
-        row, to, ways = (
-            a + r * a_row,
-            c + r * c_row,
-            (bias + r * size, origin, b_next, c_next, rate, one),
+    """Computes a block tile after tile: the columns of some rows, then those of the next rows."""
+    full_rows = size.rows - size.rows % ROWS
+    tiles = size.columns * size.number // TILE_BYTES
+    end = tiles * TILE_BYTES  # bytes of a row that are in full tiles
+    rest = size.columns - end // size.number
+    how = finish.how
+    partial_how = MOVE if how == STREAM else how  # a tile that is not full cannot be streamed
+
+    for r in range(0, full_rows, ROWS):
+        row = a.address + r * a.row
+        to = c.address + r * c.row
+        ways = (
+            finish.bias + r * size.number,
+            finish.origin,
+            finish.b_next,
+            finish.c_next,
+            rate,
+            one,
         )
-        for k in range(0, end, 2 * BYTES):
-            _tile(row, a_row, a_depth, b + k, b_depth, depth, to + k, c_row, ALL, how, *ways)
+        for k in range(0, end, TILE_BYTES):
+            where = (row, a.row, a.depth, b.address + k, b.depth, size.depth, to + k, c.row, ALL)
+            _tile(*where, how, *ways)
         if rest:
-            where = (row, a_row, a_depth, b + end, b_depth, depth, to + end, c_row, rest)
-            if rest * size <= BYTES:
-                _slim(*where, near, *ways)
-            else:
-                _tile(*where, near, *ways)
-    for r in range(tiles, rows):
-        row, to, ways = (
-            a + r * a_row,
-            c + r * c_row,
-            (bias + r * size, origin, b_next, c_next, rate, one),
-        )
-        for k in range(0, columns * size, 2 * BYTES):
-            _row(
+            where = (
                 row,
-                a_row,
-                a_depth,
-                b + k,
-                b_depth,
-                depth,
-                to + k,
-                c_row,
-                columns - k // size,
-                near,
-                *ways,
+                a.row,
+                a.depth,
+                b.address + end,
+                b.depth,
+                size.depth,
+                to + end,
+                c.row,
+                rest,
             )
-    if near != how:
+            if rest * size.number <= BYTES:
+                _slim_tile(*where, partial_how, *ways)
+            else:
+                _tile(*where, partial_how, *ways)
+
+    for r in range(full_rows, size.rows):
+        row = a.address + r * a.row
+        to = c.address + r * c.row
+        ways = (
+            finish.bias + r * size.number,
+            finish.origin,
+            finish.b_next,
+            finish.c_next,
+            rate,
+            one,
+        )
+        for k in range(0, size.columns * size.number, TILE_BYTES):
+            left = size.columns - k // size.number
+            where = (row, a.row, a.depth, b.address + k, b.depth, size.depth, to + k, c.row, left)
+            _row(*where, partial_how, *ways)
+    if partial_how != how:
         fence()

@@ -1,18 +1,16 @@
-"""float32 as bits, for compiled loops: how large, and rounded to bfloat16, which is the upper half."""
+"""float32 as bits, for compiled loops: magnitudes, and rounding to bfloat16, which is the upper half of the bits."""
 
 import numba
 import numpy as np
 
-MAGNITUDE = np.uint32(
-    0x7FFFFFFF
-)  # all but the sign; a maximum of integers becomes vector code, one of floats does not
-INFINITE = np.uint32(
-    0x7F800000
-)  # the magnitude that no number reaches, and what is no number exceeds
+# All bits but the sign. LLVM makes vector code of a maximum of integers, but not of one of floats.
+MAGNITUDE = np.uint32(0x7FFFFFFF)
+# The magnitude of infinity: finite numbers are below it, and NaN is above it.
+INFINITE = np.uint32(0x7F800000)
 HALF = np.uint32(0x7FFF)
 
 
 @numba.njit(inline="always")
 def rounded(bits: np.uint32) -> np.uint32:  # pragma: no cover
-    """The bits of a float32 whose upper half is rounded, ties to even; what is left in the lower half means nothing."""
+    """Returns bits whose upper half is the nearest bfloat16, ties to even; the lower half has no meaning."""
     return np.uint32(bits + HALF + ((bits >> np.uint32(16)) & np.uint32(1)))
