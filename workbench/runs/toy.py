@@ -1,8 +1,9 @@
-"""The machine of the paper with a toy in place of speech: how stale do gradients get, and when does it begin to hurt?
+"""The machine of the paper with a toy in place of speech: how stale are gradients, and when does it begin to hurt?
 
 Everything asynchronous is real (server, replicas, decoders, clock); only the arithmetic is not. Parameters are to reach
-a target; the outer gradient of an "utterance" points from where the decoder was to the target, plus noise of the
-utterance; the replica, as in the paper, follows it from wherever it is by then. A thousand updates take a second.
+a target. The outer gradient of an "utterance" points from where the decoder was to the target, plus noise of the
+utterance; the replica, as in the paper, follows it from wherever the parameters are by then. A thousand updates take a
+second.
 """
 
 from collections.abc import Callable
@@ -22,17 +23,20 @@ from workbench.settings import Settings, rng, setting
 from workbench.storage.rows import Measurement, Row
 from workbench.training import Gradient, OuterSource, Shards, decoder, evaluator, replica
 
-SIZE = 16
+SIZE = 16  # parameters of the toy
 TARGET = np.ones(SIZE, np.float32)
-FRAMES, KEPT = 240, 36  # 2.4 s of a voice query, of which 15 % survive cancellation in the mean
+FRAMES = 240  # of an utterance: 2.4 s of a voice query
+KEPT = 36  # frames that survive cancellation in the mean, 15 %
 FEWEST = 8  # frames that are kept of an utterance
-PARAMETERS = 5_600_000  # of the paper's network, for what its messages would take
 NOISE = 0.3
+FRAME_SECONDS = 0.01
+PARAMETERS = 5_600_000  # of the paper's network, which decide how long messages take
+BYTE_AT_GIGABIT = 8e-9  # seconds
 
 
 @dataclass(frozen=True)
 class Exploration:
-    """What one look at the machine is made of; see the field's metadata for units and ranges."""
+    """What is simulated; the metadata of each field has its unit and range."""
 
     replicas: int = setting(10, "model replicas", low=1, high=100)
     batch: int = setting(32, "frames in a batch", low=1, high=256)
@@ -62,24 +66,20 @@ class Exploration:
     def machine(self) -> Machine:
         """The paper's machine with these speeds."""
         paper = load_machine("paper")
-        prices = {
-            **paper.prices,
-            "decode": replace(paper.prices["decode"], frame=0.01 * self.decoding),
-        }
-        byte = 8e-9 / self.network * PARAMETERS / SIZE
+        decode = replace(paper.prices["decode"], frame=FRAME_SECONDS * self.decoding)
+        byte = BYTE_AT_GIGABIT / self.network * PARAMETERS / SIZE
+        prices = {**paper.prices, "decode": decode}
         return replace(paper, name="explored", prices=prices, spread=self.spread, byte=byte)
 
     @property
     def settings(self) -> Settings:
-        waits: dict[str, Any] = {
-            "decoder_fetch": "synchronous" if self.decoder_seconds else "utterance"
-        }
+        """The settings of the run."""
         return Settings.of(
-            **waits,
             criterion="mmi",
             replicas=self.replicas,
             batch=self.batch,
             shards=self.shards,
+            decoder_fetch="synchronous" if self.decoder_seconds else "utterance",
             decoder_seconds=self.decoder_seconds,
             learning_rate=self.learning_rate,
             seed=self.seed,
@@ -91,112 +91,117 @@ class Exploration:
         )
 
 
-def explore(what: Exploration) -> pd.DataFrame:
-    """Run the toy on the cost clock; rows as a run has them, ``mmi`` being minus the distance to the target."""
+def explore(exploration: Exploration) -> pd.DataFrame:
+    """Runs the toy on the cost clock; returns rows like those of a run, ``mmi`` being minus the distance to the target."""
     rows: list[Row] = []
-    processes = {name: make() for name, make in makers(what).items()}
-    Local(Cost(what.machine, what.seed), what.settings.asynchrony.channel).run(
-        processes, services(what), rows.append
-    )
+    clock = Cost(exploration.machine, exploration.seed)
+    executor = Local(clock, exploration.settings.asynchrony.channel)
+    executor.run(makers(exploration), services(exploration), rows.append)
+    return table_of(rows)
+
+
+def explore_on(client: Any, exploration: Exploration) -> pd.DataFrame:
+    """As `explore`, but on a Dask cluster and the wall clock, where the arithmetic takes next to no time.
+
+    ``client``: Dask's.
+    """
+    from workbench.engine.dask import Cluster
+
+    rows: list[Row] = []
+    executor = Cluster(client, exploration.settings.asynchrony.channel)
+    executor.run(makers(exploration), services(exploration), rows.append)
     return table_of(rows)
 
 
 def table_of(rows: list[Row]) -> pd.DataFrame:
-    """The rows as a table in order of time."""
+    """Returns the rows as a table in order of time."""
     table = pd.DataFrame([row.to_dict() for row in rows])
     return table.sort_values("seconds", kind="stable", ignore_index=True)
 
 
-def explore_on(client: Any, what: Exploration) -> pd.DataFrame:
-    """The same on a Dask cluster and the wall clock, where the arithmetic takes next to no time; ``client``: Dask's."""
-    from workbench.engine.dask import Cluster
-
-    rows: list[Row] = []
-    Cluster(client, what.settings.asynchrony.channel).run(makers(what), services(what), rows.append)
-    return table_of(rows)
+def services(exploration: Exploration) -> dict[str, Any]:
+    """Returns the shards of the parameter server by name."""
+    return _shards(exploration).servers(exploration.settings)
 
 
-def services(what: Exploration) -> dict[str, Any]:
-    """The shards of the parameter server by name."""
-    return _shards(what).servers(what.settings)
+def makers(exploration: Exploration) -> dict[str, Callable[[], Process]]:
+    """Returns what makes each process, by name: functions of plain data, which can travel to another machine."""
+    makers: dict[str, Callable[[], Process]] = {}
+    for i in range(exploration.replicas):
+        makers[f"decoder {i}"] = partial(_decoder, exploration, i)
+        makers[f"replica {i}"] = partial(_replica, exploration, i)
+    makers["evaluator"] = partial(_evaluator, exploration)
+    return makers
 
 
-def makers(what: Exploration) -> dict[str, Callable[[], Process]]:
-    """What makes each process, by name; functions of plain data, so that they can travel to another machine."""
-    made: dict[str, Callable[[], Process]] = {}
-    for i in range(what.replicas):
-        made[f"decoder {i}"] = partial(_decoder, what, i)
-        made[f"replica {i}"] = partial(_replica, what, i)
-    return made | {"evaluator": partial(_evaluator, what)}
+def _shards(exploration: Exploration) -> Shards:
+    start = np.zeros(SIZE, np.float32)
+    return Shards.split(start, slice(None), min(exploration.shards, SIZE))
 
 
-def _shards(what: Exploration) -> Shards:
-    return Shards.split(np.zeros(SIZE, np.float32), slice(None), min(what.shards, SIZE))
-
-
-def _decoder(what: Exploration, i: int) -> Process:
-    order = UtteranceOrder(subsets(what.utterances, what.replicas, what.seed)[i], 1.0, what.seed)
-    lengths, act = np.full(what.utterances, FRAMES), partial(decode, what.seed)
+def _decoder(exploration: Exploration, i: int) -> Process:
+    utterances = subsets(exploration.utterances, exploration.replicas, exploration.seed)[i]
     return decoder(
-        f"decoder {i}", _shards(what), what.settings, order, act, lengths, f"decoded {i}"
+        f"decoder {i}",
+        _shards(exploration),
+        exploration.settings,
+        UtteranceOrder(utterances, 1.0, exploration.seed),
+        partial(decode, exploration.seed),
+        np.full(exploration.utterances, FRAMES),
+        f"decoded {i}",
     )
 
 
-def _replica(what: Exploration, i: int) -> Process:
-    source = OuterSource(f"decoded {i}", what.settings, None)
-    return replica(f"replica {i}", i, _shards(what), what.settings, source, gradient)
+def _replica(exploration: Exploration, i: int) -> Process:
+    source = OuterSource(f"decoded {i}", exploration.settings, None)
+    return replica(f"replica {i}", i, _shards(exploration), exploration.settings, source, gradient)
 
 
-def _evaluator(what: Exploration) -> Process:
-    return evaluator(_shards(what), what.settings, evaluate, what.utterances * FRAMES, FRAMES)
+def _evaluator(exploration: Exploration) -> Process:
+    frames = exploration.utterances * FRAMES
+    return evaluator(_shards(exploration), exploration.settings, evaluate, frames, FRAMES)
 
 
 def decode(seed: int, theta: np.ndarray, utterance: int) -> Decoded:
-    """The way from ``theta`` to the target, plus noise of the utterance, for each kept frame.
+    """Returns for each kept frame the way from ``theta`` to the target, plus noise of the utterance.
 
-    Utterances keep unequal numbers of frames: else all slots of a replica would run empty at once.
+    Utterances keep unequal numbers of frames, because otherwise all slots of a replica would run empty at once.
     """
     stream = rng(seed, "toy", utterance)
     noise = NOISE * stream.standard_normal(SIZE).astype(np.float32)
-    n = int(stream.integers(FEWEST, 2 * KEPT - FEWEST + 1))
-    kept = np.arange(n, dtype=np.int32) * (FRAMES // n)
-    row = TARGET - theta + noise
-    values, states = np.tile(row, n), np.tile(np.arange(SIZE, dtype=np.int32), n)
-    counts: dict[str, Any] = {
-        "reason": None,
-        "rejected": 0,
-        "cancelled": FRAMES - n,
-        "words": (),
-        "reference": (),
-    }
+    count = int(stream.integers(FEWEST, 2 * KEPT - FEWEST + 1))
     return Decoded(
         utterance=utterance,
         frames=FRAMES,
-        kept=kept,
-        indptr=np.arange(n + 1) * SIZE,
-        states=states,
-        values=values,
+        kept=np.arange(count, dtype=np.int32) * (FRAMES // count),
+        indptr=np.arange(count + 1) * SIZE,
+        states=np.tile(np.arange(SIZE, dtype=np.int32), count),
+        values=np.tile(TARGET - theta + noise, count),
         mass=0.0,
         value=-distance(theta),
+        reason=None,
+        rejected=0,
+        cancelled=FRAMES - count,
+        words=(),
+        reference=(),
         numerator_states=np.zeros(FRAMES, np.int32),
         num=0.0,
         den=0.0,
         beam=0.0,
-        **counts,
     )
 
 
 def gradient(theta: np.ndarray, batch: OuterBatch) -> Gradient:
-    """The outer gradients added up, wherever the parameters are by now."""
+    """Returns the sum of the outer gradients, wherever the parameters are by now."""
     total = np.bincount(batch.states, batch.values, SIZE).astype(np.float32)
     return Gradient(total, len(batch), {})
 
 
 def evaluate(theta: np.ndarray) -> Measurement:
-    """Minus the distance to the target, under the names of a criterion."""
+    """Returns minus the distance to the target as if it were a criterion."""
     return Measurement(criterion=-distance(theta), mmi=-distance(theta))
 
 
 def distance(theta: np.ndarray) -> float:
-    """Root mean square over the parameters."""
+    """Returns the root mean square of the parameters' distances to the target."""
     return float(np.sqrt(np.mean((theta - TARGET) ** 2, dtype=np.float64)))

@@ -68,31 +68,31 @@ def tile(rows: int, vectors: int = 2) -> Callable[..., None]:
 
     @intrinsic
     def run(
-        typing,
-        a,
-        a_row,
-        a_depth,
-        b,
-        b_depth,
-        depth,
-        c,
-        c_row,
-        columns,
-        how,
-        bias,
-        origin,
-        b_next,
-        c_next,
-        rate,
-        one,
-    ):
+        typing: object,
+        a: object,
+        a_row: object,
+        a_depth: object,
+        b: object,
+        b_depth: object,
+        depth: object,
+        c: object,
+        c_row: object,
+        columns: object,
+        how: object,
+        bias: object,
+        origin: object,
+        b_next: object,
+        c_next: object,
+        rate: object,
+        one: object,
+    ) -> tuple[Signature, Callable]:
         return types.void(*[types.intp] * 14, rate, one), partial(_emit_tile, rows, vectors)
 
     return run
 
 
 @intrinsic
-def fence(typing):
+def fence(typing: object) -> tuple[Signature, Callable]:
     """What was written before is seen by other threads before what is written after."""
 
     def emit(context: Any, at: ir.IRBuilder, kinds: Signature, given: list) -> ir.Value:
