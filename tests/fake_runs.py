@@ -50,9 +50,11 @@ def fake_run(
         {"state": state, "pid": 0, "host": "nowhere", "heartbeat": 0.0, "error": error},
     )
     run = Run(folder)
+
     for row in rows(settings, steps):
         with open(run.row_file(row.process), "a") as out:
             out.write(json.dumps(row.to_dict()) + "\n")
+
     if state == "done":
         _finish(folder, wrong)
     return run
@@ -63,10 +65,12 @@ def _finish(folder: Path, wrong: int) -> None:
     misrecognised = ["x"] * wrong + WORDS[wrong:]
     references = []
     hypotheses = []
+
     for i in range(20):
         hypothesis = misrecognised if i % 2 else WORDS
         references.append(f"u{i} {' '.join(WORDS)}\n")
         hypotheses.append(f"u{i} {' '.join(hypothesis)}\n")
+
     (folder / "test.ref").write_text("".join(references))
     (folder / "test.hyp").write_text("".join(hypotheses))
     rate = wrong / 16
@@ -101,10 +105,12 @@ def rows(settings: Settings, steps: int) -> list[Row]:
     stream = rng(settings.seed, "fake rows")
     replicas = min(settings.asynchrony.replicas, 3)
     out: list[Row] = []
+
     for n in range(steps):
         stale = int(stream.integers(0, 2 * replicas))
         out.append(push_row(n, n % replicas, stale))
         out.append(decode_row(n, n % replicas, stale))
+
     out += [evaluate_row(i) for i in range(5)]
     out.append(usage_row("replica 0", work=60, ask=10, put=0, take=10))
     out.append(usage_row("decoder 0", work=50, ask=5, put=25, take=0))

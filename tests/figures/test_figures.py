@@ -126,6 +126,7 @@ def test_stretches_fill_the_time_without_overlap(runs: list[Run]) -> None:
         assert all(a.end == pytest.approx(b.start) for a, b in itertools.pairwise(own))
         kinds = rows[(rows.process == process) & rows.kind.isin(["push", "decode"])]
         assert own[-1].end == kinds.seconds.max()
+
     waited = sum(s.end - s.start for s in found if s.what == "wait for frames")
     assert waited == pytest.approx(runs[0].table(PushRow).idle_seconds.sum())
 
@@ -165,6 +166,7 @@ def sweep_table() -> pd.DataFrame:
                 "test_wer": 0.1,
             }
         )
+
     rows[-1] |= {"state": "missing", "heldout_wer": np.nan}
     rows[-2] |= {"state": "diverged", "heldout_wer": np.nan}
     return pd.DataFrame(rows)
@@ -236,6 +238,7 @@ def axes_without_unit(fig: Figure) -> list[str]:
             unnamed.append(f"panel {number}: x")
         if not (is_named(ax.yaxis) or ax.get_title(loc="left") or first_label):
             unnamed.append(f"panel {number}: y")
+
     return unnamed
 
 
@@ -298,6 +301,7 @@ def test_an_example_is_drawn_as_it_was_left(runs: list[Run]) -> None:
     assert example is not None
     assert example.words[0].end == 9
     assert example.seconds == pytest.approx(0.2)
+
     for draw in (draw_spectrogram, draw_occupancies):
         assert png(draw(example), dpi=50)[:4] == b"\x89PNG"
 

@@ -72,6 +72,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     made = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
     (tmp_path / "notebooks").mkdir()
     nbformat.write(made, tmp_path / "notebooks" / "live.ipynb")
+
     return tmp_path
 
 
@@ -103,6 +104,7 @@ def lab(folder: Path) -> Iterator[str]:
         "IPYTHONDIR": str(folder / "ipython"),
         "PYTHONPATH": str(ROOT),
     }
+
     with open(folder / "lab.log", "w") as log:
         server = subprocess.Popen(
             command, env=environment, stdout=log, stderr=log, start_new_session=True
@@ -237,7 +239,7 @@ def test_watch_interrupt_reload_report(lab_page: LabPage, folder: Path) -> None:
     1. After Start the picture changes; the panel keeps its height before, then and afterwards.
     2. Neither a slow cell nor its interruption stops the picture.
     3. Stop leaves a plain picture in the notebook, and Resume makes it live again.
-    4. After a reload the picture goes on, Stop brings the run to rest, Report writes the report.
+    4. After a reload the picture keeps changing, Stop stops the run, Report writes the report.
     """
     page = lab_page.page
     lab_page.run_cell(0)

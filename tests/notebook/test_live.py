@@ -177,8 +177,10 @@ def test_it_follows_in_a_thread_and_freezes(
     view.start()
     append_row(run, "evaluator", EVALUATION)
     deadline = time.monotonic() + WAIT
+
     while view.frames < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
+
     assert view.frames >= 2
     assert output.updates == []
 
@@ -198,6 +200,7 @@ def test_a_task_in_the_background_can_be_stopped() -> None:
         assert background.running
         background.stop()
         assert not background.running
+
     assert stopped == [True, True]
     assert background.wait(0)
 
@@ -208,8 +211,10 @@ def test_errors_are_shown_in_the_view(run: Run) -> None:
     view = LiveView(run)
     assert "&lt;b&gt;disk full" in view.screen.line.value
     append_text(run, "evaluator", "no json\n")
+
     with pytest.raises(json.JSONDecodeError):
         view.follow()
+
     assert "JSONDecodeError" in view.screen.line.value
     assert view.error
 

@@ -72,6 +72,7 @@ def test_notebook_runs_in_a_kernel(path: Path, data: Path, monkeypatch: pytest.M
     client = NotebookClient(nbformat.read(path, 4), timeout=120, kernel_name="python3")
     executed = client.execute()
     pictures = 0
+
     for cell in executed.cells:
         for output in cell.get("outputs", []):
             pictures += "image/png" in output.get("data", {})

@@ -70,6 +70,7 @@ def test_errors_of_buttons_are_seen() -> None:
     status = Status()
     button("Try", fail, status).click()  # ipywidgets logs what callbacks raise
     assert "ValueError: &lt;b&gt;broken" in status.line.value
+
     with pytest.raises(ValueError, match="broken"):
         status.guard(fail)()
 
@@ -123,6 +124,7 @@ def test_a_run_is_started_on_the_chosen_cluster(monkeypatch: pytest.MonkeyPatch)
     for place in ("Dask with its dashboard", "tcp://there:8786"):
         panel.place.value = place
         panel.start()
+
     assert asked == [("local", "--dashboard"), ("tcp://there:8786",)]
     assert panel.kill.disabled
 
@@ -152,6 +154,7 @@ def test_a_run_on_a_cluster_shows_its_workers() -> None:
     assert '"/proxy/8787/status"' in panel.dashboard.value
     assert "replica 0" in panel.components.value
     assert "pushes" in panel.components.value
+
     with pytest.raises(UserError, match="worker 0 is gone already"):
         panel.kill_worker()
 
@@ -196,6 +199,7 @@ def test_comparison_overlays_and_names_differences() -> None:
     """The marked runs are drawn, and the only difference of their settings is in the table."""
     for seed in range(2):
         fake_run(f"r{seed}", Settings.of(seed=seed), wrong=seed + 1)
+
     panel = compare_panel("r0", "r1")
     before = panel.screen.png
     assert "<th>seed</th>" in panel.tables.value

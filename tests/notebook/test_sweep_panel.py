@@ -41,6 +41,7 @@ def panel(monkeypatch: pytest.MonkeyPatch) -> SweepPanel:
     made.seeds.value = "0, 1"
     made.start()
     assert made.wait(WAIT)
+
     return made
 
 
@@ -69,6 +70,7 @@ def test_the_sweep_panel_edits_a_sweep() -> None:
     assert "'replicas': [1, 10]" in panel.python.value
     with pytest.raises(UserError, match="no such setting: batsch"):
         panel.more.value = "batsch=1"
+
     assert "batsch" in panel.status.line.value
     with pytest.raises(UserError, match="write field=v1,v2"):
         panel.more.value = "batch"
@@ -165,8 +167,8 @@ def test_a_cell_at_work_shows_how_far_it_is(panel: SweepPanel) -> None:
     fake_run(name, cell.settings)
     assert plan(sweep)[0].reached == "testing"
 
-    nobody = {"pid": 2**22 + 1, "host": socket.gethostname()}
-    record_path(sweep, cell).write_text(json.dumps(nobody))
+    gone = {"pid": 2**22 + 1, "host": socket.gethostname()}
+    record_path(sweep, cell).write_text(json.dumps(gone))
     assert plan(sweep)[0].state == "done"
 
 
@@ -187,7 +189,7 @@ def test_the_estimate_does_not_hold_the_notebook(panel: SweepPanel) -> None:
     """It is made in a thread, and what goes wrong there is shown: here there is no corpus."""
     with pytest.raises(UserError, match="c"):
         estimate(panel.value())
-    panel.status.say("")
+    panel.status.show_message("")
     panel.estimate()
     assert panel.wait(WAIT)
     assert "UserError" in panel.status.line.value

@@ -52,6 +52,7 @@ def finished_sweep() -> Sweep:
             fake_run(name, settings, state="diverged", error="not finite", wrong=4)
         else:
             fake_run(name, settings, wrong=number + 1)
+
     return sweep
 
 
@@ -74,8 +75,10 @@ def test_report_has_every_part() -> None:
         "not significant (p = 0.20)",
         "relative gain",
     )
+
     for part in parts:
         assert part in html, part
+
     assert html.count("<img ") == html.count('src="data:image/png;base64,') >= 6
     assert len(pd.read_csv(out.with_suffix(".csv"))) == 2
     nbformat.validate(nbformat.read(out.with_suffix(".ipynb"), 4))
@@ -96,8 +99,10 @@ def test_sweep_report_has_every_part() -> None:
         "not finite",
         "workbench sweep c --name e --preset tiny --axis shuffling=none,full --seeds 0,1",
     )
+
     for part in parts:
         assert part in html, part
+
     assert len(pd.read_csv(out.with_suffix(".csv"))) == 4
     nbformat.validate(nbformat.read(out.with_suffix(".ipynb"), 4))
 
@@ -113,6 +118,7 @@ def test_tables_have_as_many_cells_as_titles() -> None:
     page = sweep_page(results(finished_sweep()), "Sweep")
     tables = re.findall("<table>.*?</table>", page, re.DOTALL)
     assert len(tables) >= 5
+
     for table in tables:
         titles = table.count("<th>")
         rows = re.findall("<tr>(?:(?!</tr>).)*<td.*?</tr>", table, re.DOTALL)
@@ -127,6 +133,7 @@ def test_text_of_data_stays_text() -> None:
     status = json.loads((runs[0].folder / "status.json").read_text())
     (runs[0].folder / "status.json").write_text(json.dumps({**status, "error": PAYLOAD}))
     out = write_report(runs, title=PAYLOAD)
+
     for suffix in (".html", ".md", ".ipynb"):
         text = out.with_suffix(suffix).read_text()
         assert "<img src=x" not in text
@@ -178,6 +185,7 @@ def test_report_opens_without_network(data_folder: Path) -> None:
         page.pdf(path=str(data_folder / "print.pdf"))
         page.screenshot(path=str(data_folder / "report.png"), full_page=True)
         browser.close()
+
     assert asked == []
     assert (data_folder / "print.pdf").stat().st_size > 10_000
 

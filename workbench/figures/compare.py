@@ -32,6 +32,7 @@ def _description(run: Run) -> pd.Series:
         "started from": parent.get("run") or parent.get("transfer") or "nothing",
         **{f"version of {package}": version for package, version in versions.items()},
     }
+
     return pd.Series(entries, dtype=object)
 
 
@@ -57,4 +58,5 @@ def pairwise(runs: Sequence[Run]) -> pd.DataFrame:
                 "verdict": verdict(comparison.p, comparison.wer_a, comparison.wer_b),
             }
         )
+
     return pd.DataFrame(rows, columns=["from", "to", "WER %", "WER % then", "p", "verdict"])

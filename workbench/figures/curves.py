@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from workbench.figures.style import (
+    Picture,
     add_legend,
     add_legend_below,
     line_style,
@@ -132,7 +132,7 @@ def draw_curves(
     runs: Sequence[Run],
     measures: Sequence[str] = DEFAULT_MEASURES,
     against: Against = "epochs",
-) -> Figure:
+) -> Picture:
     """Draws one panel per measure and one line per run."""
     return draw_bands({run.name: [run] for run in runs}, measures, against)
 
@@ -142,7 +142,7 @@ def draw_bands(
     measures: Sequence[str] = DEFAULT_MEASURES,
     against: Against = "epochs",
     height: float = PANEL_HEIGHT,
-) -> Figure:
+) -> Picture:
     """Draws one panel per measure and one line per group, shaded from lowest to highest seed.
 
     ``height``: inches.
@@ -207,6 +207,7 @@ def limits_without_start(measured: Sequence[Band]) -> tuple[float, float] | None
     for band in measured:
         skip_first = band.runs == 1 and len(band.mean) > 3
         later_values.append(band.mean[1:] if skip_first else band.mean)
+
     everything = _finite([band.mean for band in measured])
     later = _finite(later_values)
     if not len(later) or not 0 < OUTLYING_START * np.ptp(later) < np.ptp(everything):
@@ -221,7 +222,7 @@ def _finite(parts: Sequence[np.ndarray]) -> np.ndarray:
     return values[np.isfinite(values)]
 
 
-def draw_word_errors(runs: Sequence[Run], against: Against = "epochs") -> Figure:
+def draw_word_errors(runs: Sequence[Run], against: Against = "epochs") -> Picture:
     """Draws substitutions, deletions and insertions, one panel per run.
 
     Deletions that rise while the total falls are a warning.
@@ -239,6 +240,7 @@ def draw_word_errors(runs: Sequence[Run], against: Against = "epochs") -> Figure
         ax.set_xlabel(AXES[against])
         ax.set_ylabel("share of reference words (%)")
         add_legend(ax)
+
     return fig
 
 
@@ -256,7 +258,7 @@ def fate_shares(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"frames": table["frames"].cumsum(), **percent})
 
 
-def draw_shares(run: Run) -> Figure:
+def draw_shares(run: Run) -> Picture:
     """Draws the shares of frames that are kept, cancelled and rejected, over the frames decoded."""
     fig, ax = picture(5.0, 2.6)
     table = run.table(DecodeRow)

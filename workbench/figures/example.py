@@ -12,9 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 
-from workbench.figures.style import COLOURS, picture, picture_with_rows, set_title
+from workbench.figures.style import COLOURS, Picture, picture, picture_with_rows, set_title
 from workbench.storage.run import Run, read_json
 
 SECONDS_PER_FRAME = 0.01
@@ -95,7 +94,7 @@ def read_example(run: Run) -> Example | None:
         )
 
 
-def draw_spectrogram(example: Example) -> Figure:
+def draw_spectrogram(example: Example) -> Picture:
     """Draws the log-mel energies with phones and words of the alignment."""
     fig, (ax, bar) = picture_with_rows(WIDTH, 3.6, row_heights=(5, 1.4))
     ax.imshow(
@@ -116,6 +115,7 @@ def draw_spectrogram(example: Example) -> Figure:
     bar.set_yticks([0.25, 0.75], ["words", "phones"])
     bar.set_xlabel("time (s)")
     bar.grid(False)
+
     return fig
 
 
@@ -136,7 +136,7 @@ def _draw_pieces(ax: Axes, pieces: Sequence[Piece], bottom: float, font_size: fl
         )
 
 
-def draw_occupancies(example: Example) -> Figure:
+def draw_occupancies(example: Example) -> Picture:
     """Draws numerator, denominator and their difference, one row per state.
 
     Each frame's fate is below.
@@ -159,6 +159,7 @@ def draw_occupancies(example: Example) -> Figure:
     fates.set_yticks([])
     fates.grid(False)
     fates.set_xlabel("time (s); below: grey cancelled, blue trained on, orange rejected")
+
     return fig
 
 
@@ -182,7 +183,7 @@ def _draw_image(
     ax.grid(False)
 
 
-def draw_lattice(example: Example, most: int = MOST_WORDS) -> Figure:
+def draw_lattice(example: Example, most: int = MOST_WORDS) -> Picture:
     """Draws the ``most`` likeliest words of the lattice by time, rivals above each other.
 
     The likelier a word, the darker and lower it is; words of the reference are blue.
@@ -219,6 +220,7 @@ def draw_lattice(example: Example, most: int = MOST_WORDS) -> Figure:
         "time (s) at which paths reach the word; blue: word of the reference; number: its posterior"
     )
     set_title(ax, "words of the lattice")
+
     return fig
 
 
@@ -238,6 +240,7 @@ def _rows_without_overlap(words: Sequence[LatticeWord]) -> list[int]:
             placed.append([])
         placed[row].append(word)
         rows.append(row)
+
     return rows
 
 

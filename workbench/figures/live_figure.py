@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from workbench.figures.curves import AXES, DEFAULT_MEASURES, MEASURES, Against, curve_of
@@ -14,6 +13,7 @@ from workbench.figures.style import (
     COLOURS,
     LEGEND_SIZE,
     PANEL_DPI,
+    Picture,
     add_legend,
     line_style,
     picture_with_grid,
@@ -32,7 +32,7 @@ RECENT_ROWS = 400  # newest pushes and decodes from which the last stretch of ti
 LEAST_ROWS_EACH = 10  # of them per process
 
 
-def draw_live(tail: Tail, against: Against = "epochs", alarm: str = "") -> Figure:
+def draw_live(tail: Tail, against: Against = "epochs", alarm: str = "") -> Picture:
     """Draws F_MMI, word errors by kind and frame error; staleness, queues, recent work."""
     fig, axes = picture_with_grid(LIVE_WIDTH, LIVE_HEIGHT, rows=2, columns=3)
     fig.subplots_adjust(left=0.08, right=0.985, top=0.88, bottom=0.1, wspace=0.28, hspace=0.5)
@@ -53,6 +53,7 @@ def draw_live(tail: Tail, against: Against = "epochs", alarm: str = "") -> Figur
             color="white",
             backgroundcolor=COLOURS[1],
         )
+
     return fig
 
 
@@ -172,6 +173,7 @@ def busy_shares(table: pd.DataFrame) -> dict[str, dict[str, float]]:
         total = sum(spent[process].values())
         if total > 0:
             shares[process] = {what: 100 * s / total for what, s in spent[process].items()}
+
     return shares
 
 
@@ -189,6 +191,7 @@ def _name_rows(ax: Axes, names: Sequence[str]) -> None:
     rows_of: dict[str, list[int]] = {}
     for row, name in enumerate(names):
         rows_of.setdefault(name.rpartition(" ")[0], []).append(row)
+
     middles = [float(np.mean(rows)) for rows in rows_of.values()]
     labels = [f"{len(rows)} {kind}{'s' * (len(rows) > 1)}" for kind, rows in rows_of.items()]
     ax.set_yticks(middles, labels, rotation=90, va="center", fontsize=8)

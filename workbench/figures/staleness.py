@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from workbench.figures.style import (
+    Picture,
     add_legend,
     add_legend_below,
     line_style,
@@ -77,10 +77,11 @@ def ages(
         if np.isfinite(values).any():
             bins = histogram(values, whole=AGE_COLUMNS[column].whole, reach=REACH)
             found.append(Ages(run, column, bins, summary(values)))
+
     return found
 
 
-def draw_staleness(runs: Sequence[Run], columns: Sequence[str] = tuple(AGE_COLUMNS)) -> Figure:
+def draw_staleness(runs: Sequence[Run], columns: Sequence[str] = tuple(AGE_COLUMNS)) -> Picture:
     """Draws one panel per column that any run has, with one outline per run.
 
     Heights are shares of the pushes.
@@ -89,12 +90,13 @@ def draw_staleness(runs: Sequence[Run], columns: Sequence[str] = tuple(AGE_COLUM
     return draw_ages(found, [run.name for run in runs])
 
 
-def draw_ages(found: Sequence[Ages], names: Sequence[str]) -> Figure:
+def draw_ages(found: Sequence[Ages], names: Sequence[str]) -> Picture:
     """Draws what ``ages`` returned; the order of ``names`` decides which run has which colour."""
     drawn = {a.column for a in found}
     columns = [column for column in AGE_COLUMNS if column in drawn] or ["staleness_inner"]
     fig, axes = picture_with_columns(2.9 * max(len(columns), 2), 2.9, len(columns))
     numbers = {name: number for number, name in enumerate(names)}
+
     for ax, column in zip(axes, columns, strict=True):
         for a in found:
             if a.column == column:
@@ -135,5 +137,6 @@ def staleness_table(runs: Sequence[Run]) -> pd.DataFrame:
                     "pushes": a.summary.count,
                 }
             )
+
     names = ["run", "of", "unit", "mean", "median", "95 %", "max", "pushes"]
     return pd.DataFrame(rows, columns=names)

@@ -111,9 +111,11 @@ def _apply_style(ax: Axes) -> Axes:
     ax.grid(True, color=GRID_COLOUR, linewidth=GRID_WIDTH)
     ax.set_axisbelow(True)
     ax.tick_params(labelsize=FONT_SIZE)
+
     for axis in (ax.xaxis, ax.yaxis):
         axis.label.set_fontsize(FONT_SIZE)
         axis.get_offset_text().set_fontsize(FONT_SIZE)
+
     return ax
 
 

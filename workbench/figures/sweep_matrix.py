@@ -14,9 +14,8 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 
-from workbench.figures.style import picture, set_title
+from workbench.figures.style import Picture, picture, set_title
 from workbench.sweeping.results import mean_interval
 
 NAMES = {
@@ -135,6 +134,7 @@ def matrix(
     for row in rows:
         keys = [(row, column) for column in columns]
         squares.append([_square(cells.get(key), measure, shown, reached or {}) for key in keys])
+
     return Matrix(rows, columns, squares, measure, shown)
 
 
@@ -172,6 +172,7 @@ def _square(
     states = Counter(
         reached.get(cell, state) for cell, state in zip(rest.cell, rest.state, strict=True)
     )
+
     return Square(
         label=cells.label.iloc[0],
         value=mean,
@@ -195,12 +196,12 @@ def square_colours(value: float, shown: Range, measure: str) -> Colours:
     return Colours(background, BLACK if brightness > 0.5 else WHITE)
 
 
-def draw_matrix(table: pd.DataFrame, axes: Sequence[str], measure: str = "heldout_wer") -> Figure:
+def draw_matrix(table: pd.DataFrame, axes: Sequence[str], measure: str = "heldout_wer") -> Picture:
     """Draws the matrix of a sweep's table: dark is bad; an unfinished cell shows its state."""
     return draw_squares(matrix(table, axes, measure))
 
 
-def draw_squares(m: Matrix) -> Figure:
+def draw_squares(m: Matrix) -> Picture:
     """Draws a matrix."""
     fig, ax = picture(max(4.0, 2.2 + 1.3 * len(m.columns)), 1.0 + 0.6 * len(m.rows))
     for row, squares in enumerate(m.squares):
@@ -215,6 +216,7 @@ def draw_squares(m: Matrix) -> Figure:
     ax.spines[:].set_visible(False)
     ax.grid(False)
     set_title(ax, NAMES[m.measure])
+
     return fig
 
 

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from workbench.data import PAPER
 from workbench.figures.style import (
     COLOURS,
     LINE_WIDTH,
+    Picture,
     add_legend,
     add_legend_below,
     line_style,
@@ -45,12 +45,13 @@ def paper_values(entry: str, axis: str) -> dict[str, float]:
         rates = read_json(PAPER)["table1"]["icelandic"]
     else:
         rates = {}
+
     return {value: float(rate) for value, rate in rates.items()}
 
 
 def draw_effects(
     table: pd.DataFrame, axes: Sequence[str], measure: str = "test_wer", paper: str = ""
-) -> Figure:
+) -> Picture:
     """Draws mean and interval of the measure at each value of each axis.
 
     Hollow marks are the paper's, measured on its own data. ``paper``: the entry of its data file,
@@ -59,6 +60,7 @@ def draw_effects(
     found = effects(table, axes, measure)
     columns = max(1, len(axes))
     fig, panels = picture_with_columns(3.2 * columns, 2.8, columns)
+
     for ax, axis in zip(panels, axes, strict=False):
         own = found[found.axis == axis]
         _draw_single_runs(ax, table, axis, own.value, measure)
@@ -112,7 +114,7 @@ def _draw_means(ax: Axes, own: pd.DataFrame, measure: str) -> None:
     ax.set_ylim(limits)
 
 
-def draw_scatter(groups: Mapping[str, Sequence[Run]]) -> Figure:
+def draw_scatter(groups: Mapping[str, Sequence[Run]]) -> Picture:
     """Draws frame error against word error along the training of each run (experiment E4).
 
     The start of a run is hollow, its end full.

@@ -53,9 +53,11 @@ class Tail:
         added = self._read_file(driver) if driver in sizes else 0
         if self._was_cut(sizes, driver) or self.total["recovery"] > recoveries:
             self.begin()
+
         for path in paths:
             if sizes[path] > self._positions.get(path, 0):
                 added += self._read_file(path)
+
         return added > 0
 
     def _was_cut(self, sizes: dict[Path, int], driver: Path) -> bool:
@@ -75,6 +77,7 @@ class Tail:
         whole = added[: added.rfind(b"\n") + 1]
         for line in whole.splitlines():
             self._add(json.loads(line))
+
         self._positions[path] = position + len(whole)
         return len(whole)
 

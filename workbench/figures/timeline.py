@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from workbench.figures.style import (
     COLOURS,
     HATCH_WIDTH,
+    Picture,
     add_legend,
     add_legend_below,
     line_style,
@@ -97,6 +97,7 @@ def stretches(rows: pd.DataFrame) -> list[Stretch]:
     for cycle in CYCLES:
         for process, own in rows[rows.kind == cycle.kind].groupby("process"):
             found += _stretches_of(process, own, cycle)
+
     return found
 
 
@@ -113,12 +114,13 @@ def _stretches_of(process: str, rows: pd.DataFrame, cycle: Cycle) -> list[Stretc
             found.append(Stretch(process, cycle.waiting, start, work_start))
         if end > work_start:
             found.append(Stretch(process, cycle.work, work_start, end))
+
     return found
 
 
 def draw_timeline(
     run: Run, first: float = 0.0, last: float | None = None, most: int = MOST_PROCESSES
-) -> Figure:
+) -> Picture:
     """Draws what at most ``most`` processes of a run did between two times (seconds)."""
     return draw_stretches(stretches(run.table()), first, last, most, run.name)
 
@@ -129,7 +131,7 @@ def draw_stretches(
     last: float | None = None,
     most: int = MOST_PROCESSES,
     title: str = "",
-) -> Figure:
+) -> Picture:
     """Draws what `stretches` returned, from ``first`` to ``last`` seconds (default: all)."""
     if last is None:
         last = max((s.end for s in found), default=1.0)
@@ -149,6 +151,7 @@ def draw_stretches(
     ax.set_xlabel("time (s)")
     set_title(ax, title)
     add_legend_below(fig, ax.lines, columns=len(ACTIVITIES))
+
     return fig
 
 
@@ -182,7 +185,7 @@ def queues(rows: pd.DataFrame) -> dict[str, Queue]:
     }
 
 
-def draw_queues(run: Run, most: int = 6) -> Figure:
+def draw_queues(run: Run, most: int = 6) -> Picture:
     """Draws how many utterances wait between decoders and replicas, for at most ``most`` decoders.
 
     A queue that is always full means that replicas are slow, one that is always empty that decoders
@@ -217,7 +220,7 @@ def _without_unit(column: str) -> str:
     return column.removesuffix("_seconds")
 
 
-def draw_usage(run: Run, most: int = 16) -> Figure:
+def draw_usage(run: Run, most: int = 16) -> Picture:
     """Draws how each process divided its time between work, requests and waiting."""
     table = usage(run.table(UsageRow))
     table = table.loc[sorted(table.index, key=number_and_kind)[:most]]
@@ -231,6 +234,7 @@ def draw_usage(run: Run, most: int = 16) -> Figure:
     if len(table):
         handles, _ = ax.get_legend_handles_labels()
         add_legend_below(fig, handles, columns=len(USAGE))
+
     return fig
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 class Background:
     """Runs one task at a time in a thread called ``name``, which ends with the interpreter.
 
-    A task that goes on for long calls `pause` between its steps and ends when that returns True.
+    A long task calls `pause` between its steps and ends when that returns True.
     """
 
     def __init__(self, name: str):

@@ -69,6 +69,7 @@ def train(
             and parent_name(run) == (start.name if start else "")
         ):
             return run if run.status().state == RunState.DONE else resume(run.name)
+
     return train_new(corpus_name, settings, name=name, init=start.name if start else None)
 
 

@@ -54,6 +54,7 @@ def components_html(found: Sequence[Component], running: bool) -> str:
         state = _state(now - component.seconds) if running else "at rest"
         cells = [component.name, component.summary, f"{component.seconds:.1f} s", state]
         rows.append(cells)
+
     titles = ["component", "has done", "last heard at", "state"]
     return render("workbench.notebook", "components.html", titles=titles, rows=rows)
 

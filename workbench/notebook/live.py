@@ -27,7 +27,7 @@ Observer = Callable[[Tail, bool], None]
 class LiveView:
     """The live picture of one run; `show` displays it in any number of cells.
 
-    ``after_look`` is called after each look, with the rows and whether the run still goes on.
+    ``after_look`` is called after each look, with the rows and whether the run is still active.
     ``error`` describes why following failed, or is empty.
     """
 
@@ -53,7 +53,7 @@ class LiveView:
         self.look()
 
     def look(self) -> bool:
-        """Draws the run if there is anything new; returns whether the run still goes on."""
+        """Draws the run if there is anything new; returns whether the run is still active."""
         with self._lock:
             status = self.run.status()
             has_rows = self.tail.read()
@@ -62,6 +62,7 @@ class LiveView:
                 self._draw(status)
             if self.after_look is not None:
                 self.after_look(self.tail, self._state.active)
+
         return self._state.active
 
     def _draw(self, status: RunStatus) -> None:
@@ -75,7 +76,7 @@ class LiveView:
         recoveries = [row["text"] for row in self.tail.rows["recovery"]]
         parts = [f"{self.run.name}: {status.state}", status.error, *reasons, *recoveries[-1:]]
         alarm = bool(reasons) or status.state in ALARMING
-        self.screen.say(" — ".join(part for part in parts if part), alarm)
+        self.screen.show_message(" — ".join(part for part in parts if part), alarm)
 
     def start(self) -> "LiveView":
         """Follows the run in a thread until it ends; returns at once."""
@@ -94,7 +95,7 @@ class LiveView:
         except Exception as problem:
             # A notebook does not show the traceback of a thread.
             self.error = f"{type(problem).__name__}: {problem}"
-            self.screen.say(f"the view failed: {self.error}", alarm=True)
+            self.screen.show_message(f"the view failed: {self.error}", alarm=True)
             raise
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -113,7 +114,7 @@ class LiveView:
         self.show()
 
     def detach(self) -> None:
-        """Stops following; the run goes on."""
+        """Stops following; the run continues."""
         self._background.stop()
 
     def finish(self) -> "LiveView":

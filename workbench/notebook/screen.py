@@ -54,7 +54,7 @@ class Screen:
         if self.image is not None:
             self.image.value = png
 
-    def say(self, text: str, alarm: bool = False) -> None:
+    def show_message(self, text: str, alarm: bool = False) -> None:
         """Shows a line of text, red if it is an alarm; markup in it is shown as text."""
         if self.line is not None:
             self.line.value = message_html(text, alarm)

@@ -127,9 +127,11 @@ def curve_pictures(runs: Sequence[Run]) -> list[Block]:
         by_time = draw_curves(runs, against="seconds")
         pictures.append(Picture("Held-out curves against time", by_time))
     pictures.append(Picture("Kinds of word errors", draw_word_errors(runs)))
+
     for run in runs:
         if run.settings.sequence:
             pictures.append(Picture(f"Frames of {run.name}", draw_shares(run)))
+
     return pictures
 
 
@@ -144,9 +146,11 @@ def asynchrony_pictures(runs: Sequence[Run]) -> list[Block]:
     for run in timed:
         caption = f"How processes of {run.name} spent their time"
         pictures.append(Picture(caption, draw_usage(run)))
+
     for run in timed:
         if run.settings.sequence:
             pictures.append(Picture(f"Queues of {run.name}", draw_queues(run)))
+
     return pictures
 
 
@@ -187,6 +191,7 @@ def verdict_sentences(runs: Sequence[Run]) -> list[str]:
         sentences.append(
             f"{improvement.run} against {improvement.parent}: test WER {change}, {words}."
         )
+
     return sentences
 
 
@@ -203,6 +208,7 @@ def improvements(runs: Sequence[Run]) -> list[Improvement]:
         if before is not None and after is not None:
             p_value = summaries[run.name].get("p_value")
             found.append(Improvement(run.name, parent, before, after, p_value))
+
     return found
 
 
@@ -264,10 +270,12 @@ def setting_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
     default = Settings().to_dict()
     recorded = {run.name: run.record["settings"] for run in runs}
     rows = []
+
     for name, value in default.items():
         if any(settings.get(name) != value for settings in recorded.values()):
             values = {run: str(settings.get(name)) for run, settings in recorded.items()}
             rows.append({"setting": name, **values})
+
     return rows
 
 
@@ -288,6 +296,7 @@ def failure_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
                 "utterances set aside": set_aside or "none",
             }
         )
+
     return rows
 
 

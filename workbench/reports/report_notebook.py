@@ -43,6 +43,7 @@ def notebook(cells: Sequence[Cell]) -> str:
             else nbformat.v4.new_markdown_cell
         )
         made.append(new_cell(cell.text, id=f"cell-{number}"))
+
     kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
     metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
     return nbformat.writes(nbformat.v4.new_notebook(cells=made, metadata=metadata)) + "\n"

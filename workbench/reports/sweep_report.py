@@ -1,7 +1,7 @@
 """The report on a sweep: question, results, significance, figures, failures, commands."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -139,10 +139,11 @@ def group_rows(found: Results) -> list[dict[str, str]]:
         for measure, title in MEASURE_TITLES.items():
             row[title] = interval_text(group, measure)
         rows.append(row)
+
     return rows
 
 
-def interval_text(group: dict[str, Any], measure: str) -> str:
+def interval_text(group: Mapping[str, float], measure: str) -> str:
     """Returns a mean with its interval as ``12.3 [11.9, 12.7]``, or a dash without values."""
     mean = scale(measure) * group[measure]
     low = scale(measure) * group[f"{measure}_low"]
@@ -152,6 +153,7 @@ def interval_text(group: dict[str, Any], measure: str) -> str:
     text = number_text(mean, measure)
     if pd.isna(low):
         return text
+
     return f"{text} [{number_text(low, measure)}, {number_text(high, measure)}]"
 
 
@@ -173,6 +175,7 @@ def significance_rows(found: Results) -> list[dict[str, str]]:
                 "verdict": row["verdict"],
             }
         )
+
     return rows
 
 
@@ -188,6 +191,7 @@ def curve_pictures(found: Results) -> list[Block]:
     if first_seeds:
         caption = "Staleness, first seed of each setting"
         pictures.append(Picture(caption, draw_staleness(first_seeds)))
+
     return pictures
 
 
@@ -230,12 +234,14 @@ def cell_failure_rows(found: Results) -> list[dict[str, str]]:
     summary = ", ".join(f"{count} {state}" for state, count in counts(found.cells).items())
     rows = [_failure_row(summary)]
     incomplete = []
+
     for cell in found.cells:
         if cell.state != RunState.DONE:
             name = f"{cell.cell.label}, seed {cell.cell.seed}"
             rows.append(_failure_row(name, cell.state, cell.error))
         elif cell.run and cell.run.summary.get("set_aside"):
             incomplete.append(cell.run)
+
     return rows + failure_rows(incomplete)
 
 

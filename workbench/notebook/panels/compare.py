@@ -58,7 +58,7 @@ class ComparePanel:
 
     def report(self) -> None:
         """Writes the report on the marked runs."""
-        self.status.say(f"report: {write_report(self._marked())}")
+        self.status.show_message(f"report: {write_report(self._marked())}")
 
     def _marked(self) -> list[Run]:
         if not self.runs.value:

@@ -49,6 +49,7 @@ class MatrixGrid:
         self._shown = m
         if old is None or old.rows != m.rows or old.columns != m.columns:
             self._lay_out(m)
+
         for row in m.squares:
             for square in row:
                 if square.planned:
@@ -65,9 +66,11 @@ class MatrixGrid:
         self.squares = {}
         everything = [square for row in m.squares for square in row]
         widgets = [self._head("all", everything)]
+
         for number, name in enumerate(m.columns):
             column = [row[number] for row in m.squares]
             widgets.append(self._head(name or "word error", column))
+
         for name, row in zip(m.rows, m.squares, strict=True):
             widgets.append(self._head(name, row))
             widgets += [self._square(square) for square in row]
@@ -87,6 +90,7 @@ class MatrixGrid:
         made.style.font_weight = "bold"
         made.add_class(SQUARE_CLASS)
         self._choose_on_click(made, [cell for square in squares for cell in square.cells])
+
         return made
 
     def _square(self, square: Square) -> W.Widget:
@@ -98,6 +102,7 @@ class MatrixGrid:
         made.add_class(SQUARE_CLASS)
         self._choose_on_click(made, square.cells)
         self.squares[square.cells] = made
+
         return made
 
     def _choose_on_click(self, made: W.Button, cells: Sequence[str]) -> None:

@@ -54,6 +54,7 @@ def control(field: Setting, value: Value) -> W.Widget:
         return W.Checkbox(indent=False, **common)
     if field.kind is int and field.low is not None and field.high is not None:
         return W.BoundedIntText(min=int(field.low), max=int(field.high), **common)
+
     # Everything else is text, which `Settings` parses: a float widget would round what was typed.
     return W.Text(continuous_update=False, **{**common, "value": str(value)})
 
@@ -107,7 +108,7 @@ class Status:
         self.log = W.HTML()
         self.widget = W.VBox([self.line, self.log])
 
-    def say(self, text: str, alarm: bool = False) -> None:
+    def show_message(self, text: str, alarm: bool = False) -> None:
         """Shows a message, red if it is an alarm; markup in it is shown as text."""
         self.line.value = message_html(text, alarm)
 
@@ -119,11 +120,11 @@ class Status:
         """Returns ``act`` as a callback of a widget; what it raises is shown here, and raised."""
 
         def callback(*_: object) -> None:
-            self.say("")
+            self.show_message("")
             try:
                 act()
             except Exception as problem:
-                self.say(f"{type(problem).__name__}: {problem}", alarm=True)
+                self.show_message(f"{type(problem).__name__}: {problem}", alarm=True)
                 raise
 
         return callback

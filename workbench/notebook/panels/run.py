@@ -120,7 +120,7 @@ class RunPanel:
 
     def _actions(self) -> list[W.Widget]:
         status = self.status
-        start_help = "train in a process of its own; this notebook stays free"
+        start_help = "train in a separate process; this notebook stays free"
         stop_help = "come to rest at a checkpoint; it can be resumed"
         report_help = "HTML, Markdown, CSV and notebook about this run"
         return [
@@ -136,7 +136,7 @@ class RunPanel:
         self.form.set(preset(self.preset.value, **self.changes))
 
     def start(self) -> None:
-        """Trains a run with the widgets' settings in a process of its own, and watches it."""
+        """Trains a run with the widgets' settings in a separate process, and watches it."""
         name = self.name.value.strip()
         settings = self.form.value()
         place = self.place.value.strip() or THREAD
@@ -148,7 +148,7 @@ class RunPanel:
             self.init.value or None,
             PLACES.get(place, (place,)),
         )
-        self.status.say(f"starting {name}…")
+        self.status.show_message(f"starting {name}…")
 
         def follow_new_run() -> None:
             self._follow(self._wait_for_run(launched, name, before))
@@ -162,7 +162,7 @@ class RunPanel:
             raise UserError(f"{run.name}: is running")
 
         launched = launch_resume(run)
-        self.status.say(f"resuming {run.name}…")
+        self.status.show_message(f"resuming {run.name}…")
 
         def follow_resumed_run() -> None:
             self._wait_until_active(launched, run)
@@ -217,7 +217,7 @@ class RunPanel:
         self.runs.value = run.name
         self.view = LiveView(run, screen=self.screen, after_look=self._show_progress)
         self.view.start()
-        self.status.say(f"watching {run.name}")
+        self.status.show_message(f"watching {run.name}")
 
     def _show_progress(self, tail: Tail, running: bool) -> None:
         """Shows the workers of the run's cluster, and how far each component is."""
@@ -237,13 +237,13 @@ class RunPanel:
         run = self._chosen()
         worker = self.worker.value or ""
         process = kill_worker(run, worker)
-        self.status.say(f"{run.name}: killed worker {worker} (process {process})")
+        self.status.show_message(f"{run.name}: killed worker {worker} (process {process})")
 
     def stop(self) -> None:
         """Asks the chosen run to come to rest at a checkpoint."""
         run = self._chosen()
         stop_run(run)
-        self.status.say(f"{run.name} comes to rest at a checkpoint")
+        self.status.show_message(f"{run.name} comes to rest at a checkpoint")
 
     def attach(self) -> None:
         """Watches the chosen run."""
@@ -254,7 +254,7 @@ class RunPanel:
         run = self._chosen()
         parent = parent_name(run)
         runs = [find_run(parent), run] if parent else [run]
-        self.status.say(f"report: {write_report(runs)}")
+        self.status.show_message(f"report: {write_report(runs)}")
 
     def _ipython_display_(self) -> None:
         display_panel(self.widget, [self.screen])

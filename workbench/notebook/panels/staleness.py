@@ -5,10 +5,9 @@ from typing import Any, NamedTuple
 
 import ipywidgets as W
 import pandas as pd
-from matplotlib.figure import Figure
 
 from workbench.figures.staleness import ages, draw_ages
-from workbench.figures.style import line_style, picture, png
+from workbench.figures.style import Picture, line_style, picture, png
 from workbench.figures.timeline import draw_stretches, stretches
 from workbench.notebook.panels.parts import Status, display_panel, help_text
 from workbench.notebook.screen import Screen
@@ -26,12 +25,12 @@ SLIDER_STEPS = 200
 class ExplorationFigures(NamedTuple):
     """Histograms of staleness, a part of the timeline, and convergence."""
 
-    ages: Figure
-    timeline: Figure
-    convergence: Figure
+    ages: Picture
+    timeline: Picture
+    convergence: Picture
 
 
-def draw_convergence(rows: pd.DataFrame) -> Figure:
+def draw_convergence(rows: pd.DataFrame) -> Picture:
     """Draws the distance to the target against time; it rises where asynchrony hurts."""
     fig, ax = picture(7.5, 2.2)
     table = rows[rows.kind == "evaluate"]
@@ -84,7 +83,7 @@ class StalenessPanel:
         rows = explore(self.value())
         for screen, fig in zip(self.screens, draw_exploration(rows), strict=True):
             screen.put(png(fig, EXPLORER_DPI))
-        self.status.say(_summary(rows))
+        self.status.show_message(_summary(rows))
 
     def _ipython_display_(self) -> None:
         display_panel(self.widget, self.screens)
@@ -118,6 +117,7 @@ def slider(field: Setting, value: Value) -> W.Widget:
         return W.IntSlider(min=low, max=high, **common)
     if low > 0:
         return W.FloatLogSlider(min=math.log10(low), max=math.log10(high), **common)
+
     return W.FloatSlider(min=low, max=high, step=(high - low) / SLIDER_STEPS, **common)
 
 

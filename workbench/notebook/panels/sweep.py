@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import ipywidgets as W
 
@@ -143,6 +142,7 @@ class SweepPanel:
         for name, values in listed.items():
             if name not in self.axes:
                 others.append(f"{name}={','.join(str(value) for value in values)}")
+
         self.more.value = "; ".join(others)
         self.python.value = sweep.as_python()
         self.question.value = question_html(sweep)
@@ -150,11 +150,12 @@ class SweepPanel:
 
     def value(self) -> Sweep:
         """Returns the sweep that the widgets describe; UserError names what is wrong with it."""
-        axes: dict[str, Any] = {}
+        axes: dict[str, list[str] | Mapping[str, Value]] = {}
         for name, widget in self.axes.items():
             values = _chosen_values(widget)
             if values:
                 axes[name] = values
+
         axes |= _parse_axes(self.more.value)
         # Ranges of random draws have no widget.
         axes |= {name: v for name, v in self.base.axes.items() if isinstance(v, Mapping)}
@@ -172,8 +173,8 @@ class SweepPanel:
         jobs = self.jobs.value
 
         def rehearse() -> None:
-            self.status.say("rehearsing for some seconds …")
-            self.status.say(str(estimate(sweep, jobs)))
+            self.status.show_message("rehearsing for some seconds …")
+            self.status.show_message(str(estimate(sweep, jobs)))
 
         self._background = Background("estimate")
         self._background.start(self.status.guard(rehearse))
@@ -184,9 +185,9 @@ class SweepPanel:
         self.count.value = count_html(sweep)
 
     def start(self, retry: bool = False) -> None:
-        """Runs what is missing in a process of its own; ``retry``: also what has failed."""
+        """Runs what is missing in a separate process; ``retry``: also what has failed."""
         sweep = self.value()
-        self.status.say(f"{len(sweep.cells())} runs")
+        self.status.show_message(f"{len(sweep.cells())} runs")
         self.launched = launch_sweep(sweep, self.jobs.value, retry)
         self.watch(sweep)
 
@@ -197,12 +198,12 @@ class SweepPanel:
     def stop(self) -> None:
         """Starts no more runs after the current ones."""
         ask_to_stop(self.value())
-        self.status.say("stops after the current runs")
+        self.status.show_message("stops after the current runs")
 
     def cancel(self) -> None:
         """Asks the current runs to come to rest at a checkpoint."""
         ask_to_stop(self.value(), now=True)
-        self.status.say("current runs come to rest at a checkpoint; Resume resumes them")
+        self.status.show_message("current runs come to rest at a checkpoint; Resume resumes them")
 
     def copy(self) -> None:
         """Shows the sweep as Python."""
@@ -211,7 +212,7 @@ class SweepPanel:
     def report(self) -> None:
         """Writes the report on the sweep."""
         out = write_sweep_report(results(find_sweep(self.name.value)))
-        self.status.say(f"report: {out}")
+        self.status.show_message(f"report: {out}")
 
     def _choose_known(self) -> None:
         if self.known.value:
@@ -285,6 +286,7 @@ def _parse_axes(text: str) -> dict[str, list[str]]:
         if not equals:
             raise UserError(f"more axes: {part}: write field=v1,v2")
         axes[name.strip()] = [value.strip() for value in values.split(",")]
+
     return axes
 
 

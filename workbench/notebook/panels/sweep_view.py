@@ -62,6 +62,7 @@ class SweepView:
         self._seen: list[tuple[str, str, str]] | None = None  # id, state and progress of each cell
         self._frozen = False
         self._background = Background("view of a sweep")
+
         for toggle in (self.measure, self.seeds, self.against):
             toggle.observe(status.guard(self._redraw), "value")
 
@@ -76,8 +77,9 @@ class SweepView:
         self._cells = cells
         if seen != self._seen:
             self._seen = seen
-            self.matrix.say(f"{sweep.name}: {summary(cells, jobs)}")
+            self.matrix.show_message(f"{sweep.name}: {summary(cells, jobs)}")
             self.draw()
+
         return any(cell.state == RunState.RUNNING for cell in cells)
 
     def draw(self) -> None:
@@ -111,7 +113,7 @@ class SweepView:
             text = "Curves of all started runs; click a square to show only its runs"
         if len(groups) > MOST_CURVES:
             text += f"; the first {MOST_CURVES} of {len(groups)}"
-        self.curves.say(text)
+        self.curves.show_message(text)
 
     def _chosen_cells(self) -> list[PlannedCell]:
         return [cell for cell in self._cells if cell.cell.id in self.chosen]
@@ -144,6 +146,7 @@ class SweepView:
                     break
                 if self._background.pause(LOOK_SECONDS):
                     break
+
             self.matrix.thaw()  # a saved notebook keeps its newest picture beside the buttons
             self.curves.freeze()
             self._frozen = True
@@ -158,7 +161,7 @@ class SweepView:
         return self._background.wait(timeout)
 
     def detach(self) -> None:
-        """Stops following; the sweep goes on."""
+        """Stops following; the sweep continues."""
         self._background.stop()
 
     def show(self) -> None:
@@ -189,6 +192,7 @@ def groups_of(cells: Sequence[PlannedCell], apart: bool) -> dict[str, list[Run]]
             if apart:
                 label += f", seed {cell.cell.seed}"
             groups.setdefault(label, []).append(cell.run)
+
     return groups
 
 
@@ -209,4 +213,5 @@ def detail_rows(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
         row["run"] = cell.run.name if cell.run else ""
         row["error"] = cell.error
         rows.append(row)
+
     return rows

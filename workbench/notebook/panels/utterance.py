@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import ipywidgets as W
 import soundfile
-from matplotlib.figure import Figure
 
 from workbench.figures.example import (
     Example,
@@ -15,7 +14,7 @@ from workbench.figures.example import (
     draw_spectrogram,
     read_example,
 )
-from workbench.figures.style import PANEL_DPI, png
+from workbench.figures.style import PANEL_DPI, Picture, png
 from workbench.metrics.words import align
 from workbench.notebook.panels.parts import PACKAGE, Status, display_panel
 from workbench.notebook.screen import Screen
@@ -30,7 +29,7 @@ from workbench.storage.run import find_run
 class PlacedFigure(NamedTuple):
     """A figure of an utterance, and the size of its picture in pixels."""
 
-    draw: Callable[[Example], Figure]
+    draw: Callable[[Example], Picture]
     width: int
     height: int
 
