@@ -116,7 +116,9 @@ def filterbank(rate: int) -> Filterbank:
 
     mels = hertz_to_mel(np.arange(size // 2) * rate / size)
     edges = np.linspace(hertz_to_mel(LOW), hertz_to_mel(HIGH[rate]), MEL + 2)
-    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
+    left = edges[:-2]
+    centre = edges[1:-1]
+    right = edges[2:]
     rise = (mels - left[:, None]) / (centre - left)[:, None]
     fall = (right[:, None] - mels) / (right - centre)[:, None]
     weight = np.maximum(0.0, np.minimum(rise, fall))

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from workbench.corpus.synthesis.icegrams_table import read_icegrams
 from workbench.corpus.synthesis.recipe import (
-    Entry,
     Recipe,
     Slot,
+    SlotEntry,
     Sounds,
     parse_arrows,
     single_forms,
@@ -115,8 +115,8 @@ def recipe() -> Recipe:
 class _Places:
     """Streets and towns in the nominative and the dative."""
 
-    streets: tuple[Entry, ...]  # those with most houses first
-    towns: tuple[Entry, ...]  # those with most postcodes first
+    streets: tuple[SlotEntry, ...]  # those with most houses first
+    towns: tuple[SlotEntry, ...]  # those with most postcodes first
 
 
 def _read_places() -> _Places:
@@ -143,7 +143,7 @@ def _read_places() -> _Places:
     return _Places(_keep_spellable(streets), _keep_spellable(towns))
 
 
-def _keep_spellable(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+def _keep_spellable(entries: Iterable[SlotEntry]) -> tuple[SlotEntry, ...]:
     """Return the entries, without repetitions, that are single words of Icelandic letters."""
     return tuple(
         entry

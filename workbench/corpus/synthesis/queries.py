@@ -12,7 +12,7 @@ import numpy as np
 
 from workbench.corpus.synthesis.difficulty import Difficulty
 from workbench.corpus.synthesis.ngrams import BOUNDARY, Counts, Followers, find_followers
-from workbench.corpus.synthesis.recipe import SLOT, Entry, Recipe, parse_slot
+from workbench.corpus.synthesis.recipe import SLOT, Recipe, SlotEntry, parse_slot
 from workbench.corpus.synthesis.vocabulary import Vocabulary
 from workbench.settings import rng
 
@@ -43,7 +43,7 @@ class Grammar:
 
     templates: tuple[str, ...]
     template_weights: np.ndarray
-    slots: dict[str, tuple[Entry, ...]]
+    slots: dict[str, tuple[SlotEntry, ...]]
     slot_weights: dict[str, np.ndarray]
     walks: Walks | None  # None: all sentences are templates
     difficulty: Difficulty

@@ -9,7 +9,7 @@ from workbench.corpus.synthesis.ngrams import Counts
 
 SLOT = re.compile(r"\{(\w+)\}")
 
-Entry = tuple[str, ...]
+SlotEntry = tuple[str, ...]
 """What may fill a slot: its form for each grammatical case, of one or more words each."""
 
 
@@ -17,7 +17,7 @@ Entry = tuple[str, ...]
 class Slot:
     """The entries that may fill one slot of templates, the most likely first."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[SlotEntry, ...]
     share: float  # entries wanted, as a share of the vocabulary
     most: int  # and at most this many
     by_count: bool = False  # whether counts of words, if there are any, give a better order
@@ -72,7 +72,7 @@ def parse_arrows(text: str) -> dict[str, tuple[str, ...]]:
     return table
 
 
-def single_forms(words: Iterable[str]) -> tuple[Entry, ...]:
+def single_forms(words: Iterable[str]) -> tuple[SlotEntry, ...]:
     """Return entries of one form each, without repetitions."""
     return tuple((word,) for word in dict.fromkeys(words))
 

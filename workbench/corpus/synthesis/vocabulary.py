@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from workbench.corpus.synthesis.ngrams import Counts
 from workbench.corpus.synthesis.phones import Mnemonics, fold_word
-from workbench.corpus.synthesis.recipe import SLOT, Entry, Recipe, Slot
+from workbench.corpus.synthesis.recipe import SLOT, Recipe, Slot, SlotEntry
 
 SPARE = 1.15  # candidates per word that is wanted: some turn out not to be pronounceable
 FEWEST_ENTRIES = 6
@@ -21,7 +21,7 @@ class Vocabulary:
     """Words with their mnemonics as spoken alone; slots have only entries made of these words."""
 
     mnemonics: dict[str, Mnemonics]
-    slots: dict[str, tuple[Entry, ...]]
+    slots: dict[str, tuple[SlotEntry, ...]]
 
 
 def choose_vocabulary(
@@ -92,7 +92,7 @@ def _leading_words(counts: Counts, leading: int) -> dict[str, int]:
     return dict(zip(words, counts.count[: leading + 1].tolist(), strict=True))
 
 
-def _select_entries(slot: Slot, size: int, names: dict[str, int]) -> tuple[Entry, ...]:
+def _select_entries(slot: Slot, size: int, names: dict[str, int]) -> tuple[SlotEntry, ...]:
     """Return the leading entries of a slot, as many as suit a vocabulary of ``size`` words."""
     entries = slot.entries
     if slot.by_count and names:
