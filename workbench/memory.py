@@ -64,13 +64,13 @@ class Loan:
         }
 
     def array(self, ended: Callable[[Any], object], argument: Any) -> np.ndarray:
-        """Returns the array; ``ended(argument)`` is called once nothing refers to it or to a view of it."""
+        """Return the array; ``ended(argument)`` is called once nothing refers to it or to a view of it."""
         weakref.finalize(self, ended, argument).atexit = False
         return np.asarray(self)
 
 
 def loan_of(array: np.ndarray) -> Loan | None:
-    """Returns the loan that ``array`` is a view of, or None if its memory is not lent."""
+    """Return the loan that ``array`` is a view of, or None if its memory is not lent."""
     owner = array
     while isinstance(owner.base, np.ndarray):
         owner = owner.base
@@ -92,7 +92,7 @@ class Pool:
         self.free: dict[int, deque[tuple[Block, int]]] = {}
 
     def floats(self, count: int) -> np.ndarray:
-        """Returns an array float32 [count] with arbitrary content."""
+        """Return an array float32 [count] with arbitrary content."""
         array_bytes = FLOAT32_BYTES * count
         if array_bytes < self.reused_bytes or not count:
             return np.empty(count, np.float32)
@@ -109,7 +109,7 @@ class Pool:
 
 
 def _round_up(number: int, unit: int) -> int:
-    """Returns the smallest multiple of ``unit`` that is not below ``number``."""
+    """Return the smallest multiple of ``unit`` that is not below ``number``."""
     return -(-number // unit) * unit
 
 
@@ -117,7 +117,7 @@ _pool = Pool()
 
 
 def use(pool: Pool) -> Pool:
-    """Makes `floats` lend from ``pool`` in this whole process from now on; returns the pool used before."""
+    """Make `floats` lend from ``pool`` in this whole process from now on; return the pool used before."""
     global _pool
     before = _pool
     _pool = pool
@@ -125,5 +125,5 @@ def use(pool: Pool) -> Pool:
 
 
 def floats(count: int) -> np.ndarray:
-    """Returns an array float32 [count] of this process's pool, with arbitrary content."""
+    """Return an array float32 [count] of this process's pool, with arbitrary content."""
     return _pool.floats(count)

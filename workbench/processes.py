@@ -15,7 +15,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THRE
 
 
 def arithmetic_environment() -> dict[str, str]:
-    """Returns the variables that arithmetic libraries read when they are loaded: threads, and the processor for MKL."""
+    """Return the variables that arithmetic libraries read when they are loaded: threads, and the processor for MKL."""
     from workbench.processor import this_processor  # loads LLVM, which not every process needs
 
     mkl_cpu_type = this_processor().mkl_cpu_type
@@ -25,7 +25,7 @@ def arithmetic_environment() -> dict[str, str]:
 
 
 def child_environment(**variables: str) -> dict[str, str]:
-    """Returns the environment for a Python process that workbench starts.
+    """Return the environment for a Python process that workbench starts.
 
     It is the environment of this process with ``variables`` added, the package on the path of imports and
     `arithmetic_environment` wherever the user has not set a variable.
@@ -40,7 +40,7 @@ def child_environment(**variables: str) -> dict[str, str]:
 
 
 def set_environment() -> None:
-    """Sets `arithmetic_environment` in this process, except for variables that are set already.
+    """Set `arithmetic_environment` in this process, except for variables that are set already.
 
     Only a process that workbench has started calls this, before it loads torch or numpy.
     """

@@ -56,7 +56,7 @@ class Processor:
 
 @functools.cache
 def this_processor() -> Processor:
-    """Returns the processor that this process runs on."""
+    """Return the processor that this process runs on."""
     features = binding.get_host_cpu_features()
     present = frozenset(name for name, there in features.items() if there)
     return Processor(binding.get_host_cpu_name(), present)

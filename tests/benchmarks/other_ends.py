@@ -153,7 +153,7 @@ def serve_shared(pipe: Pipe, pid: int, file: int) -> None:
 
 
 def serve_tcp(pipe: Pipe, port: int) -> None:
-    """Sends the parameters when asked, receives a gradient, applies it, and confirms."""
+    """Send the parameters when asked, receive a gradient, apply it, and confirm."""
     sock = socket.create_connection((LOOPBACK, port))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     theta = np.empty(0, np.float32)

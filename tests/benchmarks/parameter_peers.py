@@ -50,7 +50,7 @@ def dask_ways(stack: ExitStack) -> Callable[[int], Ways]:
 
 
 def time_dask_trip(actor: PlainServer, size: int) -> float:
-    """Returns the median seconds of a trip; runs on a worker."""
+    """Return the median seconds of a trip; it runs on a worker."""
     gradient = np.ones(size, np.float32)
 
     def trip() -> None:
@@ -128,7 +128,7 @@ def ray_ways(stack: ExitStack) -> Callable[[int], Ways]:
 
 
 def free_port() -> int:
-    """Returns a TCP port that nothing listens at."""
+    """Return a TCP port that nothing listens at."""
     with socket.socket() as listening:
         listening.bind((LOOPBACK, 0))
         return listening.getsockname()[1]
@@ -177,7 +177,7 @@ def serve_rpc(port: int) -> None:
 
 
 def serve_gloo(port: int) -> None:
-    """Answers each gradient with the parameters; a size makes new ones."""
+    """Answer each gradient with the parameters; a size makes new ones."""
     import torch
     import torch.distributed as dist
 

@@ -20,7 +20,7 @@ Way = Callable[[], object]
 
 
 def seconds_of(way: Way, clock: Callable[[], float], turn: float) -> float:
-    """Returns the seconds of one call, the mean over a turn."""
+    """Return the seconds of one call, the mean over a turn."""
     start = clock()
     calls = 0
     while not calls or clock() - start < turn:
@@ -35,7 +35,7 @@ def medians(
     clock: Callable[[], float] = time.process_time,
     turn: float = TURN_SECONDS,
 ) -> dict[str, float]:
-    """Returns the median seconds of a call of every way; each is called once before, which compiles and warms up."""
+    """Return the median seconds of a call of every way; each is called once before, which compiles and warms up."""
     for way in ways.values():
         way()
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -46,7 +46,7 @@ def medians(
 
 
 def median_trip(trip: Callable[[], object]) -> float:
-    """Returns the median seconds of a few round trips."""
+    """Return the median seconds of a few round trips."""
     times = []
     for _ in range(TRIPS):
         start = time.perf_counter()
@@ -56,7 +56,7 @@ def median_trip(trip: Callable[[], object]) -> float:
 
 
 def print_heading(*columns: str) -> None:
-    """Prints the head of a table, under a line with the machine and the day."""
+    """Print the head of a table, under a line with the machine and the day."""
     load = os.getloadavg()[0]
     print(
         f"{this_processor().name}, {os.cpu_count()} cores, load {load:.1f}, {datetime.date.today()}\n"
@@ -66,7 +66,7 @@ def print_heading(*columns: str) -> None:
 
 
 def print_row(*cells: object) -> None:
-    """Prints one row of a table."""
+    """Print one row of a table."""
     print(f"| {' | '.join(str(cell) for cell in cells)} |", flush=True)
 
 
@@ -76,7 +76,7 @@ def print_compared(
     peers: Sequence[str],
     limit: str = "",
 ) -> None:
-    """Prints a row for every way: its measure, its ratio to the best of the ``peers``, its share of the ``limit``."""
+    """Print a row for every way: its measure, its ratio to the best of the ``peers``, its share of the ``limit``."""
     best = min((seconds[name] for name in peers), default=None)
     for name, mine in seconds.items():
         ratio = f"{best / mine:.2f}" if best else ""
@@ -85,5 +85,5 @@ def print_compared(
 
 
 def peak_megabytes() -> float:
-    """Returns the most memory that this process has had, in MB."""
+    """Return the most memory that this process has had, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3

@@ -24,7 +24,7 @@ class StopFile:
         self.next_look = 0.0
 
     def __call__(self) -> bool:
-        """Returns whether the file has asked to stop by now; once it has, the answer stays True."""
+        """Return whether the file has asked to stop by now; once it has, the answer stays True."""
         if not self.requested and time.monotonic() >= self.next_look:
             self.requested = self._asks()
             self.next_look = time.monotonic() + POLL_SECONDS
@@ -39,7 +39,7 @@ class StopFile:
 
 
 def stop_file(run: Run) -> StopFile:
-    """Returns the file that asks ``run`` to stop; what was asked of an earlier process is forgotten."""
+    """Return the file that asks ``run`` to stop; what was asked of an earlier process is forgotten."""
     path = run.folder / STOP
     path.unlink(missing_ok=True)
     return StopFile(path)

@@ -92,7 +92,7 @@ class Exploration:
 
 
 def explore(exploration: Exploration) -> pd.DataFrame:
-    """Runs the toy on the cost clock; returns rows like those of a run, ``mmi`` being minus the distance to the target."""
+    """Run the toy on the cost clock; return rows like those of a run, ``mmi`` being minus the distance to the target."""
     rows: list[Row] = []
     clock = Cost(exploration.machine, exploration.seed)
     executor = Local(clock, exploration.settings.asynchrony.channel)
@@ -114,18 +114,18 @@ def explore_on(client: Any, exploration: Exploration) -> pd.DataFrame:
 
 
 def table_of(rows: list[Row]) -> pd.DataFrame:
-    """Returns the rows as a table in order of time."""
+    """Return the rows as a table in order of time."""
     table = pd.DataFrame([row.to_dict() for row in rows])
     return table.sort_values("seconds", kind="stable", ignore_index=True)
 
 
 def services(exploration: Exploration) -> dict[str, Any]:
-    """Returns the shards of the parameter server by name."""
+    """Return the shards of the parameter server by name."""
     return _shards(exploration).servers(exploration.settings)
 
 
 def makers(exploration: Exploration) -> dict[str, Callable[[], Process]]:
-    """Returns what makes each process, by name: functions of plain data, which can travel to another machine."""
+    """Return what makes each process, by name: functions of plain data, which can travel to another machine."""
     makers: dict[str, Callable[[], Process]] = {}
     for i in range(exploration.replicas):
         makers[f"decoder {i}"] = partial(_decoder, exploration, i)
@@ -163,7 +163,7 @@ def _evaluator(exploration: Exploration) -> Process:
 
 
 def decode(seed: int, theta: np.ndarray, utterance: int) -> Decoded:
-    """Returns for each kept frame the way from ``theta`` to the target, plus noise of the utterance.
+    """Return for each kept frame the way from ``theta`` to the target, plus noise of the utterance.
 
     Utterances keep unequal numbers of frames, because otherwise all slots of a replica would run empty at once.
     """
@@ -192,16 +192,16 @@ def decode(seed: int, theta: np.ndarray, utterance: int) -> Decoded:
 
 
 def gradient(theta: np.ndarray, batch: OuterBatch) -> Gradient:
-    """Returns the sum of the outer gradients, wherever the parameters are by now."""
+    """Return the sum of the outer gradients, wherever the parameters are by now."""
     total = np.bincount(batch.states, batch.values, SIZE).astype(np.float32)
     return Gradient(total, len(batch), {})
 
 
 def evaluate(theta: np.ndarray) -> Measurement:
-    """Returns minus the distance to the target as if it were a criterion."""
+    """Return minus the distance to the target as if it were a criterion."""
     return Measurement(criterion=-distance(theta), mmi=-distance(theta))
 
 
 def distance(theta: np.ndarray) -> float:
-    """Returns the root mean square of the parameters' distances to the target."""
+    """Return the root mean square of the parameters' distances to the target."""
     return float(np.sqrt(np.mean((theta - TARGET) ** 2, dtype=np.float64)))

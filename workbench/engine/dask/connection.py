@@ -30,7 +30,7 @@ class Connection:
         return bool(self.session.lent)
 
     def send(self, message: Any) -> None:
-        """Sends ``message``; OSError if the connection is broken, TypeError if the message cannot travel."""
+        """Send ``message``; OSError if the connection is broken, TypeError if the message cannot travel."""
         first, files, arrays = self.session.encode(message)
         if sum(array.nbytes for array in arrays) <= COPIED_BYTES:
             first = b"".join([first, *(array.tobytes() for array in arrays)])
@@ -42,7 +42,7 @@ class Connection:
             self.socket.sendall(array.reshape(-1).view(np.uint8).data)
 
     def receive(self) -> Any:
-        """Returns the next message; EOFError if the peer has closed, OSError if the connection is broken."""
+        """Return the next message; EOFError if the peer has closed, OSError if the connection is broken."""
         reading = self.session.decode()
         files = self._fill_with_files(next(reading))
         try:
@@ -54,7 +54,7 @@ class Connection:
             return end.value
 
     def _fill_with_files(self, part: memoryview) -> Sequence[int]:
-        """Receives as many bytes as fit into ``part``, and the files that come with them."""
+        """Receive as many bytes as fit into ``part``, and the files that come with them."""
         if not self.session.shares_memory:
             self._fill(part)
             return ()

@@ -60,7 +60,7 @@ class Cluster:
     def fitted(
         self, capacity: int, processes: int, places: Callable[[Sequence[int]], Mapping[str, int]]
     ) -> "Cluster":
-        """Returns the same cluster with another capacity, and places for what has none.
+        """Return the same cluster with another capacity, and places for what has none.
 
         ``places`` is given the threads of each worker. UserError if there are fewer threads than ``processes``.
         """
@@ -97,7 +97,7 @@ class Cluster:
             execution.release()
 
     def workers(self, processes: int) -> dict[str, int]:
-        """Returns the number of threads by address of worker, in a fixed order; UserError if they are too few."""
+        """Return the number of threads by address of worker, in a fixed order; UserError if they are too few."""
         found = self.client.scheduler_info(n_workers=-1)["workers"]
         by_name = sorted(found.items(), key=lambda item: str(item[1]["name"]))
         threads = {address: worker["nthreads"] for address, worker in by_name}
@@ -110,7 +110,7 @@ class Cluster:
         return threads
 
     def about(self) -> dict[str, Any]:
-        """Returns its ``address``, the link of its ``dashboard``, and process ids of ``workers`` by name.
+        """Return its ``address``, the link of its ``dashboard``, and process ids of ``workers`` by name.
 
         If this process has started it, the address is ``local``; workers elsewhere are not listed.
         """
@@ -127,7 +127,7 @@ class Cluster:
         }
 
     def seats(self, processes: Mapping[str, Any], workers: dict[str, int]) -> dict[str, str]:
-        """Returns the worker's address of each process; those with a place are seated first."""
+        """Return the worker's address of each process; those with a place are seated first."""
         idle = dict(workers)
         addresses = list(workers)
         seats: dict[str, str] = {}
@@ -157,7 +157,7 @@ class _Contents:
     places: Mapping[str, int]
 
     def of_host(self, number: int, hosts: int) -> tuple[dict[str, Any], dict[str, Held]]:
-        """Returns the services and channels of one of so many hosts."""
+        """Return the services and channels of one of so many hosts."""
         services = {
             name: service
             for name, service in self.services.items()
@@ -216,7 +216,7 @@ class _Execution:
     def make_hosts(
         self, workers: Mapping[str, int], contents: _Contents, shares_memory: bool
     ) -> None:
-        """Makes a host on each worker, before processes take the threads, and lets the hosts listen."""
+        """Make a host on each worker, before processes take the threads, and let the hosts listen."""
         for number, address in enumerate(workers):
             services, channels = contents.of_host(number, len(workers))
             actor = self.client.submit(
@@ -242,7 +242,7 @@ class _Execution:
         self.site = Site(self.name, addresses, contents.places, self.began)
 
     def start(self, processes: Mapping[str, Make], seats: Mapping[str, str]) -> None:
-        """Starts every process as a task."""
+        """Start every process as a task."""
         for name, make in processes.items():
             future = self.client.submit(
                 drive,
@@ -258,7 +258,7 @@ class _Execution:
             self.tasks[name] = _Task(future, seats[name])
 
     def watch(self) -> Outcome:
-        """Waits until all processes have returned; the first failure ends the run for all."""
+        """Wait until all processes have returned; the first failure ends the run for all."""
         futures = [task.future for task in self.tasks.values()]
         while not all(future.done() for future in futures):
             self.emit_rows()
@@ -281,7 +281,7 @@ class _Execution:
         return bool(statuses - {"pending", "finished"})
 
     def outcome(self, returned: Mapping[str, Returned]) -> Outcome:
-        """Collects what the hosts hold; emits how long each service was busy."""
+        """Collect what the hosts hold, and emit how long each service was busy."""
         channels: dict[str, Held] = {}
         collected: list[Collected] = self.call_hosts("collect")
         for host in collected:
@@ -299,16 +299,16 @@ class _Execution:
         )
 
     def now(self) -> float:
-        """Returns the seconds since the run began."""
+        """Return the seconds since the run began."""
         return time.time() - self.began
 
     def call_hosts(self, method: str, *args: Any) -> list[Any]:
-        """Makes the same call to every host at once, and returns the answers."""
+        """Make the same call to every host at once, and return the answers."""
         answers = [getattr(worker.host, method)(*args) for worker in self.workers]
         return [answer.result(ANSWER_SECONDS) for answer in answers]
 
     def emit_rows(self, awaited: int = 0) -> None:
-        """Emits the rows that have arrived; waits until there have been ``awaited`` in all."""
+        """Emit the rows that have arrived, and wait until there have been ``awaited`` in all."""
         until = time.monotonic() + ANSWER_SECONDS
         while not self.rows.empty() or self.rows_received < awaited:
             try:
@@ -321,7 +321,7 @@ class _Execution:
                 self.emit(Row.from_dict(row))
 
     def fail(self) -> None:
-        """Raises the error of a process that failed by itself, else Lost."""
+        """Raise the error of a process that failed by itself, else Lost."""
         futures = [task.future for task in self.tasks.values()]
         errors = [future.exception() for future in futures if future.status == "error"]
         for error in errors:
@@ -331,7 +331,7 @@ class _Execution:
         raise Lost(f"lost: {what}: resume the run from its last checkpoint")
 
     def raise_if_lost(self, error: Exception) -> None:
-        """Raises Lost if the loss of a worker explains ``error``; Dask may notice it later than the call that failed."""
+        """Raise Lost if the loss of a worker explains ``error``; Dask may notice it later than the call that failed."""
         # Dask raises these errors for an actor whose worker is gone, or was lost while the actor was made.
         unreachable = isinstance(error, OSError | ValueError | KilledWorker)
         unreachable = unreachable or str(error).startswith(ACTOR_LOST)
@@ -345,11 +345,11 @@ class _Execution:
             raise Lost(f"lost: {', '.join(self.lost_workers())}") from error
 
     def lost_workers(self) -> list[str]:
-        """Returns the addresses of lost workers."""
+        """Return the addresses of lost workers."""
         return [worker.address for worker in self.workers if worker.lost]
 
     def release(self) -> None:
-        """Leaves nothing behind on the workers; tasks that still run get Aborted from their hosts, and end."""
+        """Leave nothing behind on the workers; tasks that still run get Aborted from their hosts, and end."""
         self.client.unsubscribe_topic(self.name)
         lost = self.lost_workers()
         running = [
@@ -368,7 +368,7 @@ class _Execution:
         )
 
     def abort(self) -> None:
-        """Ends the run on all hosts that are left."""
+        """End the run on all hosts that are left."""
         hosts = [worker.host for worker in self.workers if worker.host and not worker.lost]
         answers = [host.abort("the run was ended") for host in hosts]
         for answer in answers:

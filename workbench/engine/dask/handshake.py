@@ -29,7 +29,7 @@ class HostHandshake:
         self.nonce = secrets.token_bytes(NONCE_BYTES)  # sent first
 
     def proof_for(self, response: bytes) -> bytes:
-        """Returns the host's proof for a caller whose ``response`` proves that it knows the token.
+        """Return the host's proof for a caller whose ``response`` proves that it knows the token.
 
         Raises ProtocolError if it does not.
         """
@@ -49,7 +49,7 @@ class CallerHandshake:
         self.response = nonce + _proof(token, CALLER, self.nonces)  # sent to the host
 
     def check(self, proof: bytes) -> None:
-        """Raises ProtocolError unless ``proof`` shows that the host knows the token."""
+        """Raise ProtocolError unless ``proof`` shows that the host knows the token."""
         if not hmac.compare_digest(proof, _proof(self.token, HOST, self.nonces)):
             raise ProtocolError("the process that listens there does not know the run's token")
 

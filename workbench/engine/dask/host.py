@@ -115,11 +115,11 @@ class Host:
         self.kept_connections: list[Connection] = []
 
     def machine(self) -> str:
-        """Returns a text that is the same for all hosts of one machine."""
+        """Return a text that is the same for all hosts of one machine."""
         return machine_id()
 
     def open(self, token: bytes, shares_memory: bool, tcp: bool) -> Address:
-        """Starts to listen; with ``shares_memory`` this process publishes in shared memory from now on."""
+        """Start to listen; with ``shares_memory`` this process publishes in shared memory from now on."""
         if shares_memory:
             memory.use(memory.Pool(Segment))
         worker_address = get_worker().address if tcp else ""
@@ -130,7 +130,7 @@ class Host:
         return self.listener.address
 
     def answer(self, request: Request) -> Reply:
-        """Does what ``request`` wants; TypeError if it is no request."""
+        """Do what ``request`` wants; TypeError if it is no request."""
         value = self._carry_out(request)
         return Reply(value, self.resting)
 
@@ -151,7 +151,7 @@ class Host:
         return None
 
     def start(self, process: str) -> None:
-        """Notes that a process starts; Lost if it did before.
+        """Note that a process starts; Lost if it did before.
 
         When a worker is lost, Dask starts its tasks again elsewhere. That would be another run.
         """
@@ -160,7 +160,7 @@ class Host:
         self.started.add(process)
 
     def call(self, asks: Sequence[Ask]) -> list[Any]:
-        """Calls services, see ``effects.Ask`` and ``All``; AGAIN for those that could not answer in time."""
+        """Call services, see ``effects.Ask`` and ``All``; AGAIN for those that could not answer in time."""
         until = time.monotonic() + ANSWER_SECONDS
         seen = self.releases
         replies = [self._ask(ask) for ask in asks]
@@ -181,7 +181,7 @@ class Host:
             )
 
     def _ask(self, ask: Ask) -> Any:
-        """Serves one call; its long part is done before, one call at a time, while fetches are served."""
+        """Serve one call; its long part is done before, one call at a time, while fetches are served."""
         long_part = self.services[ask.service].ahead(ask.call)
         if long_part is None:
             return self._serve(ask)
@@ -232,7 +232,7 @@ class Host:
             self._wake(self._channel(channel).close())
 
     def rest(self) -> None:
-        """Lets no caller wait any more."""
+        """Let no caller wait any more."""
         with self.changed:
             self.resting = True
             for channel in self.channels.values():
@@ -240,12 +240,12 @@ class Host:
             self.changed.notify_all()
 
     def abort(self, why: str) -> None:
-        """Raises Aborted in all callers that wait or call from now on."""
+        """Raise Aborted in all callers that wait or call from now on."""
         self.aborted = why
         self.rest()
 
     def collect(self) -> Collected:
-        """Returns services and channels, at the end of the run or at rest."""
+        """Return services and channels, at the end of the run or at rest."""
         channels = {name: channel.held() for name, channel in self.channels.items()}
         return Collected(self.services, channels, dict(self.busy_seconds))
 
@@ -282,12 +282,12 @@ _hosts_here: weakref.WeakValueDictionary[tuple[str, int], Host] = weakref.WeakVa
 
 
 def host_here(run: str, number: int) -> Host | None:
-    """Returns that host of the run if it lives in this process."""
+    """Return that host of the run if it lives in this process."""
     return _hosts_here.get((run, number))
 
 
 def _answer_weakly(host: "weakref.ref[Host]") -> Callable[[Request], Reply]:
-    """Returns the host's ``answer``; the threads that have it do not keep alive a host that Dask has dropped."""
+    """Return the host's ``answer``; the threads that have it do not keep alive a host that Dask has dropped."""
 
     def answer(request: Request) -> Reply:
         alive = host()
@@ -299,7 +299,7 @@ def _answer_weakly(host: "weakref.ref[Host]") -> Callable[[Request], Reply]:
 
 
 def align(x: Any) -> Any:
-    """Returns ``x`` with aligned arrays: Dask's are views of its buffer, and BLAS sums unaligned data differently."""
+    """Return ``x`` with aligned arrays: Dask's are views of its buffer, and BLAS sums unaligned data differently."""
     if isinstance(x, np.ndarray):
         return np.require(x, requirements="A")
     if isinstance(x, tuple | list):

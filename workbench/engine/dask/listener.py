@@ -90,7 +90,7 @@ class Listener:
         )
 
     def _listen(self, listening: socket.socket, address: Any, shares_memory: bool) -> Any:
-        """Returns the name of the socket, which is bound to ``address``."""
+        """Return the name of the socket, which is bound to ``address``."""
         listening.bind(address)
         listening.listen(BACKLOG)
         self.sockets.add(listening)
@@ -105,7 +105,7 @@ class Listener:
                 _start_thread(self._serve, sock, shares_memory)
 
     def _serve(self, sock: socket.socket, shares_memory: bool) -> None:
-        """Serves one connection until the caller closes it; a caller that does not know the token gets no reply."""
+        """Serve one connection until the caller closes it; a caller that does not know the token gets no reply."""
         with suppress(*CONNECTION_ERRORS):
             sock.settimeout(HANDSHAKE_SECONDS)
             if self.tls is not None and not shares_memory:
@@ -124,7 +124,7 @@ class Listener:
         sock.sendall(handshake.proof_for(_receive_exactly(sock, RESPONSE_BYTES)))
 
     def _reply(self, connection: Connection) -> Any:
-        """Receives a request and returns the reply; on returning, nothing here refers to the request's arrays."""
+        """Receive a request and return the reply; on returning, nothing here refers to the request's arrays."""
         try:
             request = connection.receive()
         except Exception as error:
@@ -134,7 +134,7 @@ class Listener:
         return _outcome(self.answer, request)
 
     def close(self) -> None:
-        """Ends all connections and accepts no more."""
+        """End all connections and accept no more."""
         for sock in list(self.sockets):
             with suppress(OSError):  # the peer has closed it already
                 sock.shutdown(socket.SHUT_RDWR)
@@ -142,7 +142,7 @@ class Listener:
 
 
 def connect(address: Address, timeout: float) -> Connection:
-    """Returns a connection, for one thread, to the host at ``address``.
+    """Return a connection, for one thread, to the host at ``address``.
 
     Raises Lost if no host that knows the token answers there. A reply that takes longer than ``timeout`` seconds is an
     OSError.
@@ -187,7 +187,7 @@ def _prove_as_caller(sock: socket.socket, token: bytes) -> None:
 
 
 def _outcome(function: Callable[[Any], Any], argument: Any) -> Any:
-    """Returns what the call returns, or Failed with the error that it raised, which is the caller's to handle."""
+    """Return what the call returns, or Failed with the error that it raised, which is the caller's to handle."""
     try:
         return function(argument)
     except BaseException as error:
@@ -197,7 +197,7 @@ def _outcome(function: Callable[[Any], Any], argument: Any) -> Any:
 
 
 def _send_reply(connection: Connection, reply: Any) -> None:
-    """Sends ``reply``, or why it cannot travel."""
+    """Send ``reply``, or why it cannot travel."""
     try:
         connection.send(reply)
     except Exception as error:
@@ -227,7 +227,7 @@ def _start_thread(target: Callable[..., None], *args: Any) -> None:
 
 
 def _tls_context(role: str) -> ssl.SSLContext:
-    """Returns Dask's TLS settings of this worker, for ``role`` listen or connect."""
+    """Return Dask's TLS settings of this worker, for ``role`` listen or connect."""
     security = get_worker().security
     options = (
         security.get_listen_args("worker")

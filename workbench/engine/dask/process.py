@@ -56,7 +56,7 @@ class Returned:
 
 
 def drive(make: Callable[[], Process], name: str, site: Site) -> Returned:
-    """Runs a process until it returns."""
+    """Run a process until it returns."""
     return _Driver(name, site).run(make())
 
 
@@ -94,7 +94,7 @@ class _Driver:
             self.keep_lending()
 
     def keep_lending(self) -> None:
-        """Leaves connections on which arrays are lent to a host of this worker, which keeps them until the run ends.
+        """Leave connections on which arrays are lent to a host of this worker, which keeps them until the run ends.
 
         A peer may still read, for example, a push that waits for its turn.
         """
@@ -134,7 +134,7 @@ class _Driver:
         raise TypeError(f"not an effect: {effect!r}")
 
     def ask_while_working(self, asks: Sequence[Ask], fn: Callable, args: tuple) -> list[Any]:
-        """Returns the replies, and last the value of work that is done while they are under way.
+        """Return the replies, and last the value of work that is done while they are under way.
 
         Only the other thread uses the connections meanwhile.
         """
@@ -147,7 +147,7 @@ class _Driver:
 
     @contextmanager
     def spending(self, activity: str) -> Iterator[None]:
-        """Adds the time inside the context to the seconds of ``activity``."""
+        """Add the time inside the context to the seconds of ``activity``."""
         start = time.perf_counter()
         try:
             yield
@@ -155,15 +155,15 @@ class _Driver:
             self.spent[activity] += time.perf_counter() - start
 
     def now(self) -> float:
-        """Returns the seconds since the run began."""
+        """Return the seconds since the run began."""
         return time.time() - self.site.began
 
     def host_of(self, name: str) -> int:
-        """Returns the number of the host of a service or a channel."""
+        """Return the number of the host of a service or a channel."""
         return place(name, self.site.places) % len(self.site.hosts)
 
     def ask(self, asks: Sequence[Ask]) -> list[Any]:
-        """Makes all calls at once, those to the same host in one message, and again until all are answered."""
+        """Make all calls at once, those to the same host in one message, and again until all are answered."""
         replies: list[Any] = [AGAIN] * len(asks)
         while waiting := [i for i, reply in enumerate(replies) if reply is AGAIN]:
             by_host: dict[int, list[int]] = defaultdict(list)
@@ -189,7 +189,7 @@ class _Driver:
         return self.request_all({host: request})[host]
 
     def request_all(self, requests: Mapping[int, Request]) -> dict[int, Any]:
-        """Returns the answers by host; the host of this process is called itself while others work on theirs."""
+        """Return the answers by host; the host of this process is called itself while others work on theirs."""
         here: dict[int, Host] = {}
         elsewhere: list[int] = []
         for number in requests:
@@ -211,7 +211,7 @@ class _Driver:
         return {number: self.value_of(reply) for number, reply in replies.items()}
 
     def value_of(self, reply: Reply | Failed) -> Any:
-        """Returns the value of a reply, or raises the error that it carries."""
+        """Return the value of a reply, or raise the error that it carries."""
         if isinstance(reply, Failed):
             raise reply.problem
         self.resting = self.resting or reply.resting
@@ -219,7 +219,7 @@ class _Driver:
 
     @contextmanager
     def reporting_loss(self) -> Iterator[None]:
-        """Raises Lost in place of an error that means that a host has gone, or does not reply."""
+        """Raise Lost in place of an error that means that a host has gone, or does not reply."""
         try:
             yield
         except CONNECTION_ERRORS as error:
@@ -231,7 +231,7 @@ class _Driver:
         return self.connections[number]
 
     def emit_usage(self) -> None:
-        """Emits how long the process was busy with what."""
+        """Emit how long the process was busy with what."""
         self.emit(
             UsageRow(
                 work_seconds=self.spent["work"],
@@ -248,7 +248,7 @@ class _Driver:
             self.send_rows()
 
     def send_rows(self) -> None:
-        """Sends the rows to the process that drives the run, by Dask's scheduler."""
+        """Send the rows to the process that drives the run, by Dask's scheduler."""
         get_worker().log_event(self.site.run, self.rows)
         self.rows_sent += len(self.rows)
         self.rows = []
@@ -256,5 +256,5 @@ class _Driver:
 
 
 def place(name: str, places: Mapping[str, int]) -> int:
-    """Returns the number of the host of a service or a channel, modulo the number of hosts; by its name if not given."""
+    """Return the number of the host of a service or a channel, modulo the number of hosts; by its name if not given."""
     return places.get(name, zlib.crc32(name.encode()))

@@ -94,7 +94,7 @@ class Session:
         self._gone_segments: deque[int] = deque()  # those of them that exist no more
 
     def encode(self, message: Any) -> Outgoing:
-        """Returns ``message`` as bytes; TypeError if it cannot travel."""
+        """Return ``message`` as bytes; TypeError if it cannot travel."""
         arrays: dict[int, np.ndarray] = {}
         body = written(message, arrays)
         if any(array.dtype.hasobject for array in arrays.values()):
@@ -117,7 +117,7 @@ class Session:
         return Outgoing(HEADER.pack(len(text), len(files)) + text, files, inline)
 
     def _place(self, array: np.ndarray, files: list[int]) -> Place:
-        """Returns where the receiver finds ``array``; the file of a segment that is new to it is added to ``files``."""
+        """Return where the receiver finds ``array``; the file of a segment that is new to it is added to ``files``."""
         loan = memory.loan_of(array) if self.shares_memory and array.flags.c_contiguous else None
         if loan is None or not isinstance(loan.block, Segment):
             return InlineArray(array.dtype.str, array.shape, array.flags.writeable)
@@ -136,7 +136,7 @@ class Session:
         return SharedArray(array.dtype.str, array.shape, segment.number, size, offset, lease)
 
     def decode(self) -> Reading:
-        """Reads one message: yields the memory that the next bytes belong into, and returns the message.
+        """Read one message: yield the memory that the next bytes belong into, and return the message.
 
         After the first yield, which is for the header, it is sent the descriptors of the files that came with it.
         Raises ProtocolError if the bytes are no message, TypeError if the message has a type that is not known here.
@@ -165,14 +165,14 @@ class Session:
         return read(head.message, arrays)
 
     def _release(self, head: Head) -> None:
-        """Gives up what the peer does not see, or does not have, any more."""
+        """Give up what the peer does not see, or does not have, any more."""
         for lease in head.ended_leases:
             self.lent.pop(lease, None)
         for number in head.gone_segments:
             self.mapped.pop(number, None)
 
     def _view(self, place: SharedArray, files: deque[int]) -> np.ndarray:
-        """Returns a read-only array in the peer's memory; the peer learns when nothing refers to it any more."""
+        """Return a read-only array in the peer's memory; the peer learns when nothing refers to it any more."""
         if place.segment_bytes:
             if not files:
                 raise ProtocolError("malformed head from the peer: a segment without its file")
@@ -206,7 +206,7 @@ def _parse_place(values: list[Any]) -> Place:
 
 
 def _receive_array(place: InlineArray) -> Generator[memoryview, Sequence[int], np.ndarray]:
-    """Yields the memory of a new array, and returns the array."""
+    """Yield the memory of a new array, and return the array."""
     count = _count(place)
     array = memory.floats(count) if place.dtype == FLOAT32 else np.empty(count, place.dtype)
     yield array.view(np.uint8).data
@@ -220,7 +220,7 @@ def _count(place: Place) -> int:
 
 
 def _drain(numbers: deque[int]) -> list[int]:
-    """Empties the queue, to which finalizers may add meanwhile."""
+    """Empty the queue, to which finalizers may add meanwhile."""
     drained = []
     while numbers:
         drained.append(numbers.popleft())

@@ -46,7 +46,7 @@ def _address_of(memory: mmap.mmap) -> int:
 
 
 def machine_id() -> str:
-    """Returns what two processes have in common if they can share memory: running kernel and network namespace."""
+    """Return what two processes have in common if they can share memory: running kernel and network namespace."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     namespace = os.stat("/proc/self/ns/net").st_ino
     return f"{boot}-{namespace}"

@@ -95,7 +95,7 @@ def move(
 def _outer(
     delta: torch.Tensor, h: torch.Tensor, c: torch.Tensor, how: int, rate: float, origin: int = 0
 ) -> None:
-    """Computes C = deltaᵀ h, finished in the way ``how``."""
+    """Compute C = deltaᵀ h, finished in the way ``how``."""
     left = _paired(delta.t())
     right = _pair_rows_of(h)
     m, n = c.shape
@@ -125,7 +125,7 @@ def _outer(
 
 
 def _paired(matrix: torch.Tensor) -> Pairs:
-    """Pairs neighbours in the rows of a matrix that lies in either order."""
+    """Pair neighbours in the rows of a matrix that lies in either order."""
     if matrix.stride(1) == 1:
         pairs = _pair_columns_of(_bits(matrix), matrix.stride(0), *matrix.shape)
         return Pairs(pairs, FLOAT_BYTES * pairs.shape[1], FLOAT_BYTES)
@@ -134,7 +134,7 @@ def _paired(matrix: torch.Tensor) -> Pairs:
 
 
 def _pair_rows_of(matrix: torch.Tensor) -> np.ndarray:
-    """Returns pairs of rows, uint32 [(rows + 1) // 2, columns]."""
+    """Return pairs of rows, uint32 [(rows + 1) // 2, columns]."""
     rows, columns = matrix.shape
     out = np.empty(((rows + 1) // 2, columns), np.uint32)
     _pair_rows(_bits(matrix), matrix.stride(0), 0, rows, columns, out)
@@ -142,7 +142,7 @@ def _pair_rows_of(matrix: torch.Tensor) -> np.ndarray:
 
 
 def _bits(matrix: torch.Tensor) -> np.ndarray:
-    """Returns the bits of a matrix with gapless rows, and of what lies between its rows: uint32 [numbers]."""
+    """Return the bits of a matrix with gapless rows, and of what lies between its rows: uint32 [numbers]."""
     rows, columns = matrix.shape
     numbers = max(0, (rows - 1) * matrix.stride(0) + columns)
     return matrix.as_strided((numbers,), (1,)).numpy().view(np.uint32)
@@ -152,7 +152,7 @@ def _bits(matrix: torch.Tensor) -> np.ndarray:
 def _pair_columns_of(
     bits: np.ndarray, stride: int, rows: int, columns: int
 ) -> np.ndarray:  # pragma: no cover
-    """Returns pairs of columns, uint32 [rows, (columns + 1) // 2]."""
+    """Return pairs of columns, uint32 [rows, (columns + 1) // 2]."""
     out = np.empty((rows, (columns + 1) // 2), np.uint32)
     for r in range(rows):
         _pair_columns(bits[r * stride : r * stride + columns], out[r])
@@ -198,7 +198,7 @@ def _up(
     how: int,
     bias: int,
 ) -> None:  # pragma: no cover
-    """Computes C = W B with W [outputs, inputs] as bits and B in pairs; ``out`` and ``bias`` are addresses."""
+    """Compute C = W B with W [outputs, inputs] as bits and B in pairs; ``out`` and ``bias`` are addresses."""
     depth, frames = below.shape
     paired = np.empty((OUTPUTS, depth), np.uint32)
     for i in range(0, outputs, OUTPUTS):
@@ -230,7 +230,7 @@ def _down(
     out: int,
     out_row: int,
 ) -> None:  # pragma: no cover
-    """Computes C = A W with A [frames, outputs] in pairs, and W as bits; ``a`` and ``out`` are addresses."""
+    """Compute C = A W with A [frames, outputs] in pairs, and W as bits; ``a`` and ``out`` are addresses."""
     paired = np.empty((DEPTH // 2, inputs), np.uint32)
     for d in range(0, outputs, DEPTH):
         rows = min(DEPTH, outputs - d)

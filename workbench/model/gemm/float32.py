@@ -110,20 +110,20 @@ class Finish(NamedTuple):
 def affine(
     h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, out: torch.Tensor, rectify: bool
 ) -> None:
-    """Writes ``out`` [frames, outputs] = h Wᵀ + b, at least zero if ``rectify``; both lie width by width."""
+    """Write ``out`` [frames, outputs] = h Wᵀ + b, at least zero if ``rectify``; both lie width by width."""
     way = Way(RECTIFY if rectify else BIAS, bias=bias.data_ptr())
     _product(weight, h.t(), out.t(), way, Blocking(columns=tile_columns(h), rows=OUTPUTS))
 
 
 def backward(delta: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
-    """Writes ``out`` [frames, inputs] = delta W; ``out`` lies frame by frame, ``delta`` in either order."""
+    """Write ``out`` [frames, inputs] = delta W; ``out`` lies frame by frame, ``delta`` in either order."""
     next_vector = 3 * BYTES - 1  # its last byte, since it may lie across two lines of the cache
     blocking = Blocking(depth=DEPTH, columns=tile_columns(out))
     _product(delta, weight, out, Way(STORE), blocking, Prefetch(b=next_vector))
 
 
 def gradient(delta: torch.Tensor, h: torch.Tensor, out: torch.Tensor) -> None:
-    """Writes ``out`` [outputs, inputs] = deltaᵀ h; ``h`` lies frame by frame, ``delta`` in either order."""
+    """Write ``out`` [outputs, inputs] = deltaᵀ h; ``h`` lies frame by frame, ``delta`` in either order."""
     blocking = Blocking(columns=cached_columns(h))
     _product(delta.t(), h, out, Way(STORE), blocking, Prefetch(c=next_tile(out)))
 
@@ -131,7 +131,7 @@ def gradient(delta: torch.Tensor, h: torch.Tensor, out: torch.Tensor) -> None:
 def move(
     delta: torch.Tensor, h: torch.Tensor, weight: torch.Tensor, rate: float, out: torch.Tensor
 ) -> None:
-    """Writes ``out`` = W + rate deltaᵀ h, rounded as if the gradient had been made first; it may be W itself."""
+    """Write ``out`` = W + rate deltaᵀ h, rounded as if the gradient had been made first; it may be W itself."""
     if not len(h):
         out.copy_(weight)
         return
@@ -143,18 +143,18 @@ def move(
 
 
 def tile_columns(matrix: torch.Tensor) -> int:
-    """Returns the columns of a tile."""
+    """Return the columns of a tile."""
     return TILE_BYTES // matrix.element_size()
 
 
 def cached_columns(h: torch.Tensor) -> int:
-    """Returns how many columns of ``h`` stay in the cache, in whole tiles."""
+    """Return how many columns of ``h`` stay in the cache, in whole tiles."""
     tiles = CACHED_BYTES // max(1, len(h)) // TILE_BYTES
     return max(1, tiles) * tile_columns(h)
 
 
 def bytes_behind(weight: torch.Tensor, out: torch.Tensor) -> int:
-    """Returns the bytes from ``out`` to ``weight``; ValueError if they differ in shape or strides."""
+    """Return the bytes from ``out`` to ``weight``; ValueError if they differ in shape or strides."""
     if weight.shape != out.shape or weight.stride() != out.stride():
         raise ValueError(
             f"{weight.shape} to be moved to {out.shape}, strides {weight.stride()} and {out.stride()}"
@@ -169,7 +169,7 @@ def can_stream(c: torch.Tensor) -> bool:
 
 
 def next_tile(c: torch.Tensor) -> int:
-    """Returns the bytes from the first row of a tile to the end of a vector in the first row of the next tile."""
+    """Return the bytes from the first row of a tile to the end of a vector in the first row of the next tile."""
     return ROWS * c.stride(0) * c.element_size() + BYTES - 1
 
 
@@ -181,7 +181,7 @@ def _product(
     blocking: Blocking = WHOLE,
     prefetch: Prefetch = NO_PREFETCH,
 ) -> None:
-    """Computes C = A B, finished in one ``way``; ValueError if the matrices do not fit."""
+    """Compute C = A B, finished in one ``way``; ValueError if the matrices do not fit."""
     m, depth = a.shape
     n = b.shape[1]
     if b.shape[0] != depth or c.shape != (m, n) or b.stride(1) != 1 or c.stride(1) != 1:
@@ -243,7 +243,7 @@ def blocks(
     c_next: int,
     one: np.number,
 ) -> None:  # pragma: no cover
-    """Computes C = A B [m, n] in blocks of ``depths``, ``columns`` and ``rows``.
+    """Compute C = A B [m, n] in blocks of ``depths``, ``columns`` and ``rows``.
 
     Addresses and strides are in bytes, numbers have ``size`` bytes, the rest is as in `tiles.Operands`. It takes
     numbers and no tuples, because numba needs microseconds to take a tuple from Python.
@@ -272,7 +272,7 @@ def block(
     rate: np.floating,
     one: np.number,
 ) -> None:  # pragma: no cover
-    """Computes a block tile after tile: the columns of some rows, then those of the next rows."""
+    """Compute a block tile after tile: the columns of some rows, then those of the next rows."""
     full_rows = size.rows - size.rows % ROWS
     tiles = size.columns * size.number // TILE_BYTES
     end = tiles * TILE_BYTES  # bytes of a row that are in full tiles

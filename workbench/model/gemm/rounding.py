@@ -12,5 +12,5 @@ HALF = np.uint32(0x7FFF)
 
 @numba.njit(inline="always")
 def rounded(bits: np.uint32) -> np.uint32:  # pragma: no cover
-    """Returns bits whose upper half is the nearest bfloat16, ties to even; the lower half has no meaning."""
+    """Return bits whose upper half is the nearest bfloat16, ties to even; the lower half has no meaning."""
     return np.uint32(bits + HALF + ((bits >> np.uint32(16)) & np.uint32(1)))

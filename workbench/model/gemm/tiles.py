@@ -64,7 +64,7 @@ class Cell(NamedTuple):
 
 
 def tile(rows: int, vectors: int = 2) -> Callable[..., None]:
-    """Returns a tile of so many rows and vectors as a function for numba; its arguments are those of `Operands`."""
+    """Return a tile of so many rows and vectors as a function for numba; its arguments are those of `Operands`."""
 
     @intrinsic
     def run(
@@ -105,7 +105,7 @@ def fence(typing: object) -> tuple[Signature, Callable]:
 def _emit_tile(
     rows: int, count: int, context: Any, at: ir.IRBuilder, kinds: Signature, given: list
 ) -> ir.Value:
-    """Emits the code of a tile of ``rows`` x ``count`` vectors."""
+    """Emit the code of a tile of ``rows`` x ``count`` vectors."""
     tile = Operands(*given)
     number_bytes = kinds.args[-2].bitwidth // 8
     pairs = kinds.args[-1] == types.uint32
@@ -127,7 +127,7 @@ def _emit_tile(
 def _emit_loop(
     vectors: "Vectors", tile: Operands, cells: list[Cell], pairs: bool
 ) -> list[ir.Value]:
-    """Emits the loop over the depth; returns the sum of each cell."""
+    """Emit the loop over the depth; return the sum of each cell."""
     at = vectors.at
     rows = 1 + max(cell.row for cell in cells)
     count = 1 + max(cell.vector for cell in cells)
@@ -162,7 +162,7 @@ def _emit_loop(
 
 
 def _emit_finish(vectors: "Vectors", tile: Operands, totals: list[tuple[Cell, ir.Value]]) -> None:
-    """Emits the ways in which a tile may be written, and the choice between them."""
+    """Emit the ways in which a tile may be written, and the choice between them."""
     at = vectors.at
     end = at.append_basic_block("end")
     blocks = {how: at.append_basic_block("way") for how in range(STORE, STREAM + 1)}
@@ -181,7 +181,7 @@ def _emit_finish(vectors: "Vectors", tile: Operands, totals: list[tuple[Cell, ir
 def _emit_value(
     vectors: "Vectors", tile: Operands, how: int, cell: Cell, total: ir.Value
 ) -> ir.Value:
-    """Emits what one vector of C becomes."""
+    """Emit what one vector of C becomes."""
     at = vectors.at
     if how == STORE:
         return total
@@ -219,15 +219,15 @@ class Vectors:
         return self.at.icmp_signed("<", places, self._spread(columns, kind))
 
     def one(self, address: ir.Value) -> ir.Value:
-        """Returns the number at an address."""
+        """Return the number at an address."""
         return self.at.load(self.at.inttoptr(address, POINTER), typ=self.number)
 
     def spread(self, number: ir.Value) -> ir.Value:
-        """Returns a vector whose numbers are all ``number``."""
+        """Return a vector whose numbers are all ``number``."""
         return self._spread(number, self.kind)
 
     def load(self, address: ir.Value, vector: int) -> ir.Value:
-        """Returns the first or second vector of a tile's row; zero outside the columns."""
+        """Return the first or second vector of a tile's row; zero outside the columns."""
         mask = self.within[vector]
         function = self._function(
             f"masked.load.{self.name}.p0", self.kind, POINTER, INT32, mask.type, self.kind
@@ -236,7 +236,7 @@ class Vectors:
         return self.at.call(function, [pointer, INT32(self.size), mask, self.zero])
 
     def store(self, value: ir.Value, address: ir.Value, vector: int) -> None:
-        """Writes a vector; nothing outside the columns."""
+        """Write a vector; nothing outside the columns."""
         mask = self.within[vector]
         function = self._function(
             f"masked.store.{self.name}.p0", ir.VoidType(), self.kind, POINTER, INT32, mask.type
@@ -245,16 +245,16 @@ class Vectors:
         self.at.call(function, [value, pointer, INT32(self.size), mask])
 
     def stream(self, value: ir.Value, address: ir.Value, vector: int) -> None:
-        """Writes a vector past the cache; the whole tile must lie within the columns."""
+        """Write a vector past the cache; the whole tile must lie within the columns."""
         store = self.at.store(value, self.at.inttoptr(address, POINTER), align=BYTES)
         store.set_metadata("nontemporal", self.at.module.add_metadata([INT32(1)]))
 
     def positive(self, value: ir.Value) -> ir.Value:
-        """Returns max(0, value), and NaN for NaN, which is then found in the gradient."""
+        """Return max(0, value), and NaN for NaN, which is then found in the gradient."""
         return self.at.select(self.at.fcmp_ordered("<", value, self.zero), self.zero, value)
 
     def prefetch(self, address: ir.Value) -> None:
-        """Brings what will be read into the second cache."""
+        """Bring what will be read into the second cache."""
         read = INT32(0)
         second_cache = INT32(2)
         data = INT32(1)
@@ -263,12 +263,12 @@ class Vectors:
         self.at.call(function, [pointer, read, second_cache, data])
 
     def fused(self, a: ir.Value, b: ir.Value, total: ir.Value) -> ir.Value:
-        """Returns total + a b, rounded once."""
+        """Return total + a b, rounded once."""
         function = self._function(f"fma.{self.name}", *[self.kind] * 4)
         return self.at.call(function, [a, b, total])
 
     def pairs_summed(self, a: ir.Value, b: ir.Value, total: ir.Value) -> ir.Value:
-        """Returns total + the products of pairs of bfloat16."""
+        """Return total + the products of pairs of bfloat16."""
         halves = ir.VectorType(ir.IntType(16), 2 * self.lanes)
         name = f"x86.avx512bf16.dpbf16ps.{8 * BYTES}"
         function = self._function(name, self.kind, self.kind, halves, halves)
@@ -282,6 +282,6 @@ class Vectors:
         return self.at.shuffle_vector(alone, empty, first_lane)
 
     def _function(self, name: str, result: ir.Type, *arguments: ir.Type) -> ir.Function:
-        """Returns one of LLVM's own functions."""
+        """Return one of LLVM's own functions."""
         kind = ir.FunctionType(result, arguments)
         return cgutils.get_or_insert_function(self.at.module, kind, f"llvm.{name}")
