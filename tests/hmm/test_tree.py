@@ -71,7 +71,7 @@ def test_phones_that_sound_alike_meet_first():
 
 
 def test_questions_are_found_in_the_data():
-    """Vowels and stops come out as sets though nobody named them, and no question comes twice."""
+    """Vowels and stops come out as sets though none was given, and no question comes twice."""
     sets = phone_sets(planted_contexts(), len(PHONES), FLOOR)
     found = {tuple(np.flatnonzero(s).tolist()) for s in sets}
     assert {VOWELS, STOPS} <= found

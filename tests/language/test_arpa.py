@@ -105,7 +105,7 @@ def test_other_words_are_dropped_and_counted(read):
 
 
 def test_words_that_the_file_lacks(read):
-    """They share the mass of <unk> equally, or have probability 0 without <unk>; a note says so."""
+    """Such words share the mass of <unk>, or have probability 0 without it; a note counts them."""
     words = (*WORDS, "new", "newer")
     ngram = read(ARPA, words)
     assert ngram.score((), 4) == -math.inf

@@ -168,7 +168,7 @@ def test_estimate_is_the_formula(text, order):
 
 @pytest.mark.parametrize("order", [2, 3])
 def test_estimate_is_the_formula_where_all_discounts_have_their_counts(order):
-    """The same on a text large enough for three discounts of its own at the highest order."""
+    """The same on a text large enough to determine all discounts of the highest order."""
     r = rng(3, "text")
     ids = np.minimum(r.zipf(1.6, (300, 5)), 120).tolist()
     lengths = r.integers(1, 6, 300).tolist()

@@ -11,7 +11,7 @@ natural logarithms; <eps> and <s>, which are never predicted, have -inf.
 from bisect import bisect_left
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -157,6 +157,6 @@ class NGram:
         unigram: list[float] = self.levels[0].log_p.tolist()
         return unigram
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Return what is sent to another process: the fields, without the caches."""
         return {field.name: getattr(self, field.name) for field in fields(self)}

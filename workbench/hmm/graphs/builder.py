@@ -1,4 +1,4 @@
-"""Builds search graphs from phones in context; whatever has the same future is shared.
+"""Builds search graphs from phones in context; nodes with the same future are shared.
 
 A node means "the last frame was in this tied state": all arcs into it consume that state, and it
 has a self loop. Nodes are identified by their future (the tied state, the phone, and what may

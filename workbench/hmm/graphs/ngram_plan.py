@@ -87,7 +87,7 @@ class PhoneNodes(NamedTuple):
     mass: np.ndarray
 
 
-class Continuations(NamedTuple):
+class Choices(NamedTuple):
     """Ways in which sentences can go on: columns of equal length.
 
     ``row``: index of the history asked about. ``history``: the history that predicts the next
@@ -204,7 +204,7 @@ class _PhoneNetworkBuilder:
     def _add_words_certain_at_end(self, chosen: np.ndarray, before: np.ndarray) -> None:
         """Add the links of the ``chosen`` listed words into their last phones."""
         words = self.listed
-        found = self.all_continuations(words.next_history[chosen])
+        found = self.all_choices(words.next_history[chosen])
         word = chosen[found.row]
         sequence = words.sequence[word]
         last_phone = words.sequences.phones[sequence, words.sequences.length[sequence] - 1]
@@ -216,7 +216,7 @@ class _PhoneNetworkBuilder:
     ) -> None:
         """Add the links of the ``chosen`` listed words into the rests of words, and the rests."""
         words = self.listed
-        found = self.first_continuations(words.next_history[chosen])
+        found = self.first_choices(words.next_history[chosen])
         word = chosen[found.row]
         target = self.add_tails(found.history, words.sequence[word], phones_left[word])
         self._add_labels(word, before, target, found.lm)
@@ -284,26 +284,26 @@ class _PhoneNetworkBuilder:
         self, source: np.ndarray, last_phone: np.ndarray, next_history: np.ndarray
     ) -> None:
         """Add links from phone nodes to the last phone of their words, for every continuation."""
-        found = self.all_continuations(next_history)
+        found = self.all_choices(next_history)
         target = pack_key(Kind.LAST, found.history, last_phone[found.row])
         self.links.append(Links.broadcast(source[found.row], target, lm=found.lm))
 
-    def all_continuations(self, history: np.ndarray) -> Continuations:
+    def all_choices(self, history: np.ndarray) -> Choices:
         """Return all ways to go on after each of ``history``: shorter ones, and the end."""
-        return self._continuations(history, through_listing=True)
+        return self._choices(history, through_listing=True)
 
-    def first_continuations(self, history: np.ndarray) -> Continuations:
+    def first_choices(self, history: np.ndarray) -> Choices:
         """Return how to go on after each of ``history`` as far as nothing has to be chosen.
 
         That is the first history, backing off, that lists words; the end of the sentence only if
         it is listed before that.
         """
-        return self._continuations(history, through_listing=False)
+        return self._choices(history, through_listing=False)
 
-    def _continuations(self, history: np.ndarray, through_listing: bool) -> Continuations:
+    def _choices(self, history: np.ndarray, through_listing: bool) -> Choices:
         """Back off from each of ``history``, past those that list words if ``through_listing``."""
         ended = np.flatnonzero(history == self.ended)
-        parts = [Continuations(ended, history[ended], np.zeros(len(ended)))]
+        parts = [Choices(ended, history[ended], np.zeros(len(ended)))]
         best_end = np.full(len(history), -np.inf)
 
         row = np.flatnonzero(history != self.ended)
@@ -311,12 +311,12 @@ class _PhoneNetworkBuilder:
         lm = np.zeros(len(row))
         while len(row):
             lists_words = self.mass[at] > 0
-            parts.append(Continuations(row[lists_words], at[lists_words], lm[lists_words]))
+            parts.append(Choices(row[lists_words], at[lists_words], lm[lists_words]))
 
-            goes_on = np.full(len(row), True) if through_listing else ~lists_words
-            row = row[goes_on]
-            at = at[goes_on]
-            lm = lm[goes_on]
+            continues = np.full(len(row), True) if through_listing else ~lists_words
+            row = row[continues]
+            at = at[continues]
+            lm = lm[continues]
             best_end[row] = np.maximum(best_end[row], lm + self.end_log_p[at])
 
             can_back_off = at > 0
@@ -325,8 +325,8 @@ class _PhoneNetworkBuilder:
             at = self.trie.suffix[at[can_back_off]]
 
         ending = np.flatnonzero(best_end > -np.inf)
-        parts.append(Continuations(ending, np.full(len(ending), self.ended), best_end[ending]))
-        return Continuations(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        parts.append(Choices(ending, np.full(len(ending), self.ended), best_end[ending]))
+        return Choices(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def add_boundaries(self, silence: float) -> None:
         """Add the last phones of words, the silences, and the links behind them and the start."""
@@ -339,7 +339,7 @@ class _PhoneNetworkBuilder:
         _, last_history, last_phone = unpack_key(last)
         self.nodes.append(PhoneNodes(last, last_phone, self.mass[last_history]))
 
-        started = self.all_continuations(np.array([self.trie.start]))
+        started = self.all_choices(np.array([self.trie.start]))
         start = np.full(len(started.history), START_KEY)
         pause_history = np.unique(np.concatenate([last_history, started.history]))
         pause = pack_key(Kind.PAUSE, pause_history)

@@ -127,12 +127,12 @@ def phone_entries(network: PhoneNetwork, phones: int) -> Entries:
     Silence has no context, so it has one entry; ``phones`` is the number of phones.
     """
     links = network.links
-    goes_on = links.target != SENTENCE_END
+    continues = links.target != SENTENCE_END
     phone = right_contexts(network)
     left = np.where(phone == SIL, SIL, network.phone[links.source])
     code = links.target * phones + left
-    distinct = np.unique(code[goes_on])
-    of_link = np.where(goes_on, np.searchsorted(distinct, code), -1)
+    distinct = np.unique(code[continues])
+    of_link = np.where(continues, np.searchsorted(distinct, code), -1)
     return Entries(distinct // phones, distinct % phones, of_link)
 
 
