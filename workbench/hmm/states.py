@@ -1,7 +1,7 @@
 """Tied states: the states that each phone has in its context, and how likely each repeats.
 
 Every phone is a chain of three states, passed from left to right, each with a self loop. Tying is
-one dense table, so that graphs and alignments are made by indexing, with or without a decision tree.
+one dense table, so that graphs and alignments are made by indexing, with or without a tree.
 """
 
 from dataclasses import dataclass

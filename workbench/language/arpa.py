@@ -11,12 +11,12 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, TextIO, cast
+from typing import TextIO, cast
 
 import numpy as np
 
 from workbench.language.backoff import BEGIN, END, Level, NGram
-from workbench.language.text import Line, iter_lines, raise_faults
+from workbench.language.text import iter_lines, raise_faults
 from workbench.settings import UserError
 
 LOG_10 = math.log(10)
@@ -25,6 +25,7 @@ OVERSHOOT = 1e-6  # log10 by which other tools may round a probability above 1
 UNKNOWN = ("<unk>", "<UNK>")
 DATA = "\\data\\"
 FILE_END = "\\end\\"
+OUTSIDE = -1  # in place of the id of a word that is not in the lexicon
 
 
 @dataclass
@@ -36,7 +37,7 @@ class _Reader:
     """
 
     path: Path
-    lines: Iterator[Line]
+    lines: Iterator[tuple[int, list[str]]]
     number: int = 0
     unknown: float = -math.inf
     outside: set[str] = field(default_factory=set)
@@ -54,6 +55,13 @@ class _Reader:
         """Return an error that names the file and a line, the last one read unless given."""
         return UserError(f"{self.path}:{self.number if number is None else number}: {text}")
 
+    def drop(self, words: list[str], log_p: float, ids: dict[str, int]) -> None:
+        """Count an n-gram that is left out because words of it are not among ``ids``."""
+        self.dropped += 1
+        self.outside.update(word for word in words if word not in ids)
+        if len(words) == 1 and words[0] in UNKNOWN:
+            self.unknown = log_p
+
 
 @dataclass(frozen=True)
 class _Section:
@@ -67,14 +75,6 @@ class _Section:
     log_p: np.ndarray
     backoff: np.ndarray
     line: np.ndarray
-
-
-class _Entry(NamedTuple):
-    """A listed n-gram: its words, log p and back-off weight in natural logarithms."""
-
-    words: list[str]
-    log_p: float
-    backoff: float
 
 
 def read_arpa(path: Path, words: Sequence[str]) -> NGram:
@@ -138,24 +138,26 @@ def _read_section(reader: _Reader, length: int, counts: list[int], ids: dict[str
     log_p: list[float] = []
     backoff: list[float] = []
     lines: list[int] = []
+    has_backoff = length < len(counts)
     listed = 0
     fields = reader.next_fields()
     while not fields[0].startswith("\\"):
         listed += 1
-        entry = _parse_entry(reader, fields, length, is_longest=length == len(counts))
-        outside = [word for word in entry.words if word not in ids]
-        if outside:
-            _drop(reader, entry, outside)
+        p, weight = _parse_weights(reader, fields, length, has_backoff)
+        words = fields[1 : length + 1]
+        gram = [ids.get(word, OUTSIDE) for word in words]
+        if OUTSIDE in gram:
+            reader.drop(words, p, ids)
         else:
-            grams.append([ids[word] for word in entry.words])
-            log_p.append(min(entry.log_p, 0.0))
-            backoff.append(entry.backoff)
+            grams.append(gram)
+            log_p.append(min(p, 0.0))
+            backoff.append(weight)
             lines.append(reader.number)
         fields = reader.next_fields()
 
     if listed != counts[length - 1]:
         raise reader.fault(f"{listed} {length}-grams listed, {counts[length - 1]} announced")
-    expected = f"\\{length + 1}-grams:" if length < len(counts) else FILE_END
+    expected = f"\\{length + 1}-grams:" if has_backoff else FILE_END
     if fields != [expected]:
         raise reader.fault(f"expected {expected}, found {' '.join(fields)!r}")
     return _Section(
@@ -166,25 +168,19 @@ def _read_section(reader: _Reader, length: int, counts: list[int], ids: dict[str
     )
 
 
-def _parse_entry(reader: _Reader, fields: list[str], length: int, is_longest: bool) -> _Entry:
-    """Return the n-gram on a line; the longest ones have no back-off weight."""
-    allowed = (length + 1,) if is_longest else (length + 1, length + 2)
-    if len(fields) not in allowed:
+def _parse_weights(
+    reader: _Reader, fields: list[str], length: int, has_backoff: bool
+) -> tuple[float, float]:
+    """Return log p and the back-off weight on a line; the longest n-grams have no weight."""
+    most_fields = length + 2 if has_backoff else length + 1
+    if not length + 1 <= len(fields) <= most_fields:
         raise reader.fault(
             f"expected a number, {length} words and perhaps a back-off weight, "
             f"found {' '.join(fields)!r}"
         )
     log_p = _parse_logarithm(reader, fields[0], OVERSHOOT)
     backoff = _parse_logarithm(reader, fields[-1], math.inf) if len(fields) > length + 1 else 0.0
-    return _Entry(fields[1 : length + 1], log_p, backoff)
-
-
-def _drop(reader: _Reader, entry: _Entry, outside: list[str]) -> None:
-    """Count an n-gram that is left out because of its words ``outside`` the vocabulary."""
-    reader.dropped += 1
-    reader.outside.update(outside)
-    if len(entry.words) == 1 and entry.words[0] in UNKNOWN:
-        reader.unknown = entry.log_p
+    return log_p, backoff
 
 
 def _parse_logarithm(reader: _Reader, text: str, most: float) -> float:

@@ -61,13 +61,9 @@ class Lexicon:
         words = [p.word for p in self.pronunciations]
         if words != sorted(words) or set(words) != set(range(1, len(self.words))):
             raise ValueError("pronunciations must be in order of their words and miss none")
-        if not all(self._has_phones(p) for p in self.pronunciations):
+        known = frozenset(range(1, len(self.phones)))
+        if not all(p.phones and known.issuperset(p.phones) for p in self.pronunciations):
             raise ValueError("a pronunciation is empty, or has a phone that is silence or unknown")
-
-    def _has_phones(self, pronunciation: Pronunciation) -> bool:
-        """Return whether a pronunciation has phones, all of them known and none silence."""
-        known = range(1, len(self.phones))
-        return bool(pronunciation.phones) and all(x in known for x in pronunciation.phones)
 
     def word_id(self, word: str) -> int:
         """Return the id of a word in form NFC; KeyError if it is not in the lexicon."""
@@ -92,14 +88,6 @@ class Lexicon:
         return first
 
 
-class _Entry(NamedTuple):
-    """A pronunciation as a file has it: the probability as text, "1" where there is none."""
-
-    word: str
-    probability: str
-    phones: tuple[str, ...]
-
-
 class _Spelling(NamedTuple):
     """A word and the phones of one of its pronunciations."""
 
@@ -119,8 +107,9 @@ def read_lexicon(path: Path, phones: Sequence[str] | None = None) -> Lexicon:
     """
     path = Path(path)
     if path.is_dir():
-        weighted = path / "lexiconp.txt"
-        path = weighted if weighted.exists() else path / "lexicon.txt"
+        with_probabilities = path / "lexiconp.txt"
+        path = with_probabilities if with_probabilities.exists() else path / "lexicon.txt"
+    weighted = path.name.startswith(WEIGHTED_PREFIX)
 
     faults: list[str] = []
     line_of: dict[_Spelling, int] = {}
@@ -129,18 +118,18 @@ def read_lexicon(path: Path, phones: Sequence[str] | None = None) -> Lexicon:
     for number, fields in iter_lines(path, faults):
         if not fields:
             continue
-        entry = _parse(fields, weighted=path.name.startswith(WEIGHTED_PREFIX))
-        if _is_silence(entry):
+        spelling, probability = _parse(fields, weighted)
+        if _is_silence(spelling):
             continue
-        spelling = _Spelling(entry.word, entry.phones)
-        found = _faults(entry, known)
+        found = _faults(spelling, probability, known)
         if not found and spelling in line_of:
-            found = [f"{entry.word!r} is listed with the same phones on line {line_of[spelling]}"]
+            line = line_of[spelling]
+            found = [f"{spelling.word!r} is listed with the same phones on line {line}"]
         if found:
             faults += [f"{path}:{number}: {fault}" for fault in found]
         else:
             line_of[spelling] = number
-            log_probability[spelling] = math.log(float(entry.probability))
+            log_probability[spelling] = math.log(float(probability))
 
     raise_faults(faults, path)
     if not log_probability:
@@ -148,42 +137,42 @@ def read_lexicon(path: Path, phones: Sequence[str] | None = None) -> Lexicon:
     return _build(log_probability, phones)
 
 
-def _parse(fields: list[str], weighted: bool) -> _Entry:
-    """Return the entry of a line; a missing probability is an empty text."""
+def _parse(fields: list[str], weighted: bool) -> tuple[_Spelling, str]:
+    """Return the spelling on a line and its probability as text, empty if it is missing."""
     if weighted:
         probability = fields[1] if len(fields) > 1 else ""
-        return _Entry(fields[0], probability, tuple(fields[2:]))
-    return _Entry(fields[0], "1", tuple(fields[1:]))
+        return _Spelling(fields[0], tuple(fields[2:])), probability
+    return _Spelling(fields[0], tuple(fields[1:])), "1"
 
 
-def _is_silence(entry: _Entry) -> bool:
-    """Return whether an entry only states how silence is written; graphs add silence themselves."""
-    only_silence = bool(entry.phones) and SILENCE_PHONES.issuperset(entry.phones)
-    return entry.word in NO_WORDS or only_silence
+def _is_silence(spelling: _Spelling) -> bool:
+    """Return whether a line only states how silence is written; graphs add silence themselves."""
+    word, phones = spelling
+    return word in NO_WORDS or (bool(phones) and SILENCE_PHONES.issuperset(phones))
 
 
-def _faults(entry: _Entry, known: frozenset[str] | None) -> list[str]:
-    """Return the faults of an entry, in words; ``known``: the phones that are allowed."""
-    word = entry.word
+def _faults(spelling: _Spelling, probability: str, known: frozenset[str] | None) -> list[str]:
+    """Return the faults of a line, in words; ``known``: the phones that are allowed."""
+    word, phones = spelling
     faults = []
     if DISAMBIGUATION.fullmatch(word):
         faults.append(f"the word {word} is a disambiguation symbol")
     hidden = [f"U+{ord(c):04X}" for c in word if unicodedata.category(c) in INVISIBLE]
     if hidden:
         faults.append(f"{word!r} contains the invisible character {', '.join(hidden)}")
-    if not _is_probability(entry.probability):
-        faults.append(f"{word!r}: {entry.probability!r} is not a probability in (0, 1]")
+    if not _is_probability(probability):
+        faults.append(f"{word!r}: {probability!r} is not a probability in (0, 1]")
 
-    if not entry.phones:
+    if not phones:
         faults.append(f"{word!r} has no phones")
-    if SILENCE_PHONES.intersection(entry.phones):
+    if SILENCE_PHONES.intersection(phones):
         faults.append(f"{word!r} has silence among its phones")
-    clashes = [x for x in entry.phones if DISAMBIGUATION.fullmatch(x) or x == NO_WORD]
+    clashes = [x for x in phones if DISAMBIGUATION.fullmatch(x) or x == NO_WORD]
     if clashes:
-        phones = ", ".join(clashes)
-        faults.append(f"{word!r} has {phones} among its phones, kept for disambiguation")
-    elif known is not None and not known.issuperset(entry.phones):
-        unknown = ", ".join(sorted(set(entry.phones) - known))
+        listed = ", ".join(clashes)
+        faults.append(f"{word!r} has {listed} among its phones, kept for disambiguation")
+    elif known is not None and not known.issuperset(phones):
+        unknown = ", ".join(sorted(set(phones) - known))
         faults.append(f"{word!r} has unknown phones: {unknown}")
     return faults
 

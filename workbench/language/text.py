@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, cast
 
 from workbench.language.backoff import BEGIN, END
 from workbench.settings import UserError
@@ -28,13 +28,6 @@ class Text:
     blank: int
 
 
-class Line(NamedTuple):
-    """A line of a text file: its number, from 1, and its fields, none for a blank line."""
-
-    number: int
-    fields: list[str]
-
-
 def read_text(path: Path, ids: bool = False) -> Text:
     """Return the sentences of a file with one sentence a line.
 
@@ -45,9 +38,7 @@ def read_text(path: Path, ids: bool = False) -> Text:
     """
     path = Path(path)
     faults: list[str] = []
-    lines = [
-        _strip_marks(line.fields[1:] if ids else line.fields) for line in iter_lines(path, faults)
-    ]
+    lines = [_strip_marks(fields[1:] if ids else fields) for _, fields in iter_lines(path, faults)]
     raise_faults(faults, path)
     sentences = tuple(sentence for sentence in lines if sentence)
     return Text(sentences, blank=len(lines) - len(sentences))
@@ -62,8 +53,10 @@ def _strip_marks(fields: list[str]) -> tuple[str, ...]:
     return tuple(fields)
 
 
-def iter_lines(path: Path, faults: list[str]) -> Iterator[Line]:
-    """Yield all lines of a file, which is unpacked if its name ends in ``.gz``.
+def iter_lines(path: Path, faults: list[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number, from 1, and the fields of every line; blank lines have no fields.
+
+    The file is unpacked if its name ends in ``.gz``.
 
     A line that is not UTF-8 is left out and described in ``faults``. Raises UserError if the file
     cannot be read.
@@ -74,12 +67,14 @@ def iter_lines(path: Path, faults: list[str]) -> Iterator[Line]:
                 if number == 1:
                     content = content.removeprefix(BYTE_ORDER_MARK)
                 try:
-                    fields = _fields(content)
+                    fields = [field.decode() for field in content.split()]
                 except UnicodeDecodeError as error:
                     byte = error.object[error.start]
                     faults.append(f"{path}:{number}: not UTF-8: byte 0x{byte:02x}")
-                else:
-                    yield Line(number, fields)
+                    continue
+                if not content.isascii():
+                    fields = [unicodedata.normalize("NFC", field) for field in fields]
+                yield number, fields
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path}: cannot be read: {reason}") from None
@@ -89,14 +84,6 @@ def _open_bytes(path: Path) -> BinaryIO:
     if path.suffix == ".gz":
         return cast(BinaryIO, gzip.open(path, "rb"))
     return open(path, "rb")
-
-
-def _fields(line: bytes) -> list[str]:
-    """Return the fields of a line in form NFC; UnicodeDecodeError if one is not UTF-8."""
-    fields = [field.decode() for field in line.split()]
-    if line.isascii():
-        return fields
-    return [unicodedata.normalize("NFC", field) for field in fields]
 
 
 def raise_faults(faults: list[str], path: Path) -> None:

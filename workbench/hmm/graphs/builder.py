@@ -32,14 +32,14 @@ class Branch(NamedTuple):
     mass: float
 
 
-class Entry(NamedTuple):
+class NodeEntry(NamedTuple):
     """A node to enter, the word that becomes known (0: none), and the mass behind the node."""
 
     node: int
     word: int
     mass: float
 
-    def scaled(self, factor: float) -> "Entry":
+    def scaled(self, factor: float) -> "NodeEntry":
         """Return the entry with its mass multiplied by ``factor``."""
         return self._replace(mass=factor * self.mass)
 
@@ -49,7 +49,7 @@ class Junction:
     """What follows a phone: a look-ahead ``mass``, ``entries``, and the probability of the end."""
 
     mass: float
-    entries: list[Entry]
+    entries: list[NodeEntry]
     final: float = 0.0
 
 
@@ -62,7 +62,7 @@ class _Arcs:
         self.word: list[int] = []
         self.weight: list[float] = []
 
-    def add(self, source: int, entries: list[Entry], mass: float) -> None:
+    def add(self, source: int, entries: list[NodeEntry], mass: float) -> None:
         """Add an arc from ``source`` to each entry, which has its share of ``mass``."""
         for target, word, part in entries:
             self.source.append(source)
@@ -96,11 +96,11 @@ class GraphBuilder:
         self._arcs = _Arcs()
         self._exits: list[_Exit] = []
 
-    def start(self, entries: list[Entry]) -> None:
+    def start(self, entries: list[NodeEntry]) -> None:
         """Let paths begin with these entries."""
         self._arcs.add(START, entries, mass=1.0)
 
-    def phone(self, left: int, phone: int, branches: list[Branch]) -> list[Entry]:
+    def phone(self, left: int, phone: int, branches: list[Branch]) -> list[NodeEntry]:
         """Add the three states of a phone after ``left`` and return the ways into it.
 
         The phone is split as late as its right contexts, which need different tied states, allow.
@@ -168,22 +168,22 @@ class GraphBuilder:
         if ending:
             final[node] = log(ending / mass)
 
-    def _add_inner(self, phone: int, state: int, parts: list[Entry]) -> Entry:
+    def _add_inner(self, phone: int, state: int, parts: list[NodeEntry]) -> NodeEntry:
         """Return the way into a first or middle state, which ``parts`` without words follow."""
         mass = sum(part.mass for part in parts)
         future = (phone, state, *sorted(part.node for part in parts))
         node, is_new = self._find_or_add_node(future, phone, state)
         if is_new:
             self._arcs.add(node, parts, mass)
-        return Entry(node, 0, mass)
+        return NodeEntry(node, 0, mass)
 
-    def _add_last(self, phone: int, state: int, branches: list[Branch]) -> Entry:
+    def _add_last(self, phone: int, state: int, branches: list[Branch]) -> NodeEntry:
         """Return the way into a last state that is followed by the branches' junctions."""
         names = [branch.junction for branch in branches]
         node, is_new = self._find_or_add_node((phone, state, "last", *names), phone, state)
         if is_new:
             self._exits.append(_Exit(node, names))
-        return Entry(node, 0, sum(branch.mass for branch in branches))
+        return NodeEntry(node, 0, sum(branch.mass for branch in branches))
 
     def _find_or_add_node(self, future: Hashable, phone: int, state: int) -> tuple[int, bool]:
         """Return the node of a future, and whether it is new."""

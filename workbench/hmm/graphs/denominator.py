@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from workbench.hmm.graphs.builder import Branch, Entry, GraphBuilder, Junction
+from workbench.hmm.graphs.builder import Branch, GraphBuilder, Junction, NodeEntry
 from workbench.hmm.graphs.graph import Graph
 from workbench.hmm.states import SIL, TiedStates
 from workbench.language.lexicon import Lexicon
@@ -87,7 +87,7 @@ class _SentenceGraph:
         self.cumulative_mass = np.concatenate([[0.0], np.cumsum(masses)])
         self.by_first_phone = self._split(_Range(0, len(readings)), 0)
         self.look_ahead = self._look_ahead()
-        self.tails: dict[tuple[int, tuple[int, ...]], list[Entry]] = {}
+        self.tails: dict[tuple[int, tuple[int, ...]], list[NodeEntry]] = {}
 
     def build(self) -> Graph:
         """Return the graph: the start, silence and the ends of words, each with what follows."""
@@ -111,7 +111,7 @@ class _SentenceGraph:
         total = sum(ahead.values())
         return {phone: mass / total for phone, mass in ahead.items()}
 
-    def _add_word_end(self, last: int, paused: Entry) -> None:
+    def _add_word_end(self, last: int, paused: NodeEntry) -> None:
         """Add the junctions behind words that end in the phone ``last``."""
         ending = self.spoken * self.end
         self.junctions[last, SIL] = Junction(self.look_ahead[SIL], [paused], ending)
@@ -119,7 +119,7 @@ class _SentenceGraph:
             entries = [entry.scaled(self.spoken) for entry in self._words(last, some, 0)]
             self.junctions[last, phone] = Junction(self.look_ahead[phone], entries)
 
-    def _words(self, left: int, some: _Range, depth: int) -> list[Entry]:
+    def _words(self, left: int, some: _Range, depth: int) -> list[NodeEntry]:
         """Return the ways into phone ``depth`` of readings that share their phones up to it."""
         phones = self.readings[some.low].phones
         if phones == self.readings[some.high - 1].phones:
@@ -146,15 +146,15 @@ class _SentenceGraph:
             entries += self._label(self._tail(left, (phone,)), ending)
         return entries + self.builder.phone(left, phone, branches)
 
-    def _label(self, tail: list[Entry], some: _Range) -> list[Entry]:
+    def _label(self, tail: list[NodeEntry], some: _Range) -> list[NodeEntry]:
         """Return the ways into a tail for each of some readings, which sound alike from here."""
         return [
-            Entry(entry.node, reading.word, reading.mass * entry.mass)
+            NodeEntry(entry.node, reading.word, reading.mass * entry.mass)
             for reading in self.readings[some.low : some.high]
             for entry in tail
         ]
 
-    def _tail(self, left: int, phones: tuple[int, ...]) -> list[Entry]:
+    def _tail(self, left: int, phones: tuple[int, ...]) -> list[NodeEntry]:
         """Return the ways into the rest of a word that is certain; their masses sum to one."""
         if (left, phones) not in self.tails:
             phone, *rest = phones

@@ -9,7 +9,7 @@ from math import exp
 
 import numpy as np
 
-from workbench.hmm.graphs.builder import Branch, Entry, GraphBuilder, Junction
+from workbench.hmm.graphs.builder import Branch, GraphBuilder, Junction, NodeEntry
 from workbench.hmm.graphs.denominator import SILENCE_PROBABILITY
 from workbench.hmm.graphs.graph import Graph
 from workbench.hmm.states import POSITIONS, SIL, TiedStates
@@ -90,36 +90,36 @@ class _ReferenceGraph:
         self.builder.start([paused, *started])
         return self.builder.graph()
 
-    def _pause(self, boundary: int) -> Entry:
+    def _pause(self, boundary: int) -> NodeEntry:
         """Return the way into the silence at a boundary."""
         ending = self.end if boundary == len(self.pronunciations) else 0.0
         self.junctions[boundary] = Junction(1.0, self._after_silence(boundary), ending)
         (entry,) = self.builder.phone(SIL, SIL, [Branch(SIL, boundary, 1.0)])
         return entry._replace(mass=self.silence)
 
-    def _after_silence(self, boundary: int) -> list[Entry]:
+    def _after_silence(self, boundary: int) -> list[NodeEntry]:
         """Return all ways into the word behind a boundary, after silence or the start."""
         by_first_phone = self._word_entries(boundary, SIL)
         return [entry for entries in by_first_phone.values() for entry in entries]
 
-    def _word_entries(self, i: int, left: int) -> dict[int, list[Entry]]:
+    def _word_entries(self, i: int, left: int) -> dict[int, list[NodeEntry]]:
         """Return the ways into word ``i`` after the phone ``left``, by its first phone.
 
         Behind the last word there are none.
         """
-        by_first_phone: dict[int, list[Entry]] = {}
+        by_first_phone: dict[int, list[NodeEntry]] = {}
         if i == len(self.pronunciations):
             return by_first_phone
         for j, pronunciation in enumerate(self.pronunciations[i]):
             mass = exp(self.unigram[pronunciation.word] + pronunciation.log_probability)
             entries = [
-                Entry(entry.node, pronunciation.word, mass * entry.mass)
+                NodeEntry(entry.node, pronunciation.word, mass * entry.mass)
                 for entry in self._phone_entries(i, j, 0, left)
             ]
             by_first_phone.setdefault(pronunciation.phones[0], []).extend(entries)
         return by_first_phone
 
-    def _phone_entries(self, i: int, j: int, k: int, left: int) -> list[Entry]:
+    def _phone_entries(self, i: int, j: int, k: int, left: int) -> list[NodeEntry]:
         """Return the ways into phone ``k`` of pronunciation ``j`` of word ``i``."""
         phones = self.pronunciations[i][j].phones
         phone = phones[k]
