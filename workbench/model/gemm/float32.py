@@ -279,52 +279,30 @@ def block(
     rest = size.columns - end // size.number
     how = finish.how
     partial_how = MOVE if how == STREAM else how  # a tile that is not full cannot be streamed
+    more = (finish.origin, finish.b_next, finish.c_next, rate, one)
 
     for r in range(0, full_rows, ROWS):
-        row = a.address + r * a.row
+        left = (a.address + r * a.row, a.row, a.depth)
         to = c.address + r * c.row
-        ways = (
-            finish.bias + r * size.number,
-            finish.origin,
-            finish.b_next,
-            finish.c_next,
-            rate,
-            one,
-        )
+        bias = finish.bias + r * size.number
         for k in range(0, end, TILE_BYTES):
-            where = (row, a.row, a.depth, b.address + k, b.depth, size.depth, to + k, c.row, ALL)
-            _tile(*where, how, *ways)
+            right = (b.address + k, b.depth, size.depth)
+            _tile(*left, *right, to + k, c.row, ALL, how, bias, *more)
         if rest:
-            where = (
-                row,
-                a.row,
-                a.depth,
-                b.address + end,
-                b.depth,
-                size.depth,
-                to + end,
-                c.row,
-                rest,
-            )
+            right = (b.address + end, b.depth, size.depth)
             if rest * size.number <= BYTES:
-                _slim_tile(*where, partial_how, *ways)
+                _slim_tile(*left, *right, to + end, c.row, rest, partial_how, bias, *more)
             else:
-                _tile(*where, partial_how, *ways)
+                _tile(*left, *right, to + end, c.row, rest, partial_how, bias, *more)
 
     for r in range(full_rows, size.rows):
-        row = a.address + r * a.row
+        left = (a.address + r * a.row, a.row, a.depth)
         to = c.address + r * c.row
-        ways = (
-            finish.bias + r * size.number,
-            finish.origin,
-            finish.b_next,
-            finish.c_next,
-            rate,
-            one,
-        )
+        bias = finish.bias + r * size.number
         for k in range(0, size.columns * size.number, TILE_BYTES):
-            left = size.columns - k // size.number
-            where = (row, a.row, a.depth, b.address + k, b.depth, size.depth, to + k, c.row, left)
-            _row(*where, partial_how, *ways)
+            right = (b.address + k, b.depth, size.depth)
+            columns = size.columns - k // size.number
+            _row(*left, *right, to + k, c.row, columns, partial_how, bias, *more)
+
     if partial_how != how:
         fence()
