@@ -1,4 +1,6 @@
-"""What all tests share: one thread, no screen, repeatable examples, and reasons for what cannot run here."""
+"""What all tests share: one thread, no screen, repeatable examples, and reasons for what cannot run
+here.
+"""
 
 import os
 

@@ -1,8 +1,9 @@
-"""Digests of what the program computes, to hold a change that must not change a number against what was before.
+"""Digests of what the program computes, to hold a change that must not change a number against what
+was before.
 
-`python tests/golden.py` prints them; `--write` keeps them in `golden.json`, under the kernel, processor and torch that
-they belong to: products of matrices round differently on other processors. The toy's digests are the same everywhere,
-and `test_golden.py` holds them.
+`python tests/golden.py` prints them; `--write` keeps them in `golden.json`, under the kernel,
+processor and torch that they belong to: products of matrices round differently on other processors.
+The toy's digests are the same everywhere, and `test_golden.py` holds them.
 """
 
 import argparse

@@ -1,4 +1,6 @@
-"""How the code is written, counted: `python tests/measures.py` prints the table, `project/test_style.py` holds the limits."""
+"""How the code is written, counted: `python tests/measures.py` prints the table,
+`project/test_style.py` holds the limits.
+"""
 
 import ast
 import re

@@ -1,4 +1,6 @@
-"""The obvious versions that the fast ones are checked against: every path enumerated, sums taken one by one."""
+"""The obvious versions that the fast ones are checked against: every path enumerated, sums taken
+one by one.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,7 +19,9 @@ from workbench.sequence.occupancy import arc_occupancies
 
 @dataclass(frozen=True)
 class Paths:
-    """Complete paths of a graph: ``arcs`` int [paths, frames], and log ``score`` [paths] in double precision."""
+    """Complete paths of a graph: ``arcs`` int [paths, frames], and log ``score`` [paths] in double
+    precision.
+    """
 
     graph: Graph
     arcs: np.ndarray
@@ -58,7 +62,9 @@ class Paths:
 def tiny_graph(
     rng: np.random.Generator, states: int = 5, arcs: int = 12, tied: int = 4, words: int = 3
 ) -> Graph:
-    """A random graph whose last state is final, with self loops, parallel arcs and words on some arcs."""
+    """A random graph whose last state is final, with self loops, parallel arcs and words on some
+    arcs.
+    """
     chain = np.arange(states - 1)
     source = np.concatenate([chain, np.arange(1, states), rng.integers(0, states, arcs)])
     target = np.concatenate([chain + 1, np.arange(1, states), rng.integers(0, states, arcs)])
@@ -89,8 +95,8 @@ def every_path(graph: Graph, scores: np.ndarray) -> Paths:
     return Paths(graph, weighted.arcs, score)
 
 
-# Finite differences ask for the same paths again and again. The value holds its graph, so that no other graph
-# can have the same id.
+# Finite differences ask for the same paths again and again. The value holds its graph, so that no
+# other graph can have the same id.
 _paths_by_graph: dict[tuple[int, int], Paths] = {}
 
 
@@ -167,7 +173,9 @@ class Task:
 
 
 def tiny_task(seed: int = 0, tied_per_position: int = 2) -> Task:
-    """Four words over three phones; two sound alike, one has two pronunciations; tied states drawn at random."""
+    """Four words over three phones; two sound alike, one has two pronunciations; tied states drawn
+    at random.
+    """
     draw = np.random.default_rng(seed)
     said = [(1, (1,)), (2, (1, 2)), (2, (2,)), (3, (2, 1)), (4, (2, 1))]
     lexicon = Lexicon(

@@ -1,4 +1,6 @@
-"""Small networks: random parameters and batches, and the gradient by torch's own differentiation."""
+"""Small networks: random parameters and batches, and the gradient by torch's own
+differentiation.
+"""
 
 from collections.abc import Callable
 
@@ -47,7 +49,9 @@ def autograd(
     x: np.ndarray,
     objective: Callable[[torch.Tensor], torch.Tensor],
 ) -> np.ndarray:
-    """The derivative of ``objective(logits)`` by torch's differentiation of a network written the obvious way."""
+    """The derivative of ``objective(logits)`` by torch's differentiation of a network written the
+    obvious way.
+    """
     flat = torch.tensor(theta, requires_grad=True)
     arrays = [flat[where].view(shape) for where, shape in topology.layout().entries.values()]
     h = torch.tensor(x)

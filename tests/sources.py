@@ -1,4 +1,6 @@
-"""The project's own files as the tests of form read them: modules by name, their trees, what they import."""
+"""The project's own files as the tests of form read them: modules by name, their trees, what they
+import.
+"""
 
 import ast
 import functools
@@ -13,7 +15,9 @@ LEFT_OUT = {"__pycache__", ".ipynb_checkpoints"}
 
 @dataclass(frozen=True)
 class Import:
-    """One name that a module imports: ``module`` as written in full, ``line``, and whether it runs at import."""
+    """One name that a module imports: ``module`` as written in full, ``line``, and whether it runs
+    at import.
+    """
 
     module: str
     line: int
@@ -33,7 +37,9 @@ class Module:
 
     @property
     def unit(self) -> str:
-        """The part of the package it belongs to: ``hmm``, ``settings``; empty for the package's own door."""
+        """The part of the package it belongs to: ``hmm``, ``settings``; empty for the package's own
+        door.
+        """
         return (self.name.split(".") + [""])[1]
 
     @functools.cached_property

@@ -28,7 +28,9 @@ def test_a_rule_of_ones_own_trains() -> None:
 
 
 def test_a_delay_law_of_ones_own_delays() -> None:
-    """An added delay law decides how fast processes are; with a slow one the same work takes longer."""
+    """An added delay law decides how fast processes are; with a slow one the same work takes
+    longer.
+    """
 
     @delay_laws.add("halting")
     def halting(uniform, spread):
@@ -56,7 +58,9 @@ def test_a_cell_can_be_run_again_and_the_package_is_kept() -> None:
 
 
 def test_another_process_knows_what_its_module_adds(tmp_path: Path) -> None:
-    """With WORKBENCH_EXTENSIONS a new process takes the added name; without, it says what is missing."""
+    """With WORKBENCH_EXTENSIONS a new process takes the added name; without, it says what is
+    missing.
+    """
     (tmp_path / "my_rules.py").write_text(
         "from workbench.training.updates import update_rules\n\n\n"
         "@update_rules.add('mine')\n"

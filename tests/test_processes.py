@@ -26,12 +26,16 @@ ROOT = Path(__file__).resolve().parents[1]
     ],
 )
 def test_mkl_gets_the_type_of_an_amd_processor(name, features, wanted):
-    """The type is 7 with AVX-512 and 5 with AVX2, never 8; Intel's processors and older ones need none."""
+    """The type is 7 with AVX-512 and 5 with AVX2, never 8; Intel's processors and older ones need
+    none.
+    """
     assert Processor(name, features).mkl_cpu_type == wanted
 
 
 def test_features_decide_on_vectors_and_bfloat16():
-    """The width of registers and the ways to multiply bfloat16 follow from the features, also on Arm."""
+    """The width of registers and the ways to multiply bfloat16 follow from the features, also on
+    Arm.
+    """
     assert [Processor("", f).vector_bytes for f in (frozenset(), AVX2, AVX512)] == [16, 32, 64]
     assert Processor("neoverse-v1", frozenset({"neon", "bf16"})).bfloat16
     assert not Processor("znver4", frozenset({"avx512bf16"})).bfloat16_pairs
@@ -48,7 +52,9 @@ def test_llvm_and_the_kernel_agree():
 
 
 def test_a_child_finds_the_package_and_uses_one_thread(monkeypatch, tmp_path):
-    """Outside the checkout a child imports this package; what the user has set stays, but for what is given."""
+    """Outside the checkout a child imports this package; what the user has set stays, but for what
+    is given.
+    """
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     monkeypatch.setenv("PYTHONPATH", "elsewhere")
@@ -78,7 +84,9 @@ def test_what_the_user_has_set_stays(monkeypatch):
 
 
 def test_importing_the_network_changes_nothing(tmp_path):
-    """After an import of the network, threads and environment of the user's process are as they were."""
+    """After an import of the network, threads and environment of the user's process are as they
+    were.
+    """
     code = (
         "import os, torch; torch.set_num_threads(3); before = dict(os.environ); "
         "import workbench.model.network, workbench.model.kernels; "

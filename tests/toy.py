@@ -1,4 +1,6 @@
-"""A toy problem for the tests of training: a linear softmax model, with utterances and a pretended decoder."""
+"""A toy problem for the tests of training: a linear softmax model, with utterances and a pretended
+decoder.
+"""
 
 import hashlib
 import json
@@ -50,8 +52,8 @@ class ToyRun(NamedTuple):
 class Toy:
     """The class of a frame is that of the largest of its first inputs.
 
-    Utterances have ``lengths`` from the first number to below the second. The decoder keeps the frames
-    whose gradient is above ``keep``.
+    Utterances have ``lengths`` from the first number to below the second. The decoder keeps the
+    frames whose gradient is above ``keep``.
     """
 
     def __init__(
@@ -223,7 +225,9 @@ def advance(
     at: Checkpoint,
     every: int,
 ) -> Checkpoint:
-    """Run from checkpoint ``at`` to the next one, which is due after ``every`` frames; through bytes."""
+    """Run from checkpoint ``at`` to the next one, which is due after ``every`` frames; through
+    bytes.
+    """
     first = services["server 0"]
     due = (at.number + 1) * every
     outcome = executor.run(

@@ -30,14 +30,18 @@ def test_too_little_memory_is_told() -> None:
 
 
 def test_too_little_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Free space is that of the disk a folder will lie on, though it is not there yet; advice where it is short."""
+    """Free space is that of the disk a folder will lie on, though it is not there yet; advice where
+    it is short.
+    """
     assert "GB free" in info.disk(tmp_path / "not/yet").value
     monkeypatch.setattr(info, "LITTLE_DISK", 1e18)
     assert "WORKBENCH_DATA" in info.disk(tmp_path).advice
 
 
 def test_what_does_not_load_is_explained() -> None:
-    """An optional package that is missing names its extra; one that is broken says what the system said."""
+    """An optional package that is missing names its extra; one that is broken says what the system
+    said.
+    """
 
     def missing(name: str) -> None:
         raise ModuleNotFoundError(f"No module named '{name}'")
@@ -51,7 +55,9 @@ def test_what_does_not_load_is_explained() -> None:
 
 
 def test_description_names_what_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The description has versions, arithmetic, machine, and the corpora and runs that are there."""
+    """The description has versions, arithmetic, machine, and the corpora and runs that
+    are there.
+    """
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
     (tmp_path / "corpora/digits").mkdir(parents=True)
     (tmp_path / "corpora/digits/corpus.json").write_text("{}")

@@ -26,7 +26,7 @@ PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, rendered; Sphinx ends with an error at the first warning, so links within it hold."""
+    """The site, rendered; Sphinx fails at the first warning, so the links within it hold."""
     out = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", str(DOCS), str(out)]
     subprocess.run(command, check=True, cwd=ROOT)
@@ -102,7 +102,7 @@ def test_architecture_names_files_that_are_there() -> None:
 
 
 def test_the_picture_of_the_rooms_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The picture has every room and an arrow for every pair of rooms where one imports the other."""
+    """The picture has every room, and an arrow from each room to every room that it imports."""
     monkeypatch.chdir(ROOT)
     drawn = rooms.PICTURE.read_text()
     pairs = [pair for pair in rooms.imports() if set(pair) <= set(rooms.rooms())]

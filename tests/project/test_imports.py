@@ -1,4 +1,6 @@
-"""Who may know whom: the order of ARCHITECTURE.md and its exceptions, held against the imports of every file."""
+"""Who may know whom: the order of ARCHITECTURE.md and its exceptions, held against the imports of
+every file.
+"""
 
 import ast
 import re
@@ -71,7 +73,9 @@ FORBIDDEN_ARGUMENTS = {("shell", True), ("allow_pickle", True), ("weights_only",
 
 
 def ours() -> Iterator[tuple[Module, Import]]:
-    """Every import of a part of the package by another: ``hmm`` imports ``workbench.language.lexicon.Lexicon``."""
+    """Every import of a part of the package by another: ``hmm`` imports
+    ``workbench.language.lexicon.Lexicon``.
+    """
     for module in package():
         yield from ((module, i) for i in module.imports if i.module.startswith("workbench."))
 
@@ -82,7 +86,9 @@ def root(imported: Import) -> str:
 
 
 def test_every_part_has_its_place() -> None:
-    """Every file and folder of the package stands once in the list of ARCHITECTURE.md, and nothing else does."""
+    """Every file and folder of the package stands once in the list of ARCHITECTURE.md, and nothing
+    else does.
+    """
     there = {m.unit for m in package()} - {"", "__main__"}
     assert sorted(ORDER) == sorted(there)
 
@@ -99,7 +105,8 @@ def test_imports_go_one_way() -> None:
         )
         if ORDER.index(used) > ORDER.index(module.unit) and not allowed:
             wrong.append(
-                f"{module.where(imported.line)} imports {imported.module}, which stands below {module.unit}"
+                f"{module.where(imported.line)} imports {imported.module}, "
+                f"which stands below {module.unit}"
             )
     assert not wrong, "\n".join(wrong)
 
@@ -131,7 +138,9 @@ def test_k2_is_known_in_two_places() -> None:
     ],
 )
 def test_the_seam(unit: str, kept_out: set[str], own: set[str] | None) -> None:
-    """Training knows no clock, file, thread or cluster; the engine knows no speech, no networks and no training."""
+    """Training knows no clock, file, thread or cluster; the engine knows no speech, no networks and
+    no training.
+    """
     imports = [(m, i) for m in package() if m.unit == unit for i in m.imports]
     assert [f"{m.where(i.line)} {i.module}" for m, i in imports if root(i) in kept_out] == []
     mine = [(m, i) for m, i in imports if root(i) == "workbench" and own is not None]
@@ -163,7 +172,9 @@ def test_dask_stays_in_the_cluster() -> None:
 
 
 def test_views_see_what_runs_left_behind() -> None:
-    """Views read settings, store, metrics and sweeps; only panels, which have buttons, may also start something."""
+    """Views read settings, store, metrics and sweeps; only panels, which have buttons, may also
+    start something.
+    """
     wrong = []
     for module, imported in ours():
         seen = {"settings", "store", "metrics", "views", "sweeping"}
@@ -178,7 +189,9 @@ def test_views_see_what_runs_left_behind() -> None:
 
 
 def test_espeak_stays_in_its_own_process() -> None:
-    """eSpeak NG (GPL) is imported by the synthesis alone, and nobody outside imports the module that speaks."""
+    """eSpeak NG (GPL) is imported by the synthesis alone, and nobody outside imports the module
+    that speaks.
+    """
     users = [(m, i) for m in package() for i in m.imports if root(i) == "espeakng_loader"]
     assert [
         m.where(i.line) for m, i in users if not m.name.startswith("workbench.corpus.synthesis")
@@ -215,13 +228,15 @@ def test_the_forbidden_is_recognised() -> None:
         "eval('1')",
     ):
         assert forbidden(ast.parse(text, mode="eval").body)  # type: ignore[arg-type]
-    assert not forbidden(ast.parse("np.load('x', allow_pickle=False)", mode="eval").body)  # type: ignore[arg-type]
+    allowed = ast.parse("np.load('x', allow_pickle=False)", mode="eval").body
+    assert not forbidden(allowed)  # type: ignore[arg-type]
 
 
 def test_random_streams_have_one_source() -> None:
     """Only `settings.rng` makes random generators; everybody else is given one."""
     made = re.compile(
-        r"np\.random\.(?!Generator\b)\w+|torch\.(rand|randn|randint|randperm|bernoulli|multinomial)\("
+        r"np\.random\.(?!Generator\b)\w+"
+        r"|torch\.(rand|randn|randint|randperm|bernoulli|multinomial)\("
     )
     lines = [
         (m, n, line)
@@ -233,7 +248,9 @@ def test_random_streams_have_one_source() -> None:
 
 
 def test_exceptions_travel() -> None:
-    """No handler keeps every exception to itself; only the command line, or a second Ctrl-C, ends the process."""
+    """No handler keeps every exception to itself; only the command line, or a second Ctrl-C, ends
+    the process.
+    """
     wrong, may_end = [], ("workbench.cli", "workbench.runs.stop")
     for module in package():
         for node in ast.walk(module.tree):

@@ -50,7 +50,9 @@ def test_every_requirement_is_locked() -> None:
 
 
 def test_bounds_are_honest() -> None:
-    """Each requirement has a lower bound, and no bound is newer than what is locked and so was run."""
+    """Each requirement has a lower bound, and no bound is newer than what is locked and so was
+    run.
+    """
     for requirements in groups().values():
         for wanted in requirements:
             bounds = [s for s in wanted.specifier if s.operator in (">=", "==")]
@@ -75,12 +77,16 @@ def test_every_python_3_11_will_do() -> None:
 
 
 def test_k2_has_one_hash() -> None:
-    """k2's files cannot be told apart by name, so the lock admits exactly the one for Python 3.11."""
+    """k2's files cannot be told apart by name, so the lock admits exactly the one for
+    Python 3.11.
+    """
     assert entries()["k2"] == [K2_HASH]
 
 
 def test_the_pair_of_torch_and_k2() -> None:
-    """The locked torch is the one that the locked k2 is built for, with a numpy older than 2, as that torch wants."""
+    """The locked torch is the one that the locked k2 is built for, with a numpy older than 2, as
+    that torch wants.
+    """
     assert (LOCKED["k2"], LOCKED["torch"]) == ("1.23.4", "1.13.1")
     assert Version(LOCKED["numpy"]) < Version("2")
 
@@ -108,7 +114,9 @@ def test_the_second_way_names_real_extras() -> None:
 
 
 def test_what_is_imported_is_required() -> None:
-    """Every package that the code imports is one that pyproject.toml asks for, in the core or an extra."""
+    """Every package that the code imports is one that pyproject.toml asks for, in the core or an
+    extra.
+    """
     asked = {canonicalize_name(r.name) for requirements in groups().values() for r in requirements}
     owners = packages_distributions()
     for module in package():
@@ -122,7 +130,9 @@ def test_what_is_imported_is_required() -> None:
 
 
 def test_readme_commands_exist() -> None:
-    """`make demo` and `make test` of the README are targets, and every `make` command it shows is one."""
+    """`make demo` and `make test` of the README are targets, and every `make` command it shows is
+    one.
+    """
     readme, targets = (
         (ROOT / "README.md").read_text(),
         re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M),
@@ -176,7 +186,9 @@ def stub(folder: Path, name: str, script: str) -> None:
     ],
 )
 def test_a_machine_that_will_not_do(copy: Path, commands: dict[str, str], told: str) -> None:
-    """A wrong Python, no venv module, too little disk, another platform: one line that says so, a failure, no .venv."""
+    """A wrong Python, no venv module, too little disk, another platform: one line that says so, a
+    failure, no .venv.
+    """
     for name, script in commands.items():
         stub(copy, name, script)
     path = f"{copy / 'bin'}:/usr/bin:/bin"

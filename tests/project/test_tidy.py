@@ -61,7 +61,9 @@ def test_functions_are_short() -> None:
 
 
 def test_no_landfills() -> None:
-    """No file is named so that anything may go into it; a function lives with the thing it is about."""
+    """No file is named so that anything may go into it; a function lives with the thing it is
+    about.
+    """
     assert [m.where(1) for m in package() + suite() if m.path.stem in LANDFILLS] == []
 
 
@@ -71,7 +73,9 @@ def test_modules_say_what_they_are() -> None:
 
 
 def test_public_functions_say_what_they_do() -> None:
-    """Every public function and class of the package that is not a command of the shell has a docstring."""
+    """Every public function and class of the package that is not a command of the shell has a
+    docstring.
+    """
     silent = []
     for module in package():
         for node in module.tree.body:
@@ -110,7 +114,9 @@ def test_top_level_holds_what_it_should() -> None:
 
 
 def test_notebooks_are_clean() -> None:
-    """Notebooks are kept without outputs and counts, which would hide changes and grow the history."""
+    """Notebooks are kept without outputs and counts, which would hide changes and grow the
+    history.
+    """
     for path in sorted((ROOT / "notebooks").rglob("*.ipynb")):
         if ".ipynb_checkpoints" not in path.parts:
             cells = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
@@ -119,7 +125,9 @@ def test_notebooks_are_clean() -> None:
 
 
 def test_the_patterns_see() -> None:
-    """The two searches above find what they are for, and leave addresses of the web and commands alone."""
+    """The two searches above find what they are for, and leave addresses of the web and commands
+    alone.
+    """
     assert MACHINE_PATH.search("open('/" + "home/me/x')")
     assert not MACHINE_PATH.search("https://example.org/work/x #!/usr/bin/env data/tmp/x")
     assert REGISTRY.search("https://" + "pypi" + ".org/simple")

@@ -1,4 +1,6 @@
-"""The package works outside a checkout: built as a wheel, installed elsewhere, run in an empty folder."""
+"""The package works outside a checkout: built as a wheel, installed elsewhere, run in an empty
+folder.
+"""
 
 import os
 import shutil
@@ -15,7 +17,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `workbench` command of an environment that has the wheel, and the dependencies of this one."""
+    """The `workbench` command of an environment that has the wheel, and the dependencies of this
+    one.
+    """
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"  # setuptools writes beside what it builds
     shutil.copytree(
@@ -43,7 +47,9 @@ def pip(*words: str, python: Path | None = None) -> None:
 
 
 def run(command: Path, folder: Path, *words: str) -> str:
-    """Run a `workbench` command in ``folder`` without a data folder in the environment; its output."""
+    """Run a `workbench` command in ``folder`` without a data folder in the environment; its
+    output.
+    """
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "WORKBENCH_DATA")}
     done = subprocess.run(
         [str(command), *words], cwd=folder, env=environment, capture_output=True, text=True
@@ -53,7 +59,9 @@ def run(command: Path, folder: Path, *words: str) -> str:
 
 
 def test_the_wheel_is_complete(installed: Path, tmp_path: Path) -> None:
-    """Prepare, train, test and report work from the wheel, and data go to ./data; recipes are there."""
+    """Prepare, train, test and report work from the wheel, and data go to ./data; recipes are
+    there.
+    """
     recipes = run(installed, tmp_path, "sweep", "--recipe", "list")
     assert "e1-shuffling" in recipes
 

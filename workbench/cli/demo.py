@@ -1,7 +1,7 @@
 """``workbench demo``: the main job from nothing to a report.
 
-It prepares a corpus, trains cross entropy, chooses scales, trains MMI, tests both and writes a report.
-What exists already is kept, so that an interrupted demonstration resumes where it was.
+It prepares a corpus, trains cross entropy, chooses scales, trains MMI, tests both and writes a
+report. What exists already is kept, so that an interrupted demonstration resumes where it was.
 """
 
 import argparse
@@ -91,7 +91,9 @@ def run_demo(
 
 
 def train_models(size: str, out: Callable[[str], None], progress: Progress) -> tuple["Run", "Run"]:
-    """Prepare the corpus, train cross entropy, choose the acoustic scale, train MMI; return both runs."""
+    """Prepare the corpus, train cross entropy, choose the acoustic scale, train MMI; return both
+    runs.
+    """
     from workbench.prepare import pipeline
     from workbench.recognise import evaluate
 

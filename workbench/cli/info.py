@@ -1,4 +1,6 @@
-"""``workbench info``: facts about this machine and installation, with advice where something is wrong."""
+"""``workbench info``: facts about this machine and installation, with advice where something is
+wrong.
+"""
 
 import argparse
 import importlib
@@ -31,7 +33,8 @@ OPTIONAL = {
     "distributed": "cluster",
 }
 GIB = 2**30
-LITTLE_DISK, LITTLE_MEMORY = 5 * GIB, 4 * GIB
+LITTLE_DISK = 5 * GIB
+LITTLE_MEMORY = 4 * GIB
 SAFE_LOAD = (2, 10)  # the first torch without a known way to run code through torch.load
 
 
@@ -86,13 +89,16 @@ def facts() -> Iterator[Fact]:
 
 
 def torch_load(release: str) -> Fact:
-    """Whether this release of torch has the known holes of torch.load, which this package never calls."""
+    """Whether this release of torch has the known holes of torch.load, which this package never
+    calls.
+    """
     numbers = tuple(int(part) for part in release.split("+")[0].split(".")[:2] if part.isdigit())
     if numbers >= SAFE_LOAD:
         return Fact("torch.load", "never called here: models are safetensors")
     return Fact(
         "torch.load",
-        f"torch {release} is older than 2.10, where a file given to torch.load can run code; never called here",
+        f"torch {release} is older than 2.10, where a file given to torch.load can run code; "
+        "never called here",
         "do not call torch.load on files of others in your own code beside this package",
     )
 
@@ -130,9 +136,7 @@ def arithmetic() -> Iterator[Fact]:
         return
     speeds = ", ".join(f"{name} {speed} GFLOP/s" for name, speed in known.gflops.items())
     yield Fact("processor", f"{known.processor} ({' '.join(known.flags)})")
-    yield Fact(
-        "arithmetic", f"{known.kernel} on {known.device}: {speeds} ({known.reason})"
-    )
+    yield Fact("arithmetic", f"{known.kernel} on {known.device}: {speeds} ({known.reason})")
 
 
 def find_version(package: str) -> str:

@@ -38,7 +38,9 @@ def run(options: Options) -> int:
 
 
 def lab_command(port: int, open_browser: bool) -> list[str]:
-    """The command that starts JupyterLab: loopback only, and the token that Jupyter makes stays in force."""
+    """The command that starts JupyterLab: loopback only, and the token that Jupyter makes stays in
+    force.
+    """
     if not NOTEBOOKS.is_dir():
         raise UserError(f"{NOTEBOOKS}: no notebooks here; run this from a checkout")
     command = [

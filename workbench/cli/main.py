@@ -1,10 +1,10 @@
 """The command line: ``workbench COMMAND --help`` explains each command.
 
-Each command is one module of this folder with its options, its action and its help. Only the module of
-the command that was asked for is imported, so that help and mistakes are answered at once.
+Each command is one module of this folder with its options, its action and its help. Only the module
+of the command that was asked for is imported, so that help and mistakes are answered at once.
 
-Exit codes: 0 done, 1 failed (one line says why), 2 wrong usage, 130 stopped or interrupted (what was
-done is kept, and the run can be resumed).
+Exit codes: 0 done, 1 failed (one line says why), 2 wrong usage, 130 stopped or interrupted (what
+was done is kept, and the run can be resumed).
 """
 
 import argparse
@@ -22,7 +22,8 @@ FAILED = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130
 
-# The commands in the order in which a person meets them, each with its line in the list of commands.
+# The commands in the order in which a person meets them, each with its line in the list of
+# commands.
 COMMANDS = {
     "prepare": "make a corpus: features, lexicon, language models, tied states, graphs",
     "train": "train a model on a corpus, or resume a run",

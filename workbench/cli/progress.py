@@ -17,7 +17,8 @@ LOG_SECONDS = 10.0  # in a log, which is read afterwards, a line now and then is
 def bars(file: TextIO | None = None) -> Iterator[Progress]:
     """Give a function (done, total, what) that draws a bar for each ``what``.
 
-    On a terminal the bar moves; elsewhere it becomes plain lines. ``file`` is standard error by default.
+    On a terminal the bar moves; elsewhere it becomes plain lines. ``file`` is standard error by
+    default.
     """
     out = file or sys.stderr
     interval = TERMINAL_SECONDS if out.isatty() else LOG_SECONDS

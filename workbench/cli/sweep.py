@@ -113,7 +113,9 @@ def run(options: Options) -> int:
 
 
 def make_sweep(options: Options) -> "Sweep":
-    """The sweep that the options describe: a file, a saved one (``--name`` alone), a recipe or axes."""
+    """The sweep that the options describe: a file, a saved one (``--name`` alone), a recipe or
+    axes.
+    """
     from workbench.sweeping import find_sweep, recipe
 
     shared = shared_fields(options)

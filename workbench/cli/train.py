@@ -131,7 +131,9 @@ def run(options: Options) -> None:
 
 
 def resume(options: Options) -> None:
-    """Resume the run that ``--resume`` names, on the cluster it was started on unless another is given."""
+    """Resume the run that ``--resume`` names, on the cluster it was started on unless another is
+    given.
+    """
     from workbench import runs
     from workbench.runs import drive
     from workbench.storage.run import find_run

@@ -1,4 +1,6 @@
-"""The pages of the documentation that are made from the code: every setting, and the notebook's functions."""
+"""The pages of the documentation that are made from the code: every setting, and the notebook's
+functions.
+"""
 
 import inspect
 from pathlib import Path
@@ -20,8 +22,8 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "Give settings as `--set NAME=VALUE` on the command line, as keyword arguments of `preset` and",
-        "`Settings.of` in Python, and as axes of sweeps. In Python, `settings.GROUP.NAME` reads one.",
+        "Give settings as `--set NAME=VALUE` on the command line, as keyword arguments of `preset`",
+        "and `Settings.of` in Python, and as axes of sweeps. `settings.GROUP.NAME` reads one.",
     ]
     for group, kind in GROUPS.items():
         lines += ["", f"## {group}", "", f"{inspect.getdoc(kind)}", ""]

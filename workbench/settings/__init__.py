@@ -1,9 +1,10 @@
-"""One experiment as a frozen record: every setting with its default, unit, range and one line of explanation.
+"""One experiment as a frozen record: every setting with its default, unit, range and one line of
+explanation.
 
-Settings are grouped by what they are about (``settings.model``, ``settings.batches``, ...), so that a
-function can ask for the group it reads. On the command line, in files and as axes of sweeps they have
-flat names (``hidden_units``, ``batch``); `SETTINGS` maps each flat name to its description. The command
-line, the widgets, the validation and the report's table are made from it.
+Settings are grouped by what they are about (``settings.model``, ``settings.batches``, ...), so that
+a function can ask for the group it reads. On the command line, in files and as axes of sweeps they
+have flat names (``hidden_units``, ``batch``); `SETTINGS` maps each flat name to its description.
+The command line, the widgets, the validation and the report's table are made from it.
 """
 
 from workbench.settings.alternatives import Alternatives

@@ -1,8 +1,9 @@
 """The functions that a setting can name, and how a user adds one.
 
-A name that was added is a value of the setting: on the command line, in files, in widgets, as an axis of a sweep.
-Where it is not known yet, the modules that the environment variable WORKBENCH_EXTENSIONS names (with commas
-between) are imported first, so that detached runs, sweeps and Dask workers know it too.
+A name that was added is a value of the setting: on the command line, in files, in widgets, as an
+axis of a sweep. Where it is not known yet, the modules that the environment variable
+WORKBENCH_EXTENSIONS names (with commas between) are imported first, so that detached runs, sweeps
+and Dask workers know it too.
 """
 
 import importlib
@@ -23,13 +24,16 @@ class Alternatives(Generic[Function]):
     """The functions that one setting can name."""
 
     def __init__(self, setting: str, **known: Function):
-        """``setting``: its flat name. ``known``: the functions that come with the package, ``_`` for ``-``."""
+        """``setting``: its flat name. ``known``: the functions that come with the package, ``_``
+        for ``-``.
+        """
         self.setting = setting
         self._functions = {name.replace("_", "-"): function for name, function in known.items()}
         self._own = frozenset(self._functions)
 
     def add(self, name: str) -> Callable[[Function], Function]:
-        """Return a decorator that adds a function under ``name``; a cell that is run again replaces it.
+        """Return a decorator that adds a function under ``name``; a cell that is run again replaces
+        it.
 
         Raises UserError if the package has a function of that name.
         """
@@ -67,7 +71,9 @@ def added_choices(setting: str) -> tuple[str, ...]:
 
 @cache
 def load_extensions() -> None:
-    """Import the modules that WORKBENCH_EXTENSIONS names, once; UserError if one cannot be found."""
+    """Import the modules that WORKBENCH_EXTENSIONS names, once; UserError if one cannot
+    be found.
+    """
     for module in filter(None, os.environ.get(EXTENSIONS, "").split(",")):
         try:
             importlib.import_module(module.strip())

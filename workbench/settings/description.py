@@ -28,11 +28,15 @@ class Setting:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The values to choose from, those that users added included; empty: any value of the kind."""
+        """The values to choose from, those that users added included; empty: any value of the
+        kind.
+        """
         return self.named + added_choices(self.name) if self.named else ()
 
     def parse(self, value: Any) -> Any:
-        """Return ``value``, possibly text, as this setting's kind; raise UserError outside its range or choices."""
+        """Return ``value``, possibly text, as this setting's kind; raise UserError outside its
+        range or choices.
+        """
         if self.choices:
             return self._parse_choice(value)
         if self.kind is bool:
@@ -82,7 +86,8 @@ def setting(
 ) -> Any:
     """A dataclass field that carries what a person needs to know about it.
 
-    ``name`` is its flat name where that is not the name of the field; ``group`` a heading for forms.
+    ``name`` is its flat name where that is not the name of the field; ``group`` a heading for
+    forms.
     """
     about = {"doc": doc, "unit": unit, "low": low, "high": high, "name": name, "group": group}
     return field(default=default, metadata=about)

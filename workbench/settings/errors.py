@@ -2,4 +2,6 @@
 
 
 class UserError(Exception):
-    """Something a user can mend; the message is one line that names file, line, utterance or setting."""
+    """Something a user can mend; the message is one line that names file, line, utterance or
+    setting.
+    """

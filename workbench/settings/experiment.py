@@ -108,7 +108,8 @@ class Settings:
 
         Factors and gradients give the same bits.
         """
-        asynchrony, updates = self.asynchrony, self.updates
+        asynchrony = self.asynchrony
+        updates = self.updates
         if asynchrony.push != "auto":
             return asynchrony.push == "factors"
         one_pass = updates.optimizer == "sgd" and not (

@@ -54,7 +54,8 @@ class CriterionSettings(Group):
     )
     auxiliary: Literal["frozen", "fresh", "proximal"] = setting(
         "frozen",
-        "outer gradient kept as decoded (the paper), recomputed at the replica, or with a proximal term",
+        "outer gradient kept as decoded (the paper), recomputed at the replica, or with a "
+        "proximal term",
     )
     proximal: float = setting(
         1.0, "D, weight of the proximal term when auxiliary is proximal", low=0.0, high=100.0
@@ -67,7 +68,8 @@ class LatticeSettings(Group):
 
     engine: Literal["auto", "native", "k2", "exact"] = setting(
         "auto",
-        "which search makes lattices; exact: sums over all paths, for MMI on small graphs, or a GPU",
+        "which search makes lattices; exact: sums over all paths, for MMI on small graphs or "
+        "on a GPU",
         name="lattice_engine",
     )
     beam: float = setting(10.0, "search beam", unit="log probability", low=0.5, high=100.0)
@@ -166,7 +168,7 @@ class AsynchronySettings(Group):
     )
     push: Literal["auto", "gradient", "factors"] = setting(
         "auto",
-        "what a push carries: the gradient, or what it is the product of; auto: factors where that is faster",
+        "what a push carries: the gradient, or its factors; auto: factors where that is faster",
     )
     prefetch: bool = setting(
         False,
@@ -178,7 +180,8 @@ class AsynchronySettings(Group):
     )
     decoder_fetch: Literal["utterance", "utterances", "seconds", "synchronous"] = setting(
         "utterance",
-        "when a decoder fetches: each utterance, every k, every T seconds, or all together every T seconds",
+        "when a decoder fetches: each utterance, every k, every T seconds, or all together "
+        "every T seconds",
     )
     decoder_utterances: int = setting(
         1, "k of decoder_fetch=utterances", unit="utterances", low=1, high=1000000
