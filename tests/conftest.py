@@ -1,6 +1,4 @@
-"""What all tests share: one thread, no screen, repeatable examples, and reasons for what cannot run
-here.
-"""
+"""What all tests share: one thread, no screen, repeatable examples, the tiny corpus."""
 
 import os
 
@@ -10,8 +8,10 @@ set_environment()  # before torch and numpy are imported: tests run side by side
 os.environ["NUMBA_NUM_THREADS"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 
+import fcntl
 import importlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -58,6 +58,34 @@ def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty data folder for one test."""
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def prepared_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the tiny corpus, prepared once and shared by all workers of pytest-xdist.
+
+    Tests copy it, under the name they like, into a data folder that is theirs.
+    """
+    from workbench.prepare import pipeline
+
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    with open(shared / "tiny.lock", "w") as lock, pytest.MonkeyPatch.context() as patch:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        patch.setenv("WORKBENCH_DATA", str(shared / "tiny"))
+        source = pipeline.Source(synthetic="is", size="tiny")
+        return pipeline.prepare("tiny", source, pipeline.Preparation(states=150), jobs=1).folder
+
+
+@pytest.fixture(scope="module")
+def tiny_home(prepared_tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data folder for the tests of one file, with the corpus ``tiny`` prepared in it."""
+    folder = tmp_path_factory.mktemp("data")
+    shutil.copytree(prepared_tiny, folder / "corpora" / "tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_DATA", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

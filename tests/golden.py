@@ -23,6 +23,7 @@ from workbench.engine import Cost, load_machine
 from workbench.figures.tables import display_rows
 from workbench.model import kernels
 from workbench.prepare import pipeline
+from workbench.prepare.corpus import Corpus
 from workbench.processes import set_environment
 from workbench.recognise import evaluate
 from workbench.runs import replay
@@ -92,48 +93,48 @@ def digest_run(run: Run) -> list[str]:
 
 def corpus_runs() -> dict[str, Any]:
     """Digests of real training on the tiny corpus, which is prepared in a folder of its own."""
-    pipeline.prepare(
+    corpus = pipeline.prepare(
         "g", pipeline.Source(synthetic="is", size="tiny"), pipeline.Preparation(states=150)
     )
     found: dict[str, Any] = {}
 
-    def train(label: str, init: str | None = None, **changes: Any) -> Run:
+    def train(label: str, init: Run | None = None, **changes: Any) -> Run:
         name = label.replace(" ", "-").replace(",", "")
-        run = runs.train("g", preset("tiny", **changes), name=name, init=init)
+        run = runs.train(corpus, preset("tiny", **changes), name=name, init=init)
         found[label] = digest_run(run)
         print(label, *found[label], flush=True)
         return run
 
-    found["corpus"] = runs.corpus_digest(pipeline.Corpus.open("g"))
+    found["corpus"] = runs.corpus_digest(corpus)
     for shuffling in ("none", "on-the-fly", "full"):
         train(f"ce {shuffling}", **SMALL, epochs=1.0, shuffling=shuffling)
     ce = train("ce", **SMALL, epochs=6.0)
     train("ce fifty", **SMALL, epochs=1.0, replicas=40, shards=4, clock="cost")
     for engine in ("native", "exact", "k2"):
         try:
-            mmi = train(f"mmi {engine}", ce.name, **SEQUENCE, lattice_engine=engine)
+            mmi = train(f"mmi {engine}", ce, **SEQUENCE, lattice_engine=engine)
         except (ImportError, OSError) as error:
             print(f"mmi {engine}: {error}")
-    mmi = train("mmi", ce.name, **SEQUENCE)
-    train("mmi twenty", ce.name, **SEQUENCE, replicas=20, shards=2, clock="cost", trained="last")
+    mmi = train("mmi", ce, **SEQUENCE)
+    train("mmi twenty", ce, **SEQUENCE, replicas=20, shards=2, clock="cost", trained="last")
     for criterion in ("bmmi", "mpe", "smbr"):
-        train(criterion, ce.name, **{**SEQUENCE, "criterion": criterion, "boost": 0.5, **WIDE})
+        train(criterion, ce, **{**SEQUENCE, "criterion": criterion, "boost": 0.5, **WIDE})
     for auxiliary in ("proximal", "fresh"):
-        train(auxiliary, ce.name, **SEQUENCE, auxiliary=auxiliary)
-    train("smoothing", ce.name, **SEQUENCE, smoothing=0.1)
-    train("realigned", ce.name, **SEQUENCE, denominator="none-realigned")
-    found["resumed"] = digest_run(resumed(ce.name))
+        train(auxiliary, ce, **SEQUENCE, auxiliary=auxiliary)
+    train("smoothing", ce, **SEQUENCE, smoothing=0.1)
+    train("realigned", ce, **SEQUENCE, denominator="none-realigned")
+    found["resumed"] = digest_run(resumed(corpus, ce))
     recorded = runs.train(
-        "g",
+        corpus,
         preset("tiny", **SEQUENCE, replicas=3, clock="cost"),
         name="rec",
-        init=ce.name,
+        init=ce,
         record=True,
     )
     found["recorded"] = digest_run(recorded)
-    found["replayed"] = replay.replay(recorded.name).parameters_digest
+    found["replayed"] = replay.replay(recorded).parameters_digest
     for run in (ce, mmi):
-        evaluate.test(run.name)
+        evaluate.test(run)
         found[f"transcripts {run.name.split('-')[0]}"] = hashlib.sha256(
             (run.folder / "test.hyp").read_bytes()
         ).hexdigest()[:16]
@@ -142,7 +143,7 @@ def corpus_runs() -> dict[str, Any]:
     return found
 
 
-def resumed(init: str) -> Run:
+def resumed(corpus: Corpus, init: Run) -> Run:
     """A run that was killed after two thirds and resumed."""
 
     def kill(done: int, total: int, what: str) -> None:
@@ -151,14 +152,14 @@ def resumed(init: str) -> Run:
 
     try:
         runs.train(
-            "g",
+            corpus,
             preset("tiny", **{**SEQUENCE, "epochs": 1.0}),
             name="killed",
             init=init,
             progress=kill,
         )
     except InterruptedError:
-        return runs.resume(find_run("killed").name)
+        return runs.resume(find_run("killed"))
     raise AssertionError("the run was not killed")
 
 

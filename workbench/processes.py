@@ -46,3 +46,14 @@ def set_environment() -> None:
     """
     for name, value in arithmetic_environment().items():
         os.environ.setdefault(name, value)
+
+
+def process_is_alive(pid: int) -> bool:
+    """Returns whether process ``pid`` of this machine exists, whoever owns it."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it exists, and belongs to another user
+        return True
+    return True

@@ -24,7 +24,7 @@ from workbench import runs
 from workbench.prepare.corpus import Corpus
 from workbench.prepare.pipeline import Preparation, Source, prepare
 from workbench.processes import child_environment
-from workbench.runs.drive import cluster_at
+from workbench.runs.execution import cluster_at
 from workbench.runs.task import Task
 from workbench.settings import Settings
 from workbench.storage.rows import PushRow, UsageRow
@@ -60,7 +60,7 @@ def alone(corpus: str, criterion: str, units: str, epochs: str, name: str) -> No
         begun.append((time.perf_counter(), done))
 
     task = settings(criterion, int(units), float(epochs), replicas=1)
-    runs.train(corpus, task, name=name, progress=note)
+    runs.train(Corpus.open(corpus), task, name=name, progress=note)
     (start, first), (end, last) = begun[0], begun[-1]
     print((last - first) / (end - start))
 
@@ -86,7 +86,7 @@ def on_cluster(corpus: str, criterion: str, units: int, epochs: float) -> tuple[
     """Frames per second of two replicas on two workers, and the run."""
     wanted = settings(criterion, units, epochs)
     with cluster_at("local", wanted) as cluster:
-        run = runs.train(corpus, wanted, name=f"{criterion}-cluster", executor=cluster)
+        run = runs.train(Corpus.open(corpus), wanted, name=f"{criterion}-cluster", executor=cluster)
     rows = run.table(PushRow).sort_values("seconds")
     seconds = rows["seconds"].iloc[-1] - rows["seconds"].iloc[0]
     return float(rows["frames"].iloc[1:].sum() / seconds), run

@@ -17,7 +17,6 @@ import nbformat
 import pytest
 
 from workbench.cli.lab import lab_command
-from workbench.prepare.pipeline import Preparation, Source, prepare
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -62,10 +61,10 @@ WATCH_HEIGHT = """() => {
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(prepared_tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder with a small corpus, and a notebook with the run panel and a slow cell."""
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path / "data"))
-    prepare("c", Source(synthetic="is", size="tiny"), Preparation(states=150), jobs=1)
+    shutil.copytree(prepared_tiny, tmp_path / "data" / "corpora" / "c")
 
     cells = [nbformat.v4.new_code_cell(text) for text in (PANEL_CELL, SLOW_CELL)]
     kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}

@@ -11,7 +11,7 @@ from workbench.notebook.panels import sweep as sweep_module
 from workbench.notebook.panels.sweep import SweepPanel, sweep_panel
 from workbench.settings import UserError
 from workbench.storage.run import home
-from workbench.sweeping import Sweep, ask_to_stop, estimate, find_sweep, plan
+from workbench.sweeping import Sweep, estimate_sweep, find_sweep, plan_cells, request_stop
 from workbench.sweeping.plan import record_path, run_name
 
 pytestmark = pytest.mark.usefixtures("data_folder")
@@ -48,7 +48,7 @@ def panel(monkeypatch: pytest.MonkeyPatch) -> SweepPanel:
 def end_cell(number: int, wrong: int) -> str:
     """Ends cell ``number`` of the sweep; returns its id."""
     sweep = find_sweep("s")
-    cell = plan(sweep)[number].cell
+    cell = plan_cells(sweep)[number].cell
     fake_run(f"{run_name(sweep, cell)}-0", cell.settings, wrong=wrong)
     return cell.id
 
@@ -155,21 +155,21 @@ def test_a_click_shows_curves_and_details(panel: SweepPanel) -> None:
 def test_a_cell_at_work_shows_how_far_it_is(panel: SweepPanel) -> None:
     """While a process works on a cell, it is running, with its share of epochs or testing."""
     sweep = find_sweep("s")
-    cell = plan(sweep)[0].cell
+    cell = plan_cells(sweep)[0].cell
     name = f"{run_name(sweep, cell)}-0"
     here = {"pid": os.getpid(), "host": socket.gethostname()}
     record_path(sweep, cell).write_text(json.dumps(here))
-    assert plan(sweep)[0].state == "running"
-    assert plan(sweep)[0].reached == "starting"
+    assert plan_cells(sweep)[0].state == "running"
+    assert plan_cells(sweep)[0].reached == "starting"
 
     fake_run(name, cell.settings, state="running")
-    assert plan(sweep)[0].reached == "at 100%: 30.0"
+    assert plan_cells(sweep)[0].reached == "at 100%: 30.0"
     fake_run(name, cell.settings)
-    assert plan(sweep)[0].reached == "testing"
+    assert plan_cells(sweep)[0].reached == "testing"
 
     gone = {"pid": 2**22 + 1, "host": socket.gethostname()}
     record_path(sweep, cell).write_text(json.dumps(gone))
-    assert plan(sweep)[0].state == "done"
+    assert plan_cells(sweep)[0].state == "done"
 
 
 def test_stop_and_cancel_ask_through_the_folder(panel: SweepPanel) -> None:
@@ -179,7 +179,7 @@ def test_stop_and_cancel_ask_through_the_folder(panel: SweepPanel) -> None:
     assert stop_file.read_text() == "after current"
     panel.cancel()
     assert stop_file.read_text() == "now"
-    ask_to_stop(find_sweep("s"))
+    request_stop(find_sweep("s"))
     assert stop_file.read_text() == "after current"
 
 
@@ -188,7 +188,7 @@ def test_stop_and_cancel_ask_through_the_folder(panel: SweepPanel) -> None:
 def test_the_estimate_does_not_hold_the_notebook(panel: SweepPanel) -> None:
     """It is made in a thread, and what goes wrong there is shown: here there is no corpus."""
     with pytest.raises(UserError, match="c"):
-        estimate(panel.value())
+        estimate_sweep(panel.value())
     panel.status.show_message("")
     panel.estimate()
     assert panel.wait(WAIT)

@@ -1,15 +1,16 @@
-"""What is left of an utterance to be looked at: the words of its lattice, each said once."""
+"""The words of a lattice as reports and panels show them."""
 
 import numpy as np
 import pytest
 
-from workbench.recognise.example import LABEL, word_posteriors
+from workbench.recognise.example import LABEL_FRAMES, lattice_words
 from workbench.sequence.lattice import Lattice
 
 
 def lattice(second: int) -> Lattice:
-    """Two paths: word 1 at frame 0 (p 0.75), or word ``second`` at frame 1 (p 0.25)."""
-    zeros, p = np.zeros(4, np.int32), np.log([0.75, 1.0, 0.25, 1.0])
+    """Return a lattice of two paths: word 1 at frame 0 (p 0.75), ``second`` at 1 (p 0.25)."""
+    zeros = np.zeros(4, np.int32)
+    p = np.log([0.75, 1.0, 0.25, 1.0])
     arcs = {
         "source": [0, 1, 0, 2],
         "target": [1, 3, 2, 3],
@@ -33,11 +34,12 @@ def lattice(second: int) -> Lattice:
 
 
 def test_a_word_that_begins_here_or_there_is_one_word() -> None:
-    """Its posterior is the sum over where it begins; another word keeps its own."""
-    (same,) = word_posteriors(lattice(1), ["", "yes", "no"])
-    assert same[0] == "yes" and same[3] == pytest.approx(1.0) and same[1:3] == (0, 2)
-    first, other = word_posteriors(lattice(2), ["", "yes", "no"])
-    assert (first[0], other[0]) == ("yes", "no") and (first[3], other[3]) == pytest.approx(
-        (0.75, 0.25)
-    )
-    assert LABEL > 1
+    """The posterior of a word is the sum over its starts; another word keeps its own."""
+    (same,) = lattice_words(lattice(1), ["", "yes", "no"])
+    assert (same.word, same.first, same.end) == ("yes", 0, 2)
+    assert same.posterior == pytest.approx(1.0)
+
+    first, other = lattice_words(lattice(2), ["", "yes", "no"])
+    assert (first.word, other.word) == ("yes", "no")
+    assert (first.posterior, other.posterior) == pytest.approx((0.75, 0.25))
+    assert LABEL_FRAMES > 1

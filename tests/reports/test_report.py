@@ -16,10 +16,10 @@ from workbench.cli.main import command_parser
 from workbench.reports.page import table_markdown
 from workbench.reports.report import markdown, question, write_report
 from workbench.reports.sweep_report import sweep_page, write_sweep_report
-from workbench.runs.train import command
+from workbench.runs.record import train_command
 from workbench.settings import Settings, preset
 from workbench.storage.run import Run
-from workbench.sweeping import Sweep, plan, results
+from workbench.sweeping import Sweep, plan_cells, read_results
 from workbench.sweeping.plan import run_name
 
 pytestmark = pytest.mark.usefixtures("data_folder")
@@ -45,7 +45,7 @@ def finished_sweep() -> Sweep:
         question="Does it matter?",
         paper="shuffling",
     ).save()
-    for number, planned in enumerate(plan(sweep)):
+    for number, planned in enumerate(plan_cells(sweep)):
         name = f"{run_name(sweep, planned.cell)}-0"
         settings = planned.cell.settings
         if number == 3:
@@ -87,7 +87,7 @@ def test_report_has_every_part() -> None:
 
 def test_sweep_report_has_every_part() -> None:
     """Question, intervals, significance, the paper's numbers, failures, command are there."""
-    out = write_sweep_report(results(finished_sweep()))
+    out = write_sweep_report(read_results(finished_sweep()))
     html = out.read_text()
     parts = (
         "Does it matter?",
@@ -109,13 +109,15 @@ def test_sweep_report_has_every_part() -> None:
 
 def test_a_sweep_that_has_not_begun_is_reported() -> None:
     """A report of missing runs states that they are missing."""
-    html = sweep_page(results(Sweep("n", "c", preset="tiny", axes={"batch": [8, 16]})), "Sweep")
+    html = sweep_page(
+        read_results(Sweep("n", "c", preset="tiny", axes={"batch": [8, 16]})), "Sweep"
+    )
     assert "2 missing" in html
 
 
 def test_tables_have_as_many_cells_as_titles() -> None:
     """Every row of every table has one cell per title, also rows of different failures."""
-    page = sweep_page(results(finished_sweep()), "Sweep")
+    page = sweep_page(read_results(finished_sweep()), "Sweep")
     tables = re.findall("<table>.*?</table>", page, re.DOTALL)
     assert len(tables) >= 5
 
@@ -159,7 +161,7 @@ def test_report_opens_without_network(data_folder: Path) -> None:
     leave_example(runs[1], PAYLOAD)
     files = [
         write_report(runs, title="A " + PAYLOAD),
-        write_sweep_report(results(finished_sweep())),
+        write_sweep_report(read_results(finished_sweep())),
     ]
     asked: list[str] = []
 
@@ -200,7 +202,7 @@ def test_the_command_makes_the_same_run(clock: str | None) -> None:
         )
     cluster = "tcp://there:8786" if clock == "wall" else None
 
-    words = shlex.split(command("c", settings, "it's", "ce", None, cluster))
+    words = shlex.split(train_command("c", settings, "it's", "ce", None, cluster))
     parsed = command_parser("train", train).parse_args(words[2:])
     options = train.Options(**vars(parsed))
     found = options.settings

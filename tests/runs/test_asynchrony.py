@@ -1,4 +1,4 @@
-"""Asynchronous training of real networks on a real Dask cluster: the tiny corpus, two workers, stop, loss, replay."""
+"""Asynchronous training of real networks on a real Dask cluster with two workers."""
 
 import math
 import os
@@ -7,6 +7,7 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,6 @@ import pytest
 from workbench import runs, training
 from workbench.cli import main
 from workbench.model.network import initial
-from workbench.prepare import pipeline
 from workbench.prepare.corpus import Corpus
 from workbench.runs import launch
 from workbench.runs.replay import replay
@@ -22,7 +22,7 @@ from workbench.runs.task import Task
 from workbench.runs.wiring import Experiment
 from workbench.settings import UserError, preset
 from workbench.storage.rows import EvaluateRow, PushRow, RecoveryRow
-from workbench.storage.run import Run, all_runs, find_run
+from workbench.storage.run import Run, RunState, all_runs, find_run
 
 distributed = pytest.importorskip("distributed")
 pytestmark = [
@@ -34,19 +34,13 @@ SMALL = dict(hidden_layers=1, hidden_units=24, checkpoint_every=0.5, evaluate_ev
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """A data folder with the tiny corpus prepared in it."""
-    folder = tmp_path_factory.mktemp("data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORKBENCH_DATA", str(folder))
-        pipeline.prepare(
-            "tiny", pipeline.Source(synthetic="is", size="tiny"), pipeline.Preparation(states=150)
-        )
-        yield folder
+def corpus(tiny_home: Path) -> Corpus:
+    """The tiny corpus."""
+    return Corpus.open("tiny")
 
 
 @pytest.fixture(scope="module")
-def cluster(home):
+def cluster(corpus):
     """Two workers with room for five processes."""
     from workbench.engine.dask import Cluster, local_cluster
 
@@ -55,10 +49,10 @@ def cluster(home):
 
 
 @pytest.fixture(scope="module")
-def ce(cluster):
+def ce(corpus, cluster):
     """Cross entropy by two replicas."""
     return runs.train(
-        "tiny",
+        corpus,
         preset("tiny", **SMALL, epochs=3.0, replicas=2, shards=2),
         name="ce",
         executor=cluster,
@@ -66,55 +60,54 @@ def ce(cluster):
 
 
 def frames(run: Run) -> int:
-    """Training frames of its corpus."""
+    """Return the training frames of its corpus."""
     return Task(Corpus.open("tiny"), run.settings).train.frames
 
 
 def each_push_once(run: Run) -> bool:
-    """Whether every step of every replica was applied, and reported, once."""
+    """Return whether every step of every replica was applied, and reported, once."""
     pushes = Counter((r.replica, r.step) for r in run.rows(PushRow))
     return set(pushes.values()) == {1} and run.summary["updates_applied"] == len(pushes)
 
 
 def test_two_replicas_train_and_are_replayed(ce):
-    """All pushes are applied, every frame is visited, it learns; one thread repeats it to the same parameters."""
-    assert (ce.status().state, ce.settings.clock.kind) == ("done", "wall")
+    """Every push is applied, every frame visited, and a replay ends with the same parameters."""
+    assert ce.status().state == RunState.DONE
+    assert ce.settings.clock.kind == "wall"
     assert each_push_once(ce)
     assert sum(r.frames for r in ce.rows(PushRow)) == 3 * frames(ce)
     measured = ce.table(EvaluateRow).ce
     assert measured.iloc[-1] > measured.iloc[0] + 0.5
     table = ce.table(EvaluateRow)
-    assert ((table.wer_low <= table.wer) & (table.wer <= table.wer_high)).all() and (
-        table.wer_low < table.wer
-    ).any()
-    found = replay(ce.name)
+    assert ((table.wer_low <= table.wer) & (table.wer <= table.wer_high)).all()
+    assert (table.wer_low < table.wer).any()
+    found = replay(ce)
     assert found.parameters_digest == ce.summary["parameters_digest"]
     assert found.compared > 10
 
 
-def test_sequence_training_is_stopped_resumed_and_replayed(cluster, ce):
-    """MMI by a replica and its decoder rests when asked by the file, goes on, loses nothing, and is replayed whole."""
+def test_sequence_training_is_stopped_resumed_and_replayed(corpus, cluster, ce):
+    """A run of MMI that is stopped by the file and resumed loses nothing, and can be replayed."""
     settings = preset("tiny", **SMALL, criterion="mmi", epochs=2.0, batch=16, learning_rate=0.002)
 
     def ask_at_half(done: int, total: int, what: str) -> None:
         if done > total / 2:
             (find_run("mmi").folder / "stop").touch()
 
-    with pytest.raises(KeyboardInterrupt):
-        runs.train(
-            "tiny", settings, name="mmi", init=ce.name, executor=cluster, progress=ask_at_half
-        )
-    assert find_run("mmi").status().state == "stopped"
-    run = runs.resume("mmi", executor=cluster)
-    assert run.status().state == "done"
+    stopped = runs.train(
+        corpus, settings, name="mmi", init=ce, executor=cluster, progress=ask_at_half
+    )
+    assert stopped.status().state == RunState.STOPPED
+    run = runs.resume(stopped, executor=cluster)
+    assert run.status().state == RunState.DONE
     assert each_push_once(run)
     assert run.summary["frames_seen"] == 2 * frames(run)
     assert run.summary["staleness_outer_mean"] > run.summary["staleness_inner_mean"] == 0
-    assert replay(run.name).parameters_digest == run.summary["parameters_digest"]
+    assert replay(run).parameters_digest == run.summary["parameters_digest"]
 
 
 def test_put_together_by_hand(cluster, ce):
-    """The ten lines in the documentation of `workbench.training` run as they stand, and all data are visited."""
+    """The ten lines in the documentation of `workbench.training` run, and visit all data."""
     text = training.__doc__.split("are\n", 1)[1]
     cell = textwrap.dedent("\n".join(line for line in text.split("\n") if line.startswith("    ")))
     there = {"client": cluster.client, "run": ce}
@@ -130,7 +123,7 @@ def test_put_together_by_hand(cluster, ce):
 
 
 def test_the_first_difference_is_named(ce):
-    """A replay from other parameters says in which segment, and at which answer to whom, it differs first."""
+    """A replay that differs names the segment and the answer at which it differs first."""
     path = ce.folder / "rows-replica-0.jsonl"
     text = path.read_text()
     digest = text.split('["server 0",', 1)[1].split('"]', 1)[
@@ -144,14 +137,13 @@ def test_the_first_difference_is_named(ce):
         with pytest.raises(
             UserError, match=r"differs in segment 0: answer \d+ of server 0, to replica 0"
         ):
-            replay(ce.name)
+            replay(ce)
     finally:
         path.write_text(text)
 
 
-def test_the_place_of_everybody():
-    """A decoder is where its replica and their channel are; threads are never overdrawn; shards are spread."""
-    corpus = Corpus.open("tiny")
+def test_the_place_of_everybody(corpus):
+    """A decoder is with its replica and channel, no thread has two processes, shards spread."""
     settings = preset("tiny", **SMALL, criterion="mmi", replicas=5, shards=3)
     task = Task(corpus, settings)
     experiment = Experiment(task, initial(task.topology, 0))
@@ -159,22 +151,24 @@ def test_the_place_of_everybody():
     for i in range(4):
         assert places[f"replica {i}"] == places[f"decoder {i}"] == places[f"decoded {i}"]
     used = Counter(places[name] for name in experiment.processes({}) if name in places)
-    assert used[0] <= 4 and used[1] <= 3 and used[2] <= 4
+    assert used[0] <= 4
+    assert used[1] <= 3
+    assert used[2] <= 4
     assert [places[f"server {i}"] for i in range(3)] == [0, 1, 2]
 
 
-def test_what_cannot_run_leaves_no_folder(cluster):
+def test_what_cannot_run_leaves_no_folder(corpus, cluster):
     """Too few threads, and the wall clock without a cluster, are refused before a run is made."""
     before = all_runs()
     with pytest.raises(UserError, match="9 processes need as many threads, but the cluster has 6"):
-        runs.train("tiny", preset("tiny", **SMALL, replicas=8), name="many", executor=cluster)
+        runs.train(corpus, preset("tiny", **SMALL, replicas=8), name="many", executor=cluster)
     with pytest.raises(UserError, match="name a cluster"):
-        runs.train("tiny", preset("tiny", **SMALL, clock="wall"), name="alone")
+        runs.train(corpus, preset("tiny", **SMALL, clock="wall"), name="alone")
     assert all_runs() == before
 
 
 def kill_when(cluster, shares: list[tuple[float, list[str]]]) -> Callable[[int, int, str], None]:
-    """Progress that kills these workers when the run has done these shares of its work, as soon as they are there."""
+    """Return a `Progress` that kills workers when the run has done these shares of its work."""
     killed = set()
 
     def progress(done: int, total: int, what: str) -> None:
@@ -194,37 +188,36 @@ def kill_when(cluster, shares: list[tuple[float, list[str]]]) -> Callable[[int, 
 
 
 def recoveries(run: Run) -> list[RecoveryRow]:
-    """What was lost, and how it went on."""
+    """Return the rows about recoveries."""
     return list(run.rows(RecoveryRow))
 
 
-def test_a_run_goes_on_when_workers_are_killed(cluster, ce):
-    """One, then both are killed: every push is applied once, every frame visited, and all is replayed."""
+def test_a_run_goes_on_when_workers_are_killed(corpus, cluster, ce):
+    """Workers are killed, yet each push is applied once, and the run can be replayed."""
     settings = preset("tiny", **SMALL, epochs=5.0, replicas=2, shards=2)
     kill = kill_when(cluster, [(0.05, ["0"]), (0.6, ["0", "1"])])
-    run = runs.train("tiny", settings, name="killed", executor=cluster, progress=kill)
+    run = runs.train(corpus, settings, name="killed", executor=cluster, progress=kill)
     lost = [row.lost for row in recoveries(run)]
-    assert lost[0] == "worker 0" and " ".join(lost[1:]).count("worker") == 2
+    assert lost[0] == "worker 0"
+    assert " ".join(lost[1:]).count("worker") == 2
     assert recoveries(run)[0].checkpoint == "the start"
     assert each_push_once(run)
     assert sum(r.frames for r in run.rows(PushRow)) == 5 * frames(run)
-    assert (
-        run.table(EvaluateRow).criterion.map(math.isfinite).all()
-        and run.summary["updates"] > ce.summary["updates"]
-    )
-    assert replay(run.name).parameters_digest == run.summary["parameters_digest"]
+    assert run.table(EvaluateRow).criterion.map(math.isfinite).all()
+    assert run.summary["updates"] > ce.summary["updates"]
+    assert replay(run).parameters_digest == run.summary["parameters_digest"]
 
 
 def wait_until(true: Callable[[], Any]) -> None:
-    """Wait until ``true()``; three minutes are long enough, on a busy machine too."""
+    """Wait until ``true()``; three minutes are long enough on a busy machine too."""
     until = time.monotonic() + 180
     while not true():
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.02)
 
 
-def test_a_run_is_resumed_after_its_driver_was_killed(home, capsys):
-    """A worker is killed, then the driver with all that it had started: each time it goes on from a checkpoint."""
+def test_a_run_is_resumed_after_its_driver_was_killed(tiny_home, capsys):
+    """A run whose worker and then whose driver is killed resumes from a checkpoint."""
     words = ["hidden_units=24", "checkpoint_every=0.5", "epochs=30", "patience=100", "replicas=2"]
     run = launch.begun(
         ["train", "tiny", "--preset", "tiny", "--cluster", "local", "--set", *words, "--name", "d"],
@@ -233,15 +226,17 @@ def test_a_run_is_resumed_after_its_driver_was_killed(home, capsys):
     wait_until(lambda: launch.kill_worker(run, "1") if run.checkpoints() else None)
     wait_until(lambda: recoveries(run))
     os.kill(run.status().pid, signal.SIGKILL)
-    wait_until(lambda: run.status().state != "running")
-    assert run.status().state == "lost" and run.cluster == {}
+    wait_until(lambda: run.status().state != RunState.RUNNING)
+    assert run.status().state == RunState.LOST
+    assert run.cluster == {}
     assert main.main(["train", "--resume", run.name]) == 0
-    assert each_push_once(run) and [row.lost for row in recoveries(run)] == ["worker 1"]
+    assert each_push_once(run)
+    assert [row.lost for row in recoveries(run)] == ["worker 1"]
     assert sum(r.frames for r in run.rows(PushRow)) == 30 * frames(run)
 
 
 def test_workers_that_cannot_be_killed(ce):
-    """A run that has ended has none; what is said names them."""
+    """A run that has ended has no worker to kill, and the error says which runs have one."""
     with pytest.raises(
         UserError, match="no worker 1 that could be killed: only a run with --cluster local"
     ):

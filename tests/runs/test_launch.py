@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -15,12 +16,12 @@ from workbench import runs
 from workbench.cli import main
 from workbench.cli.attach import follow
 from workbench.engine.machines import read_machine
-from workbench.prepare import pipeline
+from workbench.prepare.corpus import Corpus
 from workbench.runs import calibrate
 from workbench.runs.replay import replay
 from workbench.settings import UserError, preset
 from workbench.storage.rows import PushRow
-from workbench.storage.run import find_run
+from workbench.storage.run import RunState, find_run
 
 SMALL = dict(hidden_layers=1, hidden_units=24, checkpoint_every=0.5, evaluate_every=1.0)
 # Starts a run as a notebook's kernel would, says which, and stays until it is interrupted.
@@ -33,15 +34,9 @@ time.sleep(60)
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """A data folder with the tiny corpus prepared in it."""
-    folder = tmp_path_factory.mktemp("data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORKBENCH_DATA", str(folder))
-        pipeline.prepare(
-            "tiny", pipeline.Source(synthetic="is", size="tiny"), pipeline.Preparation(states=150)
-        )
-        yield folder
+def corpus(tiny_home: Path) -> Corpus:
+    """The tiny corpus."""
+    return Corpus.open("tiny")
 
 
 def until(true, seconds=30.0):
@@ -52,7 +47,7 @@ def until(true, seconds=30.0):
         time.sleep(0.05)
 
 
-def test_a_detached_run_outlives_its_parent(home, capsys):
+def test_a_detached_run_outlives_its_parent(tiny_home, capsys):
     """Interrupting the parent's process group leaves the run alone; another process follows, stops and resumes it."""
     settings = [
         "hidden_units=24",
@@ -79,7 +74,7 @@ def test_a_detached_run_outlives_its_parent(home, capsys):
     follower = threading.Thread(target=follow, args=(run, out, 0.05))
     follower.start()
     until(lambda: "epoch 2" in out.getvalue())
-    assert run.status().state == "running"
+    assert run.status().state == RunState.RUNNING
     assert main.main(["stop", run.name]) == 0
     follower.join(30)
     assert out.getvalue().splitlines()[-1].startswith(f"{run.name}: stopped after")
@@ -88,21 +83,21 @@ def test_a_detached_run_outlives_its_parent(home, capsys):
         return len(list(run.rows(PushRow)))
 
     before = pushes()
-    with pytest.raises(KeyboardInterrupt):
-        runs.resume(run.name, stop=lambda: pushes() > before)
+    stopped = runs.resume(run, stop=lambda: pushes() > before)
+    assert stopped.status().state == RunState.STOPPED
     assert pushes() > before
     capsys.readouterr()
     assert main.main(["stop", run.name]) == 1
     assert "is not running (state: stopped)" in capsys.readouterr().err
 
 
-def test_a_detached_run_that_cannot_start_says_why(home, capsys):
+def test_a_detached_run_that_cannot_start_says_why(tiny_home, capsys):
     """What the run would have said on the terminal is said by the one who started it."""
     assert main.main(["train", "nowhere", "--detach"]) == 1
     assert "nowhere: no such corpus" in capsys.readouterr().err
 
 
-def test_calibration_predicts(home):
+def test_calibration_predicts(corpus, tiny_home):
     """On the cost clock, with this machine as it was measured, a run takes about what it takes on the measured clock.
 
     Within a factor of four, since others use the machine too: a wrong unit or a forgotten part of a run is further off.
@@ -110,12 +105,12 @@ def test_calibration_predicts(home):
     settings = preset("tiny", **SMALL, epochs=2.0, replicas=2)
     # Compiling and whatever else runs on this machine only add time, so the least of a few runs is what the run takes.
     measured = [
-        runs.train("tiny", settings.replace(clock="measured"), name=f"measured{n}")
+        runs.train(corpus, settings.replace(clock="measured"), name=f"measured{n}")
         for n in range(4)
     ]
-    path = calibrate.calibrate("measured0", network=False)
-    assert path.parent == home / "machines"
-    cost = runs.train("tiny", settings.replace(clock="cost", machine=path.stem), name="cost")
+    path = calibrate.calibrate(measured[0], network=False)
+    assert path.parent == tiny_home / "machines"
+    cost = runs.train(corpus, settings.replace(clock="cost", machine=path.stem), name="cost")
     assert 0.25 < cost.summary["seconds"] / min(run.summary["seconds"] for run in measured) < 4.0
     made = read_machine(path)
     assert set(made.prices) == {"forward", "gradient", "decode", "evaluate"}
@@ -134,11 +129,11 @@ def test_a_line_is_fitted():
     )
 
 
-def test_what_was_not_recorded_cannot_be_replayed(home):
+def test_what_was_not_recorded_cannot_be_replayed(corpus):
     """A run on this thread keeps its schedule only if asked; otherwise replay says what to do."""
-    run = runs.train("tiny", preset("tiny", **SMALL, epochs=1.0), name="plain")
-    recorded = runs.train("tiny", preset("tiny", **SMALL, epochs=1.0), name="recorded", record=True)
+    run = runs.train(corpus, preset("tiny", **SMALL, epochs=1.0), name="plain")
+    recorded = runs.train(corpus, preset("tiny", **SMALL, epochs=1.0), name="recorded", record=True)
     assert recorded.summary["parameters_digest"] == run.summary["parameters_digest"]
     assert main.main(["replay", recorded.name]) == 0
     with pytest.raises(UserError, match="train with --record"):
-        replay(run.name)
+        replay(run)

@@ -1,7 +1,6 @@
-"""Sweeps: what their cells are, what is run, what is recorded, and what is said of the outcome."""
+"""Sweeps: their cells, what is run and recorded, and what is concluded."""
 
 import dataclasses
-import importlib
 import json
 from concurrent.futures import Future
 from pathlib import Path
@@ -12,26 +11,29 @@ import pytest
 from fake_runs import fake_run
 
 from workbench.cli.sweep import describe_results
+from workbench.prepare.corpus import Corpus
+from workbench.runs import stop
 from workbench.settings import Settings, UserError, preset
 from workbench.storage.run import Run
 from workbench.sweeping import (
+    CellState,
     Sweep,
     all_sweeps,
     find_sweep,
-    left,
-    plan,
-    recipe,
-    recipes,
-    results,
-    run,
+    plan_cells,
+    read_recipe,
+    read_results,
+    recipe_questions,
+    request_stop,
+    run_sweep,
+    time_left,
 )
-from workbench.sweeping.estimate import as_priced, known_prices, together
-from workbench.sweeping.plan import run_name
-from workbench.sweeping.rehearsal import Price
-from workbench.sweeping.results import effects, mean_interval
-
-carrying = importlib.import_module("workbench.sweeping.run")
-estimating = importlib.import_module("workbench.sweeping.estimate")
+from workbench.sweeping import estimate as estimating
+from workbench.sweeping import run as running
+from workbench.sweeping.estimate import known_prices, priced_settings, side_by_side_seconds
+from workbench.sweeping.plan import record_nothing, run_name
+from workbench.sweeping.price import Price
+from workbench.sweeping.results import effect_table, mean_interval
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +56,7 @@ def small(**changes) -> Sweep:
 
 
 def test_grid_crosses_axes_points_and_seeds() -> None:
-    """A grid has one cell for every combination of points, axis values and seeds, seeds innermost."""
+    """A grid has one cell per combination of points, axis values and seeds, seeds innermost."""
     sweep = small(points=[{"batch": 8, "epochs": 1.0}, {"batch": 16, "epochs": 2.0}])
     cells = sweep.cells()
     assert len(cells) == 2 * 2 * 2 == len({c.id for c in cells})
@@ -66,15 +68,15 @@ def test_grid_crosses_axes_points_and_seeds() -> None:
 
 
 def test_values_added_later_renumber_nothing() -> None:
-    """A cell's id is a function of its settings: more values, seeds and draws leave the ids that exist as they are."""
-    before = {c.id for c in small().cells()}
-    assert before < {
-        c.id
-        for c in small(axes={"shuffling": ["on-the-fly", "none", "full"]}, seeds=[2, 1, 0]).cells()
-    }
+    """More values, seeds and draws of a sweep leave the ids of its cells as they are."""
+    larger = small(axes={"shuffling": ["on-the-fly", "none", "full"]}, seeds=[2, 1, 0])
+    assert {c.id for c in small().cells()} < {c.id for c in larger.cells()}
+
     wide = {"learning_rate": {"low": 1e-3, "high": 1.0, "log": True}, "batch": [8, 16]}
-    few, more = (small(axes=wide, draws=n, seeds=[0]).cells() for n in (5, 9))
-    assert [c.id for c in few] == [c.id for c in more][:5] and len({c.id for c in more}) == 9
+    few = small(axes=wide, draws=5, seeds=[0]).cells()
+    more = small(axes=wide, draws=9, seeds=[0]).cells()
+    assert [c.id for c in few] == [c.id for c in more][:5]
+    assert len({c.id for c in more}) == 9
     assert all(1e-3 <= c.settings.updates.learning_rate <= 1.0 for c in more)
 
 
@@ -82,11 +84,8 @@ def test_a_saved_sweep_grows_and_never_changes() -> None:
     """Saving again joins values and seeds; another base is refused."""
     small().save()
     grown = small(axes={"shuffling": ["on-the-fly"]}, seeds=[5]).save()
-    assert grown.axes == {"shuffling": ["none", "full", "on-the-fly"]} and list(grown.seeds) == [
-        0,
-        1,
-        5,
-    ]
+    assert grown.axes == {"shuffling": ["none", "full", "on-the-fly"]}
+    assert list(grown.seeds) == [0, 1, 5]
     assert find_sweep("s") == grown == all_sweeps()[0]
     with pytest.raises(UserError, match="another settings"):
         small(settings={"epochs": 3.0}).save()
@@ -107,13 +106,13 @@ def test_a_saved_sweep_grows_and_never_changes() -> None:
     ],
 )
 def test_what_is_wrong_is_said(wrong: dict, message: str) -> None:
-    """A sweep that cannot be raises UserError when it is described, not when it is run."""
+    """A wrong sweep raises UserError when it is described, not when it is run."""
     with pytest.raises(UserError, match=message):
         small(**wrong)
 
 
 def test_impossible_combinations_are_not_left_out() -> None:
-    """Full shuffling of a sequence criterion is an error of the sweep, not a silently missing cell."""
+    """Full shuffling of a sequence criterion is an error, not a silently missing cell."""
     with pytest.raises(UserError, match="shuffling=full"):
         small(axes={"shuffling": ["none", "full"], "criterion": ["mmi"]}).cells()
 
@@ -121,15 +120,15 @@ def test_impossible_combinations_are_not_left_out() -> None:
 def test_as_python_makes_the_same_sweep() -> None:
     """The lines that a panel offers to copy describe the very same sweep."""
     sweep = small(settings={"epochs": 1.5}, init="ce", question="why?")
-    source = sweep.as_python().replace("run(Sweep(", "made = (Sweep(")
+    source = sweep.as_python().replace("run_sweep(Sweep(", "made = (Sweep(")
     scope: dict = {}
     exec(source, scope)
     assert scope["made"] == sweep
 
 
 def test_every_recipe_makes_cells_of_both_sizes() -> None:
-    """Each ready-made sweep names its question, has two sizes, and all of its cells are possible."""
-    assert {name.split("-")[0] for name in recipes()} >= {
+    """Each recipe names its question, has two sizes, and all of its cells are possible."""
+    assert {name.split("-")[0] for name in recipe_questions()} >= {
         "e1",
         "e2",
         "e3",
@@ -138,68 +137,78 @@ def test_every_recipe_makes_cells_of_both_sizes() -> None:
         "e4a",
         "e5",
     }
-    for name, question in recipes().items():
+    for name, question in recipe_questions().items():
         assert question.strip().endswith((".", "?"))
         for size in ("watch", "laptop"):
-            assert len(recipe(name, "c", size).cells()) >= 2
+            assert len(read_recipe(name, "c", size).cells()) >= 2
 
 
 class Outcomes:
-    """An executor that trains nothing: it leaves the run that a cell would leave, or fails as told."""
+    """An executor that trains nothing: it makes the run of a cell, or fails as told."""
 
     def __init__(self, failing: dict[str, Exception] | None = None):
-        self.failing, self.asked = failing or {}, []
+        self.failing = failing or {}
+        self.asked: list[str] = []
 
     def submit(self, function, spec: dict, cell_id: str, data: str) -> Future:
         """As ``concurrent.futures`` has it."""
-        sweep, future = Sweep(**spec), Future()
+        sweep = Sweep(**spec)
         cell = next(c for c in sweep.cells() if c.id == cell_id)
-        self.asked.append(cell.label + f" {cell.seed}")
-        error = self.failing.get(self.asked[-1])
+        asked = f"{cell.label} {cell.seed}"
+        self.asked.append(asked)
+
+        error = self.failing.get(asked)
         if error is None or isinstance(error, FloatingPointError):
-            state = "done" if error is None else "diverged"
             wrong = {"none": 1, "full": 2}.get(cell.settings.batches.shuffling, 0)
             fake_run(
                 f"{run_name(sweep, cell)}-0",
                 cell.settings,
-                state=state,
+                state="done" if error is None else "diverged",
                 error=str(error or ""),
                 wrong=wrong + cell.seed,
             )
-        future.set_exception(error) if error else future.set_result((60.0, 30.0))
+
+        future: Future[Price] = Future()
+        if error is None:
+            future.set_result(Price(60.0, 30.0))
+        else:
+            future.set_exception(error)
         return future
 
 
 def test_failures_are_recorded_and_the_rest_goes_on() -> None:
-    """One failed and one diverged run stop no other; a second run does nothing, with retry only what failed."""
+    """Failed and diverged runs stop no other; only ``retry`` runs a failed cell again."""
     failing = {
         "shuffling=none 0": OSError("disk full"),
         "shuffling=none 1": FloatingPointError("not finite"),
     }
-    cells = run(small(), executor=Outcomes(failing))
+    cells = run_sweep(small(), executor=Outcomes(failing))
     assert [c.state for c in cells] == ["failed", "diverged", "done", "done"]
-    assert "disk full" in cells[0].error and "not finite" in cells[1].error
-    again, retried = Outcomes(), Outcomes()
-    run(small(), executor=again)
-    run(small(), retry=True, executor=retried)
-    assert again.asked == [] and retried.asked == ["shuffling=none 0"]
-    assert [c.state for c in plan(small())] == ["done", "diverged", "done", "done"]
+    assert "disk full" in cells[0].error
+    assert "not finite" in cells[1].error
+
+    again = Outcomes()
+    run_sweep(small(), executor=again)
+    assert again.asked == []
+
+    retried = Outcomes()
+    run_sweep(small(), retry=True, executor=retried)
+    assert retried.asked == ["shuffling=none 0"]
+    assert [c.state for c in plan_cells(small())] == ["done", "diverged", "done", "done"]
 
 
 def test_progress_counts_parts_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a run goes on its word of how far it is counts, and it stands as running; at the end all parts are done."""
-    monkeypatch.setattr(carrying, "OFTEN", 0.0)
-    outcomes, said, under_way, sweep = (
-        Outcomes(),
-        [],
-        [],
-        small(seeds=[0], axes={"shuffling": ["none"]}),
-    )
-    record = carrying.record_path(sweep, sweep.cells()[0])
+    """A cell that runs counts by the share that it has recorded, an ended one as a whole."""
+    monkeypatch.setattr(running, "REPORT_SECONDS", 0.0)
+    outcomes = Outcomes()
+    said: list[tuple[int, int]] = []
+    under_way: list[tuple[Future, tuple, running.CellReporter]] = []
+    sweep = small(seeds=[0], axes={"shuffling": ["none"]})
+    cell = sweep.cells()[0]
 
     class Slow:
         def submit(self, *given) -> Future:
-            under_way.append((Future(), given, carrying.Told(record)))
+            under_way.append((Future(), given, running.CellReporter(sweep, cell)))
             return under_way[0][0]
 
     def progress(done: int, total: int, what: str) -> None:
@@ -208,64 +217,67 @@ def test_progress_counts_parts_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         if len(said) == 1:
             told(30, 120, "frames")
         elif not future.done():
-            assert [c.state for c in plan(sweep)] == ["running"]
-            carrying.write_json(record, {})
+            assert [c.state for c in plan_cells(sweep)] == ["running"]
+            record_nothing(sweep, cell)
             future.set_result(outcomes.submit(*given).result())
 
-    run(sweep, executor=Slow(), progress=progress)
+    run_sweep(sweep, executor=Slow(), progress=progress)
     assert said == [(0, 100), (25, 100), (100, 100)]
 
 
 def test_stop_after_current_leaves_the_rest_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was under way ends, nothing more begins, and running again does what is missing only."""
-    outcomes, submit = Outcomes(), Outcomes.submit
-    monkeypatch.setattr(carrying.StopFile, "__call__", lambda stop: stop.path.exists())
+    """After a stop no cell begins, and running again does only what is missing."""
+    outcomes = Outcomes()
+    submit = Outcomes.submit
+    monkeypatch.setattr(stop, "POLL_SECONDS", 0.0)
 
     def stopping(self, *given):
-        carrying.ask_to_stop(small())
+        request_stop(small())
         return submit(self, *given)
 
     monkeypatch.setattr(Outcomes, "submit", stopping)
-    assert [c.state for c in run(small(), executor=outcomes)] == [
-        "done",
-        "missing",
-        "missing",
-        "missing",
-    ]
+    cells = run_sweep(small(), executor=outcomes)
+    assert [c.state for c in cells] == [CellState.DONE] + 3 * [CellState.MISSING]
+
     monkeypatch.setattr(Outcomes, "submit", submit)
     rest = Outcomes()
-    assert {c.state for c in run(small(), executor=rest)} == {"done"} and len(rest.asked) == 3
+    cells = run_sweep(small(), executor=rest)
+    assert {c.state for c in cells} == {CellState.DONE}
+    assert len(rest.asked) == 3
 
 
 def test_results_take_seeds_together_and_test_significance() -> None:
-    """Means over seeds, effects of each factor, and a paired bootstrap whose verdict is in words."""
-    run(small(), executor=Outcomes())
-    found = results(small())
-    assert list(found.groups.label) == ["shuffling=none", "shuffling=full"] and list(
-        found.groups.n
-    ) == [2, 2]
+    """Results are means over seeds, effects of factors, and a paired bootstrap in words."""
+    run_sweep(small(), executor=Outcomes())
+    found = read_results(small())
+    assert list(found.groups.label) == ["shuffling=none", "shuffling=full"]
+    assert list(found.groups.n) == [2, 2]
     table = found.table
-    assert found.groups.test_wer[0] == pytest.approx(
-        table[table.shuffling == "none"].test_wer.mean()
-    )
+    mean = table[table.shuffling == "none"].test_wer.mean()
+    assert found.groups.test_wer[0] == pytest.approx(mean)
+
     row = found.significance.iloc[0]
-    assert row["against"] == "shuffling=none" and row.seeds == 2 and 0 < row.p <= 1
-    assert "significant" in row.verdict and row.verdict in describe_results(found)
-    effect = effects(table, ["shuffling"], "test_wer")
+    assert (row["against"], row.seeds) == ("shuffling=none", 2)
+    assert 0 < row.p <= 1
+    assert "significant" in row.verdict
+    assert row.verdict in describe_results(found)
+
+    effect = effect_table(table, ["shuffling"], "test_wer")
     assert list(effect["mean"]) == pytest.approx(list(found.groups.test_wer))
-    assert (
-        set(found.runs) == {"shuffling=none", "shuffling=full"}
-        and len(found.runs["shuffling=none"]) == 2
-    )
+    assert set(found.runs) == {"shuffling=none", "shuffling=full"}
+    assert len(found.runs["shuffling=none"]) == 2
 
 
 def test_interval_is_students() -> None:
     """Mean and 95 % interval of 1, 2, 3: 2 ± 4.303·1/√3; one value has no interval."""
-    mean, low, high = mean_interval(np.array([1.0, 2.0, 3.0, np.nan]))
-    assert (mean, low, high) == pytest.approx(
-        (2.0, 2 - 4.30265 / 3**0.5, 2 + 4.30265 / 3**0.5), rel=1e-5
-    )
-    assert mean_interval(np.array([1.0]))[0] == 1.0 and np.isnan(mean_interval(np.array([1.0]))[1])
+    half = 4.30265 / 3**0.5
+    interval = mean_interval(np.array([1.0, 2.0, 3.0, np.nan]))
+    assert interval == pytest.approx((2.0, 2 - half, 2 + half), rel=1e-5)
+
+    single = mean_interval(np.array([1.0]))
+    assert single.mean == 1.0
+    assert np.isnan(single.low)
+    assert np.isnan(single.high)
 
 
 def test_sweep_json_with_an_unknown_field_is_named(data: Path) -> None:
@@ -284,21 +296,28 @@ def test_cells_are_settings() -> None:
 
 
 def test_table_has_all_columns_before_anything_has_run() -> None:
-    """An empty sweep gives the same columns as a finished one, so that views need no exceptions."""
-    empty = results(small())
-    run(small(), executor=Outcomes())
-    assert list(empty.table) == list(results(small()).table)
-    assert isinstance(empty.groups, pd.DataFrame) and list(empty.table.state) == ["missing"] * 4
+    """A sweep of which nothing has run has the columns of a finished one."""
+    empty = read_results(small())
+    run_sweep(small(), executor=Outcomes())
+    assert list(empty.table) == list(read_results(small()).table)
+    assert isinstance(empty.groups, pd.DataFrame)
+    assert list(empty.table.state) == ["missing"] * 4
 
 
-def test_what_all_start_from_is_trained_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sweep with a start trains and tests it first, gives it to every cell, and finds it again by its settings."""
+def test_what_all_start_from_is_trained_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep with a start trains it first, gives it to every cell, and finds it again later."""
+    (data / "corpora" / "c").mkdir(parents=True)
+    (data / "corpora" / "c" / "corpus.json").write_text("{}")
     trained: list[tuple] = []
     given: list[str | None] = []
 
-    def train(corpus: str, settings: Settings, name: str, **how) -> Run:
-        trained.append((corpus, settings, name))
-        return fake_run(f"{name}-0", settings, corpus=corpus)
+    def train_or_resume(
+        existing: Run | None, corpus: Corpus, settings: Settings, *, name: str, **how: object
+    ) -> Run:
+        if existing is not None:
+            return existing
+        trained.append((corpus.name, settings, name))
+        return fake_run(f"{name}-0", settings, corpus=corpus.name)
 
     class Started(Outcomes):
         """Notes what cells are to start from."""
@@ -308,52 +327,84 @@ def test_what_all_start_from_is_trained_once(monkeypatch: pytest.MonkeyPatch) ->
             given.append(spec["init"])
             return super().submit(function, spec, cell_id, data)
 
-    monkeypatch.setattr(carrying.runs, "train", train)
+    monkeypatch.setattr(running.runs, "train_or_resume", train_or_resume)
     sweep = small(start={"epochs": 3.0}, settings={"epochs": 1.0})
-    assert {c.state for c in run(sweep, executor=Started())} == {"done"}
-    run(dataclasses.replace(sweep, name="other"), executor=Started())
+    assert {c.state for c in run_sweep(sweep, executor=Started())} == {"done"}
+    run_sweep(dataclasses.replace(sweep, name="other"), executor=Started())
     assert trained == [("c", preset("tiny", epochs=3.0), "ce-c")]
     assert given == ["ce-c-0"] * 8 and find_sweep("s").init is None
 
 
+def test_a_stopped_start_begins_no_cell(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the run that all cells start from is stopped, no cell is run and none has failed."""
+    (data / "corpora" / "c").mkdir(parents=True)
+    (data / "corpora" / "c" / "corpus.json").write_text("{}")
+
+    def stopped(existing: Run | None, corpus: Corpus, settings: Settings, **how: object) -> Run:
+        return fake_run("ce-0", settings, state="stopped", corpus=corpus.name)
+
+    monkeypatch.setattr(running.runs, "train_or_resume", stopped)
+    outcomes = Outcomes()
+    cells = run_sweep(small(start={"epochs": 3.0}), executor=outcomes)
+    assert outcomes.asked == []
+    assert {c.state for c in cells} == {CellState.MISSING}
+
+
+def test_a_cell_that_is_stopped_is_no_failure(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell whose run was stopped has no price and no error, and is resumed the next time."""
+    (data / "corpora" / "c").mkdir(parents=True)
+    (data / "corpora" / "c" / "corpus.json").write_text("{}")
+    sweep = small(seeds=[0], axes={"shuffling": ["none"]})
+    cell = sweep.cells()[0]
+
+    def stopped(existing: Run | None, corpus: Corpus, settings: Settings, **how: object) -> Run:
+        return fake_run(f"{run_name(sweep, cell)}-0", settings, state="stopped")
+
+    monkeypatch.setattr(running.runs, "train_or_resume", stopped)
+    (planned,) = run_sweep(sweep)
+    assert (planned.state, planned.error, planned.price) == (CellState.STOPPED, "", None)
+    assert planned.state.unfinished
+
+
 def test_a_recipe_takes_the_network_of_its_start() -> None:
-    """With a run named, the recipe's cells have that run's network; without one, the start has the recipe's."""
-    fake_run("big-0", Settings.of(hidden_layers=5, hidden_units=64))
-    named = recipe("e5-layers", "c", init="big")
-    assert {
-        (c.settings.model.hidden_layers, c.settings.model.hidden_units) for c in named.cells()
-    } == {(5, 64)} and not named.start
-    own = recipe("e5-layers", "c")
-    assert (
-        own.start["hidden_units"] == own.cells()[0].settings.model.hidden_units and own.init is None
-    )
-    assert (
-        recipe("e5-layers", "c", name="mine", seeds=[3]).command().endswith("--name mine --seeds 3")
-    )
+    """With ``init`` the cells of a recipe have that run's network, else the recipe's own."""
+    big = fake_run("big-0", Settings.of(hidden_layers=5, hidden_units=64))
+    named = read_recipe("e5-layers", "c", init=big)
+    models = {c.settings.model for c in named.cells()}
+    assert {(m.hidden_layers, m.hidden_units) for m in models} == {(5, 64)}
+    assert not named.start
+
+    own = read_recipe("e5-layers", "c")
+    assert own.init is None
+    assert own.start["hidden_units"] == own.cells()[0].settings.model.hidden_units
+
+    mine = read_recipe("e5-layers", "c", name="mine", seeds=[3])
+    assert mine.command().endswith("--name mine --seeds 3")
 
 
 def test_runs_side_by_side_share_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Minutes are bounded by the places, by the processors, and by the longest run."""
     monkeypatch.setattr(estimating.os, "cpu_count", lambda: 2)
     monkeypatch.setattr(estimating, "OPENING", Price(0.0, 0.0))
-    assert together([Price(10.0, 10.0)] * 6, 1) == 60.0
-    assert together([Price(10.0, 10.0)] * 6, 2) == 30.0
-    assert together([Price(10.0, 10.0)] * 6, 6) == 30.0  # two processors
-    assert together([Price(10.0, 5.0)] * 3, 2) == 20.0  # the third has nobody beside it
-    assert together([Price(50.0, 5.0), Price(1.0, 1.0)], 2) == 50.0  # the longest
-    assert together([], 2) == 0.0
+    assert side_by_side_seconds([Price(10.0, 10.0)] * 6, 1) == 60.0
+    assert side_by_side_seconds([Price(10.0, 10.0)] * 6, 2) == 30.0
+    assert side_by_side_seconds([Price(10.0, 10.0)] * 6, 6) == 30.0  # two processors
+    assert side_by_side_seconds([Price(10.0, 5.0)] * 3, 2) == 20.0  # the third has nobody beside it
+    assert side_by_side_seconds([Price(50.0, 5.0), Price(1.0, 1.0)], 2) == 50.0  # the longest
+    assert side_by_side_seconds([], 2) == 0.0
 
 
 def test_runs_of_the_same_kind_price_the_next(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
-    """What ended on this corpus is the price of what is to come: other seeds and rates, but not another shuffling."""
+    """Runs that ended price cells with other seeds and rates, not with another shuffling."""
     (data / "corpora" / "c").mkdir(parents=True)
-    run(small(), executor=Outcomes())
+    run_sweep(small(), executor=Outcomes())
     prices = known_prices(small(name="t", seeds=[5]))
     kinds = {
-        as_priced(c.settings)
+        priced_settings(c.settings)
         for c in small(settings={"learning_rate": 0.5, "replicas": 9}, seeds=[7]).cells()
     }
-    assert set(prices) == kinds and set(prices.values()) == {Price(60.0, 30.0)}
+    assert set(prices) == kinds
+    assert set(prices.values()) == {Price(60.0, 30.0)}
     assert known_prices(small(corpus="d")) == {} == known_prices(small(test=False))
-    cells = plan(small(seeds=[0, 1, 2]))
-    assert left(cells, 2) == "about 60 s left" and left(plan(small()), 2) == ""
+    assert time_left(plan_cells(small(seeds=[0, 1, 2])), 2) == "about 60 s left"
+    assert time_left(plan_cells(small()), 2) == ""

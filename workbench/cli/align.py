@@ -27,6 +27,8 @@ def run(options: Options) -> None:
     """Align, and print what the new corpus holds."""
     from workbench.prepare import pipeline
     from workbench.recognise.realign import realign
+    from workbench.storage.run import find_run
 
     with bars() as progress:
-        print(pipeline.describe(realign(options.run, options.name, progress)))
+        corpus = realign(find_run(options.run), options.name, progress)
+        print(pipeline.describe(corpus))

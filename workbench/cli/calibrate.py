@@ -39,6 +39,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: Options) -> None:
     """Measure, and print the file that was written."""
     from workbench.runs.calibrate import calibrate
+    from workbench.storage.run import find_run
 
     with bars() as progress:
-        print(calibrate(options.run, options.out, not options.no_network, progress))
+        run = find_run(options.run)
+        print(calibrate(run, options.out, not options.no_network, progress))

@@ -33,6 +33,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: Options) -> None:
     """Print one line per file: its path, a tab, and the words."""
     from workbench.recognise import evaluate
+    from workbench.storage.run import find_run
 
-    for path, words in evaluate.decode(options.run, options.audio, options.search):
+    run = find_run(options.run)
+    for path, words in evaluate.decode(run, options.audio, options.search):
         print(f"{path}\t{' '.join(words)}")

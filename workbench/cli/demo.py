@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.cli.exit_codes import report_interruption
 from workbench.cli.progress import Progress, bars
 from workbench.settings import Settings, UserError, preset
 
 if TYPE_CHECKING:
+    from workbench.prepare.corpus import Corpus
     from workbench.storage.run import Run
 
 EXAMPLES = ""
@@ -60,25 +62,29 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-open", action="store_true", help="do not open the report")
 
 
-def run(options: Options) -> None:
-    """Run the main job."""
-    run_demo(options.size, open_report=not options.no_open)
+def run(options: Options) -> int:
+    """Run the main job; return the exit code."""
+    report = run_demo(options.size, open_report=not options.no_open)
+    return 0 if report else report_interruption()
 
 
 def run_demo(
     size: str = "demo", open_report: bool = True, out: Callable[[str], None] = print
-) -> Path:
-    """Prepare, train, test and report at ``size``; return the report's file."""
+) -> Path | None:
+    """Prepare, train, test and report at ``size``; return the report's file, None if it was stopped."""
     from workbench.figures.tables import text_table
     from workbench.recognise import evaluate
     from workbench.reports.report import verdict_sentences, write_report
 
     began = time.monotonic()
     with bars() as progress:
-        ce, mmi = train_models(size, out, progress)
+        models = train_models(size, out, progress)
+        if models is None:
+            return None
+        ce, mmi = models
         for model in (ce, mmi):
             if "test_wer" not in model.summary:
-                evaluate.test(model.name, progress)
+                evaluate.test(model, progress)
     write_example(mmi, ce, out)
 
     title = "Cross entropy and MMI on synthetic Icelandic voice search"
@@ -90,9 +96,12 @@ def run_demo(
     return report
 
 
-def train_models(size: str, out: Callable[[str], None], progress: Progress) -> tuple["Run", "Run"]:
-    """Prepare the corpus, train cross entropy, choose the acoustic scale, train MMI; return both
-    runs.
+def train_models(
+    size: str, out: Callable[[str], None], progress: Progress
+) -> tuple["Run", "Run"] | None:
+    """Prepare the corpus, train cross entropy, choose the acoustic scale, train MMI.
+
+    Returns both runs, None if one of them was stopped.
     """
     from workbench.prepare import pipeline
     from workbench.recognise import evaluate
@@ -108,14 +117,16 @@ def train_models(size: str, out: Callable[[str], None], progress: Progress) -> t
     out(pipeline.describe(corpus))
 
     ce_settings = preset("laptop", **network, **HELDOUT, **CE)
-    ce = train_or_resume(f"ce-{size}", corpus.name, ce_settings, None, progress)
-    scales = evaluate.tune(ce.name, ACOUSTIC_SCALES, (1.0,), progress)
+    ce = train_model(f"ce-{size}", corpus, ce_settings, None, progress)
+    if ce is None:
+        return None
+    scales = evaluate.tune(ce, ACOUSTIC_SCALES, (1.0,), progress)
     out(f"held-out word error rate (unigram) by acoustic scale:\n{scales.to_string(index=False)}")
 
     measuring = {**HELDOUT, "acoustic_scale": float(scales.acoustic_scale[0])}
     mmi_settings = preset("laptop", criterion="mmi", **network, **measuring, **MMI)
-    mmi = train_or_resume(f"mmi-{size}", corpus.name, mmi_settings, ce.name, progress)
-    return ce, mmi
+    mmi = train_model(f"mmi-{size}", corpus, mmi_settings, ce, progress)
+    return None if mmi is None else (ce, mmi)
 
 
 def write_example(mmi: "Run", ce: "Run", out: Callable[[str], None]) -> None:
@@ -123,22 +134,18 @@ def write_example(mmi: "Run", ce: "Run", out: Callable[[str], None]) -> None:
     from workbench.recognise import example
 
     try:
-        example.write_example(mmi.name, [ce.name])
+        example.write_example(mmi, [ce])
     except UserError as reason:  # a model of minutes of speech may have no lattice worth drawing
         out(f"no example: {reason}")
 
 
-def train_or_resume(
-    name: str, corpus: str, settings: Settings, init: str | None, progress: Progress
-) -> "Run":
-    """The run of this name: returned if finished, resumed if interrupted, trained otherwise."""
+def train_model(
+    name: str, corpus: "Corpus", settings: Settings, init: "Run | None", progress: Progress
+) -> "Run | None":
+    """Return the run of this name: as it is if done, else resumed, else trained; None if it was stopped."""
     from workbench import runs
-    from workbench.storage.run import RunState, find_run
+    from workbench.storage.run import RunState
 
-    try:
-        known = find_run(name)
-    except UserError:
-        return runs.train(corpus, settings, name=name, init=init, progress=progress)
-    if known.status().state == RunState.DONE:
-        return known
-    return runs.resume(known.name, progress)
+    known = runs.find_same_run(corpus, settings, name, init)
+    run = runs.train_or_resume(known, corpus, settings, name=name, init=init, progress=progress)
+    return None if run.status().state == RunState.STOPPED else run

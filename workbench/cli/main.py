@@ -15,12 +15,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol
 
+from workbench.cli.exit_codes import FAILED, WRONG_USAGE, report_interruption
 from workbench.processes import set_environment
 from workbench.settings import UserError
-
-FAILED = 1
-WRONG_USAGE = 2
-INTERRUPTED = 130
 
 # The commands in the order in which a person meets them, each with its line in the list of
 # commands.
@@ -123,12 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"workbench: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        print(
-            "\nworkbench: interrupted; what was done is kept. "
-            "Run the same command (or `workbench train --resume RUN`) to resume.",
-            file=sys.stderr,
-        )
-        return INTERRUPTED
+        return report_interruption()
     except BrokenPipeError:  # the reader of our output, for example `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED

@@ -23,6 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: Options) -> None:
     """Replay the run and print what was compared."""
     from workbench.runs.replay import replay
+    from workbench.storage.run import find_run
 
     with bars() as progress:
-        print(replay(options.run, progress))
+        print(replay(find_run(options.run), progress))

@@ -38,11 +38,11 @@ def run(options: Options) -> None:
     """Write the report and print where it is."""
     from workbench.reports.report import write_report
     from workbench.reports.sweep_report import write_sweep_report
-    from workbench.sweeping import find_sweep, results
+    from workbench.sweeping import find_sweep, read_results
 
     shown = runs_or_none(options.names)
     if shown is None:
-        swept = results(find_sweep(options.names[0]))
+        swept = read_results(find_sweep(options.names[0]))
         print(write_sweep_report(swept, options.out, options.title))
     else:
         print(write_report(shown, options.out, options.title))

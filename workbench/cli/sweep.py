@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.cli.exit_codes import FAILED, report_interruption
 from workbench.cli.options import add_settings_options, parse_changes, split_change
 from workbench.cli.progress import bars
 from workbench.settings import SETTINGS, UserError
@@ -90,33 +91,37 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: Options) -> int:
-    """Run what is missing of the sweep and print its results; 1 if a cell failed."""
+    """Run what is missing of the sweep and print its results; return the exit code."""
     from workbench import sweeping
+    from workbench.sweeping import CellState
 
     if options.recipe == "list":
-        for name, question in sweeping.recipes().items():
+        for name, question in sweeping.recipe_questions().items():
             print(f"{name:28} {question}")
         return 0
 
     sweep = make_sweep(options)
-    print(f"sweep {sweep.name}: {sweeping.estimate(sweep, options.jobs)}")
+    print(f"sweep {sweep.name}: {sweeping.estimate_sweep(sweep, options.jobs)}")
     if options.dry_run:
-        for planned in sweeping.plan(sweep):
+        for planned in sweeping.plan_cells(sweep):
             cell = planned.cell
             print(f"  {planned.state:8} {cell.id}  seed {cell.seed}  {cell.label}")
         return 0
 
-    with bars() as progress, sweeping.on_cluster(options.cluster, options.jobs) as executor:
-        cells = sweeping.run(sweep, options.jobs, options.retry, progress, executor)
-    print(describe_results(sweeping.results(sweeping.find_sweep(sweep.name))))
-    return int(any(cell.state == "failed" for cell in cells))
+    with bars() as progress, sweeping.cluster_executor(options.cluster, options.jobs) as executor:
+        cells = sweeping.run_sweep(sweep, options.jobs, options.retry, progress, executor)
+    print(describe_results(sweeping.read_results(sweeping.find_sweep(sweep.name))))
+    if any(cell.state == CellState.FAILED for cell in cells):
+        return FAILED
+    if any(cell.state.unfinished for cell in cells):
+        return report_interruption()
+    return 0
 
 
 def make_sweep(options: Options) -> "Sweep":
-    """The sweep that the options describe: a file, a saved one (``--name`` alone), a recipe or
-    axes.
-    """
-    from workbench.sweeping import find_sweep, recipe
+    """Return the sweep of a file, a saved one (``--name`` alone), a recipe, or one of axes."""
+    from workbench.storage.run import find_run
+    from workbench.sweeping import find_sweep, read_recipe
 
     shared = shared_fields(options)
     if options.file:
@@ -127,11 +132,11 @@ def make_sweep(options: Options) -> "Sweep":
         return find_sweep(options.name)
     if options.recipe:
         settings = dict(split_change(word, "--set") for word in options.changes)
-        return recipe(
+        return read_recipe(
             options.recipe,
             options.corpus,
             options.size,
-            options.init,
+            find_run(options.init) if options.init else None,
             settings=settings,
             **shared,
         )
@@ -180,19 +185,19 @@ def sweep_of_axes(options: Options, corpus: str, shared: dict[str, Any]) -> "Swe
 
 def describe_results(results: "Results") -> str:
     """Means over seeds, states, errors and verdicts, for a terminal."""
-    from workbench.sweeping import counts
-    from workbench.sweeping.results import sentences
+    from workbench.sweeping import CellState, count_states
+    from workbench.sweeping.results import result_sentences
 
     table = results.groups[[column for column in TITLES if column in results.groups]].copy()
     for column in PERCENT:
         table[column] *= 100
     table = table.rename(columns=TITLES)
 
-    states = ", ".join(f"{n} {state}" for state, n in counts(results.cells).items())
+    states = ", ".join(f"{n} {state}" for state, n in count_states(results.cells).items())
     errors = [
         f"{failed.cell.label}, seed {failed.cell.seed}: {failed.error}"
         for failed in results.cells
-        if failed.state == "failed"
+        if failed.state == CellState.FAILED
     ]
     lines = [table.to_string(index=False, float_format="{:.4g}".format), states, *errors]
-    return "\n".join([*lines, *sentences(results)])
+    return "\n".join([*lines, *result_sentences(results)])

@@ -31,7 +31,8 @@ def run(options: Options) -> None:
     """Test the run and print its row of the table."""
     from workbench.figures.tables import text_table
     from workbench.recognise import evaluate
+    from workbench.storage.run import find_run
 
     with bars() as progress:
-        tested = evaluate.test(options.run, progress, options.search)
+        tested = evaluate.test(find_run(options.run), progress, options.search)
     print(text_table([tested]))

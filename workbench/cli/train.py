@@ -2,10 +2,15 @@
 
 import argparse
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from workbench.cli.exit_codes import report_interruption
 from workbench.cli.options import add_settings_options, parse_changes, settings_help
 from workbench.cli.progress import bars
 from workbench.settings import Settings, UserError, preset
+
+if TYPE_CHECKING:
+    from workbench.storage.run import Run
 
 EXAMPLES = f"""examples:
   workbench train icelandic --preset laptop --name ce
@@ -97,53 +102,58 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: Options) -> None:
-    """Train or resume, and print the run's folder."""
+def run(options: Options) -> int:
+    """Train or resume, and print the run's folder; return the exit code."""
     from workbench import runs
-    from workbench.runs import drive, launch
+    from workbench.prepare.corpus import Corpus
+    from workbench.runs import launch
+    from workbench.runs.execution import cluster_at
+    from workbench.storage.run import find_run
 
     if options.detach:
         begun_as = options.resume or options.name or options.criterion or "ce"
         print(launch.begun(options.words(), begun_as, bool(options.resume)).folder)
-        return
+        return 0
     if options.resume:
-        resume(options)
-        return
+        return resume(find_run(options.resume), options)
     if not options.corpus:
         raise UserError("train: name a corpus, or --resume RUN")
 
     settings = options.settings
-    with (
-        bars() as progress,
-        drive.cluster_at(options.cluster, settings, options.dashboard) as executor,
-    ):
+    corpus = Corpus.open(options.corpus)
+    init = find_run(options.init) if options.init else None
+    transfer = find_run(options.transfer) if options.transfer else None
+    with bars() as progress, cluster_at(options.cluster, settings, options.dashboard) as executor:
         trained = runs.train(
-            options.corpus,
+            corpus,
             settings,
             name=options.name,
-            init=options.init,
-            transfer_from=options.transfer,
+            init=init,
+            transfer_from=transfer,
             progress=progress,
             executor=executor,
             record=options.record or None,
         )
-    print(trained.folder)
+    return report(trained)
 
 
-def resume(options: Options) -> None:
-    """Resume the run that ``--resume`` names, on the cluster it was started on unless another is
-    given.
-    """
+def resume(interrupted: "Run", options: Options) -> int:
+    """Resume a run, on its own cluster unless another is given; return the exit code."""
     from workbench import runs
-    from workbench.runs import drive
-    from workbench.storage.run import find_run
+    from workbench.runs.execution import cluster_at
 
-    assert options.resume is not None
-    interrupted = find_run(options.resume)
+    settings = interrupted.settings
     address = options.cluster or interrupted.record.get("cluster")
-    with (
-        bars() as progress,
-        drive.cluster_at(address, interrupted.settings, options.dashboard) as executor,
-    ):
-        resumed = runs.resume(interrupted.name, progress, executor=executor)
-    print(resumed.folder)
+    with bars() as progress, cluster_at(address, settings, options.dashboard) as executor:
+        resumed = runs.resume(interrupted, progress, executor=executor)
+    return report(resumed)
+
+
+def report(trained: "Run") -> int:
+    """Print the folder of a run that is done, or how to resume one that was stopped."""
+    from workbench.storage.run import RunState
+
+    if trained.status().state == RunState.STOPPED:
+        return report_interruption()
+    print(trained.folder)
+    return 0

@@ -33,7 +33,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: Options) -> None:
     """Print the held-out word error rate of each pair of scales, best first."""
     from workbench.recognise import evaluate
+    from workbench.storage.run import find_run
 
     with bars() as progress:
-        errors = evaluate.tune(options.run, options.acoustic, options.prior, progress)
+        errors = evaluate.tune(find_run(options.run), options.acoustic, options.prior, progress)
     print(errors.to_string(index=False))

@@ -7,7 +7,7 @@ import pandas as pd
 
 from workbench.metrics.significance import verdict
 from workbench.storage.run import Run
-from workbench.sweeping.results import compare
+from workbench.sweeping.results import compare_runs
 
 
 def settings_difference(runs: Sequence[Run]) -> pd.DataFrame:
@@ -47,7 +47,7 @@ def pairwise(runs: Sequence[Run]) -> pd.DataFrame:
     for a, b in combinations(tested, 2):
         if a.record["corpus"] != b.record["corpus"]:
             continue
-        comparison = compare([a], [b])
+        comparison = compare_runs([a], [b])
         rows.append(
             {
                 "from": a.name,

@@ -21,7 +21,7 @@ from workbench.figures.style import (
 from workbench.figures.sweep_matrix import NAMES, scale
 from workbench.storage.rows import EvaluateRow
 from workbench.storage.run import Run, read_json
-from workbench.sweeping.results import effects
+from workbench.sweeping.results import effect_table
 
 
 class ErrorPath(NamedTuple):
@@ -57,7 +57,7 @@ def draw_effects(
     Hollow marks are the paper's, measured on its own data. ``paper``: the entry of its data file,
     if there is one.
     """
-    found = effects(table, axes, measure)
+    found = effect_table(table, axes, measure)
     columns = max(1, len(axes))
     fig, panels = picture_with_columns(3.2 * columns, 2.8, columns)
 

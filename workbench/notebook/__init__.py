@@ -36,4 +36,12 @@ from workbench.runs.toy import Exploration, explore, explore_on
 from workbench.runs.train import resume
 from workbench.settings import Settings, UserError, preset
 from workbench.storage.run import Run, all_runs, find_run
-from workbench.sweeping import Results, Sweep, estimate, find_sweep, plan, recipe, recipes
+from workbench.sweeping import (
+    Results,
+    Sweep,
+    estimate_sweep,
+    find_sweep,
+    plan_cells,
+    read_recipe,
+    recipe_questions,
+)

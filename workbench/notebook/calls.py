@@ -13,15 +13,12 @@ from workbench.prepare.pipeline import Preparation, Source
 from workbench.prepare.pipeline import prepare as prepare_corpus
 from workbench.recognise.evaluate import test
 from workbench.recognise.example import write_example
-from workbench.reports.report import parent_name, write_report
+from workbench.reports.report import write_report
 from workbench.reports.sweep_report import group_rows, significance_rows, write_sweep_report
-from workbench.runs.train import resume
-from workbench.runs.train import train as train_new
+from workbench.runs import find_same_run, train_or_resume
 from workbench.settings import Settings
-from workbench.storage.run import Run, RunState, all_runs, find_run, home
-from workbench.sweeping import Results, Sweep, find_sweep
-from workbench.sweeping import results as results_of
-from workbench.sweeping import run as run_sweep
+from workbench.storage.run import Run, RunState, find_run, home
+from workbench.sweeping import Results, Sweep, find_sweep, read_results, run_sweep
 
 
 def prepare(name: str, language: str = "is", size: str = "tiny", **how: Any) -> Corpus:
@@ -57,30 +54,26 @@ def train(
 ) -> Run:
     """Returns the run: as it is if finished, resumed if interrupted, trained otherwise.
 
-    ``init``: the run whose model training starts from; without it from a random network.
+    ``init``: the run whose model training starts from; without it from a random network. Raises
+    KeyboardInterrupt if the run is stopped, so that the cells below do not run.
     """
-    corpus_name = corpus if isinstance(corpus, str) else corpus.name
+    opened = Corpus.open(corpus) if isinstance(corpus, str) else corpus
     start = find_run(init) if isinstance(init, str) else init
-    for run in all_runs():
-        if (
-            run.name.startswith(f"{name}-")
-            and run.record["settings"] == settings.to_dict()
-            and run.record["corpus"]["name"] == corpus_name
-            and parent_name(run) == (start.name if start else "")
-        ):
-            return run if run.status().state == RunState.DONE else resume(run.name)
-
-    return train_new(corpus_name, settings, name=name, init=start.name if start else None)
+    existing = find_same_run(opened, settings, name, start)
+    run = train_or_resume(existing, opened, settings, name=name, init=start)
+    if run.status().state == RunState.STOPPED:
+        raise KeyboardInterrupt(f"{run.name}: stopped; run this cell again to resume")
+    return run
 
 
 def tested(run: Run) -> Run:
     """Returns the run, after testing it if that has not been done."""
-    return run if "test_wer" in run.summary else test(run.name)
+    return run if "test_wer" in run.summary else test(run)
 
 
 def example(run: Run, *others: Run) -> Example | None:
     """Returns one held-out utterance of a run in detail, with what ``others`` recognise in it."""
-    write_example(run.name, [other.name for other in others])
+    write_example(run, others)
     return read_example(run)
 
 
@@ -91,7 +84,7 @@ def sweep(given: Sweep | None = None, /, jobs: int = 1, **fields: Any) -> Result
     """
     wanted = Sweep(**fields) if given is None else given
     run_sweep(wanted, jobs)
-    return results_of(find_sweep(wanted.name))
+    return read_results(find_sweep(wanted.name))
 
 
 def group_table(found: Results) -> pd.DataFrame:
@@ -110,7 +103,7 @@ def results(name: str, baseline: str | None = None) -> Results:
 
     ``baseline``: the label that others are compared with, by default the first.
     """
-    return results_of(find_sweep(name), baseline)
+    return read_results(find_sweep(name), baseline)
 
 
 def open_runs(*names: str) -> list[Run]:

@@ -9,8 +9,8 @@ from workbench.notebook.calls import prepare, sweep, train
 from workbench.prepare.corpus import Corpus
 from workbench.settings import Settings, UserError, Value, preset
 from workbench.storage.run import Run
-from workbench.sweeping import Results, Sweep, recipe
-from workbench.sweeping.recipes import start, starts_trained
+from workbench.sweeping import Results, Sweep, read_recipe
+from workbench.sweeping.recipes import recipe_start, starts_trained
 
 STATES = {"tiny": 150, "smoke": 300, "demo": 900, "default": 1800}  # tied states, by size
 
@@ -71,7 +71,7 @@ class Laboratory:
         if self.size == "tiny":
             settings = self.settings(epochs=4.0)
         else:
-            settings = preset("laptop", **start(self.scale))
+            settings = preset("laptop", **recipe_start(self.scale))
         return train(self.corpus, settings, f"ce-{self.corpus.name}")
 
     @property
@@ -88,11 +88,11 @@ class Laboratory:
     def recipe(self, which: str, **changes: Any) -> Sweep:
         """Returns a ready-made sweep of this size; ``changes``: fields of `Sweep`."""
         if self.size != "tiny":
-            return recipe(which, self.corpus.name, self.scale, **changes)
+            return read_recipe(which, self.corpus.name, self.scale, **changes)
 
-        init = self.ce.name if starts_trained(which) else None
+        init = self.ce if starts_trained(which) else None
         small = {"seeds": [0], "settings": {**self.network, "evaluate_utterances": 8}}
-        return recipe(which, self.corpus.name, "watch", init, **{**small, **changes})
+        return read_recipe(which, self.corpus.name, "watch", init, **{**small, **changes})
 
     def sweep(self, which: str, **changes: Any) -> Results:
         """Runs what is missing of a ready-made sweep; returns its results.

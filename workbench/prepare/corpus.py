@@ -1,13 +1,17 @@
-"""A prepared corpus, opened from its folder: frame stores, lexicon, language models, tied states, graphs.
+"""A prepared corpus, opened from its folder.
 
-corpus.json       what it was made from and how, counts, what was set aside and why; written last
-source/           the data directory, where it was synthesised here
-lexiconp.txt      words and phones          lm-1.arpa, lm-3.arpa   the language models
-states.npz        tied states               priors.npy             log prior of each
-denominator.safetensors   the unigram search graph
-ngram.safetensors         that of the test, made when it is first asked for
-set_aside.tsv     every utterance that cannot be used, with its reason and place
-train/ heldout/ test/     one memory-mapped frame store each, with alignments
+The folder holds:
+
+    corpus.json              source, settings, counts, what was set aside and why; written last
+    source/                  the data directory, if it was synthesised here
+    lexiconp.txt             words and phones
+    lm-1.arpa, lm-3.arpa     the language models
+    states.npz               tied states
+    priors.npy               the log prior of each state
+    denominator.safetensors  the unigram search graph
+    ngram.safetensors        the search graph of the test, made when it is first needed
+    set_aside.tsv            every utterance that cannot be used, with its reason and place
+    train/ heldout/ test/    one memory-mapped frame store each, with alignments
 """
 
 import os
@@ -28,73 +32,90 @@ from workbench.language.arpa import read_arpa
 from workbench.language.backoff import NGram
 from workbench.language.lexicon import Lexicon, read_lexicon
 from workbench.sequence.lattice_pair import Reference
-from workbench.settings import UserError
+from workbench.settings import no_such
 from workbench.storage.run import home, read_json
 
 SPLITS = ("train", "heldout", "test")
 
 
+def corpora_folder() -> Path:
+    """Return the folder that holds all prepared corpora."""
+    return home() / "corpora"
+
+
 @dataclass(frozen=True)
 class Corpus:
-    """A prepared corpus, opened from its folder; cheap to pickle, its parts are read when asked for."""
+    """A prepared corpus, opened from its folder; its parts are read when they are first needed.
+
+    It is cheap to pickle, since only the folder travels.
+    """
 
     folder: Path
 
     @classmethod
     def open(cls, name: str) -> "Corpus":
-        """The corpus of this name under data/corpora, or in this folder."""
-        for folder in (home() / "corpora" / name, Path(name)):
+        """Return the corpus of this name under data/corpora, or in this folder.
+
+        Raises UserError, which lists the corpora there are, if there is no such corpus.
+        """
+        corpora = corpora_folder()
+        for folder in (corpora / name, Path(name)):
             if (folder / "corpus.json").exists():
                 return cls(folder)
-        known = (
-            ", ".join(sorted(p.parent.name for p in (home() / "corpora").glob("*/corpus.json")))
-            or "none yet"
-        )
-        raise UserError(f"{name}: no such corpus; prepared: {known}")
+        raise no_such("corpus", name, (p.parent.name for p in corpora.glob("*/corpus.json")))
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {"folder": self.folder}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         object.__setattr__(self, "folder", state["folder"])
 
     @property
     def name(self) -> str:
+        """The name of its folder."""
         return self.folder.name
 
     @cached_property
     def info(self) -> dict[str, Any]:
+        """The content of corpus.json."""
         return read_json(self.folder / "corpus.json")
+
+    @property
+    def silence_probability(self) -> float:
+        """The probability of silence between two words."""
+        return self.info["preparation"]["silence"]
 
     @cached_property
     def lexicon(self) -> Lexicon:
+        """Words, phones and pronunciations."""
         return read_lexicon(self.folder / "lexiconp.txt")
 
     @cached_property
     def states(self) -> TiedStates:
+        """The tied states."""
         return TiedStates.load(self.folder / "states.npz")
 
     @cached_property
     def unigram(self) -> NGram:
+        """The language model of training."""
         return read_arpa(self.folder / "lm-1.arpa", self.lexicon.words)
 
     @cached_property
     def ngram(self) -> NGram:
-        """The language model of the test (trigram)."""
+        """The language model of the test, by default a trigram."""
         return read_arpa(next(self.folder.glob("lm-[2-9].arpa")), self.lexicon.words)
 
     @cached_property
     def denominator(self) -> Graph:
+        """The search graph of the unigram."""
         return Graph.load(self.folder / "denominator.safetensors")
 
     @cached_property
     def ngram_graph(self) -> NGramGraph:
-        """The search graph of the test; kept in the folder, since a large one takes a minute to make."""
+        """The search graph of the test; a large one takes a minute to make, so it is kept in a file."""
         path = self.folder / "ngram.safetensors"
         if not path.exists():
-            graph = ngram_graph(
-                self.lexicon, self.ngram, self.states, self.info["preparation"]["silence"]
-            )
+            graph = ngram_graph(self.lexicon, self.ngram, self.states, self.silence_probability)
             partial = path.with_suffix(f".{os.getpid()}.partial")
             graph.save(partial)
             os.replace(partial, path)
@@ -106,17 +127,23 @@ class Corpus:
         return np.load(self.folder / "priors.npy")
 
     def split(self, name: str) -> FrameStore:
-        """The frame store of train, heldout or test."""
+        """Return the frame store of train, heldout or test."""
         return FrameStore.open(self.folder / name)
 
     def reference(self, words: Iterable[str]) -> Reference:
-        """A reference transcript; its graph has all pronunciations and optional silence."""
-        ids = tuple(self.lexicon.word_id(w) for w in words)
+        """Return a reference transcript, whose graph is made when it is first needed.
+
+        The graph has all pronunciations and optional silence.
+        """
+        ids = tuple(self.lexicon.word_id(word) for word in words)
         return Reference(ids, lambda: self.numerator(ids))
 
     def numerator(self, ids: Sequence[int]) -> Graph:
-        """The graph of the reference with these words."""
-        silence = self.info["preparation"]["silence"]
+        """Return the graph of the reference with these word ids."""
         return numerator(
-            ids, self.lexicon, self.states, self.unigram.unigram(), silence_probability=silence
+            ids,
+            self.lexicon,
+            self.states,
+            self.unigram.unigram(),
+            silence_probability=self.silence_probability,
         )

@@ -1,14 +1,16 @@
-"""Preparation: a data directory becomes a corpus that training can use (see ``workbench.prepare.corpus``).
+"""Preparation: a data directory becomes a corpus that training can use.
 
-Every step leaves its result in files; preparing again after an interruption goes on with the step that is missing.
+Every step leaves its result in files, so that preparing again after an interruption repeats only
+the step that was cut.
 """
 
 import dataclasses
 import shutil
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -31,10 +33,22 @@ from workbench.language.arpa import write_arpa
 from workbench.language.lexicon import Lexicon, read_lexicon, write_lexicon
 from workbench.language.ngram import estimate
 from workbench.language.text import read_text
-from workbench.prepare.corpus import SPLITS, Corpus
-from workbench.progress import Progress, renamed
+from workbench.prepare.corpus import SPLITS, Corpus, corpora_folder
+from workbench.progress import Progress, no_progress, renamed
 from workbench.settings import UserError, setting
-from workbench.storage.run import home, read_json, write_json
+from workbench.storage.run import read_json, write_json
+
+BEGUN = "begun.json"
+"""The file that names the preparation of which a folder holds the first results."""
+
+LEXICA = ("lexiconp.txt", "lang/lexiconp.txt", "lexicon.txt", "lang/lexicon.txt")
+"""Where a lexicon may be in a data directory; the first one that exists is taken."""
+
+SHOWN_FAULTS = 5
+FRAMES_PER_HOUR = 360_000
+
+Splits = Mapping[str, DataSet]
+Stores = Mapping[str, FrameStore]
 
 
 @dataclass(frozen=True)
@@ -55,7 +69,7 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the data comes from: one of ``synthetic`` (a language), ``kaldi`` or ``lhotse`` (folders)."""
+    """Where the data come from: ``synthetic`` (a language), ``kaldi`` or ``lhotse`` (folders)."""
 
     synthetic: str | None = None
     size: str = "demo"
@@ -66,215 +80,267 @@ class Source:
     allow_commands: bool = False
 
 
+@dataclass(frozen=True)
+class _Work:
+    """A preparation under way: from where, how, and into which folder."""
+
+    folder: Path
+    source: Source
+    how: Preparation
+    progress: Progress
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Source and settings as JSON; equal for equal preparations."""
+        source = {name: str(value) for name, value in dataclasses.asdict(self.source).items()}
+        return {"preparation": dataclasses.asdict(self.how), "source": source}
+
+
 def prepare(
     name: str, source: Source, how: Preparation, jobs: int = 2, progress: Progress | None = None
 ) -> Corpus:
-    """Prepare corpus ``name`` under data/corpora; UserError where data is unusable, naming everything wrong with it."""
-    folder = home() / "corpora" / name
-    begun = {
-        "preparation": dataclasses.asdict(how),
-        "source": {k: str(v) for k, v in dataclasses.asdict(source).items()},
-    }
-    if (folder / "corpus.json").exists():
-        if {k: read_json(folder / "corpus.json")[k] for k in begun} != begun:
-            raise UserError(
-                f"{folder}: exists, prepared differently; remove it or choose another name"
-            )
-        return Corpus(folder)
-    _begin(folder, begun)
-    progress = progress or (lambda done, total, what: None)
-    data = _data(folder, source, how, jobs, progress)
-    splits, lexicon = _checked(source, data, how)
-    write_lexicon(lexicon, folder / "lexiconp.txt")
-    stores = _features(folder, splits, lexicon, how, progress)
-    _language(folder, data, lexicon, stores, how)
-    _states(folder, stores, lexicon, how, progress)
-    return _finish(folder, splits, stores, how, begun)
+    """Prepare corpus ``name`` under data/corpora and return it, or return what is there already.
+
+    ``jobs``: processes that synthesise speech. Raises UserError if a corpus of that name was
+    prepared differently, or if the data cannot be used; the message names everything that is wrong
+    with them.
+    """
+    work = _Work(corpora_folder() / name, source, how, progress or no_progress)
+    if (work.folder / "corpus.json").exists():
+        return _existing_corpus(work)
+
+    _begin(work)
+    data = _data_directory(work, jobs)
+    lexicon = _read_lexicon(source, data)
+    splits = _checked_splits(work, data, lexicon)
+    write_lexicon(lexicon, work.folder / "lexiconp.txt")
+    stores = _feature_stores(work, splits, lexicon)
+    _write_language_models(work, data, lexicon, stores)
+    _write_states(work, stores, lexicon)
+    return _finish(work, splits)
 
 
-def _begin(folder: Path, begun: dict) -> None:
-    """Start anew unless the same preparation was begun here before."""
-    mark = folder / "begun.json"
-    if folder.exists() and (not mark.exists() or read_json(mark) != begun):
-        if not mark.exists() and any(folder.iterdir()):
-            raise UserError(f"{folder}: exists and is no corpus of ours; choose another name")
-        shutil.rmtree(folder)
+# --- begin, or continue
+
+
+def _existing_corpus(work: _Work) -> Corpus:
+    """The corpus that is there already, if it was prepared in the same way."""
+    info = read_json(work.folder / "corpus.json")
+    wanted = work.description
+    if {key: info[key] for key in wanted} != wanted:
+        raise UserError(
+            f"{work.folder}: exists, prepared differently; remove it or choose another name"
+        )
+    return Corpus(work.folder)
+
+
+def _begin(work: _Work) -> None:
+    """Make the folder; what another preparation has left in it is removed."""
+    folder = work.folder
+    mark = folder / BEGUN
+    if mark.exists():
+        if read_json(mark) != work.description:
+            shutil.rmtree(folder)
+    elif folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder}: exists but was not made by workbench; choose another name")
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(mark, begun)
+    write_json(mark, work.description)
 
 
-def _data(folder: Path, source: Source, how: Preparation, jobs: int, progress: Progress) -> Path:
-    """The data directory: given, or synthesised here."""
-    if source.kaldi or source.lhotse:
-        given = Path(source.kaldi or source.lhotse)  # type: ignore[arg-type]
+# --- the data, checked
+
+
+def _data_directory(work: _Work, jobs: int) -> Path:
+    """The data directory: the one given, or one that is synthesised in the corpus's folder."""
+    given = work.source.kaldi or work.source.lhotse
+    if given is not None:
         if not given.is_dir():
             raise UserError(f"{given}: no such folder")
         return given
-    if not source.synthetic:
+    if work.source.synthetic is None:
         raise UserError(
             "name a source: a language to synthesise, a Kaldi data directory or Lhotse manifests"
         )
-    made = folder / "source"
-    if not (made / "synthesis.json").exists():
-        shutil.rmtree(made, ignore_errors=True)
-        synthesise(made, source.synthetic, source.size, seed=how.seed, jobs=jobs, progress=progress)
-    return made
+
+    folder = work.folder / "source"
+    if not (folder / "synthesis.json").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        synthesise(
+            folder,
+            work.source.synthetic,
+            work.source.size,
+            seed=work.how.seed,
+            jobs=jobs,
+            progress=work.progress,
+        )
+    return folder
 
 
-def _checked(source: Source, data: Path, how: Preparation) -> tuple[dict[str, DataSet], Lexicon]:
-    """All splits, checked against the lexicon; more set aside than tolerated is a UserError."""
-    path = source.lexicon or next(
-        (
-            p
-            for n in ("lexiconp.txt", "lexicon.txt")
-            for p in (data / n, data / "lang" / n)
-            if p.exists()
-        ),
-        None,
+def _read_lexicon(source: Source, data: Path) -> Lexicon:
+    """The lexicon that was named, or the one in the data directory."""
+    if source.lexicon is not None:
+        return read_lexicon(source.lexicon)
+    for name in LEXICA:
+        if (data / name).exists():
+            return read_lexicon(data / name)
+    raise UserError(f"{data}: no lexicon.txt or lexiconp.txt; name one with --lexicon")
+
+
+def _checked_splits(work: _Work, data: Path, lexicon: Lexicon) -> dict[str, DataSet]:
+    """All splits, checked against the lexicon; too many unusable utterances are a UserError."""
+    source = work.source
+    if source.lhotse:
+        found = read_lhotse(data, source.audio_root)
+    else:
+        found = read_kaldi_splits(data, source.audio_root, source.allow_commands)
+
+    splits = {}
+    for split, dataset in derive_splits(found, seed=work.how.seed).items():
+        splits[split] = check(dataset, lexicon, lambda words: shortest_frames(words, lexicon))
+        _refuse_too_many_faults(split, splits[split], work.how.tolerance)
+    return splits
+
+
+def _refuse_too_many_faults(split: str, dataset: DataSet, tolerance: float) -> None:
+    """Raise UserError if nothing is usable, or a larger share than ``tolerance`` was set aside."""
+    aside = dataset.set_aside
+    if dataset.utterances and len(aside) <= max(1, tolerance * dataset.seen):
+        return
+    counts = dict(Counter(fault.reason for fault in aside))
+    first = [
+        f"{fault.where}: {fault.utterance}: {fault.reason} {fault.detail}".strip()
+        for fault in aside[:SHOWN_FAULTS]
+    ]
+    raise UserError(
+        f"{split}: {len(aside)} of {dataset.seen} utterances cannot be used {counts}: "
+        f"{'; '.join(first)}; --tolerance allows more"
     )
-    if path is None:
-        raise UserError(f"{data}: no lexicon.txt or lexiconp.txt; name one with --lexicon")
-    lexicon = read_lexicon(path)
-    splits = (
-        read_lhotse(data, source.audio_root)
-        if source.lhotse
-        else read_kaldi_splits(data, source.audio_root, source.allow_commands)
-    )
-    splits = derive_splits(splits, seed=how.seed)
-    splits = {
-        k: check(v, lexicon, lambda words: shortest_frames(words, lexicon))
-        for k, v in splits.items()
-    }
-    for split, dataset in splits.items():
-        aside, seen = len(dataset.set_aside), len(dataset.set_aside) + len(dataset.utterances)
-        if not dataset.utterances or aside > max(1, how.tolerance * seen):
-            first = "; ".join(
-                f"{s.where}: {s.utterance}: {s.reason} {s.detail}".strip()
-                for s in dataset.set_aside[:5]
-            )
-            counts = dict(Counter(s.reason for s in dataset.set_aside))
-            raise UserError(
-                f"{split}: {aside} of {seen} utterances cannot be used {counts}: {first}; --tolerance allows more"
-            )
-    return splits, lexicon
 
 
-def _features(
-    folder: Path, splits: dict[str, DataSet], lexicon: Lexicon, how: Preparation, progress: Progress
-) -> dict[str, FrameStore]:
-    """One frame store per split, scale and rate those of train; one process makes a thousand times real time."""
+# --- features, language models, tied states
+
+
+def _feature_stores(work: _Work, splits: Splits, lexicon: Lexicon) -> dict[str, FrameStore]:
+    """One frame store per split; the others are normalised as train is."""
     stores: dict[str, FrameStore] = {}
     for split in SPLITS:
-        if not (folder / split / "manifest.json").exists():
+        folder = work.folder / split
+        if not (folder / "manifest.json").exists():
             like = Normalisation.from_dict(stores["train"].about) if stores else None
-            true = folder / "source" / "true" / f"{split}.jsonl"
+            truth = work.folder / "source" / "true" / f"{split}.jsonl"
             prepare_features(
                 splits[split],
-                folder / split,
-                how.normalisation,
+                folder,
+                work.how.normalisation,
                 like,
-                TruePhones(true, lexicon.phones) if true.exists() else None,
-                progress,
+                TruePhones(truth, lexicon.phones) if truth.exists() else None,
+                work.progress,
             )
-        stores[split] = FrameStore.open(folder / split)
+        stores[split] = FrameStore.open(folder)
     return stores
 
 
-def _language(
-    folder: Path, data: Path, lexicon: Lexicon, stores: dict[str, FrameStore], how: Preparation
-) -> None:
-    """Unigram and n-gram from lm.txt, else from the transcripts of train."""
-    if not (folder / f"lm-{how.order}.arpa").exists():
-        text = data / "lm.txt"
-        sentences = read_text(text).sentences if text.exists() else stores["train"].words
-        for order in (1, how.order):
-            model = estimate(sentences, lexicon.words, order)
-            (folder / f"lm-{order}.notes").write_text("".join(f"{note}\n" for note in model.notes))
-            write_arpa(model, folder / f"lm-{order}.arpa")
+def _write_language_models(work: _Work, data: Path, lexicon: Lexicon, stores: Stores) -> None:
+    """Estimate unigram and n-gram on lm.txt, or on the transcripts of train."""
+    order = work.how.order
+    if (work.folder / f"lm-{order}.arpa").exists():
+        return
+    text = data / "lm.txt"
+    sentences: Iterable[tuple[str, ...]] = stores["train"].words
+    if text.exists():
+        sentences = read_text(text).sentences
+    for n in (1, order):
+        model = estimate(sentences, lexicon.words, n)
+        notes = "".join(f"{note}\n" for note in model.notes)
+        (work.folder / f"lm-{n}.notes").write_text(notes)
+        write_arpa(model, work.folder / f"lm-{n}.arpa")
 
 
-def _states(
-    folder: Path,
-    stores: dict[str, FrameStore],
-    lexicon: Lexicon,
-    how: Preparation,
-    progress: Progress,
-) -> None:
-    """Flat start, tying and alignment of all splits; priors."""
+def _write_states(work: _Work, stores: Stores, lexicon: Lexicon) -> None:
+    """Tie states from a flat start, align every split, and count the priors on train."""
+    folder = work.folder
     if (folder / "priors.npy").exists():
         return
     acoustics = train_gaussians(
-        stores["train"], lexicon, how.states, seed=how.seed, progress=progress
+        stores["train"], lexicon, work.how.states, seed=work.how.seed, progress=work.progress
     )
     acoustics.states.save(folder / "states.npz")
-    alignments = {}
+
+    alignments: dict[str, np.ndarray] = {}
     for split, store in stores.items():
-        found, _ = align_store(
-            store,
-            lexicon,
-            acoustics.states,
-            acoustics.score(store),
-            renamed(progress, f"aligning {split}"),
-        )
-        alignments[split] = found
+        progress = renamed(work.progress, f"aligning {split}")
+        score = acoustics.score(store)
+        alignments[split], _ = align_store(store, lexicon, acoustics.states, score, progress)
         write_alignment(folder / split, alignments[split])
     np.save(folder / "priors.npy", log_priors(alignments["train"], acoustics.states.count))
 
 
-def _finish(
-    folder: Path,
-    splits: dict[str, DataSet],
-    stores: dict[str, FrameStore],
-    how: Preparation,
-    begun: dict,
-) -> Corpus:
-    """Denominator graph, the list of what was set aside, and corpus.json."""
-    corpus = Corpus(folder)
-    graph = denominator(corpus.lexicon, corpus.unigram.unigram(), corpus.states, how.silence)
-    graph.save(folder / "denominator.safetensors")
-    stores = {split: FrameStore.open(folder / split) for split in stores}
-    aside: dict[str, list[SetAside]] = {
-        s: [*splits[s].set_aside, *stores[s].set_aside, *_unaligned(stores[s])] for s in SPLITS
+# --- the end
+
+
+def _finish(work: _Work, splits: Splits) -> Corpus:
+    """Write the denominator graph, the list of what was set aside, and corpus.json."""
+    corpus = Corpus(work.folder)
+    unigram = corpus.unigram.unigram()
+    graph = denominator(corpus.lexicon, unigram, corpus.states, work.how.silence)
+    graph.save(work.folder / "denominator.safetensors")
+
+    counts = {}
+    all_aside: list[SetAside] = []
+    for split in SPLITS:
+        store = corpus.split(split)
+        aside = [*splits[split].set_aside, *store.set_aside, *_unaligned(store)]
+        counts[split] = _counts(store, aside)
+        all_aside += aside
+    write_set_aside(work.folder / "set_aside.tsv", all_aside)
+
+    info = {
+        **work.description,
+        "splits": counts,
+        "words": len(corpus.lexicon.words) - 1,
+        "phones": len(corpus.lexicon.phones),
+        "states": corpus.states.count,
+        "denominator": {"states": graph.states, "arcs": graph.arcs},
     }
-    write_set_aside(folder / "set_aside.tsv", [item for items in aside.values() for item in items])
-    counts = {split: _counts(store, aside[split]) for split, store in stores.items()}
-    size = {"states": graph.states, "arcs": graph.arcs}
-    words, phones = len(corpus.lexicon.words) - 1, len(corpus.lexicon.phones)
-    made = {"words": words, "phones": phones, "states": corpus.states.count, "denominator": size}
-    write_json(folder / "corpus.json", {**begun, "splits": counts, **made})
-    return Corpus(folder)
+    write_json(work.folder / "corpus.json", info)
+    return Corpus(work.folder)
 
 
-def _counts(store: FrameStore, aside: list[SetAside]) -> dict:
-    """What corpus.json says of one split."""
+def _counts(store: FrameStore, aside: Iterable[SetAside]) -> dict[str, Any]:
+    """The counts of one split for corpus.json."""
     return {
         "utterances": len(store),
         "frames": store.frames,
         "words": sum(len(words) for words in store.words),
         "speakers": len(set(store.speakers)),
-        "set_aside": dict(Counter(item.reason for item in aside)),
+        "set_aside": dict(Counter(fault.reason for fault in aside)),
     }
 
 
 def _unaligned(store: FrameStore) -> list[SetAside]:
-    first = np.asarray(store.alignment)[np.asarray(store.offsets[:-1])]
+    """The utterances that could not be aligned; they have frames and stay in the store."""
+    first_states = np.asarray(store.alignment)[np.asarray(store.offsets[:-1])]
     return [
         SetAside(store.ids[u], "not aligned", store.utterances[u].where, "")
-        for u in np.flatnonzero(first < 0)
+        for u in np.flatnonzero(first_states < 0)
     ]
 
 
 def describe(corpus: Corpus) -> str:
-    """What a person wants to know of a prepared corpus, in a few lines."""
-    info, graph = corpus.info, corpus.info["denominator"]
-    size = f"{info['words']} words, {info['phones']} phones, {info['states']} tied states"
+    """Return a few lines about a prepared corpus: sizes, splits, and what was set aside."""
+    info = corpus.info
+    graph = info["denominator"]
     lines = [
-        f"{corpus.folder}: {size}, denominator graph of {graph['states']:,} states and {graph['arcs']:,} arcs"
+        f"{corpus.folder}: {info['words']} words, {info['phones']} phones, "
+        f"{info['states']} tied states, denominator graph of {graph['states']:,} states "
+        f"and {graph['arcs']:,} arcs"
     ]
-    for split, c in info["splits"].items():
-        aside = ", ".join(f"{k}: {v}" for k, v in c["set_aside"].items()) or "none"
-        counts = (
-            f"{c['utterances']:6} utterances  {c['frames'] / 360000:6.2f} h  {c['words']:7} words"
+    for split, counts in info["splits"].items():
+        hours = counts["frames"] / FRAMES_PER_HOUR
+        aside = ", ".join(f"{reason}: {n}" for reason, n in counts["set_aside"].items())
+        lines.append(
+            f"  {split:8} {counts['utterances']:6} utterances  {hours:6.2f} h  "
+            f"{counts['words']:7} words  {counts['speakers']:4} speakers  "
+            f"set aside: {aside or 'none'}"
         )
-        lines.append(f"  {split:8} {counts}  {c['speakers']:4} speakers  set aside: {aside}")
     return "\n".join(lines)

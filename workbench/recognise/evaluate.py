@@ -1,11 +1,13 @@
-"""Recognition with a trained model: test set, scales on held-out data, audio files."""
+"""Recognition with a trained model: the test set, scales chosen on held-out data, audio files."""
 
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -16,46 +18,59 @@ from workbench.features import Normalisation, extract_features
 from workbench.hmm.graphs.graph import NoPath
 from workbench.metrics.significance import bootstrap, paired_bootstrap
 from workbench.metrics.words import WordErrors, total, word_errors
-from workbench.progress import Progress
-from workbench.recognise.recogniser import SEARCH, Recogniser, Search
-from workbench.runs.train import trained_model
+from workbench.progress import Progress, no_progress
+from workbench.recognise.recogniser import SEARCH, Recogniser, Search, Words
+from workbench.runs import parent_run, trained_model
 from workbench.sequence.occupancy import best_path
 from workbench.sequence.search import search
 from workbench.settings import UserError
-from workbench.storage.run import Run, find_run, write_atomically
+from workbench.storage.run import Run, write_atomically
 
 LM_SCALES = (0.6, 0.8, 1.0, 1.2, 1.5)
-ACOUSTIC_FACTORS = (0.7, 1.0, 1.5, 2.0)  # of the scale that was trained with
-FORMERLY = "rescoring 14:9:6000"  # how runs were tested before they said how
-HELDOUT_MOST = 400  # held-out utterances on which scales are chosen
+ACOUSTIC_FACTORS = (0.7, 1.0, 1.5, 2.0)
+"""Factors of the acoustic scale that was trained with."""
+
+FIRST_TESTS = "rescoring 14:9:6000"
+"""The search of tests that were made before tests recorded their search."""
+
+HELDOUT_MOST = 400
+"""Held-out utterances on which scales are chosen, at most."""
+
+TUNED_UTTERANCES = 300
+"""Held-out utterances on which `tune` measures, at most."""
+
+HYPOTHESES = "test.hyp"
+REFERENCES = "test.ref"
 
 
-def test(name: str, progress: Progress | None = None, search: Search = SEARCH) -> Run:
-    """Test word error rate with the n-gram, its scale chosen on held-out data; kept in the run with the transcripts.
+# --- the test set
 
-    Its significance is told if the run that this one started from was tested by the same search and limits.
+
+def test(run: Run, progress: Progress | None = None, search: Search = SEARCH) -> Run:
+    """Measure the test word error rate of ``run`` with the n-gram, and return the run.
+
+    Scales are chosen on held-out data. The run's folder keeps the transcripts, its summary the
+    numbers. A p-value is added if the run that this one started from was tested by the same search
+    and limits.
     """
-    run = find_run(name)
-    recogniser = Recogniser.of(run, search)
-    task = recogniser.task
-    store = task.corpus.split("test")
-    recogniser = scaled(recogniser, progress)
+    report = progress or no_progress
+    recogniser = with_best_scales(Recogniser.of(run, search), report)
+    store = recogniser.task.corpus.split("test")
     scale = recogniser.lm_scale
-    said = [
-        t[0]
-        for t in recogniser.transcripts(store, range(len(store)), [scale], progress, "test, n-gram")
-    ]
-    write_transcripts(run.folder / "test.hyp", store.ids, said)
-    write_transcripts(run.folder / "test.ref", store.ids, store.words)
-    each = [word_errors(ref, hyp) for ref, hyp in zip(store.words, said, strict=True)]
+    found = recogniser.transcripts(store, range(len(store)), [scale], report, "test, n-gram")
+    hypotheses = [by_scale[0] for by_scale in found]
+    write_transcripts(run.folder / HYPOTHESES, store.ids, hypotheses)
+    write_transcripts(run.folder / REFERENCES, store.ids, store.words)
+
+    each = [word_errors(ref, hyp) for ref, hyp in zip(store.words, hypotheses, strict=True)]
     errors = total(each)
-    interval = bootstrap(each, seed=task.settings.seed)
+    interval = bootstrap(each, seed=recogniser.task.settings.seed)
     run.update_summary(
         test_wer=errors.wer,
         test_wer_low=interval.low,
         test_wer_high=interval.high,
-        p_value=significance(run, store, each, recogniser.how),
-        test_search=recogniser.how,
+        p_value=p_value_against_parent(run, store, each, recogniser.description),
+        test_search=recogniser.description,
         lm_scale=scale,
         test_acoustic_scale=recogniser.acoustic_scale,
         test_sub=errors.substitutions,
@@ -66,107 +81,145 @@ def test(name: str, progress: Progress | None = None, search: Search = SEARCH) -
     return run
 
 
-def significance(run: Run, store: FrameStore, each: Sequence[WordErrors], how: str) -> float | None:
-    """p-value of the difference to the run that this one started from, if that was tested, and in the same way."""
-    name = (run.record["parent"] or {}).get("run")
-    parent = find_run(name) if name else None
-    if parent is None or not (parent.folder / "test.hyp").exists():
+def p_value_against_parent(
+    run: Run, store: FrameStore, each: Sequence[WordErrors], search: str
+) -> float | None:
+    """Return the p-value of the difference to the run that ``run`` started from.
+
+    ``each`` are the errors of the test utterances of ``store``. None if the other run was not
+    tested with the same ``search``, or there is no other run.
+    """
+    parent = parent_run(run)
+    if parent is None or not (parent.folder / HYPOTHESES).exists():
         return None
-    if parent.summary.get("test_search", FORMERLY) != how:
+    if parent.summary.get("test_search", FIRST_TESTS) != search:
         return None
-    before = read_transcripts(parent.folder / "test.hyp")
-    rivals = [word_errors(store.words[u], before.get(store.ids[u], ())) for u in range(len(store))]
-    return paired_bootstrap(rivals, each, seed=run.settings.seed).p
+    hypotheses = read_transcripts(parent.folder / HYPOTHESES)
+    of_parent = [
+        word_errors(words, hypotheses.get(utterance, ()))
+        for utterance, words in zip(store.ids, store.words, strict=True)
+    ]
+    return paired_bootstrap(of_parent, each, seed=run.settings.seed).p
 
 
-def scaled(recogniser: Recogniser, progress: Progress | None = None) -> Recogniser:
-    """The recogniser with the acoustic scale, and the scale of the n-gram, that make fewest errors on held-out data.
+class _Scales(NamedTuple):
+    """Scales and what they achieve, compared by the error rate first."""
 
-    Every model is given its own: cross entropy and MMI differ in how sharp their posteriors are, and a scale that
-    suits one would flatter it.
+    wer: float
+    acoustic: float
+    lm: float
+
+
+def with_best_scales(recogniser: Recogniser, progress: Progress = no_progress) -> Recogniser:
+    """Return the recogniser with the scales that make the fewest errors on held-out data.
+
+    Every model is given its own acoustic scale and scale of the n-gram: cross entropy and MMI
+    differ in how sharp their posteriors are, and a scale that suits one would flatter it.
     """
     store = recogniser.task.heldout
-    chosen = range(min(HELDOUT_MOST, len(store)))
-    best: tuple[float, float, float] | None = None
+    utterances = range(min(HELDOUT_MOST, len(store)))
+    tried = []
     for factor in ACOUSTIC_FACTORS:
         kappa = factor * recogniser.acoustic_scale
-        tried = replace(recogniser, acoustic_scale=kappa).transcripts(
-            store, chosen, LM_SCALES, progress, f"held-out, n-gram, acoustic scale {kappa:.3g}"
-        )
-        for i, scale in enumerate(LM_SCALES):
-            wer = total(
-                word_errors(store.words[u], said[i]) for u, said in zip(chosen, tried, strict=True)
-            ).wer
-            best = min(best or (wer, kappa, scale), (wer, kappa, scale))
-    _, kappa, scale = best
-    return replace(recogniser, acoustic_scale=kappa, lm_scale=scale)
+        what = f"held-out, n-gram, acoustic scale {kappa:.3g}"
+        scaled = replace(recogniser, acoustic_scale=kappa)
+        transcripts = scaled.transcripts(store, utterances, LM_SCALES, progress, what)
+        for i, lm_scale in enumerate(LM_SCALES):
+            hypotheses = [by_scale[i] for by_scale in transcripts]
+            errors = total(
+                word_errors(store.words[u], words)
+                for u, words in zip(utterances, hypotheses, strict=True)
+            )
+            tried.append(_Scales(errors.wer, kappa, lm_scale))
+    best = min(tried)
+    return replace(recogniser, acoustic_scale=best.acoustic, lm_scale=best.lm)
 
 
-def write_transcripts(path: Path, ids: Sequence[str], said: Iterable[Sequence[str]]) -> None:
-    """Transcripts as Kaldi's ``text``: an utterance and its words per line."""
-    lines = (" ".join((utterance, *words)) for utterance, words in zip(ids, said, strict=True))
+def write_transcripts(
+    path: Path, utterances: Sequence[str], transcripts: Iterable[Sequence[str]]
+) -> None:
+    """Write transcripts as Kaldi's ``text``: one line per utterance, its name and its words."""
+    lines = [
+        " ".join((utterance, *words))
+        for utterance, words in zip(utterances, transcripts, strict=True)
+    ]
     write_atomically(path, ("\n".join(lines) + "\n").encode())
 
 
-def read_transcripts(path: Path) -> dict[str, tuple[str, ...]]:
-    """What ``write_transcripts`` wrote."""
-    return {
-        words[0]: tuple(words[1:])
-        for line in path.read_text().splitlines()
-        if (words := line.split())
-    }
+def read_transcripts(path: Path) -> dict[str, Words]:
+    """Return the words of each utterance that `write_transcripts` wrote."""
+    transcripts = {}
+    for line in path.read_text().splitlines():
+        words = line.split()
+        if words:
+            transcripts[words[0]] = tuple(words[1:])
+    return transcripts
+
+
+# --- scales of the unigram
 
 
 def tune(
-    name: str,
-    acoustic: Sequence[float],
-    prior: Sequence[float],
+    run: Run,
+    acoustic_scales: Sequence[float],
+    prior_scales: Sequence[float],
     progress: Progress | None = None,
-    most: int = 300,
 ) -> pd.DataFrame:
-    """Held-out word and frame errors for each pair of scales, best first; unigram, at most ``most`` utterances."""
-    task, theta = trained_model(find_run(name))
-    store = task.heldout
-    chosen = range(min(most, len(store)))
+    """Return held-out word error rates of the unigram for each pair of scales, the best first.
+
+    Columns: ``acoustic_scale``, ``prior_scale``, ``wer`` (a fraction). At most `TUNED_UTTERANCES`
+    utterances are recognised.
+    """
+    task, theta = trained_model(run)
+    utterances = range(min(TUNED_UTTERANCES, len(task.heldout)))
+    pairs = list(itertools.product(acoustic_scales, prior_scales))
+    report = progress or no_progress
     rows = []
-    for n, (kappa, prior_scale) in enumerate(itertools.product(acoustic, prior)):
+    for kappa, prior_scale in pairs:
         recogniser = Recogniser(task, theta, kappa, prior_scale)
-
-        def one(u: int, recogniser: Recogniser = recogniser) -> WordErrors:
-            s = task.settings
-            try:
-                scores = recogniser.scores(store.utterance_windows(u))
-                words, _, _ = best_path(
-                    search(
-                        task.corpus.denominator,
-                        scores,
-                        s.lattices.beam,
-                        s.lattices.lattice_beam,
-                        s.lattices.max_active,
-                    )
-                )
-            except NoPath:
-                words = ()
-            return word_errors(store.words[u], [task.corpus.lexicon.words[w] for w in words])
-
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            errors = total(pool.map(one, chosen))
+            errors = total(pool.map(partial(_unigram_errors, recogniser), utterances))
         rows.append({"acoustic_scale": kappa, "prior_scale": prior_scale, "wer": errors.wer})
-        if progress:
-            progress(n + 1, len(acoustic) * len(prior), "scales")
+        report(len(rows), len(pairs), "scales")
     return pd.DataFrame(rows).sort_values("wer", ignore_index=True)
 
 
+def _unigram_errors(recogniser: Recogniser, utterance: int) -> WordErrors:
+    """The errors of the unigram on one held-out utterance, at the beams of training."""
+    task = recogniser.task
+    lattices = task.settings.lattices
+    scores = recogniser.scores(task.heldout.utterance_windows(utterance))
+    try:
+        lattice = search(
+            task.corpus.denominator,
+            scores,
+            lattices.beam,
+            lattices.lattice_beam,
+            lattices.max_active,
+        )
+        words = best_path(lattice).words
+    except NoPath:
+        words = ()
+    hypothesis = [task.corpus.lexicon.words[word] for word in words]
+    return word_errors(task.heldout.words[utterance], hypothesis)
+
+
+# --- audio files
+
+
 def decode(
-    name: str, audio: Sequence[Path], search: Search = SEARCH
-) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """The words of each audio file."""
-    run = find_run(name)
+    run: Run, audio: Sequence[Path], search: Search = SEARCH
+) -> Iterator[tuple[Path, Words]]:
+    """Yield each audio file and its words, with the scales that a test of the run has chosen.
+
+    Raises UserError for a file that is missing, unreadable or in which nothing is recognised.
+    """
     recogniser = Recogniser.of(run, search)
+    summary = run.summary
     recogniser = replace(
         recogniser,
-        acoustic_scale=run.summary.get("test_acoustic_scale", recogniser.acoustic_scale),
-        lm_scale=run.summary.get("lm_scale", 1.0),
+        acoustic_scale=summary.get("test_acoustic_scale", recogniser.acoustic_scale),
+        lm_scale=summary.get("lm_scale", 1.0),
     )
     normalisation = Normalisation.from_dict(recogniser.task.train.about)
     for path in audio:
@@ -176,6 +229,7 @@ def decode(
         features = extract_features(samples, rate, normalisation)
         try:
             lattice = recogniser.lattice(utterance_windows(features))
-            yield path, recogniser.words(lattice, [recogniser.lm_scale])[0]
+            words = recogniser.words(lattice, [recogniser.lm_scale])[0]
         except NoPath as reason:
             raise UserError(f"{path}: nothing recognised: {reason}") from None
+        yield path, words

@@ -1,155 +1,242 @@
-"""One utterance looked at closely, left in its run for reports and panels to draw (`views.example`)."""
+"""One utterance looked at closely, written into its run for reports and panels to draw.
+
+`workbench.figures.example` reads and draws the two files that `write_example` leaves in the run's
+folder.
+"""
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from workbench.hmm.align import best_arcs, timing
 from workbench.hmm.states import SIL
 from workbench.prepare.corpus import Corpus
+from workbench.runs import trained_model
 from workbench.runs.task import Task
-from workbench.runs.train import trained_model
 from workbench.sequence.criteria import overlap
 from workbench.sequence.decoded import Decoded
 from workbench.sequence.lattice import Lattice
 from workbench.sequence.lattice_pair import NoLatticePair, acoustic_scores, find_pair
 from workbench.sequence.occupancy import Occupancies, arc_occupancies, occupancies
 from workbench.settings import UserError
-from workbench.storage.run import find_run, write_atomically, write_json
+from workbench.storage.run import Run, write_atomically, write_json
 
-COLUMNS = 40  # states shown: those with most occupancy
-LABEL = 12  # frames to either side of a lattice word's label that are drawn
+SHOWN_STATES = 40
+"""Tied states whose occupancies are kept: those with most of it."""
+
+LABEL_FRAMES = 12
+"""Frames to either side of a lattice word's label that are drawn."""
+
+EXAMPLES_TRIED = 40
+"""Held-out utterances among which one is chosen."""
+
+KEPT_SHARE = 0.3
+"""Share of kept frames at which reference and lattice disagree in an instructive way."""
+
+LEAST_POSTERIOR = 0.01
+
+CANCELLED = 0
+KEPT = 1
+REJECTED = 2
 
 
-def write_example(name: str, others: Sequence[str] = (), utterance: int | None = None) -> None:
-    """Leave a held-out utterance in the run: features, alignment, occupancies, lattice words, what ``others`` said.
+class Piece(NamedTuple):
+    """A word or phone of an alignment, from frame ``first`` up to but without frame ``end``."""
 
-    Without ``utterance`` a telling one is chosen; UserError if none of the first has both lattices.
+    name: str
+    first: int
+    end: int
+
+
+class LatticeWord(NamedTuple):
+    """A word of the lattice, the frames around its mean start, and its posterior."""
+
+    word: str
+    first: int
+    end: int
+    posterior: float
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The best path of a reference."""
+
+    words: list[Piece]
+    phones: list[Piece]
+
+
+def write_example(run: Run, others: Sequence[Run] = (), utterance: int | None = None) -> None:
+    """Write a held-out utterance into the run, beside what the models of ``others`` recognise.
+
+    ``example.npz`` has its features, occupancies and what became of each frame, ``example.json``
+    its transcripts, alignment and lattice words. Without ``utterance`` an instructive one is
+    chosen. Raises UserError if the utterance has no lattice or its reference cannot be aligned.
     """
-    run = find_run(name)
     task, theta = trained_model(run)
-    store, corpus = task.heldout, task.corpus
-    u = utterance if utterance is not None else telling(task, theta)
+    store = task.heldout
+    corpus = task.corpus
+    u = choose_utterance(task, theta) if utterance is None else utterance
+
     logp = task.log_posteriors(theta, store.utterance_windows(u))
     decoded = task.decode_split(store, u, logp, task.measuring)
     scores = acoustic_scores(logp, corpus.log_prior, task.settings.criterion)
     reference = corpus.reference(store.words[u])
-    found = find_pair(scores, reference, corpus.denominator, task.settings.lattices)
-    if isinstance(found, NoLatticePair):
-        raise UserError(f"{store.ids[u]}: {found.reason}")
-    (_, num), (_, den) = occupancies(found.numerator), occupancies(found.denominator)
-    columns = shown(num, den, corpus.states.count)
-    said = {run.name: decoded.words} | {other: words_of(other, u) for other in others}
-    words, phones = pieces(corpus, store.words[u], scores)
-    out = io.BytesIO()
+    lattices = find_pair(scores, reference, corpus.denominator, task.settings.lattices)
+    if isinstance(lattices, NoLatticePair):
+        raise UserError(f"{store.ids[u]}: {lattices.reason}")
+    _, numerator = occupancies(lattices.numerator)
+    _, denominator = occupancies(lattices.denominator)
+
+    rejection = task.settings.criterion.rejection
+    states = shown_states(numerator, denominator, corpus.states.count)
+    arrays = io.BytesIO()
     np.savez_compressed(
-        out,
+        arrays,
         features=np.asarray(store.features[slice(*store.span(u))], np.float32),
-        states=columns,
-        numerator=num.dense(corpus.states.count)[:, columns],
-        denominator=den.dense(corpus.states.count)[:, columns],
-        fate=fate(decoded, num, den, task.settings.criterion.rejection),
+        states=states,
+        numerator=numerator.dense(corpus.states.count)[:, states],
+        denominator=denominator.dense(corpus.states.count)[:, states],
+        fate=frame_fates(decoded, numerator, denominator, rejection),
     )
-    write_atomically(run.folder / "example.npz", out.getvalue())
-    write_json(
-        run.folder / "example.json",
-        {
-            "utterance": store.ids[u],
-            "reference": " ".join(store.words[u]),
-            "hypotheses": {
-                k: " ".join(corpus.lexicon.words[w] for w in v) for k, v in said.items()
-            },
-            "words": words,
-            "phones": phones,
-            "labels": word_posteriors(found.denominator, corpus.lexicon.words),
+    write_atomically(run.folder / "example.npz", arrays.getvalue())
+
+    hypotheses = {run.name: decoded.words}
+    for other in others:
+        hypotheses[other.name] = recognised_words(other, u)
+    alignment = align_reference(corpus, store.words[u], scores)
+    text = {
+        "utterance": store.ids[u],
+        "reference": " ".join(store.words[u]),
+        "hypotheses": {
+            name: " ".join(corpus.lexicon.words[word] for word in words)
+            for name, words in hypotheses.items()
         },
-    )
+        "words": alignment.words,
+        "phones": alignment.phones,
+        "labels": lattice_words(lattices.denominator, corpus.lexicon.words),
+    }
+    write_json(run.folder / "example.json", text)
 
 
-def words_of(name: str, u: int) -> tuple[int, ...]:
-    """What another run's model says of held-out utterance ``u``."""
-    task, theta = trained_model(find_run(name))
-    logp = task.log_posteriors(theta, task.heldout.utterance_windows(u))
-    return task.decode_split(task.heldout, u, logp, task.measuring).words
+def recognised_words(run: Run, utterance: int) -> tuple[int, ...]:
+    """Return the word ids that a run's model recognises in a held-out utterance."""
+    task, theta = trained_model(run)
+    logp = task.log_posteriors(theta, task.heldout.utterance_windows(utterance))
+    return task.decode_split(task.heldout, utterance, logp, task.measuring).words
 
 
-def shown(num: Occupancies, den: Occupancies, states: int) -> np.ndarray:
-    """The states with most occupancy, in the order of when they have it: int64 [at most COLUMNS]."""
-    both = num.dense(states) + den.dense(states)
-    columns = np.argsort(-both.sum(0))[:COLUMNS]
-    return columns[np.argsort([np.argmax(both[:, c]) for c in columns])]
+def choose_utterance(task: Task, theta: np.ndarray) -> int:
+    """Return a held-out utterance of many words whose reference and lattice disagree somewhat.
 
-
-def telling(task: Task, theta: np.ndarray, among: int = 40) -> int:
-    """A held-out utterance of some length on which reference and lattice disagree somewhat."""
-    store, scores = task.heldout, {}
-    for u in range(min(among, len(store))):
+    Raises UserError if none of the first `EXAMPLES_TRIED` has a lattice.
+    """
+    store = task.heldout
+    scores: dict[int, float] = {}
+    for u in range(min(EXAMPLES_TRIED, len(store))):
         logp = task.log_posteriors(theta, store.utterance_windows(u))
         decoded = task.decode_split(store, u, logp, task.measuring)
-        if np.isfinite(decoded.num) and np.isfinite(decoded.den):
-            disagreement = -4 * abs(len(decoded.kept) / decoded.frames - 0.3)
-            scores[u] = len(store.words[u]) + disagreement - 2 * (decoded.reason is not None)
+        if not (np.isfinite(decoded.num) and np.isfinite(decoded.den)):
+            continue
+        uninstructive = abs(len(decoded.kept) / decoded.frames - KEPT_SHARE)
+        unusable = decoded.reason is not None
+        scores[u] = len(store.words[u]) - 4 * uninstructive - 2 * unusable
     if not scores:
         raise UserError(
-            f"none of the first {among} held-out utterances has a lattice: too poor a model to look at"
+            f"none of the first {EXAMPLES_TRIED} held-out utterances has a lattice: "
+            "the model is too poor to look at"
         )
     return max(scores, key=lambda u: scores[u])
 
 
-def pieces(corpus: Corpus, said: Sequence[str], scores: np.ndarray) -> tuple[list, list]:
-    """(word, first frame, last frame + 1) and the same for phones, of the best path of a reference."""
-    graph = corpus.reference(said).graph
+def shown_states(numerator: Occupancies, denominator: Occupancies, states: int) -> np.ndarray:
+    """Return the states with most occupancy by the frame of their peak, int64 [states shown]."""
+    both = numerator.dense(states) + denominator.dense(states)
+    most = np.argsort(-both.sum(0))[:SHOWN_STATES]
+    peaks = [np.argmax(both[:, state]) for state in most]
+    return most[np.argsort(peaks)]
+
+
+def frame_fates(
+    decoded: Decoded, numerator: Occupancies, denominator: Occupancies, rejection: float
+) -> np.ndarray:
+    """Return what became of each frame, int8 [frames]: CANCELLED, KEPT or REJECTED."""
+    fates = np.full(decoded.frames, CANCELLED, np.int8)
+    fates[overlap(numerator, denominator) < rejection] = REJECTED
+    fates[decoded.kept] = KEPT
+    return fates
+
+
+# --- the alignment of the reference
+
+
+def align_reference(corpus: Corpus, transcript: Sequence[str], scores: np.ndarray) -> Alignment:
+    """Return words and phones of the best path of a reference, with ``scores`` [frames, states]."""
+    graph = corpus.reference(transcript).graph
     arcs, _ = best_arcs(graph, scores)
-    phones, starts = timing(graph, arcs)
+    ids, starts = timing(graph, arcs)
     edges = [*starts.tolist(), len(arcs)]
-    spans = list(zip(phones.tolist(), edges, edges[1:], strict=False))
-    words, voiced = [], [span for span in spans if span[0] != SIL]
-    for word, pronunciation in zip(
-        said, path_pronunciations(corpus, said, [p for p, _, _ in voiced]), strict=True
-    ):
-        part, voiced = voiced[:pronunciation], voiced[pronunciation:]
-        words.append((word, part[0][1], part[-1][2]))
-    return words, [(corpus.lexicon.phones[p], a, b) for p, a, b in spans]
+    names = corpus.lexicon.phones
+    phones = [
+        Piece(names[phone], first, end)
+        for phone, first, end in zip(ids.tolist(), edges, edges[1:], strict=False)
+    ]
+
+    speech = [i for i, phone in enumerate(ids.tolist()) if phone != SIL]
+    lengths = pronunciation_lengths(corpus, transcript, [int(ids[i]) for i in speech])
+    words = []
+    position = 0
+    for word, length in zip(transcript, lengths, strict=True):
+        of_word = [phones[i] for i in speech[position : position + length]]
+        words.append(Piece(word, of_word[0].first, of_word[-1].end))
+        position += length
+    return Alignment(words, phones)
 
 
-def path_pronunciations(corpus: Corpus, said: Sequence[str], phones: list[int]) -> list[int]:
-    """How many of ``phones`` each word takes: the first choice of pronunciations that spells them exactly."""
-    if not said:
+def pronunciation_lengths(
+    corpus: Corpus, transcript: Sequence[str], phones: Sequence[int]
+) -> list[int]:
+    """Return how many of ``phones`` each word takes, by pronunciations that spell them exactly.
+
+    The list is empty if no choice of pronunciations does.
+    """
+    if not transcript:
         return []
-    for p in corpus.lexicon.of(corpus.lexicon.word_id(said[0])):
-        n = len(p.phones)
-        if tuple(phones[:n]) == tuple(p.phones) and (n == len(phones)) <= (len(said) == 1):
-            rest = path_pronunciations(corpus, said[1:], phones[n:])
-            if len(rest) == len(said) - 1 and n + sum(rest) == len(phones):
-                return [n, *rest]
+    last = len(transcript) == 1
+    for pronunciation in corpus.lexicon.of(corpus.lexicon.word_id(transcript[0])):
+        length = len(pronunciation.phones)
+        spelt = tuple(phones[:length]) == tuple(pronunciation.phones)
+        if not spelt or (length == len(phones) and not last):
+            continue
+        rest = pronunciation_lengths(corpus, transcript[1:], phones[length:])
+        complete = len(rest) == len(transcript) - 1
+        if complete and length + sum(rest) == len(phones):
+            return [length, *rest]
     return []
 
 
-def fate(decoded: Decoded, num: Occupancies, den: Occupancies, rejection: float) -> np.ndarray:
-    """Per frame 0 cancelled, 1 kept, 2 rejected: int8 [frames]."""
-    out = np.zeros(decoded.frames, np.int8)
-    out[overlap(num, den) < rejection] = 2
-    out[decoded.kept] = 1
-    return out
+# --- the lattice
 
 
-def word_posteriors(
-    lattice: Lattice, words: Sequence[str], least: float = 0.01
-) -> list[tuple[str, int, int, float]]:
-    """(word, first frame, frame after the last, posterior) of the lattice's words, likeliest first.
+def lattice_words(lattice: Lattice, words: Sequence[str]) -> list[LatticeWord]:
+    """Return the words of a lattice with their posteriors, the likeliest first.
 
-    The same word at times less than LABEL frames apart counts once: paths differ in when, not in what.
+    ``words`` are the lexicon's. The same word at times at most `LABEL_FRAMES` frames apart counts
+    once, since such paths differ in when it is said and not in what is said.
     """
     _, occupancy = arc_occupancies(lattice)
     found = []
     for word in np.unique(lattice.word[lattice.word > 0]):
         arcs = np.flatnonzero(lattice.word == word)  # in the order of time
-        for group in np.split(arcs, np.flatnonzero(np.diff(lattice.frame[arcs]) > LABEL) + 1):
-            p = float(occupancy[group].sum())
-            if p >= least:
-                t = round(float(occupancy[group] @ lattice.frame[group]) / p)
-                found.append(
-                    (words[word], max(0, t - LABEL), min(lattice.frames, t + LABEL), min(1.0, p))
-                )
-    return sorted(found, key=lambda w: (-w[3], w[1]))
+        gaps = np.flatnonzero(np.diff(lattice.frame[arcs]) > LABEL_FRAMES)
+        for group in np.split(arcs, gaps + 1):
+            posterior = float(occupancy[group].sum())
+            if posterior < LEAST_POSTERIOR:
+                continue
+            frame = round(float(occupancy[group] @ lattice.frame[group]) / posterior)
+            first = max(0, frame - LABEL_FRAMES)
+            end = min(lattice.frames, frame + LABEL_FRAMES)
+            found.append(LatticeWord(words[word], first, end, min(1.0, posterior)))
+    return sorted(found, key=lambda found_word: (-found_word.posterior, found_word.first))

@@ -1,56 +1,74 @@
-"""A corpus aligned anew by a network: the same frames and graphs, other targets for cross entropy and other priors."""
+"""A corpus aligned anew by a network: the same frames and graphs, new targets and priors."""
 
 import os
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 from workbench.corpus.frames.store import FrameStore, write_alignment
 from workbench.hmm.priors import log_priors
 from workbench.hmm.realign import align_store
-from workbench.prepare.corpus import SPLITS, Corpus
-from workbench.progress import Progress, renamed
-from workbench.runs.train import trained_model
+from workbench.prepare.corpus import SPLITS, Corpus, corpora_folder
+from workbench.progress import Progress, no_progress, renamed
+from workbench.runs import trained_model
+from workbench.runs.task import Task
 from workbench.sequence.lattice_pair import acoustic_scores
 from workbench.settings import UserError
-from workbench.storage.run import find_run, home, read_json, write_json
+from workbench.storage.run import Run, read_json, write_json
 
 
-def realign(run_name: str, name: str, progress: Progress | None = None) -> Corpus:
-    """Corpus ``name``: that of the run, every split aligned with its model at its acoustic scale, priors counted anew.
+def realign(run: Run, name: str, progress: Progress | None = None) -> Corpus:
+    """Make corpus ``name`` from that of ``run``, aligned with its model, with new priors.
 
-    Files that stay the same are hard links, so it costs little disk, and runs on the old corpus are not disturbed.
-    UserError if there is a corpus of that name.
+    Scores are scaled as in training. Files that stay the same are hard links, so it costs little
+    disk, and runs on the old corpus are not disturbed. Raises UserError if there is a corpus of
+    that name.
     """
-    run = find_run(run_name)
     task, theta = trained_model(run)
-    old, folder = task.corpus, home() / "corpora" / name
+    folder = corpora_folder() / name
     if folder.exists():
         raise UserError(f"{folder}: exists; choose another name")
     partial = folder.with_name(f"{name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(old.folder, partial, copy_function=os.link)
+    shutil.copytree(task.corpus.folder, partial, copy_function=os.link)
+
     for split in SPLITS:
-        store = FrameStore.open(partial / split)
-
-        def score(u: int, states: np.ndarray, store: FrameStore = store) -> np.ndarray:
-            logp = task.log_posteriors(theta, store.utterance_windows(u))
-            return acoustic_scores(logp, old.log_prior, task.settings.criterion)[:, states]
-
-        found, _ = align_store(
-            store,
-            old.lexicon,
-            old.states,
-            score,
-            progress and renamed(progress, f"aligning {split}"),
-        )
-        write_alignment(partial / split, found)
+        split_progress = renamed(progress or no_progress, f"aligning {split}")
+        alignment = _align_split(task, theta, partial / split, split_progress)
         if split == "train":
-            (
-                partial / "priors.npy"
-            ).unlink()  # a link to the old corpus' file, which must stay as it is
-            np.save(partial / "priors.npy", log_priors(found, old.states.count))
-    about = read_json(partial / "corpus.json")
-    write_json(partial / "corpus.json", {**about, "aligned_by": run.name})
+            _write_priors(partial / "priors.npy", log_priors(alignment, task.corpus.states.count))
+
+    info = read_json(partial / "corpus.json")
+    write_json(partial / "corpus.json", {**info, "aligned_by": run.name})
     os.replace(partial, folder)
     return Corpus(folder)
+
+
+def _align_split(task: Task, theta: np.ndarray, folder: Path, progress: Progress) -> np.ndarray:
+    """Align the store in ``folder`` with a model; returns the alignment, int32 [frames]."""
+    store = FrameStore.open(folder)
+    corpus = task.corpus
+    score = _score_of(task, theta, store)
+    alignment, _ = align_store(store, corpus.lexicon, corpus.states, score, progress)
+    write_alignment(folder, alignment)
+    return alignment
+
+
+def _score_of(
+    task: Task, theta: np.ndarray, store: FrameStore
+) -> Callable[[int, np.ndarray], np.ndarray]:
+    """Return the function (utterance, states) -> acoustic scores, float32 [frames, states]."""
+
+    def score(utterance: int, states: np.ndarray) -> np.ndarray:
+        logp = task.log_posteriors(theta, store.utterance_windows(utterance))
+        return acoustic_scores(logp, task.corpus.log_prior, task.settings.criterion)[:, states]
+
+    return score
+
+
+def _write_priors(path: Path, log_prior: np.ndarray) -> None:
+    """Replace the priors, without writing through the link to the old corpus's file."""
+    path.unlink()
+    np.save(path, log_prior)

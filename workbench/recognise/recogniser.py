@@ -1,7 +1,8 @@
-"""A trained model that transcribes: unigram lattices rescored by the n-gram, or the search graph of the n-gram itself.
+"""A trained model that transcribes speech, with one of two searches.
 
-``rescoring``: a wide unigram lattice, on which the n-gram is exact. ``graph``: one search through the static graph of
-the n-gram. Each is the independent check of the other; BENCHMARKS.md says why the first is the default.
+``rescoring``: a wide unigram lattice, on which the n-gram is exact. ``graph``: one search through
+the static graph of the n-gram. Each is the independent check of the other;
+``tests/benchmarks/BENCHMARKS.md`` shows why the first is the default.
 """
 
 import os
@@ -9,34 +10,52 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from workbench.corpus.frames.store import FrameStore
 from workbench.hmm.graphs.graph import Graph, NoPath
-from workbench.progress import Progress
+from workbench.progress import Progress, no_progress
+from workbench.runs import trained_model
 from workbench.runs.task import Task
-from workbench.runs.train import trained_model
 from workbench.sequence.lattice import Lattice
 from workbench.sequence.occupancy import best_path
 from workbench.sequence.rescore import rescore
 from workbench.sequence.search import search
 from workbench.storage.run import Run
 
+Words = tuple[str, ...]
 Search = Literal["graph", "rescoring"]
 SEARCH: Search = "rescoring"
-# Search beam, lattice beam, active states. A unigram lattice must be wide for the n-gram's path to be in it; in the
-# graph of the n-gram the beam must be wide, since a path that backs off is far behind for a while.
-LIMITS = {"graph": (18.0, 6.0, 20000), "rescoring": (16.0, 11.0, 10000)}
+
+
+class Limits(NamedTuple):
+    """How wide a search is; beams are differences of log probabilities."""
+
+    beam: float
+    lattice_beam: float
+    max_active: int  # graph states per frame
+
+
+LIMITS: dict[Search, Limits] = {
+    # A path that backs off is far behind for a while.
+    "graph": Limits(18.0, 6.0, 20000),
+    # The n-gram's best path must be in the unigram lattice.
+    "rescoring": Limits(16.0, 11.0, 10000),
+}
 
 
 @dataclass(frozen=True)
 class Recogniser:
-    """A model and how its scores are scaled; ``lm_scale``: of the n-gram in the ``graph``, if that is the search."""
+    """A model and how its scores are scaled.
+
+    ``lm_scale`` is that of the n-gram in the graph, if the search is ``graph``; with ``rescoring``
+    the scale is chosen for each lattice.
+    """
 
     task: Task
-    theta: np.ndarray
+    theta: np.ndarray  # float32 [parameters]
     acoustic_scale: float
     prior_scale: float
     search: Search = SEARCH
@@ -44,71 +63,75 @@ class Recogniser:
 
     @classmethod
     def of(cls, run: Run, search: Search = SEARCH) -> "Recogniser":
+        """Return the model of a run with the scales that it was trained with."""
         task, theta = trained_model(run)
-        return cls(
-            task,
-            theta,
-            task.settings.criterion.acoustic_scale,
-            task.settings.criterion.prior_scale,
-            search,
-        )
+        criterion = task.settings.criterion
+        return cls(task, theta, criterion.acoustic_scale, criterion.prior_scale, search)
 
     @property
-    def how(self) -> str:
-        """The search and its limits, for the record."""
-        return f"{self.search} {':'.join(f'{limit:g}' for limit in LIMITS[self.search])}"
+    def description(self) -> str:
+        """The search and its limits, for the record of a test."""
+        limits = ":".join(f"{limit:g}" for limit in LIMITS[self.search])
+        return f"{self.search} {limits}"
 
     @cached_property
     def graph(self) -> Graph:
-        """What is searched."""
+        """The graph that is searched."""
         corpus = self.task.corpus
-        return (
-            corpus.ngram_graph.scaled(self.lm_scale)
-            if self.search == "graph"
-            else corpus.denominator
-        )
+        if self.search == "graph":
+            return corpus.ngram_graph.scaled(self.lm_scale)
+        return corpus.denominator
 
     def scores(self, windows: np.ndarray) -> np.ndarray:
-        """κ (log p(s|x) - prior_scale log p(s)), float32 [frames, states]."""
+        """Return κ (log p(s|x) - prior_scale log p(s)), float32 [frames, states], of windows."""
         logp = self.task.log_posteriors(self.theta, windows)
         return self.acoustic_scale * (logp - self.prior_scale * self.task.corpus.log_prior)
 
     def lattice(self, windows: np.ndarray) -> Lattice:
-        """The lattice of the graph; NoPath where nothing is found."""
+        """Return the lattice of windows float32 [frames, inputs]; raises NoPath without a path."""
         return search(self.graph, self.scores(windows), *LIMITS[self.search])
 
-    def words(self, lattice: Lattice, lm_scales: Sequence[float]) -> list[tuple[str, ...]]:
-        """The best words for each scale of the n-gram; exact on the lattice."""
-        corpus = self.task.corpus
+    def words(self, lattice: Lattice, lm_scales: Sequence[float]) -> list[Words]:
+        """Return the best words for each scale of the n-gram; exact on the lattice."""
         if self.search == "rescoring":
-            unigram = corpus.unigram.unigram()
-            found = [rescore(lattice, corpus.ngram, unigram, scale)[0] for scale in lm_scales]
+            best = [self._rescored(lattice, scale) for scale in lm_scales]
         else:
-            lm = corpus.ngram_graph.lm[lattice.arc].astype(np.float64)
-            weights = (lattice.weight + (scale - self.lm_scale) * lm for scale in lm_scales)
-            found = [best_path(replace(lattice, weight=weight)).words for weight in weights]
-        return [tuple(corpus.lexicon.words[w] for w in words) for words in found]
+            best = [self._rescaled(lattice, scale) for scale in lm_scales]
+        lexicon = self.task.corpus.lexicon
+        return [tuple(lexicon.words[word] for word in words) for words in best]
+
+    def _rescored(self, lattice: Lattice, lm_scale: float) -> Sequence[int]:
+        """The best words of a unigram lattice whose unigram is replaced by the n-gram."""
+        corpus = self.task.corpus
+        words, *_ = rescore(lattice, corpus.ngram, corpus.unigram.unigram(), lm_scale)
+        return words
+
+    def _rescaled(self, lattice: Lattice, lm_scale: float) -> Sequence[int]:
+        """The best words of a lattice of the n-gram's graph, at another scale of the n-gram."""
+        lm = self.task.corpus.ngram_graph.lm[lattice.arc].astype(np.float64)
+        weight = lattice.weight + (lm_scale - self.lm_scale) * lm
+        return best_path(replace(lattice, weight=weight)).words
 
     def transcripts(
         self,
         store: FrameStore,
         utterances: Sequence[int],
         lm_scales: Sequence[float],
-        progress: Progress | None,
-        what: str,
-    ) -> list[list[tuple[str, ...]]]:
-        """Per utterance, the best words for each scale; nothing where no path was found."""
+        progress: Progress = no_progress,
+        what: str = "",
+    ) -> list[list[Words]]:
+        """Return the best words of each utterance for each scale; none where no path was found."""
 
-        def one(u: int) -> list[tuple[str, ...]]:
+        def transcripts_of(utterance: int) -> list[Words]:
             try:
-                return self.words(self.lattice(store.utterance_windows(u)), lm_scales)
+                lattice = self.lattice(store.utterance_windows(utterance))
+                return self.words(lattice, lm_scales)
             except NoPath:
                 return [()] * len(lm_scales)
 
+        transcripts = []
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            out = []
-            for n, words in enumerate(pool.map(one, utterances), 1):
-                out.append(words)
-                if progress:
-                    progress(n, len(utterances), what)
-        return out
+            for words in pool.map(transcripts_of, utterances):
+                transcripts.append(words)
+                progress(len(transcripts), len(utterances), what)
+        return transcripts

@@ -31,9 +31,9 @@ from workbench.reports.report import (
     write_files,
 )
 from workbench.reports.report_notebook import notebook_of_sweep
-from workbench.storage.run import Run, RunState, home, read_json
-from workbench.sweeping.plan import counts
-from workbench.sweeping.results import Results, sentences
+from workbench.storage.run import Run, home, read_json
+from workbench.sweeping.plan import CellState, count_states
+from workbench.sweeping.results import Results, result_sentences
 from workbench.sweeping.spec import Sweep
 
 MEASURE_TITLES = {
@@ -81,7 +81,7 @@ def sweep_page(found: Results, title: str) -> str:
     """Returns the report as an HTML page."""
     sweep = found.sweep
     introduction: list[Block] = [Paragraph(sweep.question)] if sweep.question else []
-    introduction += [Paragraph(sentence, strong=True) for sentence in sentences(found)]
+    introduction += [Paragraph(sentence, strong=True) for sentence in result_sentences(found)]
 
     matrix = draw_matrix(found.table, varied_axes(sweep, found.table))
     commands = [sweep.command(), "", sweep.as_python()]
@@ -112,7 +112,7 @@ def sweep_markdown(found: Results, title: str) -> str:
         plain(sweep.question),
         table_markdown(group_rows(found)),
         EXPLANATION,
-        *[plain(sentence) for sentence in sentences(found)],
+        *[plain(sentence) for sentence in result_sentences(found)],
         "## Significance",
         table_markdown(significance_rows(found)),
         "## Failures",
@@ -231,12 +231,12 @@ def shared_rows(sweep: Sweep) -> list[dict[str, str]]:
 
 def cell_failure_rows(found: Results) -> list[dict[str, str]]:
     """Returns how many cells are in which state, unfinished cells, and unusable utterances."""
-    summary = ", ".join(f"{count} {state}" for state, count in counts(found.cells).items())
+    summary = ", ".join(f"{count} {state}" for state, count in count_states(found.cells).items())
     rows = [_failure_row(summary)]
     incomplete = []
 
     for cell in found.cells:
-        if cell.state != RunState.DONE:
+        if cell.state != CellState.DONE:
             name = f"{cell.cell.label}, seed {cell.cell.seed}"
             rows.append(_failure_row(name, cell.state, cell.error))
         elif cell.run and cell.run.summary.get("set_aside"):

@@ -27,7 +27,7 @@ from workbench.progress import Progress
 from workbench.runs.task import Task
 from workbench.runs.train import trained_model
 from workbench.settings import rng
-from workbench.storage.run import find_run, home
+from workbench.storage.run import Run, home
 from workbench.training import Item, ParameterServer, Push
 
 SECONDS = 0.15  # spent on each point
@@ -40,13 +40,13 @@ Points = list[tuple[int, int, float]]  # (frames, parameters, seconds)
 
 @one_thread()
 def calibrate(
-    name: str, out: Path | None = None, network: bool = True, progress: Progress | None = None
+    run: Run, out: Path | None = None, network: bool = True, progress: Progress | None = None
 ) -> Path:
-    """Measure this machine with the run ``name`` and save the Machine; the file's path, for the setting ``machine``.
+    """Measure this machine with ``run`` and save the Machine; the file's path, for the setting ``machine``.
 
     Without ``network``, or without Dask, messages take no time.
     """
-    task, theta = trained_model(find_run(name))
+    task, theta = trained_model(run)
     host = re.sub(r"\W+", "-", platform.node()) or "here"
     path = out or home() / "machines" / f"{host}.json"
     tell = progress or (lambda done, total, what: None)
@@ -59,7 +59,7 @@ def calibrate(
     call, byte = serving(task)
     tell(3, 4, "calibrating")
     latency, per_byte = messages() if network else (0.0, 0.0)
-    about = f"{platform.node()}, measured with {name}: {kernels.choice().kernel}"
+    about = f"{platform.node()}, measured with {run.name}: {kernels.choice().kernel}"
     made = Machine(
         path.stem,
         about,

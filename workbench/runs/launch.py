@@ -15,7 +15,7 @@ from pathlib import Path
 
 from workbench.processes import child_environment
 from workbench.settings import Settings, UserError
-from workbench.storage.run import STOP, Run, RunState, find_run, home
+from workbench.storage.run import STOP, Run, RunState, find_run, home, newest_run
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,6 @@ def launch_run(
 def launch_resume(run: Run) -> Launched:
     """Go on with a run that was stopped or lost."""
     return launch(["train", "--resume", run.name], run.name)
-
-
-def newest_run(name: str) -> Run | None:
-    """The newest run called ``<name>-<digest>``, if there is one."""
-    found = list((home() / "runs").glob(f"{name}-*/settings.json"))
-    return Run(max(found, key=lambda p: p.stat().st_mtime).parent) if found else None
 
 
 def begun(words: Sequence[str], name: str, resumed: bool = False) -> Run:

@@ -6,10 +6,11 @@ from typing import Any
 from workbench.engine import Deadlock, Local
 from workbench.engine.trace import Difference, Trace, read_traces, wrap_for_replay
 from workbench.progress import Progress
-from workbench.runs.train import digest, experiment_of
+from workbench.runs.record import parameters_digest
+from workbench.runs.train import experiment_of
 from workbench.settings import UserError
 from workbench.storage.rows import PushRow, Row, TraceRow
-from workbench.storage.run import Run, RunState, find_run
+from workbench.storage.run import Run, RunState
 
 EVER = 10**9  # a capacity of channels that is never reached: who waited is in the record
 
@@ -32,9 +33,8 @@ class Replay:
         )
 
 
-def replay(name: str, progress: Progress | None = None) -> Replay:
+def replay(run: Run, progress: Progress | None = None) -> Replay:
     """Do a recorded run again; UserError names the first difference, if there is one."""
-    run = find_run(name)
     traces, total = recorded_segments(run)
     experiment = experiment_of(run)
     services: dict[str, Any] = experiment.services()
@@ -59,7 +59,10 @@ def replay(name: str, progress: Progress | None = None) -> Replay:
             ) from problem
         states, channels, ticks = outcome.returned, outcome.channels, outcome.ticks
         services = {service: replayed.service for service, replayed in again.items()}
-    found, known = digest(experiment.shards.collect(services)), run.summary.get("parameters_digest")
+    found, known = (
+        parameters_digest(experiment.shards.collect(services)),
+        run.summary.get("parameters_digest"),
+    )
     if found != known:
         raise UserError(f"{run.name}: no call differs, but the parameters do: {found}, not {known}")
     answers = [

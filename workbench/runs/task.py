@@ -1,22 +1,20 @@
-"""The pure functions of a run: decode one utterance, the gradient of one batch, measure on the held-out set."""
+"""The pure functions of a run: decoding, gradients, and measuring on the held-out set."""
 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 
 from workbench.batches import FrameBatch, OuterBatch
 from workbench.corpus.frames.store import FrameStore
 from workbench.corpus.frames.window import WINDOW
-from workbench.metrics.criterion import Criterion
-from workbench.metrics.frames import FrameErrors, count_frames
-from workbench.metrics.significance import Interval, bootstrap
-from workbench.metrics.words import WordErrors, word_errors
+from workbench.metrics.frames import count_frames
+from workbench.metrics.words import word_errors
 from workbench.model import kernels
+from workbench.model.factors import Factors
 from workbench.model.network import (
     SparseRows,
     Topology,
@@ -28,238 +26,262 @@ from workbench.model.network import (
 )
 from workbench.model.threads import stay_at_one_thread
 from workbench.prepare.corpus import Corpus
+from workbench.runs.measure import (
+    UtteranceMeasurement,
+    criterion_of,
+    mmi_with_reference,
+    total_measurement,
+)
 from workbench.sequence.auxiliary import softmax_gradient
 from workbench.sequence.decoded import Decoded
 from workbench.sequence.lattice_pair import OUTSIDE, Reference
 from workbench.sequence.outer_gradient import decode_outer
-from workbench.settings import Settings
+from workbench.settings import Settings, UserError
 from workbench.storage.rows import Measurement
 from workbench.training import Gradient
 
-WIDER = 4.0  # log probability by which beams are wider for measuring than for training
-LIVE_DRAWS = 1000  # for the band around a curve; a test of a model makes ten times as many
-REFERENCES = 1 << 14  # that are kept, with their graphs about 6 kB each
-EVALUATION_THREADS = (
-    2  # lattices release the GIL; sums are taken in the order of the utterances, so the bits stay
-)
+WIDER_BEAMS = 4.0
+"""Log probability by which beams are wider for measuring than for training."""
+
+CACHED_REFERENCES = 1 << 14
+"""References that are kept with their graphs, each of which takes about 6 kB."""
+
+EVALUATION_THREADS = 2
+"""Lattices release the GIL, and sums are taken in the order of the utterances."""
+
+MEASURED_AS_MMI = ("ce", "mmi")
+"""Criteria that need no second decoding of an utterance when it is measured."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """The pure functions of one run; cheap to pickle, since corpora are opened where they are used."""
+    """The pure functions of one run; cheap to pickle, since only the corpus's folder travels."""
 
     corpus: Corpus
     settings: Settings
 
+    def __reduce__(self) -> tuple[object, ...]:
+        folder = self.corpus.folder.resolve()
+        prepared_at = (folder / "corpus.json").stat().st_mtime_ns
+        arguments = (Corpus(folder), self.settings, prepared_at, kernels.choice().kernel)
+        return shared_task, arguments
+
+    # --- what the functions work on
+
     @cached_property
     def topology(self) -> Topology:
-        s = self.settings
-        return Topology(
-            WINDOW, (s.model.hidden_units,) * s.model.hidden_layers, self.corpus.states.count
-        )
+        """The network: windows of frames in, tied states out."""
+        model = self.settings.model
+        hidden = (model.hidden_units,) * model.hidden_layers
+        return Topology(WINDOW, hidden, self.corpus.states.count)
 
     @cached_property
     def train(self) -> FrameStore:
+        """The training data."""
         return self.corpus.split("train")
 
     @cached_property
     def heldout(self) -> FrameStore:
+        """The held-out data, on which training is measured."""
         return self.corpus.split("heldout")
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        """Frames of each training utterance, int64."""
+        """Frames of each training utterance, int64 [utterances]."""
         return np.diff(np.asarray(self.train.offsets))
 
-    def __reduce__(self):
-        folder = self.corpus.folder.resolve()
-        stamp = (folder / "corpus.json").stat().st_mtime_ns
-        return arrived, (Corpus(folder), self.settings, stamp, kernels.choice().kernel)
+    @property
+    def heldout_utterances(self) -> int:
+        """How many held-out utterances are measured."""
+        wanted = self.settings.measuring.evaluate_utterances
+        return min(wanted, len(self.heldout)) if wanted else len(self.heldout)
 
     @cached_property
     def measuring(self) -> Settings:
-        """Settings for decoding held-out data: MMI against the lattice, whatever is trained, with wider beams.
+        """Settings for held-out data: MMI with a lattice, whatever is trained, and wider beams.
 
-        At training's beams every third lattice has lost its reference, and F_MMI with it (see ``reference_added``).
+        At training's beams every third lattice has lost its reference, and F_MMI with it; see
+        `mmi_with_reference`.
         """
-        s = self.settings
-        return s.replace(
+        settings = self.settings
+        lattices = settings.lattices
+        return settings.replace(
             criterion="mmi",
             denominator="lattice",
             smoothing=0.0,
             auxiliary="frozen",
             shuffling="on-the-fly",
-            beam=s.lattices.beam + WIDER,
-            lattice_beam=s.lattices.lattice_beam + WIDER,
-            max_active=2 * s.lattices.max_active,
+            beam=lattices.beam + WIDER_BEAMS,
+            lattice_beam=lattices.lattice_beam + WIDER_BEAMS,
+            max_active=2 * lattices.max_active,
         )
 
     @cached_property
     def kernel(self) -> kernels.Kernel:
-        """What multiplies matrices, in the precision that the settings ask for."""
+        """The matrix products in the precision that the settings ask for."""
         return kernels.choose(self.settings.model.precision)
 
     @property
     def factored(self) -> bool:
-        """Whether gradients are pushed in factors; this needs products that add to the parameters."""
+        """Whether gradients are pushed in factors, which needs a kernel that adds products."""
         return self.settings.factored and self.kernel.move is not None
 
     @cached_property
     def reference(self) -> Callable[[tuple[str, ...]], Reference]:
-        """A reference with its graph, once that is made; every epoch asks for the same again."""
-        return lru_cache(REFERENCES)(self.corpus.reference)
+        """Return the reference of a transcript, cached because every epoch asks for the same."""
+        return lru_cache(CACHED_REFERENCES)(self.corpus.reference)
+
+    # --- decoding
 
     def log_posteriors(self, theta: np.ndarray, windows: np.ndarray) -> np.ndarray:
-        """log p_θ(s|x), float32 [frames, states]."""
+        """Return log p_θ(s|x), float32 [frames, states], of windows float32 [frames, inputs]."""
         return log_posteriors(theta, self.topology, windows, kernel=self.kernel)
 
     def decode(self, theta: np.ndarray, utterance: int) -> Decoded:
-        """Outer gradient of one training utterance at ``theta`` (method.md section 1)."""
+        """Return the outer gradient of a training utterance at ``theta`` (docs/method.md, 1)."""
         logp = self.log_posteriors(theta, self.train.utterance_windows(utterance))
         return self.decode_split(self.train, utterance, logp, self.settings)
 
     def decode_split(
         self, store: FrameStore, utterance: int, logp: np.ndarray, settings: Settings
     ) -> Decoded:
-        """The same of an utterance of any split whose log posteriors [frames, states] are known."""
-        alignment = np.asarray(store.alignment[slice(*store.span(utterance))])
+        """Return the outer gradient of an utterance of any split, from its log posteriors.
+
+        ``logp`` is float32 [frames, states]; ``settings`` name criterion and beams.
+        """
+        alignment = alignment_of(store)[slice(*store.span(utterance))]
+        aligned = len(alignment) > 0 and alignment.min() >= 0
         return decode_outer(
             logp,
             self.reference(store.words[utterance]),
             self.corpus.denominator,
             self.corpus.log_prior,
             settings,
-            alignment if len(alignment) and alignment.min() >= 0 else None,
+            alignment if aligned else None,
             utterance,
         )
 
+    # --- gradients
+
     def gradient(self, theta: np.ndarray, batch: FrameBatch | OuterBatch) -> Gradient:
-        """Sum over the frames of a batch of the gradient, in the direction of ascent."""
-        s, silence = self.settings, self.corpus.states.silence
+        """Return the gradient of ascent at ``theta``, summed over the frames of a batch."""
         if isinstance(batch, FrameBatch):
-            targets = np.asarray(self.train.alignment[batch.positions])
-            x = self.train.windows(batch.positions)
-            climb: Any = ce_factors if self.factored else ce_gradient
-            value, ce, errors = climb(
-                theta, self.topology, x, targets, s.updates.trained, silence, kernel=self.kernel
+            return self.frame_gradient(theta, batch)
+        return self.outer_gradient(theta, batch)
+
+    def frame_gradient(self, theta: np.ndarray, batch: FrameBatch) -> Gradient:
+        """Return the gradient of cross entropy with the alignment as targets; see `gradient`."""
+        windows = self.train.windows(batch.positions)
+        targets = alignment_of(self.train)[batch.positions]
+        trained = self.settings.updates.trained
+        silence = self.corpus.states.silence
+
+        value: Factors | np.ndarray
+        if self.factored:
+            value, ce, errors = ce_factors(
+                theta, self.topology, windows, targets, trained, silence, kernel=self.kernel
             )
-            return Gradient(value, len(x), {"ce": ce, "errors": errors})
-        x = self.train.windows(np.asarray(self.train.offsets)[batch.utterance] + batch.frame)
-        outer: Any = SparseRows(batch.indptr, batch.states, batch.values)
+        else:
+            value, ce, errors = ce_gradient(
+                theta, self.topology, windows, targets, trained, silence, kernel=self.kernel
+            )
+        return Gradient(value, len(windows), {"ce": ce, "errors": errors})
+
+    def outer_gradient(self, theta: np.ndarray, batch: OuterBatch) -> Gradient:
+        """Return the gradient of the auxiliary function; see `gradient`."""
+        positions = np.asarray(self.train.offsets)[batch.utterance] + batch.frame
+        windows = self.train.windows(positions)
+        outer = self._at_softmax(theta, batch, windows)
+        trained = self.settings.updates.trained
+        silence = self.corpus.states.silence
+
+        value: Factors | np.ndarray
+        if self.factored:
+            value = factors(
+                theta, self.topology, windows, outer, trained, silence, kernel=self.kernel
+            )
+        else:
+            value = gradient(
+                theta, self.topology, windows, outer, trained, silence, kernel=self.kernel
+            )
+        return Gradient(value, len(windows), {})
+
+    def _at_softmax(
+        self, theta: np.ndarray, batch: OuterBatch, windows: np.ndarray
+    ) -> SparseRows | np.ndarray:
+        """The auxiliary function's derivative at the softmax input, rows or [frames, states].
+
+        The rows of a sequence criterion sum to zero, so the softmax cancels and need not be
+        computed.
+        """
+        rows = SparseRows(batch.indptr, batch.states, batch.values)
         mass = np.array([source.decoded.mass for source in batch.sources], np.float32)
-        if (
-            s.criterion.auxiliary == "proximal" or mass.any()
-        ):  # else the softmax cancels, and nothing of it is computed
-            logp = self.log_posteriors(theta, x)
-            weight, before = (
-                (s.criterion.proximal, decoders_posteriors(batch))
-                if s.criterion.auxiliary == "proximal"
-                else (0.0, None)
-            )
-            outer = softmax_gradient(
-                batch.indptr, batch.states, batch.values, logp, mass, weight, before
-            )
-        make: Any = factors if self.factored else gradient
-        return Gradient(
-            make(theta, self.topology, x, outer, s.updates.trained, silence, kernel=self.kernel),
-            len(x),
-            {},
-        )
+        proximal = self.settings.criterion.auxiliary == "proximal"
+        if not proximal and not mass.any():
+            return rows
+
+        logp = self.log_posteriors(theta, windows)
+        if not proximal:
+            return softmax_gradient(*rows, logp, mass)
+        weight = self.settings.criterion.proximal
+        return softmax_gradient(*rows, logp, mass, weight, decoder_posteriors(batch))
+
+    # --- measuring
 
     def evaluate(self, theta: np.ndarray) -> Measurement:
-        """Held-out F_MMI, word errors (unigram), frame error and cross entropy."""
+        """Measure the model ``theta`` on the held-out set; word errors are those of the unigram."""
         with ThreadPoolExecutor(EVALUATION_THREADS) as pool:
-            parts = list(
-                pool.map(lambda u: self._measure(theta, u), range(self.heldout_utterances))
-            )
-        mmi, own, words, frames = (
-            sum(column[1:], column[0]) for column in list(zip(*parts, strict=True))[:4]
-        )
-        ce = sum(part[4] for part in parts) / frames.frames
-        interval = wer_interval([part[2] for part in parts])
-        return Measurement(
-            criterion=own.per_frame if self.settings.sequence else ce,
-            mmi=mmi.per_frame,
-            ce=ce,
-            wer=words.wer,
-            substitutions=words.rate(words.substitutions),
-            deletions=words.rate(words.deletions),
-            insertions=words.rate(words.insertions),
-            wer_low=interval.low if interval else None,
-            wer_high=interval.high if interval else None,
-            frame_error=frames.error,
-            set_aside=mmi.set_aside_total,
-            mmi_inside=sum((part[0] for part in parts if not part[5]), Criterion()).per_frame,
-            outside=sum(part[5] for part in parts),
-        )
+            utterances = range(self.heldout_utterances)
+            parts = list(pool.map(partial(self._measure_utterance, theta), utterances))
+        return total_measurement(parts, self.settings.sequence)
 
-    @property
-    def heldout_utterances(self) -> int:
-        wanted = self.settings.measuring.evaluate_utterances
-        return min(wanted, len(self.heldout)) if wanted else len(self.heldout)
-
-    def _measure(
-        self, theta: np.ndarray, u: int
-    ) -> tuple[Criterion, Criterion, WordErrors, FrameErrors, float, bool]:
-        """(MMI, what is trained, word and frame errors, Σ log p of the alignment, whether the reference was lost)."""
+    def _measure_utterance(self, theta: np.ndarray, utterance: int) -> UtteranceMeasurement:
         store = self.heldout
-        logp = self.log_posteriors(theta, store.utterance_windows(u))
-        alignment = np.asarray(store.alignment[slice(*store.span(u))])
+        logp = self.log_posteriors(theta, store.utterance_windows(utterance))
+        decoded = self.decode_split(store, utterance, logp, self.measuring)
+        mmi = mmi_with_reference(decoded)
+        trained = mmi
+        if self.settings.criterion.name not in MEASURED_AS_MMI:
+            trained = criterion_of(self.decode_split(store, utterance, logp, self.settings))
+
+        alignment = alignment_of(store)[slice(*store.span(utterance))]
         aligned = alignment >= 0
-        decoded = self.decode_split(store, u, logp, self.measuring)
-        mmi = own = reference_added(decoded)
-        if self.settings.criterion.name not in ("ce", "mmi"):
-            own = counted(self.decode_split(store, u, logp, self.settings))
-        return (
-            mmi,
-            own,
-            word_errors(store.words[u], [self.corpus.lexicon.words[w] for w in decoded.words]),
-            count_frames(logp.argmax(1), alignment, self.corpus.states.silence),
-            float(logp[aligned, alignment[aligned]].sum(dtype=np.float64)),
-            decoded.reason == OUTSIDE,
+        log_posterior = logp[aligned, alignment[aligned]].sum(dtype=np.float64)
+        hypothesis = [self.corpus.lexicon.words[w] for w in decoded.words]
+        return UtteranceMeasurement(
+            mmi=mmi,
+            trained=trained,
+            words=word_errors(store.words[utterance], hypothesis),
+            frames=count_frames(logp.argmax(1), alignment, self.corpus.states.silence),
+            log_posterior=float(log_posterior),
+            reference_lost=decoded.reason == OUTSIDE,
         )
+
+
+def alignment_of(store: FrameStore) -> np.ndarray:
+    """Return the alignment of a store, int [frames]; raises UserError if there is none."""
+    if store.alignment is None:
+        raise UserError(f"{store.folder}: not aligned; prepare the corpus again")
+    return store.alignment
 
 
 @lru_cache(maxsize=4)
-def arrived(corpus: Corpus, settings: Settings, stamp: int, kernel: str) -> Task:
-    """A task that has travelled to this process: components that live here share it, with lexicon and graphs.
+def shared_task(corpus: Corpus, settings: Settings, prepared_at: int, kernel: str) -> Task:
+    """Return the task for these arguments; components of one process share it.
 
-    ``stamp``: when the corpus was made, for a worker that outlives its preparation. ``kernel``: that of the sender,
-    since another one gives other bits.
+    Unpickling calls it. ``prepared_at``, the time of the corpus in nanoseconds, makes a worker that
+    outlives the corpus open the new one. ``kernel`` is the sender's, since another gives other
+    bits.
     """
     os.environ.setdefault("WORKBENCH_KERNEL", kernel)
     stay_at_one_thread()
     return Task(corpus, settings)
 
 
-def wer_interval(words: list[WordErrors]) -> Interval | None:
-    """The 95 % bootstrap interval of the word error rate over the utterances; None without words."""
-    if not any(w.reference for w in words):
-        return None
-    return bootstrap(words, draws=LIVE_DRAWS)
-
-
-def counted(decoded: Decoded) -> Criterion:
-    """One utterance's criterion, or why it has none."""
-    return Criterion.of(
-        decoded.value, decoded.frames, decoded.reason, decoded.rejected, decoded.cancelled
-    )
-
-
-def reference_added(decoded: Decoded) -> Criterion:
-    """F_MMI of one utterance, its reference added to the lattice where pruning had lost it.
-
-    Held-out utterances must not leave the average when their lattice loses the reference: they would return when it is
-    found again, and the curve would move without any change of the model. The reference's own paths complete the
-    denominator, so the value stays below 0; inside the lattice it is num - den as in training.
-    """
-    value, reason = decoded.value, decoded.reason
-    if reason == OUTSIDE:
-        value, reason = decoded.num - np.logaddexp(decoded.num, decoded.den), None
-    return Criterion.of(value, decoded.frames, reason, decoded.rejected, decoded.cancelled)
-
-
-def decoders_posteriors(batch: OuterBatch) -> np.ndarray:
-    """p_θ' of each frame of a batch, as its decoder had them: float32 [frames, states]."""
-    frames = zip(batch.sources, batch.frame, strict=True)
-    return np.stack([s.decoded.posteriors[np.searchsorted(s.decoded.kept, t)] for s, t in frames])
+def decoder_posteriors(batch: OuterBatch) -> np.ndarray:
+    """Return p_θ' of each frame of a batch, as its decoder had it: float32 [frames, states]."""
+    rows = []
+    for source, frame in zip(batch.sources, batch.frame, strict=True):
+        row = np.searchsorted(source.decoded.kept, frame)
+        rows.append(source.decoded.posteriors[row])
+    return np.stack(rows)

@@ -1,133 +1,211 @@
-"""Train, resume, test, decode: where training meets the engine, and both meet the run's directory."""
+"""Train and resume: from a corpus and settings to a run that has ended or was stopped."""
 
-import hashlib
-import platform
-import shlex
-from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from workbench.metrics.staleness import staleness, summary
 from workbench.model import kernels
 from workbench.model.model_file import load_model, save_model
 from workbench.model.network import initial, transfer
 from workbench.model.threads import one_thread
 from workbench.prepare.corpus import Corpus
 from workbench.progress import Progress
-from workbench.runs.drive import Drive, OnWorkers, executor_of
+from workbench.runs.drive import Drive
+from workbench.runs.execution import ClusterExecutor, Stop, executor_for, never
+from workbench.runs.record import (
+    corpus_digest,
+    installed_versions,
+    parameters_digest,
+    train_command,
+)
+from workbench.runs.summary import summarise
 from workbench.runs.task import Task
 from workbench.runs.wiring import Experiment
-from workbench.settings import Settings, UserError, preset
-from workbench.storage.rows import DecodeRow, EvaluateRow, PushRow
-from workbench.storage.run import Run, RunState, Writer, find_run, home
+from workbench.settings import Settings, UserError
+from workbench.storage.run import Run, RunState, Writer, all_runs, find_run, home
 from workbench.training import Diverged
-
-RECORDED = (
-    "workbench",
-    "torch",
-    "k2",
-    "numpy",
-    "numba",
-    "dask",
-    "distributed",
-    "pandas",
-    "kaldialign",
-    "safetensors",
-)
 
 
 def train(
-    corpus: str,
+    corpus: Corpus,
     settings: Settings,
     *,
     name: str | None = None,
-    init: str | None = None,
-    transfer_from: str | None = None,
+    init: Run | None = None,
+    transfer_from: Run | None = None,
     progress: Progress | None = None,
-    stop: Callable[[], bool] = lambda: False,
-    executor: OnWorkers | None = None,
+    stop: Stop = never,
+    executor: ClusterExecutor | None = None,
     record: bool | None = None,
 ) -> Run:
-    """Train a new run to its end, or until ``stop()`` or Ctrl-C; then it can be resumed.
+    """Train a new run to its end, or until ``stop()`` or Ctrl-C, and return it.
 
-    ``executor``: a Cluster; without one, everything runs in this thread on the clock of the settings. ``record``: keep
-    the schedule, so that the run can be replayed; on a cluster that is the default.
+    A run that was stopped rests at a checkpoint; its state is STOPPED, and `resume` continues it.
+
+    ``name`` is by default that of the criterion. ``init``: a run whose model to start from;
+    ``transfer_from``: one whose hidden layers to start from. ``executor``: a Cluster; without one,
+    everything runs in this thread on the clock of the settings. ``record``: keep the schedule, so
+    that the run can be replayed; on a cluster that is the default.
+
+    Raises UserError before anything is written if the settings cannot be executed.
     """
-    settings = settings if executor is None else settings.replace(clock="wall")
-    task = Task(Corpus.open(corpus), settings)
-    theta, parent = starting_point(task, init, transfer_from)
+    if executor is not None:
+        settings = settings.replace(clock="wall")
+    task = Task(corpus, settings)
+    start = starting_point(task, init, transfer_from)
     recorded = executor is not None if record is None else record
-    where = executor.about()["address"] if executor else None
+    cluster = executor.about()["address"] if executor else None
     about = {
         "settings": settings.to_dict(),
-        "corpus": {"name": task.corpus.name, "digest": corpus_digest(task.corpus)},
-        "parent": parent,
+        "corpus": {"name": corpus.name, "digest": corpus_digest(corpus)},
+        "parent": start.parent,
         "recorded": recorded,
-        "cluster": where,
-        "versions": versions(),
+        "cluster": cluster,
+        "versions": installed_versions(),
         "kernels": asdict(kernels.describe(settings.model.precision)),
-        "command": command(corpus, settings, name, init, transfer_from, where, recorded),
+        "command": train_command(
+            _corpus_argument(corpus),
+            settings,
+            name,
+            init.name if init else None,
+            transfer_from.name if transfer_from else None,
+            cluster,
+            recorded,
+        ),
     }
-    experiment = Experiment(task, theta)
-    executor_of(experiment, executor)  # what cannot be run leaves no folder
+
+    experiment = Experiment(task, start.theta)
+    executor_for(experiment, executor)  # what cannot be executed leaves no folder
     writer = Writer.create(home() / "runs", name or settings.criterion.name, about)
-    return _drive(Drive(experiment, writer, progress, stop, executor, recorded))
-
-
-def command(
-    corpus: str,
-    settings: Settings,
-    name: str | None = None,
-    init: str | None = None,
-    transfer_from: str | None = None,
-    cluster: str | None = None,
-    recorded: bool = False,
-) -> str:
-    """What does the same from a terminal, however a run was started: all that differs from the default preset."""
-    usual = preset("laptop", criterion=settings.criterion.name).to_dict()
-    changed = [
-        f"{k}={v}"
-        for k, v in settings.to_dict().items()
-        if v != usual[k] and not (k == "clock" and cluster)
-    ]
-    options = {
-        "--criterion": settings.criterion.name if settings.sequence else None,
-        "--name": name,
-        "--init": init,
-    }
-    options |= {"--transfer": transfer_from, "--cluster": cluster}
-    words = [word for option, value in options.items() if value for word in (option, value)]
-    more = ["--record"] if recorded and not cluster else []
-    return shlex.join(
-        ["workbench", "train", corpus, *words, *more, *(["--set", *changed] if changed else [])]
+    drive = Drive(
+        experiment, writer, progress=progress, stop=stop, cluster=executor, record=recorded
     )
+    return _drive_to_end(drive)
 
 
 def resume(
-    name: str,
+    run: Run,
     progress: Progress | None = None,
-    stop: Callable[[], bool] = lambda: False,
-    executor: OnWorkers | None = None,
+    stop: Stop = never,
+    executor: ClusterExecutor | None = None,
 ) -> Run:
-    """Go on with a run from its newest valid checkpoint; rows written after it are written again, the same."""
-    run = find_run(name)
+    """Continue a run from its newest valid checkpoint to its end, or until it is stopped again.
+
+    Rows that were written after the checkpoint are written again, the same. Raises UserError for a
+    run that is done, or whose corpus has changed.
+    """
     if run.status().state == RunState.DONE:
         raise UserError(f"{run.name}: this run is done")
     experiment = experiment_of(run)
+    recorded = run.record.get("recorded", False)
     drive = Drive(
-        experiment, Writer(run), progress, stop, executor, run.record.get("recorded", False)
+        experiment, Writer(run), progress=progress, stop=stop, cluster=executor, record=recorded
     )
-    drive.back()
-    return _drive(drive)
+    drive.restore()
+    return _drive_to_end(drive)
+
+
+def train_or_resume(
+    existing: Run | None,
+    corpus: Corpus,
+    settings: Settings,
+    *,
+    name: str,
+    init: Run | None = None,
+    progress: Progress | None = None,
+    stop: Stop = never,
+) -> Run:
+    """Return ``existing`` if it is done, else resume it; train a new run if it is None."""
+    if existing is None:
+        return train(corpus, settings, name=name, init=init, progress=progress, stop=stop)
+    if existing.status().state == RunState.DONE:
+        return existing
+    return resume(existing, progress, stop)
+
+
+def find_same_run(
+    corpus: Corpus, settings: Settings, name: str, init: Run | None = None
+) -> Run | None:
+    """Return the run called ``<name>-<digest>`` with these settings, corpus and start."""
+    wanted = settings.to_dict()
+    for run in all_runs():
+        record = run.record
+        parent = record.get("parent") or {}
+        same = (
+            run.name.startswith(f"{name}-")
+            and record["settings"] == wanted
+            and record["corpus"]["name"] == corpus.name
+            and parent.get("run") == (init.name if init else None)
+        )
+        if same:
+            return run
+    return None
+
+
+def _corpus_argument(corpus: Corpus) -> str:
+    """How the command line names a corpus: by its name, or by its folder if that is elsewhere."""
+    known = corpus.folder == home() / "corpora" / corpus.name
+    return corpus.name if known else str(corpus.folder)
+
+
+@one_thread()
+def _drive_to_end(drive: Drive) -> Run:
+    """Drive a run until it ends, is stopped, or fails; its folder records which."""
+    writer = drive.writer
+    task = drive.experiment.task
+    writer.write_status(RunState.RUNNING)
+    try:
+        finished = drive.run()
+        theta = drive.experiment.shards.collect(drive.services)
+        metadata = {"settings": task.settings.to_dict()}
+        save_model(writer.run.folder / "model", theta, task.topology, metadata)
+        writer.close(RunState.DONE if finished else RunState.STOPPED)
+        applied = int(drive.services["server 0"].version)
+        numbers = summarise(writer.run, theta, drive.tally.updates, applied)
+        writer.run.update_summary(**numbers)
+    except BaseException as error:
+        state = RunState.DIVERGED if isinstance(error, Diverged) else RunState.FAILED
+        writer.close(state, f"{type(error).__name__}: {error}")
+        raise
+    return writer.run
+
+
+# --- what a run starts from
+
+
+class StartingPoint(NamedTuple):
+    """Parameters to start from, and the run that they came from as its record names it."""
+
+    theta: np.ndarray  # float32 [parameters]
+    parent: dict[str, str] | None  # "run" or "transfer", and "digest"
+
+
+def starting_point(
+    task: Task, init: Run | None = None, transfer_from: Run | None = None
+) -> StartingPoint:
+    """Return the parameters of ``init``, or random ones with the hidden layers of another run.
+
+    Raises UserError if the network of ``init`` is not the task's.
+    """
+    if init is not None:
+        theta, topology, _ = load_model(init.folder / "model")
+        if topology != task.topology:
+            raise UserError(
+                f"{init.name}: its network {topology} is not the one wanted, {task.topology}"
+            )
+        return StartingPoint(theta, {"run": init.name, "digest": parameters_digest(theta)})
+
+    theta = initial(task.topology, task.settings.seed)
+    if transfer_from is None:
+        return StartingPoint(theta, None)
+    source, topology, _ = load_model(transfer_from.folder / "model")
+    parent = {"transfer": transfer_from.name, "digest": parameters_digest(source)}
+    return StartingPoint(transfer(theta, task.topology, source, topology), parent)
 
 
 def experiment_of(run: Run) -> Experiment:
-    """What a run was started with; UserError if its corpus is another one by now."""
+    """Return what a run was started with; raises UserError if its corpus has changed since."""
     record = run.record
     task = Task(Corpus.open(record["corpus"]["name"]), run.settings)
     if corpus_digest(task.corpus) != record["corpus"]["digest"]:
@@ -135,137 +213,23 @@ def experiment_of(run: Run) -> Experiment:
             f"{run.name}: the corpus {task.corpus.name} is not the one that it was trained on"
         )
     parent = record["parent"] or {}
-    theta, _ = starting_point(task, parent.get("run"), parent.get("transfer"))
-    return Experiment(task, theta)
+    source = find_run(parent["transfer"]) if "transfer" in parent else None
+    return Experiment(task, starting_point(task, parent_run(run), source).theta)
 
 
-def starting_point(
-    task: Task, init: str | None, transfer_from: str | None
-) -> tuple[np.ndarray, dict[str, str] | None]:
-    """Parameters to start from, and which run they came from."""
-    if init:
-        run = find_run(init)
-        theta, topology, _ = load_model(run.folder / "model")
-        if topology != task.topology:
-            raise UserError(
-                f"{run.name}: its network {topology} is not the one wanted, {task.topology}"
-            )
-        return theta, {"run": run.name, "digest": digest(theta)}
-    theta = initial(task.topology, task.settings.seed)
-    if transfer_from:
-        run = find_run(transfer_from)
-        source, topology, _ = load_model(run.folder / "model")
-        return transfer(theta, task.topology, source, topology), {
-            "transfer": run.name,
-            "digest": digest(source),
-        }
-    return theta, None
-
-
-def digest(theta: np.ndarray) -> str:
-    """SHA-256 of parameters, 16 hexadecimal digits."""
-    return hashlib.sha256(np.ascontiguousarray(theta).tobytes()).hexdigest()[:16]
-
-
-def corpus_digest(corpus: Corpus) -> str:
-    """What identifies a prepared corpus: its manifests, states and graphs."""
-    names = (
-        "lexiconp.txt",
-        "states.npz",
-        "priors.npy",
-        "train/manifest.json",
-        "heldout/manifest.json",
-    )
-    return hashlib.sha256(b"".join((corpus.folder / n).read_bytes() for n in names)).hexdigest()[
-        :16
-    ]
-
-
-def versions() -> dict[str, str]:
-    """Versions of everything that numbers depend on."""
-    found = {"python": platform.python_version()}
-    for package in RECORDED:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
-
-
-@one_thread()
-def _drive(drive: Drive) -> Run:
-    """Run to the end, to a stop or to an error; the state of the run always says which."""
-    writer, settings = drive.writer, drive.experiment.task.settings
-    writer.write_status(RunState.RUNNING)
-    try:
-        finished = drive.run()
-        theta = drive.experiment.shards.collect(drive.services)
-        save_model(
-            writer.run.folder / "model",
-            theta,
-            drive.experiment.task.topology,
-            {"settings": settings.to_dict()},
-        )
-        writer.close(RunState.DONE if finished else RunState.STOPPED)
-        writer.run.update_summary(**summarise(drive, theta))
-    except BaseException as error:
-        writer.close(
-            RunState.DIVERGED if isinstance(error, Diverged) else RunState.FAILED,
-            f"{type(error).__name__}: {error}",
-        )
-        raise
-    if not finished:
-        raise KeyboardInterrupt
-    return writer.run
-
-
-def summarise(drive: Drive, theta: np.ndarray) -> dict[str, Any]:
-    """The numbers of `workbench table`, from the rows of the run."""
-    run = drive.writer.run
-    push, decode, measured_rows = run.table(PushRow), run.table(DecodeRow), run.table(EvaluateRow)
-    last = measured_rows.iloc[-1].to_dict() if len(measured_rows) else {}
-    aside = Counter(decode["reason"].dropna()) if "reason" in decode else Counter()
-    return {
-        "updates": drive.updates,
-        "updates_applied": int(drive.services["server 0"].version),
-        "heldout_mmi": last.get("mmi"),
-        "heldout_wer": last.get("wer"),
-        "heldout_sub": last.get("sub"),
-        "heldout_del": last.get("del"),
-        "heldout_ins": last.get("ins"),
-        "frame_error": last.get("frame_error"),
-        **_staleness(run),
-        "frames_seen": int(decode["frames"].sum()) if len(decode) else int(push["frames"].sum()),
-        "frames_kept": int(decode["kept"].sum()) if len(decode) else None,
-        "frames_rejected": int(decode["rejected"].sum()) if len(decode) else None,
-        "utterances_set_aside": int(sum(aside.values())),
-        "set_aside": dict(aside),
-        "seconds": float(measured_rows["seconds"].max()) if len(measured_rows) else None,
-        "rows_digest": run.rows_digest(),
-        "parameters_digest": digest(theta),
-    }
-
-
-def _staleness(run: Run) -> dict[str, float | None]:
-    """Means of the staleness of inner and outer gradients, in updates, and of the outer ones in seconds."""
-    found = staleness(run.rows(PushRow))
-    means = {
-        "inner_mean": found.inner,
-        "outer_mean": found.outer,
-        "outer_seconds": found.outer_seconds,
-    }
-    values = {name: summary(x).mean for name, x in means.items()}
-    return {f"staleness_{name}": None if x != x else x for name, x in values.items()}
+def parent_run(run: Run) -> Run | None:
+    """Return the run whose model ``run`` started from; raises UserError if it was removed."""
+    parent = run.record.get("parent") or {}
+    return find_run(parent["run"]) if "run" in parent else None
 
 
 def trained_model(run: Run, **changes: Any) -> tuple[Task, np.ndarray]:
-    """The task, perhaps with some settings changed, and the parameters of a run that has a model."""
+    """Return the task of a run, with ``changes`` to its settings, and its parameters.
+
+    Raises UserError if the run has no model yet.
+    """
     if not (run.folder / "model").exists():
         raise UserError(f"{run.name}: has no model yet (state: {run.status().state})")
     theta, _, _ = load_model(run.folder / "model")
-    return Task(Corpus.open(run.record["corpus"]["name"]), run.settings.replace(**changes)), theta
-
-
-def resolve(names: Sequence[str | Path]) -> list[Run]:
-    """Runs by name."""
-    return [find_run(str(name)) for name in names]
+    corpus = Corpus.open(run.record["corpus"]["name"])
+    return Task(corpus, run.settings.replace(**changes)), theta

@@ -1,9 +1,10 @@
-"""From Settings to who exists and who talks to whom: the one place that knows how many components there are.
+"""From settings to components: the one place that knows how many there are and who talks to whom.
 
-`Experiment` wires the pure functions of a `Task` to parameter server, replicas, decoders and an evaluator.
+`Experiment` wires the pure functions of a `Task` to parameter server, replicas, decoders and
+evaluator.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -12,116 +13,155 @@ import numpy as np
 
 from workbench.batches import FrameOrder, UtteranceOrder, subsets
 from workbench.engine import Process
-from workbench.model.network import (
-    row_ends,
-    trained_slice,
-)
+from workbench.model.network import row_ends, trained_slice
 from workbench.runs.task import Task
 from workbench.settings import UserError
-from workbench.training import FrameSource, OuterSource, Shards, decoder, evaluator, replica
+from workbench.training import (
+    DecoderState,
+    EvaluatorState,
+    FrameSource,
+    OuterSource,
+    ParameterServer,
+    ReplicaState,
+    Shards,
+    decoder,
+    evaluator,
+    replica,
+)
+
+MakeProcess = Callable[[], Process]
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Who exists and who talks to whom, for one task and the parameters it starts from."""
+    """All components of one task, and the parameters (float32 [parameters]) that it starts from.
+
+    Raises UserError if decoders are to fetch by time on a clock that does not move.
+    """
 
     task: Task
     theta: np.ndarray
 
-    def __post_init__(self):
-        s = self.task.settings
+    def __post_init__(self) -> None:
+        settings = self.task.settings
+        asynchrony = settings.asynchrony
+        by_time = asynchrony.decoder_fetch in ("seconds", "synchronous")
         if (
-            s.sequence
-            and s.clock.kind == "free"
-            and s.asynchrony.decoder_fetch in ("seconds", "synchronous")
-            and s.asynchrony.decoder_seconds > 0
+            settings.sequence
+            and settings.clock.kind == "free"
+            and by_time
+            and asynchrony.decoder_seconds > 0
         ):
             raise UserError(
-                "decoder_fetch=seconds and synchronous need a clock on which time passes: clock=cost or measured"
+                "decoder_fetch=seconds and synchronous need a clock on which time passes: "
+                "clock=cost or measured"
             )
 
     @cached_property
     def shards(self) -> Shards:
-        s, topology = self.task.settings, self.task.topology
+        """How the trained parameters are cut into shards."""
+        settings = self.task.settings
+        topology = self.task.topology
+        trained = settings.updates.trained
         return Shards.split(
             self.theta,
-            trained_slice(topology, s.updates.trained),
-            s.asynchrony.shards,
-            row_ends(topology, s.updates.trained),
+            trained_slice(topology, trained),
+            settings.asynchrony.shards,
+            row_ends(topology, trained),
         )
 
-    def services(self) -> dict[str, Any]:
-        """The parameter server's shards by name."""
+    def services(self) -> dict[str, ParameterServer]:
+        """New parameter server, its shards by name."""
         return self.shards.servers(self.task.settings)
 
     @property
-    def count(self) -> int:
-        """How many processes there are."""
-        return (
-            self.task.settings.asynchrony.replicas * (2 if self.task.settings.sequence else 1) + 1
-        )
+    def process_count(self) -> int:
+        """How many processes there are: replicas, their decoders, and the evaluator."""
+        settings = self.task.settings
+        each = 2 if settings.sequence else 1
+        return each * settings.asynchrony.replicas + 1
 
-    def processes(self, states: dict[str, Any]) -> dict[str, Callable[[], Process]]:
-        """What makes each process, afresh or from its state record; plain data, so that it can travel to a worker."""
-        task, s, shards = self.task, self.task.settings, self.shards
-        makers: dict[str, Callable[[], Process]] = {}
-        for i, utterances in enumerate(subsets(len(task.train), s.asynchrony.replicas, s.seed)):
-            if s.sequence:
-                state = states.get(f"decoder {i}")
-                makers[f"decoder {i}"] = partial(make_decoder, task, shards, i, utterances, state)
-            makers[f"replica {i}"] = partial(
-                make_replica, task, shards, i, utterances, states.get(f"replica {i}")
-            )
+    def processes(self, states: Mapping[str, Any]) -> dict[str, MakeProcess]:
+        """Return, by name, what makes each process: from its record in ``states``, else afresh.
+
+        The makers are plain data and can travel to a worker.
+        """
+        task, shards = self.task, self.shards
+        settings = task.settings
+        parts = subsets(len(task.train), settings.asynchrony.replicas, settings.seed)
+
+        makers: dict[str, MakeProcess] = {}
+        for i, utterances in enumerate(parts):
+            if settings.sequence:
+                name = f"decoder {i}"
+                makers[name] = partial(make_decoder, task, shards, i, utterances, states.get(name))
+            name = f"replica {i}"
+            makers[name] = partial(make_replica, task, shards, i, utterances, states.get(name))
         makers["evaluator"] = partial(make_evaluator, task, shards, states.get("evaluator"))
         return makers
 
     def places(self, threads: Sequence[int]) -> dict[str, int]:
-        """Who lives on which of the workers, given their threads: a decoder where its replica and their channel are.
+        """Choose a worker for every service, channel and process, given the workers' threads.
 
-        Whoever finds no room is not placed.
+        A decoder is put where its replica and their channel are. Processes for which there is no
+        idle thread get no place.
         """
-        s, idle = self.task.settings, list(threads)
+        settings = self.task.settings
+        idle = list(threads)
         places = {name: i % len(idle) for i, name in enumerate(self.shards.names)}
-        for i in range(s.asynchrony.replicas):
+        for i in range(settings.asynchrony.replicas):
             worker = max(range(len(idle)), key=lambda w: idle[w])
-            who = [f"replica {i}", f"decoder {i}"] if s.sequence else [f"replica {i}"]
-            who = who[: idle[worker]]
-            places |= dict.fromkeys([*who, f"decoded {i}"], worker)
-            idle[worker] -= len(who)
+            together = [f"replica {i}"]
+            if settings.sequence:
+                together.append(f"decoder {i}")
+
+            placed = together[: idle[worker]]
+            places |= dict.fromkeys([*placed, f"decoded {i}"], worker)
+            idle[worker] -= len(placed)
         return places
 
 
-def make_decoder(task: Task, shards: Shards, i: int, utterances: np.ndarray, state: Any) -> Process:
-    """Decoder ``i`` of ``utterances``, afresh or from its state."""
-    s, name = task.settings, f"decoder {i}"
-    order = UtteranceOrder(utterances, s.batches.epochs, s.seed, i)
-    return decoder(name, shards, s, order, task.decode, task.lengths, f"decoded {i}", state)
+def make_decoder(
+    task: Task, shards: Shards, i: int, utterances: np.ndarray, state: DecoderState | None
+) -> Process:
+    """Make decoder ``i`` of the training utterances ``utterances``, afresh or from its state."""
+    settings = task.settings
+    order = UtteranceOrder(utterances, settings.batches.epochs, settings.seed, i)
+    return decoder(
+        f"decoder {i}", shards, settings, order, task.decode, task.lengths, f"decoded {i}", state
+    )
 
 
-def make_replica(task: Task, shards: Shards, i: int, utterances: np.ndarray, state: Any) -> Process:
-    """Replica ``i``, likewise, with its source of batches."""
-    s, offsets = task.settings, np.asarray(task.train.offsets)
-    source: Any
-    if s.sequence:
-        source = OuterSource(
-            f"decoded {i}", s, task.decode if s.criterion.auxiliary == "fresh" else None
-        )
-    else:
-        source = FrameSource(
-            FrameOrder(
-                s.batches.shuffling,
-                offsets,
-                utterances,
-                s.batches.size,
-                s.batches.epochs,
-                s.seed,
-                i,
-            )
-        )
-    return replica(f"replica {i}", i, shards, s, source, task.gradient, state)
+def make_replica(
+    task: Task, shards: Shards, i: int, utterances: np.ndarray, state: ReplicaState | None
+) -> Process:
+    """Make replica ``i`` with its source of batches, afresh or from its state."""
+    settings = task.settings
+    name = f"replica {i}"
+    if settings.sequence:
+        fresh = settings.criterion.auxiliary == "fresh"
+        decoded = OuterSource(f"decoded {i}", settings, task.decode if fresh else None)
+        return replica(name, i, shards, settings, decoded, task.outer_gradient, state)
+    frames = FrameSource(_frame_order(task, i, utterances))
+    return replica(name, i, shards, settings, frames, task.frame_gradient, state)
 
 
-def make_evaluator(task: Task, shards: Shards, state: Any) -> Process:
-    """The evaluator, likewise."""
-    size = int(task.heldout.offsets[task.heldout_utterances])
-    return evaluator(shards, task.settings, task.evaluate, int(task.lengths.sum()), size, state)
+def _frame_order(task: Task, i: int, utterances: np.ndarray) -> FrameOrder:
+    """The order in which replica ``i`` visits the frames of its utterances."""
+    batches = task.settings.batches
+    return FrameOrder(
+        batches.shuffling,
+        np.asarray(task.train.offsets),
+        utterances,
+        batches.size,
+        batches.epochs,
+        task.settings.seed,
+        i,
+    )
+
+
+def make_evaluator(task: Task, shards: Shards, state: EvaluatorState | None) -> Process:
+    """Make the evaluator, afresh or from its state."""
+    heldout_frames = int(task.heldout.offsets[task.heldout_utterances])
+    epoch_frames = int(task.lengths.sum())
+    return evaluator(shards, task.settings, task.evaluate, epoch_frames, heldout_frames, state)

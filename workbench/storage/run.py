@@ -25,6 +25,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from workbench.processes import process_is_alive
 from workbench.settings import Settings, UserError
 from workbench.storage.rows import R, Row, read_columns, read_rows
 
@@ -204,13 +205,7 @@ def _is_alive(status: RunStatus) -> bool:
     """Whether the process that wrote ``status`` lives, judged by its heartbeat on other machines."""
     if status.host != socket.gethostname() or status.pid is None:
         return time.time() - status.heartbeat < HEARTBEAT_LOST_SECONDS
-    try:
-        os.kill(status.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return process_is_alive(status.pid)
 
 
 class Writer:
@@ -360,6 +355,12 @@ def find_run(name: str, root: Path | None = None) -> Run:
         return Run(found[0])
     known = ", ".join(p.parent.name for p in sorted(root.glob("*/settings.json"))) or "none yet"
     raise UserError(f"{name}: {'several runs begin so' if found else 'no such run'}; runs: {known}")
+
+
+def newest_run(name: str) -> Run | None:
+    """Return the newest run called ``<name>-<digest>``, or None."""
+    found = list((home() / "runs").glob(f"{name}-*/settings.json"))
+    return Run(max(found, key=lambda path: path.stat().st_mtime).parent) if found else None
 
 
 def all_runs(root: Path | None = None) -> list[Run]:

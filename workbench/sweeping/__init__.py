@@ -1,9 +1,30 @@
-"""Sweeps: many runs that differ in chosen settings, planned, carried out, gone on with, and compared."""
+"""Sweeps: many runs that differ in chosen settings are planned, run, resumed and compared."""
 
-from workbench.sweeping.estimate import Estimate, estimate, left
-from workbench.sweeping.executors import on_cluster
-from workbench.sweeping.plan import PlannedCell, counts, plan
-from workbench.sweeping.recipes import recipe, recipes
-from workbench.sweeping.results import Results, results
-from workbench.sweeping.run import ask_to_stop, run
+from workbench.sweeping.estimate import Estimate, estimate_sweep, time_left
+from workbench.sweeping.executors import cluster_executor
+from workbench.sweeping.plan import CellState, PlannedCell, count_states, plan_cells
+from workbench.sweeping.recipes import read_recipe, recipe_questions
+from workbench.sweeping.results import Results, read_results
+from workbench.sweeping.run import request_stop, run_sweep
 from workbench.sweeping.spec import Cell, Sweep, all_sweeps, find_sweep
+
+__all__ = [
+    "Cell",
+    "CellState",
+    "Estimate",
+    "PlannedCell",
+    "Results",
+    "Sweep",
+    "all_sweeps",
+    "cluster_executor",
+    "count_states",
+    "estimate_sweep",
+    "find_sweep",
+    "plan_cells",
+    "read_recipe",
+    "read_results",
+    "recipe_questions",
+    "request_stop",
+    "run_sweep",
+    "time_left",
+]

@@ -1,159 +1,194 @@
 """What a sweep will take, before it starts: runs, minutes and disk.
 
-Minutes come from runs of the same kind on the same corpus that sweeps have ended before, else from a rehearsal.
+Minutes come from runs of the same kind on the same corpus that earlier sweeps have ended, else from
+a rehearsal.
 """
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from workbench.prepare.corpus import Corpus
 from workbench.runs.task import Task
-from workbench.settings import Settings, preset
-from workbench.storage.run import KEEP, RunState
-from workbench.sweeping.plan import ENDED, PlannedCell, plan
-from workbench.sweeping.rehearsal import Price, rehearse
+from workbench.settings import Settings
+from workbench.storage.run import KEEP, Run, RunState, find_run
+from workbench.sweeping.plan import CellState, PlannedCell, plan_cells
+from workbench.sweeping.price import Price, mean_price, total_price
+from workbench.sweeping.rehearsal import rehearse
 from workbench.sweeping.spec import Sweep, all_sweeps
-from workbench.sweeping.starting_run import found_start
+from workbench.sweeping.starting_run import find_start, start_settings
 
 ROW_BYTES = 500
-KEPT = 0.3  # of the frames of an utterance, so long as nothing was decoded
-MOST = 6  # kinds of cells that are rehearsed; further ones count as their mean
-BUSY = 1.5  # times slower than on a quiet computer is worth a word
-OPENING = Price(6.0, 6.0)  # a process of Python with all libraries, and the corpus opened in it
-FREE = (
-    *("seed", "replicas", "shards", "clock", "machine", "learning_rate", "channel"),
-    *("decoder_fetch", "decoder_seconds", "decoder_utterances"),
+KEPT_SHARE = 0.3
+"""Share of an utterance's frames that is assumed to be kept, as long as nothing was decoded."""
+
+REHEARSED_KINDS = 6
+"""Kinds of cells that are rehearsed; further ones count as their mean."""
+
+BUSY_FACTOR = 1.5
+"""A computer so many times slower than a quiet one is mentioned."""
+
+OPENING = Price(6.0, 6.0)
+"""What it takes to start Python with all libraries and to open the corpus."""
+
+UNPRICED = (
+    "seed",
+    "replicas",
+    "shards",
+    "clock",
+    "machine",
+    "learning_rate",
+    "channel",
+    "decoder_fetch",
+    "decoder_seconds",
+    "decoder_utterances",
 )
+"""Settings that hardly change the work of a run; virtual replicas cost no more than one."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of all cells and of those still to do."""
+    """What all cells take, and those that are still to do."""
 
     cells: int
     to_do: int
-    minutes: float  # of this computer as busy as it is now, for those to do
+    minutes: float  # for those to do, on this computer as busy as it is now
     quiet: float  # minutes if nothing else ran on it
     megabytes: float
     measured: str  # where the minutes come from
 
     def __str__(self) -> str:
-        what = (
-            f"{self.to_do} of {self.cells} runs to do"
-            if self.to_do < self.cells
-            else f"{self.cells} runs"
-        )
-        busy = (
-            f", {duration(self.minutes)} as busy as this computer is now,"
-            if self.minutes > BUSY * self.quiet
-            else ""
-        )
-        return f"{what}, about {duration(self.quiet)}{busy} and {self.megabytes:.0f} MB ({self.measured})"
+        what = f"{self.cells} runs"
+        if self.to_do < self.cells:
+            what = f"{self.to_do} of {self.cells} runs to do"
+        busy = ""
+        if self.minutes > BUSY_FACTOR * self.quiet:
+            busy = f", {format_minutes(self.minutes)} as busy as this computer is now,"
+        quiet = format_minutes(self.quiet)
+        return f"{what}, about {quiet}{busy} and {self.megabytes:.0f} MB ({self.measured})"
 
 
-def estimate(sweep: Sweep, jobs: int = 1) -> Estimate:
-    """Runs, minutes and disk of ``sweep``, ``jobs`` at a time on this computer; rehearses for some seconds per kind."""
-    cells = plan(sweep)
-    to_do, corpus = [c.cell for c in cells if c.state not in ENDED], Corpus.open(sweep.corpus)
-    known = known_prices(sweep) if to_do else {}
-    kinds = list(dict.fromkeys(as_priced(c.settings) for c in to_do))
-    new = [kind for kind in kinds if kind not in known]
-    prices = {
-        kind: rehearse(Task(corpus, kind), _init(sweep), sweep.test) for kind in new[:MOST]
-    } | known
-    each = [prices.get(as_priced(c.settings), _mean(list(prices.values()))) for c in to_do]
-    first = _start_price(sweep, corpus) if to_do else Price(0.0, 0.0)
-    size = sum(disk_of(Task(corpus, c.settings)) for c in to_do)
-    how = f"{len(new[:MOST])} kinds rehearsed" if new else "from runs of the same kind"
-    how += ", the others as these" if len(new) > MOST else ""
-    now = first.seconds + together(each, jobs)
-    quiet = first.processor + together([Price(p.processor, p.processor) for p in each], jobs)
-    return Estimate(len(cells), len(to_do), now / 60, quiet / 60, size / 1e6, how)
+def estimate_sweep(sweep: Sweep, jobs: int = 1) -> Estimate:
+    """Estimate runs, minutes and disk of ``sweep``, ``jobs`` cells at a time on this computer.
+
+    Rehearses for some seconds each kind of cell that no sweep has run before. Raises UserError if
+    the sweep's corpus does not exist.
+    """
+    cells = plan_cells(sweep)
+    to_do = [planned.cell for planned in cells if not planned.state.ended]
+    corpus = Corpus.open(sweep.corpus)
+    if not to_do:
+        return Estimate(len(cells), 0, 0.0, 0.0, 0.0, "from runs of the same kind")
+
+    prices = known_prices(sweep)
+    kinds = dict.fromkeys(priced_settings(cell.settings) for cell in to_do)
+    new = [kind for kind in kinds if kind not in prices]
+    start = _trained_start(sweep)
+    for kind in new[:REHEARSED_KINDS]:
+        prices[kind] = rehearse(Task(corpus, kind), start, sweep.test)
+
+    others = mean_price(list(prices.values()))
+    each = [prices.get(priced_settings(cell.settings), others) for cell in to_do]
+    first = Price()
+    if sweep.start and start is None:
+        first = rehearse(Task(corpus, start_settings(sweep)), None, sweep.test)
+    undisturbed = [Price(price.processor, price.processor) for price in each]
+    now = first.seconds + side_by_side_seconds(each, jobs)
+    quiet = first.processor + side_by_side_seconds(undisturbed, jobs)
+    size = sum(disk_bytes(Task(corpus, cell.settings)) for cell in to_do)
+    return Estimate(len(cells), len(to_do), now / 60, quiet / 60, size / 1e6, _origin(len(new)))
 
 
-def together(each: Sequence[Price], jobs: int) -> float:
-    """Seconds that runs take side by side: as many as there are places for, and no more processors than there are."""
+def _origin(new_kinds: int) -> str:
+    """Where the minutes come from, in words."""
+    if not new_kinds:
+        return "from runs of the same kind"
+    rehearsed = f"{min(new_kinds, REHEARSED_KINDS)} kinds rehearsed"
+    return rehearsed + (", the others as these" if new_kinds > REHEARSED_KINDS else "")
+
+
+def _trained_start(sweep: Sweep) -> Run | None:
+    """The run that all cells start from; None if there is none, or it is still to be trained."""
+    if sweep.init:
+        return find_run(sweep.init)
+    start = find_start(sweep) if sweep.start else None
+    if start is not None and start.status().state != RunState.DONE:
+        return None
+    return start
+
+
+def side_by_side_seconds(each: Sequence[Price], jobs: int) -> float:
+    """Return the seconds that runs take, ``jobs`` at a time.
+
+    They are bounded by the jobs, by the processors of this computer, and by the longest run.
+    """
     if not each:
         return 0.0
     places = max(1, min(jobs, len(each)))
-    opening = OPENING if jobs > 1 else Price(0.0, 0.0)
-    rounds = -(-len(each) // places) / (len(each) / places)  # the last ones may leave places empty
-    used = sum(p.processor for p in each) + places * opening.processor
-    return max(
-        sum(p.seconds for p in each) / places * rounds + opening.seconds,
-        used / (os.cpu_count() or 1),
-        max(p.seconds for p in each),
-    )
+    opening = OPENING if jobs > 1 else Price()
+    total = total_price(each)
+    # The last runs may leave places empty.
+    unevenness = math.ceil(len(each) / places) / (len(each) / places)
+    by_places = total.seconds / places * unevenness + opening.seconds
+    by_processors = (total.processor + places * opening.processor) / (os.cpu_count() or 1)
+    longest = max(price.seconds for price in each)
+    return max(by_places, by_processors, longest)
 
 
-def left(cells: Sequence[PlannedCell], jobs: int) -> str:
-    """How long the rest of a sweep will take, by the runs that have ended; nothing before the first has."""
-    took = [c.seconds for c in cells if c.state in ENDED and c.seconds]
-    rest = sum(c.state not in ENDED | {"failed"} for c in cells)
-    return (
-        f"about {duration(sum(took) / len(took) * rest / max(1, jobs) / 60)} left"
-        if took and rest
-        else ""
-    )
+def time_left(cells: Sequence[PlannedCell], jobs: int) -> str:
+    """Return how long the rest of a sweep will take, in words; "" until a first run has ended."""
+    took = []
+    rest = 0
+    for planned in cells:
+        if planned.state.ended and planned.price is not None and planned.price.seconds:
+            took.append(planned.price.seconds)
+        if not planned.state.ended and planned.state != CellState.FAILED:
+            rest += 1
+    if not took or not rest:
+        return ""
+    minutes = sum(took) / len(took) * rest / max(1, jobs) / 60
+    return f"about {format_minutes(minutes)} left"
 
 
 def known_prices(sweep: Sweep) -> dict[Settings, Price]:
-    """What runs of each kind took that ended on this corpus, of any sweep that tests its models if this one does."""
+    """Return what runs of each kind took that ended on the corpus of ``sweep``, in any sweep.
+
+    Only sweeps that test their models as ``sweep`` does count.
+    """
     took: dict[Settings, list[Price]] = {}
     for other in all_sweeps():
-        if (
+        comparable = (
             other.corpus == sweep.corpus
             and other.preset == sweep.preset
             and other.test == sweep.test
-        ):
-            for c in plan(other):
-                if c.state == "done" and c.seconds and c.processor:
-                    took.setdefault(as_priced(c.cell.settings), []).append(
-                        Price(c.seconds, c.processor)
-                    )
-    return {kind: _mean(prices) for kind, prices in took.items()}
-
-
-def as_priced(s: Settings) -> Settings:
-    """The settings with all that hardly changes the work at their defaults: virtual replicas cost no more than one."""
-    return s.replace(**{name: Settings().to_dict()[name] for name in FREE})
-
-
-def _mean(prices: Sequence[Price]) -> Price:
-    return Price(
-        *(
-            float(np.mean([getattr(p, k) for p in prices] or [0.0]))
-            for k in ("seconds", "processor")
         )
-    )
+        if not comparable:
+            continue
+        for planned in plan_cells(other):
+            price = planned.price
+            if planned.state == CellState.DONE and price and price.seconds and price.processor:
+                took.setdefault(priced_settings(planned.cell.settings), []).append(price)
+    return {kind: mean_price(prices) for kind, prices in took.items()}
 
 
-def _init(sweep: Sweep) -> str | None:
-    found = found_start(sweep) if sweep.start else None
-    ended = found is not None and found.status().state == RunState.DONE
-    return sweep.init or (found.name if found and ended else None)
+def priced_settings(settings: Settings) -> Settings:
+    """Return the settings with all that hardly changes the work at its default."""
+    default = Settings().to_dict()
+    return settings.replace(**{name: default[name] for name in UNPRICED})
 
 
-def _start_price(sweep: Sweep, corpus: Corpus) -> Price:
-    """Of the run that all cells start from, if the sweep must train it first."""
-    if not sweep.start or _init(sweep):
-        return Price(0.0, 0.0)
-    return rehearse(Task(corpus, preset(sweep.preset, **sweep.start)), None, sweep.test)
+def disk_bytes(task: Task) -> float:
+    """Return the bytes that a run leaves: model, checkpoints, a row per push and decode."""
+    settings = task.settings
+    batches = settings.batches
+    kept_share = KEPT_SHARE if settings.sequence else 1.0
+    pushes = task.train.frames * batches.epochs / batches.size * kept_share
+    decodes = len(task.train) * batches.epochs
+    copies = KEEP + 1 + (settings.asynchrony.replicas > 1)
+    return 4.0 * task.topology.size * copies + ROW_BYTES * (pushes + decodes)
 
 
-def disk_of(task: Task) -> float:
-    """Bytes that a run leaves behind: its model and checkpoints, and a row per push and decode."""
-    s = task.settings
-    rows = (
-        task.train.frames * s.batches.epochs / s.batches.size * (KEPT if s.sequence else 1.0)
-        + len(task.train) * s.batches.epochs
-    )
-    return 4.0 * task.topology.size * (KEEP + 1 + (s.asynchrony.replicas > 1)) + ROW_BYTES * rows
-
-
-def duration(minutes: float) -> str:
-    """In words."""
+def format_minutes(minutes: float) -> str:
+    """Return minutes as text: ``90 s``, ``12 min``."""
     return f"{60 * minutes:.0f} s" if minutes < 2 else f"{minutes:.0f} min"

@@ -1,4 +1,4 @@
-"""Where the cells of a sweep run: a thread, processes of their own, or the workers of a Dask cluster."""
+"""Where the cells of a sweep run: a thread, processes, or the workers of a Dask cluster."""
 
 import multiprocessing
 from collections.abc import Iterator
@@ -6,11 +6,15 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 
 from workbench.processes import set_environment
-from workbench.runs.drive import needs_dask
+from workbench.runs.execution import needs_dask
 
 
-def own_place(jobs: int) -> Executor:
-    """Where one cell at a time runs: a thread that Ctrl-C does not hit, or a process, whose end harms no other."""
+def local_executor(jobs: int) -> Executor:
+    """Return an executor for one cell at a time, of ``jobs`` that run side by side.
+
+    It is a thread for a single job, which Ctrl-C does not hit; otherwise a process, whose end harms
+    no other job.
+    """
     if jobs == 1:
         return ThreadPoolExecutor(1)
     spawn = multiprocessing.get_context("spawn")
@@ -18,10 +22,12 @@ def own_place(jobs: int) -> Executor:
 
 
 @contextmanager
-def on_cluster(address: str | None, jobs: int) -> Iterator[Executor | None]:
-    """The workers of the Dask cluster at ``address`` (tcp://host:port, or local: one for each); None: none.
+def cluster_executor(address: str | None, jobs: int) -> Iterator[Executor | None]:
+    """Yield an executor on the workers of the Dask cluster at ``address``; None without an address.
 
-    They must see the data folder under the same path. A cell is one task, single-threaded and never run twice.
+    ``address``: ``tcp://host:port`` of a scheduler, or ``local`` for a new cluster with a worker
+    per job. The workers must see the data folder under the same path. A cell is one task,
+    single-threaded and never run twice. Raises UserError if Dask is not installed.
     """
     if address is None:
         yield None

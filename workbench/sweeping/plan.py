@@ -1,105 +1,177 @@
-"""Which cells of a sweep are there, and how they stand; read from what is on disk, never remembered."""
+"""Which cells a sweep has and how each stands, read from the files on disk and never remembered."""
 
 import os
 import socket
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from workbench.processes import process_is_alive
 from workbench.storage.rows import EvaluateRow, read_rows
-from workbench.storage.run import Run, RunState, home, read_json
+from workbench.storage.run import Run, RunState, newest_run, read_json, write_json
+from workbench.sweeping.price import Price
 from workbench.sweeping.spec import Cell, Sweep
 
-ENDED = {"done", "diverged"}  # neither is run again
+
+class CellState(StrEnum):
+    """How a cell stands; apart from MISSING and FAILED that is how its run stands."""
+
+    MISSING = "missing"  # never begun
+    NEW = "new"  # its run has a folder, but has reported nothing yet
+    RUNNING = "running"  # a process of this machine trains or tests it
+    DONE = "done"  # trained, and tested if the sweep tests
+    STOPPED = "stopped"  # rests at a checkpoint, or waits for its test
+    LOST = "lost"  # its process is gone
+    FAILED = "failed"  # training, testing or starting it raised an error
+    DIVERGED = "diverged"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the cell is never run again."""
+        return self in (CellState.DONE, CellState.DIVERGED)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether running the sweep once more would continue with the cell."""
+        return not self.ended and self not in (CellState.RUNNING, CellState.FAILED)
+
+
+@dataclass(frozen=True)
+class CellRecord:
+    """The file ``cell-<id>.json``: who works on a cell, or how the last attempt at it ended."""
+
+    pid: int | None = None  # of the process that works on it
+    host: str = ""  # of that process
+    share: float = 0.0  # of the training that is done
+    error: str = ""  # of the last attempt
+    price: Price | None = None  # of the last attempt, if it came to its end
+
+    @classmethod
+    def read(cls, path: Path) -> "CellRecord":
+        """Read the file; without one, nothing is known of the cell."""
+        if not path.exists():
+            return cls()
+        record = read_json(path)
+        seconds = record.get("seconds")
+        return cls(
+            pid=record.get("pid"),
+            host=record.get("host", ""),
+            share=record.get("share", 0.0),
+            error=record.get("error", ""),
+            price=None if seconds is None else Price(seconds, record.get("processor") or 0.0),
+        )
+
+    @property
+    def busy(self) -> bool:
+        """Whether a living process of this machine works on the cell."""
+        here = self.host == socket.gethostname()
+        return here and self.pid is not None and process_is_alive(self.pid)
 
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell, its run if there is one, its state, and what went wrong.
-
-    ``state``: missing, running, done, stopped, lost, failed, diverged; done means tested too, if the sweep tests.
-    """
+    """A cell, its run if there is one, how it stands, and what went wrong."""
 
     cell: Cell
     run: Run | None
-    state: str
+    state: CellState
     error: str = ""
-    seconds: float | None = None  # of this computer that it took, once it has ended
-    processor: float | None = None  # seconds of processor time in them
+    price: Price | None = None  # of this computer that it took, once it has ended
 
     @property
     def reached(self) -> str:
-        """How it stands; if it runs: at which share of its epochs it was measured last, and with what error rate."""
-        if self.state != "running" or self.run is None:
-            return "starting" if self.state == "running" else self.state
+        """Describe how the cell stands: its state, or how far training is and its error rate."""
+        if self.state != CellState.RUNNING:
+            return self.state.value
+        if self.run is None:
+            return "starting"
         if self.run.status().state == RunState.DONE:
             return "testing"
 
-        path = self.run.row_file("evaluator")
-        evaluations = (
-            [r for r in read_rows(path) if isinstance(r, EvaluateRow)] if path.exists() else []
-        )
-        if not evaluations:
+        last = _last_evaluation(self.run)
+        if last is None:
             return "at 0%"
-        last = evaluations[-1]
-        share = last.epochs / max(self.cell.settings.batches.epochs, 1e-9)
+        epochs = max(self.cell.settings.batches.epochs, 1e-9)
+        share = min(1.0, last.epochs / epochs)
         wer = last.measured.wer
-        return f"at {min(1.0, share):.0%}" + ("" if wer is None else f": {100 * wer:.1f}")
+        return f"at {share:.0%}" if wer is None else f"at {share:.0%}: {100 * wer:.1f}"
 
 
-def plan(sweep: Sweep) -> list[PlannedCell]:
-    """Every cell of ``sweep`` and how it stands."""
-    return [stand(sweep, cell) for cell in sweep.cells()]
+def _last_evaluation(run: Run) -> EvaluateRow | None:
+    """The newest measurement of a run."""
+    path = run.row_file("evaluator")
+    if not path.exists():
+        return None
+    evaluations = [row for row in read_rows(path) if isinstance(row, EvaluateRow)]
+    return evaluations[-1] if evaluations else None
 
 
-def counts(cells: Sequence[PlannedCell]) -> dict[str, int]:
-    """How many cells are in each state."""
-    return dict(Counter(c.state for c in cells))
+def plan_cells(sweep: Sweep) -> list[PlannedCell]:
+    """Return every cell of ``sweep`` and how it stands."""
+    return [plan_cell(sweep, cell) for cell in sweep.cells()]
 
 
-def record_path(sweep: Sweep, cell: Cell) -> Path:
-    """Where the last attempt at a cell is recorded."""
-    return sweep.folder / f"cell-{cell.id}.json"
+def plan_cell(sweep: Sweep, cell: Cell) -> PlannedCell:
+    """Return how one cell stands."""
+    record = CellRecord.read(record_path(sweep, cell))
+    run = newest_run(run_name(sweep, cell))
+    if record.busy:
+        return PlannedCell(cell, run, CellState.RUNNING, "", record.price)
+    if run is None:
+        state = CellState.FAILED if record.error else CellState.MISSING
+        return PlannedCell(cell, None, state, record.error, record.price)
+
+    status = run.status()
+    error = status.error or record.error
+    state = CellState(status.state.value)
+    if state == CellState.FAILED and error.startswith("Diverged"):
+        state = CellState.DIVERGED
+    if state == CellState.DONE and sweep.test and "test_wer" not in run.summary:
+        state = CellState.FAILED if error else CellState.STOPPED
+    return PlannedCell(cell, run, state, error, record.price)
+
+
+def count_states(cells: Sequence[PlannedCell]) -> dict[str, int]:
+    """Return how many cells are in each state, by the state's name."""
+    return dict(Counter(planned.state.value for planned in cells))
 
 
 def run_name(sweep: Sweep, cell: Cell) -> str:
-    """What the cell's run is called, less the digest that every run's name ends in."""
+    """Return the name of the cell's run, without the digest that every run's name ends in."""
     return f"{sweep.name}-{cell.id}"
 
 
-def run_of(sweep: Sweep, cell: Cell) -> Run | None:
-    """The cell's run; the newest, if its starting point was trained anew in between."""
-    found = list((home() / "runs").glob(f"{run_name(sweep, cell)}-*/settings.json"))
-    return Run(max(found, key=lambda p: p.stat().st_mtime).parent) if found else None
+# --- the record of a cell
 
 
-def stand(sweep: Sweep, cell: Cell) -> PlannedCell:
-    """How one cell stands."""
-    path = record_path(sweep, cell)
-    record = read_json(path) if path.exists() else {}
-    run, error = run_of(sweep, cell), record.get("error", "")
-    spent = record.get("seconds"), record.get("processor")
-    if busy(record):
-        return PlannedCell(cell, run, "running", "", *spent)
-    if run is None:
-        return PlannedCell(cell, None, "failed" if error else "missing", error, *spent)
-    status = run.status()
-    state, error = status.state.value, status.error or error
-    if state == "failed" and error.startswith("Diverged"):
-        state = "diverged"
-    if state == "done" and sweep.test and "test_wer" not in run.summary:
-        state = "failed" if error else "stopped"
-    return PlannedCell(cell, run, state, error, *spent)
+def record_path(sweep: Sweep, cell: Cell) -> Path:
+    """Return the path of the cell's record."""
+    return sweep.folder / f"cell-{cell.id}.json"
 
 
-def busy(record: Mapping[str, Any]) -> bool:
-    """Whether the process of this machine that began an attempt is still at it; it trains, or tests, or is to begin."""
-    if record.get("host") != socket.gethostname():
-        return False
-    try:
-        os.kill(record["pid"], 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
+def record_work(sweep: Sweep, cell: Cell, share: float | None = None) -> None:
+    """Record that this process works on the cell, and the share of its training that is done."""
+    record: dict[str, Any] = {"pid": os.getpid(), "host": socket.gethostname()}
+    if share is not None:
+        record["share"] = share
+    write_json(record_path(sweep, cell), record)
+
+
+def record_nothing(sweep: Sweep, cell: Cell) -> None:
+    """Record that no process works on the cell any more."""
+    write_json(record_path(sweep, cell), {})
+
+
+def record_end(sweep: Sweep, cell: Cell, error: str, price: Price | None) -> None:
+    """Record how an attempt at the cell ended: its error or "", and its price if it has one."""
+    record = {
+        "error": error,
+        "seconds": price.seconds if price else None,
+        "processor": price.processor if price else None,
+        "values": dict(cell.values),
+        "seed": cell.seed,
+    }
+    write_json(record_path(sweep, cell), record)

@@ -1,70 +1,107 @@
-"""Ready-made sweeps, one JSON file each under workbench/data/recipes: the experiments that the project exists for."""
+"""Ready-made sweeps, one JSON file each under workbench/data/recipes."""
 
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from workbench.data import RECIPES, STARTS
-from workbench.settings import UserError
-from workbench.storage.run import find_run, read_json
+from workbench.settings import no_such
+from workbench.storage.run import Run, read_json
 from workbench.sweeping.spec import Sweep
 
 NETWORK = ("hidden_layers", "hidden_units")
-SHARED = (*NETWORK, "precision")  # of a sweep and the run that it starts from
+NETWORK_OF_START = (*NETWORK, "precision")
+"""Settings that a sweep has in common with the run that it starts from."""
+
+ADDED_BY_COMMAND = {"seeds", "test"}
+"""Changes to a recipe that its command line can express."""
 
 
-def recipes() -> dict[str, str]:
-    """Name and question of each recipe."""
-    return {p.stem: read_json(p)["question"] for p in sorted(RECIPES.glob("*.json"))}
-
-
-def _read(name: str) -> dict[str, Any]:
-    path = RECIPES / f"{name}.json"
-    if not path.exists():
-        raise UserError(f"{name}: no such recipe; choose one of {', '.join(recipes())}")
-    return read_json(path)
+def recipe_questions() -> dict[str, str]:
+    """Return the name and the question of each recipe."""
+    return {path.stem: read_json(path)["question"] for path in sorted(RECIPES.glob("*.json"))}
 
 
 def starts_trained(name: str) -> bool:
-    """Whether a recipe starts from a trained network."""
-    return _read(name).get("starts") == "trained"
+    """Return whether a recipe starts from a trained network; raises UserError for another name."""
+    return _read_file(name).get("starts") == "trained"
 
 
-def start(size: str, **changes: Any) -> dict[str, Any]:
-    """Settings, on top of the preset laptop, of the cross entropy from which sequence training starts."""
+def recipe_start(size: str, **changes: Any) -> dict[str, Any]:
+    """Return the settings of the cross-entropy run that sequence training starts from.
+
+    They are changes to the preset ``laptop``.
+    """
     return {**read_json(STARTS)[size], **changes}
 
 
-def recipe(
-    which: str, corpus: str, size: str = "watch", init: str | None = None, **changes: Any
+def read_recipe(
+    which: str, corpus: str, size: str = "watch", init: Run | None = None, **changes: Any
 ) -> Sweep:
-    """The sweep ``which`` (e.g. ``e1-shuffling``) on ``corpus`` at ``size`` watch or laptop; ``changes`` to its fields.
+    """Return the recipe ``which`` (e.g. ``e1-shuffling``) as a sweep on the corpus of that name.
 
-    Those that start from a trained network take that of the run ``init``, whatever its size; without one the sweep
-    trains its own first, once per corpus and size.
+    ``size`` is watch or laptop; ``changes`` replace fields of the sweep. A recipe that starts from
+    a trained network takes that of ``init``, whatever its size. Without ``init``, the sweep first
+    trains its own start, once per corpus and size. Raises UserError for an unknown recipe or size.
     """
-    record = _read(which)
-    if size not in record["sizes"]:
-        raise UserError(f"{which}: no size {size}; choose one of {', '.join(record['sizes'])}")
-    own, trained = record.pop("sizes")[size], record.pop("starts", "") == "trained"
+    record = _read_file(which)
+    sizes = record.pop("sizes")
+    if size not in sizes:
+        raise no_such(f"size of {which}", size, sizes)
+    of_size = sizes[size]
+    trained = record.pop("starts", "") == "trained"
+
     changed = changes.pop("settings", {})
-    settings = {**record.pop("settings", {}), **own.pop("settings", {}), **changed}
-    if trained and init:
-        settings |= {field: find_run(init).settings.to_dict()[field] for field in NETWORK}
+    settings = {**record.pop("settings", {}), **of_size.pop("settings", {}), **changed}
+    if trained and init is not None:
+        network = init.settings.to_dict()
+        settings |= {field: network[field] for field in NETWORK}
     elif trained:
-        record["start"] = start(size, **{k: settings[k] for k in SHARED if k in settings})
-    own_name = changes.pop("name", f"{which}-{size}-{corpus}")
-    words = ["workbench", "sweep", corpus, "--recipe", which, "--size", size, "--name", own_name]
-    words += ["--init", init] if init else []
-    words += ["--set", *(f"{k}={v}" for k, v in changed.items())] if changed else []
-    given = {
-        "name": own_name,
+        network = {field: settings[field] for field in NETWORK_OF_START if field in settings}
+        record["start"] = recipe_start(size, **network)
+
+    name = changes.pop("name", f"{which}-{size}-{corpus}")
+    command = _command(which, corpus, size, name, init, changed, changes)
+    fields = {
+        "name": name,
         "corpus": corpus,
-        "init": init,
+        "init": init.name if init else None,
         **record,
-        **own,
+        **of_size,
         "settings": settings,
+        "recipe": command,
+        **changes,
     }
-    words += ["--seeds", ",".join(map(str, changes["seeds"]))] if "seeds" in changes else []
-    words += ["--no-test"] if changes.get("test") is False else []
-    command = shlex.join(words) if set(changes) <= {"seeds", "test"} else ""
-    return Sweep.of({**given, "recipe": command, **changes}, RECIPES / f"{which}.json")
+    return Sweep.of(fields, RECIPES / f"{which}.json")
+
+
+def _command(
+    which: str,
+    corpus: str,
+    size: str,
+    name: str,
+    init: Run | None,
+    settings: Mapping[str, Any],
+    changes: Mapping[str, Any],
+) -> str:
+    """The command line that makes the sweep, or "" if it cannot express the changes."""
+    if not set(changes) <= ADDED_BY_COMMAND:
+        return ""
+    words = ["workbench", "sweep", corpus, "--recipe", which, "--size", size, "--name", name]
+    if init is not None:
+        words += ["--init", init.name]
+    if settings:
+        words += ["--set", *(f"{field}={value}" for field, value in settings.items())]
+    if "seeds" in changes:
+        words += ["--seeds", ",".join(str(seed) for seed in changes["seeds"])]
+    if changes.get("test") is False:
+        words.append("--no-test")
+    return shlex.join(words)
+
+
+def _read_file(name: str) -> dict[str, Any]:
+    """The recipe as its file has it."""
+    path = RECIPES / f"{name}.json"
+    if not path.exists():
+        raise no_such("recipe", name, recipe_questions())
+    return read_json(path)

@@ -1,12 +1,12 @@
-"""What one run takes, by a rehearsal: its machine runs for some seconds in memory, then measures and tests a little.
+"""What one run takes, by a rehearsal that trains, measures and tests for some seconds.
 
-Training, measuring and testing are timed apart, the latter two with the parameters that the rehearsal has reached:
-an untrained network makes lattices many times as large as a trained one.
+Training, measuring and testing are timed apart, the latter two with the parameters that the
+rehearsal has reached: an untrained network makes lattices many times as large as a trained one.
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -19,119 +19,140 @@ from workbench.runs.wiring import Experiment
 from workbench.sequence.decoded import Decoded
 from workbench.settings import rng
 from workbench.storage.rows import PushRow, Row
+from workbench.storage.run import Run
+from workbench.sweeping.price import Price, Stopwatch, price_of, total_price
 
-SECONDS, LONGEST, PUSHES = (
-    2.0,
-    12.0,
-    20,
-)  # of processor time in training: until both are reached, or it takes too long
-MEASURED, TESTED = 16, 8  # utterances
+SECONDS = 2.0
+"""Processor time that training is rehearsed for, if `PUSHES` are reached in it."""
 
+LONGEST_SECONDS = 12.0
+"""Processor time after which the rehearsal of training ends in any case."""
 
-@dataclass(frozen=True)
-class Price:
-    """Seconds, and seconds of processor time in them."""
-
-    seconds: float
-    processor: float
-
-    def times(self, n: float) -> "Price":
-        """``n`` of it."""
-        return Price(n * self.seconds, n * self.processor)
-
-    def __add__(self, other: "Price") -> "Price":
-        return Price(self.seconds + other.seconds, self.processor + other.processor)
-
-
-def timed(act: Callable[[], object]) -> Price:
-    """What a call takes."""
-    began, used = time.perf_counter(), time.process_time()
-    act()
-    return Price(time.perf_counter() - began, time.process_time() - used)
+PUSHES = 20
+EPOCHS = 50.0  # at least, so that the data do not end before the rehearsal
+MEASURED_UTTERANCES = 16
+TESTED_UTTERANCES = 8
 
 
 @dataclass(frozen=True)
-class Watched(Task):
-    """A task that knows what its decodes took."""
+class TimedDecode:
+    """What one decode took."""
 
-    spent: list[tuple[int, int, Price]] = field(
-        default_factory=list
-    )  # (frames, kept, what it took)
+    frames: int
+    kept: int  # frames
+    price: Price
+
+
+@dataclass(frozen=True)
+class TimedTask(Task):
+    """A task that notes what its decodes took."""
+
+    decodes: list[TimedDecode] = field(default_factory=list)
 
     def decode(self, theta: np.ndarray, utterance: int) -> Decoded:
-        """As Task's."""
-        found: list[Decoded] = []
-        price = timed(lambda: found.append(super(Watched, self).decode(theta, utterance)))
-        self.spent.append((found[0].frames, len(found[0].kept), price))
-        return found[0]
+        """Decode as `Task` does, and note what it took."""
+        watch = Stopwatch()
+        decoded = super().decode(theta, utterance)
+        self.decodes.append(TimedDecode(decoded.frames, len(decoded.kept), watch.price()))
+        return decoded
 
 
-def rehearse(task: Task, init: str | None, test: bool) -> Price:
-    """What a run of ``task`` from the model ``init`` takes, if its learning rate never ends it before."""
-    theta = runs.starting_point(task, init, None)[0]
-    training, theta = trained(task, theta)
-    s = task.settings
-    looks = 2 + s.batches.epochs / s.measuring.evaluate_every
-    price = training + measured(task, theta).times(looks * task.heldout_utterances / MEASURED)
-    return price + tested(task, theta) if test else price
+@dataclass(frozen=True)
+class Rehearsal:
+    """What was done in a rehearsal of training."""
+
+    price: Price  # of everything
+    pushes: int
+    decodes: list[TimedDecode]
+    theta: np.ndarray  # the parameters that were reached, float32 [parameters]
 
 
-def trained(task: Task, theta: np.ndarray) -> tuple[Price, np.ndarray]:
-    """All epochs of training without measuring, and the parameters after the rehearsal."""
-    rehearsed(task, theta, 0.0)  # compiles, and reads from disk
-    whole, pushes, spent, theta = rehearsed(task, theta, SECONDS)
-    decoding = sum((p for _, _, p in spent), Price(0.0, 0.0))
-    frames, decoded = task.train.frames * task.settings.batches.epochs, sum(f for f, _, _ in spent)
-    kept = sum(k for _, k, _ in spent) / decoded if decoded else 1.0
-    push = (whole + decoding.times(-1.0)).times(1 / max(1, pushes))
-    batches = frames * kept / task.settings.batches.size
-    return push.times(batches) + decoding.times(frames / decoded if decoded else 0.0), theta
+def rehearse(task: Task, init: Run | None, test: bool) -> Price:
+    """Return what a run of ``task`` from the model of ``init`` takes, tested if ``test``.
+
+    The run is assumed to train for all of its epochs.
+    """
+    start = runs.starting_point(task, init).theta
+    _rehearse_training(task, start, 0.0)  # compiles, and reads from disk
+    rehearsal = _rehearse_training(task, start, SECONDS)
+
+    settings = task.settings
+    evaluations = 2 + settings.batches.epochs / settings.measuring.evaluate_every
+    utterances = evaluations * task.heldout_utterances
+    training = _training_price(task, rehearsal)
+    measuring = _measuring_price(task, rehearsal.theta).times(utterances / MEASURED_UTTERANCES)
+    price = training + measuring
+    return price + _testing_price(task, rehearsal.theta) if test else price
 
 
-def rehearsed(task: Task, theta: np.ndarray, seconds: float) -> tuple[Price, int, list, np.ndarray]:
-    """The machine without its evaluator for so much processor time: price, pushes, decodes, and the parameters then."""
-    s = task.settings
-    watched = Watched(task.corpus, s.replace(epochs=max(s.batches.epochs, 50.0)))
-    experiment = Experiment(watched, theta)
-    makers = {name: make for name, make in experiment.processes({}).items() if name != "evaluator"}
-    services, began = experiment.services(), time.process_time()
-    pushes: list[int] = []
+def _rehearse_training(task: Task, theta: np.ndarray, seconds: float) -> Rehearsal:
+    """Train without an evaluator for so many seconds of processor time."""
+    settings = task.settings
+    epochs = max(settings.batches.epochs, EPOCHS)
+    timed = TimedTask(task.corpus, settings.replace(epochs=epochs))
+    experiment = Experiment(timed, theta)
+    makers = experiment.processes({})
+    del makers["evaluator"]
+    services: dict[str, Any] = dict(experiment.services())
+    enough = min(PUSHES, 10 * seconds)
+    began = time.process_time()
+    pushes = 0
 
     def rest() -> bool:
         took = time.process_time() - began
-        return took > LONGEST or (took >= seconds and len(pushes) >= min(PUSHES, 10 * seconds))
+        return took > LONGEST_SECONDS or (took >= seconds and pushes >= enough)
 
     def count(row: Row) -> None:
-        if isinstance(row, PushRow):
-            pushes.append(row.step)
+        nonlocal pushes
+        pushes += isinstance(row, PushRow)
 
-    whole = timed(lambda: Local(free, s.asynchrony.channel).run(makers, services, count, rest))
-    return whole, len(pushes), watched.spent, experiment.shards.collect(services)
+    local = Local(free, settings.asynchrony.channel)
+    price = price_of(lambda: local.run(makers, services, count, rest))
+    return Rehearsal(price, pushes, timed.decodes, experiment.shards.collect(services))
 
 
-def measured(task: Task, theta: np.ndarray) -> Price:
-    """Measuring on as many held-out utterances as are rehearsed with."""
-    some = Task(
-        task.corpus, task.settings.replace(evaluate_utterances=min(MEASURED, len(task.heldout)))
+def _training_price(task: Task, rehearsal: Rehearsal) -> Price:
+    """The price of all epochs of training, without measuring."""
+    decoding = total_price(decode.price for decode in rehearsal.decodes)
+    decoded_frames = sum(decode.frames for decode in rehearsal.decodes)
+    kept_frames = sum(decode.kept for decode in rehearsal.decodes)
+    kept_share = kept_frames / decoded_frames if decoded_frames else 1.0
+
+    frames = task.train.frames * task.settings.batches.epochs
+    batches = frames * kept_share / task.settings.batches.size
+    pushing = rehearsal.price + decoding.times(-1.0)
+    price = pushing.times(1 / max(1, rehearsal.pushes)).times(batches)
+    if decoded_frames:
+        price += decoding.times(frames / decoded_frames)
+    return price
+
+
+def _measuring_price(task: Task, theta: np.ndarray) -> Price:
+    """The price of measuring `MEASURED_UTTERANCES` held-out utterances."""
+    utterances = min(MEASURED_UTTERANCES, len(task.heldout))
+    small = Task(task.corpus, task.settings.replace(evaluate_utterances=utterances))
+    small.evaluate(theta)  # makes the graphs of the references
+    price = price_of(lambda: small.evaluate(theta))
+    return price.times(MEASURED_UTTERANCES / small.heldout_utterances)
+
+
+def _testing_price(task: Task, theta: np.ndarray) -> Price:
+    """The price of choosing scales on held-out data, and of the test."""
+    criterion = task.settings.criterion
+    store = task.heldout
+    recogniser = Recogniser(task, theta, criterion.acoustic_scale, criterion.prior_scale)
+    order = rng(0, "rehearsal").permutation(len(store))
+    some = order[:TESTED_UTTERANCES].tolist()
+
+    def recognising(factor: float, lm_scales: tuple[float, ...]) -> Price:
+        scaled = replace(recogniser, acoustic_scale=factor * criterion.acoustic_scale)
+        scaled.transcripts(store, some[:1], lm_scales)  # makes the graph, once for all utterances
+        return price_of(lambda: scaled.transcripts(store, some, lm_scales))
+
+    choosing = total_price(
+        recognising(factor, evaluate.LM_SCALES) for factor in evaluate.ACOUSTIC_FACTORS
     )
-    some.evaluate(theta)  # makes the graphs of the references
-    return timed(lambda: some.evaluate(theta)).times(MEASURED / some.heldout_utterances)
-
-
-def tested(task: Task, theta: np.ndarray) -> Price:
-    """Scales chosen on held-out data, and the test."""
-    s, store = task.settings, task.heldout
-    recogniser = Recogniser(task, theta, s.criterion.acoustic_scale, s.criterion.prior_scale)
-    some = rng(0, "rehearsal").permutation(len(store))[:TESTED].tolist()
-
-    def say(factor: float, scales: tuple[float, ...]) -> Price:
-        scaled = replace(recogniser, acoustic_scale=factor * s.criterion.acoustic_scale)
-        scaled.transcripts(
-            store, some[:1], scales, None, ""
-        )  # makes its graph, once for all utterances
-        return timed(lambda: scaled.transcripts(store, some, scales, None, ""))
-
-    choosing = sum((say(f, evaluate.LM_SCALES) for f in evaluate.ACOUSTIC_FACTORS), Price(0.0, 0.0))
-    most = min(evaluate.HELDOUT_MOST, len(store))
-    final = say(1.0, (1.0,)).times(len(task.corpus.split("test")) / len(some))
-    return choosing.times(most / len(some)) + final
+    chosen_on = min(evaluate.HELDOUT_MOST, len(store))
+    testing = recognising(1.0, (1.0,))
+    tested = len(task.corpus.split("test"))
+    return choosing.times(chosen_on / len(some)) + testing.times(tested / len(some))

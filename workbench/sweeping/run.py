@@ -1,224 +1,251 @@
-"""Carry a sweep out: train what is missing, go on with what was stopped, record what failed and do the rest.
+"""Run a sweep: train what is missing, resume what was stopped, record what failed and do the rest.
 
-Cells run one by one in this process, side by side in processes of their own, as tasks of a Dask cluster, or on any
-executor with ``submit``. A cell is single-threaded and its time is virtual, so its numbers do not depend on what runs
-beside it.
+Cells run one by one in this process, side by side in processes of their own, as tasks of a Dask
+cluster, or on any executor with ``submit``. A cell is single-threaded and its time is virtual, so
+its numbers do not depend on what runs beside it.
 """
 
 import os
-import socket
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from workbench import runs
+from workbench.prepare.corpus import Corpus
 from workbench.progress import Progress
 from workbench.recognise import evaluate
-from workbench.settings import UserError, preset
-from workbench.storage.run import (
-    Run,
-    RunState,
-    find_run,
-    home,
-    read_json,
-    write_atomically,
-    write_json,
+from workbench.runs.stop import StopFile
+from workbench.settings import UserError
+from workbench.storage.run import Run, RunState, find_run, home, newest_run, write_atomically
+from workbench.sweeping.executors import local_executor
+from workbench.sweeping.plan import (
+    CellRecord,
+    CellState,
+    PlannedCell,
+    plan_cells,
+    record_end,
+    record_nothing,
+    record_path,
+    record_work,
+    run_name,
 )
-from workbench.sweeping.executors import own_place
-from workbench.sweeping.plan import ENDED, PlannedCell, plan, record_path, run_name, run_of
+from workbench.sweeping.price import Price, Stopwatch
 from workbench.sweeping.spec import Cell, Sweep
-from workbench.sweeping.starting_run import found_start
+from workbench.sweeping.starting_run import find_start, start_settings
 
-AFTER_CURRENT, NOW = "after current", "now"
-PARTS = 100  # of a cell, in which progress is told
-OFTEN = 1.0  # seconds between two words of a cell about how far it is
-REST = 60.0  # seconds in which runs come to rest at a checkpoint after Ctrl-C
+AFTER_CURRENT = "after current"
+NOW = "now"
+STOP_FILE = "stop"
 
+PARTS = 100
+"""Into so many parts the progress of a cell is divided."""
 
-@dataclass
-class StopFile:
-    """Whether a file asks to stop; looks at most five times a second, since runs ask after every effect."""
+REPORT_SECONDS = 1.0
+"""Pause between two records of how far a cell is."""
 
-    path: Path
-    words: tuple[str, ...] = (NOW,)
-    looked: float = 0.0
-    found: bool = False
+REST_SECONDS = 60.0
+"""How long runs are given to come to rest at a checkpoint after Ctrl-C."""
 
-    def __call__(self) -> bool:
-        if not self.found and time.monotonic() - self.looked > 0.2:
-            self.looked = time.monotonic()
-            self.found = self.path.exists() and self.path.read_text().strip() in self.words
-        return self.found
+FUTURE_POLL_SECONDS = 0.5
+"""How long to wait for a cell to end before progress is reported again."""
 
 
-def ask_to_stop(sweep: Sweep, now: bool = False) -> None:
-    """Ask whoever carries out ``sweep`` to stop: when its current runs have ended, or at their next rest."""
-    write_atomically(sweep.folder / "stop", (NOW if now else AFTER_CURRENT).encode())
+def stop_file(sweep: Sweep, *words: str) -> StopFile:
+    """Return the stop file of a sweep, which asks in one of ``words``."""
+    return StopFile(sweep.folder / STOP_FILE, words)
 
 
-def run(
+def request_stop(sweep: Sweep, now: bool = False) -> None:
+    """Ask the process that runs ``sweep`` to stop after its current runs, or to stop them too."""
+    word = NOW if now else AFTER_CURRENT
+    write_atomically(sweep.folder / STOP_FILE, word.encode())
+
+
+# --- the process that runs a sweep
+
+
+def run_sweep(
     sweep: Sweep,
     jobs: int = 1,
     retry: bool = False,
     progress: Progress | None = None,
     executor: Executor | None = None,
 ) -> list[PlannedCell]:
-    """Save the sweep and run all cells that have not ended, ``jobs`` at a time; returns how each stands.
+    """Save the sweep, run its unfinished cells, ``jobs`` at a time, and return all cells.
 
-    ``retry``: failed ones too, from their last checkpoint. Ctrl-C brings all to rest at a checkpoint first. Where the
-    sweep says from what all start (``start``), that is trained first, once per corpus.
+    ``retry``: run failed cells too, from their last checkpoint. Ctrl-C brings all runs to rest at a
+    checkpoint first. Where the sweep describes what its cells start from (``start``), that is
+    trained before them, once per corpus. If it is stopped, no cell begins.
+
+    Raises UserError for less than one job, or if a sweep of this name with another base exists.
     """
     if jobs < 1:
         raise UserError(f"jobs={jobs}: at least 1")
     sweep = sweep.save()
-    (sweep.folder / "stop").unlink(missing_ok=True)
-    waiting = [
-        p.cell
-        for p in plan(sweep)
-        if p.state not in ENDED | {"running"} and (retry or p.state != "failed")
-    ]
-    begin = replace(sweep, init=_start(sweep, progress)) if waiting else sweep
-    if waiting and sweep.start and not begin.init:
-        return plan(sweep)  # stopped before anything could begin
-    slots = (
-        [executor] * jobs if executor else [own_place(jobs) for _ in range(min(jobs, len(waiting)))]
-    )
+    (sweep.folder / STOP_FILE).unlink(missing_ok=True)
+
+    waiting = []
+    for planned in plan_cells(sweep):
+        if planned.state.unfinished or (retry and planned.state == CellState.FAILED):
+            waiting.append(planned.cell)
+    if not waiting:
+        return plan_cells(sweep)
+
+    started = sweep
+    if sweep.init:
+        # A run that is missing is reported here, once, and not by every cell.
+        started = replace(sweep, init=find_run(sweep.init).name)
+    elif sweep.start:
+        start = _trained_start(sweep, progress)
+        if start.status().state == RunState.STOPPED:
+            return plan_cells(sweep)
+        started = replace(sweep, init=start.name)
+
+    if executor is not None:
+        _run_cells(started, [executor] * jobs, waiting, progress)
+        return plan_cells(sweep)
+    slots = [local_executor(jobs) for _ in range(min(jobs, len(waiting)))]
     try:
-        _drive(begin, slots, waiting, progress)
+        _run_cells(started, slots, waiting, progress)
     finally:
-        for slot in slots if executor is None else ():
+        for slot in slots:
             slot.shutdown()
-    return plan(sweep)
+    return plan_cells(sweep)
 
 
-def _drive(
+def _trained_start(sweep: Sweep, progress: Progress | None) -> Run:
+    """The run that the sweep describes as its start, trained and tested if it is missing.
+
+    A run that was asked to stop, by the stop file or Ctrl-C, is returned as it rests.
+    """
+    start = runs.train_or_resume(
+        find_start(sweep),
+        Corpus.open(sweep.corpus),
+        start_settings(sweep),
+        name=f"ce-{sweep.corpus}",
+        progress=progress,
+        stop=stop_file(sweep, AFTER_CURRENT, NOW),
+    )
+    stopped = start.status().state == RunState.STOPPED
+    if sweep.test and not stopped and "test_wer" not in start.summary:
+        evaluate.test(start, progress)
+    return start
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """A cell that is being run, and the slot in which it runs."""
+
+    cell: Cell
+    slot: int
+
+
+def _run_cells(
     sweep: Sweep, slots: list[Executor], waiting: Sequence[Cell], progress: Progress | None
 ) -> None:
     """Keep every slot busy until no cell is left or the stop file appears."""
-    queue, idle, total = list(waiting), list(range(len(slots))), len(waiting)
-    under_way: dict[Future, tuple[Cell, int]] = {}
-    stop = StopFile(sweep.folder / "stop", (AFTER_CURRENT, NOW))
+    queue = list(waiting)
+    idle = list(range(len(slots)))
+    attempts: dict[Future[Price | None], _Attempt] = {}
+    stop = stop_file(sweep, AFTER_CURRENT, NOW)
     try:
-        while under_way or (queue and not stop()):
+        while attempts or (queue and not stop()):
             while queue and idle and not stop():
-                cell, slot = queue.pop(0), idle.pop()
-                under_way[slots[slot].submit(run_cell, sweep.to_dict(), cell.id, str(home()))] = (
-                    cell,
-                    slot,
-                )
-            for future in wait(under_way, timeout=0.5, return_when=FIRST_COMPLETED).done:
-                cell, slot = under_way.pop(future)
-                record(sweep, cell, future)
+                attempt = _Attempt(queue.pop(0), idle.pop())
+                executor = slots[attempt.slot]
+                future = executor.submit(run_cell, sweep.to_dict(), attempt.cell.id, str(home()))
+                attempts[future] = attempt
+
+            ended = wait(attempts, FUTURE_POLL_SECONDS, FIRST_COMPLETED).done
+            for future in ended:
+                attempt = attempts.pop(future)
+                _record_outcome(sweep, attempt.cell, future)
                 if isinstance(future.exception(), BrokenExecutor):
-                    slots[slot] = own_place(len(slots))
-                idle.append(slot)
+                    slots[attempt.slot] = local_executor(len(slots))
+                idle.append(attempt.slot)
+
             if progress:
-                ended = total - len(queue) - len(under_way)
-                parts = PARTS * ended + sum(how_far(sweep, cell) for cell, _ in under_way.values())
-                progress(parts, PARTS * total, f"sweep {sweep.name}, hundredths of {total} runs")
+                under_way = [attempt.cell for attempt in attempts.values()]
+                done = len(waiting) - len(queue) - len(under_way)
+                _report_progress(sweep, done, under_way, len(waiting), progress)
     except KeyboardInterrupt:
-        ask_to_stop(sweep, now=True)
-        wait(under_way, timeout=REST)
+        request_stop(sweep, now=True)
+        wait(attempts, timeout=REST_SECONDS)
         raise
 
 
-def record(sweep: Sweep, cell: Cell, future: Future) -> None:
-    """Keep how the attempt at a cell ended; one that was stopped on request is no failure."""
+def _record_outcome(sweep: Sweep, cell: Cell, future: Future[Price | None]) -> None:
+    """Record how the attempt at a cell ended; one that was stopped on request is no failure."""
     error = future.exception()
-    text = (
-        ""
-        if error is None or isinstance(error, KeyboardInterrupt)
-        else f"{type(error).__name__}: {error}"
-    )
-    seconds, processor = future.result() if error is None else (None, None)
-    about = {"values": dict(cell.values), "seed": cell.seed}
-    write_json(
-        record_path(sweep, cell),
-        {"error": text, "seconds": seconds, "processor": processor, **about},
-    )
+    if error is None:
+        record_end(sweep, cell, "", future.result())
+    elif isinstance(error, KeyboardInterrupt):
+        record_end(sweep, cell, "", None)
+    else:
+        record_end(sweep, cell, f"{type(error).__name__}: {error}", None)
 
 
-def how_far(sweep: Sweep, cell: Cell) -> int:
-    """How many of `PARTS` of a cell's training are done, by the word of the process that carries it out."""
-    path = record_path(sweep, cell)
-    return int(PARTS * read_json(path).get("share", 0.0)) if path.exists() else 0
+def _report_progress(
+    sweep: Sweep, done: int, under_way: Sequence[Cell], total: int, progress: Progress
+) -> None:
+    """Report the progress of all cells, those under way by their records."""
+    parts = PARTS * done
+    for cell in under_way:
+        parts += int(PARTS * CellRecord.read(record_path(sweep, cell)).share)
+    progress(parts, PARTS * total, f"sweep {sweep.name}, hundredths of {total} runs")
 
 
-class Told:
-    """Writes to the record of a cell who carries it out and, at most every `OFTEN` seconds, how far that is."""
+# --- the process that runs one cell
 
-    def __init__(self, path: Path):
-        self.path, self.who, self.last = (
-            path,
-            {"pid": os.getpid(), "host": socket.gethostname()},
-            time.monotonic(),
-        )
-        write_json(path, self.who)
+
+class CellReporter:
+    """Records that this process works on a cell and, now and then, how far it is; a `Progress`."""
+
+    def __init__(self, sweep: Sweep, cell: Cell):
+        self.sweep = sweep
+        self.cell = cell
+        self.reported = time.monotonic()
+        record_work(sweep, cell)
 
     def __call__(self, done: int, total: int, what: str) -> None:
-        if time.monotonic() - self.last > OFTEN:
-            self.last = time.monotonic()
-            write_json(self.path, self.who | {"share": done / max(1, total)})
+        """Record the share that is done, at most once in `REPORT_SECONDS`."""
+        if time.monotonic() - self.reported > REPORT_SECONDS:
+            self.reported = time.monotonic()
+            record_work(self.sweep, self.cell, done / max(1, total))
 
 
-def run_cell(spec: dict[str, Any], cell_id: str, data: str) -> tuple[float, float]:
-    """Train or go on with one cell, and test it; seconds, and processor time of this process in them.
+def run_cell(fields: dict[str, Any], cell_id: str, data_folder: str) -> Price | None:
+    """Train or resume one cell, and test it; return what that took, None if it was stopped.
 
-    Runs in any process that sees the data folder; while it does, the cell's record names that process.
+    ``fields`` are those of the sweep. The cell runs in any process that sees ``data_folder``;
+    meanwhile its record names that process.
     """
-    os.environ["WORKBENCH_DATA"] = data
-    sweep = Sweep(**spec)
-    cell = next(c for c in sweep.cells() if c.id == cell_id)
-    told = Told(record_path(sweep, cell))
-    began, used = time.monotonic(), time.process_time()
+    os.environ["WORKBENCH_DATA"] = data_folder
+    sweep = Sweep(**fields)
+    cell = next(cell for cell in sweep.cells() if cell.id == cell_id)
+    reporter = CellReporter(sweep, cell)
+    watch = Stopwatch()
     try:
-        trained = _trained(sweep, cell, StopFile(sweep.folder / "stop"), told)
-        if sweep.test and "test_wer" not in trained.summary:
-            evaluate.test(trained.name)
-    finally:
-        write_json(record_path(sweep, cell), {})
-    return time.monotonic() - began, time.process_time() - used
-
-
-def _start(sweep: Sweep, progress: Progress | None) -> str | None:
-    """The run that all cells start from, trained and tested if it is missing; None if there is none, or it was stopped.
-
-    Asked to stop, it comes to rest like any run, and is gone on with the next time.
-    """
-    if sweep.init:
-        return find_run(sweep.init).name  # a missing one is said once, not by every cell
-    if not sweep.start:
-        return None
-    stop = StopFile(sweep.folder / "stop", (AFTER_CURRENT, NOW))
-    found = found_start(sweep)
-    try:
-        if found is None:
-            settings = preset(sweep.preset, **sweep.start)
-            found = runs.train(
-                sweep.corpus, settings, name=f"ce-{sweep.corpus}", progress=progress, stop=stop
-            )
-        elif found.status().state != RunState.DONE:
-            found = runs.resume(found.name, progress=progress, stop=stop)
-    except KeyboardInterrupt:
-        if stop.found:
+        trained = _trained_cell(sweep, cell, reporter)
+        if trained.status().state == RunState.STOPPED:
             return None
-        raise
-    if sweep.test and "test_wer" not in found.summary:
-        evaluate.test(found.name, progress)
-    return found.name
+        if sweep.test and "test_wer" not in trained.summary:
+            evaluate.test(trained)
+    finally:
+        record_nothing(sweep, cell)
+    return watch.price()
 
 
-def _trained(sweep: Sweep, cell: Cell, stop: StopFile, progress: Progress) -> Run:
-    found, name = run_of(sweep, cell), run_name(sweep, cell)
-    if found is None:
-        return runs.train(
-            sweep.corpus, cell.settings, name=name, init=sweep.init, stop=stop, progress=progress
-        )
-    return (
-        found
-        if found.status().state == RunState.DONE
-        else runs.resume(found.name, stop=stop, progress=progress)
+def _trained_cell(sweep: Sweep, cell: Cell, progress: Progress) -> Run:
+    """The cell's run, trained or resumed; it may have been stopped."""
+    return runs.train_or_resume(
+        newest_run(run_name(sweep, cell)),
+        Corpus.open(sweep.corpus),
+        cell.settings,
+        name=run_name(sweep, cell),
+        init=find_run(sweep.init) if sweep.init else None,
+        progress=progress,
+        stop=stop_file(sweep, NOW),
     )

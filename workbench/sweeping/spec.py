@@ -1,6 +1,7 @@
-"""What a sweep is: a corpus, settings that all runs share, and the axes along which they differ.
+"""The description of a sweep: a corpus, shared settings, and axes along which runs differ.
 
-A cell is one run of it, known by its settings alone: values can be added to an axis later and no cell changes its name.
+A cell is one run of the sweep. It is identified by its settings alone, so values can be added to an
+axis later and no cell changes its name.
 """
 
 import dataclasses
@@ -13,15 +14,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from workbench.settings import PRESETS, SETTINGS, Settings, UserError, preset, rng
+import numpy as np
+
+from workbench.settings import PRESETS, SETTINGS, Settings, UserError, no_such, preset, rng
 from workbench.storage.run import home, read_json, write_json
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
+BASE_FIELDS = ("corpus", "preset", "settings", "init", "start")
+"""Fields that a saved sweep never changes."""
+
 
 @dataclass(frozen=True)
 class Cell:
-    """One run: what it has of its own (``values`` of the axes, ``seed``), and all of its settings."""
+    """One run of a sweep: its values of the axes, its seed, and all of its settings."""
 
     values: Mapping[str, Any]
     seed: int
@@ -34,212 +40,256 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """The values in words, e.g. ``shuffling=full replicas=10``."""
-        return " ".join(f"{k}={v}" for k, v in self.values.items()) or "as it is"
+        """The values as text, e.g. ``shuffling=full replicas=10``."""
+        words = [f"{name}={value}" for name, value in self.values.items()]
+        return " ".join(words) or "as it is"
 
 
 @dataclass(frozen=True)
 class Sweep:
     """A sweep; ``axes`` are crossed with each other, with ``points`` and with ``seeds``.
 
-    ``points`` are whole rows of settings that go together (50 replicas with their learning rate); ``draws`` > 0 takes
-    so many random cells: each axis is then a list to choose from, or ``{"low": a, "high": b, "log": true}``.
-    Combinations that cannot be (full shuffling of a sequence criterion) are an error, never left out silently.
+    ``points`` are whole rows of settings that go together (50 replicas with their learning rate).
+    With ``draws`` > 0 there are so many random cells: each axis is then a list to choose from, or
+    ``{"low": a, "high": b, "log": true}``. Raises UserError for a description that cannot be, e.g.
+    unknown settings; combinations that cannot be (full shuffling of a sequence criterion) are an
+    error of `cells`, and never left out silently.
     """
 
     name: str
     corpus: str
     preset: str = "laptop"
-    settings: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # changes to the preset that all cells share
+    settings: Mapping[str, Any] = field(default_factory=dict)  # changes to the preset
     axes: Mapping[str, Any] = field(default_factory=dict)
     points: Sequence[Mapping[str, Any]] = ()
     draws: int = 0
     seeds: Sequence[int] = (0,)
-    init: str | None = None  # run whose model all start from
-    start: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # or settings of that run, which is trained first
+    init: str | None = None  # run whose model all cells start from
+    start: Mapping[str, Any] = field(default_factory=dict)  # or its settings; it is trained first
     test: bool = True  # whether each model is tested, which significance needs
     question: str = ""
-    paper: str = ""  # entry of data/paper that the results stand beside
+    paper: str = ""  # entry of data/paper that the results are compared with
     recipe: str = ""  # the command that made it, if that was a recipe
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise UserError(
-                f"{self.name!r}: a sweep's name is made of letters, digits, dots, dashes and underscores"
+                f"{self.name!r}: a sweep's name is made of letters, digits, dots, dashes and "
+                "underscores"
             )
         if self.preset not in PRESETS:
             raise UserError(f"no such preset: {self.preset}; choose one of {', '.join(PRESETS)}")
         if not self.seeds:
             raise UserError(f"sweep {self.name}: no seeds")
-        named = [*self.settings, *self.axes, *self.start, *(f for p in self.points for f in p)]
-        unknown = sorted({f for f in named if f not in SETTINGS})
+
+        named = {*self.settings, *self.axes, *self.start, *self._point_fields}
+        unknown = sorted(named - SETTINGS.keys())
         if unknown:
             raise UserError(f"no such setting: {', '.join(unknown)}")
         if "seed" in named:
-            raise UserError("seeds are an axis of their own: say seeds=0,1,2")
-        object.__setattr__(
-            self, "axes", {name: self._axis(name, given) for name, given in self.axes.items()}
-        )
-        set_twice = sorted({f for p in self.points for f in p} & set(self.axes))
+            raise UserError("seeds are an axis of their own: give seeds=0,1,2")
+
+        axes = {name: parse_axis(name, given, self.draws) for name, given in self.axes.items()}
+        object.__setattr__(self, "axes", axes)
+        set_twice = sorted(set(self._point_fields) & set(axes))
         if set_twice:
             raise UserError(f"{', '.join(set_twice)}: both an axis and part of the points")
 
-    def _axis(self, name: str, given: Any) -> Any:
-        if isinstance(given, Mapping):
-            if not self.draws:
-                raise UserError(f"axis {name}: a range needs draws; for a grid, list the values")
-            if sorted({*given} - {"log"}) != ["high", "low"]:
-                raise UserError(f"axis {name}: a range is low, high and perhaps log")
-            return {k: v if k == "log" else SETTINGS[name].parse(v) for k, v in given.items()}
-        values = [given] if isinstance(given, str | int | float) else list(given)
-        if not values:
-            raise UserError(f"axis {name}: no values")
-        return list(dict.fromkeys(SETTINGS[name].parse(v) for v in values))
+    @property
+    def _point_fields(self) -> list[str]:
+        """The settings that points name, in their order and with repetitions."""
+        return [name for point in self.points for name in point]
 
     @property
     def folder(self) -> Path:
+        """The folder of the sweep's files."""
         return home() / "sweeps" / self.name
 
     @property
     def varied(self) -> tuple[str, ...]:
         """The settings in which cells differ, seeds aside."""
-        return tuple(dict.fromkeys([*self.axes, *(f for p in self.points for f in p)]))
+        return tuple(dict.fromkeys([*self.axes, *self._point_fields]))
+
+    # --- cells
 
     def cells(self) -> list[Cell]:
-        """Every cell once, seeds innermost."""
-        found: dict[str, Cell] = {}
-        for values in self._drawn() if self.draws else self._crossed():
+        """Return every cell once, seeds innermost; raises UserError for settings that cannot be."""
+        cells: dict[str, Cell] = {}
+        rows = self._drawn() if self.draws else self._crossed()
+        for values in rows:
             for seed in self.seeds:
-                cell = Cell(
-                    values,
-                    int(seed),
-                    preset(self.preset, **{**self.settings, **values, "seed": int(seed)}),
-                )
-                found.setdefault(cell.id, cell)
-        return list(found.values())
+                changes = {**self.settings, **values, "seed": int(seed)}
+                cell = Cell(values, int(seed), preset(self.preset, **changes))
+                cells.setdefault(cell.id, cell)
+        return list(cells.values())
 
     def _crossed(self) -> Iterator[dict[str, Any]]:
+        """Every combination of a point and one value of each axis."""
         for point in self.points or ({},):
             for values in itertools.product(*self.axes.values()):
                 yield {**point, **dict(zip(self.axes, values, strict=True))}
 
     def _drawn(self) -> Iterator[dict[str, Any]]:
-        """Draw n is a function of (name, n), so more draws leave the first ones as they are."""
+        """Random rows; row n is a function of (name, n), so more draws keep the first rows."""
         for n in range(self.draws):
             stream = rng(0, "sweep", self.name, n)
-            point = dict(self.points[stream.integers(len(self.points))]) if self.points else {}
-            yield point | {name: _draw(stream, name, axis) for name, axis in self.axes.items()}
+            values: dict[str, Any] = {}
+            if self.points:
+                values |= self.points[stream.integers(len(self.points))]
+            for name, axis in self.axes.items():
+                values[name] = draw_value(stream, name, axis)
+            yield values
+
+    # --- files
 
     def save(self) -> "Sweep":
-        """Keep it; a sweep of this name may only grow: UserError if what its cells share has changed."""
+        """Save the sweep, joined with the saved one of this name, and return what was saved.
+
+        Values, seeds, points and draws may be added to a saved sweep. Raises UserError if what all
+        cells share, or the set of axes, has changed.
+        """
         path = self.folder / "sweep.json"
-        if path.exists():
-            old = Sweep.load(self.folder)
-            shared = ("corpus", "preset", "settings", "init", "start")
-            changed = [k for k in shared if getattr(old, k) != getattr(self, k)]
-            if changed:
-                raise UserError(
-                    f"sweep {self.name} exists with another {', '.join(changed)}; choose another name"
-                )
-            self = dataclasses.replace(
-                self,
-                axes=_union(old.axes, self.axes),
-                seeds=list(dict.fromkeys([*old.seeds, *self.seeds])),
-                points=[*old.points, *(p for p in self.points if p not in old.points)],
-                draws=max(old.draws, self.draws),
-                question=self.question or old.question,
-                paper=self.paper or old.paper,
-                recipe=self.recipe if self.to_dict() == old.to_dict() else "",
-            )
+        saved = self._joined(Sweep.load(self.folder)) if path.exists() else self
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, self.to_dict())
-        return self
+        write_json(path, saved.to_dict())
+        return saved
+
+    def _joined(self, old: "Sweep") -> "Sweep":
+        """This sweep with everything that ``old`` has as well."""
+        changed = [name for name in BASE_FIELDS if getattr(old, name) != getattr(self, name)]
+        if changed:
+            raise UserError(
+                f"sweep {self.name} exists with another {', '.join(changed)}; choose another name"
+            )
+        new_points = [point for point in self.points if point not in old.points]
+        same = self.to_dict() == old.to_dict()
+        return dataclasses.replace(
+            self,
+            axes=_joined_axes(old.axes, self.axes),
+            seeds=list(dict.fromkeys([*old.seeds, *self.seeds])),
+            points=[*old.points, *new_points],
+            draws=max(old.draws, self.draws),
+            question=self.question or old.question,
+            paper=self.paper or old.paper,
+            recipe=self.recipe if same else "",
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()
-        }
+        """Return the fields as JSON has them."""
+        fields = dataclasses.asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
 
     @classmethod
     def load(cls, folder: Path) -> "Sweep":
-        return cls.of(read_json(folder / "sweep.json"), folder / "sweep.json")
+        """Return the sweep that is saved in ``folder``."""
+        path = folder / "sweep.json"
+        return cls.of(read_json(path), path)
 
     @classmethod
-    def of(cls, record: Mapping[str, Any], where: Path) -> "Sweep":
-        """From its JSON; an unknown field is a UserError that names the file."""
-        unknown = sorted(set(record) - {f.name for f in dataclasses.fields(cls)})
+    def of(cls, fields: Mapping[str, Any], path: Path) -> "Sweep":
+        """Return the sweep with these fields; an unknown one is a UserError that names ``path``."""
+        unknown = sorted(set(fields) - {f.name for f in dataclasses.fields(cls)})
         if unknown:
-            raise UserError(f"{where}: no such field of a sweep: {', '.join(unknown)}")
-        return cls(**record)
+            raise UserError(f"{path}: no such field of a sweep: {', '.join(unknown)}")
+        return cls(**fields)
+
+    # --- how to run it again
 
     def as_python(self) -> str:
-        """The lines of Python that make this sweep again."""
-        default = {f.name: f.default for f in dataclasses.fields(self)}
-        given = {
-            k: v for k, v in self.to_dict().items() if v != default.get(k) and (v or k == "test")
-        }
-        inside = "".join(f"    {k}={v!r},\n" for k, v in given.items())
-        return f"from workbench.sweeping import Sweep, run\n\nrun(Sweep(\n{inside}))\n"
+        """Return the lines of Python that run this sweep."""
+        defaults = {f.name: f.default for f in dataclasses.fields(self)}
+        arguments = ""
+        for name, value in self.to_dict().items():
+            given = bool(value) or name == "test"
+            if given and value != defaults[name]:
+                arguments += f"    {name}={value!r},\n"
+        return (
+            f"from workbench.sweeping import Sweep, run_sweep\n\nrun_sweep(Sweep(\n{arguments}))\n"
+        )
 
     def command(self) -> str:
-        """The command that makes this sweep again, for recipes and grids; others are run from their file."""
+        """Return the command that runs this sweep; unlike grids and recipes, others need a file."""
         if self.recipe:
             return self.recipe
         if self.draws or self.points or self.start:
             return f"workbench sweep --file {shlex.quote(f'{self.name}.json')}"
+
         words = ["workbench", "sweep", self.corpus, "--name", self.name, "--preset", self.preset]
         for name, values in self.axes.items():
-            words += ["--axis", f"{name}={','.join(str(v) for v in values)}"]
-        words += ["--seeds", ",".join(str(s) for s in self.seeds)]
+            words += ["--axis", f"{name}={','.join(str(value) for value in values)}"]
+        words += ["--seeds", ",".join(str(seed) for seed in self.seeds)]
         if self.settings:
-            words += ["--set", *(f"{k}={v}" for k, v in self.settings.items())]
-        return shlex.join(
-            [
-                *words,
-                *(["--init", self.init] if self.init else []),
-                *([] if self.test else ["--no-test"]),
-            ]
-        )
+            words += ["--set", *(f"{name}={value}" for name, value in self.settings.items())]
+        if self.init:
+            words += ["--init", self.init]
+        if not self.test:
+            words.append("--no-test")
+        return shlex.join(words)
 
 
-def _union(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Axes with the values of both, in the order in which they came."""
-    if set(old) != set(new):
-        raise UserError(
-            f"this sweep has the axes {', '.join(old) or 'none'}, not {', '.join(new) or 'none'}; choose another name"
-        )
-    return {
-        k: v if isinstance(v, Mapping) else list(dict.fromkeys([*old[k], *v]))
-        for k, v in new.items()
-    }
+# --- axes
 
 
-def _draw(stream, name: str, axis: Any) -> Any:
+def parse_axis(name: str, given: Any, draws: int) -> Any:
+    """Return the values of an axis as its setting has them: a list, or a range if cells are drawn.
+
+    Raises UserError for values that the setting cannot have.
+    """
+    setting = SETTINGS[name]
+    if isinstance(given, Mapping):
+        if not draws:
+            raise UserError(f"axis {name}: a range needs draws; for a grid, list the values")
+        if set(given) - {"log"} != {"low", "high"}:
+            raise UserError(f"axis {name}: a range is low, high and perhaps log")
+        return {k: v if k == "log" else setting.parse(v) for k, v in given.items()}
+
+    values = [given] if isinstance(given, str | int | float) else list(given)
+    if not values:
+        raise UserError(f"axis {name}: no values")
+    return list(dict.fromkeys(setting.parse(value) for value in values))
+
+
+def draw_value(stream: np.random.Generator, name: str, axis: Any) -> Any:
+    """Draw a value of an axis: one of a list, or one of a range, rounded to four digits."""
     if not isinstance(axis, Mapping):
         return axis[int(stream.integers(len(axis)))]
-    low, high = axis["low"], axis["high"]
-    value = (
-        math.exp(stream.uniform(math.log(low), math.log(high)))
-        if axis.get("log")
-        else stream.uniform(low, high)
-    )
-    rounded = round(value) if SETTINGS[name].kind is int else float(f"{value:.4g}")
-    return SETTINGS[name].parse(rounded)
+
+    low = axis["low"]
+    high = axis["high"]
+    if axis.get("log"):
+        value = math.exp(stream.uniform(math.log(low), math.log(high)))
+    else:
+        value = stream.uniform(low, high)
+    setting = SETTINGS[name]
+    return setting.parse(round(value) if setting.kind is int else float(f"{value:.4g}"))
+
+
+def _joined_axes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Axes with the values of both, the old ones first; ranges are those of ``new``."""
+    if set(old) != set(new):
+        raise UserError(
+            f"this sweep has the axes {', '.join(old) or 'none'}, not {', '.join(new) or 'none'}; "
+            "choose another name"
+        )
+    joined: dict[str, Any] = {}
+    for name, values in new.items():
+        is_range = isinstance(values, Mapping)
+        joined[name] = values if is_range else list(dict.fromkeys([*old[name], *values]))
+    return joined
+
+
+# --- saved sweeps
 
 
 def find_sweep(name: str) -> Sweep:
-    """The saved sweep of this name."""
+    """Return the saved sweep of this name; raises UserError that lists the saved ones."""
     folder = home() / "sweeps" / name
     if not NAME.fullmatch(name) or not (folder / "sweep.json").exists():
-        known = ", ".join(s.name for s in all_sweeps()) or "none yet"
-        raise UserError(f"{name}: no such sweep; sweeps: {known}")
+        raise no_such("sweep", name, (sweep.name for sweep in all_sweeps()))
     return Sweep.load(folder)
 
 
 def all_sweeps() -> list[Sweep]:
-    """Every saved sweep, by name."""
-    return [Sweep.load(p.parent) for p in sorted((home() / "sweeps").glob("*/sweep.json"))]
+    """Return every saved sweep, by name."""
+    paths = sorted((home() / "sweeps").glob("*/sweep.json"))
+    return [Sweep.load(path.parent) for path in paths]

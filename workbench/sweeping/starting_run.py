@@ -1,18 +1,26 @@
-"""What all cells of a sweep start from, if it describes that itself: a run of cross entropy, found by its settings."""
+"""The run that all cells of a sweep start from, where the sweep describes it by its settings."""
 
-from workbench.settings import preset
+from workbench.settings import Settings, preset
 from workbench.storage.run import Run, RunState, all_runs
 from workbench.sweeping.spec import Sweep
 
 
-def found_start(sweep: Sweep) -> Run | None:
-    """The run from scratch on this corpus with the settings of ``sweep.start``, whoever trained it; done ones first."""
-    wanted = preset(sweep.preset, **sweep.start).to_dict()
-    found = [
-        r for r in all_runs() if r.record["settings"] == wanted and _from_scratch(r, sweep.corpus)
-    ]
-    return min(found, key=lambda r: r.status().state != RunState.DONE, default=None)
+def start_settings(sweep: Sweep) -> Settings:
+    """Return the settings of the run that all cells start from."""
+    return preset(sweep.preset, **sweep.start)
 
 
-def _from_scratch(run: Run, corpus: str) -> bool:
-    return run.record["corpus"]["name"] == corpus and not run.record.get("parent")
+def find_start(sweep: Sweep) -> Run | None:
+    """Return a run from scratch with the settings and the corpus of the sweep's start.
+
+    Any run will do, whatever its name. Of several, one that is done is preferred.
+    """
+    wanted = start_settings(sweep).to_dict()
+    found = []
+    for run in all_runs():
+        record = run.record
+        from_scratch = not record.get("parent")
+        same_corpus = record["corpus"]["name"] == sweep.corpus
+        if record["settings"] == wanted and same_corpus and from_scratch:
+            found.append(run)
+    return min(found, key=lambda run: run.status().state != RunState.DONE, default=None)

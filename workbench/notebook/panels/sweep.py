@@ -20,17 +20,18 @@ from workbench.reports.render import render
 from workbench.reports.sweep_report import write_sweep_report
 from workbench.runs.launch import Launched
 from workbench.settings import SETTINGS, UserError, Value
+from workbench.storage.run import find_run
 from workbench.sweeping import (
     Sweep,
     all_sweeps,
-    ask_to_stop,
-    counts,
-    estimate,
+    count_states,
+    estimate_sweep,
     find_sweep,
-    plan,
-    recipe,
-    recipes,
-    results,
+    plan_cells,
+    read_recipe,
+    read_results,
+    recipe_questions,
+    request_stop,
 )
 from workbench.sweeping.launch import launch_sweep
 
@@ -72,7 +73,7 @@ class SweepPanel:
         )
         known = ["", *(known.name for known in all_sweeps())]
         self.known = W.Dropdown(options=known, description="go to")
-        self.recipe = W.Dropdown(options=["", *recipes()], description="recipe")
+        self.recipe = W.Dropdown(options=["", *recipe_questions()], description="recipe")
         self.size = W.Dropdown(
             options=["watch", "laptop"], description="size", layout=W.Layout(width="12em")
         )
@@ -174,7 +175,7 @@ class SweepPanel:
 
         def rehearse() -> None:
             self.status.show_message("rehearsing for some seconds …")
-            self.status.show_message(str(estimate(sweep, jobs)))
+            self.status.show_message(str(estimate_sweep(sweep, jobs)))
 
         self._background = Background("estimate")
         self._background.start(self.status.guard(rehearse))
@@ -197,12 +198,12 @@ class SweepPanel:
 
     def stop(self) -> None:
         """Starts no more runs after the current ones."""
-        ask_to_stop(self.value())
+        request_stop(self.value())
         self.status.show_message("stops after the current runs")
 
     def cancel(self) -> None:
         """Asks the current runs to come to rest at a checkpoint."""
-        ask_to_stop(self.value(), now=True)
+        request_stop(self.value(), now=True)
         self.status.show_message("current runs come to rest at a checkpoint; Resume resumes them")
 
     def copy(self) -> None:
@@ -211,7 +212,7 @@ class SweepPanel:
 
     def report(self) -> None:
         """Writes the report on the sweep."""
-        out = write_sweep_report(results(find_sweep(self.name.value)))
+        out = write_sweep_report(read_results(find_sweep(self.name.value)))
         self.status.show_message(f"report: {out}")
 
     def _choose_known(self) -> None:
@@ -222,7 +223,8 @@ class SweepPanel:
     def _choose_recipe(self) -> None:
         if self.recipe.value:
             base = self.base
-            self._show(recipe(self.recipe.value, base.corpus, self.size.value, base.init))
+            init = find_run(base.init) if base.init else None
+            self._show(read_recipe(self.recipe.value, base.corpus, self.size.value, init))
 
     def watch(self, sweep: Sweep) -> None:
         """Follows the sweep until nothing runs.
@@ -235,7 +237,7 @@ class SweepPanel:
             if launched is None:
                 return False
             running = launched.running
-            if not running and "missing" in counts(plan(sweep)):
+            if not running and "missing" in count_states(plan_cells(sweep)):
                 self.status.show_log(launched.last_lines())
             return running
 

@@ -18,8 +18,8 @@ from workbench.notebook.panels.parts import Status, scrolled_html
 from workbench.notebook.screen import Screen
 from workbench.reports.page import table_html
 from workbench.reports.sweep_report import varied_axes
-from workbench.storage.run import Run, RunState
-from workbench.sweeping import PlannedCell, Sweep, counts, left, plan
+from workbench.storage.run import Run
+from workbench.sweeping import CellState, PlannedCell, Sweep, count_states, plan_cells, time_left
 from workbench.sweeping.results import cell_table
 
 LOOK_SECONDS = 1.0  # between looks
@@ -59,7 +59,7 @@ class SweepView:
 
         self._sweep: Sweep | None = None
         self._cells: list[PlannedCell] = []
-        self._seen: list[tuple[str, str, str]] | None = None  # id, state and progress of each cell
+        self._seen: list[tuple[str, CellState, str]] | None = None  # id, state, progress
         self._frozen = False
         self._background = Background("view of a sweep")
 
@@ -71,7 +71,7 @@ class SweepView:
 
         ``jobs``: runs at a time, for the estimate of the time left.
         """
-        cells = plan(sweep)
+        cells = plan_cells(sweep)
         seen = [(cell.cell.id, cell.state, cell.reached) for cell in cells]
         self._sweep = sweep
         self._cells = cells
@@ -79,8 +79,7 @@ class SweepView:
             self._seen = seen
             self.matrix.show_message(f"{sweep.name}: {summary(cells, jobs)}")
             self.draw()
-
-        return any(cell.state == RunState.RUNNING for cell in cells)
+        return any(cell.state == CellState.RUNNING for cell in cells)
 
     def draw(self) -> None:
         """Draws matrix, curves and table as the sweep was seen last."""
@@ -175,9 +174,9 @@ class SweepView:
 
 def summary(cells: Sequence[PlannedCell], jobs: int) -> str:
     """Returns how many cells are in which state and, while one runs, the time left."""
-    text = ", ".join(f"{count} {state}" for state, count in counts(cells).items())
-    if any(cell.state == RunState.RUNNING for cell in cells):
-        rest = left(cells, jobs)
+    text = ", ".join(f"{count} {state}" for state, count in count_states(cells).items())
+    if any(cell.state == CellState.RUNNING for cell in cells):
+        rest = time_left(cells, jobs)
         if rest:
             text += f"; {rest}"
     return text
@@ -209,7 +208,7 @@ def detail_rows(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
         for measure in DETAILED_MEASURES:
             value = measured.get(measure)
             row[NAMES[measure]] = NOT_MEASURED if value is None else f"{100 * value:.1f}"
-        row["minutes"] = f"{cell.seconds / 60:.1f}" if cell.seconds else ""
+        row["minutes"] = f"{cell.price.seconds / 60:.1f}" if cell.price else ""
         row["run"] = cell.run.name if cell.run else ""
         row["error"] = cell.error
         rows.append(row)

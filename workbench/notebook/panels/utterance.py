@@ -20,8 +20,7 @@ from workbench.notebook.panels.parts import PACKAGE, Status, display_panel
 from workbench.notebook.screen import Screen
 from workbench.recognise.example import write_example
 from workbench.reports.render import render
-from workbench.reports.report import parent_name
-from workbench.runs.train import trained_model
+from workbench.runs import parent_run, trained_model
 from workbench.settings import UserError
 from workbench.storage.run import find_run
 
@@ -84,8 +83,8 @@ class UtterancePanel:
     def draw(self) -> None:
         """Decodes and draws the chosen utterance, with the words of the parent run."""
         number = self.number.value
-        parent = parent_name(self.run)
-        write_example(self.run.name, [parent] if parent else [], number)
+        parent = parent_run(self.run)
+        write_example(self.run, [parent] if parent else [], number)
         example = read_example(self.run)
         if example is None:
             raise UserError(f"{self.run.name}: nothing could be decoded")
