@@ -81,18 +81,3 @@ def test_what_the_user_has_set_stays(monkeypatch):
     assert os.environ["OMP_NUM_THREADS"] == "1"
     assert os.environ["OPENBLAS_NUM_THREADS"] == "7"
     assert os.environ["MKL_NUM_THREADS"] == ""
-
-
-def test_importing_the_network_changes_nothing(tmp_path):
-    """After an import of the network, threads and environment of the user's process are as they
-    were.
-    """
-    code = (
-        "import os, torch; torch.set_num_threads(3); before = dict(os.environ); "
-        "import workbench.model.network, workbench.model.kernels; "
-        "print(torch.get_num_threads(), dict(os.environ) == before)"
-    )
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["3", "True"]
