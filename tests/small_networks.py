@@ -1,6 +1,4 @@
-"""Small networks: random parameters and batches, and the gradient by torch's own
-differentiation.
-"""
+"""Small networks: random parameters and batches, and the gradient by torch's differentiation."""
 
 from collections.abc import Callable
 

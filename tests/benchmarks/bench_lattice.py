@@ -1,10 +1,11 @@
-"""Lattices: ours against k2's and Kaldi's decoders on the same graph, scores and beams, in interleaved rounds.
+"""Lattices: ours against k2's and Kaldi's decoders on the same graph, scores and beams, in
+interleaved rounds.
 
-``PYTHONPATH=tests python -m benchmarks.bench_lattice [--words N ...] [--kinds easy hard] [--beams narrow wide]
-[--rounds N] [--utterances N]`` for other sizes, or a part of them. Frames per second
-of one core by the CPU time of the process, so that a busy machine does not count (k2's pruning thread then does);
-medians over rounds and utterances. Kaldi lattice is LatticeSimpleDecoder; Kaldi best path is FasterDecoder, which makes
-no lattice at all. Columns:
+``PYTHONPATH=tests python -m benchmarks.bench_lattice [--words N ...] [--kinds easy hard] [--beams
+narrow wide] [--rounds N] [--utterances N]`` for other sizes, or a part of them. Frames per second
+of one core by the CPU time of the process, so that a busy machine does not count (k2's pruning
+thread then does); medians over rounds and utterances. Kaldi lattice is LatticeSimpleDecoder; Kaldi
+best path is FasterDecoder, which makes no lattice at all. Columns:
 
     ours, k2        a lattice, pruned exactly          k2 raw, Kaldi lattice   a lattice as the peer leaves it
     sums, k2 sums   total and occupancies of it: ours of the pruned lattice, k2 of its own raw one

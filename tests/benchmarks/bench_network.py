@@ -1,14 +1,16 @@
-"""Frames per second and core of the network: ours, the plain torch loop, and the limit of the core, in one table.
+"""Frames per second and core of the network: ours, the plain torch loop, and the limit of the core,
+in one table.
 
     PYTHONPATH=tests python -m benchmarks.bench_network [--rounds 9] [--network paper|laptop] [--batch 32]
 
-* peer: nn.Linear and ReLU, cross_entropy, backward(), optim.SGD, as a user would write it, in a process of its own
-  where nothing of ours has set the environment: torch as installed, one thread.
-* limit: a large product of matrices on this core, here and now, divided by the operations of a frame.
+* peer: nn.Linear and ReLU, cross_entropy, backward(), optim.SGD, as a user would write it, in a
+  process of its own where nothing of ours has set the environment: torch as installed, one thread.
+* limit: a large product of matrices on this core, here and now, divided by the operations of a
+  frame.
 * MMI steps get four states per frame, as a lattice leaves them, and no softmax.
 
-Processor time, rounds interleaved, some calls of one way at a time (as in a loop, with its data in the cache), medians:
-on a shared machine only the ratios mean something.
+Processor time, rounds interleaved, some calls of one way at a time (as in a loop, with its data in
+the cache), medians: on a shared machine only the ratios mean something.
 """
 
 import argparse
@@ -146,7 +148,9 @@ def ours(network: str, batch: int) -> dict:
 
 
 def operations(inputs: int, hidden: tuple[int, ...], states: int) -> tuple[int, int]:
-    """Floating-point operations of a frame: forward, and forward with gradient (none for the input)."""
+    """Floating-point operations of a frame: forward, and forward with gradient (none for the
+    input).
+    """
     widths = (inputs, *hidden, states)
     forward = sum(2 * a * b for a, b in itertools.pairwise(widths))
     return forward, 3 * forward - 2 * inputs * hidden[0]

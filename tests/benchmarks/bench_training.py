@@ -2,16 +2,18 @@
 
     PYTHONPATH=tests python -m benchmarks.bench_training [--rounds 3] [--network laptop] [--corpus NAME]
 
-Without --corpus a small one is synthesised and prepared in a folder that is removed again. Frames are those of the
-corpus that were visited, cancelled ones included.
+Without --corpus a small one is synthesised and prepared in a folder that is removed again. Frames
+are those of the corpus that were visited, cancelled ones included.
 
 * CE run, MMI run: replica, server and, for MMI, decoder: everything but the measuring.
-* peer: the loop of nn.Linear, cross_entropy, backward() and SGD on one batch that lies in memory. For MMI: forward pass
-  in torch, lattice and occupancies by k2 (denominator only), and that loop for as many frames as we keep.
-* limit of a CE run: the step in place, with neither server nor rows. Limit of an MMI run: forward pass, lattice and
-  step in place for the kept frames.
+* peer: the loop of nn.Linear, cross_entropy, backward() and SGD on one batch that lies in memory.
+  For MMI: forward pass in torch, lattice and occupancies by k2 (denominator only), and that loop
+  for as many frames as we keep.
+* limit of a CE run: the step in place, with neither server nor rows. Limit of an MMI run: forward
+  pass, lattice and step in place for the kept frames.
 
-Processor time of one core; a target is that an MMI run takes at most twice a CE run's time for a frame.
+Processor time of one core; a target is that an MMI run takes at most twice a CE run's time for a
+frame.
 """
 
 import argparse
@@ -117,7 +119,9 @@ def corpus(name: str | None) -> Iterator[Corpus]:
 
 
 def taught(corpus: Corpus, layers: int, units: int) -> Bench:
-    """Parameters after up to 60,000 frames of cross entropy: lattices of what knows nothing are no task."""
+    """Parameters after up to 60,000 frames of cross entropy: lattices of what knows nothing are no
+    task.
+    """
     bench = Bench(corpus, layers, units, np.zeros(0))
     epochs = min(1.0, 60_000 / Task(corpus, Settings()).train.frames)
     task = Task(corpus, bench.settings("ce", 200, epochs, 0.1))

@@ -1,5 +1,6 @@
-"""A synthetic recogniser of any size to time lattices with: lexicon, tied states, graph, and scores with planted
-words."""
+"""A synthetic recogniser of any size to time lattices with: lexicon, tied states, graph, and scores
+with planted words.
+"""
 
 from dataclasses import dataclass
 
@@ -18,7 +19,9 @@ HARD = {"gain": 5.0, "spread": 2.5, "noise": 2.0}
 
 @dataclass(frozen=True)
 class Recogniser:
-    """Words of one pronunciation each, in order of their probability; ``share``: probability of each word."""
+    """Words of one pronunciation each, in order of their probability; ``share``: probability of
+    each word.
+    """
 
     lexicon: Lexicon
     states: TiedStates
@@ -28,8 +31,9 @@ class Recogniser:
 
 
 def recogniser(words: int, seed: int = 0) -> Recogniser:
-    """``words`` words of one to five syllables, Zipf's law, 39 phones, 2,400 tied states that depend on both
-    neighbours."""
+    """``words`` words of one to five syllables, Zipf's law, 39 phones, 2,400 tied states that
+    depend on both neighbours.
+    """
     draw = rng(seed, "words")
     consonant, vowel = (np.arange(1, n + 1) ** -0.7 for n in (CONSONANTS, VOWELS))
     said: dict[tuple[int, ...], None] = {}
@@ -65,8 +69,9 @@ def recogniser(words: int, seed: int = 0) -> Recogniser:
 
 
 def tied_states(phones: tuple[str, ...], seed: int = 0) -> TiedStates:
-    """About 2,400 states: each position of each phone has classes of left and of right neighbours, as trees find
-    them."""
+    """About 2,400 states: each position of each phone has classes of left and of right neighbours,
+    as trees find them.
+    """
     draw = rng(seed, "tying")
     n = len(phones) + 1
     table = np.zeros((n, n, n, 3), np.int32)
@@ -86,8 +91,9 @@ def tied_states(phones: tuple[str, ...], seed: int = 0) -> TiedStates:
 def planted(
     task: Recogniser, frames: int, seed: int, gain: float, spread: float, noise: float
 ) -> np.ndarray:
-    """κ log-likelihoods float32 [frames, states]: correlated noise, with a bump for what is said and less for its
-    kin."""
+    """κ log-likelihoods float32 [frames, states]: correlated noise, with a bump for what is said
+    and less for its kin.
+    """
     draw = rng(seed, "planted")
     around = spoken_phones(task, frames // 12, draw)
     triples = list(zip([0, *around], [*around, 0], [*around[1:], 0, 0], strict=True))[: frames // 9]

@@ -1,4 +1,6 @@
-"""Steps in place, the limit of what training can do: the gradient in factors, added to the parameters at once."""
+"""Steps in place, the limit of what training can do: the gradient in factors, added to the
+parameters at once.
+"""
 
 import numpy as np
 

@@ -28,7 +28,9 @@ class Both(NamedTuple):
 
 
 def make_both(frames: int, trained: str, form: str, kernel: Kernel) -> Both:
-    """The gradient of a batch whose outer gradient is that of cross entropy ("ce"), "dense", or in a "few" states."""
+    """The gradient of a batch whose outer gradient is that of cross entropy ("ce"), "dense", or in
+    a "few" states.
+    """
     theta = random_parameters(TOPOLOGY, np.float32)
     x = random_windows(TOPOLOGY, frames, np.float32)
     if form == "ce":
@@ -58,7 +60,9 @@ PAIRS = pytest.mark.skipif(
 @pytest.mark.parametrize("trained", ["all", "last", "last-without-silence"])
 @pytest.mark.parametrize("frames", [1, 32, 45])
 def test_factors_have_the_bits_of_the_gradient(frames, trained, form, precision):
-    """Multiplied, or added to parameters, factors leave what the gradient leaves, in memory of their own."""
+    """Multiplied, or added to parameters, factors leave what the gradient leaves, in memory of
+    their own.
+    """
     factors, gradient = make_both(frames, trained, form, kernels.kernel("tiles", precision))
     assert factors.precision == precision
     assert factors.finite()
@@ -76,7 +80,9 @@ def test_factors_have_the_bits_of_the_gradient(frames, trained, form, precision)
 @pytest.mark.parametrize("trained", ["all", "last", "last-without-silence"])
 @pytest.mark.parametrize("frames", [3, 32, 200])
 def test_parameters_can_be_moved_in_place(frames, trained, form):
-    """Written over the parameters themselves, several times, factors leave the bits of the same updates apart."""
+    """Written over the parameters themselves, several times, factors leave the bits of the same
+    updates apart.
+    """
     factors, gradient = make_both(frames, trained, form, kernels.kernel("tiles"))
     theta = random_parameters(TOPOLOGY, np.float32)[-len(gradient) :].copy()
     expected = theta.copy()
@@ -87,7 +93,9 @@ def test_parameters_can_be_moved_in_place(frames, trained, form):
 
 
 def test_a_kernel_without_a_step_in_place_adds_afterwards():
-    """Where the processor lacks the instructions for it, e.g. of bfloat16, the product is made and then added."""
+    """Where the processor lacks the instructions for it, e.g. of bfloat16, the product is made and
+    then added.
+    """
     kernel = kernels.kernel("torch")
     assert kernel.move is None
     factors, gradient = make_both(32, "all", "dense", kernel)
@@ -102,7 +110,8 @@ def test_a_kernel_without_a_step_in_place_adds_afterwards():
 @pytest.mark.parametrize("trained", ["all", "last"])
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 40])
 def test_shards_cut_factors_between_rows(count, trained, form):
-    """The parts of factors are the parts of the gradient; no shard cuts a row of weights, and all are about equal.
+    """The parts of factors are the parts of the gradient; no shard cuts a row of weights, and all
+    are about equal.
 
     Where shards are cut anywhere, each gets the gradient itself.
     """
@@ -150,7 +159,9 @@ def test_as_many_shards_as_rows():
     ids=str,
 )
 def test_gradients_that_are_not_finite_are_found(delta, h, finite):
-    """``finite`` is right also where only the product is not finite, and ``write_moved`` returns the same."""
+    """``finite`` is right also where only the product is not finite, and ``write_moved`` returns
+    the same.
+    """
     weight = WeightProduct(0, 1, np.array(delta, np.float32), np.array(h, np.float32), turned=True)
     factors = Factors((weight, BiasSum(1, np.zeros(1, np.float32))))
     out = np.empty(2, np.float32)
@@ -161,7 +172,7 @@ def test_gradients_that_are_not_finite_are_found(delta, h, finite):
 
 
 def test_settings_choose_factors_where_they_are_faster():
-    """Factors are for plain updates of small batches, never where the clock has no price for them."""
+    """Factors are for plain updates of small batches, not where the clock has no price for them."""
     plain = Settings.of(batch=32)
     assert plain.factored
     assert plain.replace(clock="wall").factored

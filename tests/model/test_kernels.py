@@ -47,7 +47,9 @@ def test_near_ties_are_broken_by_order(gflops, wanted):
 
 
 def test_the_choice_is_kept(fresh, monkeypatch):
-    """The first process measures, later ones and children take its choice; the record has kernel, reason and speed."""
+    """The first process measures, later ones and children take its choice; the record has kernel,
+    reason and speed.
+    """
     speeds = {"torch-turned": 10.0, "torch": 90.0}
 
     def measure(*measured: Kernel) -> dict[str, float]:
@@ -73,7 +75,9 @@ def test_the_choice_is_kept(fresh, monkeypatch):
 
 
 def test_a_cache_that_cannot_be_written_gives_a_warning(fresh, monkeypatch):
-    """Where the measurement cannot be kept the choice is still made, with a warning that names the file."""
+    """Where the measurement cannot be kept the choice is still made, with a warning that names the
+    file.
+    """
     (fresh / "workbench").write_text("a file where the folder should be")
     monkeypatch.setattr(kernels, "measure", lambda *measured: {k.name: 1.0 for k in measured})
     with pytest.warns(UserWarning, match="kernels-"):
@@ -99,7 +103,9 @@ def test_the_measurement_measures(fresh):
 
 
 def test_compilation_on_first_use_does_not_count(fresh):
-    """A kernel whose first products take long, as compiled ones do in a new installation, is as fast as without."""
+    """A kernel whose first products take long, as compiled ones do in a new installation, is as
+    fast as without.
+    """
     plain = kernels.kernel("torch")
     called = []
 
@@ -146,7 +152,9 @@ def test_every_kernel_computes_the_same(name, frames):
 @pytest.mark.parametrize("name", ["torch", "tiles"])
 @pytest.mark.parametrize("trained", ["all", "last"])
 def test_bfloat16_is_close(trained, name):
-    """Products of bfloat16 give a gradient of nearly the same direction and norm; sums and softmax stay float32."""
+    """Products of bfloat16 give a gradient of nearly the same direction and norm; sums and softmax
+    stay float32.
+    """
     exact = network_results(kernels.kernel("torch"), 200, trained)
     rounded = network_results(kernels.kernel(name, "bfloat16"), 200, trained)
     assert np.allclose(np.exp(rounded["log_posteriors"]).sum(1), 1, atol=1e-5)
@@ -161,7 +169,9 @@ def test_bfloat16_is_close(trained, name):
 
 
 def test_copies_of_published_parameters_are_kept_while_they_live():
-    """Published parameters are converted once and forgotten with the array; what may change is converted every time."""
+    """Published parameters are converted once and forgotten with the array; what may change is
+    converted every time.
+    """
     kernel = kernels.kernel("torch", "bfloat16")
     topology = Topology(3, (4,), 5)
 

@@ -1,4 +1,6 @@
-"""A model on disk: what was saved comes back, damage is found and named, and one language starts from another."""
+"""A model on disk: what was saved comes back, damage is found and named, and one language starts
+from another.
+"""
 
 import hashlib
 import json
@@ -25,7 +27,7 @@ def saved(tmp_path):
 
 
 def test_what_was_saved_comes_back(saved):
-    """Bits, topology and metadata survive; parameters that come from a disk are nobody's to change."""
+    """Bits, topology and metadata survive; parameters from a disk are read-only."""
     folder, theta = saved
     found, topology, metadata = load_model(folder)
     assert found.tobytes() == theta.tobytes()
@@ -94,7 +96,9 @@ def test_other_damage_is_named(saved, damage, words):
     ],
 )
 def test_arrays_that_are_not_the_model_are_refused(saved, data, words):
-    """A file with a fitting digest that is no safetensors file, or of another topology, is refused by name."""
+    """A file with a fitting digest that is no safetensors file, or of another topology, is refused
+    by name.
+    """
     folder, _ = saved
     manifest = json.loads((folder / MANIFEST).read_text())
     if data is None:
@@ -108,7 +112,7 @@ def test_arrays_that_are_not_the_model_are_refused(saved, data, words):
 
 
 def test_a_crash_while_saving_leaves_no_wrong_model(saved, monkeypatch):
-    """When saving fails half-way there is no model, rather than new arrays under an old manifest."""
+    """A failure half-way leaves no model, rather than new arrays under an old manifest."""
     folder, theta = saved
 
     def crash(path, data):
@@ -122,7 +126,9 @@ def test_a_crash_while_saving_leaves_no_wrong_model(saved, monkeypatch):
 
 
 def test_one_language_starts_from_another(saved):
-    """Hidden layers of a saved model start a network with other states, whose own output layer begins as if alone."""
+    """Hidden layers of a saved model start a network with other states, whose own output layer
+    begins as if alone.
+    """
     folder, theta = saved
     source, english, _ = load_model(folder)
     icelandic = Topology(7, (6, 5), 12)

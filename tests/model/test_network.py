@@ -1,4 +1,6 @@
-"""The network: its layout, its gradient against finite differences and autograd, the forms of the outer gradient."""
+"""The network: its layout, its gradient against finite differences and autograd, the forms of the
+outer gradient.
+"""
 
 import numpy as np
 import pytest
@@ -35,7 +37,9 @@ def test_layout_covers_the_vector_exactly_once(inputs, hidden, states):
 
 
 def test_initial_parameters():
-    """Hidden weights have variance 2 / inputs, all else is zero; a layer's draws do not depend on the other layers."""
+    """Hidden weights have variance 2 / inputs, all else is zero; a layer's draws do not depend on
+    the other layers.
+    """
     topology = Topology(400, (300, 200), 50)
     views = topology.layout().views(network.initial(topology, 3))
     assert np.isclose(views["hidden1.weight"].std(), np.sqrt(2 / 400), rtol=0.02)
@@ -66,7 +70,9 @@ def test_log_posteriors_are_normalised():
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=15, deadline=None)
 def test_gradient_equals_finite_differences(seed):
-    """The gradient of Σ o log p with Σ_s o = 0 equals the central difference in a random direction (float64)."""
+    """The gradient of Σ o log p with Σ_s o = 0 equals the central difference in a random direction
+    (float64).
+    """
     theta = random_parameters(SMALL, seed=seed)
     x = random_windows(SMALL, 4, seed=seed + 1)
     outer = random_outer(SMALL, 4, seed=seed + 2)
@@ -93,7 +99,9 @@ def test_gradient_equals_autograd():
 
 
 def test_cross_entropy_equals_autograd():
-    """Gradient, value and errors of cross entropy equal torch's, and those from onehot - p as the outer gradient."""
+    """Gradient, value and errors of cross entropy equal torch's, and those from onehot - p as the
+    outer gradient.
+    """
     theta = random_parameters(SMALL)
     x = random_windows(SMALL, 5)
     targets = np.array([0, 8, 3, 3, 1])
@@ -115,7 +123,9 @@ def test_cross_entropy_equals_autograd():
 @pytest.mark.parametrize("share", [0.1, 0.9])
 @pytest.mark.parametrize("trained", ["all", "last", "last-without-silence"])
 def test_sparse_rows_equal_dense(share, trained):
-    """Sparse rows give the dense gradient, for few states or most, empty rows and repeated states included."""
+    """Sparse rows give the dense gradient, for few states or most, empty rows and repeated states
+    included.
+    """
     topology = Topology(7, (6, 5), 40)
     theta = random_parameters(topology)
     x = random_windows(topology, 6)
@@ -142,7 +152,9 @@ def test_no_rows_give_no_gradient():
 
 
 def test_last_is_a_slice_of_all():
-    """Training the output layer only gives the last slice of the whole gradient; without silence its rows are zero."""
+    """Training the output layer only gives the last slice of the whole gradient; without silence
+    its rows are zero.
+    """
     theta = random_parameters(SMALL)
     x = random_windows(SMALL, 5)
     outer = random_outer(SMALL, 5)
@@ -182,7 +194,9 @@ def test_the_same_bits_every_time():
 
 
 def test_batches_equal_single_frames():
-    """A batch is its frames: posteriors row by row, the gradient as their sum; long utterances as short pieces."""
+    """A batch is its frames: posteriors row by row, the gradient as their sum; long utterances as
+    short pieces.
+    """
     theta = random_parameters(SMALL, np.float32)
     x = random_windows(SMALL, 1100, np.float32)
     outer = random_outer(SMALL, 1100, np.float32)
@@ -217,7 +231,9 @@ def test_read_only_arrays_are_used_where_they_lie(tmp_path):
 
 
 def test_out_is_written_and_returned():
-    """Results are written to the arrays given for them, which are returned; an array that does not fit is refused."""
+    """Results are written to the arrays given for them, which are returned; an array that does not
+    fit is refused.
+    """
     theta = random_parameters(SMALL, np.float32)
     x = random_windows(SMALL, 5, np.float32)
     outer = random_outer(SMALL, 5, np.float32)
@@ -257,7 +273,9 @@ def test_wrong_shapes_are_refused(misfit):
 
 
 def test_transfer_takes_the_hidden_layers():
-    """Transfer takes the hidden layers of the other language and keeps the new output layer; a misfit names both."""
+    """Transfer takes the hidden layers of the other language and keeps the new output layer; a
+    misfit names both.
+    """
     english = Topology(7, (6, 5), 14)
     source = random_parameters(english, np.float32)
     fresh = network.initial(SMALL, 0)

@@ -1,4 +1,6 @@
-"""One arithmetic thread while workbench computes, and the user's number of threads before and after."""
+"""One arithmetic thread while workbench computes, and the user's number of threads before and
+after.
+"""
 
 import threading
 
@@ -22,13 +24,17 @@ def two_threads():
 
 
 def threads(kinds=("openmp", "blas")) -> set[int]:
-    """The numbers of threads of torch and of the loaded libraries of these kinds, as this thread sees them."""
+    """The numbers of threads of torch and of the loaded libraries of these kinds, as this thread
+    sees them.
+    """
     libraries = [library for library in threadpool_info() if library["user_api"] in kinds]
     return {torch.get_num_threads(), *(library["num_threads"] for library in libraries)}
 
 
 def test_one_thread_inside_and_as_before_outside():
-    """Nested or not, everything has one thread inside; after the outermost, or an error, all is as it was."""
+    """Nested or not, everything has one thread inside; after the outermost, or an error, all is as
+    it was.
+    """
     assert threads() == {2}
     with one_thread():
         assert threads() == {1}
@@ -42,7 +48,9 @@ def test_one_thread_inside_and_as_before_outside():
 
 
 def test_threads_that_overlap():
-    """A thread that leaves gets its own number back, and the one that is still inside keeps its limit."""
+    """A thread that leaves gets its own number back, and the one that is still inside keeps its
+    limit.
+    """
     entered = threading.Event()
     leave = threading.Event()
     seen = []

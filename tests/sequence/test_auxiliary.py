@@ -34,7 +34,9 @@ def auxiliary_value(decoded: Decoded, log_posteriors: np.ndarray, proximal: floa
 
 
 def decode(**changes) -> Decoded:
-    """The outer gradient at LOGITS, nothing pruned and no frame dropped unless ``changes`` ask for it."""
+    """The outer gradient at LOGITS, nothing pruned and no frame dropped unless ``changes`` ask for
+    it.
+    """
     settings = Settings.of(
         criterion="mmi",
         beam=100.0,
@@ -54,7 +56,9 @@ def gradient_at(logits: np.ndarray, d: Decoded, proximal: float = 0.0) -> np.nda
 
 @pytest.mark.parametrize("proximal", [0.0, 1.0, 20.0])
 def test_tangential_contact(proximal):
-    """∇F_aux(θ; θ') = ∇F_MMI(θ) at θ = θ', with and without the proximal term (docs/method.md, section 1)."""
+    """∇F_aux(θ; θ') = ∇F_MMI(θ) at θ = θ', with and without the proximal term (docs/method.md,
+    section 1).
+    """
     d = decode(auxiliary="proximal")
     np.testing.assert_allclose(gradient_at(LOGITS, d, proximal), slopes(mmi, LOGITS), atol=3e-6)
 
@@ -74,7 +78,9 @@ def test_gradient_is_that_of_the_auxiliary_function(proximal):
 
 
 def test_frozen_rows_do_not_depend_on_the_current_parameters():
-    """Without the proximal term the gradient is o itself wherever θ is; with it, it pulls back toward p_θ'."""
+    """Without the proximal term the gradient is o itself wherever θ is; with it, it pulls back
+    toward p_θ'.
+    """
     d = decode(auxiliary="proximal")
     elsewhere = LOGITS + 3 * np.random.default_rng(2).normal(0, 1, LOGITS.shape)
     np.testing.assert_array_equal(gradient_at(elsewhere, d), gradient_at(LOGITS, d))
@@ -84,7 +90,9 @@ def test_frozen_rows_do_not_depend_on_the_current_parameters():
 
 
 def test_the_proximal_term_needs_posteriors():
-    """Asking for the proximal term without the decoder's posteriors is an error, not a gradient without it."""
+    """Asking for the proximal term without the decoder's posteriors is an error, not a gradient
+    without it.
+    """
     with pytest.raises(ValueError, match="posteriors"):
         gradient_at(LOGITS, decode(), proximal=1.0)
 

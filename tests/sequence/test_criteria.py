@@ -1,4 +1,6 @@
-"""Sequence criteria against sums over every path, finite differences through softmax and network, and their laws."""
+"""Sequence criteria against sums over every path, finite differences through softmax and network,
+and their laws.
+"""
 
 from collections.abc import Callable
 from functools import cache
@@ -113,7 +115,9 @@ def expected_right(
 @few
 @given(SEEDS)
 def test_mmi_equals_enumeration(seed):
-    """F_MMI and κ(γ_num - γ_den) equal sums over every path, the gradient equals finite differences."""
+    """F_MMI and κ(γ_num - γ_den) equal sums over every path, the gradient equals finite
+    differences.
+    """
     logits = random_logits(seed)
     decoded = decode(logits)
     num, den = gammas(logits)
@@ -126,7 +130,9 @@ def test_mmi_equals_enumeration(seed):
 @few
 @given(SEEDS)
 def test_smbr_equals_enumeration(seed):
-    """sMBR is the expected number of right states (silence one class), its gradient that of finite differences."""
+    """sMBR is the expected number of right states (silence one class), its gradient that of finite
+    differences.
+    """
     logits = random_logits(seed)
     best = paths_of(logits).saying(SAID).best()
 
@@ -143,7 +149,9 @@ def test_smbr_equals_enumeration(seed):
 @few
 @given(SEEDS)
 def test_mpe_equals_enumeration(seed):
-    """MPE is the expected number of frames in the right phone, its gradient that of finite differences."""
+    """MPE is the expected number of frames in the right phone, its gradient that of finite
+    differences.
+    """
     logits = random_logits(seed)
     phones = paths_of(logits).saying(SAID).best().phones
 
@@ -160,7 +168,9 @@ def test_mpe_equals_enumeration(seed):
 @few
 @given(SEEDS, st.floats(0.05, 1.0))
 def test_boosted_mmi_equals_enumeration(seed, boost):
-    """Boosted MMI adds b per wrong frame to the denominator's paths; without boost it is MMI; the boost lowers it."""
+    """Boosted MMI adds b per wrong frame to the denominator's paths; without boost it is MMI; the
+    boost lowers it.
+    """
     logits = random_logits(seed)
     phones = paths_of(logits).saying(SAID).best().phones
 
@@ -194,7 +204,7 @@ def test_rows_sum_to_zero(criterion):
 @few
 @given(SEEDS, st.floats(0.5, 8.0), st.floats(0.5, 8.0), st.integers(2, 40))
 def test_numerator_never_exceeds_the_lattice(seed, beam, lattice_beam, max_active):
-    """However narrow the search, F_MMI <= 0 or the utterance is set aside with a NaN and a reason."""
+    """However narrow the search, F_MMI <= 0, or the utterance is set aside with NaN and a reason."""
     settings = EXACT.replace(beam=beam, lattice_beam=lattice_beam, max_active=max(10, max_active))
     decoded = decode(random_logits(seed, 12), settings)
     assert decoded.value <= 1e-9 if decoded.reason is None else np.isnan(decoded.value)
@@ -203,7 +213,9 @@ def test_numerator_never_exceeds_the_lattice(seed, beam, lattice_beam, max_activ
 @few
 @given(SEEDS, st.floats(0, 0.3), st.floats(0, 0.3))
 def test_each_frame_is_rejected_or_cancelled_or_kept(seed, rejection, cancellation):
-    """Rejection is a low overlap with the lattice, cancellation a small gradient; kept rows are unchanged."""
+    """Rejection is a low overlap with the lattice, cancellation a small gradient; kept rows are
+    unchanged.
+    """
     logits = random_logits(seed, 12)
     whole = decode(logits)
     part = decode(logits, EXACT.replace(rejection=rejection, cancellation=cancellation))
@@ -218,7 +230,9 @@ def test_each_frame_is_rejected_or_cancelled_or_kept(seed, rejection, cancellati
 
 
 def test_overlap_with_a_hard_reference_is_its_occupancy():
-    """With γ_num = 1 in one state the overlap is γ_den of that state, the paper's rule; 0 if the lattice lacks it."""
+    """With γ_num = 1 in one state the overlap is γ_den of that state, the paper's rule; 0 if the
+    lattice lacks it.
+    """
     reference = Occupancies(np.arange(4), np.array([2, 0, 1]), np.ones(3))
     lattice = Occupancies(
         indptr=np.array([0, 2, 3, 5]),
@@ -231,7 +245,9 @@ def test_overlap_with_a_hard_reference_is_its_occupancy():
 
 
 def test_reference_outside_the_lattice_gives_no_value():
-    """The value is NaN with a reason, yet the reference is aligned and the frames where it overlaps still train."""
+    """The value is NaN with a reason, yet the reference is aligned and the frames where it overlaps
+    still train.
+    """
     logits = random_logits(1, 12)
     best = decode(logits).words
     other = next(w for w in [(1,), (2,), (3,), (1, 1)] if w != best)
@@ -247,7 +263,9 @@ def test_reference_outside_the_lattice_gives_no_value():
 
 
 def test_unusable_utterances_have_a_reason():
-    """Too short for the reference, no path in the beam, NaN posteriors: a reason each, no kept frame, no value."""
+    """Too short for the reference, no path in the beam, NaN posteriors: a reason each, no kept
+    frame, no value.
+    """
     short = decode(random_logits(0, 5))
     lost = decode(random_logits(0, 2), words=(1,))
     broken = random_logits(0)
@@ -264,7 +282,9 @@ def test_unusable_utterances_have_a_reason():
 
 @pytest.mark.parametrize("control", ["none-realigned", "none-fixed"])
 def test_controls_are_cross_entropy(control):
-    """Without the denominator rows are κ times the targets, and the gradient at the softmax input κ (target - p)."""
+    """Without the denominator rows are κ times the targets, and the gradient at the softmax input κ
+    (target - p).
+    """
     logits = random_logits(4)
     fixed = np.arange(FRAMES) % 3
     target = gammas(logits)[0]
@@ -291,7 +311,9 @@ def test_controls_are_cross_entropy(control):
 @few
 @given(SEEDS)
 def test_restriction_keeps_the_paths_with_the_words(seed):
-    """The restricted lattice has the total of the paths with these words, whichever words the lattice has."""
+    """The restricted lattice has the total of the paths with these words, whichever words the
+    lattice has.
+    """
     rng = np.random.default_rng(seed)
     graph = tiny_graph(rng)
     scores = tiny_scores(rng)
@@ -305,7 +327,9 @@ def test_restriction_keeps_the_paths_with_the_words(seed):
 
 
 def test_gradient_through_the_network():
-    """The directional derivative of F_MMI in the parameters equals the outer gradient times the inner one."""
+    """The directional derivative of F_MMI in the parameters equals the outer gradient times the
+    inner one.
+    """
     topology = Topology(6, (8, 5), task().states.count)
     theta = np.asarray(initial(topology, 1), np.float64)
     x = np.random.default_rng(2).normal(size=(FRAMES, 6))

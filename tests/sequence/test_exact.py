@@ -19,7 +19,9 @@ TASK = tiny_task(2)
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6))
 def test_equals_enumeration(seed):
-    """Totals and γ of utterances of different lengths in one batch are sums over all of their paths."""
+    """Totals and γ of utterances of different lengths in one batch are sums over all of their
+    paths.
+    """
     rng = np.random.default_rng(seed)
     graph = tiny_graph(rng)
     batch = [tiny_scores(rng, frames) for frames in (4, 6, 5)]
@@ -52,7 +54,9 @@ def test_no_path_raises():
 
 
 def test_training_with_it():
-    """lattice_engine=exact gives the outer gradient of an unpruned search, and refuses criteria that need lattices."""
+    """lattice_engine=exact gives the outer gradient of an unpruned search, and refuses criteria
+    that need lattices.
+    """
     logits = np.random.default_rng(1).normal(0, 1.5, (12, TASK.states.count))
     prior = log_softmax(np.zeros(TASK.states.count))
     limits = dict(acoustic_scale=0.7, beam=100.0, lattice_beam=100.0, cancellation=0.0)

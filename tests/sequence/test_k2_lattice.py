@@ -1,4 +1,6 @@
-"""k2 and the native search against each other, and both against Kaldi's decoders, where these are installed."""
+"""k2 and the native search against each other, and both against Kaldi's decoders, where these are
+installed.
+"""
 
 import numpy as np
 import pytest
@@ -40,7 +42,9 @@ def arcs_of(lattice: Lattice) -> list[tuple[int, int, int, int]]:
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.floats(1.0, 6.0))
 def test_k2_and_native_agree(k2_search, seed, width):
-    """With a search beam that does not bind, both give the same arcs, totals to 1e-4 and occupancies."""
+    """With a search beam that does not bind, both give the same arcs, totals to 1e-4 and
+    occupancies.
+    """
     graph, scores = larger_case(seed)
     ours = native.search(graph, scores, 60.0, width, 10**6)
     theirs = k2_search(graph, scores, 60.0, width, 10**6)
@@ -87,7 +91,7 @@ def test_criterion_is_the_same_with_either_engine(k2_search):
 
 @pytest.mark.parametrize("decoder", ["SimpleDecoder", "FasterDecoder", "LatticeSimpleDecoder"])
 def test_best_path_is_kaldis(decoder):
-    """Score and words of the best path are those of Kaldi's decoders on the same graph and scores."""
+    """Score and words of the best path are those of Kaldi's decoders on the same graph."""
     kaldi = pytest.importorskip("kaldi_decoder")
     fst = pytest.importorskip("kaldifst")
     for seed in range(5):

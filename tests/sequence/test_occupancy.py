@@ -70,7 +70,9 @@ def test_best_path_is_the_best_of_all(seed):
 @settings(max_examples=30, deadline=None)
 @given(SEEDS)
 def test_accuracies_equal_enumeration(seed):
-    """Expected accuracy, and accuracy of the paths through each state and frame, equal means over every path."""
+    """Expected accuracy, and accuracy of the paths through each state and frame, equal means over
+    every path.
+    """
     graph, scores, lattice = random_lattice(seed)
     reference = np.random.default_rng(seed).integers(0, 4, 4)
     paths = every_path(graph, scores)
@@ -88,7 +90,9 @@ def test_accuracies_equal_enumeration(seed):
 
 
 def test_long_and_wide_lattices_stay_finite():
-    """Two thousand frames, a total far above the best path, scores of any offset: γ still sums to one."""
+    """Two thousand frames, a total far above the best path, scores of any offset: γ still sums to
+    one.
+    """
     _, scores, lattice = random_lattice(5, frames=2000, states=12, arcs=60)
     total, gamma = occupancies(lattice)
     assert total > lattice.best + 1000
@@ -113,7 +117,9 @@ def test_pruning_twice_is_pruning_once(seed, width):
 
 
 def test_boost_adds_to_the_arcs():
-    """A boost that is constant per frame moves the total by its sum and leaves the occupancies alone."""
+    """A boost that is constant per frame moves the total by its sum and leaves the occupancies
+    alone.
+    """
     _, _, lattice = random_lattice(2, frames=6)
     plain, occupancy = arc_occupancies(lattice)
     moved, same = arc_occupancies(lattice, np.full(lattice.arcs, 0.25))
@@ -138,7 +144,9 @@ def test_rows_add_up_equal_states(counts, seed):
 
 @given(hnp.arrays(np.float64, st.integers(0, 70), elements=st.floats(-800, 0)))
 def test_exponentials_are_exponentials(x):
-    """Exponentials are right to a few units in the last place, 1 at zero, and nearly 0 at -inf and for NaN."""
+    """Exponentials are right to a few units in the last place, 1 at zero, and nearly 0 at -inf and
+    for NaN.
+    """
     results = np.append(x, [0.0, -np.inf, np.nan])
     exponentials(results)
     np.testing.assert_allclose(results[:-3], np.exp(np.maximum(x, -700.0)), rtol=1e-15)

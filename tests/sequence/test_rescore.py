@@ -1,4 +1,6 @@
-"""Rescoring against every path of tiny tasks, with the unigram taken off and the other model added by hand."""
+"""Rescoring against every path of tiny tasks, with the unigram taken off and the other model added
+by hand.
+"""
 
 import numpy as np
 import pytest
@@ -101,7 +103,7 @@ def test_the_trie_is_the_model(order):
 
 
 def test_equal_futures_are_one_history():
-    """Histories on which no later score depends are the same node, so that their tokens recombine."""
+    """Histories on which no later score depends are one node, so that their tokens recombine."""
     trie = trie_of(TRIGRAM)
     nodes = set()
     histories = set()
@@ -114,7 +116,9 @@ def test_equal_futures_are_one_history():
 
 
 def test_many_tokens_make_room():
-    """A long dense lattice, whose tokens outgrow the first arrays, gives the path that a wide beam gives."""
+    """A long dense lattice, whose tokens outgrow the first arrays, gives the path that a wide beam
+    gives.
+    """
     lattice = random_lattice(2, frames=200)
     four = estimate(SENTENCES, WORDS, 4)
     words, score = rescore(lattice, four, TASK.unigram, beam=np.inf)

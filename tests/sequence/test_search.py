@@ -35,7 +35,9 @@ def lattice_arcs(lattice: Lattice) -> list[tuple[int, int, int, float]]:
 @settings(max_examples=40, deadline=None)
 @given(SEEDS, st.sampled_from([0.5, 2.0, 5.0, 1e9]))
 def test_lattice_is_every_path_pruned_exactly(seed, width):
-    """With an infinite search beam the arcs are exactly those on paths within the lattice beam of the best path."""
+    """With an infinite search beam the arcs are exactly those on paths within the lattice beam of
+    the best path.
+    """
     graph, scores = random_case(seed)
     lattice = search(graph, scores, np.inf, width, 10**6)
     paths = every_path(graph, scores)
@@ -64,7 +66,9 @@ def test_narrow_search_finds_part_of_the_wide_lattice(seed, max_active):
 
 
 def test_order_of_arcs_and_history_of_the_workspace_do_not_matter():
-    """The same lattice comes from arcs in another order, a workspace that was used before, or one that must grow."""
+    """The same lattice comes from arcs in another order, a workspace that was used before, or one
+    that must grow.
+    """
     rng = np.random.default_rng(3)
     graph = tiny_graph(rng, states=30, arcs=300, tied=8)
     scores = tiny_scores(rng, 20, 8)
@@ -100,7 +104,9 @@ def test_threads_do_not_disturb_each_other():
 
 
 def test_only_final_states_count_at_the_end():
-    """A final state far below the beam at the last frame is still found; without any NoPath gives the reason."""
+    """A final state far below the beam at the last frame is still found; without any NoPath gives
+    the reason.
+    """
     graph = from_arcs(
         source=[0, 0, 1, 2],
         target=[1, 2, 1, 2],

@@ -1,4 +1,5 @@
-"""The device that computes: a GPU if torch can use one, else the CPU. The variable WORKBENCH_DEVICE decides otherwise.
+"""The device that computes: a GPU if torch can use one, else the CPU. The variable WORKBENCH_DEVICE
+decides otherwise.
 
 WORKBENCH_DEVICE is auto (the default), cpu or cuda.
 """
@@ -15,7 +16,9 @@ DEVICES = ("auto", "cpu", "cuda")
 
 @functools.cache
 def device() -> torch.device:
-    """Return the device that computes; raises UserError if WORKBENCH_DEVICE asks for one that is not there."""
+    """Return the device that computes; raises UserError if WORKBENCH_DEVICE asks for one that is
+    not there.
+    """
     wanted = os.environ.get("WORKBENCH_DEVICE", "auto")
     if wanted not in DEVICES:
         raise UserError(f"WORKBENCH_DEVICE={wanted}: choose one of {', '.join(DEVICES)}")
@@ -26,7 +29,9 @@ def device() -> torch.device:
 
 
 def describe_device() -> str:
-    """Return the device's name for the record of a run, and why a GPU is not used where there is one."""
+    """Return the device's name for the record of a run, and why a GPU is not used where there is
+    one.
+    """
     if device().type == "cuda":
         return f"cuda: {torch.cuda.get_device_name()}"
     if torch.cuda.is_available() and not _torch_was_built_for_this_gpu():
@@ -37,7 +42,8 @@ def describe_device() -> str:
 def _torch_was_built_for_this_gpu() -> bool:
     """Return whether this torch has code that the GPU can run.
 
-    Binaries ("sm") run on later GPUs of the same generation, intermediate code ("compute") on every later one.
+    Binaries ("sm") run on later GPUs of the same generation, intermediate code ("compute") on every
+    later one.
     """
     capability = torch.cuda.get_device_capability()
     for architecture in torch.cuda.get_arch_list():

@@ -1,9 +1,10 @@
 """The gradient of a batch in factors: what a replica pushes where the parameter server multiplies.
 
-The gradient of a weight is deltaᵀ h, and for a batch of 32 frames both factors together have a fifteenth of its
-numbers (Xie et al. 2014, *Distributed machine learning via sufficient factor broadcasting*). So a push is small,
-and the server needs no pass over a gradient: it adds to the parameters while a tile of the product is in
-registers. The bits are those that the gradient itself would have left.
+The gradient of a weight is deltaᵀ h, and for a batch of 32 frames both factors together have a
+fifteenth of its numbers (Xie et al. 2014, *Distributed machine learning via sufficient factor
+broadcasting*). So a push is small, and the server needs no pass over a gradient: it adds to the
+parameters while a tile of the product is in registers. The bits are those that the gradient itself
+would have left.
 """
 
 from collections.abc import Sequence
@@ -36,13 +37,17 @@ class Part(Protocol):
 
     @property
     def largest(self) -> float:
-        """A bound of the magnitude of its numbers; NaN or infinity if one of the factors is not finite."""
+        """A bound of the magnitude of its numbers; NaN or infinity if one of the factors is not
+        finite.
+        """
 
     def is_split_by(self, bound: int) -> bool:
         """Return whether ``bound`` of the vector lies within a row, which cannot be cut."""
 
     def cut(self, start: int, stop: int) -> "Part | None":
-        """Return what lies between ``start`` and ``stop`` of the vector, its place counted from ``start`` on."""
+        """Return what lies between ``start`` and ``stop`` of the vector, its place counted from
+        ``start`` on.
+        """
 
     def write(self, out: np.ndarray, kernel: Kernel) -> None:
         """Write the gradient to ``out`` float32 [size]."""
@@ -95,8 +100,9 @@ class BiasSum:
 class WeightProduct:
     """The gradient of a weight [rows, inputs] as deltaᵀ h, summed over frames.
 
-    ``delta`` float32 [frames, rows], or [rows, frames] if ``turned``, as it lay in memory; ``h`` float32 [frames,
-    inputs]. ``which`` int64: the rows that ``delta`` has, None: all; the gradient of others is zero.
+    ``delta`` float32 [frames, rows], or [rows, frames] if ``turned``, as it lay in memory; ``h``
+    float32 [frames, inputs]. ``which`` int64: the rows that ``delta`` has, None: all; the gradient
+    of others is zero.
     """
 
     at: int
@@ -177,7 +183,8 @@ class WeightProduct:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Factors:
-    """A gradient over parameters that lie in one vector, not multiplied yet; ``precision``: of the products.
+    """A gradient over parameters that lie in one vector, not multiplied yet; ``precision``: of the
+    products.
 
     It implements `workbench.training.messages.Factored`.
     """
@@ -196,7 +203,9 @@ class Factors:
         return sum(part.nbytes for part in self.parts)
 
     def cut(self, bounds: Sequence[int]) -> "list[Factors] | list[np.ndarray]":
-        """Return the gradients between successive ``bounds`` of the vector; multiplied if a bound splits a row."""
+        """Return the gradients between successive ``bounds`` of the vector; multiplied if a bound
+        splits a row.
+        """
         if any(part.is_split_by(bound) for part in self.parts for bound in bounds):
             whole = self.array()
             return [whole[start:stop] for start, stop in pairwise(bounds)]
@@ -209,7 +218,9 @@ class Factors:
         return shards
 
     def finite(self) -> bool:
-        """Return whether all numbers of the gradient are finite; multiplies only if the factors are too large."""
+        """Return whether all numbers of the gradient are finite; multiplies only if the factors are
+        too large.
+        """
         if all(part.largest < LARGEST for part in self.parts):
             return True
         return bool(np.isfinite(self.array()).all())
@@ -223,7 +234,9 @@ class Factors:
         return out
 
     def write_moved(self, theta: np.ndarray, rate: np.float32, out: np.ndarray) -> bool:
-        """Write ``theta + rate * gradient`` to ``out``, all float32 [parameters]; return whether it is finite."""
+        """Write ``theta + rate * gradient`` to ``out``, all float32 [parameters]; return whether it
+        is finite.
+        """
         kernel = self.kernel
         for part in self.parts:
             here = slice(part.at, part.at + part.size)

@@ -1,10 +1,11 @@
-"""The kernels that multiply the matrices of the network, and the choice of one of them on this machine.
+"""The kernels that multiply the matrices of the network, and the choice of one of them on this
+machine.
 
-A short measurement decides between the kernels that this machine offers. The choice is kept in a file for each
-processor and library versions, and in the environment for child processes, since another kernel means other
-bits: the same seed on the same machine must stay the same run. Of kernels within 15 % of the fastest the first
-one in `NAMES` is taken, so that noise decides nothing. The choice and the measurement are recorded with every
-run.
+A short measurement decides between the kernels that this machine offers. The choice is kept in a
+file for each processor and library versions, and in the environment for child processes, since
+another kernel means other bits: the same seed on the same machine must stay the same run. Of
+kernels within 15 % of the fastest the first one in `NAMES` is taken, so that noise decides nothing.
+The choice and the measurement are recorded with every run.
 
     WORKBENCH_KERNEL   one of `NAMES`: no measurement
 """
@@ -36,7 +37,8 @@ MARGIN = 1.15  # a kernel must be this much faster than one before it in `NAMES`
 TURNED = 160  # torch-turned keeps batches of fewer frames width by width in memory
 CPU = torch.device("cpu")
 
-# The measurement. Its version is part of the file's name, so that results of another one are not taken.
+# The measurement. Its version is part of the file's name, so that results of another one are not
+# taken.
 PROBE_VERSION = 2
 PROBE_FRAMES = 32
 PROBE_WIDTH = 1024
@@ -72,7 +74,9 @@ class WeightGradient(Protocol):
 
 
 class Move(Protocol):
-    """``out`` = W + rate deltaᵀ h, rounded as if the gradient had been made first; it may be W itself."""
+    """``out`` = W + rate deltaᵀ h, rounded as if the gradient had been made first; it may be W
+    itself.
+    """
 
     def __call__(
         self,
@@ -89,8 +93,9 @@ class Move(Protocol):
 class Kernel:
     """The products of the network on one device; they write to the matrix given for it.
 
-    ``dtype``: of the factors, None for that of the parameters. ``turned``: batches of fewer frames lie width by
-    width in memory. ``mixed``: in the backward pass matrices lie frame by frame all the same.
+    ``dtype``: of the factors, None for that of the parameters. ``turned``: batches of fewer frames
+    lie width by width in memory. ``mixed``: in the backward pass matrices lie frame by frame all
+    the same.
     """
 
     name: str
@@ -126,8 +131,9 @@ class Choice:
 class Arithmetic:
     """What computes, for the record of a run.
 
-    ``flags``: features of the processor that decide which kernels exist. ``gflops``: speed now, by kernel;
-    ``gflops_when_chosen``: of all kernels that were measured for the choice. ``threads``: of torch.
+    ``flags``: features of the processor that decide which kernels exist. ``gflops``: speed now, by
+    kernel; ``gflops_when_chosen``: of all kernels that were measured for the choice. ``threads``:
+    of torch.
     """
 
     processor: str
@@ -152,7 +158,9 @@ def choose(precision: Precision = "float32") -> Kernel:
 
 @one_thread()
 def describe(precision: Precision = "float32") -> Arithmetic:
-    """Return what computes in ``precision``; measures the kernel's present speed, which takes a moment."""
+    """Return what computes in ``precision``; measures the kernel's present speed, which takes a
+    moment.
+    """
     processor = this_processor()
     chosen = choice()
     gflops = measure(choose(precision))
@@ -175,7 +183,8 @@ def describe(precision: Precision = "float32") -> Arithmetic:
 
 @functools.cache
 def choice() -> Choice:
-    """Return the choice by WORKBENCH_KERNEL, by an earlier measurement on this machine, or by a measurement now.
+    """Return the choice by WORKBENCH_KERNEL, by an earlier measurement on this machine, or by a
+    measurement now.
 
     Raises UserError if WORKBENCH_KERNEL is not one of `NAMES`.
     """
@@ -212,7 +221,8 @@ def fastest_kernel(gflops: dict[str, float]) -> str:
 def kernel(name: str, precision: Precision = "float32") -> Kernel:
     """Return the kernel called ``name`` (of `NAMES`).
 
-    For bfloat16 the products are torch's, unless tiles are asked for and the processor has the instructions.
+    For bfloat16 the products are torch's, unless tiles are asked for and the processor has the
+    instructions.
     """
     if name == "tiles" and precision == "float32":
         return _tiles()
@@ -263,9 +273,9 @@ def _torch_kernel(name: str, dtype: torch.dtype | None, turned: int = 0) -> Kern
 def measure(*kernels: Kernel) -> dict[str, float]:
     """Return GFLOP/s by name of the three products of a layer, at `PROBE_FRAMES` x `PROBE_WIDTH`.
 
-    The best of a few rounds. Rounds are interleaved and processor time is taken, so that other work on the
-    machine counts little. A first call does not count: it compiles what is compiled on first use, or loads
-    libraries.
+    The best of a few rounds. Rounds are interleaved and processor time is taken, so that other work
+    on the machine counts little. A first call does not count: it compiles what is compiled on first
+    use, or loads libraries.
     """
     probes = {k.name: _probe(k) for k in kernels}
     for probe in probes.values():
@@ -283,7 +293,9 @@ def measure(*kernels: Kernel) -> dict[str, float]:
 
 
 def _probe(kernel: Kernel) -> Callable[[], float]:
-    """Return a function that makes the three products for several weights and returns the seconds they took."""
+    """Return a function that makes the three products for several weights and returns the seconds
+    they took.
+    """
     one = torch.full((1, 1), 1e-3, dtype=kernel.factors(torch.float32), device=kernel.device)
     weights = [one.repeat(PROBE_WIDTH, PROBE_WIDTH) for _ in range(PROBE_MATRICES)]
     weight_gradient = torch.empty_like(weights[0])

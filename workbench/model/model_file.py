@@ -1,8 +1,10 @@
-"""A trained network on disk: its arrays by name as safetensors, and a manifest with what they are and their SHA-256.
+"""A trained network on disk: its arrays by name as safetensors, and a manifest with what they are
+and their SHA-256.
 
-    DIR/model.safetensors    float32: hidden1.weight [units, inputs], hidden1.bias, ..., output.weight, output.bias
-    DIR/manifest.json        topology, metadata, size and digest of the file; written last: without it there is no
-                             model
+    DIR/model.safetensors    float32: hidden1.weight [units, inputs], hidden1.bias, ...,
+                             output.weight, output.bias
+    DIR/manifest.json        topology, metadata, size and digest of the file; written last: without
+                             it there is no model
 
 Nothing is ever unpickled, so a model file from a stranger can be opened.
 """
@@ -28,7 +30,9 @@ MANIFEST = "manifest.json"
 
 
 class SavedModel(NamedTuple):
-    """A model that was loaded: ``theta`` float32 [parameters], read-only, with the ``metadata`` saved beside it."""
+    """A model that was loaded: ``theta`` float32 [parameters], read-only, with the ``metadata``
+    saved beside it.
+    """
 
     theta: np.ndarray
     topology: Topology
@@ -48,7 +52,9 @@ class _Manifest:
 def save_model(
     folder: Path, theta: np.ndarray, topology: Topology, metadata: Mapping[str, Any]
 ) -> None:
-    """Write parameters float32 [parameters] and ``metadata`` (JSON) into ``folder``, replacing a model there."""
+    """Write parameters float32 [parameters] and ``metadata`` (JSON) into ``folder``, replacing a
+    model there.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     manifest = folder / MANIFEST
     # A crash from here on leaves no model rather than the wrong one.
@@ -66,7 +72,9 @@ def save_model(
 
 
 def load_model(folder: Path) -> SavedModel:
-    """Return the model in ``folder``; raises UserError with the file's name if something is missing or damaged."""
+    """Return the model in ``folder``; raises UserError with the file's name if something is missing
+    or damaged.
+    """
     manifest = _read_manifest(folder / MANIFEST)
     path = folder / ARRAYS
     exists = path.exists()
@@ -97,7 +105,9 @@ def _read_manifest(path: Path) -> _Manifest:
 
 
 def _join_arrays(path: Path, data: bytes, topology: Topology) -> np.ndarray:
-    """Return the flat vector of the arrays in ``data``; raises UserError if one is missing or does not fit."""
+    """Return the flat vector of the arrays in ``data``; raises UserError if one is missing or does
+    not fit.
+    """
     try:
         arrays = load(data)
     except SafetensorError as error:

@@ -1,15 +1,16 @@
 """Forward and backward pass of the network, written out by hand over one flat parameter vector.
 
-    h_0 = x,   h_l = max(0, W_l h_{l-1} + b_l),   z = W_L h_{L-1} + b_L,   log p(s|x) = z_s - log sum_r exp z_r
+    h_0 = x,   h_l = max(0, W_l h_{l-1} + b_l),   z = W_L h_{L-1} + b_L,
+    log p(s|x) = z_s - log sum_r exp z_r
 
-All training climbs Σ_t Σ_s o_t(s) log p(s|x_t). At the softmax input its derivative is o_t(s) - p(s|x_t) Σ_r
-o_t(r). For sequence criteria Σ_s o_t(s) = 0, so it is the outer gradient o itself (docs/method.md, section 1);
-for cross entropy it is onehot - p. ``outer`` is therefore always the derivative at the softmax input, and needs
-no softmax to be computed.
+All training climbs Σ_t Σ_s o_t(s) log p(s|x_t). At the softmax input its derivative is o_t(s) -
+p(s|x_t) Σ_r o_t(r). For sequence criteria Σ_s o_t(s) = 0, so it is the outer gradient o itself
+(docs/method.md, section 1); for cross entropy it is onehot - p. ``outer`` is therefore always the
+derivative at the softmax input, and needs no softmax to be computed.
 
-Arrays are numpy at the border and torch inside, without copies. Computation has the parameters' dtype (float64
-in tests). Buffers are kept for each thread, topology and kernel, so that a training loop allocates next to
-nothing.
+Arrays are numpy at the border and torch inside, without copies. Computation has the parameters'
+dtype (float64 in tests). Buffers are kept for each thread, topology and kernel, so that a training
+loop allocates next to nothing.
 """
 
 from collections.abc import Sequence
@@ -60,14 +61,16 @@ __all__ = [
     "transfer",
 ]
 
-CHUNK = 512  # frames of one forward pass; this bounds the memory for the activations of a long utterance
+# Frames of one forward pass; this bounds the memory for the activations of a long utterance.
+CHUNK = 512
 
 
 class SparseRows(NamedTuple):
-    """Rows in CSR form: row t is ``values[indptr[t] : indptr[t + 1]]`` at the same places of ``states``.
+    """Rows in CSR form: row t is ``values[indptr[t] : indptr[t + 1]]`` at the same places of
+    ``states``.
 
-    ``indptr`` integer [frames + 1]; ``states`` integer and ``values`` floating point [entries]. A state may
-    occur more than once in a row.
+    ``indptr`` integer [frames + 1]; ``states`` integer and ``values`` floating point [entries]. A
+    state may occur more than once in a row.
     """
 
     indptr: np.ndarray
@@ -99,7 +102,8 @@ States = np.ndarray | Sequence[int]
 
 
 class LogitGradient(NamedTuple):
-    """The derivative at the softmax input, ``delta`` [frames, columns], in the columns that are not all zero.
+    """The derivative at the softmax input, ``delta`` [frames, columns], in the columns that are not
+    all zero.
 
     ``columns`` int64: the states that they are; None: all states.
     """
@@ -116,7 +120,9 @@ def log_posteriors(
     kernel: Kernel | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return log p(s|x_t), [frames, states], of windows ``x`` [frames, inputs]; written to ``out`` if given."""
+    """Return log p(s|x_t), [frames, states], of windows ``x`` [frames, inputs]; written to ``out``
+    if given.
+    """
     p = device_parameters(theta, topology, kernel)
     out = _result_array(out, (len(x), topology.states), p)
     for start in range(0, len(x), CHUNK):
@@ -143,10 +149,12 @@ def gradient(
     kernel: Kernel | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return Σ_t Σ_s outer_t(s) ∇_θ z_t(s), the direction of ascent, not divided: [parameters of the trained slice].
+    """Return Σ_t Σ_s outer_t(s) ∇_θ z_t(s), the direction of ascent, not divided: [parameters of
+    the trained slice].
 
-    ``x`` [frames, inputs]; ``outer`` the derivative at the softmax input, dense [frames, states] or sparse. With
-    ``trained="last-without-silence"`` the rows of the states ``silence`` are zero. Written to ``out`` if given.
+    ``x`` [frames, inputs]; ``outer`` the derivative at the softmax input, dense [frames, states] or
+    sparse. With ``trained="last-without-silence"`` the rows of the states ``silence`` are zero.
+    Written to ``out`` if given.
     """
     p = device_parameters(theta, topology, kernel)
     out = _gradient_vector(out, p, trained)
@@ -166,7 +174,9 @@ def ce_gradient(
     kernel: Kernel | None = None,
     out: np.ndarray | None = None,
 ) -> CrossEntropy:
-    """Return gradient, value and errors of cross entropy in one pass; ``targets`` integer [frames], else as `gradient`."""
+    """Return gradient, value and errors of cross entropy in one pass; ``targets`` integer [frames],
+    else as `gradient`.
+    """
     p = device_parameters(theta, topology, kernel)
     out = _gradient_vector(out, p, trained)
     sink = Store(tensor(out), topology, trained, silence_rows(topology, trained, silence))
@@ -201,7 +211,9 @@ def ce_factors(
     *,
     kernel: Kernel | None = None,
 ) -> CrossEntropyFactors:
-    """Return gradient in factors, value and errors of cross entropy in one pass; as `ce_gradient` otherwise."""
+    """Return gradient in factors, value and errors of cross entropy in one pass; as `ce_gradient`
+    otherwise.
+    """
     p = device_parameters(theta, topology, kernel)
     sink = Keep(topology, trained, silence_rows(topology, trained, silence))
     value, errors = _pass_cross_entropy(p, x, targets, trained, sink)
@@ -223,7 +235,9 @@ def _pass_outer(
 def _pass_cross_entropy(
     p: DeviceParameters, x: np.ndarray, targets: np.ndarray, trained: Trained, sink: Sink
 ) -> tuple[float, int]:
-    """Give the gradients of cross entropy to ``sink``; return (Σ_t log p(targets_t|x_t), frames in error)."""
+    """Give the gradients of cross entropy to ``sink``; return (Σ_t log p(targets_t|x_t), frames in
+    error).
+    """
     space = workspace(p, len(x))
     activations = _activations(p, space, x)
     scores = _scores(p, space, activations[-1])
@@ -354,7 +368,9 @@ def _result_array(
 
 
 def _gradient_vector(out: np.ndarray | None, p: DeviceParameters, trained: Trained) -> np.ndarray:
-    """Return ``out``, or memory that is used again: the kernel would fault in fresh pages at every batch."""
+    """Return ``out``, or memory that is used again: the kernel would fault in fresh pages at every
+    batch.
+    """
     where = trained_slice(p.topology, trained)
     size = where.stop - where.start
     if out is None and p.border == np.float32:

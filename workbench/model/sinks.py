@@ -1,7 +1,7 @@
 """What becomes of the gradient of a layer: stored as part of a vector, or kept in factors.
 
-Both make each product in the same way, so a gradient multiplied here and one multiplied by a server have the
-same bits.
+Both make each product in the same way, so a gradient multiplied here and one multiplied by a server
+have the same bits.
 """
 
 from collections.abc import Iterator
@@ -20,10 +20,11 @@ ROWS = 512  # of a weight's gradient made at a time, so that they are still in t
 
 
 class LayerGradient(NamedTuple):
-    """What the gradients of one layer are made of: deltaᵀ h for its weight, Σ_t delta_t for its bias.
+    """What the gradients of one layer are made of: deltaᵀ h for its weight, Σ_t delta_t for its
+    bias.
 
-    ``delta`` [frames, outputs], or the outputs ``rows`` (int64) of them: the gradient of others is zero.
-    ``h`` [frames, inputs]. ``layer``: the number of the layer.
+    ``delta`` [frames, outputs], or the outputs ``rows`` (int64) of them: the gradient of others is
+    zero. ``h`` [frames, inputs]. ``layer``: the number of the layer.
     """
 
     p: DeviceParameters
@@ -90,7 +91,9 @@ class Store:
 
 @dataclass(frozen=True)
 class Keep:
-    """Keeps copies of the factors of the layers' gradients; `factors` returns them once all layers are there."""
+    """Keeps copies of the factors of the layers' gradients; `factors` returns them once all layers
+    are there.
+    """
 
     topology: Topology
     trained: Trained
@@ -131,7 +134,8 @@ class Keep:
 def gradient_pieces(
     gradient: LayerGradient, views: LayerParameters, direct: bool
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield (part of the bias or weight, its gradient), one by one in the same buffer, or ``direct``ly in the part.
+    """Yield (part of the bias or weight, its gradient), one by one in the same buffer, or
+    ``direct``ly in the part.
 
     The pieces are always the same: BLAS promises the same bits only for the same product.
     """

@@ -1,8 +1,9 @@
 """One arithmetic thread for as long as workbench computes, whatever the user's process has set.
 
-Two threads within one product are 5 to 20 times slower as soon as anything else runs on the machine, so workbench works
-in parallel by processes. OpenMP keeps a number of threads for each thread of the process, OpenBLAS one for the process,
-torch both. All of them are set on entering `one_thread` and restored on leaving it.
+Two threads within one product are 5 to 20 times slower as soon as anything else runs on the
+machine, so workbench works in parallel by processes. OpenMP keeps a number of threads for each
+thread of the process, OpenBLAS one for the process, torch both. All of them are set on entering
+`one_thread` and restored on leaving it.
 """
 
 import functools
@@ -21,7 +22,9 @@ class _ThisThread(threading.local):
 
 
 class _TorchThreads:
-    """torch's number for the process: the first thread to enter notes it, and the last one to leave restores it."""
+    """torch's number for the process: the first thread to enter notes it, and the last one to leave
+    restores it.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -47,12 +50,13 @@ _torch_threads = _TorchThreads()
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Limit torch, OpenMP and BLAS to one thread inside the context; any thread may enter, several at once too.
+    """Limit torch, OpenMP and BLAS to one thread inside the context; any thread may enter, several
+    at once too.
 
-    Of threads that overlap, the first one to enter is the one whose leaving restores BLAS. Where torch has more
-    threads than one, entering and leaving takes about 10 milliseconds, because torch makes its threads anew.
-    Inside another context of the same thread it takes a microsecond, and while another thread is inside 20
-    microseconds. So long work enters once, outside its loops.
+    Of threads that overlap, the first one to enter is the one whose leaving restores BLAS. Where
+    torch has more threads than one, entering and leaving takes about 10 milliseconds, because torch
+    makes its threads anew. Inside another context of the same thread it takes a microsecond, and
+    while another thread is inside 20 microseconds. So long work enters once, outside its loops.
     """
     if _this_thread.inside:
         yield
@@ -71,7 +75,9 @@ def one_thread() -> Iterator[None]:
 
 
 def stay_at_one_thread() -> None:
-    """Limit torch, OpenMP and BLAS to one thread for the rest of this process, which must belong to workbench."""
+    """Limit torch, OpenMP and BLAS to one thread for the rest of this process, which must belong to
+    workbench.
+    """
     _loaded_libraries().limit(limits=1)
     torch.set_num_threads(1)
 
@@ -80,8 +86,8 @@ def stay_at_one_thread() -> None:
 def _loaded_libraries() -> Any:
     """Return the controller of the OpenMP and BLAS libraries of this process.
 
-    Looking for them takes a millisecond, so it is done once. threadpoolctl is imported here because its import
-    changes the environment.
+    Looking for them takes a millisecond, so it is done once. threadpoolctl is imported here because
+    its import changes the environment.
     """
     from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 

@@ -1,8 +1,8 @@
 """The shape of the network and where each of its weights lies in the one flat parameter vector.
 
-Layers follow one another, each its weight [outputs, inputs] and then its bias [outputs]. The output layer is
-last, so that ``trained="last"`` is one contiguous slice. This module needs numpy only: cutting and joining
-parameters does not load torch.
+Layers follow one another, each its weight [outputs, inputs] and then its bias [outputs]. The output
+layer is last, so that ``trained="last"`` is one contiguous slice. This module needs numpy only:
+cutting and joining parameters does not load torch.
 """
 
 import math
@@ -21,7 +21,9 @@ Trained = Literal["all", "last", "last-without-silence"]
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each named array lies in the flat vector: name -> (slice, shape), in the order of the vector."""
+    """Where each named array lies in the flat vector: name -> (slice, shape), in the order of the
+    vector.
+    """
 
     entries: Mapping[str, tuple[slice, tuple[int, ...]]]
     size: int
@@ -33,7 +35,9 @@ class Layout:
 
 @dataclass(frozen=True)
 class Topology:
-    """A feed-forward network: ``inputs`` -> hidden layers of rectified linear units -> softmax over ``states``."""
+    """A feed-forward network: ``inputs`` -> hidden layers of rectified linear units -> softmax over
+    ``states``.
+    """
 
     inputs: int
     hidden: tuple[int, ...]
@@ -89,7 +93,8 @@ def _layout(topology: Topology) -> Layout:
 
 
 def trained_slice(topology: Topology, trained: Trained = "all") -> slice:
-    """Return the slice of the flat vector that is trained; raises UserError for an unknown ``trained``.
+    """Return the slice of the flat vector that is trained; raises UserError for an unknown
+    ``trained``.
 
     For last-without-silence the rows of silence lie in it too, with gradient zero.
     """
@@ -101,7 +106,8 @@ def trained_slice(topology: Topology, trained: Trained = "all") -> slice:
 
 
 def row_ends(topology: Topology, trained: Trained = "all") -> np.ndarray:
-    """Return where in the trained slice shards may be cut: at the end of a row of weights or of a number of a bias.
+    """Return where in the trained slice shards may be cut: at the end of a row of weights or of a
+    number of a bias.
 
     int64, ascending from 0.
     """
@@ -115,10 +121,12 @@ def row_ends(topology: Topology, trained: Trained = "all") -> np.ndarray:
 
 
 def initial(topology: Topology, seed: int) -> np.ndarray:
-    """Return parameters to begin with, float32 [parameters]: hidden weights N(0, 2 / inputs), all else zero.
+    """Return parameters to begin with, float32 [parameters]: hidden weights N(0, 2 / inputs), all
+    else zero.
 
-    Source: He et al. 2015, *Delving deep into rectifiers*, equation 10. The output layer begins at zero, i.e.
-    with uniform posteriors, so that the first updates of the hidden layers are not made through random weights.
+    Source: He et al. 2015, *Delving deep into rectifiers*, equation 10. The output layer begins at
+    zero, i.e. with uniform posteriors, so that the first updates of the hidden layers are not made
+    through random weights.
     """
     theta = np.zeros(topology.size, np.float32)
     views = topology.layout().views(theta)
@@ -132,7 +140,8 @@ def initial(topology: Topology, seed: int) -> np.ndarray:
 def transfer(
     theta: np.ndarray, topology: Topology, source: np.ndarray, source_topology: Topology
 ) -> np.ndarray:
-    """Return ``theta`` with the hidden layers of ``source`` and its own output layer (transfer between languages).
+    """Return ``theta`` with the hidden layers of ``source`` and its own output layer (transfer
+    between languages).
 
     The two topologies may differ in states only; anything else raises UserError.
     """
@@ -150,7 +159,9 @@ def transfer(
 def silence_rows(
     topology: Topology, trained: Trained, silence: Sequence[int] | np.ndarray
 ) -> np.ndarray | None:
-    """Return the output rows whose gradient is set to zero, int64, or None if ``trained`` asks for none."""
+    """Return the output rows whose gradient is set to zero, int64, or None if ``trained`` asks for
+    none.
+    """
     if trained != "last-without-silence":
         return None
     rows = np.unique(np.asarray(silence, np.int64).reshape(-1))

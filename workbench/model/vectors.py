@@ -17,7 +17,9 @@ def add_scaled(theta: np.ndarray, rate: np.float32, step: np.ndarray, out: np.nd
 
 
 def narrow(x: np.ndarray, out: np.ndarray) -> None:
-    """Write float32 ``x``, contiguous [n], to ``out``, uint16 [n], rounded to bfloat16; ties to even."""
+    """Write float32 ``x``, contiguous [n], to ``out``, uint16 [n], rounded to bfloat16; ties to
+    even.
+    """
     _narrow(x.view(np.uint32), out)
 
 

@@ -28,8 +28,8 @@ class LayerParameters(NamedTuple):
 class DeviceParameters:
     """The layers of one flat parameter vector, as one kernel wants them.
 
-    ``border``: dtype of the numpy arrays that go in and come out. ``aliased``: the layers are views of the
-    vector (CPU, same dtype); else copies on the kernel's device, in its dtype.
+    ``border``: dtype of the numpy arrays that go in and come out. ``aliased``: the layers are views
+    of the vector (CPU, same dtype); else copies on the kernel's device, in its dtype.
     """
 
     topology: Topology
@@ -60,11 +60,12 @@ _copies: dict[tuple[int, Topology, Kernel], DeviceParameters] = {}
 def device_parameters(
     theta: np.ndarray | DeviceParameters, topology: Topology, kernel: Kernel | None = None
 ) -> DeviceParameters:
-    """Return the flat vector ``theta`` [parameters] ready for passes; ``kernel``: by default the one chosen here.
+    """Return the flat vector ``theta`` [parameters] ready for passes; ``kernel``: by default the
+    one chosen here.
 
-    On the CPU without a change of dtype the layers are views. Elsewhere they are copies. The copy of a published
-    version is kept as long as ``theta`` lives; other arrays may change and are copied each time. Raises
-    ValueError if ``theta`` does not fit the topology.
+    On the CPU without a change of dtype the layers are views. Elsewhere they are copies. The copy
+    of a published version is kept as long as ``theta`` lives; other arrays may change and are
+    copied each time. Raises ValueError if ``theta`` does not fit the topology.
     """
     if isinstance(theta, DeviceParameters):
         return theta
@@ -92,7 +93,8 @@ def device_parameters(
 
 
 def _is_published(theta: np.ndarray) -> bool:
-    """Return whether ``theta`` will never change: it is read-only, and its memory is its own or lent.
+    """Return whether ``theta`` will never change: it is read-only, and its memory is its own or
+    lent.
 
     A file mapped into memory may be written by another process.
     """
@@ -110,11 +112,12 @@ def _layers(flat: torch.Tensor, topology: Topology) -> tuple[LayerParameters, ..
 
 
 class NetworkWorkspace:
-    """The buffers of passes over one batch; they grow to the largest batch so far and are then reused.
+    """The buffers of passes over one batch; they grow to the largest batch so far and are then
+    reused.
 
-    Matrices are [frames, width] for all users. In memory, small batches lie width by width where the kernel is
-    faster so: BLAS packs one factor of a product before it begins, which for few frames costs as much as the
-    product.
+    Matrices are [frames, width] for all users. In memory, small batches lie width by width where
+    the kernel is faster so: BLAS packs one factor of a product before it begins, which for few
+    frames costs as much as the product.
     """
 
     def __init__(self, p: DeviceParameters) -> None:
@@ -162,14 +165,16 @@ class NetworkWorkspace:
     def buffer(
         self, name: str, rows: int, columns: int, dtype: torch.dtype | None = None
     ) -> torch.Tensor:
-        """Return the buffer ``name`` as an uninitialised matrix [rows, columns]; replaced only if it is too small."""
+        """Return the buffer ``name`` as an uninitialised matrix [rows, columns]; replaced only if
+        it is too small.
+        """
         size = rows * columns
         if name not in self._pool or self._pool[name].numel() < size:
             self._pool[name] = torch.empty(size, dtype=dtype or self.p.dtype, device=self.p.device)
         return self._pool[name][:size].view(rows, columns)
 
     def input(self, x: np.ndarray) -> torch.Tensor:
-        """Return windows [frames, inputs] as factors: themselves where possible, else their copy."""
+        """Return windows [frames, inputs] as factors: themselves where possible, else a copy."""
         p = self.p
         usable = p.aliased and x.dtype == p.border and x.flags.c_contiguous
         if usable and not p.kernel.mixed:
@@ -215,16 +220,17 @@ def workspace(p: DeviceParameters, frames: int) -> NetworkWorkspace:
 
 
 def tensor(array: np.ndarray) -> torch.Tensor:
-    """Return ``array`` as a tensor over the same memory, also if it is read-only (then the tensor must not be written).
+    """Return ``array`` as a tensor over the same memory, also if it is read-only (then the tensor
+    must not be written).
 
-    torch warns of read-only arrays. Published parameters and memory-mapped frames always are, so its warning
-    would mean nothing here.
+    torch warns of read-only arrays. Published parameters and memory-mapped frames always are, so
+    its warning would mean nothing here.
     """
     return torch.from_numpy(array if array.flags.writeable else np.asarray(_Writeable(array)))
 
 
 class _Writeable:
-    """The array interface of a read-only array without its read-only mark; keeps the array alive."""
+    """The array interface of a read-only array without its mark; keeps the array alive."""
 
     def __init__(self, array: np.ndarray) -> None:
         self.array = array

@@ -1,11 +1,13 @@
-"""Auxiliary functions: what a replica climbs between two refreshes of the outer gradient (docs/method.md, section 1).
+"""Auxiliary functions: what a replica climbs between two refreshes of the outer gradient
+(docs/method.md, section 1).
 
-frozen    F(θ; θ') = Σ o(θ') log p_θ, as in the paper. It is never corrected by the current θ, hence only locally
-          valid.
-proximal  the same minus D KL(p_θ' || p_θ), which is zero to first order at θ'. With targets o + D p_θ' >= 0 it is
-          bounded above.
+frozen    F(θ; θ') = Σ o(θ') log p_θ, as in the paper. It is never corrected by the current θ, hence
+          only locally valid.
+proximal  the same minus D KL(p_θ' || p_θ), which is zero to first order at θ'. With targets
+          o + D p_θ' >= 0 it is bounded above.
 
-Both touch F_MMI at θ'. ``fresh`` has no auxiliary function: the replica recomputes o with `decode_outer`.
+Both touch F_MMI at θ'. ``fresh`` has no auxiliary function: the replica recomputes o with
+`decode_outer`.
 """
 
 import numpy as np
@@ -20,11 +22,13 @@ def softmax_gradient(
     proximal: float = 0.0,
     posteriors: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return o - mass p_θ + D (p_θ' - p_θ), the gradient at the softmax input: float32 [frames, states].
+    """Return o - mass p_θ + D (p_θ' - p_θ), the gradient at the softmax input: float32 [frames,
+    states].
 
-    ``indptr``, ``states``, ``values``: the rows o in CSR form; ``mass``: their sums, one number or [frames].
-    ``log_posteriors`` [frames, states]: log p_θ. ``proximal``: D, which needs ``posteriors`` [frames, states],
-    the decoder's p_θ', unless it is 0. Raises ValueError without them.
+    ``indptr``, ``states``, ``values``: the rows o in CSR form; ``mass``: their sums, one number or
+    [frames]. ``log_posteriors`` [frames, states]: log p_θ. ``proximal``: D, which needs
+    ``posteriors`` [frames, states], the decoder's p_θ', unless it is 0. Raises ValueError without
+    them.
     """
     frames = len(log_posteriors)
     per_frame = np.broadcast_to(np.asarray(mass, np.float32), frames)

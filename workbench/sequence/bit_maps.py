@@ -1,7 +1,7 @@
 """Sets of small numbers as bit maps, for compiled loops.
 
-Bit n of word n // 64 is set where n is a member. Reading the words in turn and the bits of each from the
-lowest on gives the members in ascending order, without sorting.
+Bit n of word n // 64 is set where n is a member. Reading the words in turn and the bits of each
+from the lowest on gives the members in ascending order, without sorting.
 """
 
 from typing import Any

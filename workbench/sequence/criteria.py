@@ -1,7 +1,9 @@
-"""Sequence criteria on lattices: their values and their gradients with respect to the acoustic log scores.
+"""Sequence criteria on lattices: their values and their gradients with respect to the acoustic log
+scores.
 
-Every gradient is D_t(s) = ∂F/∂(κ log p(s|x_t)), which sums to zero over the states of each frame. For MMI it is
-γ_num - γ_den (docs/method.md, section 1). `outer_gradient` makes κ D_t(s) of it and selects the frames.
+Every gradient is D_t(s) = ∂F/∂(κ log p(s|x_t)), which sums to zero over the states of each frame.
+For MMI it is γ_num - γ_den (docs/method.md, section 1). `outer_gradient` makes κ D_t(s) of it and
+selects the frames.
 """
 
 import numpy as np
@@ -23,11 +25,12 @@ from workbench.settings import Alternatives, CriterionSettings
 def boosted_mmi(
     numerator: Lattice, denominator: Lattice, boost: float
 ) -> tuple[float, Occupancies]:
-    """Return value and gradient of boosted MMI: denominator paths are likelier by ``boost`` for each wrong frame.
+    """Return value and gradient of boosted MMI: denominator paths are likelier by ``boost`` for
+    each wrong frame.
 
-    A frame is wrong if its phone is not the reference's. Silence in the hypothesis counts as right, so that the
-    criterion does not teach the model to insert words in pauses. Source: Povey et al. 2008, *Boosted MMI for
-    model and feature-space discriminative training*.
+    A frame is wrong if its phone is not the reference's. Silence in the hypothesis counts as right,
+    so that the criterion does not teach the model to insert words in pauses. Source: Povey et al.
+    2008, *Boosted MMI for model and feature-space discriminative training*.
     """
     num, gamma_num = occupancies(numerator)
     wrong = ~phone_accuracy(numerator, denominator) & (denominator.phone != SIL)
@@ -38,7 +41,8 @@ def boosted_mmi(
 def expected_accuracy(denominator: Lattice, right: np.ndarray) -> tuple[float, Occupancies]:
     """Return the expected number of right frames of a path, and its gradient.
 
-    ``right`` bool [arcs]: which arcs are right, by `phone_accuracy` for MPE or `state_accuracy` for sMBR.
+    ``right`` bool [arcs]: which arcs are right, by `phone_accuracy` for MPE or `state_accuracy` for
+    sMBR.
     """
     sums = arc_accuracies(denominator, right)
     return sums.expected, by_state(denominator, sums.occupancy * (sums.through - sums.expected))
@@ -47,24 +51,26 @@ def expected_accuracy(denominator: Lattice, right: np.ndarray) -> tuple[float, O
 def mpe(
     numerator: Lattice, denominator: Lattice, criterion: CriterionSettings
 ) -> tuple[float, Occupancies]:
-    """Return value and gradient of MPE: the expected number of frames with the reference's phone."""
+    """Return value and gradient of MPE: the expected number of frames with the right phone."""
     return expected_accuracy(denominator, phone_accuracy(numerator, denominator))
 
 
 def smbr(
     numerator: Lattice, denominator: Lattice, criterion: CriterionSettings
 ) -> tuple[float, Occupancies]:
-    """Return value and gradient of sMBR: the expected number of frames with the reference's state."""
+    """Return value and gradient of sMBR: the expected number of frames in the right state."""
     return expected_accuracy(denominator, state_accuracy(numerator, denominator))
 
 
-# Criteria on a pair of lattices beside MMI. Each takes the numerator, the denominator and the settings of criteria, and
-# returns its value and its gradient with respect to the scaled acoustic scores, which sums to zero in every frame.
+# Criteria on a pair of lattices beside MMI. Each takes the numerator, the denominator and the
+# settings of criteria, and returns its value and its gradient with respect to the scaled acoustic
+# scores, which sums to zero in every frame.
 lattice_criteria = Alternatives("criterion", mpe=mpe, smbr=smbr)
 
 
 def phone_accuracy(numerator: Lattice, denominator: Lattice) -> np.ndarray:
-    """Return, for MPE, which arcs have the phone of the numerator's best path at their frame: bool [arcs].
+    """Return, for MPE, which arcs have the phone of the numerator's best path at their frame: bool
+    [arcs].
 
     This is the approximate frame accuracy in place of the phone accuracy of Povey 2003.
     """
@@ -73,9 +79,11 @@ def phone_accuracy(numerator: Lattice, denominator: Lattice) -> np.ndarray:
 
 
 def state_accuracy(numerator: Lattice, denominator: Lattice) -> np.ndarray:
-    """Return, for sMBR, which arcs have the tied state of the numerator's best path at their frame: bool [arcs].
+    """Return, for sMBR, which arcs have the tied state of the numerator's best path at their frame:
+    bool [arcs].
 
-    All states of silence are one class; otherwise moving through a pause faster is punished like a wrong word.
+    All states of silence are one class; otherwise moving through a pause faster is punished like a
+    wrong word.
     """
     reference = numerator.state[best_arcs(numerator)]
     same_state = denominator.state == reference[denominator.frame]
@@ -93,7 +101,8 @@ def difference(first: Occupancies, second: Occupancies) -> Occupancies:
 def overlap(first: Occupancies, second: Occupancies) -> np.ndarray:
     """Return Σ_s min(first_t(s), second_t(s)): float64 [frames].
 
-    With a hard reference, γ_num(s_ut) = 1, it is γ_den(s_ut), the occupancy by which the paper rejects frames.
+    With a hard reference, γ_num(s_ut) = 1, it is γ_den(s_ut), the occupancy by which the paper
+    rejects frames.
     """
     _, i, j = np.intersect1d(first.key, second.key, assume_unique=True, return_indices=True)
     least = np.minimum(first.values[i], second.values[j])

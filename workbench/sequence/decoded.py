@@ -1,4 +1,4 @@
-"""The result of decoding one utterance. This module is light, so that training can name the type."""
+"""The result of decoding one utterance. Light, so that training can name the type."""
 
 from dataclasses import dataclass
 
@@ -23,8 +23,8 @@ class Decoded:
     value: float
     """Criterion of the utterance; NaN, with a ``reason``, if the utterance is set aside.
 
-    MMI: num - den. MPE, sMBR: expected number of right frames. Without denominator: log posterior of
-    the targets.
+    MMI: num - den. MPE, sMBR: expected number of right frames. Without denominator: log posterior
+    of the targets.
     """
     reason: str | None
     rejected: int  # frames

@@ -1,11 +1,14 @@
-"""Exact occupancies of a search graph for a batch of utterances on any device: all paths, nothing pruned.
+"""Exact occupancies of a search graph for a batch of utterances on any device: all paths, nothing
+pruned.
 
-For graphs small enough that every state can be kept at every frame, and for GPUs: on a CPU the pruned search is
-17 to 100 times faster. Probabilities are summed instead of logarithms. The scores of a frame are taken relative
-to the largest, and the masses of a frame are divided by their sum; the logarithms of these sums add up to the
-total. In double precision only paths less likely than e^-700 are lost that way.
+For graphs small enough that every state can be kept at every frame, and for GPUs: on a CPU the
+pruned search is 17 to 100 times faster. Probabilities are summed instead of logarithms. The scores
+of a frame are taken relative to the largest, and the masses of a frame are divided by their sum;
+the logarithms of these sums add up to the total. In double precision only paths less likely than
+e^-700 are lost that way.
 
-    α_{t+1}(j) ∝ Σ_{i -> j} α_t(i) e^{weight + score},     β_t(i) ∝ Σ_{i -> j} e^{weight + score} β_{t+1}(j),
+    α_{t+1}(j) ∝ Σ_{i -> j} α_t(i) e^{weight + score},
+    β_t(i) ∝ Σ_{i -> j} e^{weight + score} β_{t+1}(j),
     γ_t(s) ∝ Σ_{i -> j that consume s} α_t(i) e^{weight + score} β_{t+1}(j)
 """
 
@@ -24,10 +27,11 @@ LEAST = 1e-14  # occupancies below this are not kept; all of a row's together st
 
 
 class DeviceArcs(NamedTuple):
-    """A graph's arcs with their probabilities, and its final probabilities, on the device that computes.
+    """A graph's arcs with their probabilities, and its final probabilities, on the device that
+    computes.
 
-    ``source``, ``target``, ``state`` int64 [arcs]; ``probability`` float64 [arcs, 1]; ``final`` float64
-    [states, 1].
+    ``source``, ``target``, ``state`` int64 [arcs]; ``probability`` float64 [arcs, 1]; ``final``
+    float64 [states, 1].
     """
 
     source: torch.Tensor
@@ -42,8 +46,9 @@ def exact_occupancies(
 ) -> tuple[np.ndarray, list[Occupancies]]:
     """Return (log totals float64 [utterances], the occupancies of each utterance).
 
-    ``scores``: one array [T, tied states] for each utterance; T may differ. Memory: 8 bytes for each frame,
-    utterance and state of the graph. Raises NoPath where an utterance has no complete path.
+    ``scores``: one array [T, tied states] for each utterance; T may differ. Memory: 8 bytes for
+    each frame, utterance and state of the graph. Raises NoPath where an utterance has no complete
+    path.
     """
     lengths = torch.tensor([len(x) for x in scores], device=device())
     shape = (max(len(x) for x in scores), scores[0].shape[1], len(scores))
@@ -82,7 +87,9 @@ def device_arcs(graph: Graph) -> DeviceArcs:
 def _forward_backward(
     arcs: DeviceArcs, scores: torch.Tensor, lengths: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return (log totals float64 [B], γ [T, tied, B]) for ``scores`` [T, tied, B], -inf after an utterance's end."""
+    """Return (log totals float64 [B], γ [T, tied, B]) for ``scores`` [T, tied, B], -inf after an
+    utterance's end.
+    """
     frames, _, batch = scores.shape
     inside = torch.arange(frames, device=scores.device)[:, None] < lengths  # [T, B]
     largest = torch.where(inside, scores.amax(1), torch.zeros_like(scores[:, 0]))

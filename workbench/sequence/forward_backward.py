@@ -1,7 +1,8 @@
 """Sums over the paths of a lattice, compiled.
 
-Sums are taken relative to the best score of each node and rescaled when they become large. So one exponential
-for each arc suffices and nothing overflows, however long the utterance or wide the lattice.
+Sums are taken relative to the best score of each node and rescaled when they become large. So one
+exponential for each arc suffices and nothing overflows, however long the utterance or wide the
+lattice.
 """
 
 from typing import NamedTuple
@@ -16,7 +17,8 @@ RESCALING_INTERVAL = 8  # frames; 1,000,000 arcs a frame multiply a sum by 1e48 
 LARGE = 1e100  # sums above this, or below its reciprocal, are rescaled
 LEAST = -700.0  # its exponential, 1e-304, stands for that of anything smaller
 
-# Reduction of the exponential's argument: ln 2 in two parts, so that n ln 2 is subtracted without rounding.
+# Reduction of the exponential's argument: ln 2 in two parts, so that n ln 2 is subtracted without
+# rounding.
 PER_LN2 = 1.4426950408889634
 LN2_HIGH = 0.6931471803691238
 LN2_LOW = 1.9082149292705877e-10
@@ -25,8 +27,8 @@ LN2_LOW = 1.9082149292705877e-10
 class LatticePaths(NamedTuple):
     """The arrays of a lattice that sums over its paths need.
 
-    ``arcs`` int64 [T + 1] and ``nodes`` int64 [T + 2]: where those of each frame, or boundary, begin;
-    ``source``, ``target`` int32 and ``weight`` float64 [arcs]; ``final`` float64 [nodes].
+    ``arcs`` int64 [T + 1] and ``nodes`` int64 [T + 2]: where those of each frame, or boundary,
+    begin; ``source``, ``target`` int32 and ``weight`` float64 [arcs]; ``final`` float64 [nodes].
     """
 
     arcs: np.ndarray
@@ -40,8 +42,9 @@ class LatticePaths(NamedTuple):
 class PathSums(NamedTuple):
     """Totals by the forward and by the backward pass, and expectations over all paths.
 
-    ``accuracy``: expected accuracy of a path; ``occupancy`` float64 [arcs]: probability of each arc;
-    ``through`` float64 [arcs]: expected accuracy of the paths through each arc. Without accuracies 0 and empty.
+    ``accuracy``: expected accuracy of a path; ``occupancy`` float64 [arcs]: probability of each
+    arc; ``through`` float64 [arcs]: expected accuracy of the paths through each arc. Without
+    accuracies 0 and empty.
     """
 
     forward: float
@@ -60,7 +63,7 @@ def trace_best_path(
     final: np.ndarray,
     frames: int,
 ) -> np.ndarray:
-    """Return the arcs of the best path, int64 [frames]; of equal paths that whose arcs come first."""
+    """Return the arcs of the best path, int64 [frames]; of equals that whose arcs come first."""
     _, behind = viterbi(source, target, weight, final)
     path = np.empty(frames, np.int64)
     node = 0
@@ -78,11 +81,13 @@ def trace_best_path(
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def forward_backward(paths: LatticePaths, accuracy: np.ndarray | None) -> PathSums:
-    """Return the sums over all ``paths``; ``accuracy`` float64 [arcs] adds up along a path, None: none is asked for.
+    """Return the sums over all ``paths``.
 
-    With a(n) the best score of a path to node n and r = exp(a(i) + weight - a(j)) for an arc from i to j, the
-    same r serves both ways: before(j) = Σ before(i) r is the sum over paths to j relative to a(j), and
-    after(i) = Σ r after(j) that over paths from i relative to -a(i).
+    ``accuracy`` float64 [arcs] adds up along a path; None: it is not asked for.
+
+    With a(n) the best score of a path to node n and r = exp(a(i) + weight - a(j)) for an arc from i
+    to j, the same r serves both ways: before(j) = Σ before(i) r is the sum over paths to j relative
+    to a(j), and after(i) = Σ r after(j) that over paths from i relative to -a(i).
     """
     arcs = paths.arcs
     nodes = paths.nodes
@@ -100,14 +105,9 @@ def forward_backward(paths: LatticePaths, accuracy: np.ndarray | None) -> PathSu
     mean_before = np.zeros(counted * final.size)
     log_before = ascend(paths, accuracy, ahead, ratio, before, mean_before)
 
-    best = -np.inf
-    for n in range(nodes[frames], nodes[frames + 1]):
-        best = max(best, ahead[n] + final[n])
+    last = slice(nodes[frames], nodes[frames + 1])
     after = np.zeros(final.size)
-    ends = 0.0
-    for n in range(nodes[frames], nodes[frames + 1]):
-        after[n] = np.exp(ahead[n] + final[n] - best)
-        ends += before[n] * after[n]
+    best, ends = start_backward(ahead[last] + final[last], before[last], after[last])
 
     occupancy = np.empty(source.size)
     through = np.empty(counted * source.size)
@@ -141,6 +141,23 @@ def forward_backward(paths: LatticePaths, accuracy: np.ndarray | None) -> PathSu
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
+def start_backward(score: np.ndarray, before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
+    """Fill ``after`` of the last nodes from the best ``score`` of a path through each.
+
+    Returns (the best of all, Σ before * after).
+    """
+    best = -np.inf
+    for n in range(score.size):
+        best = max(best, score[n])
+
+    total = 0.0
+    for n in range(score.size):
+        after[n] = np.exp(score[n] - best)
+        total += before[n] * after[n]
+    return best, total
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def ascend(
     paths: LatticePaths,
     accuracy: np.ndarray | None,
@@ -149,7 +166,9 @@ def ascend(
     before: np.ndarray,
     mean_before: np.ndarray,
 ) -> float:
-    """Fill the last four, the forward half of `forward_backward`; return the logarithm of what was divided by."""
+    """Fill the last four, the forward half of `forward_backward`; return the logarithm of what was
+    divided by.
+    """
     arcs = paths.arcs
     nodes = paths.nodes
     source = paths.source
@@ -192,7 +211,9 @@ def state_occupancies(
     final: np.ndarray,
     state: np.ndarray,
 ) -> tuple[float, float, np.ndarray, np.ndarray, np.ndarray]:
-    """Return (forward total, backward total, indptr, states, occupancies): one call, as lattices are often small."""
+    """Return (forward total, backward total, indptr, states, occupancies): one call, as lattices
+    are often small.
+    """
     arcs = frame_bounds(frame, frames)
     nodes = frame_bounds(node_frame, frames + 1)
     sums = forward_backward(LatticePaths(arcs, nodes, source, target, weight, final), None)
@@ -202,10 +223,11 @@ def state_occupancies(
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def exponentials(x: np.ndarray) -> None:
-    """Replace each x <= 0 by its exponential, to two units in the last place; by e^LEAST if smaller, or NaN.
+    """Replace each x <= 0 by its exponential, to two units in the last place; by e^LEAST if
+    smaller, or NaN.
 
-    Written out, so that it becomes vector code: e^x = 2^n e^r with n whole and abs(r) <= ln 2 / 2, and e^r by
-    its Taylor series.
+    Written out, so that it becomes vector code: e^x = 2^n e^r with n whole and abs(r) <= ln 2 / 2,
+    and e^r by its Taylor series.
     """
     power = np.empty(x.size, np.int64)
     for k in range(x.size):
@@ -242,7 +264,9 @@ def average(first: int, end: int, mass: np.ndarray, mean: np.ndarray) -> None:
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def rescale(first: int, end: int, mass: np.ndarray) -> float:
-    """Divide ``mass`` at the nodes first : end by its largest, if that is large or small; return its logarithm."""
+    """Divide ``mass`` at the nodes first : end by its largest, if that is large or small; return
+    its logarithm.
+    """
     largest = 0.0
     for i in range(first, end):
         largest = max(largest, mass[i])

@@ -1,8 +1,9 @@
-"""Lattices by k2: the signature of the native search and, after exact pruning by the same code, the same arcs.
+"""Lattices by k2: the signature of the native search and, after exact pruning by the same code, the
+same arcs.
 
-With `workbench.hmm.graphs.k2_fsa` the only place that imports k2. k2 prunes its lattices within windows only and
-leaves states that lead nowhere, so its result is pruned again. It adapts its search beam to ``max_active`` from
-frame to frame and does not report that.
+With `workbench.hmm.graphs.k2_fsa` the only place that imports k2. k2 prunes its lattices within
+windows only and leaves states that lead nowhere, so its result is pruned again. It adapts its
+search beam to ``max_active`` from frame to frame and does not report that.
 """
 
 from typing import Any
@@ -36,8 +37,8 @@ def search(
 ) -> Lattice:
     """Return the lattice of ``scores`` [T, tied states] in ``graph``, as the native search does.
 
-    The lattice's ``beam`` is the one asked for; ``max_active`` bounds k2's beam only roughly. Raises NoPath with
-    the reason, ValueError if a score is NaN or +inf.
+    The lattice's ``beam`` is the one asked for; ``max_active`` bounds k2's beam only roughly.
+    Raises NoPath with the reason, ValueError if a score is NaN or +inf.
     """
     scores = check_scores(graph, scores)
     parts = _intersect(graph, scores, beam, lattice_beam, max_active)
@@ -69,7 +70,8 @@ def _intersect(
 
 
 def _in_order_of_time(lattice: Any, frames: int) -> LatticeParts:
-    """Return the arcs of k2's ``lattice`` in order of their frame, its states numbered in that order.
+    """Return the arcs of k2's ``lattice`` in order of their frame, its states numbered in that
+    order.
 
     k2's own final state, behind the last frame, is left out; arcs into it become final weights.
     """

@@ -13,12 +13,14 @@ ROUNDING = 1e-12  # relative: sums along a path in another order must not decide
 
 @dataclass(frozen=True)
 class Lattice:
-    """An acyclic graph whose nodes stand at one frame boundary each; node 0 is the start, at boundary 0.
+    """An acyclic graph whose nodes stand at one frame boundary each; node 0 is the start, at
+    boundary 0.
 
-    Logarithms are natural. ``node_frame`` int32 [nodes], ascending; ``final`` float64 [nodes], -inf where no
-    path may end. Per arc, in the order of ``frame``: ``source`` and ``target`` (nodes), ``frame`` (0 to
-    frames - 1), ``state`` (tied state), ``word`` (0: none), ``phone``, ``arc`` (its number in the search
-    graph), all int32; ``weight``, that of the graph and the acoustic score together, float64.
+    Logarithms are natural. ``node_frame`` int32 [nodes], ascending; ``final`` float64 [nodes], -inf
+    where no path may end. Per arc, in the order of ``frame``: ``source`` and ``target`` (nodes),
+    ``frame`` (0 to frames - 1), ``state`` (tied state), ``word`` (0: none), ``phone``, ``arc`` (its
+    number in the search graph), all int32; ``weight``, that of the graph and the acoustic score
+    together, float64.
 
     ``best``: log score of the best path. ``beam``: the search beam that was used.
     """
@@ -49,7 +51,8 @@ class Lattice:
 
 
 def prune(lattice: Lattice, width: float) -> Lattice:
-    """Return exactly the arcs and nodes on paths within ``width`` of the best one, in double precision.
+    """Return exactly the arcs and nodes on paths within ``width`` of the best one, in double
+    precision.
 
     Raises NoPath if there is no complete path.
     """
@@ -79,7 +82,8 @@ def prune(lattice: Lattice, width: float) -> Lattice:
 
 
 def restrict(lattice: Lattice, words: tuple[int, ...]) -> Lattice:
-    """Return the paths of ``lattice`` that carry exactly ``words``: its product with the word sequence.
+    """Return the paths of ``lattice`` that carry exactly ``words``: its product with the word
+    sequence.
 
     Raises NoPath if no path carries them.
     """
@@ -119,7 +123,9 @@ def restrict(lattice: Lattice, words: tuple[int, ...]) -> Lattice:
 def reachable_positions(
     source: np.ndarray, target: np.ndarray, word: np.ndarray, final: np.ndarray, words: np.ndarray
 ) -> np.ndarray:
-    """Which (node, words said before it) lie on a complete path that carries ``words``: bool [nodes, words + 1]."""
+    """Which (node, words said before it) lie on a complete path that carries ``words``: bool
+    [nodes, words + 1].
+    """
     ahead = np.zeros((final.size, words.size + 1), np.bool_)
     ahead[0, 0] = True
     for k in range(source.size):
@@ -145,7 +151,9 @@ def reachable_positions(
 def viterbi(
     source: np.ndarray, target: np.ndarray, weight: np.ndarray, final: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Best log score from the start to every node, and from every node to the end: two float64 [nodes]."""
+    """Best log score from the start to every node, and from every node to the end: two float64
+    [nodes].
+    """
     ahead = np.full(final.size, -np.inf)
     if final.size:
         ahead[0] = 0.0

@@ -1,8 +1,8 @@
 """The two lattices of an utterance: of everything that could have been said, and of what was said.
 
-The numerator is the part of the denominator lattice that carries the reference words. So both are pruned alike,
-and the numerator's total cannot exceed the denominator's. Only where the reference is missing from the lattice
-is it aligned apart, with a graph that is made then.
+The numerator is the part of the denominator lattice that carries the reference words. So both are
+pruned alike, and the numerator's total cannot exceed the denominator's. Only where the reference is
+missing from the lattice is it aligned apart, with a graph that is made then.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,8 @@ WIDENINGS = (1, 2, 4)  # factors of the beam, tried one after the other
 class Reference:
     """The ``words`` that were said, and a function that makes their graph.
 
-    The graph is a third of the work on an utterance, and most lattices hold the reference without it.
+    The graph is a third of the work on an utterance, and most lattices hold the reference without
+    it.
     """
 
     words: tuple[int, ...]
@@ -46,8 +47,9 @@ class Reference:
 class LatticePair:
     """Numerator and denominator of one utterance.
 
-    ``outside``: the denominator has lost the reference. Then the numerator comes from the reference's own
-    graph, pruned relative to its own best path, and the utterance has no value of MMI.
+    ``outside``: the denominator has lost the reference. Then the numerator comes from the
+    reference's own graph, pruned relative to its own best path, and the utterance has no value of
+    MMI.
     """
 
     numerator: Lattice
@@ -62,7 +64,9 @@ class LatticePair:
 
 @dataclass(frozen=True)
 class NoLatticePair:
-    """The ``reason`` why an utterance lacks one or both of its lattices, with the one that was found."""
+    """The ``reason`` why an utterance lacks one or both of its lattices, with the one that was
+    found.
+    """
 
     reason: str
     numerator: Lattice | None = None
@@ -72,7 +76,9 @@ class NoLatticePair:
 def acoustic_scores(
     log_posteriors: np.ndarray, log_prior: np.ndarray, criterion: CriterionSettings
 ) -> np.ndarray:
-    """Return κ (log p_θ(s|x) - prior_scale log p(s)), float32 [T, states] (docs/method.md, section 1)."""
+    """Return κ (log p_θ(s|x) - prior_scale log p(s)), float32 [T, states] (docs/method.md, section
+    1).
+    """
     kappa = criterion.acoustic_scale
     offset = np.asarray(kappa * criterion.prior_scale * log_prior, np.float32)
     return np.float32(kappa) * log_posteriors - offset
@@ -83,8 +89,8 @@ def find_pair(
 ) -> LatticePair | NoLatticePair:
     """Search ``graph`` for the lattices of ``scores`` [T, states], or say why there are none.
 
-    For engine=exact the numerator holds all paths of the reference's graph, and the denominator serves for the
-    best path only.
+    For engine=exact the numerator holds all paths of the reference's graph, and the denominator
+    serves for the best path only.
     """
     if not np.isfinite(scores).all():
         return NoLatticePair(NOT_FINITE)
@@ -135,8 +141,8 @@ def _align(reference: Reference, scores: np.ndarray, settings: LatticeSettings) 
 def search_lattice(graph: Graph, scores: np.ndarray, settings: LatticeSettings) -> Lattice:
     """Return the lattice by the engine and the limits of ``settings``; auto is the native search.
 
-    Where no path reaches the end within the beam, the search is done again with twice and four times the beam,
-    recorded as the lattice's ``beam``. Raises NoPath if that does not help either.
+    Where no path reaches the end within the beam, the search is done again with twice and four
+    times the beam, recorded as the lattice's ``beam``. Raises NoPath if that does not help either.
     """
     search: Callable[..., Lattice] = native.search
     if settings.engine == "k2":

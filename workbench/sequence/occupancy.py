@@ -24,7 +24,8 @@ STATE_MASK = (1 << STATE_BITS) - 1
 class Occupancies:
     """Sparse rows, one for each frame: states[indptr[t] : indptr[t + 1]] with float64 ``values``.
 
-    The states of a row are distinct and ascend. Values may be negative: differences are kept in this form too.
+    The states of a row are distinct and ascend. Values may be negative: differences are kept in
+    this form too.
     """
 
     indptr: np.ndarray
@@ -80,7 +81,9 @@ class BestPath(NamedTuple):
 
 
 def entry_key(frame: np.ndarray, state: np.ndarray) -> np.ndarray:
-    """Return frame * 2^32 + state, int64: one number for each entry, in the order of frame and state."""
+    """Return frame * 2^32 + state, int64: one number for each entry, in the order of frame and
+    state.
+    """
     return frame << STATE_BITS | state
 
 
@@ -97,9 +100,9 @@ def arc_occupancies(lattice: Lattice, boost: np.ndarray | None = None) -> tuple[
 def arc_accuracies(lattice: Lattice, accuracy: np.ndarray) -> ArcAccuracies:
     """Return the expected accuracies of the paths, where ``accuracy`` [arcs] adds up along a path.
 
-    The gradient of the expected accuracy with respect to the arcs' log scores is occupancy times (accuracy
-    through the arc - expected accuracy): Povey 2003, *Discriminative training for large vocabulary speech
-    recognition*, section 6.
+    The gradient of the expected accuracy with respect to the arcs' log scores is occupancy times
+    (accuracy through the arc - expected accuracy): Povey 2003, *Discriminative training for large
+    vocabulary speech recognition*, section 6.
     """
     sums = _sum_paths(lattice, lattice.weight, np.asarray(accuracy, np.float64))
     return ArcAccuracies(sums.forward, sums.accuracy, sums.occupancy, sums.through)
@@ -120,13 +123,17 @@ def _sum_paths(lattice: Lattice, weight: np.ndarray, accuracy: np.ndarray | None
 
 
 def _check_totals(forward: float, backward: float) -> None:
-    """Raise FloatingPointError where the two totals disagree, which only a broken lattice can cause."""
+    """Raise FloatingPointError where the two totals disagree, which only a broken lattice can
+    cause.
+    """
     if not abs(forward - backward) <= TOLERANCE * max(1.0, abs(forward)):
         raise FloatingPointError(f"forward total {forward} but backward total {backward}")
 
 
 def occupancies(lattice: Lattice) -> tuple[float, Occupancies]:
-    """Return (log total, γ_t(s)): the probability that frame t is spent in tied state s, summing to one per frame."""
+    """Return (log total, γ_t(s)): the probability that frame t is spent in tied state s, summing to
+    one per frame.
+    """
     forward, backward, indptr, states, values = state_occupancies(
         lattice.frame,
         lattice.node_frame,
@@ -149,7 +156,9 @@ def by_state(lattice: Lattice, values: np.ndarray) -> Occupancies:
 
 
 def sum_by_key(key: np.ndarray, values: np.ndarray, frames: int) -> Occupancies:
-    """Return rows of ``values`` [n] added up over equal ``key`` int64 [n] (see `entry_key`), in any order."""
+    """Return rows of ``values`` [n] added up over equal ``key`` int64 [n] (see `entry_key`), in any
+    order.
+    """
     order = np.argsort(key, kind="stable")
     key = key[order]
     first = np.flatnonzero(np.diff(key, prepend=-1))
@@ -160,7 +169,9 @@ def sum_by_key(key: np.ndarray, values: np.ndarray, frames: int) -> Occupancies:
 
 
 def best_path(lattice: Lattice) -> BestPath:
-    """Return words, tied states and score of the best path; of equal paths that whose arcs come first."""
+    """Return words, tied states and score of the best path; of equal paths that whose arcs come
+    first.
+    """
     arcs = best_arcs(lattice)
     words = lattice.word[arcs]
     return BestPath(tuple(words[words > 0].tolist()), lattice.state[arcs], lattice.best)

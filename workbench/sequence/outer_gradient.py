@@ -1,12 +1,15 @@
-"""Outer gradients: what a decoder computes from the posteriors of one utterance, for replicas to train on.
+"""Outer gradients: what a decoder computes from the posteriors of one utterance, for replicas to
+train on.
 
-The outer gradient o_t(s) is the derivative of the criterion with respect to log p_θ(s|x_t), with the acoustic
-scale κ included (docs/method.md, section 1; most toolkits leave it out, so learning rates do not carry over). A
-replica turns a row o into the gradient at the input of the softmax: o - p_θ Σ_s o(s). Σ_s o(s) is the row's
-*mass*. It is zero for a sequence criterion, so that the softmax cancels.
+The outer gradient o_t(s) is the derivative of the criterion with respect to log p_θ(s|x_t), with
+the acoustic scale κ included (docs/method.md, section 1; most toolkits leave it out, so learning
+rates do not carry over). A replica turns a row o into the gradient at the input of the softmax: o -
+p_θ Σ_s o(s). Σ_s o(s) is the row's *mass*. It is zero for a sequence criterion, so that the softmax
+cancels.
 
-A frame is *rejected* if Σ_s min(γ_num, γ_den) < ``rejection`` (MMI only, whose logarithm diverges there). Of the
-others it is *cancelled* if max_s |o| / κ < ``cancellation``: numerator and denominator agree. The rest is *kept*.
+A frame is *rejected* if Σ_s min(γ_num, γ_den) < ``rejection`` (MMI only, whose logarithm diverges
+there). Of the others it is *cancelled* if max_s |o| / κ < ``cancellation``: numerator and
+denominator agree. The rest is *kept*.
 """
 
 from dataclasses import dataclass, replace
@@ -42,8 +45,8 @@ ROUNDING = 1e-9  # by which the sum of a row may differ from its mass
 class FrameGradients:
     """The gradients of all frames of an utterance, before any is dropped.
 
-    ``value``: the criterion. ``rows``: o / κ, each of sum ``mass``. ``magnitude`` float64 [frames]: max_s |o| / κ
-    at the softmax input. ``rejected`` bool [frames]. ``num``, ``den``: log totals.
+    ``value``: the criterion. ``rows``: o / κ, each of sum ``mass``. ``magnitude`` float64 [frames]:
+    max_s |o| / κ at the softmax input. ``rejected`` bool [frames]. ``num``, ``den``: log totals.
     """
 
     value: float
@@ -66,13 +69,13 @@ def decode_outer(
 ) -> Decoded:
     """Return numerator, lattice and outer gradient of one utterance.
 
-    ``log_posteriors`` [T, states]; ``log_prior`` [states]; ``denominator``: the graph to search. ``alignment``
-    [T]: fixed targets for denominator=none-fixed and for smoothing, by default the re-aligned reference.
-    ``utterance``: its number, for the record.
+    ``log_posteriors`` [T, states]; ``log_prior`` [states]; ``denominator``: the graph to search.
+    ``alignment`` [T]: fixed targets for denominator=none-fixed and for smoothing, by default the
+    re-aligned reference. ``utterance``: its number, for the record.
 
-    An utterance that cannot be used comes back without kept frames and with a reason. A reference that is only
-    missing from the lattice gives no value but keeps the frames that pass rejection. Raises FloatingPointError
-    if a row does not sum to its mass.
+    An utterance that cannot be used comes back without kept frames and with a reason. A reference
+    that is only missing from the lattice gives no value but keeps the frames that pass rejection.
+    Raises FloatingPointError if a row does not sum to its mass.
     """
     log_posteriors = np.asarray(log_posteriors, np.float32)
     criterion = settings.criterion
@@ -108,7 +111,9 @@ def decode_outer(
 def against_all_paths(
     numerator: Lattice, den: float, gamma_den: Occupancies, criterion: CriterionSettings
 ) -> FrameGradients:
-    """Return the gradients of MMI against all paths of a graph, of log total ``den`` and occupancies ``gamma_den``."""
+    """Return the gradients of MMI against all paths of a graph, of log total ``den`` and
+    occupancies ``gamma_den``.
+    """
     num, gamma_num = occupancies(numerator)
     rows = criteria.difference(gamma_num, gamma_den)
     return FrameGradients(
@@ -123,7 +128,7 @@ def against_all_paths(
 
 
 def against_lattice(pair: LatticePair, criterion: CriterionSettings) -> FrameGradients:
-    """Return the gradients of ``criterion`` on both lattices; those of MMI if it is cross entropy."""
+    """Return the gradients of ``criterion`` on both lattices; of MMI if it is cross entropy."""
     num, gamma_num = occupancies(pair.numerator)
     den, gamma_den = occupancies(pair.denominator)
 
@@ -154,9 +159,11 @@ def against_lattice(pair: LatticePair, criterion: CriterionSettings) -> FrameGra
 def without_denominator(
     numerator: Lattice, log_posteriors: np.ndarray, alignment: np.ndarray | None
 ) -> FrameGradients:
-    """Return the gradients of the controls of experiment E4a: cross entropy toward γ_num, or toward ``alignment`` [T].
+    """Return the gradients of the controls of experiment E4a: cross entropy toward γ_num, or toward
+    ``alignment`` [T].
 
-    The row is the target itself, of mass one. So a replica trains on κ (γ_num - p_θ) with its own current p_θ.
+    The row is the target itself, of mass one. So a replica trains on κ (γ_num - p_θ) with its own
+    current p_θ.
     """
     num, rows = occupancies(numerator)
     if alignment is not None:
@@ -224,7 +231,9 @@ def _select(
     targets: np.ndarray,
     criterion: CriterionSettings,
 ) -> Decoded:
-    """Drop the rejected and the cancelled frames, multiply by κ, add the smoothing toward ``targets`` [T]."""
+    """Drop the rejected and the cancelled frames, multiply by κ, add the smoothing toward
+    ``targets`` [T].
+    """
     cancelled = ~gradients.rejected & (gradients.magnitude < criterion.cancellation)
     keep = ~gradients.rejected & ~cancelled
 

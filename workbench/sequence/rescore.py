@@ -1,10 +1,11 @@
-"""The best word sequence of a lattice when a longer-range language model takes the place of its unigram, exactly.
+"""The best word sequence of a lattice when a longer-range language model takes the place of its
+unigram, exactly.
 
-Look-ahead spreads the unigram's probability over the arcs of a word, but along a complete path the parts of a
-word, and those of the end of the sentence, add up to log p(w). So log p(w) is subtracted where the word's label
-stands, and the other model's log probability is added. Only scores of incomplete paths are wrong meanwhile. A
-token is a node of the lattice with a history of the language model. Equal ones recombine, so without a beam no
-path is lost.
+Look-ahead spreads the unigram's probability over the arcs of a word, but along a complete path the
+parts of a word, and those of the end of the sentence, add up to log p(w). So log p(w) is subtracted
+where the word's label stands, and the other model's log probability is added. Only scores of
+incomplete paths are wrong meanwhile. A token is a node of the lattice with a history of the
+language model. Equal ones recombine, so without a beam no path is lost.
 """
 
 from typing import NamedTuple
@@ -23,7 +24,8 @@ BEAM = 10.0
 TOKENS = 1024  # room to begin with
 SLOTS = 1 << 12  # of the hash table, a power of two
 
-# Columns of a token: node, history, record of the words so far, word just said, next token of the node, slot.
+# Columns of a token: node, history, record of the words so far, word just said, next token of the
+# node, slot.
 NODE, HISTORY, RECORD, SAID, NEXT, SLOT = range(6)
 COLUMNS = 6
 
@@ -34,8 +36,8 @@ WORD, BEFORE = range(2)
 class LatticeArcs(NamedTuple):
     """Arrays of a lattice; the arcs of frame t are bounds[t] : bounds[t + 1].
 
-    ``bounds`` int64 [T + 1]; ``source``, ``target``, ``word`` int32 and ``weight`` float64 [arcs]; ``final``
-    and ``behind`` (best log score to the end) float64 [nodes].
+    ``bounds`` int64 [T + 1]; ``source``, ``target``, ``word`` int32 and ``weight`` float64 [arcs];
+    ``final`` and ``behind`` (best log score to the end) float64 [nodes].
     """
 
     bounds: np.ndarray
@@ -48,7 +50,9 @@ class LatticeArcs(NamedTuple):
 
 
 class Exchange(NamedTuple):
-    """The language models: ``scale`` times that of ``trie`` in place of ``unigram`` float64 [words + 2]."""
+    """The language models: ``scale`` times that of ``trie`` in place of ``unigram`` float64 [words
+    + 2].
+    """
 
     trie: Trie
     unigram: np.ndarray
@@ -57,7 +61,8 @@ class Exchange(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Tokens of one boundary: int64 [room, COLUMNS] with float64 ``score`` [room], and their hash table.
+    """Tokens of one boundary: int64 [room, COLUMNS] with float64 ``score`` [room], and their hash
+    table.
 
     ``slots`` int64: which token of (node, history) stands there, -1 if none.
     """
@@ -74,11 +79,12 @@ def rescore(
     lm_scale: float = 1.0,
     beam: float = BEAM,
 ) -> tuple[tuple[int, ...], float]:
-    """Return (word ids, log score) of the best path with ``ngram`` in place of ``unigram`` [words + 2], natural log.
+    """Return (word ids, log score) of the best path with ``ngram`` in place of ``unigram`` [words +
+    2], natural log.
 
-    ``lm_scale`` multiplies the log probabilities of ``ngram``. ``beam``: tokens worse than the frame's best by
-    more are dropped, judged with the lattice's own scores of the rest; infinite: exact, but a dense lattice then
-    has very many tokens. Raises NoPath if no path is left.
+    ``lm_scale`` multiplies the log probabilities of ``ngram``. ``beam``: tokens worse than the
+    frame's best by more are dropped, judged with the lattice's own scores of the rest; infinite:
+    exact, but a dense lattice then has very many tokens. Raises NoPath if no path is left.
     """
     _, behind = viterbi(lattice.source, lattice.target, lattice.weight, lattice.final)
     arcs = LatticeArcs(
@@ -156,7 +162,9 @@ def advance(
     first: np.ndarray,
     table: Table,
 ) -> tuple[int, Table]:
-    """Take the arcs of frame ``t`` from the ``old`` tokens; (how many new ones, their table, which may have grown)."""
+    """Take the arcs of frame ``t`` from the ``old`` tokens; (how many new ones, their table, which
+    may have grown).
+    """
     source = arcs.source
     target = arcs.target
     word = arcs.word
@@ -246,7 +254,9 @@ def chain(
     beam: float,
     first: np.ndarray,
 ) -> None:
-    """Chain the tokens within the beam to their nodes: ``first`` [nodes], all -1, becomes the first of each."""
+    """Chain the tokens within the beam to their nodes: ``first`` [nodes], all -1, becomes the first
+    of each.
+    """
     best = -np.inf
     for i in range(count):
         best = max(best, score[i] + behind[tokens[i, NODE]])

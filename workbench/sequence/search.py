@@ -1,9 +1,9 @@
 """Time-synchronous beam search: which paths through a graph explain the scores of an utterance.
 
-The lattice is exact in this sense: at each frame boundary the tokens within ``beam`` of the best, and of these
-the best ``max_active``, are kept; the lattice holds all arcs between kept tokens that lie on a complete path
-within ``lattice_beam`` of the best one. Its values do not depend on the order of arcs, on threads, or on what
-was searched before.
+The lattice is exact in this sense: at each frame boundary the tokens within ``beam`` of the best,
+and of these the best ``max_active``, are kept; the lattice holds all arcs between kept tokens that
+lie on a complete path within ``lattice_beam`` of the best one. Its values do not depend on the
+order of arcs, on threads, or on what was searched before.
 """
 
 import threading
@@ -74,8 +74,8 @@ class SearchWorkspace:
 class LatticeParts(NamedTuple):
     """Nodes and arcs of a lattice in the order of time, by which graph arc they are.
 
-    Per node ``node_frame`` int32 and ``final`` floating point; per arc the nodes ``source`` and ``target`` and
-    the graph's ``arc``, integers.
+    Per node ``node_frame`` int32 and ``final`` floating point; per arc the nodes ``source`` and
+    ``target`` and the graph's ``arc``, integers.
     """
 
     node_frame: np.ndarray
@@ -98,9 +98,10 @@ def search(
 ) -> Lattice:
     """Return the lattice of ``scores`` [T, tied states] in ``graph``.
 
-    ``scores``: log, acoustic scale included; -inf forbids a state. ``beam``, ``lattice_beam`` (log probability)
-    and ``max_active`` (tokens of a frame) as in the module's docstring. ``workspace``: by default the calling
-    thread's. Raises NoPath with the reason, ValueError if a score is NaN or +inf.
+    ``scores``: log, acoustic scale included; -inf forbids a state. ``beam``, ``lattice_beam`` (log
+    probability) and ``max_active`` (tokens of a frame) as in the module's docstring. ``workspace``:
+    by default the calling thread's. Raises NoPath with the reason, ValueError if a score is NaN or
+    +inf.
     """
     scores = check_scores(graph, scores)
     workspace = workspace or _workspace_of_thread()
@@ -114,7 +115,9 @@ def search(
 
 
 def check_scores(graph: Graph, scores: np.ndarray) -> np.ndarray:
-    """Return ``scores`` as float32 in C order; raises NoPath or ValueError where they cannot be searched."""
+    """Return ``scores`` as float32 in C order; raises NoPath or ValueError where they cannot be
+    searched.
+    """
     scores = np.require(scores, np.float32, ["C", "W"])
     last = search_graph(graph).last_tied_state
     if scores.ndim != 2 or scores.shape[1] <= last:
@@ -171,7 +174,9 @@ def _recover_arcs(
     tokens: Tokens,
     workspace: SearchWorkspace,
 ) -> LatticeParts:
-    """Return copies of the nodes and arcs on paths within ``width`` of the best, in the order of time."""
+    """Return copies of the nodes and arcs on paths within ``width`` of the best, in the order of
+    time.
+    """
     while True:
         found = workspace.found
         nodes, arcs = recover_arcs(
@@ -193,7 +198,9 @@ def _recover_arcs(
 
 
 def as_lattice(graph: Graph, scores: np.ndarray, parts: LatticeParts, beam: float) -> Lattice:
-    """Return ``parts`` as a Lattice with weights in double precision from graph and scores; not pruned yet."""
+    """Return ``parts`` as a Lattice with weights in double precision from graph and scores; not
+    pruned yet.
+    """
     frame = parts.node_frame[parts.source]
     state = graph.state[parts.arc]
     return Lattice(

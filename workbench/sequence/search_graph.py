@@ -11,8 +11,8 @@ from workbench.hmm.graphs.graph import Graph
 
 T = TypeVar("T")
 
-# Columns of the labels of arcs. END is the state at the far end: the target of an outgoing arc, the source of
-# an incoming one.
+# Columns of the labels of arcs. END is the state at the far end: the target of an outgoing arc, the
+# source of an incoming one.
 END = 0
 TIED_STATE = 1
 ARC = 2
@@ -21,8 +21,9 @@ ARC = 2
 class OutgoingArcs(NamedTuple):
     """The arcs out of each state: those of state s are head[s] : head[s + 1].
 
-    ``head`` uint32 [states + 1], ``label`` uint32 [arcs, 2] (columns END and TIED_STATE), ``weight`` float32
-    [arcs], ``final`` float32 [states]. Unsigned indices spare compiled loops the test for negative ones.
+    ``head`` uint32 [states + 1], ``label`` uint32 [arcs, 2] (columns END and TIED_STATE),
+    ``weight`` float32 [arcs], ``final`` float32 [states]. Unsigned indices spare compiled loops the
+    test for negative ones.
     """
 
     head: np.ndarray
@@ -34,8 +35,8 @@ class OutgoingArcs(NamedTuple):
 class IncomingArcs(NamedTuple):
     """The arcs into each state: those of state s are head[s] : head[s + 1].
 
-    Arrays as in `OutgoingArcs`; ``label`` uint32 [arcs, 3] has the number of the arc in the graph as its third
-    column, ARC.
+    Arrays as in `OutgoingArcs`; ``label`` uint32 [arcs, 3] has the number of the arc in the graph
+    as its third column, ARC.
     """
 
     head: np.ndarray
@@ -46,7 +47,9 @@ class IncomingArcs(NamedTuple):
 
 @dataclass(frozen=True)
 class SearchGraph:
-    """A ``graph`` with its arcs in both directions; ``last_tied_state`` is the highest that occurs, -1 if none."""
+    """A ``graph`` with its arcs in both directions; ``last_tied_state`` is the highest that occurs,
+    -1 if none.
+    """
 
     graph: Graph
     last_tied_state: int
@@ -55,13 +58,16 @@ class SearchGraph:
 
 
 def once_per_graph(make: Callable[[Graph], T]) -> Callable[[Graph], T]:
-    """Return ``make`` with a memory: it is called once for every graph, whose result is kept while the graph lives."""
+    """Return ``make`` with a memory: it is called once for every graph, whose result is kept while
+    the graph lives.
+    """
     made: dict[int, T] = {}
 
     def remembered(graph: Graph) -> T:
         key = id(graph)
         if key not in made:
-            # A copy that shares the arrays: a result that held the graph itself would keep it alive for ever.
+            # A copy that shares the arrays: a result that held the graph itself would keep it alive
+            # for ever.
             made[key] = make(replace(graph))
             weakref.finalize(graph, made.pop, key, None)
         return made[key]

@@ -1,4 +1,6 @@
-"""Sums over the arcs of each frame, compiled: where a frame's arcs begin, and their values added up by state."""
+"""Sums over the arcs of each frame, compiled: where a frame's arcs begin, and their values added up
+by state.
+"""
 
 import numba
 import numpy as np
@@ -10,7 +12,9 @@ FEW = 24  # arcs of a frame up to which sorting by insertion is faster than a bi
 
 @numba.njit(cache=True, nogil=True)
 def frame_bounds(frame: np.ndarray, frames: int) -> np.ndarray:
-    """Return where in the ascending ``frame`` each of the ``frames`` begins, and the last ends: int64 [frames + 1]."""
+    """Return where in the ascending ``frame`` each of the ``frames`` begins, and the last ends:
+    int64 [frames + 1].
+    """
     bounds = np.zeros(frames + 1, np.int64)
     for t in frame:
         bounds[t + 1] += 1
@@ -23,7 +27,8 @@ def frame_bounds(frame: np.ndarray, frames: int) -> np.ndarray:
 def sum_by_state(
     bounds: np.ndarray, state: np.ndarray, values: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Add up ``values`` [arcs] over arcs of equal frame and ``state``; sparse rows (indptr, states, sums).
+    """Add up ``values`` [arcs] over arcs of equal frame and ``state``; sparse rows (indptr, states,
+    sums).
 
     ``bounds`` int64 [frames + 1]: where the arcs of each frame begin. The states of a row ascend.
     """
@@ -62,7 +67,9 @@ def add_row_by_insertion(
     sums: np.ndarray,
     n: int,
 ) -> int:
-    """Write the arcs first : end, which are few, as one row of ``states`` and ``sums`` from ``n`` on; return its end."""
+    """Write the arcs first : end, which are few, as one row of ``states`` and ``sums`` from ``n``
+    on; return its end.
+    """
     start = n
     for k in range(first, end):
         s = state[k]
@@ -95,7 +102,9 @@ def add_row_by_marks(
     row: np.ndarray,
     marks: np.ndarray,
 ) -> int:
-    """The same for many arcs, by a bit for each state; ``row`` and ``marks`` are zero before and after."""
+    """The same for many arcs, by a bit for each state; ``row`` and ``marks`` are zero before and
+    after.
+    """
     for k in range(first, end):
         s = state[k]
         row[s] += values[k]

@@ -1,14 +1,16 @@
-"""The two passes of the search, compiled: tokens forward in time, then the arcs between the good ones backward.
+"""The two passes of the search, compiled: tokens forward in time, then the arcs between the good
+ones backward.
 
-The forward pass keeps, at every frame boundary, the tokens (graph state, best log score) that survive the
-beam, in the order of their states, and no arcs. Scores are relative to the best of the boundary, so float32 is
-precise however long the utterance. The backward pass looks the arcs into surviving tokens up in the graph
-again. Few survive, so this costs next to nothing, and what is pruned was never written.
+The forward pass keeps, at every frame boundary, the tokens (graph state, best log score) that
+survive the beam, in the order of their states, and no arcs. Scores are relative to the best of the
+boundary, so float32 is precise however long the utterance. The backward pass looks the arcs into
+surviving tokens up in the graph again. Few survive, so this costs next to nothing, and what is
+pruned was never written.
 
-Two things make the forward pass fast. Its loop over arcs takes no unpredictable branch: every arc writes, with
-a value that changes nothing where it is too poor. And states that are reached are marked in a bit map, which
-gives them back in ascending order: with sorted tokens the graph and the scores are read almost in the order of
-memory.
+Two things make the forward pass fast. Its loop over arcs takes no unpredictable branch: every arc
+writes, with a value that changes nothing where it is too poor. And states that are reached are
+marked in a bit map, which gives them back in ascending order: with sorted tokens the graph and the
+scores are read almost in the order of memory.
 """
 
 from typing import NamedTuple
@@ -29,9 +31,9 @@ SEARCH_COST = 32  # one search among a frame's tokens costs as much as indexing 
 class Tokens(NamedTuple):
     """Tokens of all frame boundaries, one boundary after the other.
 
-    ``state`` uint32 and ``alpha`` float32 [room]: graph state, ascending within a boundary, and log score
-    relative to the boundary's best. ``starts`` int64 [T + 2]: where each boundary begins. ``norm`` float64
-    [T + 1]: the best absolute log score of each boundary.
+    ``state`` uint32 and ``alpha`` float32 [room]: graph state, ascending within a boundary, and log
+    score relative to the boundary's best. ``starts`` int64 [T + 2]: where each boundary begins.
+    ``norm`` float64 [T + 1]: the best absolute log score of each boundary.
     """
 
     state: np.ndarray
@@ -41,14 +43,18 @@ class Tokens(NamedTuple):
 
 
 class ForwardScratch(NamedTuple):
-    """``score`` float32 [states], all UNREACHED, and ``marks`` uint64 [states // 64 + 1], all 0, between calls."""
+    """``score`` float32 [states], all UNREACHED, and ``marks`` uint64 [states // 64 + 1], all 0,
+    between calls.
+    """
 
     score: np.ndarray
     marks: np.ndarray
 
 
 class BackwardScratch(NamedTuple):
-    """``place`` int32 [states], all -1, and ``number`` uint32 [states], all UNNUMBERED, between calls."""
+    """``place`` int32 [states], all -1, and ``number`` uint32 [states], all UNNUMBERED, between
+    calls.
+    """
 
     place: np.ndarray
     number: np.ndarray
@@ -57,9 +63,9 @@ class BackwardScratch(NamedTuple):
 class ArcsFound(NamedTuple):
     """Nodes and arcs on good paths, latest first.
 
-    Per node its graph state (``node_state`` uint32), its frame boundary (``node_frame`` int32) and the best log
-    score from it to the end (``beta`` float64). Per arc the nodes ``source`` and ``target`` (int32) and the
-    number of the arc in the graph (``arc`` int64).
+    Per node its graph state (``node_state`` uint32), its frame boundary (``node_frame`` int32) and
+    the best log score from it to the end (``beta`` float64). Per arc the nodes ``source`` and
+    ``target`` (int32) and the number of the arc in the graph (``arc`` int64).
     """
 
     node_state: np.ndarray
@@ -81,8 +87,8 @@ def pass_tokens(
 ) -> int:
     """Fill ``tokens`` for ``scores`` float32 [T, tied states]; return how many there are, or FULL.
 
-    At each boundary those within ``beam`` (float32) of the best are kept, and of these the best ``max_active``;
-    at the last one those in final states, whatever the beam.
+    At each boundary those within ``beam`` (float32) of the best are kept, and of these the best
+    ``max_active``; at the last one those in final states, whatever the beam.
     """
     state = tokens.state
     alpha = tokens.alpha
@@ -123,10 +129,11 @@ def expand(
     alpha: np.ndarray,
     scratch: ForwardScratch,
 ) -> np.float32:
-    """Take every arc of every token and mark the targets within the tightening ``beam``; return the best score.
+    """Take every arc of every token and mark the targets within the tightening ``beam``; return the
+    best score.
 
-    ``x`` float32 [tied states]: the scores of the frame. Token ``top`` is the best one: its followers come
-    first, so that the beam is narrow from the start.
+    ``x`` float32 [tied states]: the scores of the frame. Token ``top`` is the best one: its
+    followers come first, so that the beam is narrow from the start.
     """
     head = outgoing.head
     label = outgoing.label
@@ -166,7 +173,8 @@ def settle(
     state: np.ndarray,
     alpha: np.ndarray,
 ) -> tuple[int, int]:
-    """Move the marked states within the final beam to ``state`` and ``alpha``; (how many or FULL, the best's place).
+    """Move the marked states within the final beam to ``state`` and ``alpha``; (how many or FULL,
+    the best's place).
 
     At the last frame only final states count, whatever the beam.
     """
@@ -198,7 +206,9 @@ def settle(
 
 @numba.njit(cache=True, nogil=True)
 def select(state: np.ndarray, alpha: np.ndarray, k: int) -> tuple[int, int]:
-    """Keep the ``k`` best tokens, and those as good as the worst of them; (how many, the best one's place)."""
+    """Keep the ``k`` best tokens, and those as good as the worst of them; (how many, the best one's
+    place).
+    """
     cut = kth_largest(alpha, k)
     kept = 0
     top = 0
@@ -212,7 +222,9 @@ def select(state: np.ndarray, alpha: np.ndarray, k: int) -> tuple[int, int]:
 
 @numba.njit(cache=True, nogil=True)
 def kth_largest(values: np.ndarray, k: int) -> np.float32:
-    """Return the k-th largest of ``values`` (k <= size), exactly: a histogram finds its bin, sorting finds it there."""
+    """Return the k-th largest of ``values`` (k <= size), exactly: a histogram finds its bin,
+    sorting finds it there.
+    """
     high = values.max()
     low = values.min()
     scale = np.float32(BINS - 1) / max(high - low, np.float32(1e-20))
@@ -245,19 +257,17 @@ def recover_arcs(
     scratch: BackwardScratch,
     found: ArcsFound,
 ) -> tuple[int, int]:
-    """Fill ``found`` with the nodes and arcs on paths within ``width`` of the best path; (nodes, arcs) written.
+    """Fill ``found`` with the nodes and arcs on paths within ``width`` of the best path.
 
-    ``tokens`` as `pass_tokens` leaves them. (FULL, 0) if they do not fit, (0, 0) without a path.
+    ``tokens`` as `pass_tokens` leaves them. Returns (nodes, arcs) written; (FULL, 0) if they do not
+    fit, (0, 0) without a path.
     """
     head = incoming.head
-    label = incoming.label
-    weight = incoming.weight
     starts = tokens.starts
     norm = tokens.norm
     place = scratch.place
-    number = scratch.number
     node_state = found.node_state
-    beta = found.beta
+    room = found.arc.size
     frames = scores.shape[0]
 
     ends = slice(starts[frames], starts[frames + 1])
@@ -268,46 +278,102 @@ def recover_arcs(
     arcs = 0
     for t in range(frames - 1, -1, -1):
         end = nodes
-        x = scores[t]
-        states = tokens.state[starts[t] : starts[t + 1]]
-        alphas = tokens.alpha[starts[t] : starts[t + 1]]
-
-        sought = 0
-        for n in range(begin, end):
-            sought += head[node_state[n] + np.uint32(1)] - head[node_state[n]]
-        indexed = SEARCH_COST * sought > states.size
+        here = slice(starts[t], starts[t + 1])
+        states = tokens.state[here]
+        indexed = SEARCH_COST * count_arcs(head, node_state, begin, end) > states.size
         for i in range(states.size if indexed else 0):
             place[states[i]] = i
 
-        for n in range(begin, end):
-            s = node_state[n]
-            for r in range(head[s], head[s + np.uint32(1)]):
-                q = label[r, END]
-                i = place[q] if indexed else find(states, q)
-                v = weight[r] + np.float64(x[label[r, TIED_STATE]]) + beta[n]
-                if i < 0 or alphas[i] + norm[t] + v < least:
-                    continue
-                if arcs < found.source.size and nodes < node_state.size:
-                    if number[q] == UNNUMBERED:
-                        number[q] = nodes
-                        node_state[nodes] = q
-                        found.node_frame[nodes] = t
-                        beta[nodes] = v
-                        nodes += 1
-                    beta[number[q]] = max(beta[number[q]], v)
-                    found.source[arcs] = number[q]
-                    found.target[arcs] = n
-                    found.arc[arcs] = label[r, ARC]
-                arcs += 1
-
-        for n in range(end, nodes):
-            number[node_state[n]] = UNNUMBERED
+        nodes, arcs = recover_frame(
+            t,
+            begin,
+            end,
+            incoming,
+            scores[t],
+            states,
+            tokens.alpha[here],
+            norm[t],
+            least,
+            indexed,
+            arcs,
+            scratch,
+            found,
+        )
         for i in range(states.size if indexed else 0):
             place[states[i]] = -1
-        if arcs >= found.source.size or nodes >= node_state.size:
+        if arcs >= room or nodes >= room:
             return FULL, 0
         begin = end
     return nodes, arcs
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def recover_frame(
+    t: int,
+    begin: int,
+    end: int,
+    incoming: IncomingArcs,
+    x: np.ndarray,
+    states: np.ndarray,
+    alphas: np.ndarray,
+    norm: float,
+    least: float,
+    indexed: bool,
+    arcs: int,
+    scratch: BackwardScratch,
+    found: ArcsFound,
+) -> tuple[int, int]:
+    """Find the arcs of frame ``t`` into the nodes begin : end; (nodes, arcs) found so far.
+
+    ``x`` float32 [tied states]: the frame's scores. ``states``, ``alphas`` and ``norm``: the tokens
+    at its beginning; ``indexed``: `BackwardScratch.place` has their places. Arcs that do not fit
+    are counted but not written.
+    """
+    head = incoming.head
+    label = incoming.label
+    weight = incoming.weight
+    place = scratch.place
+    number = scratch.number
+    node_state = found.node_state
+    node_frame = found.node_frame
+    beta = found.beta
+    source = found.source
+    target = found.target
+    arc = found.arc
+    nodes = end
+    for n in range(begin, end):
+        s = node_state[n]
+        for r in range(head[s], head[s + np.uint32(1)]):
+            q = label[r, END]
+            i = place[q] if indexed else find(states, q)
+            v = weight[r] + np.float64(x[label[r, TIED_STATE]]) + beta[n]
+            if i < 0 or alphas[i] + norm + v < least:
+                continue
+            if arcs < arc.size and nodes < node_state.size:
+                if number[q] == UNNUMBERED:
+                    number[q] = nodes
+                    node_state[nodes] = q
+                    node_frame[nodes] = t
+                    beta[nodes] = v
+                    nodes += 1
+                beta[number[q]] = max(beta[number[q]], v)
+                source[arcs] = number[q]
+                target[arcs] = n
+                arc[arcs] = label[r, ARC]
+            arcs += 1
+
+    for n in range(end, nodes):
+        number[node_state[n]] = UNNUMBERED
+    return nodes, arcs
+
+
+@numba.njit(cache=True, nogil=True)
+def count_arcs(head: np.ndarray, node_state: np.ndarray, begin: int, end: int) -> int:
+    """Return how many arcs of the graph lead into the nodes begin : end."""
+    count = 0
+    for n in range(begin, end):
+        count += head[node_state[n] + np.uint32(1)] - head[node_state[n]]
+    return count
 
 
 @numba.njit(cache=True, nogil=True)
@@ -322,7 +388,8 @@ def begin_at_end(
 ) -> tuple[int, float]:
     """Write the nodes of the last boundary; (how many, the least score of a path that is kept).
 
-    Of nodes that do not fit as many are written as there is room for, so that the arrays count as full.
+    Of nodes that do not fit as many are written as there is room for, so that the arrays count as
+    full.
     """
     best = -np.inf
     for i in range(states.size):
