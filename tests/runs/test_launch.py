@@ -1,4 +1,4 @@
-"""Runs that outlive who started them: detached, followed, stopped and resumed from other processes; calibration."""
+"""Runs that outlive the process that started them; replay and calibration."""
 
 import io
 import os
@@ -48,7 +48,7 @@ def until(true, seconds=30.0):
 
 
 def test_a_detached_run_outlives_its_parent(tiny_home, capsys):
-    """Interrupting the parent's process group leaves the run alone; another process follows, stops and resumes it."""
+    """An interrupt of its parent leaves a run alone; others follow, stop and resume it."""
     settings = [
         "hidden_units=24",
         "epochs=1000",
@@ -98,12 +98,13 @@ def test_a_detached_run_that_cannot_start_says_why(tiny_home, capsys):
 
 
 def test_calibration_predicts(corpus, tiny_home):
-    """On the cost clock, with this machine as it was measured, a run takes about what it takes on the measured clock.
+    """With a calibrated machine, a run on the cost clock takes about its measured time.
 
-    Within a factor of four, since others use the machine too: a wrong unit or a forgotten part of a run is further off.
+    Within a factor of four, since others use the machine too: a wrong unit or a forgotten part of a
+    run is further off.
     """
     settings = preset("tiny", **SMALL, epochs=2.0, replicas=2)
-    # Compiling and whatever else runs on this machine only add time, so the least of a few runs is what the run takes.
+    # Compiling and other programs only add time, so the least of a few runs is what the run takes.
     measured = [
         runs.train(corpus, settings.replace(clock="measured"), name=f"measured{n}")
         for n in range(4)

@@ -112,7 +112,7 @@ class Corpus:
 
     @cached_property
     def ngram_graph(self) -> NGramGraph:
-        """The search graph of the test; a large one takes a minute to make, so it is kept in a file."""
+        """The search graph of the test, kept in a file since a large one takes a minute."""
         path = self.folder / "ngram.safetensors"
         if not path.exists():
             graph = ngram_graph(self.lexicon, self.ngram, self.states, self.silence_probability)

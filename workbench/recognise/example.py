@@ -110,15 +110,17 @@ def write_example(run: Run, others: Sequence[Run] = (), utterance: int | None = 
     text = {
         "utterance": store.ids[u],
         "reference": " ".join(store.words[u]),
-        "hypotheses": {
-            name: " ".join(corpus.lexicon.words[word] for word in words)
-            for name, words in hypotheses.items()
-        },
+        "hypotheses": {name: spelt(corpus, words) for name, words in hypotheses.items()},
         "words": alignment.words,
         "phones": alignment.phones,
         "labels": lattice_words(lattices.denominator, corpus.lexicon.words),
     }
     write_json(run.folder / "example.json", text)
+
+
+def spelt(corpus: Corpus, words: Sequence[int]) -> str:
+    """Return words, given by their ids, as text."""
+    return " ".join(corpus.lexicon.words[word] for word in words)
 
 
 def recognised_words(run: Run, utterance: int) -> tuple[int, ...]:

@@ -56,28 +56,19 @@ def train(
     start = starting_point(task, init, transfer_from)
     recorded = executor is not None if record is None else record
     cluster = executor.about()["address"] if executor else None
-    about = {
-        "settings": settings.to_dict(),
-        "corpus": {"name": corpus.name, "digest": corpus_digest(corpus)},
-        "parent": start.parent,
-        "recorded": recorded,
-        "cluster": cluster,
-        "versions": installed_versions(),
-        "kernels": asdict(kernels.describe(settings.model.precision)),
-        "command": train_command(
-            _corpus_argument(corpus),
-            settings,
-            name,
-            init.name if init else None,
-            transfer_from.name if transfer_from else None,
-            cluster,
-            recorded,
-        ),
-    }
-
+    command = train_command(
+        _corpus_argument(corpus),
+        settings,
+        name,
+        init.name if init else None,
+        transfer_from.name if transfer_from else None,
+        cluster,
+        recorded,
+    )
     experiment = Experiment(task, start.theta)
     executor_for(experiment, executor)  # what cannot be executed leaves no folder
-    writer = Writer.create(home() / "runs", name or settings.criterion.name, about)
+    content = _run_record(task, start, cluster, recorded, command)
+    writer = Writer.create(home() / "runs", name or settings.criterion.name, content)
     drive = Drive(
         experiment, writer, progress=progress, stop=stop, cluster=executor, record=recorded
     )
@@ -141,6 +132,23 @@ def find_same_run(
         if same:
             return run
     return None
+
+
+def _run_record(
+    task: Task, start: "StartingPoint", cluster: str | None, recorded: bool, command: str
+) -> dict[str, Any]:
+    """The content of a run's ``settings.json``: what it is, and what computes it."""
+    settings = task.settings
+    return {
+        "settings": settings.to_dict(),
+        "corpus": {"name": task.corpus.name, "digest": corpus_digest(task.corpus)},
+        "parent": start.parent,
+        "recorded": recorded,
+        "cluster": cluster,
+        "versions": installed_versions(),
+        "kernels": asdict(kernels.describe(settings.model.precision)),
+        "command": command,
+    }
 
 
 def _corpus_argument(corpus: Corpus) -> str:

@@ -86,7 +86,8 @@ class Experiment:
 
         The makers are plain data and can travel to a worker.
         """
-        task, shards = self.task, self.shards
+        task = self.task
+        shards = self.shards
         settings = task.settings
         parts = subsets(len(task.train), settings.asynchrony.replicas, settings.seed)
 
