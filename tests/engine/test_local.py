@@ -1,4 +1,4 @@
-"""Laws of the executor: order, channels, services, rest, and what it says when it is stuck."""
+"""The local executor: order, channels, services, rest, and deadlocks."""
 
 from dataclasses import dataclass
 
@@ -58,25 +58,26 @@ class Desk(Service):
 
 @dataclass(frozen=True, kw_only=True)
 class TimeRow(Row, kind="time"):
-    """What time a process has been told that it is."""
+    """The time that a process was given."""
 
     now: float
 
 
 def seconds(**prices):
-    """A clock on which one unit of each kind of work takes so many seconds, and nothing else takes any."""
+    """A clock on which a unit of each kind of work takes so many seconds, and all else no time."""
     return Cost(Machine("test", "", {kind: WorkPrice(frame=s) for kind, s in prices.items()}))
 
 
-def run(*processes, clock=None, services=None, rows=None, **more):
-    named = {f"p{i}": p for i, p in enumerate(processes)}
+def run(*processes, clock=None, capacity=2, services=None, rows=None, **more):
+    """Run processes named p0, p1, ..., by default on a clock on which a step takes a second."""
+    named = {f"p{i}": process for i, process in enumerate(processes)}
     emit = ([] if rows is None else rows).append
-    return Local(clock or seconds(step=1.0), more.pop("capacity", 2)).run(
-        named, services or {}, emit, **more
-    )
+    executor = Local(clock or seconds(step=1.0), capacity)
+    return executor.run(named, services or {}, emit, **more)
 
 
 def steps(count, done, name):
+    """A process of so many steps, each of which is noted in ``done``."""
     for i in range(count):
         yield Work(done.append, ((name, i),), 1, "step")
 
@@ -89,8 +90,8 @@ def test_equal_times_run_in_the_order_of_scheduling():
     assert out.seconds == 2.0
 
 
-def test_time_passes_only_for_those_who_work():
-    """A row carries the time at which its process is; the others are not delayed."""
+def test_time_passes_only_for_processes_that_work():
+    """A row carries the time of its process, and other processes are not delayed."""
 
     def process(units):
         yield Work(int, (), units, "step")
@@ -98,14 +99,12 @@ def test_time_passes_only_for_those_who_work():
 
     rows = []
     run(process(3), process(1), rows=rows)
-    assert [(r.process, r.seconds, r.now) for r in rows if isinstance(r, TimeRow)] == [
-        ("p1", 1.0, 1.0),
-        ("p0", 3.0, 3.0),
-    ]
+    times = [(row.process, row.seconds, row.now) for row in rows if isinstance(row, TimeRow)]
+    assert times == [("p1", 1.0, 1.0), ("p0", 3.0, 3.0)]
 
 
 def test_a_bounded_channel_holds_its_putter_back():
-    """A putter waits while the channel is full, a taker while it is empty; order is kept; closing ends the taker."""
+    """Items keep their order, and a putter waits while the channel is full."""
     taken = []
     times = []
 
@@ -128,8 +127,8 @@ def test_a_bounded_channel_holds_its_putter_back():
     assert times == [0.0, 0.0, 1.0, 2.0]
 
 
-def test_putting_into_a_closed_channel_says_so():
-    """Whoever puts into a channel that its taker has closed, or waits to, learns that the item was dropped."""
+def test_putting_into_a_closed_channel_is_answered_closed():
+    """A process that puts, or waits to put, into a channel that is closed gets CLOSED."""
     answers = []
 
     def putter():
@@ -145,7 +144,7 @@ def test_putting_into_a_closed_channel_says_so():
 
 
 def test_a_service_serves_one_call_at_a_time():
-    """Calls that arrive together are answered one after another; travel takes time, both ways."""
+    """Calls that arrive together are answered one after the other; travel takes time, both ways."""
     machine = Machine("test", "", {}, latency=0.5, byte=0.25, serve_call=1.0)
     answers = []
 
@@ -154,10 +153,9 @@ def test_a_service_serves_one_call_at_a_time():
         answers.append((name, n, (yield Now())))
 
     run(caller("a"), caller("b"), clock=Cost(machine), services={"desk": Desk()})
-    assert answers == [
-        ("a", 1, 2.5),
-        ("b", 2, 3.5),
-    ]  # 0.5 + 2 * 0.25 there, 1 (or 2) served, 0.5 back
+    there = 0.5 + 2 * 0.25
+    back = 0.5
+    assert answers == [("a", 1, there + 1.0 + back), ("b", 2, there + 2.0 + back)]
 
 
 def test_a_call_that_is_not_yet_answered_waits():
@@ -176,7 +174,7 @@ def test_a_call_that_is_not_yet_answered_waits():
 
 
 def test_all_asks_at_once():
-    """The replies come in the order of the asks, when the last is there; no ask at all is answered at once."""
+    """The replies have the order of the calls; no call at all is answered at once."""
     got = []
 
     def process():
@@ -187,8 +185,8 @@ def test_all_asks_at_once():
     assert got == [[1, 1], []]
 
 
-def test_a_deadlock_names_who_waits_for_what():
-    """Every process that can never go on is named with its channel or service."""
+def test_a_deadlock_names_each_process_and_what_it_waits_for():
+    """The error names every process that waits, with its channel or service."""
 
     def taker():
         yield Take("nothing")
@@ -202,14 +200,15 @@ def test_a_deadlock_names_who_waits_for_what():
 
     with pytest.raises(Deadlock) as caught:
         run(taker(), putter(), waiter(), services={"desk": Desk()}, capacity=1)
-    assert str(caught.value) == (
-        "p1 waits to put into 'narrow', which is full; p0 waits to take from 'nothing', which is empty; "
-        "p2 waits for 'desk' to answer AwaitVisitors"
-    )
+    assert str(caught.value).split("; ") == [
+        "p1 waits to put into 'narrow', which is full",
+        "p0 waits to take from 'nothing', which is empty",
+        "p2 waits for 'desk' to answer AwaitVisitors",
+    ]
 
 
 def test_an_error_names_its_process():
-    """What a process's work raises travels to the top with the name of the process and the time."""
+    """An error in work is raised with a note of the process and the time."""
 
     def process():
         yield Work(int, (), 2, "step")
@@ -220,8 +219,8 @@ def test_an_error_names_its_process():
     assert caught.value.__notes__ == ["in process 'p0' at 2.0 s"]
 
 
-def test_what_is_no_effect_is_refused():
-    """A component can yield effects only."""
+def test_only_effects_may_be_yielded():
+    """A process that yields something else is a TypeError that shows it."""
 
     def process():
         yield "something else"
@@ -230,16 +229,16 @@ def test_what_is_no_effect_is_refused():
         run(process())
 
 
-def counting(name, state=0):
-    """Works for ever; its state is how far it is."""
+def counting(state=0):
+    """A process without end; its state is the number of its steps."""
     while not (yield Rest()):
         yield Work(int, (), 1, "step")
         state += 1
     return state
 
 
-def test_a_run_comes_to_rest_and_goes_on():
-    """At rest every process has returned its state; going on from states, channels and time equals one long run."""
+def test_a_run_comes_to_rest_and_is_resumed():
+    """At rest every process has returned its state; resumed from states and time, it equals one long run."""
     desk = Desk()
 
     def ticking(state=0):
@@ -252,13 +251,16 @@ def test_a_run_comes_to_rest_and_goes_on():
         return state
 
     first = run(ticking(), services={"desk": desk}, rest=lambda: len(desk.came) >= 3)
-    assert (first.returned, first.seconds, desk.came) == ({"p0": 3}, 3.0, [0, 1, 2])
+    assert (first.returned, first.seconds) == ({"p0": 3}, 3.0)
+    assert desk.came == [0, 1, 2]
+
     then = run(ticking(3), services={"desk": desk}, channels=first.channels, ticks=first.ticks)
-    assert (then.returned, then.seconds, desk.came) == ({"p0": 6}, 6.0, [0, 1, 2, 3, 4, 5])
+    assert (then.returned, then.seconds) == ({"p0": 6}, 6.0)
+    assert desk.came == [0, 1, 2, 3, 4, 5]
 
 
-def test_nobody_waits_while_a_run_comes_to_rest():
-    """Takers and callers are told RESTING, items beyond the capacity are kept: every process can return."""
+def test_no_process_waits_while_a_run_comes_to_rest():
+    """Takers and callers get RESTING, items beyond the capacity are kept: every process can return."""
 
     def taker():
         return (yield Take("empty"))
@@ -273,14 +275,17 @@ def test_nobody_waits_while_a_run_comes_to_rest():
 
     def late():
         yield Work(int, (), 5, "step")
-        return (yield Take("empty")), (yield Put("full", 3)), (yield Ask("desk", AwaitVisitors(9)))
+        taken = yield Take("empty")
+        queue = yield Put("full", 3)
+        reply = yield Ask("desk", AwaitVisitors(9))
+        return taken, queue, reply
 
     out = run(
         taker(),
         putter(),
         waiter(),
         late(),
-        counting("p4"),
+        counting(),
         services={"desk": Desk()},
         capacity=1,
         rest=iter([False, True]).__next__,
@@ -296,7 +301,7 @@ def test_nobody_waits_while_a_run_comes_to_rest():
 
 
 def test_a_stuck_run_may_come_to_rest_instead():
-    """If rest is wanted just when all wait, that is no deadlock."""
+    """If the run shall rest when all processes wait, that is no deadlock."""
 
     def taker():
         return (yield Take("empty"))
@@ -304,8 +309,8 @@ def test_a_stuck_run_may_come_to_rest_instead():
     assert run(taker(), rest=lambda: True).returned == {"p0": RESTING}
 
 
-def test_usage_says_how_time_was_spent():
-    """When a process returns, a row says how long it worked and waited; together that is all its time."""
+def test_usage_is_how_time_was_spent():
+    """When a process returns, a row has its times of work and of waiting; together they are all its time."""
 
     def putter():
         yield Work(int, (), 2, "step")
@@ -317,6 +322,8 @@ def test_usage_says_how_time_was_spent():
 
     rows = []
     run(putter(), taker(), rows=rows)
-    by = {r.process: r for r in rows if isinstance(r, UsageRow)}
-    assert (by["p1"].take_seconds, by["p1"].work_seconds, by["p1"].seconds) == (2.0, 3.0, 5.0)
-    assert by["p0"].work_seconds == by["p0"].seconds == 2.0
+    usage = {row.process: row for row in rows if isinstance(row, UsageRow)}
+    assert usage["p0"].work_seconds == usage["p0"].seconds == 2.0
+    assert usage["p1"].take_seconds == 2.0
+    assert usage["p1"].work_seconds == 3.0
+    assert usage["p1"].seconds == 5.0

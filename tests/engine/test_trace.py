@@ -1,11 +1,11 @@
-"""Laws of record and replay: whatever ran, and however it raced, is done again on one thread, digest by digest."""
+"""Record and replay: a run that cannot be repeated is repeated from its trace, digest by digest."""
 
 import json
 from functools import partial
 
 import numpy as np
 import pytest
-from toy import Rows, Toy, of_kind, settings, trace_rows
+from toy import Rows, Toy, has_ended, of_kind, settings, trace_rows
 
 from workbench.engine import Cost, Local, load_machine, measured
 from workbench.engine.trace import (
@@ -15,53 +15,50 @@ from workbench.engine.trace import (
     wrap_for_recording,
     wrap_for_replay,
 )
+from workbench.training import Checkpoint
 
 TOY = Toy()
 PAPER = Cost(load_machine("paper"), seed=1)
 
 
-def segments(s, executor, wrap, every=10**9):
-    """Run from rest to rest, each segment's processes and services wrapped; the parameters and all rows."""
+def run_segments(s, executor, wrap, every):
+    """Run from rest to rest, the processes and services of each segment wrapped: (parameters, rows)."""
     shards = TOY.shards(s)
-    rows = Rows()
     services = shards.servers(s)
-    states = {}
-    channels = None
-    ticks = 0
-    number = 0
-    while not (states and all(state.finished for state in states.values())):
-        makers = {name: partial(TOY.process, name, s, states) for name in TOY.processes(s, shards)}
-        makers, wrapped = wrap(makers, services, number)
-        due = (number + 1) * every
-        out = executor.run(
-            makers,
-            wrapped,
-            rows.emit,
-            lambda due=due: services["server 0"].frames >= due,
-            channels,
-            ticks,
-        )
-        states = out.returned
-        channels = out.channels
-        ticks = out.ticks
-        number = number + 1
+    first = services["server 0"]
+    rows = Rows()
+    at = Checkpoint()
+    segment = 0
+    while not has_ended(at):
+        names = TOY.processes(s, shards)
+        makers = {name: partial(TOY.process, name, s, at.states) for name in names}
+        processes, wrapped = wrap(makers, services, segment)
+        segment += 1
+        rest = partial(has_visited, first, segment * every)
+        out = executor.run(processes, wrapped, rows.emit, rest, at.channels, at.ticks)
+        at = Checkpoint(segment, out.returned, out.channels, out.ticks)
     return shards.collect(services), rows
 
 
-def replayed(s, traces):
-    executor = Local(capacity=10**9)
-    return segments(
-        s,
-        executor,
-        lambda makers, services, number: wrap_for_replay(makers, services, traces[number]),
-    )
+def has_visited(server, frames):
+    """Whether the replicas have visited this many frames."""
+    return server.frames >= frames
 
 
-def recorded(s, clock, every=10**9):
-    theta, rows = segments(
-        s, Local(clock, s.asynchrony.channel), partial(wrap_for_recording, digest_every=1), every
-    )
+def record(s, clock, every=10**9):
+    """Run on this clock and record: (parameters, rows as they are read from a file)."""
+    wrap = partial(wrap_for_recording, digest_every=1)
+    theta, rows = run_segments(s, Local(clock, s.asynchrony.channel), wrap, every)
     return theta, json.loads(json.dumps(rows))
+
+
+def replay(s, traces, every=10**9):
+    """Repeat the recorded segments: (parameters, rows)."""
+
+    def wrap(makers, services, segment):
+        return wrap_for_replay(makers, services, traces[segment])
+
+    return run_segments(s, Local(capacity=10**9), wrap, every)
 
 
 CASES = [
@@ -92,10 +89,10 @@ CASES = [
 @pytest.mark.parametrize("changes", CASES, ids=str)
 @pytest.mark.parametrize("clock", [measured, PAPER], ids=["measured", "cost"])
 def test_a_replay_gives_the_same_parameters(changes, clock):
-    """A run on a clock that no one can repeat is repeated from its trace, with every digest of every push."""
+    """A run on any clock is repeated from its trace, with every digest after every push."""
     s = settings(**changes)
-    theta, rows = recorded(s, clock)
-    again, replay_rows = replayed(s, read_traces(trace_rows(rows)))
+    theta, rows = record(s, clock)
+    again, replay_rows = replay(s, read_traces(trace_rows(rows)))
     assert np.array_equal(theta, again)
     one, two = ([{**r, "seconds": 0} for r in of_kind(rs, "push")] for rs in (rows, replay_rows))
     assert sorted(map(str, one)) == sorted(map(str, two))
@@ -103,48 +100,48 @@ def test_a_replay_gives_the_same_parameters(changes, clock):
 
 
 def test_a_run_with_rests_is_replayed_segment_by_segment():
-    """Rests are part of what is recorded."""
+    """Each segment from rest to rest is recorded and repeated."""
     s = settings(replicas=4, shards=2, criterion="mmi")
-    theta, rows = recorded(s, measured, every=100)
+    theta, rows = record(s, measured, every=100)
     traces = read_traces(trace_rows(rows))
     assert len(traces) > 3
-    assert np.array_equal(replayed(s, traces)[0], theta)
+    assert np.array_equal(replay(s, traces)[0], theta)
 
 
 def test_recording_changes_nothing():
     """A recorded run on a virtual clock gives the parameters of one that is not recorded."""
     s = settings(replicas=4, shards=2, criterion="mmi")
-    assert np.array_equal(recorded(s, PAPER)[0], TOY.run(s, PAPER)[0])
+    assert np.array_equal(record(s, PAPER)[0], TOY.run(s, PAPER)[0])
 
 
 def test_the_first_difference_is_located():
-    """A replay with another learning rate, or of a trace with one wrong digest, names the answer where it differs."""
+    """With another learning rate, or one wrong digest in the trace, the first different answer is named."""
     s = settings(replicas=3)
-    _, rows = recorded(s, PAPER)
+    _, rows = record(s, PAPER)
     traces = read_traces(trace_rows(rows))
     with pytest.raises(
         Difference, match=r"answer \d+ of server 0, to replica \d: the state after Push differs"
     ):
-        replayed(s.replace(learning_rate=0.05), traces)
+        replay(s.replace(learning_rate=0.05), traces)
     order = list(traces[0].orders["server 0"])
     at = [i for i, (_, digest) in enumerate(order) if digest][20]
     order[at] = order[at]._replace(digest="0123456789ab")
     spoilt = Trace(traces[0].entries, {"server 0": order})
     with pytest.raises(Difference, match=f"answer {at} of server 0, to {order[at].process}"):
-        replayed(s, {0: spoilt})
+        replay(s, {0: spoilt})
 
 
 def test_a_component_that_does_something_else_is_found():
-    """Where a process wants more than was recorded, it is named with what it wants."""
+    """A process that yields more than was recorded is named with its effect."""
     s = settings(replicas=2)
-    traces = read_traces(trace_rows(recorded(s, PAPER)[1]))
+    traces = read_traces(trace_rows(record(s, PAPER)[1]))
     entries = {**traces[0].entries, "replica 1": traces[0].entries["replica 1"][:-9]}
     with pytest.raises(Difference, match=r"replica 1 yields \w+, but the record has the end"):
-        replayed(s, {0: Trace(entries, traces[0].orders)})
+        replay(s, {0: Trace(entries, traces[0].orders)})
 
 
-def test_a_record_with_holes_is_refused():
-    """If rows of a process are missing, the order of the service's answers is not known."""
-    _, rows = recorded(settings(replicas=2), PAPER)
+def test_an_incomplete_record_is_refused():
+    """If rows of a process are missing, the service with unknown turns is named."""
+    _, rows = record(settings(replicas=2), PAPER)
     with pytest.raises(ValueError, match="the record of server 0 is not complete"):
         read_traces([r for r in trace_rows(rows) if r.process != "replica 1"])
