@@ -1,6 +1,4 @@
-"""A toy problem for the tests of training: a linear softmax model, with utterances and a pretended
-decoder.
-"""
+"""A toy problem for the tests of training: a linear softmax and a pretended decoder."""
 
 import hashlib
 import json
@@ -225,9 +223,7 @@ def advance(
     at: Checkpoint,
     every: int,
 ) -> Checkpoint:
-    """Run from checkpoint ``at`` to the next one, which is due after ``every`` frames; through
-    bytes.
-    """
+    """Run from checkpoint ``at`` to the next, due after ``every`` frames, through bytes."""
     first = services["server 0"]
     due = (at.number + 1) * every
     outcome = executor.run(

@@ -58,7 +58,7 @@ def test_the_price_of_work():
 
 
 def test_messages_and_calls():
-    """A message takes latency and bytes; a shard is busy per call and per byte in both directions."""
+    """A message costs latency and bytes; a shard is busy per call and per byte."""
     clock = Cost(a_machine(latency=0.1, byte=0.001, serve_call=0.2, serve_byte=0.01))
     assert clock.travel("p", "s", 50, 0) == pytest.approx(0.15)
     assert clock.serve(Ask("s", Call(), 20, 10), 9.0) == pytest.approx(0.5)
@@ -130,7 +130,7 @@ def test_jitter_is_drawn_anew_for_each_work():
 
 
 def test_messages_jitter():
-    """The logarithm of each message's time varies by sigma, from shard to shard of one fetch too."""
+    """The logarithm of each message's time varies by sigma, also within one fetch."""
     clock = Cost(a_machine(latency=1.0, network_jitter=0.3))
     seconds = [clock.travel("p", f"server {s}", 0, now) for now in range(1000) for s in range(3)]
     logs = np.log(seconds)

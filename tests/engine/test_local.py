@@ -238,7 +238,7 @@ def counting(state=0):
 
 
 def test_a_run_comes_to_rest_and_is_resumed():
-    """At rest every process has returned its state; resumed from states and time, it equals one long run."""
+    """A run resumed from its states and time equals one long run."""
     desk = Desk()
 
     def ticking(state=0):
@@ -260,7 +260,7 @@ def test_a_run_comes_to_rest_and_is_resumed():
 
 
 def test_no_process_waits_while_a_run_comes_to_rest():
-    """Takers and callers get RESTING, items beyond the capacity are kept: every process can return."""
+    """Takers and callers get RESTING, and items beyond the capacity are kept."""
 
     def taker():
         return (yield Take("empty"))
@@ -310,7 +310,7 @@ def test_a_stuck_run_may_come_to_rest_instead():
 
 
 def test_usage_is_how_time_was_spent():
-    """When a process returns, a row has its times of work and of waiting; together they are all its time."""
+    """A process's row has its times of work and waiting; together they are all its time."""
 
     def putter():
         yield Work(int, (), 2, "step")

@@ -22,7 +22,7 @@ PAPER = Cost(load_machine("paper"), seed=1)
 
 
 def run_segments(s, executor, wrap, every):
-    """Run from rest to rest, the processes and services of each segment wrapped: (parameters, rows)."""
+    """Run from rest to rest, each segment wrapped; return parameters and rows."""
     shards = TOY.shards(s)
     services = shards.servers(s)
     first = services["server 0"]
@@ -115,7 +115,7 @@ def test_recording_changes_nothing():
 
 
 def test_the_first_difference_is_located():
-    """With another learning rate, or one wrong digest in the trace, the first different answer is named."""
+    """With another learning rate or a wrong digest, the first different answer is named."""
     s = settings(replicas=3)
     _, rows = record(s, PAPER)
     traces = read_traces(trace_rows(rows))

@@ -79,7 +79,7 @@ def drive(s, every, stop_after=None, checkpoint=None):
     ids=str,
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(changes):
-    """Stopped after any checkpoint and resumed from its bytes, a run gives the same parameters and rows."""
+    """Stopped after any checkpoint and resumed, a run gives the same parameters and rows."""
     s = settings(epochs=3.0, **changes)
     every = int(TOY.offsets[-1]) // 3
     whole = drive(s, every)
@@ -93,7 +93,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(changes):
 
 
 def test_resting_loses_nothing():
-    """A run with many checkpoints settles the same items and visits the same frames as one without."""
+    """A run with many checkpoints settles every item once and visits every frame."""
     s = settings(criterion="mmi", replicas=4, shards=2, epochs=3.0)
     rows = drive(s, 20).rows
     pushes = of_kind(rows, "push")
@@ -104,7 +104,7 @@ def test_resting_loses_nothing():
 
 
 def test_a_checkpoint_holds_nothing_unknown():
-    """Types that are not listed are refused when read, and what is no data is refused when written."""
+    """Unknown types are refused when read, and objects that are not data when written."""
     with pytest.raises(UserError, match="unknown type 'Toy'"):
         unpack({**pack(None), "state.json": b'{"type": "Toy", "fields": {}}'})
     with pytest.raises(TypeError, match="not to be saved: Toy"):

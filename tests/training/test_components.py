@@ -40,7 +40,7 @@ PAPER = Cost(load_machine("paper"), seed=1)
 
 
 def test_shards_cut_and_join():
-    """For every slice and number of shards, joining what was cut is the identity; sizes are nearly equal."""
+    """Joining what was cut is the identity, and the parts are nearly equal."""
     base = np.arange(20, dtype=np.float32)
     for trained in (slice(None), slice(3, 17), slice(10, 20)):
         for count in (1, 2, 5):
@@ -56,7 +56,7 @@ def test_shards_cut_and_join():
 
 @pytest.mark.parametrize("trained", [slice(None), slice(600, 900)])
 def test_shards_travel_light(trained):
-    """Where all parameters are trained, pickled shards are small; they join and cut like the original."""
+    """Pickled shards join and cut alike; they are small where everything is trained."""
     shards = Shards.split(np.arange(1000, dtype=np.float32), trained, 3)
     travelling = pickle.dumps(shards)
     again = pickle.loads(travelling)
@@ -78,7 +78,7 @@ def test_shards_travel_light(trained):
     ],
 )
 def test_the_mean_is_over_full_batches_and_not_longer_than_allowed(frames, limit, scale):
-    """A sum is divided by the frames of full batches, however few its own are, and cut to max_norm."""
+    """A sum is divided by the frames of full batches, and cut to max_norm."""
     g = np.array([3.0, 4.0], np.float32)
     pushed = scaled_gradient(Gradient(g, 1), frames, settings(max_norm=limit))
     assert pushed.total is g
@@ -92,7 +92,7 @@ def test_a_gradient_of_zeros_is_not_cut():
 
 
 def test_nothing_is_pushed_of_no_frames():
-    """Without a batch, and of batches without frames, there is no gradient, and that is no fault."""
+    """Without a batch, or of batches without frames, there is no gradient and no fault."""
     g = np.array([3.0, 4.0], np.float32)
     for total in (None, Gradient(g, 0)):
         assert scaled_gradient(total, 8, settings()) == (None, 0.0)
@@ -108,7 +108,7 @@ def test_a_sum_that_is_not_finite_is_not_pushed(changes):
 
 
 def drive_by_hand(process, replies):
-    """Answer a process by the type of effect; return the effects it yielded and what it returned."""
+    """Answer a process by the type of effect; return its effects and its return value."""
     reply = None
     seen = []
     try:
@@ -127,7 +127,7 @@ def always(value):
 
 
 def test_a_decoder_by_hand():
-    """It asks whether to rest, fetches, decodes, emits and puts in this order, and closes its channel at the end."""
+    """It rests, fetches, decodes, emits and puts in this order, and closes its channel."""
     shards = TOY.shards(settings(criterion="mmi"))
     s = settings(criterion="mmi", epochs=1.0)
     order = UtteranceOrder(np.array([3, 5]), 1.0, 0)
@@ -207,7 +207,7 @@ def test_decoders_fetch_by_their_policy(changes, versions):
 
 
 def test_decoders_of_a_common_fetch_have_the_same_parameters():
-    """With decoder_fetch=synchronous all decoders use the same few versions, though they fetch at various times."""
+    """With decoder_fetch=synchronous all decoders use the same few versions."""
     s = settings(
         criterion="mmi",
         replicas=6,
@@ -224,7 +224,7 @@ def test_decoders_of_a_common_fetch_have_the_same_parameters():
 
 
 def test_rare_fetches_make_stale_gradients():
-    """A replica that fetches every fourth batch uses each version for four batches; pushes can be as rare."""
+    """Each version serves four batches with fetch_every=4; pushes can be as rare."""
     rows = of_kind(TOY.run(settings(fetch_every=4)).rows, "push")
     assert [r["staleness_inner"] for r in rows[:8]] == [0, 1, 2, 3, 0, 1, 2, 3]
     rows = of_kind(TOY.run(settings(push_every=4)).rows, "push")
@@ -233,7 +233,7 @@ def test_rare_fetches_make_stale_gradients():
 
 
 def test_frames_are_accounted_for():
-    """The server's frames = frames decoded = kept + cancelled + rejected; all kept frames are trained on."""
+    """Frames visited = decoded = kept + cancelled + rejected, and frames trained on = kept."""
     _, rows, _, services = TOY.run(settings(criterion="mmi", replicas=4, shards=2), PAPER)
     decoded = of_kind(rows, "decode")
     pushed = of_kind(rows, "push")
@@ -244,7 +244,7 @@ def test_frames_are_accounted_for():
 
 
 def test_utterances_without_kept_frames_are_skipped():
-    """If no frame is kept no gradient is pushed, but the frames count as visited and the run ends."""
+    """If no frame is kept nothing is pushed, but the frames count and the run ends."""
     theta, rows, _, services = Toy(keep=9.0).run(settings(criterion="mmi", replicas=2), PAPER)
     assert of_kind(rows, "push") == []
     assert services["server 0"].frames == 2 * TOY.offsets[-1]
@@ -252,7 +252,7 @@ def test_utterances_without_kept_frames_are_skipped():
 
 
 def test_a_gradient_that_is_not_finite_is_not_applied():
-    """The replica pushes no gradient in its place, the row has the status rejected, and training continues."""
+    """Nothing is pushed in its place, the row is rejected, and training continues."""
     toy = Toy()
     good = toy.gradient
     calls = iter(range(10**6))
@@ -276,7 +276,7 @@ def test_auxiliary_fresh_needs_decode():
 
 
 def test_the_schedule_follows_the_curve():
-    """Two flat evaluations divide the rate, a gain restarts the count; after the last decay training is over."""
+    """Two flat evaluations divide the rate; a gain restarts the count; decays are limited."""
     s = settings(patience=2, decays=1, flat=0.01)
     schedule = Schedule()
     seen = []
@@ -288,7 +288,7 @@ def test_the_schedule_follows_the_curve():
 
 
 def test_evaluations_come_at_fixed_shares_of_an_epoch():
-    """On the free clock one replica is measured at 0, at every half epoch within one batch, and at the end."""
+    """One replica on the free clock is measured at 0, every half epoch and at the end."""
     frames = int(TOY.offsets[-1])
     theta, rows, _, services = TOY.run(settings(evaluate_every=0.5, batch=4), free)
     found = of_kind(rows, "evaluate")

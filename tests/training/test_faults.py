@@ -1,10 +1,10 @@
-"""Runs that are killed anywhere, again and again: every frame of the corpus still counts exactly `epochs` times.
+"""Runs that are killed anywhere, again and again: every frame still counts `epochs` times.
 
 The gradient of a frame is 1 in the frame's own place, and the step size undoes the mean. So the
-parameters are a ledger: they count, exactly, how often each frame was applied. Where several batches
-make one push, the last push weighs its batches differently; there the expected counts are those of a
-run that was never killed. Every weakening of the protocol shows in the ledger; the mutants at the end
-are weakenings, and each must be caught.
+parameters are a ledger: they count, exactly, how often each frame was applied. Where several
+batches make one push, the last push weighs its batches differently; there the expected counts are
+those of a run that was never killed. Every weakening of the protocol shows in the ledger; the
+mutants at the end are weakenings, and each must be caught.
 """
 
 from collections import Counter

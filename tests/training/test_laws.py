@@ -1,4 +1,4 @@
-"""What must hold on every clock, whichever process computes, and whenever and however often it does."""
+"""What must hold on every clock, whichever process computes, and however often."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -37,7 +37,7 @@ def test_one_replica_is_plain_sgd_bit_for_bit(clock, shuffling, shards):
 
 
 def test_one_fresh_replica_climbs_the_exact_gradient():
-    """With auxiliary=fresh the outer gradients are those of the present parameters: a loop of cross entropy."""
+    """With auxiliary=fresh one replica computes what the loop of cross entropy computes."""
     toy = Toy(keep=-1.0)
     s = settings(criterion="mmi", auxiliary="fresh", shuffling="none")
     fresh, _, _, _ = toy.run(s)
@@ -85,7 +85,7 @@ def test_threads_change_nothing(changes, clock):
     ids=str,
 )
 def test_updates_applied_are_pushes_accepted(changes):
-    """Every shard has applied each accepted push once, and has visited every frame `epochs` times."""
+    """Every shard applies each accepted push once, and visits every frame `epochs` times."""
     _, rows, _, services = TOY.run(settings(**changes), PAPER)
     pushes = of_kind(rows, "push")
     assert {r["status"] for r in pushes} == {"applied"}
@@ -157,7 +157,7 @@ def test_a_duplicate_push_changes_nothing():
 
 @pytest.mark.parametrize("shards", [1, 3])
 def test_the_staleness_bound_holds(shards):
-    """No update is older than the bound, though many are without it; every batch is applied all the same."""
+    """With the bound no update is older, and every batch is applied all the same."""
     s = settings(replicas=8, shards=shards)
     without = of_kind(TOY.run(s, PAPER)[1], "push")
     bound = of_kind(TOY.run(s.replace(staleness_bound=3), PAPER)[1], "push")
@@ -230,7 +230,7 @@ def test_synchronous_training_is_sgd_with_one_big_batch(shards):
 
 
 def test_backups_let_synchronous_training_leave_stragglers_behind():
-    """With two backups of six, the slowest replicas' pushes are dropped and the run takes less time."""
+    """With two backups of six, late pushes are dropped and the run takes less time."""
     s = settings(synchronous=True, replicas=6, epochs=4.0)
     slow = Cost(replace(PAPER.machine, straggler_share=0.3, straggler_factor=5.0), 3)
     without = TOY.run(s, slow)
@@ -243,7 +243,7 @@ def test_backups_let_synchronous_training_leave_stragglers_behind():
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("criterion", ["ce", "mmi"])
 def test_backups_do_not_part_the_shards(criterion, seed):
-    """A late replica meets all shards at the same update, so no shard waits for a push that others drop."""
+    """A late replica meets all shards at the same update, so none waits in vain."""
     s = settings(synchronous=True, backups=1, replicas=4, shards=3, epochs=6.0, criterion=criterion)
     uneven = replace(
         PAPER.machine,

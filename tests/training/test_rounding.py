@@ -1,4 +1,4 @@
-"""Parameters and gradients on their way: rounded as torch rounds, and fetched before they are needed."""
+"""Parameters and gradients on their way: rounding, and fetching ahead."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def test_every_nan_stays_nan(bits):
 
 
 def test_float32_is_left_alone():
-    """Without rounding nothing is copied; with it, half as many bytes lie in memory that can be shared."""
+    """Without rounding nothing is copied; with it, half the bytes lie in pooled memory."""
     x = np.ones(1 << 16, np.float32)
     assert narrow(x, "float32") is x
     assert widen(x) is x
@@ -77,7 +77,7 @@ def test_one_replica_that_prefetches_is_sgd_with_a_delay_of_one(clock, shards):
 
 
 def test_prefetching_hides_the_network():
-    """On a slow network, fetching during gradients takes less virtual time, and makes them staler."""
+    """On a slow network, prefetching takes less virtual time and makes gradients staler."""
     slow = Cost(replace(PAPER.machine, byte=2e-4, network_jitter=0.0))
     s = settings(replicas=4, push="gradient")
     (_, rows, waits, _), (_, ahead, hides, _) = (

@@ -27,7 +27,7 @@ def pool():
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 12)), max_size=60))
 def test_the_ledger_is_a_set(items):
-    """The collapsed ledger holds exactly the items that were added; its state makes an equal one."""
+    """The ledger holds exactly the items that were added; its state makes an equal one."""
     ledger = Ledger()
     for subset, step in items:
         if Item(subset, step) not in ledger:
@@ -73,7 +73,7 @@ def test_momentum():
 
 
 def test_adagrad():
-    """A step is divided by the root of the summed squares of its gradients: the first is rate * sign."""
+    """A step is divided by the root of the summed squares: the first is rate * sign."""
     server = a_server(optimizer="adagrad")
     server.push(a_push(0))
     np.testing.assert_allclose(server.fetch().value, THETA + 0.1 * np.sign(G), rtol=1e-6)
@@ -100,7 +100,7 @@ def test_published_parameters_are_never_written_again():
 
 @given(st.lists(st.sampled_from(["fetch", "slice", "forget", "push", "bad push"]), max_size=60))
 def test_memory_is_reused_only_when_no_view_is_left(acts):
-    """All arrays that are still held, also slices of views, keep their bits, whatever is done in between."""
+    """All arrays that are still held, also slices of views, keep their bits."""
     server = a_server()
     held = []
     want = THETA
@@ -123,7 +123,7 @@ def test_memory_is_reused_only_when_no_view_is_left(acts):
 
 
 def test_one_replica_needs_two_versions_in_memory():
-    """The server alternates between two blocks if a replica drops its parameters when it fetches new ones."""
+    """The server alternates between two blocks if a replica drops what it fetched before."""
     server = a_server()
     places = set()
     mine = None
@@ -180,7 +180,7 @@ def test_a_sum_and_its_scale_are_the_mean(changes):
 
 
 def test_a_prepared_update_serves_only_its_own_push_and_rate():
-    """Prepared parameters are published as they are, but computed again where the rate has changed."""
+    """Prepared parameters are published, but computed again where the rate has changed."""
     server = a_server(decay_factor=2.0)
     push = a_push(0)
     server.ahead(push)()
@@ -201,7 +201,7 @@ def test_a_prepared_update_serves_only_its_own_push_and_rate():
 
 
 def test_a_push_that_is_sent_twice_counts_once():
-    """The second time, also from another replica, neither parameters nor version nor frames change."""
+    """The second time, also from another replica, nothing changes."""
     server = a_server()
     server.push(a_push(0, frames=5))
     before = server.digest(), server.frames
@@ -212,7 +212,7 @@ def test_a_push_that_is_sent_twice_counts_once():
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 def test_a_gradient_that_is_not_finite_is_never_applied(wrong):
-    """Such a gradient changes no parameters, but its frames count as visited and its item is settled."""
+    """Such a gradient changes no parameters; its frames count and its item is settled."""
     server = a_server()
     bad = np.array([0.0, wrong, 1.0], np.float32)
     assert server.push(a_push(0, bad, frames=3)).status is PushStatus.REJECTED
@@ -274,7 +274,7 @@ def test_staleness_step_divides_the_step():
 
 
 def test_delay_compensation_guesses_the_gradient_here():
-    """The estimate is exact where the curvature is g g, as for -|target - theta|^2 / 2 at distance 1."""
+    """The estimate is exact for -|target - theta|^2 / 2 at distance 1, of curvature g g."""
     target = THETA + np.array([1, -1, 1], np.float32)
     server = a_server(delay_compensation=1.0)
     then = server.fetch("replica 1").value
@@ -285,7 +285,7 @@ def test_delay_compensation_guesses_the_gradient_here():
 
 
 def test_the_learning_rate_warms_up_and_decays():
-    """It rises linearly from a tenth of its value; a decay that is reported twice divides it once."""
+    """It rises linearly from a tenth; a decay that is reported twice divides it once."""
     server = a_server(warmup=4, decay_factor=10.0)
     steps = []
     for step in range(6):

@@ -1,4 +1,4 @@
-"""The parameter server where replicas or shards must agree: synchronous updates, order, common fetches."""
+"""The parameter server where replicas or shards must agree."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from workbench.training.messages import (
 
 
 def test_a_synchronous_update_waits_for_all():
-    """The update is the mean over all frames of all replicas, and comes when the last has pushed."""
+    """The update is the mean over all replicas' frames, made when the last has pushed."""
     server = a_server(synchronous=True, replicas=3)
     for subset, weight in enumerate((2, 6, 8)):
         assert server.fetch_next("", 1) is NOT_YET
@@ -34,7 +34,7 @@ def test_a_synchronous_update_waits_for_all():
 
 
 def test_backups_are_not_waited_for():
-    """With one backup of three, two pushes make the update; the third is dropped, but its frames count."""
+    """With one backup of three, the third push is dropped, but its frames count."""
     server = a_server(synchronous=True, replicas=3, backups=1)
     for subset in range(2):
         server.push(a_push(0, subset=subset, frames=4))
@@ -52,7 +52,7 @@ def test_a_bad_gradient_does_not_block_a_synchronous_update():
 
 
 def test_a_replica_that_has_left_is_not_waited_for():
-    """Leaving completes an update that waited for this replica alone; leaving twice changes nothing more."""
+    """Leaving completes an update that waited for this replica; twice is once."""
     server = a_server(synchronous=True, replicas=2)
     server.push(a_push(0))
     assert server.leave("replica 1", 7) == server.leave("replica 1", 7) == 0
@@ -134,7 +134,7 @@ def test_after_the_end_nothing_changes():
     ],
 )
 def test_a_server_resumes_from_its_state(changes):
-    """Made again from its saved state, a server does the same with the same pushes, and knows settled items."""
+    """From its saved state a server does the same with the same pushes."""
     server = a_server(**changes)
     for step in range(3):
         server.fetch("replica 0")

@@ -1,6 +1,7 @@
 """A bounded channel as a state machine without time or threads, which every executor uses.
 
-Each method answers at once. It may let a process wait or wake others; the executor delivers the answers.
+Each method answers at once. It may let a process wait or wake others; the executor delivers the
+answers.
 """
 
 from collections import deque
@@ -54,7 +55,7 @@ class Channel(Generic[Waiter]):
         return WAIT, ()
 
     def close(self) -> Woken[Waiter]:
-        """Close the channel: its items can still be taken, those that wait to be put are dropped."""
+        """Close the channel: its items can be taken, those that wait to be put are dropped."""
         self.closed = True
         return self._wake_all(CLOSED, CLOSED)
 

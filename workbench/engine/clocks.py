@@ -1,9 +1,9 @@
-"""Clocks: time stands still, is what the work really took, or is what a model of a machine would take.
+"""Clocks: time stands still, is real, or is that of a model of a machine.
 
-A clock answers three questions: how long a piece of work takes a process, how long bytes travel, and how
-long a service is busy with a call. It keeps no state. The random numbers of the cost clock are a pure
-function of (seed, process, virtual time), so a run that is resumed, or has one more replica, meets the
-same ones.
+A clock answers three questions: how long a piece of work takes a process, how long bytes travel,
+and how long a service is busy with a call. It keeps no state. The random numbers of the cost clock
+are a pure function of (seed, process, virtual time), so a run that is resumed, or has one more
+replica, meets the same ones.
 """
 
 import functools
@@ -106,8 +106,8 @@ class Cost:
 def speed(machine: Machine, seed: int, process: str) -> float:
     """Return the speed of one process relative to 1, drawn once for the run.
 
-    A share of the processes are stragglers, slower by a factor. With equal speeds all replicas would
-    march in step and staleness would be the constant replicas - 1, which would mislead.
+    A share of the processes are stragglers, slower by a factor. With equal speeds all replicas
+    would march in step and staleness would be the constant replicas - 1, which would mislead.
     """
     drawn = _draw_speed(machine.speed, machine.spread, seed, process)
     straggles = _draw_straggler(machine.straggler_share, seed, process)

@@ -9,9 +9,9 @@ A component is a generator. It yields effects, and an executor answers them. The
 
 **Resting.** From time to time a run is brought to rest, to be saved (a checkpoint) or stopped. A
 component yields ``Rest()`` at points from which it can easily be resumed. If the answer is True it
-*returns* its state, a small frozen record, from which a new generator is made later. Every component
-must reach such a point. Therefore a run that comes to rest accepts every ``Put`` beyond the capacity,
-and answers ``RESTING`` to each ``Take`` or ``Ask`` that would otherwise wait.
+*returns* its state, a small frozen record, from which a new generator is made later. Every
+component must reach such a point. Therefore a run that comes to rest accepts every ``Put`` beyond
+the capacity, and answers ``RESTING`` to each ``Take`` or ``Ask`` that would otherwise wait.
 """
 
 from abc import ABC, abstractmethod
@@ -40,7 +40,7 @@ NOT_YET = Signal.NOT_YET
 
 
 class Lost(RuntimeError):
-    """A worker of a cluster was lost with all that it held: the run must resume from a checkpoint."""
+    """A worker of a cluster was lost with all it held: the run must resume from a checkpoint."""
 
 
 class Call(Generic[Reply]):
@@ -55,8 +55,8 @@ class Call(Generic[Reply]):
 class Service(ABC):
     """An object that answers calls, one at a time.
 
-    A service may answer ``NOT_YET``, if the call has changed nothing. The caller then waits, and the
-    call is repeated after ``released`` has changed.
+    A service may answer ``NOT_YET``, if the call has changed nothing. The caller then waits, and
+    the call is repeated after ``released`` has changed.
     """
 
     released: int = 0
@@ -69,8 +69,8 @@ class Service(ABC):
     def ahead(self, call: object) -> Callable[[], None] | None:
         """Return a function that does the long part of ``call`` in advance, or None.
 
-        An executor may run it before the call, while it serves other calls, but never two of them at
-        a time. It does not change what the service answers.
+        An executor may run it before the call, while it serves other calls, but never two of them
+        at a time. It does not change what the service answers.
         """
         return None
 

@@ -1,13 +1,13 @@
-"""All processes of a run in one program, on one clock: the same clock gives the same run, row for row.
+"""All processes of a run on one clock: the same clock gives the same run, row for row.
 
 * Events at equal times happen in the order in which they were scheduled.
-* Work and calls take turns even where they take no time. Effects that need no waiting (rows, the time, a
-  channel with room) are answered at once.
+* Work and calls take turns even where they take no time. Effects that need no waiting (rows, the
+  time, a channel with room) are answered at once.
 * A service serves one call at a time, in the order of arrival; calls queue while it is busy.
 * Components that come to rest (see ``effects``) leave a run that can be resumed: give the outcome's
   ``channels`` and ``ticks`` to the next ``run``.
-* Work is a pure function of its arguments, so threads may do it meanwhile; the result is waited for when
-  its turn comes.
+* Work is a pure function of its arguments, so threads may do it meanwhile; the result is waited for
+  when its turn comes.
 """
 
 import heapq
@@ -313,8 +313,8 @@ class Timeline:
     def arrive(self, sent: Sent) -> None:
         """Serve a call, and then the waiting ones while the service releases some.
 
-        Calls are served in the order of arrival, though a reply may leave later: the replies are the
-        same.
+        Calls are served in the order of arrival, though a reply may leave later: the replies are
+        the same.
         """
         name = sent.ask.service
         if not self.serve(sent):

@@ -1,7 +1,7 @@
-"""Models of machines for the cost clock: prices of work and messages, and how unequal processes are.
+"""Models of machines for the cost clock: prices, and how unequal processes are.
 
-A machine is kept as JSON. ``workbench calibrate`` measures one on the computer at hand; two presets are
-below.
+A machine is kept as JSON. ``workbench calibrate`` measures one on the computer at hand; two presets
+are below.
 """
 
 import json
@@ -31,8 +31,8 @@ def lognormal(uniform: float, spread: float) -> float:
     return math.exp(spread * NORMAL.inv_cdf(uniform))
 
 
-# The distributions of the processes' speeds. Each takes a number between 0 and 1, drawn once for a process, and the
-# machine's spread, and returns the process' speed.
+# The distributions of the processes' speeds. Each takes a number between 0 and 1, drawn once for a
+# process, and the machine's spread, and returns the process' speed.
 delay_laws = Alternatives("speed", equal=equal, uniform=uniform, lognormal=lognormal)
 
 
@@ -83,18 +83,18 @@ class Machine:
             )
 
     def seconds(self, kind: str, frames: int) -> Seconds:
-        """Return the time that work takes a process of speed 1; UserError if its kind has no price."""
+        """Return the time of work at speed 1; UserError if its kind has no price."""
         price = self.prices.get(kind)
         if price is None:
             raise UserError(f"machine {self.name} has no price for work of kind {kind!r}")
         return price.call + frames * (price.frame + price.frame_parameter * self.parameters)
 
 
-# The paper gives no costs. These are chosen so that the figures it does give come out about right: with
-# 50 replicas, outer gradients are a minute old (section 3), and an MMI step costs two to three CE steps
-# (the paper: about two). Decoding takes 1.45 times real time; voice queries of 2.4 s of which 15 % of the
-# frames are kept, and 32 slots, give 59 s and 970 updates in simulation (the paper: a few hundred). An
-# Ethernet of 1 Gbit/s; machines shared with other jobs.
+# The paper gives no costs. These are chosen so that the figures it does give come out about right:
+# with 50 replicas, outer gradients are a minute old (section 3), and an MMI step costs two to three
+# CE steps (the paper: about two). Decoding takes 1.45 times real time; voice queries of 2.4 s of
+# which 15 % of the frames are kept, and 32 slots, give 59 s and 970 updates in simulation (the
+# paper: a few hundred). An Ethernet of 1 Gbit/s; machines shared with other jobs.
 PAPER = Machine(
     "paper",
     "a data centre of 2013 as in Heigold et al.: "

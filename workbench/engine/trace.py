@@ -1,13 +1,13 @@
-"""The trace of a run: the answers in their order, by which ``Local`` repeats it to the same parameters.
+"""The trace of a run: the answers by which ``Local`` repeats it to the same parameters.
 
-A component is a function of the answers it gets. So it is enough to record the answers that it could not
-know by itself: the time, whether to rest, how a channel answered, and for each call its number among the
-calls that its service answered. Now and then a call also records the digest of the service, so that the
-first difference of a replay is located.
+A component is a function of the answers it gets. So it is enough to record the answers that it
+could not know by itself: the time, whether to rest, how a channel answered, and for each call its
+number among the calls that its service answered. Now and then a call also records the digest of the
+service, so that the first difference of a replay is located.
 
-Recording and replay wrap the processes and the services, so executors do not know of them. A recording
-leaves as rows of kind ``trace`` among all other rows, and a replay is made from these. One recording is
-one segment of a run: from the start, or a rest, to the next rest.
+Recording and replay wrap the processes and the services, so executors do not know of them. A
+recording leaves as rows of kind ``trace`` among all other rows, and a replay is made from these.
+One recording is one segment of a run: from the start, or a rest, to the next rest.
 """
 
 from collections import defaultdict
@@ -78,7 +78,7 @@ class NumberedReply:
 
 
 class NumberingService(Service):
-    """A service that numbers its replies, and takes a digest every ``digest_every`` checked calls."""
+    """A service that numbers its replies and takes a digest every ``digest_every`` checked calls."""
 
     def __init__(self, service: Service, digest_every: int):
         self.service = service
@@ -115,7 +115,8 @@ def wrap_for_recording(
 ) -> tuple[dict[str, Make], dict[str, NumberingService]]:
     """Return processes and services that run in place of the given ones and leave trace rows.
 
-    The given services are the attributes ``service`` of the returned ones. ``digest_every`` 0: never.
+    The given services are the attributes ``service`` of the returned ones. ``digest_every`` 0:
+    never.
     """
     makers: dict[str, Make] = {
         name: partial(record_process, make, segment) for name, make in processes.items()
@@ -224,7 +225,7 @@ def read_traces(rows: Iterable[TraceRow]) -> dict[int, Trace]:
 
 
 def orders_of(entries: Mapping[str, Sequence[Entry]]) -> dict[str, list[Turn]]:
-    """Return the turns of each service in the order of its answers; ValueError if one is missing."""
+    """Return the turns of each service in their order; ValueError if one is missing."""
     turns: dict[str, dict[int, Turn]] = defaultdict(dict)
     for process, answers in entries.items():
         for effect, value in answers:

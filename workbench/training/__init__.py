@@ -1,7 +1,7 @@
-"""Parameter server, replicas, decoders, evaluators: generators of effects that know no clock, network or torch.
+"""Parameter server, replicas, decoders, evaluator: generators that know no clock or network.
 
-They can be put together by hand. With a Dask ``client`` and a ``run`` that is trained further with MMI, two replicas,
-their decoders and a parameter server of two shards are
+They can be wired by hand. With a Dask ``client`` and a ``run`` that is to be trained further with
+MMI, two replicas, their decoders and a parameter server of two shards are a dozen statements::
 
     from functools import partial
     from workbench.batches import UtteranceOrder, subsets
@@ -9,18 +9,27 @@ their decoders and a parameter server of two shards are
     from workbench.runs.train import trained_model
     from workbench.training import OuterSource, Shards, decoder, replica
 
-    task, theta = trained_model(run, criterion="mmi", batch=16, learning_rate=0.002, epochs=1, replicas=2)
-    s, shards = task.settings, Shards.split(theta, count=2)
-    server, makers, rows = shards.servers(s), {}, []
+    task, theta = trained_model(
+        run, criterion="mmi", batch=16, learning_rate=0.002, epochs=1, replicas=2
+    )
+    s = task.settings
+    shards = Shards.split(theta, count=2)
+    server = shards.servers(s)
+    makers = {}
+    rows = []
     for i, part in enumerate(subsets(len(task.train), s.asynchrony.replicas, s.seed)):
-        order, channel = UtteranceOrder(part, s.batches.epochs, s.seed, i), f"decoded {i}"
-        makers[f"decoder {i}"] = partial(decoder, f"decoder {i}", shards, s, order, task.decode, task.lengths, channel)
-        makers[f"replica {i}"] = partial(replica, f"replica {i}", i, shards, s, OuterSource(channel, s), task.gradient)
+        order = UtteranceOrder(part, s.batches.epochs, s.seed, i)
+        makers[f"decoder {i}"] = partial(
+            decoder, f"decoder {i}", shards, s, order, task.decode, task.lengths, f"decoded {i}"
+        )
+        makers[f"replica {i}"] = partial(
+            replica, f"replica {i}", i, shards, s, OuterSource(f"decoded {i}", s), task.gradient
+        )
     outcome = Cluster(client).run(makers, server, rows.append)
-    print(server["server 0"].version, "updates;", [len(held.items) for held in outcome.channels.values()], "waiting")
     theta = shards.collect(server)
 
-``Local()`` in place of ``Cluster(client)`` runs the same in this thread. ``rows`` is what a run writes to its files.
+``Local()`` in place of ``Cluster(client)`` runs the same in this thread. ``rows`` are the rows that
+a run writes to its files.
 """
 
 from workbench.training.checkpoint import Checkpoint, pack, unpack

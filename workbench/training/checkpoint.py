@@ -1,13 +1,15 @@
 """A resting run as bytes, and back: what a checkpoint holds.
 
-Nothing is pickled. Arrays go into a safetensors file, one that several owners share only once; everything else is JSON.
-Dataclasses are written with their names and read only if they are in ``TYPES`` or given. Digests are the store's.
+Nothing is pickled. Arrays go into a safetensors file, one that several owners share only once;
+everything else is JSON. Dataclasses are written with their names and read only if they are in
+``TYPES`` or given. Digests are the store's.
 
-The state of a whole asynchronous run is small and exact because the run is brought to rest first: every component
-returns a record at a point where it is easy to go on from, and *the run that is not stopped goes on from these
-records too*. So a checkpoint is part of the schedule, and a resumed run equals the uninterrupted one by construction,
-bit for bit on a virtual clock. (Generators cannot be saved, and recomputing them by replay would cost the whole run
-again.) The price is that components wait for the slowest one, at most for one utterance or batch per checkpoint.
+The state of a whole asynchronous run is small and exact because the run is brought to rest first:
+every component returns a record at a point where it is easy to go on from, and *the run that is not
+stopped goes on from these records too*. So a checkpoint is part of the schedule, and a resumed run
+equals the uninterrupted one by construction, bit for bit on a virtual clock. (Generators cannot be
+saved, and recomputing them by replay would cost the whole run again.) The price is that components
+wait for the slowest one, at most for one utterance or batch per checkpoint.
 """
 
 import dataclasses
@@ -36,7 +38,7 @@ JSON, ARRAYS = "state.json", "arrays.safetensors"
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A run at rest: give each part back to where it came from, and the run goes on as if it had not been stopped."""
+    """A run at rest, from whose parts it is resumed as if it had not been stopped."""
 
     number: int = 0  # checkpoints that were due so far
     states: dict[str, Any] = field(default_factory=dict)  # by process: what it returned

@@ -1,8 +1,8 @@
 """A component's conversation with all shards of the parameter server; for use with ``yield from``.
 
-Usually a component talks to all shards at once and each shard decides for itself, so one fetch may join
-different versions, as in the paper. Where shards must agree (synchronous, staleness bound, consistent
-fetch) the first shard is asked first and the others follow it.
+Usually a component talks to all shards at once and each shard decides for itself, so one fetch may
+join different versions, as in the paper. Where shards must agree (synchronous, staleness bound,
+consistent fetch) the first shard is asked first and the others follow it.
 """
 
 from collections.abc import Sequence
@@ -89,7 +89,7 @@ class ParameterClient:
         return self._join(snapshots, (yield Now()))
 
     def fetch_instant(self, instant: int) -> Steps[FetchedParameters | None]:
-        """Fetch the parameters of the ``instant``-th common fetch of all decoders; None as above."""
+        """Fetch the parameters of the decoders' common fetch number ``instant``; None as above."""
         snapshots = yield from self._fetch_from_each(FetchInstant(instant))
         return self._join(snapshots, (yield Now()))
 
@@ -125,9 +125,9 @@ class ParameterClient:
     def _fetch_one_update(self, call: Call[Snapshot], replica: str) -> Steps[Snapshots]:
         """Fetch from the first shard, and from the others once they are as far.
 
-        Without this, with backups, a late replica could meet the first shard after an update and the
-        others before it. The first would take its gradient for the next update, the others would
-        call it late and wait for it for ever.
+        Without this, with backups, a late replica could meet the first shard after an update and
+        the others before it. The first would take its gradient for the next update, the others
+        would call it late and wait for it for ever.
         """
         first = yield from ask(self.shards.names[0], call, reply=self.sizes[0])
         if isinstance(first, Signal):
@@ -158,7 +158,7 @@ class ParameterClient:
         frames: int,
         weight: int,
     ) -> Steps[list[Ack]]:
-        """Push a gradient that was computed ``at`` these parameters; return the Ack of each shard asked.
+        """Push a gradient that was computed ``at`` these parameters; return each shard's Ack.
 
         Where the first shard decides and does not apply the push, the others are not asked.
         ``frames`` and ``weight``: see ``messages.Push``.

@@ -1,4 +1,4 @@
-"""The decoder: outer gradients of one replica's utterances, with its own parameters (paper, section 3)."""
+"""The decoder: outer gradients of one replica's utterances (paper, section 3)."""
 
 import math
 from collections.abc import Sequence
@@ -39,9 +39,9 @@ def decoder(
 ) -> Process:
     """Decode the utterances in ``order`` and put them on ``channel``; return a DecoderState.
 
-    ``frames[u]`` is the length of utterance ``u``. The decoder fetches as the setting ``decoder_fetch``
-    demands, at the start of an utterance and as late as possible, that is when the channel has taken
-    the utterance before.
+    ``frames[u]`` is the length of utterance ``u``. The decoder fetches as the setting
+    ``decoder_fetch`` demands, at the start of an utterance and as late as possible, that is when
+    the channel has taken the utterance before.
     """
     state = state or DecoderState()
     if state.finished:
@@ -147,7 +147,7 @@ def decode_row(
     queue: float,
     waited: float,
 ) -> DecodeRow:
-    """Return the row of an utterance that has been decoded; queue and wait are those of the one before."""
+    """Return the row of a decoded utterance; queue and wait are of the one before."""
     return DecodeRow(
         decoder=name,
         utterance=int(decoded.utterance),

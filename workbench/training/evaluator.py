@@ -32,10 +32,11 @@ def evaluator(
     size: int,
     state: EvaluatorState | None = None,
 ) -> Process:
-    """Measure at the start, every ``evaluate_every`` epochs and at the end; return an EvaluatorState.
+    """Measure at the start, every ``evaluate_every`` epochs and at the end.
 
-    ``epoch_frames`` is the number of frames of the training data, ``size`` that of the held-out data.
-    When the schedule is over, the evaluator ends training for all.
+    Returns an EvaluatorState. ``epoch_frames`` is the number of frames of the training data,
+    ``size`` that of the held-out data. When the schedule is over, the evaluator ends training for
+    all.
     """
     state = state or EvaluatorState()
     server = ParameterClient(shards, settings.asynchrony)

@@ -1,7 +1,7 @@
 """Messages between replicas, decoders, evaluator and parameter server.
 
-The calls to a shard of the parameter server are classes, each with the type of its reply. A message is
-never written to after it was made.
+The calls to a shard of the parameter server are classes, each with the type of its reply. A message
+is never written to after it was made.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from workbench.sequence.decoded import Decoded
 
 
 class Factored(Protocol):
-    """A gradient that has not been multiplied out: smaller than the parameters, and added in one pass."""
+    """A gradient as factors: smaller than the parameters, and added to them in one pass."""
 
     @property
     def nbytes(self) -> int: ...
@@ -128,7 +128,7 @@ class FetchNext(Call[Snapshot]):
 
 @dataclass(frozen=True, slots=True)
 class FetchAt(Call[Snapshot | None]):
-    """Ask for the parameters of exactly ``version``; the reply is None if they are no longer kept."""
+    """Ask for the parameters of exactly ``version``; the reply is None if they are not kept."""
 
     replica: str
     version: int
@@ -157,7 +157,7 @@ class Push(Call[Ack]):
 
     item: Item
     gradient: AnyGradient | None
-    """float32 [parameters of the shard], summed over the batch, uphill; None: there is none to use"""
+    """float32 [parameters of the shard], summed over the batch, uphill; None: there is none."""
     version: int  # of the shard's parameters that it was computed from
     replica: str
     frames: int = 0  # of the corpus, visited since the last push; epochs are counted in these
@@ -191,8 +191,8 @@ class EndTraining(Call[None]):
 class Leave(Call[int]):
     """Report that ``replica`` will push no more, after ``frames`` frames since its last push.
 
-    The reply is the version from which on updates do not wait for the replica. The first shard chooses
-    it; where shards must agree, the others are given it as ``version``.
+    The reply is the version from which on updates do not wait for the replica. The first shard
+    chooses it; where shards must agree, the others are given it as ``version``.
     """
 
     replica: str

@@ -1,4 +1,4 @@
-"""The row of a push: how old its parameters were, in updates and in seconds (paper, section 3.2)."""
+"""The row of a push: the age of its parameters (paper, section 3.2)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,8 @@ def push_row(
     """Return the row of a push that was made with parameters ``at`` from ``batches``.
 
     ``acks`` hold the versions of the shards before the push. So staleness counts the updates that
-    others made since the fetch, the mean over shards; it is 0 for plain SGD. ``total`` is the gradient.
+    others made since the fetch, the mean over shards; it is 0 for plain SGD. ``total`` is the
+    gradient.
     """
     here = [ack.version for ack in acks]
     behind = [version - then for version, then in zip(here, at.versions, strict=False)]

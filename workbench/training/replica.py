@@ -1,10 +1,10 @@
-"""The model replica: fetches, computes a gradient on its own subset of the data, pushes, and repeats.
+"""The model replica: it fetches, computes a gradient on its subset of the data, and pushes.
 
-See section 3 of the paper. The parameters are fetched as late as possible, when a batch is ready. With
-``prefetch`` they are fetched as early as possible, while the gradient before is computed, so that the
-replica does not wait for them (DistBelief's replicas fetch in a thread: Dean et al. 2012, section 4.1).
-A push that the server finds too stale is computed again from newly fetched parameters, so no data are
-lost to the staleness bound.
+See section 3 of the paper. The parameters are fetched as late as possible, when a batch is ready.
+With ``prefetch`` they are fetched as early as possible, while the gradient before is computed, so
+that the replica does not wait for them (DistBelief's replicas fetch in a thread: Dean et al. 2012,
+section 4.1). A push that the server finds too stale is computed again from newly fetched
+parameters, so no data are lost to the staleness bound.
 """
 
 from collections.abc import Callable
@@ -48,9 +48,9 @@ def replica(
 ) -> Process:
     """Train on subset number ``subset`` until ``source`` or training ends; return a ReplicaState.
 
-    ``gradient(theta, batch)`` returns the gradient over the trained parameters, summed over the frames.
-    A push carries this sum, and the factor that makes it the mean over the frames of full batches,
-    shortened to ``max_norm``.
+    ``gradient(theta, batch)`` returns the gradient over the trained parameters, summed over the
+    frames. A push carries this sum, and the factor that makes it the mean over the frames of full
+    batches, shortened to ``max_norm``.
     """
     return Replica(name, subset, shards, settings, source, gradient, state or ReplicaState()).run()
 
@@ -138,7 +138,7 @@ class Replica(Generic[Batch]):
         return self.at is None or self.source.step % self.settings.asynchrony.fetch_every == 0
 
     def _update_parameters(self) -> Steps[bool]:
-        """Fetch if the next batch needs it; return False, with the old ones, if the run comes to rest."""
+        """Fetch if the next batch needs it; return False if the run comes to rest instead."""
         if not self._fetches_next():
             return True
         if self.coming is not None:
@@ -160,7 +160,7 @@ class Replica(Generic[Batch]):
         self.total = add(self.total, gradient)
 
     def _compute(self, batch: Batch) -> Steps[Gradient | None]:
-        """Compute the gradient of a batch, and with ``prefetch`` fetch meanwhile; None if it is empty."""
+        """Compute the gradient of a batch, with ``prefetch`` fetching meanwhile; None if empty."""
         if not len(batch):
             return None
         work = Work(self.gradient, (self.parameters.theta, batch), len(batch), "gradient")
@@ -224,12 +224,12 @@ def add(total: Gradient | None, part: Gradient | None) -> Gradient | None:
 def scaled_gradient(total: Gradient | None, frames: int, settings: Settings) -> ScaledGradient:
     """Return what to push for a sum of gradients.
 
-    There is no gradient to push without frames, or with the scale NaN where a number is not finite (one
-    shard sees this by itself; several would each see only a part).
+    There is no gradient to push without frames, or with the scale NaN where a number is not finite
+    (one shard sees this by itself; several would each see only a part).
 
-    ``frames`` are those of full batches. When the slots drain at the end of the data, batches shrink to
-    a frame or two of one utterance; divided by these few they would be hundreds of full steps along the
-    same silence.
+    ``frames`` are those of full batches. When the slots drain at the end of the data, batches
+    shrink to a frame or two of one utterance; divided by these few they would be hundreds of full
+    steps along the same silence.
     """
     if total is None or not total.frames:
         return ScaledGradient(None, 0.0)

@@ -3,7 +3,8 @@
 The components round, not the network between them. So a run gives the same numbers wherever its
 components live, and can be replayed. The parameter server itself keeps float32.
 
-Compiled loops are imported when they are first used, so that training can be imported without numba.
+Compiled loops are imported when they are first used, so that training can be imported without
+numba.
 """
 
 import numpy as np
@@ -14,8 +15,8 @@ from workbench import memory
 def narrow(x: np.ndarray, wire: str) -> np.ndarray:
     """Return float32 ``x`` [n] as it travels under the setting ``wire``.
 
-    ``float32``: ``x`` itself. ``bfloat16``: the bits of the nearest such numbers, uint16 [n], ties to
-    even, in memory that other processes can share.
+    ``float32``: ``x`` itself. ``bfloat16``: the bits of the nearest such numbers, uint16 [n], ties
+    to even, in memory that other processes can share.
     """
     if wire == "float32":
         return x

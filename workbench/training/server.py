@@ -2,12 +2,13 @@
 
 A shard serves one call at a time, so it needs no locks; only the long part of a push may be done
 ``ahead`` of its turn. Published parameters are never written to while anybody holds them (see
-``workbench.memory``). A push is known by its item: sent twice, it counts once. A gradient that is not
-finite is never applied; ten in a row raise ``Diverged``.
+``workbench.memory``). A push is known by its item: sent twice, it counts once. A gradient that is
+not finite is never applied; ten in a row raise ``Diverged``.
 
-Shards do not know of each other and may be at different versions, as in the paper. Where all shards must
-agree on which pushes are applied, and in which order (staleness bound, consistent fetch), a push goes to
-the first shard, which decides, and then to the others with the ``order`` that it got; see ``client``.
+Shards do not know of each other and may be at different versions, as in the paper. Where all shards
+must agree on which pushes are applied, and in which order (staleness bound, consistent fetch), a
+push goes to the first shard, which decides, and then to the others with the ``order`` that it got;
+see ``client``.
 
 Synchronous updates wait for all replicas that have not left, less the backups (Chen et al. 2016,
 *Revisiting distributed synchronous SGD*), and apply the mean over all frames.
@@ -80,7 +81,8 @@ class ParameterServer(Service):
         self.early: dict[int, Push] = {}  # by order
         self.prepared: PreparedUpdate | None = None
 
-        # Published snapshots: of this version, of the common fetch, of each replica, of old versions.
+        # Published snapshots: of this version, of the common fetch, of each replica, of old
+        # versions.
         self.snapshot: Snapshot | None = None
         self.instant = state.instant
         self.frozen = state.frozen
@@ -148,7 +150,7 @@ class ParameterServer(Service):
     # --- fetch
 
     def fetch(self, replica: str = "") -> Snapshot:
-        """Return the current parameters; for delay compensation, remember those given to ``replica``."""
+        """Return the current parameters; delay compensation remembers them for ``replica``."""
         if self.snapshot is None:
             view = narrow(self.value, self.settings.asynchrony.wire).view()
             view.flags.writeable = False
@@ -208,7 +210,8 @@ class ParameterServer(Service):
             return PushStatus.ENDED
         staleness = self.version - push.version
         assert staleness >= 0, (
-            f"{push.replica} pushed from version {push.version}, but the server is at {self.version}"
+            f"{push.replica} pushed from version {push.version}, "
+            f"but the server is at {self.version}"
         )
 
         gradient = self._usable(push.gradient)
@@ -226,7 +229,8 @@ class ParameterServer(Service):
         """Return the gradient, or None where it would leave numbers behind that are not finite.
 
         A plain update is checked while it is applied. The memory of an optimizer and the sum of a
-        synchronous update would keep such numbers for good, so there the gradient is checked before.
+        synchronous update would keep such numbers for good, so there the gradient is checked
+        before.
         """
         keeps = self.settings.asynchrony.synchronous or self.settings.updates.optimizer != "sgd"
         if gradient is None or (keeps and not updates.is_finite(gradient)):
@@ -303,7 +307,7 @@ class ParameterServer(Service):
     # --- push: apply
 
     def _step(self, total: AnyGradient, scale: float, replica: str, staleness: int) -> Step:
-        """Return the step that ``total``, multiplied by ``scale``, leads to; the optimizer learns it."""
+        """Return the step that ``scale * total`` leads to, and update the optimizer's memory."""
         if updates.is_plain(self.settings):
             return Step(total, self._rate(staleness) * scale)
 
@@ -349,7 +353,7 @@ class ParameterServer(Service):
         return True
 
     def _value_after(self, step: Step) -> np.ndarray | None:
-        """Return the parameters after the step, prepared or computed now; None if it is not finite."""
+        """Return the parameters after the step, prepared or new; None if it is not finite."""
         ready = self.prepared
         self.prepared = None
         if ready is not None and ready.leads_from(self.version, step):
@@ -361,7 +365,7 @@ class ParameterServer(Service):
     # --- push: ahead of its turn
 
     def ahead(self, call: object) -> Callable[[], None] | None:
-        """Return what computes the parameters that a push leads to; None where that is no long part."""
+        """Return a function that prepares the parameters of a push; None where that is short."""
         if not isinstance(call, Push) or self.settings.asynchrony.synchronous:
             return None
         return partial(self._prepare, call) if updates.is_plain(self.settings) else None

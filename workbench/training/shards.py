@@ -51,10 +51,10 @@ class Shards:
         count: int = 1,
         places: np.ndarray | None = None,
     ) -> "Shards":
-        """Cut the ``trained`` slice into ``count`` nearly equal parts; UserError if it is too short.
+        """Cut the ``trained`` slice into ``count`` nearly equal parts; UserError if it is short.
 
-        ``places``: where in the slice it may be cut, its ends among them, for example between the rows
-        of weights; None: anywhere.
+        ``places``: where in the slice it may be cut, its ends among them, for example between the
+        rows of weights; None: anywhere.
         """
         start, stop, _ = trained.indices(len(base))
         if places is None:
@@ -73,7 +73,7 @@ class Shards:
         return cls(np.array(base, np.float32), slice(start, stop), bounds)
 
     def __reduce__(self) -> tuple[Callable[..., "Shards"], tuple[object, ...]]:
-        """Travel without ``base`` where all parameters are trained, since it is never joined then."""
+        """Travel without ``base`` where all parameters are trained and it is never joined."""
         if self.bounds[-1] == len(self.base):
             return shards_without_base, (len(self.base), self.bounds)
         return Shards, (self.base, self.trained, self.bounds)
@@ -111,9 +111,9 @@ class Shards:
     def join(self, values: Sequence[np.ndarray]) -> np.ndarray:
         """Return all parameters, float32, from the published parts of every shard.
 
-        They are copied only where several shards, or not all parameters, are to be joined, or numbers
-        are to be widened. Two components that fetch the same snapshots one after the other share the
-        copy.
+        They are copied only where several shards, or not all parameters, are to be joined, or
+        numbers are to be widened. Two components that fetch the same snapshots one after the other
+        share the copy.
         """
         first = values[0]
         if len(values) == 1 and len(first) == len(self.base) and first.dtype == np.float32:
@@ -139,7 +139,7 @@ class Shards:
 
 
 def shards_without_base(size: int, bounds: tuple[int, ...]) -> Shards:
-    """Return shards of ``size`` trained parameters for clients; ``base`` is zero and takes no memory."""
+    """Return shards of ``size`` trained parameters for clients; ``base`` takes no memory."""
     return Shards(np.broadcast_to(np.float32(0), size), slice(0, size), bounds)
 
 

@@ -1,9 +1,9 @@
-"""Sources of a replica's batches: an order of frames with known targets, or a channel of decoded utterances.
+"""Sources of a replica's batches: frames with known targets, or decoded utterances.
 
-Both are used alike. ``fill`` (with ``yield from``) prepares the next batch, then ``next`` hands it over;
-if the run comes to rest between the two, nothing is lost. ``credit`` is the number of frames of the
-corpus that were visited since the last call. Cancelled and rejected frames count, so that epochs are
-epochs.
+Both are used alike. ``fill`` (with ``yield from``) prepares the next batch, then ``next`` hands it
+over; if the run comes to rest between the two, nothing is lost. ``credit`` is the number of frames
+of the corpus that were visited since the last call. Cancelled and rejected frames count, so that
+epochs are epochs.
 """
 
 from dataclasses import dataclass
@@ -117,9 +117,9 @@ class FrameSource:
 class OuterSource:
     """Batches of outer gradients from the decoder at the other end of ``channel``.
 
-    With ``decode`` (auxiliary=fresh) every batch is decoded again with the replica's own parameters. Its
-    frames are those that the decoder kept, without those that are no longer kept; their outer gradients
-    are exact. This costs one decoding per slot and batch.
+    With ``decode`` (auxiliary=fresh) every batch is decoded again with the replica's own
+    parameters. Its frames are those that the decoder kept, without those that are no longer kept;
+    their outer gradients are exact. This costs one decoding per slot and batch.
     """
 
     def __init__(self, channel: str, settings: Settings, decode: Decode | None = None):
@@ -194,8 +194,8 @@ def without_effects(result: Result) -> Steps[Result]:
 
 
 def replace_rows(batch: OuterBatch, fresh: dict[int, DecodedUtterance]) -> OuterBatch:
-    """Return the frames of ``batch`` with the outer gradients of ``fresh``, without those not kept there."""
-    pieces = []
+    """Return ``batch`` with the outer gradients of ``fresh``, less the frames not kept there."""
+    rows = []
     for utterance, frame in zip(batch.utterance.tolist(), batch.frame.tolist(), strict=True):
         kept = fresh[utterance].decoded.kept
         at = int(np.searchsorted(kept, frame))

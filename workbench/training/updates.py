@@ -1,8 +1,9 @@
 """How an accepted gradient changes the parameters: the update rules, and the scale of a step.
 
-``add_scaled`` does in one pass what numpy would do in three: for millions of numbers the memory decides
-what a step costs. It rounds as numpy does, so the bits are those of ``theta + rate * step``. Compiled
-loops are imported when they are first used, so that training can be imported without numba.
+``add_scaled`` does in one pass what numpy would do in three: for millions of numbers the memory
+decides what a step costs. It rounds as numpy does, so the bits are those of ``theta + rate *
+step``. Compiled loops are imported when they are first used, so that training can be imported
+without numba.
 """
 
 from dataclasses import dataclass
@@ -76,14 +77,18 @@ def momentum(
 def adagrad(
     updates: UpdateSettings, gradient: np.ndarray, memory: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return ``g / (floor + sqrt(sum of g**2))``, and the sum (DistBelief: Dean et al. 2012, section 4.1)."""
+    """Return ``g / (floor + sqrt(sum of g**2))``, and the sum.
+
+    DistBelief: Dean et al. 2012, section 4.1.
+    """
     before = np.zeros_like(gradient) if memory is None else memory
     after = before + gradient * gradient
     return gradient / (np.sqrt(after) + np.float32(ADAGRAD_FLOOR)), after
 
 
-# The rules by which a gradient becomes a step. Each takes the settings of updates, the mean gradient of a push and its
-# own memory (None at first), float32 [parameters of the shard], and returns the direction of the step and new memory.
+# The rules by which a gradient becomes a step. Each takes the settings of updates, the mean
+# gradient of a push and its own memory (None at first), float32 [parameters of the shard], and
+# returns the direction of the step and new memory.
 update_rules = Alternatives("optimizer", sgd=sgd, momentum=momentum, adagrad=adagrad)
 
 
@@ -129,7 +134,7 @@ def mean_scale(gradient: AnyGradient, frames: int, limit: float) -> float:
 
 
 def add_scaled(theta: np.ndarray, step: Step, out: np.ndarray) -> bool:
-    """Write ``theta + float32(rate) * direction`` to ``out``; return whether the direction is finite.
+    """Write ``theta + float32(rate) * direction`` to ``out``; return whether that is finite.
 
     ``theta`` and ``out`` are float32 [parameters of the shard].
     """
