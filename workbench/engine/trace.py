@@ -78,7 +78,7 @@ class NumberedReply:
 
 
 class NumberingService(Service):
-    """A service that numbers its replies and takes a digest every ``digest_every`` checked calls."""
+    """A service that numbers its replies; ``digest_every``: checked calls per digest, 0: none."""
 
     def __init__(self, service: Service, digest_every: int):
         self.service = service

@@ -195,7 +195,7 @@ def without_effects(result: Result) -> Steps[Result]:
 
 def replace_rows(batch: OuterBatch, fresh: dict[int, DecodedUtterance]) -> OuterBatch:
     """Return ``batch`` with the outer gradients of ``fresh``, less the frames not kept there."""
-    rows = []
+    pieces = []
     for utterance, frame in zip(batch.utterance.tolist(), batch.frame.tolist(), strict=True):
         kept = fresh[utterance].decoded.kept
         at = int(np.searchsorted(kept, frame))
