@@ -31,7 +31,7 @@ from workbench.figures.example import (
     read_example,
 )
 from workbench.figures.staleness import ages, draw_staleness, staleness_table
-from workbench.figures.style import COLOURS, DASHES, picture, png
+from workbench.figures.style import COLOURS, DASHES, figure_with_panel, png
 from workbench.figures.sweep_matrix import Colours, Range, draw_matrix, matrix, square_colours
 from workbench.figures.sweep_plots import draw_effects, draw_scatter, paper_values
 from workbench.figures.tables import display_rows, text_table
@@ -268,14 +268,14 @@ def test_every_figure_has_units(runs: list[Run]) -> None:
         assert png(fig, dpi=50)[:4] == b"\x89PNG"
         assert axes_without_unit(fig) == [], name
 
-    bare, _ = picture(3.0, 2.0)
+    bare, _ = figure_with_panel(3.0, 2.0)
     assert axes_without_unit(bare) == ["panel 0: x", "panel 0: y"]
 
 
 def test_figures_leave_matplotlib_as_it_was(runs: list[Run]) -> None:
     """Drawing changes no global parameter, and a figure shows itself in a notebook as a PNG."""
     before = dict(matplotlib.rcParams)
-    fig, _ = picture(3.0, 2.0)
+    fig, _ = figure_with_panel(3.0, 2.0)
     assert fig._repr_png_()[:4] == b"\x89PNG"
     assert draw_curves(runs)._repr_png_()[:4] == b"\x89PNG"
     assert dict(matplotlib.rcParams) == before

@@ -9,12 +9,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from workbench.figures.style import (
-    Picture,
+    PngFigure,
     add_legend,
     add_legend_below,
+    figure_with_columns,
+    figure_with_panel,
     line_style,
-    picture,
-    picture_with_columns,
     set_title,
 )
 from workbench.storage.rows import DecodeRow, EvaluateRow
@@ -132,7 +132,7 @@ def draw_curves(
     runs: Sequence[Run],
     measures: Sequence[str] = DEFAULT_MEASURES,
     against: Against = "epochs",
-) -> Picture:
+) -> PngFigure:
     """Draws one panel per measure and one line per run."""
     return draw_bands({run.name: [run] for run in runs}, measures, against)
 
@@ -142,12 +142,12 @@ def draw_bands(
     measures: Sequence[str] = DEFAULT_MEASURES,
     against: Against = "epochs",
     height: float = PANEL_HEIGHT,
-) -> Picture:
+) -> PngFigure:
     """Draws one panel per measure and one line per group, shaded from lowest to highest seed.
 
     ``height``: inches.
     """
-    fig, axes = picture_with_columns(PANEL_WIDTH * len(measures), height, len(measures))
+    fig, axes = figure_with_columns(PANEL_WIDTH * len(measures), height, len(measures))
     labels = list(groups)
     for ax, measure in zip(axes, measures, strict=True):
         measured = bands(groups, measure, against)
@@ -222,13 +222,13 @@ def _finite(parts: Sequence[np.ndarray]) -> np.ndarray:
     return values[np.isfinite(values)]
 
 
-def draw_word_errors(runs: Sequence[Run], against: Against = "epochs") -> Picture:
+def draw_word_errors(runs: Sequence[Run], against: Against = "epochs") -> PngFigure:
     """Draws substitutions, deletions and insertions, one panel per run.
 
     Deletions that rise while the total falls are a warning.
     """
     columns = max(1, len(runs))
-    fig, axes = picture_with_columns(PANEL_WIDTH * columns, PANEL_HEIGHT, columns, share_y=True)
+    fig, axes = figure_with_columns(PANEL_WIDTH * columns, PANEL_HEIGHT, columns, share_y=True)
     for ax, run in zip(axes, runs, strict=False):
         table = run.table(EvaluateRow)
         if "sub" not in table:
@@ -258,9 +258,9 @@ def fate_shares(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"frames": table["frames"].cumsum(), **percent})
 
 
-def draw_shares(run: Run) -> Picture:
+def draw_shares(run: Run) -> PngFigure:
     """Draws the shares of frames that are kept, cancelled and rejected, over the frames decoded."""
-    fig, ax = picture(5.0, 2.6)
+    fig, ax = figure_with_panel(5.0, 2.6)
     table = run.table(DecodeRow)
     if len(table):
         shares = fate_shares(table)

@@ -13,7 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 
-from workbench.figures.style import COLOURS, Picture, picture, picture_with_rows, set_title
+from workbench.figures.style import (
+    COLOURS,
+    PngFigure,
+    figure_with_panel,
+    figure_with_rows,
+    set_title,
+)
 from workbench.storage.run import Run, read_json
 
 SECONDS_PER_FRAME = 0.01
@@ -94,9 +100,9 @@ def read_example(run: Run) -> Example | None:
         )
 
 
-def draw_spectrogram(example: Example) -> Picture:
+def draw_spectrogram(example: Example) -> PngFigure:
     """Draws the log-mel energies with phones and words of the alignment."""
-    fig, (ax, bar) = picture_with_rows(WIDTH, 3.6, row_heights=(5, 1.4))
+    fig, (ax, bar) = figure_with_rows(WIDTH, 3.6, row_heights=(5, 1.4))
     ax.imshow(
         example.features.T,
         origin="lower",
@@ -136,12 +142,12 @@ def _draw_pieces(ax: Axes, pieces: Sequence[Piece], bottom: float, font_size: fl
         )
 
 
-def draw_occupancies(example: Example) -> Picture:
+def draw_occupancies(example: Example) -> PngFigure:
     """Draws numerator, denominator and their difference, one row per state.
 
     Each frame's fate is below.
     """
-    fig, axes = picture_with_rows(WIDTH, 4.6, row_heights=(3, 3, 3, 0.5))
+    fig, axes = figure_with_rows(WIDTH, 4.6, row_heights=(3, 3, 3, 0.5))
     difference = example.numerator - example.denominator
     most = max(0.01, float(np.abs(difference).max()))
     _draw_image(axes[0], "numerator γ", example.numerator, "Greys", (0, 1))
@@ -183,12 +189,12 @@ def _draw_image(
     ax.grid(False)
 
 
-def draw_lattice(example: Example, most: int = MOST_WORDS) -> Picture:
+def draw_lattice(example: Example, most: int = MOST_WORDS) -> PngFigure:
     """Draws the ``most`` likeliest words of the lattice by time, rivals above each other.
 
     The likelier a word, the darker and lower it is; words of the reference are blue.
     """
-    fig, ax = picture(WIDTH, 2.6)
+    fig, ax = figure_with_panel(WIDTH, 2.6)
     words = sorted(example.lattice_words, key=_posterior, reverse=True)[:most]
     heights = _rows_without_overlap(words)
     reference = set(example.reference.split())

@@ -13,10 +13,10 @@ from workbench.figures.style import (
     COLOURS,
     LEGEND_SIZE,
     PANEL_DPI,
-    Picture,
+    PngFigure,
     add_legend,
+    figure_with_grid,
     line_style,
-    picture_with_grid,
     set_title,
 )
 from workbench.figures.tail import Tail
@@ -32,9 +32,9 @@ RECENT_ROWS = 400  # newest pushes and decodes from which the last stretch of ti
 LEAST_ROWS_EACH = 10  # of them per process
 
 
-def draw_live(tail: Tail, against: Against = "epochs", alarm: str = "") -> Picture:
+def draw_live(tail: Tail, against: Against = "epochs", alarm: str = "") -> PngFigure:
     """Draws F_MMI, word errors by kind and frame error; staleness, queues, recent work."""
-    fig, axes = picture_with_grid(LIVE_WIDTH, LIVE_HEIGHT, rows=2, columns=3)
+    fig, axes = figure_with_grid(LIVE_WIDTH, LIVE_HEIGHT, rows=2, columns=3)
     fig.subplots_adjust(left=0.08, right=0.985, top=0.88, bottom=0.1, wspace=0.28, hspace=0.5)
     _draw_measures(axes[0], tail, against)
     _draw_staleness(axes[1][0], tail)

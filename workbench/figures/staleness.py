@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from workbench.figures.style import (
-    Picture,
+    PngFigure,
     add_legend,
     add_legend_below,
+    figure_with_columns,
     line_style,
-    picture_with_columns,
     set_title,
 )
 from workbench.metrics.staleness import Histogram, Summary, histogram, summary
@@ -81,7 +81,7 @@ def ages(
     return found
 
 
-def draw_staleness(runs: Sequence[Run], columns: Sequence[str] = tuple(AGE_COLUMNS)) -> Picture:
+def draw_staleness(runs: Sequence[Run], columns: Sequence[str] = tuple(AGE_COLUMNS)) -> PngFigure:
     """Draws one panel per column that any run has, with one outline per run.
 
     Heights are shares of the pushes.
@@ -90,11 +90,11 @@ def draw_staleness(runs: Sequence[Run], columns: Sequence[str] = tuple(AGE_COLUM
     return draw_ages(found, [run.name for run in runs])
 
 
-def draw_ages(found: Sequence[Ages], names: Sequence[str]) -> Picture:
+def draw_ages(found: Sequence[Ages], names: Sequence[str]) -> PngFigure:
     """Draws what ``ages`` returned; the order of ``names`` decides which run has which colour."""
     drawn = {a.column for a in found}
     columns = [column for column in AGE_COLUMNS if column in drawn] or ["staleness_inner"]
-    fig, axes = picture_with_columns(2.9 * max(len(columns), 2), 2.9, len(columns))
+    fig, axes = figure_with_columns(2.9 * max(len(columns), 2), 2.9, len(columns))
     numbers = {name: number for number, name in enumerate(names)}
 
     for ax, column in zip(axes, columns, strict=True):

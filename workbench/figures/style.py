@@ -50,58 +50,58 @@ class LineStyle(TypedDict):
     linewidth: float
 
 
-class Picture(Figure):
+class PngFigure(Figure):
     """A figure that a notebook shows as a PNG, without pyplot or settings of IPython."""
 
     def _repr_png_(self) -> bytes:
         return png(self)
 
 
-def picture(width: float, height: float) -> tuple[Picture, Axes]:
+def figure_with_panel(width: float, height: float) -> tuple[PngFigure, Axes]:
     """Returns a figure of ``width`` x ``height`` inches with one panel."""
-    fig = _empty_picture(width, height)
+    fig = _empty_figure(width, height)
     return fig, _apply_style(fig.add_subplot())
 
 
-def picture_with_columns(
+def figure_with_columns(
     width: float, height: float, columns: int, share_y: bool = False
-) -> tuple[Picture, list[Axes]]:
+) -> tuple[PngFigure, list[Axes]]:
     """Returns a figure of ``width`` x ``height`` inches with ``columns`` panels side by side."""
-    fig = _empty_picture(width, height)
+    fig = _empty_figure(width, height)
     axes = fig.subplots(ncols=columns, squeeze=False, sharey=share_y)
     return fig, [_apply_style(ax) for ax in axes[0]]
 
 
-def picture_with_rows(
+def figure_with_rows(
     width: float, height: float, row_heights: Sequence[float]
-) -> tuple[Picture, list[Axes]]:
+) -> tuple[PngFigure, list[Axes]]:
     """Returns a figure with panels of relative ``row_heights`` and one axis of x for all.
 
     ``width`` and ``height`` are inches.
     """
-    fig = _empty_picture(width, height)
+    fig = _empty_figure(width, height)
     axes = fig.subplots(
         nrows=len(row_heights), squeeze=False, sharex=True, height_ratios=row_heights
     )
     return fig, [_apply_style(row[0]) for row in axes]
 
 
-def picture_with_grid(
+def figure_with_grid(
     width: float, height: float, rows: int, columns: int
-) -> tuple[Picture, list[list[Axes]]]:
+) -> tuple[PngFigure, list[list[Axes]]]:
     """Returns a figure of ``width`` x ``height`` inches with panels [rows][columns].
 
     It has no layout engine: the caller sets the margins, which takes less time at each drawing.
     """
-    fig = Picture(figsize=(width, height))
+    fig = PngFigure(figsize=(width, height))
     FigureCanvasAgg(fig)
     axes = fig.subplots(rows, columns, squeeze=False)
     return fig, [[_apply_style(ax) for ax in row] for row in axes]
 
 
-def _empty_picture(width: float, height: float) -> Picture:
+def _empty_figure(width: float, height: float) -> PngFigure:
     """Returns a figure with a canvas, never through pyplot, so that any thread may draw it."""
-    fig = Picture(figsize=(width, height), layout="constrained")
+    fig = PngFigure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(fig)
     return fig
 

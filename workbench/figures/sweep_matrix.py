@@ -15,7 +15,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from workbench.figures.style import Picture, picture, set_title
+from workbench.figures.style import PngFigure, figure_with_panel, set_title
 from workbench.sweeping.results import mean_interval
 
 NAMES = {
@@ -196,14 +196,16 @@ def square_colours(value: float, shown: Range, measure: str) -> Colours:
     return Colours(background, BLACK if brightness > 0.5 else WHITE)
 
 
-def draw_matrix(table: pd.DataFrame, axes: Sequence[str], measure: str = "heldout_wer") -> Picture:
+def draw_matrix(
+    table: pd.DataFrame, axes: Sequence[str], measure: str = "heldout_wer"
+) -> PngFigure:
     """Draws the matrix of a sweep's table: dark is bad; an unfinished cell shows its state."""
     return draw_squares(matrix(table, axes, measure))
 
 
-def draw_squares(m: Matrix) -> Picture:
+def draw_squares(m: Matrix) -> PngFigure:
     """Draws a matrix."""
-    fig, ax = picture(max(4.0, 2.2 + 1.3 * len(m.columns)), 1.0 + 0.6 * len(m.rows))
+    fig, ax = figure_with_panel(max(4.0, 2.2 + 1.3 * len(m.columns)), 1.0 + 0.6 * len(m.rows))
     for row, squares in enumerate(m.squares):
         for column, square in enumerate(squares):
             _draw_square(ax, row, column, square, m)

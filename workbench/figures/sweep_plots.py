@@ -11,12 +11,12 @@ from workbench.data import PAPER
 from workbench.figures.style import (
     COLOURS,
     LINE_WIDTH,
-    Picture,
+    PngFigure,
     add_legend,
     add_legend_below,
+    figure_with_columns,
+    figure_with_panel,
     line_style,
-    picture,
-    picture_with_columns,
 )
 from workbench.figures.sweep_matrix import NAMES, scale
 from workbench.storage.rows import EvaluateRow
@@ -51,7 +51,7 @@ def paper_values(entry: str, axis: str) -> dict[str, float]:
 
 def draw_effects(
     table: pd.DataFrame, axes: Sequence[str], measure: str = "test_wer", paper: str = ""
-) -> Picture:
+) -> PngFigure:
     """Draws mean and interval of the measure at each value of each axis.
 
     Hollow marks are the paper's, measured on its own data. ``paper``: the entry of its data file,
@@ -59,7 +59,7 @@ def draw_effects(
     """
     found = effect_table(table, axes, measure)
     columns = max(1, len(axes))
-    fig, panels = picture_with_columns(3.2 * columns, 2.8, columns)
+    fig, panels = figure_with_columns(3.2 * columns, 2.8, columns)
 
     for ax, axis in zip(panels, axes, strict=False):
         own = found[found.axis == axis]
@@ -114,12 +114,12 @@ def _draw_means(ax: Axes, own: pd.DataFrame, measure: str) -> None:
     ax.set_ylim(limits)
 
 
-def draw_scatter(groups: Mapping[str, Sequence[Run]]) -> Picture:
+def draw_scatter(groups: Mapping[str, Sequence[Run]]) -> PngFigure:
     """Draws frame error against word error along the training of each run (experiment E4).
 
     The start of a run is hollow, its end full.
     """
-    fig, ax = picture(5.0, 3.6)
+    fig, ax = figure_with_panel(5.0, 3.6)
     for number, (label, runs) in enumerate(groups.items()):
         for n, path in enumerate(error_paths(runs)):
             _draw_path(ax, path, number, label if n == 0 else None)

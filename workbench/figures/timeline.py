@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from workbench.figures.style import (
     COLOURS,
     HATCH_WIDTH,
-    Picture,
+    PngFigure,
     add_legend,
     add_legend_below,
+    figure_with_panel,
     line_style,
-    picture,
     set_title,
 )
 from workbench.storage.rows import DecodeRow, UsageRow
@@ -120,7 +120,7 @@ def _stretches_of(process: str, rows: pd.DataFrame, cycle: Cycle) -> list[Stretc
 
 def draw_timeline(
     run: Run, first: float = 0.0, last: float | None = None, most: int = MOST_PROCESSES
-) -> Picture:
+) -> PngFigure:
     """Draws what at most ``most`` processes of a run did between two times (seconds)."""
     return draw_stretches(stretches(run.table()), first, last, most, run.name)
 
@@ -131,14 +131,14 @@ def draw_stretches(
     last: float | None = None,
     most: int = MOST_PROCESSES,
     title: str = "",
-) -> Picture:
+) -> PngFigure:
     """Draws what `stretches` returned, from ``first`` to ``last`` seconds (default: all)."""
     if last is None:
         last = max((s.end for s in found), default=1.0)
     processes = sorted({s.process for s in found}, key=number_and_kind)[:most]
     inside = [s for s in found if s.end > first and s.start < last]
 
-    fig, ax = picture(8.5, 1.2 + ROW_HEIGHT * max(len(processes), 2))
+    fig, ax = figure_with_panel(8.5, 1.2 + ROW_HEIGHT * max(len(processes), 2))
     for what, colour in ACTIVITIES.items():
         for row, process in enumerate(processes):
             own = [s for s in inside if s.process == process and s.what == what]
@@ -185,13 +185,13 @@ def queues(rows: pd.DataFrame) -> dict[str, Queue]:
     }
 
 
-def draw_queues(run: Run, most: int = 6) -> Picture:
+def draw_queues(run: Run, most: int = 6) -> PngFigure:
     """Draws how many utterances wait between decoders and replicas, for at most ``most`` decoders.
 
     A queue that is always full means that replicas are slow, one that is always empty that decoders
     are.
     """
-    fig, ax = picture(7.5, 2.4)
+    fig, ax = figure_with_panel(7.5, 2.4)
     shown = list(queues(run.table(DecodeRow)).items())[:most]
     for number, (process, queue) in enumerate(shown):
         ax.step(queue.seconds, queue.length, where="post", label=process, **line_style(number))
@@ -220,11 +220,11 @@ def _without_unit(column: str) -> str:
     return column.removesuffix("_seconds")
 
 
-def draw_usage(run: Run, most: int = 16) -> Picture:
+def draw_usage(run: Run, most: int = 16) -> PngFigure:
     """Draws how each process divided its time between work, requests and waiting."""
     table = usage(run.table(UsageRow))
     table = table.loc[sorted(table.index, key=number_and_kind)[:most]]
-    fig, ax = picture(7.5, 1.2 + ROW_HEIGHT * max(len(table), 2))
+    fig, ax = figure_with_panel(7.5, 1.2 + ROW_HEIGHT * max(len(table), 2))
     widths = {what: np.nan_to_num(table[what].to_numpy(float)) for what in table}
     stack_bars(ax, widths, USAGE)
 

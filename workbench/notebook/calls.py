@@ -40,7 +40,8 @@ def prepare_kaldi(name: str, folder: Path | str, **how: Any) -> Corpus:
 def define_machine(name: str, like: str = "paper", **changes: Any) -> Path:
     """Returns the file of a machine for the cost clock: ``like`` another one, with fields changed.
 
-    ``name`` is then a value of the setting ``machine``. ``changes``: fields of `Machine`, in seconds.
+    ``name`` is then a value of the setting ``machine``. ``changes``: fields of `Machine`, in
+    seconds.
     """
     machine = replace(load_machine(like), name=name, **changes)
     path = home() / "machines" / f"{name}.json"

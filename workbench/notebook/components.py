@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workbench.figures.tail import Tail
+from workbench.notebook.screen import NOTEBOOK_PACKAGE
 from workbench.reports.render import render
 
 # What is counted per kind of row. Replicas are listed first, then decoders and evaluators.
@@ -56,7 +57,7 @@ def components_html(found: Sequence[Component], running: bool) -> str:
         rows.append(cells)
 
     titles = ["component", "has done", "last heard at", "state"]
-    return render("workbench.notebook", "components.html", titles=titles, rows=rows)
+    return render(NOTEBOOK_PACKAGE, "components.html", titles=titles, rows=rows)
 
 
 def _state(silent_seconds: float) -> str:

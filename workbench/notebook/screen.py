@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from IPython.display import DisplayHandle
     from ipywidgets import HTML, Image, Widget
 
+NOTEBOOK_PACKAGE = "workbench.notebook"  # whose templates make the HTML of widgets
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 MimeBundle = dict[str, Any]  # contents by MIME type; that of a widget is JSON
@@ -128,7 +129,7 @@ def message_line() -> "HTML":
 
 def message_html(text: str, alarm: bool = False) -> str:
     """Returns a message as HTML, red if it is an alarm; markup in it is shown as text."""
-    return render("workbench.notebook", "message.html", text=text, alarm=alarm)
+    return render(NOTEBOOK_PACKAGE, "message.html", text=text, alarm=alarm)
 
 
 def blank_png(width: int, height: int) -> bytes:

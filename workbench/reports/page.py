@@ -15,7 +15,7 @@ from tabulate import tabulate
 from workbench.figures.style import data_uri
 from workbench.reports.render import render
 
-PACKAGE = "workbench.reports"
+REPORT_PACKAGE = "workbench.reports"
 UNBROKEN = 24  # characters up to which a cell stays on one line
 
 Rows = Sequence[Mapping[str, str]]
@@ -36,7 +36,7 @@ class Paragraph:
     strong: bool = False
 
     def html(self) -> Markup:
-        return render(PACKAGE, "paragraph.html", text=self.text, strong=self.strong)
+        return render(REPORT_PACKAGE, "paragraph.html", text=self.text, strong=self.strong)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Note:
     text: str
 
     def html(self) -> Markup:
-        return render(PACKAGE, "note.html", text=self.text)
+        return render(REPORT_PACKAGE, "note.html", text=self.text)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,9 @@ class Picture:
     figure: Figure
 
     def html(self) -> Markup:
-        return render(PACKAGE, "picture.html", caption=self.caption, uri=data_uri(self.figure))
+        return render(
+            REPORT_PACKAGE, "picture.html", caption=self.caption, uri=data_uri(self.figure)
+        )
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Listing:
     text: str
 
     def html(self) -> Markup:
-        return render(PACKAGE, "listing.html", text=self.text)
+        return render(REPORT_PACKAGE, "listing.html", text=self.text)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Section:
 def page_html(title: str, introduction: Sequence[Block], sections: Sequence[Section]) -> str:
     """Returns a whole page; sections without blocks are left out."""
     return render(
-        PACKAGE,
+        REPORT_PACKAGE,
         "page.html",
         title=title,
         introduction=introduction,
@@ -108,7 +110,7 @@ def table_html(rows: Rows) -> Markup:
     """Returns rows of text cells as an HTML table, or nothing if there are none."""
     if not rows:
         return Markup("")
-    return render(PACKAGE, "table.html", rows=rows, unbroken=UNBROKEN)
+    return render(REPORT_PACKAGE, "table.html", rows=rows, unbroken=UNBROKEN)
 
 
 def table_markdown(rows: Rows) -> str:

@@ -42,7 +42,7 @@ MEASURE_TITLES = {
     "frame_error": "frame err %",
     "test_wer": "test WER %",
 }
-EXPLANATION = (
+SWEEP_EXPLANATION = (
     "Means over seeds; brackets: Student's 95 % interval over seeds, absent for a single one. p: "
     "paired bootstrap over the test utterances, errors of common seeds added up; it accounts for "
     "the choice of utterances, not of seeds."
@@ -86,10 +86,10 @@ def sweep_page(found: Results, title: str) -> str:
     matrix = draw_matrix(found.table, varied_axes(sweep, found.table))
     commands = [sweep.command(), "", sweep.as_python()]
     sections = [
-        Section("Results", [*table_blocks(group_rows(found)), Note(EXPLANATION)]),
+        Section("Results", [*table_blocks(group_rows(found)), Note(SWEEP_EXPLANATION)]),
         Section("Significance", table_blocks(significance_rows(found))),
         Section("All runs", [Picture("Held-out word error rate of each setting", matrix)]),
-        Section("Curves", curve_pictures(found)),
+        Section("Curves", sweep_curve_pictures(found)),
         Section("Effect of each factor", effect_pictures(found)),
         Section(
             "Frame error against word error",
@@ -111,7 +111,7 @@ def sweep_markdown(found: Results, title: str) -> str:
         f"# {plain(title)}",
         plain(sweep.question),
         table_markdown(group_rows(found)),
-        EXPLANATION,
+        SWEEP_EXPLANATION,
         *[plain(sentence) for sentence in result_sentences(found)],
         "## Significance",
         table_markdown(significance_rows(found)),
@@ -179,7 +179,7 @@ def significance_rows(found: Results) -> list[dict[str, str]]:
     return rows
 
 
-def curve_pictures(found: Results) -> list[Block]:
+def sweep_curve_pictures(found: Results) -> list[Block]:
     """Returns held-out curves by audio seen, update and time, and staleness if there is any."""
     time_stands_still = all(cell.cell.settings.clock.kind == "free" for cell in found.cells)
     pictures: list[Block] = []

@@ -14,7 +14,7 @@ from workbench.figures.sweep_matrix import (
     number_text,
     square_colours,
 )
-from workbench.notebook.panels.parts import PACKAGE
+from workbench.notebook.screen import NOTEBOOK_PACKAGE
 from workbench.reports.render import render
 
 COLUMN_WIDTH = "minmax(9.5em, 12em)"
@@ -38,7 +38,7 @@ class MatrixGrid:
         self.on_choose = on_choose
         self.legend = W.HTML()
         self.grid = W.GridBox()
-        style = W.HTML(render(PACKAGE, "squares.html", name=SQUARE_CLASS))
+        style = W.HTML(render(NOTEBOOK_PACKAGE, "squares.html", name=SQUARE_CLASS))
         self.widget = W.VBox([style, self.legend, self.grid])
         self.squares: dict[tuple[str, ...], W.Button] = {}
         self._shown: Matrix | None = None
@@ -125,7 +125,7 @@ def legend_html(m: Matrix) -> str:
     unit = Range(0.0, 1.0)
     stops = np.linspace(unit.low, unit.high, LEGEND_STOPS)
     return render(
-        PACKAGE,
+        NOTEBOOK_PACKAGE,
         "legend.html",
         name=NAMES[m.measure],
         measured=bool(np.isfinite(m.range.low)),

@@ -10,11 +10,10 @@ from typing import Literal, Protocol
 import ipywidgets as W
 from markupsafe import Markup
 
-from workbench.notebook.screen import message_html, message_line
+from workbench.notebook.screen import NOTEBOOK_PACKAGE, message_html, message_line
 from workbench.reports.render import render
 from workbench.settings import SETTINGS, Setting, Settings, Value
 
-PACKAGE = "workbench.notebook"
 WIDE = W.Layout(width="auto")
 WRAPPED = W.Layout(flex_flow="row wrap")
 
@@ -68,7 +67,7 @@ def bounds(field: Setting) -> str:
 
 def help_text(field: Setting) -> W.HTML:
     """Returns a setting's explanation as a widget in small print."""
-    return W.HTML(render(PACKAGE, "help.html", text=bounds(field)))
+    return W.HTML(render(NOTEBOOK_PACKAGE, "help.html", text=bounds(field)))
 
 
 class Form:
@@ -114,7 +113,7 @@ class Status:
 
     def show_log(self, text: str) -> None:
         """Shows the last lines of some output."""
-        self.log.value = render(PACKAGE, "log.html", text=text) if text else ""
+        self.log.value = render(NOTEBOOK_PACKAGE, "log.html", text=text) if text else ""
 
     def guard(self, act: Callback) -> Callable[..., None]:
         """Returns ``act`` as a callback of a widget; what it raises is shown here, and raised."""
@@ -145,4 +144,4 @@ def button(
 def scrolled_html(parts: Sequence[Markup]) -> str:
     """Returns pieces of HTML below each other in a place that scrolls; nothing if all are empty."""
     shown = [part for part in parts if part]
-    return render(PACKAGE, "scrolled.html", parts=shown) if shown else ""
+    return render(NOTEBOOK_PACKAGE, "scrolled.html", parts=shown) if shown else ""

@@ -11,7 +11,6 @@ from workbench.notebook.background import Background
 from workbench.notebook.components import components, components_html
 from workbench.notebook.live import LiveView, live_screen
 from workbench.notebook.panels.parts import (
-    PACKAGE,
     WIDE,
     WRAPPED,
     Form,
@@ -19,6 +18,7 @@ from workbench.notebook.panels.parts import (
     button,
     display_panel,
 )
+from workbench.notebook.screen import NOTEBOOK_PACKAGE
 from workbench.reports.render import render
 from workbench.reports.report import parent_name, write_report
 from workbench.runs.launch import (
@@ -280,7 +280,7 @@ def dashboard_html(link: str) -> str:
     """Returns links to Dask's dashboard: directly, and through JupyterLab's proxy."""
     if not link:
         return ""
-    return render(PACKAGE, "dashboard.html", link=link, port=urlsplit(link).port)
+    return render(NOTEBOOK_PACKAGE, "dashboard.html", link=link, port=urlsplit(link).port)
 
 
 def run_panel(

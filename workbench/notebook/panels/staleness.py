@@ -7,7 +7,7 @@ import ipywidgets as W
 import pandas as pd
 
 from workbench.figures.staleness import ages, draw_ages
-from workbench.figures.style import Picture, line_style, picture, png
+from workbench.figures.style import PngFigure, figure_with_panel, line_style, png
 from workbench.figures.timeline import draw_stretches, stretches
 from workbench.notebook.panels.parts import Status, display_panel, help_text
 from workbench.notebook.screen import Screen
@@ -25,14 +25,14 @@ SLIDER_STEPS = 200
 class ExplorationFigures(NamedTuple):
     """Histograms of staleness, a part of the timeline, and convergence."""
 
-    ages: Picture
-    timeline: Picture
-    convergence: Picture
+    ages: PngFigure
+    timeline: PngFigure
+    convergence: PngFigure
 
 
-def draw_convergence(rows: pd.DataFrame) -> Picture:
+def draw_convergence(rows: pd.DataFrame) -> PngFigure:
     """Draws the distance to the target against time; it rises where asynchrony hurts."""
-    fig, ax = picture(7.5, 2.2)
+    fig, ax = figure_with_panel(7.5, 2.2)
     table = rows[rows.kind == "evaluate"]
     ax.plot(table.seconds, -table.mmi, marker=".", **line_style(0))
     ax.set_xlabel("time (s)")

@@ -7,7 +7,6 @@ import ipywidgets as W
 
 from workbench.notebook.background import Background
 from workbench.notebook.panels.parts import (
-    PACKAGE,
     WIDE,
     WRAPPED,
     Status,
@@ -16,6 +15,7 @@ from workbench.notebook.panels.parts import (
     display_panel,
 )
 from workbench.notebook.panels.sweep_view import SweepView
+from workbench.notebook.screen import NOTEBOOK_PACKAGE
 from workbench.reports.render import render
 from workbench.reports.sweep_report import write_sweep_report
 from workbench.runs.launch import Launched
@@ -308,7 +308,7 @@ def count_html(sweep: Sweep) -> str:
         if sweep.points:
             factors.append(f"{len(sweep.points)} points")
     factors.append(f"{len(sweep.seeds)} seeds")
-    return render(PACKAGE, "count.html", factors=factors, runs=len(sweep.cells()))
+    return render(NOTEBOOK_PACKAGE, "count.html", factors=factors, runs=len(sweep.cells()))
 
 
 def question_html(sweep: Sweep) -> str:
@@ -316,7 +316,7 @@ def question_html(sweep: Sweep) -> str:
     points = []
     for point in sweep.points:
         points.append(" ".join(f"{name}={value}" for name, value in point.items()))
-    return render(PACKAGE, "question.html", question=sweep.question, points=points)
+    return render(NOTEBOOK_PACKAGE, "question.html", question=sweep.question, points=points)
 
 
 def sweep_panel(

@@ -22,7 +22,7 @@ from workbench.storage.run import Run
 from workbench.sweeping import CellState, PlannedCell, Sweep, count_states, plan_cells, time_left
 from workbench.sweeping.results import cell_table
 
-LOOK_SECONDS = 1.0  # between looks
+SWEEP_LOOK_SECONDS = 1.0  # between looks
 MOST_CURVES = len(COLOURS)
 CURVES_WIDTH = 857  # pixels
 CURVES_HEIGHT = 262  # pixels
@@ -77,7 +77,7 @@ class SweepView:
         self._cells = cells
         if seen != self._seen:
             self._seen = seen
-            self.matrix.show_message(f"{sweep.name}: {summary(cells, jobs)}")
+            self.matrix.show_message(f"{sweep.name}: {state_summary(cells, jobs)}")
             self.draw()
         return any(cell.state == CellState.RUNNING for cell in cells)
 
@@ -143,7 +143,7 @@ class SweepView:
                 running = self.look(sweep, jobs)
                 if not running and not more_to_come:
                     break
-                if self._background.pause(LOOK_SECONDS):
+                if self._background.pause(SWEEP_LOOK_SECONDS):
                     break
 
             self.matrix.thaw()  # a saved notebook keeps its newest picture beside the buttons
@@ -172,7 +172,7 @@ class SweepView:
         display(self.detail)
 
 
-def summary(cells: Sequence[PlannedCell], jobs: int) -> str:
+def state_summary(cells: Sequence[PlannedCell], jobs: int) -> str:
     """Returns how many cells are in which state and, while one runs, the time left."""
     text = ", ".join(f"{count} {state}" for state, count in count_states(cells).items())
     if any(cell.state == CellState.RUNNING for cell in cells):

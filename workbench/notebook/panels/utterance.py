@@ -14,10 +14,10 @@ from workbench.figures.example import (
     draw_spectrogram,
     read_example,
 )
-from workbench.figures.style import PANEL_DPI, Picture, png
+from workbench.figures.style import PANEL_DPI, PngFigure, png
 from workbench.metrics.words import align
-from workbench.notebook.panels.parts import PACKAGE, Status, display_panel
-from workbench.notebook.screen import Screen
+from workbench.notebook.panels.parts import Status, display_panel
+from workbench.notebook.screen import NOTEBOOK_PACKAGE, Screen
 from workbench.recognise.example import write_example
 from workbench.reports.render import render
 from workbench.runs import parent_run, trained_model
@@ -28,7 +28,7 @@ from workbench.storage.run import find_run
 class PlacedFigure(NamedTuple):
     """A figure of an utterance, and the size of its picture in pixels."""
 
-    draw: Callable[[Example], Picture]
+    draw: Callable[[Example], PngFigure]
     width: int
     height: int
 
@@ -58,7 +58,9 @@ def transcripts_html(example: Example) -> str:
     hypotheses = {
         run: aligned_words(example.reference, words) for run, words in example.hypotheses.items()
     }
-    return render(PACKAGE, "transcripts.html", reference=example.reference, hypotheses=hypotheses)
+    return render(
+        NOTEBOOK_PACKAGE, "transcripts.html", reference=example.reference, hypotheses=hypotheses
+    )
 
 
 class UtterancePanel:
