@@ -1,10 +1,11 @@
-"""Memory for published parameters and pushed gradients, used again once nothing refers to it any more.
+"""Memory for parameters and gradients, used again once nothing refers to it any more.
 
-Fresh memory is slow because the kernel faults it in page by page, and a parameter server keeps asking for the same few
-sizes. So a block of memory is lent as an array. Every view, slice, tensor and message made from that array keeps its
-loan alive, and the block is free again once the last of them is gone. Nothing is therefore written into memory that
-anything can still read. Where other processes read it too, the pool has blocks of shared memory, and a loan ends when
-those processes have dropped their views.
+Fresh memory is slow because the kernel faults it in page by page, and a parameter server keeps
+asking for the same few sizes. So a block of memory is lent as an array. Every view, slice, tensor
+and message made from that array keeps its loan alive, and the block is free again once the last of
+them is gone. Nothing is therefore written into memory that anything can still read. Where other
+processes read it too, the pool has blocks of shared memory, and a loan ends when those processes
+have dropped their views.
 """
 
 import itertools
@@ -22,8 +23,8 @@ CACHE_LINE = 64  # bytes; arrays are aligned to it
 FLOAT32 = "<f4"
 FLOAT32_BYTES = 4
 
-# Arrays begin at different places of a page. What lies alike within a page competes for a few places of the cache, so
-# reading one array while another is written would be slower.
+# Arrays begin at different places of a page. What lies alike within a page competes for a few
+# places of the cache, so reading one array while another is written would be slower.
 SHIFT_BYTES = 17 * CACHE_LINE
 SHIFTS = 3
 
@@ -43,7 +44,10 @@ class PrivateBlock:
 
 
 class Loan:
-    """The owner of lent memory: every view of the array keeps it alive, and it keeps its block and ``keeps`` alive."""
+    """The owner of lent memory; every view of the array keeps it alive.
+
+    It keeps its block alive, and the object ``keeps``.
+    """
 
     def __init__(
         self,
@@ -64,7 +68,7 @@ class Loan:
         }
 
     def array(self, ended: Callable[[Any], object], argument: Any) -> np.ndarray:
-        """Return the array; ``ended(argument)`` is called once nothing refers to it or to a view of it."""
+        """Return the array; ``ended(argument)`` is called once no view of it is left."""
         weakref.finalize(self, ended, argument).atexit = False
         return np.asarray(self)
 
@@ -78,7 +82,7 @@ def loan_of(array: np.ndarray) -> Loan | None:
 
 
 class Pool:
-    """Lends arrays; those of ``reused_bytes`` or more lie in blocks that ``make_block`` makes, one block each."""
+    """Lends arrays; those of ``reused_bytes`` or more have a block each, made by ``make_block``."""
 
     def __init__(
         self,
@@ -88,7 +92,8 @@ class Pool:
         self.make_block = make_block
         self.reused_bytes = reused_bytes
         self.made = itertools.count()
-        # By size: free blocks with the offsets of their arrays. What is too much falls off at the left.
+        # By size: free blocks with the offsets of their arrays. What is too much falls off at the
+        # left.
         self.free: dict[int, deque[tuple[Block, int]]] = {}
 
     def floats(self, count: int) -> np.ndarray:
@@ -117,7 +122,10 @@ _pool = Pool()
 
 
 def use(pool: Pool) -> Pool:
-    """Make `floats` lend from ``pool`` in this whole process from now on; return the pool used before."""
+    """Make `floats` lend from ``pool`` in this whole process from now on.
+
+    Return the pool used before.
+    """
     global _pool
     before = _pool
     _pool = pool

@@ -1,7 +1,9 @@
-"""The environment of processes that workbench starts: one arithmetic thread each, and good kernels from MKL.
+"""The environment of processes that workbench starts.
 
-Workbench never sets these variables in a process of the user's. There, `workbench.model.threads` limits the threads
-for as long as a pass through the network lasts.
+Each has one arithmetic thread, and good kernels from MKL.
+
+Workbench never sets these variables in a process of the user's. There, `workbench.model.threads`
+limits the threads for as long as a pass through the network lasts.
 """
 
 import os
@@ -9,13 +11,16 @@ from pathlib import Path
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 
-# Two OpenMP threads in one process are 5 to 20 times slower as soon as anything else runs, so work in parallel is done
-# by several processes instead.
+# Two OpenMP threads in one process are 5 to 20 times slower as soon as anything else runs, so work
+# in parallel is done by several processes instead.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def arithmetic_environment() -> dict[str, str]:
-    """Return the variables that arithmetic libraries read when they are loaded: threads, and the processor for MKL."""
+    """Return the variables that arithmetic libraries read when they are loaded.
+
+    They set the number of threads and, for MKL, the processor.
+    """
     from workbench.processor import this_processor  # loads LLVM, which not every process needs
 
     mkl_cpu_type = this_processor().mkl_cpu_type
@@ -27,8 +32,8 @@ def arithmetic_environment() -> dict[str, str]:
 def child_environment(**variables: str) -> dict[str, str]:
     """Return the environment for a Python process that workbench starts.
 
-    It is the environment of this process with ``variables`` added, the package on the path of imports and
-    `arithmetic_environment` wherever the user has not set a variable.
+    It is the environment of this process with ``variables`` added, the package on the path of
+    imports and `arithmetic_environment` wherever the user has not set a variable.
     """
     path = [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH", "")]
     return {

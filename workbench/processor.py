@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from llvmlite import binding
 
 RECORDED = ("fma", "avx2", "avx512f", "avx512bf16", "amx-bf16", "neon", "bf16")
-"""Features that decide which kernels exist, so a run's record lists those that the processor has."""
+"""Features that decide which kernels exist; the record of a run lists those that are present."""
 
 MKL_AVX2 = {"fma", "avx2"}
 MKL_AVX512 = MKL_AVX2 | {"avx512f", "avx512dq", "avx512bw", "avx512vl"}
@@ -15,7 +15,7 @@ AMD = ("znver", "bdver")  # how LLVM's names of AMD processors with AVX2 begin
 
 @dataclass(frozen=True)
 class Processor:
-    """LLVM's name of a processor, and those of its features that the operating system supports too."""
+    """LLVM's name of a processor, and the features that the operating system supports too."""
 
     name: str
     features: frozenset[str]
@@ -46,8 +46,9 @@ class Processor:
     def mkl_cpu_type(self) -> str | None:
         """The value of the variable MKL_DEBUG_CPU_TYPE that this processor needs, or None.
 
-        Up to 2020.0 (torch 1.13) MKL picks poor kernels on AMD processors unless this variable names better ones: 5
-        stands for AVX2, 7 for AVX-512. 8 crashes and is never used. Later releases of MKL ignore it.
+        Up to 2020.0 (torch 1.13) MKL picks poor kernels on AMD processors unless this variable
+        names better ones: 5 stands for AVX2, 7 for AVX-512. 8 crashes and is never used. Later
+        releases of MKL ignore it.
         """
         if not self.name.startswith(AMD) or not self.features >= MKL_AVX2:
             return None

@@ -1,4 +1,7 @@
-"""The process at the other end of a round trip: our server behind its listener, and what the machine can do at best."""
+"""The process at the other end of a round trip.
+
+It is our server behind its listener, or the best that the machine can do.
+"""
 
 import mmap
 import multiprocessing
@@ -97,7 +100,7 @@ def serve_ours(pipe: Pipe) -> None:
 
 
 def bare_ways(stack: ExitStack) -> Callable[[int], Ways]:
-    """Nothing but the bytes: memory that two processes share, a socket on loopback, and no server at all."""
+    """Nothing but the bytes: shared memory, a socket on loopback, and no server at all."""
     pages = 2 * FLOAT_BYTES * MOST_PARAMETERS // mmap.PAGESIZE + 1
     segment = Segment(pages * mmap.PAGESIZE)
     theirs = start_process(stack, serve_shared, os.getpid(), segment.file)

@@ -1,4 +1,7 @@
-"""Peers that move parameters between two processes: Dask, torch RPC, gloo, and Ray where it is installed."""
+"""Peers that move parameters between two processes.
+
+They are Dask, torch RPC, gloo, and Ray where it is installed.
+"""
 
 import importlib.util
 import multiprocessing

@@ -1,7 +1,7 @@
 """Ways of doing the same thing, timed in interleaved rounds, and the table of their medians.
 
-The machine is shared: processor time is taken where one process does the work, every way has its turn in every round,
-and only ratios mean something.
+The machine is shared: processor time is taken where one process does the work, every way has its
+turn in every round, and only ratios mean something.
 """
 
 import datetime
@@ -35,7 +35,10 @@ def medians(
     clock: Callable[[], float] = time.process_time,
     turn: float = TURN_SECONDS,
 ) -> dict[str, float]:
-    """Return the median seconds of a call of every way; each is called once before, which compiles and warms up."""
+    """Return the median seconds of a call of every way.
+
+    Each is called once before, which compiles and warms up.
+    """
     for way in ways.values():
         way()
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -58,9 +61,8 @@ def median_trip(trip: Callable[[], object]) -> float:
 def print_heading(*columns: str) -> None:
     """Print the head of a table, under a line with the machine and the day."""
     load = os.getloadavg()[0]
-    print(
-        f"{this_processor().name}, {os.cpu_count()} cores, load {load:.1f}, {datetime.date.today()}\n"
-    )
+    today = datetime.date.today()
+    print(f"{this_processor().name}, {os.cpu_count()} cores, load {load:.1f}, {today}\n")
     print(f"| {' | '.join(columns)} |")
     print("|" + "---|" * len(columns), flush=True)
 
@@ -76,7 +78,10 @@ def print_compared(
     peers: Sequence[str],
     limit: str = "",
 ) -> None:
-    """Print a row for every way: its measure, its ratio to the best of the ``peers``, its share of the ``limit``."""
+    """Print a row for every way.
+
+    It has the measure, its ratio to the best of the ``peers`` and its share of the ``limit``.
+    """
     best = min((seconds[name] for name in peers), default=None)
     for name, mine in seconds.items():
         ratio = f"{best / mine:.2f}" if best else ""

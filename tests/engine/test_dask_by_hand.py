@@ -1,4 +1,7 @@
-"""A cluster that somebody has started by hand: `dask scheduler` and two `dask worker`, plain and with TLS."""
+"""A cluster that somebody has started by hand.
+
+It is a `dask scheduler` and two `dask worker`, plain and with TLS.
+"""
 
 import os
 import re
@@ -54,7 +57,7 @@ def start_dask(stack: ExitStack, environment: dict[str, str], *words: str) -> su
 
 @contextmanager
 def cluster_by_hand(protocol: str, variables: dict[str, str]):
-    """The address of a scheduler with two workers of three threads, each a process without a nanny."""
+    """The address of a scheduler with two workers of three threads, without nannies."""
     environment = child_environment(**variables)
     environment["PYTHONPATH"] += f"{os.pathsep}{TESTS}"
     common = ["--host", LOOPBACK, "--protocol", protocol, "--no-dashboard"]
@@ -71,7 +74,7 @@ def cluster_by_hand(protocol: str, variables: dict[str, str]):
 
 @pytest.mark.parametrize("protocol", ["tcp", "tls"])
 def test_a_run_on_a_cluster_started_by_hand(protocol, tmp_path, monkeypatch):
-    """Workers that know nothing of workbench serve by Unix socket, by TCP, and by TLS with Dask's certificate."""
+    """Workers started without workbench serve by Unix socket, by TCP, and by Dask's TLS."""
     from dask.config import refresh
 
     from workbench.engine.dask import Cluster, connected

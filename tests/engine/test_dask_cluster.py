@@ -1,4 +1,7 @@
-"""What must hold on every executor holds on a Dask cluster: two workers on this machine, loopback only, no dashboard."""
+"""What must hold on every executor holds on a Dask cluster.
+
+It has two workers on this machine, loopback only, no dashboard.
+"""
 
 import json
 import os
@@ -58,7 +61,10 @@ class ToyRun(NamedTuple):
 
 
 def run_on(client, s, toy=TOY, states=None, services=None, wrap=None, **more) -> ToyRun:
-    """The toy on the cluster; ``wrap`` may change makers and services, ``more`` goes to the executor."""
+    """The toy on the cluster; ``wrap`` may change makers and services.
+
+    ``more`` goes to the executor.
+    """
     from workbench.engine.dask import Cluster
 
     shards = toy.shards(s)
@@ -73,7 +79,7 @@ def run_on(client, s, toy=TOY, states=None, services=None, wrap=None, **more) ->
 
 
 def test_one_replica_is_plain_sgd_bit_for_bit(client):
-    """On the cluster too: the parameters are those of Local on the free clock, which are those of the loop."""
+    """The parameters are those of Local on the free clock, which are those of the loop."""
     s = settings(shards=3)
     assert np.array_equal(run_on(client, s).theta, TOY.run(s)[0])
 
@@ -90,7 +96,7 @@ def test_one_replica_that_prefetches_has_a_delay_of_one(client):
 
 @pytest.mark.parametrize("prefetch", [False, True])
 def test_updates_applied_are_pushes_accepted(client, prefetch):
-    """Each shard applies every push once, every row arrives, the run learns, and Local replays its record."""
+    """Each shard applies every push once, every row arrives, and Local replays the record."""
     s = settings(criterion="mmi", replicas=3, shards=2, epochs=3.0, prefetch=prefetch)
     run = run_on(client, s, wrap=partial(wrap_for_recording, segment=0, digest_every=1))
     updates = len(of_kind(run.rows, "push"))
@@ -124,7 +130,10 @@ class SecondLook:
 
 
 def test_a_run_rests_and_is_resumed(client):
-    """Brought to rest in the middle, all return their states; resumed, nothing is lost and nothing done twice."""
+    """Brought to rest in the middle, all return their states.
+
+    Resumed, nothing is lost and nothing done twice.
+    """
     s = settings(criterion="mmi", replicas=2, epochs=12.0, evaluate_every=9.0)
     first = run_on(client, s, rest=SecondLook())
     replicas = [state for name, state in first.outcome.returned.items() if "replica" in name]
@@ -194,7 +203,7 @@ def socket_inodes(pids):
 
 
 def test_dasks_configuration_is_as_before_outside():
-    """What a local cluster needs of Dask's configuration holds for as long as the cluster, and no longer."""
+    """A local cluster changes Dask's configuration for as long as it exists, and no longer."""
     import dask
 
     name = "distributed.deploy.lost-worker-timeout"
@@ -225,7 +234,7 @@ def die_soon():
 
 
 def lose_a_worker_while_hosts_are_made(client):
-    """The second worker dies as soon as it has its host, while the first one is still making its own."""
+    """The second worker dies as soon as it has its host, while the first still makes its own."""
     from workbench.engine.dask import Cluster
 
     services = {"slow": Arriving(partial(time.sleep, 2)), "dying": Arriving(die_soon)}
@@ -248,7 +257,10 @@ class KillAWorker:
 
 
 def test_a_lost_worker_ends_the_run():
-    """The run fails with advice and no part of it is repeated; workers ignore a notebook's interrupt."""
+    """The run fails with advice and no part of it is repeated.
+
+    Workers ignore a notebook's interrupt.
+    """
     with new_cluster(2, 4) as cluster, distributed.Client(cluster) as client:
         find_tests(client)
         lose_a_worker_while_hosts_are_made(client)

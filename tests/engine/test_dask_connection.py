@@ -75,7 +75,7 @@ def test_values_travel(value):
 
 
 def test_messages_travel():
-    """Dataclasses with arrays (each sent once), signals, numpy's numbers and errors travel, and nothing else."""
+    """Dataclasses with arrays, signals, numpy's numbers and errors travel, and nothing else."""
     x = np.arange(3)
     arrays = {}
     sent = [
@@ -123,7 +123,7 @@ def pair(shares_memory):
     ],
 )
 def test_arrays_arrive(shares_memory, x):
-    """Arrays of any shape and type arrive with the bits that they had, and so does what follows them."""
+    """Arrays of any shape and type arrive with their bits, and so does what follows them."""
     here, there = pair(shares_memory)
     here.send((x, "after"))
     found, after = there.receive()
@@ -134,7 +134,10 @@ def test_arrays_arrive(shares_memory, x):
 
 
 def test_shared_memory_is_seen_and_given_back():
-    """A published array is not copied; its memory is used again once the last view in the peer is gone."""
+    """A published array is not copied.
+
+    Its memory is used again once the last view in the peer is gone.
+    """
     here, there = pair(True)
     x = memory.floats(SIZE)
     x[:] = 1
@@ -175,7 +178,10 @@ def test_mappings_end_with_their_segments():
 
 
 def test_a_version_is_never_written_while_another_process_sees_it():
-    """A reader that holds on sees the bits that it got; one that is killed, or lets go, gives its versions back."""
+    """A reader that holds on sees the bits that it got.
+
+    One that is killed, or lets go, gives its versions back.
+    """
     server = ParameterServer(np.zeros(SIZE, np.float32), settings(learning_rate=1.0))
     _, address = open_host({"server 0": server})
     gradient = np.ones(SIZE, np.float32)
@@ -201,7 +207,10 @@ def test_a_version_is_never_written_while_another_process_sees_it():
 
 
 def open_host(services, number=0):
-    """A host that listens in this process, and its address; it must be kept for as long as it is to answer."""
+    """A host that listens in this process, and its address.
+
+    It must be kept for as long as it is to answer.
+    """
     host = Host("run", number, services, 4, {})
     address = host.open(TOKEN, True, False)
     memory.use(POOL)  # the host has put a pool of its own in its place
@@ -237,7 +246,10 @@ def calls(service, call):
 
 
 def test_a_push_is_read_where_it_lies():
-    """From another process through shared memory, or through the socket: the same update; errors come back."""
+    """Through shared memory and through the socket, a push makes the same update.
+
+    Errors come back.
+    """
     server = ParameterServer(np.zeros(SIZE, np.float32), settings(learning_rate=0.5))
     _host, address = open_host({"server 0": server})
     connection = connect(address, TIMEOUT)
@@ -258,7 +270,10 @@ def test_a_push_is_read_where_it_lies():
 
 
 def test_who_does_not_know_the_token_is_not_answered():
-    """Neither a caller with another one, nor noise; and a caller trusts no host with another one."""
+    """Neither a caller with another token nor noise is answered.
+
+    A caller trusts no host with another one.
+    """
     _host, address = open_host({})
     with pytest.raises(Lost, match="host 0 cannot be reached"):
         connect(replace(address, token=b"x" * 32), TIMEOUT)
@@ -272,7 +287,10 @@ def test_who_does_not_know_the_token_is_not_answered():
 
 
 def test_by_tcp_it_is_the_same():
-    """A caller of another machine gets aligned copies of the same bits; only the worker's own address listens."""
+    """A caller of another machine gets aligned copies of the same bits.
+
+    Only the worker's own address listens.
+    """
     listener = Listener(0, TOKEN, lambda request: request[::-1], False, "tcp://127.0.0.1:1")
     connection = connect(listener.address, TIMEOUT)
     x = memory.floats(SIZE)

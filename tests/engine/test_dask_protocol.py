@@ -1,4 +1,7 @@
-"""Messages and proofs as bytes, without a socket: what is encoded is decoded, and malformed bytes are refused."""
+"""Messages and proofs as bytes, without a socket.
+
+What is encoded is decoded, and malformed bytes are refused.
+"""
 
 import json
 import os
@@ -31,7 +34,10 @@ FLOATS = 1 << 16
 
 
 def decode(session, outgoing):
-    """The message that a session makes of the bytes and files of another one; EOFError if they end too early."""
+    """The message that a session makes of the bytes and files of another one.
+
+    EOFError if they end too early.
+    """
     data = outgoing.head + b"".join(array.tobytes() for array in outgoing.arrays)
     reading = session.decode()
     part = next(reading)
@@ -180,7 +186,7 @@ def test_a_handshake_proves_both_sides():
 
 
 def test_a_wrong_token_is_refused_by_both_sides():
-    """Another token, another nonce, a truncated response and one's own proof sent back are all refused."""
+    """Another token or nonce, a truncated response and one's own proof are all refused."""
     host = HostHandshake(TOKEN)
     stranger = CallerHandshake(b"x" * 32, host.nonce)
     caller = CallerHandshake(TOKEN, host.nonce)

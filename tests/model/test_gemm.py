@@ -1,4 +1,7 @@
-"""Products made tile by tile: against numpy in double precision, at sizes that fill no tile, and their bounds."""
+"""Products made tile by tile, against numpy in double precision.
+
+Sizes include those that fill no tile.
+"""
 
 import numpy as np
 import pytest
@@ -47,7 +50,7 @@ def near(found, exact, atol):
 @given(SIZES, SIZES, SIZES, st.sampled_from([np.float32, np.float64]))
 @settings(max_examples=25, deadline=None)
 def test_products_equal_numpy(frames, inputs, outputs, dtype):
-    """Each product equals numpy's in double precision to rounding, and nothing outside its matrix is written."""
+    """Each product equals numpy's to rounding, and nothing outside its matrix is written."""
     random = np.random.default_rng(frames)
     weight = matrix(random, outputs, inputs, dtype)
     bias = matrix(random, 1, outputs, dtype)[0]
@@ -75,7 +78,7 @@ def test_products_equal_numpy(frames, inputs, outputs, dtype):
 
 @pytest.mark.parametrize("shape", [(300, 290, 530), (32, 64, 40)])
 def test_many_blocks_and_either_order_in_memory(shape):
-    """Sizes beyond every block are right, and where either order in memory is allowed it changes no bit."""
+    """Sizes beyond every block are right, and the order in memory changes no bit."""
     frames, inputs, outputs = shape
     random = np.random.default_rng(0)
     weight = matrix(random, outputs, inputs)
@@ -97,7 +100,10 @@ def test_many_blocks_and_either_order_in_memory(shape):
 
 
 def test_move_rounds_as_gradient_and_update():
-    """W + rate G has the bits that numpy leaves, in place or elsewhere; without frames W stays and G is zero."""
+    """W + rate G has the bits that numpy leaves, in place or elsewhere.
+
+    Without frames W stays and G is zero.
+    """
     random = np.random.default_rng(0)
     weight = matrix(random, 77, 50)
     h = matrix(random, 33, 50)
@@ -123,7 +129,7 @@ def test_move_rounds_as_gradient_and_update():
 @pytest.mark.parametrize("shift", [0, 1])
 @pytest.mark.parametrize("inputs", [64, 75, 160])
 def test_what_is_written_past_the_cache_is_written(inputs, shift):
-    """New weights are the same wherever they lie, past the cache or not, and nothing around them changes."""
+    """New weights are the same wherever they lie, and nothing around them changes."""
     random = np.random.default_rng(0)
     weight = matrix(random, 43, inputs)
     h = matrix(random, 32, inputs)
@@ -150,7 +156,7 @@ def test_what_is_not_a_number_stays_so():
 
 
 def test_misfits_are_refused():
-    """Matrices that do not fit, or whose rows have gaps, raise instead of being read past their end."""
+    """Matrices that do not fit, or whose rows have gaps, raise ValueError."""
     with pytest.raises(ValueError, match="product of"):
         float32.backward(torch.zeros(2, 3), torch.zeros(4, 5), torch.zeros(2, 5))
     with pytest.raises(ValueError, match="product of"):
@@ -167,7 +173,10 @@ def test_misfits_are_refused():
 @given(SIZES, SIZES, SIZES, st.booleans())
 @settings(max_examples=25, deadline=None)
 def test_pairs_are_products_of_rounded_factors(frames, inputs, outputs, turn):
-    """With bfloat16 the factors are rounded as torch rounds them, odd numbers of them too; all else is float32."""
+    """With bfloat16 the factors are rounded as torch rounds them, odd numbers of them too.
+
+    All else is float32.
+    """
     random = np.random.default_rng(frames)
     weight = matrix(random, outputs, inputs)
     bias = matrix(random, 1, outputs)[0]

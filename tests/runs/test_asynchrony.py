@@ -221,7 +221,7 @@ def wait_until(true: Callable[[], Any]) -> None:
 def test_a_run_is_resumed_after_its_driver_was_killed(tiny_home, capsys):
     """A run whose worker and then whose driver is killed resumes from a checkpoint."""
     words = ["hidden_units=24", "checkpoint_every=0.5", "epochs=30", "patience=100", "replicas=2"]
-    run = launch.begun(
+    run = launch.launch_and_wait(
         ["train", "tiny", "--preset", "tiny", "--cluster", "local", "--set", *words, "--name", "d"],
         "d",
     )

@@ -24,11 +24,11 @@ from workbench.storage.rows import PushRow
 from workbench.storage.run import RunState, find_run
 
 SMALL = dict(hidden_layers=1, hidden_units=24, checkpoint_every=0.5, evaluate_every=1.0)
-# Starts a run as a notebook's kernel would, says which, and stays until it is interrupted.
+# Start a run as a notebook's kernel would, print its name, and wait for an interrupt.
 PARENT = """
 import sys, time
 from workbench.runs import launch
-print(launch.begun(sys.argv[1:], "long").name, flush=True)
+print(launch.launch_and_wait(sys.argv[1:], "long").name, flush=True)
 time.sleep(60)
 """
 
@@ -39,16 +39,16 @@ def corpus(tiny_home: Path) -> Corpus:
     return Corpus.open("tiny")
 
 
-def until(true, seconds=30.0):
-    """Wait until ``true()``; fails if it takes too long."""
+def wait_until(condition, seconds=30.0):
+    """Wait until ``condition()``; fail if it takes too long."""
     end = time.monotonic() + seconds
-    while not true():
+    while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)
 
 
-def test_a_detached_run_outlives_its_parent(tiny_home, capsys):
-    """An interrupt of its parent leaves a run alone; others follow, stop and resume it."""
+def start_in_another_process():
+    """A long run that was started by another process, which has been interrupted since."""
     settings = [
         "hidden_units=24",
         "epochs=1000",
@@ -69,11 +69,16 @@ def test_a_detached_run_outlives_its_parent(tiny_home, capsys):
     os.killpg(parent.pid, signal.SIGINT)
     assert parent.wait(20) != 0
     parent.stdout.close()
+    return run
 
+
+def test_a_detached_run_outlives_its_parent(tiny_home, capsys):
+    """An interrupt of its parent leaves a run alone; others follow, stop and resume it."""
+    run = start_in_another_process()
     out = io.StringIO()
     follower = threading.Thread(target=follow, args=(run, out, 0.05))
     follower.start()
-    until(lambda: "epoch 2" in out.getvalue())
+    wait_until(lambda: "epoch 2" in out.getvalue())
     assert run.status().state == RunState.RUNNING
     assert main.main(["stop", run.name]) == 0
     follower.join(30)
@@ -92,7 +97,7 @@ def test_a_detached_run_outlives_its_parent(tiny_home, capsys):
 
 
 def test_a_detached_run_that_cannot_start_says_why(tiny_home, capsys):
-    """What the run would have said on the terminal is said by the one who started it."""
+    """The command that starts it prints the message that the run would have printed."""
     assert main.main(["train", "nowhere", "--detach"]) == 1
     assert "nowhere: no such corpus" in capsys.readouterr().err
 
@@ -112,22 +117,24 @@ def test_calibration_predicts(corpus, tiny_home):
     path = calibrate.calibrate(measured[0], network=False)
     assert path.parent == tiny_home / "machines"
     cost = runs.train(corpus, settings.replace(clock="cost", machine=path.stem), name="cost")
-    assert 0.25 < cost.summary["seconds"] / min(run.summary["seconds"] for run in measured) < 4.0
+    least = min(run.summary["seconds"] for run in measured)
+    assert 0.25 < cost.summary["seconds"] / least < 4.0
     made = read_machine(path)
     assert set(made.prices) == {"forward", "gradient", "decode", "evaluate"}
     assert made.seconds("gradient", 64) < made.seconds("gradient", 640)
     assert replace(made, parameters=10**7).seconds("gradient", 64) >= made.seconds("gradient", 64)
 
 
-def test_a_line_is_fitted():
+def test_a_price_is_fitted():
     """Seconds that are linear in frames and in frames times parameters give their price back."""
-    points = [
-        (n, size, 1e-3 + n * (2e-4 + 3e-9 * size)) for n in (8, 32, 128) for size in (10**4, 10**6)
-    ]
-    price = calibrate.fit(points)
-    assert (price.call, price.frame, price.frame_parameter) == pytest.approx(
-        (1e-3, 2e-4, 3e-9), rel=1e-6
-    )
+    points = []
+    for frames in (8, 32, 128):
+        for parameters in (10**4, 10**6):
+            seconds = 1e-3 + frames * (2e-4 + 3e-9 * parameters)
+            points.append(calibrate.Point(frames, parameters, seconds))
+    price = calibrate.fit_price(points)
+    fitted = (price.call, price.frame, price.frame_parameter)
+    assert fitted == pytest.approx((1e-3, 2e-4, 3e-9), rel=1e-6)
 
 
 def test_what_was_not_recorded_cannot_be_replayed(corpus):

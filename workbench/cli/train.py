@@ -112,7 +112,7 @@ def run(options: Options) -> int:
 
     if options.detach:
         begun_as = options.resume or options.name or options.criterion or "ce"
-        print(launch.begun(options.words(), begun_as, bool(options.resume)).folder)
+        print(launch.launch_and_wait(options.words(), begun_as, bool(options.resume)).folder)
         return 0
     if options.resume:
         return resume(find_run(options.resume), options)

@@ -1,6 +1,9 @@
-"""Runs and sweeps in processes of their own, so that a notebook's interrupt, restart or end does not touch them.
+"""Runs and sweeps in processes of their own.
 
-What they do is read from their folders; nothing here needs to stay alive. Output goes to data/logs/<name>.log.
+An interrupt, a restart or the end of a notebook does not touch them.
+
+Their folders show what they do, so nothing in this process needs to stay alive. Their output goes
+to data/logs/<name>.log.
 """
 
 import os
@@ -17,27 +20,35 @@ from workbench.processes import child_environment
 from workbench.settings import Settings, UserError
 from workbench.storage.run import STOP, Run, RunState, find_run, home, newest_run
 
+POLL_SECONDS = 0.1  # between looks for the folder of a run
+PARENT_FIELD = 1  # of /proc/<pid>/stat, counted after the name of the command
+
 
 @dataclass(frozen=True)
 class Launched:
-    """A command that was started, and where its output goes."""
+    """A command that was started, and the file with its output."""
 
     process: subprocess.Popen
     log: Path
 
     @property
     def running(self) -> bool:
+        """Whether the command has not ended yet."""
         return self.process.poll() is None
 
     def last_lines(self, most: int = 12) -> str:
-        """The end of its output, progress bars reduced to their last state."""
+        """Return the end of the output, with progress bars as they stand."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        lines = [line.rsplit("\r", 1)[-1] for line in text.rstrip("\n").split("\n")]
-        return "\n".join(lines[-most:])
+        lines = text.rstrip("\n").split("\n")
+        shown = [line.rsplit("\r", 1)[-1] for line in lines[-most:]]
+        return "\n".join(shown)
 
 
 def launch(arguments: Sequence[str], name: str) -> Launched:
-    """Start ``workbench ARGUMENTS`` in a session of its own."""
+    """Start ``workbench ARGUMENTS`` in a session of its own.
+
+    Its output goes to the log ``name``.
+    """
     log = home() / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "wb") as out:
@@ -49,7 +60,8 @@ def launch(arguments: Sequence[str], name: str) -> Launched:
             env=child_environment(WORKBENCH_DATA=str(home())),
             start_new_session=True,
         )
-    # Someone must wait for it, or it stays in the process table and a killed run looks alive.
+    # A process that nothing waits for stays in the process table, and a killed run would look
+    # alive.
     threading.Thread(target=process.wait, daemon=True, name=f"wait for {name}").start()
     return Launched(process, log)
 
@@ -57,41 +69,51 @@ def launch(arguments: Sequence[str], name: str) -> Launched:
 def launch_run(
     corpus: str, settings: Settings, name: str, init: str | None = None, cluster: Sequence[str] = ()
 ) -> Launched:
-    """Train a new run ``<name>-<digest>``; ``cluster``: an address, and perhaps more words of the command line."""
-    words = [f"{field}={value}" for field, value in settings.to_dict().items()]
-    start = ["--init", init] if init else []
-    where = ["--cluster", *cluster] if cluster else []
-    return launch(["train", corpus, "--name", name, *start, *where, "--set", *words], name)
+    """Start to train a new run ``<name>-<digest>``.
+
+    ``cluster``: the address of a cluster, perhaps followed by other words of the command line.
+    """
+    words = ["train", corpus, "--name", name]
+    if init:
+        words += ["--init", init]
+    if cluster:
+        words += ["--cluster", *cluster]
+    words.append("--set")
+    words += [f"{field}={value}" for field, value in settings.to_dict().items()]
+    return launch(words, name)
 
 
 def launch_resume(run: Run) -> Launched:
-    """Go on with a run that was stopped or lost."""
+    """Start to resume a run that was stopped or lost."""
     return launch(["train", "--resume", run.name], run.name)
 
 
-def begun(words: Sequence[str], name: str, resumed: bool = False) -> Run:
-    """Launch ``workbench train`` with these words and wait until its run is there; UserError if it fails before.
+def launch_and_wait(words: Sequence[str], name: str, resumed: bool = False) -> Run:
+    """Start ``workbench WORDS``, a train command, and return its run as soon as that exists.
 
-    ``name``: the run's, without digest; if it is ``resumed``, that of the run to go on with.
+    ``name``: of the run, without digest; if it is ``resumed``, the name of the run to resume.
+    UserError with the last line of output if the command ends before.
     """
     before = find_run(name) if resumed else newest_run(name)
-    since = before.status().pid if before else None
+    pid_before = before.status().pid if before else None
     launched = launch(words, name)
     while True:
-        running = (
-            launched.running
-        )  # looked at first, so that a run that has ended meanwhile is still found
+        running = launched.running  # asked first, so that a run that ends meanwhile is found
         run = before if resumed else newest_run(name)
-        if run is not None and (run != before or run.status().pid != since):
+        if run is not None and (run != before or run.status().pid != pid_before):
             return run
         if not running:
-            last = [line for line in launched.last_lines().split("\n") if line]
-            raise UserError((last or ["it ended without a word"])[-1].removeprefix("workbench: "))
-        time.sleep(0.1)
+            lines = [line for line in launched.last_lines().split("\n") if line]
+            last = lines[-1] if lines else f"{name}: the command ended without any output"
+            raise UserError(last.removeprefix("workbench: "))
+        time.sleep(POLL_SECONDS)
 
 
 def stop_run(run: Run) -> None:
-    """Ask a run, from any process, to come to rest at a checkpoint; it ends in its own time and can be resumed."""
+    """Ask a run of any process to stop.
+
+    It comes to rest at a checkpoint, from which it can be resumed.
+    """
     status = run.status()
     if status.state != RunState.RUNNING:
         raise UserError(f"{run.name}: is not running (state: {status.state})")
@@ -99,27 +121,26 @@ def stop_run(run: Run) -> None:
 
 
 def kill_worker(run: Run, worker: str) -> int:
-    """Kill a worker of a run that has started its own cluster here, to see it recover; which process that was."""
+    """Kill a worker of a run that has its own cluster on this machine; return its process id."""
     workers = run.cluster.get("workers", {})
     if worker not in workers:
-        known = (
-            f"it has {', '.join(workers)}"
-            if workers
-            else "only a run with --cluster local, while it runs, has any"
-        )
+        known = "only a run with --cluster local, while it runs, has any"
+        if workers:
+            known = f"it has {', '.join(workers)}"
         raise UserError(f"{run.name}: no worker {worker} that could be killed: {known}")
+
     pid = workers[worker]
-    if parent_of(pid) != run.status().pid:  # process ids are used again
-        raise UserError(
-            f"{run.name}: worker {worker} is gone already, and another one not there yet"
-        )
+    if _parent_of(pid) != run.status().pid:  # the system uses process ids again
+        raise UserError(f"{run.name}: worker {worker} is gone, and its successor not there yet")
     os.kill(pid, signal.SIGKILL)
     return pid
 
 
-def parent_of(pid: int) -> int | None:
-    """The parent of a process, on Linux; None if there is no such process."""
+def _parent_of(pid: int) -> int | None:
+    """Return the parent of a process, on Linux; None if there is no such process."""
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
+    after_name = stat.rpartition(")")[2].split()
+    return int(after_name[PARENT_FIELD])

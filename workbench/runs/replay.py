@@ -1,87 +1,127 @@
-"""Replay: a recorded run done again in this thread, call by call in the recorded order, to the same parameters."""
+"""Replay: a recorded run repeated in this thread, to the same parameters.
 
+Calls are made in the recorded order.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.engine import Deadlock, Local
+from workbench.engine import Deadlock, Held, Local
 from workbench.engine.trace import Difference, Trace, read_traces, wrap_for_replay
-from workbench.progress import Progress
+from workbench.progress import Progress, no_progress
 from workbench.runs.record import parameters_digest
 from workbench.runs.train import experiment_of
+from workbench.runs.wiring import Experiment
 from workbench.settings import UserError
 from workbench.storage.rows import PushRow, Row, TraceRow
 from workbench.storage.run import Run, RunState
 
-EVER = 10**9  # a capacity of channels that is never reached: who waited is in the record
+UNBOUNDED = 10**9  # a capacity that no channel reaches: who waited is in the record
+PROGRESS_PUSHES = 20  # between two reports
 
 
 @dataclass(frozen=True)
 class Replay:
-    """What a replay found: the parameters' digest is that of the run, or it would not have come to its end."""
+    """A replay that came to the parameters of the run."""
 
     run: str
     segments: int
-    calls: int  # of the parameter server, in their order
+    calls: int  # to the parameter server, in their order
     compared: int  # digests of the server on the way
     updates: int
     parameters_digest: str
 
     def __str__(self) -> str:
         return (
-            f"{self.run}: replayed {self.updates} updates, {self.calls} calls in {self.segments} segments; "
-            f"{self.compared} digests on the way and the parameters ({self.parameters_digest}) are the same"
+            f"{self.run}: replayed {self.updates} updates, {self.calls} calls "
+            f"in {self.segments} segments; {self.compared} digests on the way "
+            f"and the parameters ({self.parameters_digest}) are the same"
         )
 
 
+@dataclass(frozen=True)
+class Recording:
+    """What a run has recorded of its schedule."""
+
+    traces: Mapping[int, Trace]  # by segment
+    pushes: int
+
+
+class _PushCounter:
+    """Takes the rows of a replay, and reports how many of the pushes have been repeated."""
+
+    def __init__(self, run: str, total: int, progress: Progress):
+        self.what = f"replaying {run}, pushes"
+        self.total = total
+        self.progress = progress
+        self.pushes = 0
+
+    def __call__(self, row: Row) -> None:
+        if isinstance(row, PushRow):
+            self.pushes += 1
+            if self.pushes % PROGRESS_PUSHES == 0:
+                self.progress(self.pushes, self.total, self.what)
+
+
 def replay(run: Run, progress: Progress | None = None) -> Replay:
-    """Do a recorded run again; UserError names the first difference, if there is one."""
-    traces, total = recorded_segments(run)
+    """Repeat a recorded run; UserError names the first difference, if there is one."""
+    recording = recording_of(run)
     experiment = experiment_of(run)
+    emit = _PushCounter(run.name, recording.pushes, progress or no_progress)
+    services = replay_segments(run.name, experiment, recording.traces, emit)
+
+    digest = parameters_digest(experiment.shards.collect(services))
+    recorded_digest = run.summary.get("parameters_digest")
+    if digest != recorded_digest:
+        raise UserError(
+            f"{run.name}: no call differs, but the parameters do: {digest}, not {recorded_digest}"
+        )
+    orders = [order for trace in recording.traces.values() for order in trace.orders.values()]
+    return Replay(
+        run=run.name,
+        segments=len(recording.traces),
+        calls=sum(len(order) for order in orders),
+        compared=sum(bool(turn.digest) for order in orders for turn in order),
+        updates=services["server 0"].version,
+        parameters_digest=digest,
+    )
+
+
+def replay_segments(
+    name: str, experiment: Experiment, traces: Mapping[int, Trace], emit: _PushCounter
+) -> dict[str, Any]:
+    """Repeat all segments of the run ``name``; return the services as they are at the end."""
     services: dict[str, Any] = experiment.services()
     states: dict[str, Any] = {}
-    channels, ticks, pushes = None, 0, 0
-
-    def emit(row: Row) -> None:
-        nonlocal pushes
-        if not isinstance(row, PushRow):
-            return
-        pushes += 1
-        if progress and pushes % 20 == 0:
-            progress(pushes, total, f"replaying {run.name}, pushes")
-
+    channels: dict[str, Held] | None = None
+    ticks = 0
+    executor = Local(capacity=UNBOUNDED)
     for segment, trace in traces.items():
-        makers, again = wrap_for_replay(experiment.processes(states), services, trace)
+        makers, replayed = wrap_for_replay(experiment.processes(states), services, trace)
         try:
-            outcome = Local(capacity=EVER).run(makers, again, emit, channels=channels, ticks=ticks)
-        except (Difference, Deadlock) as problem:
-            raise UserError(
-                f"{run.name}: the replay differs in segment {segment}: {problem}"
-            ) from problem
-        states, channels, ticks = outcome.returned, outcome.channels, outcome.ticks
-        services = {service: replayed.service for service, replayed in again.items()}
-    found, known = (
-        parameters_digest(experiment.shards.collect(services)),
-        run.summary.get("parameters_digest"),
-    )
-    if found != known:
-        raise UserError(f"{run.name}: no call differs, but the parameters do: {found}, not {known}")
-    answers = [
-        answer for trace in traces.values() for order in trace.orders.values() for answer in order
-    ]
-    compared = sum(bool(of) for _, of in answers)
-    return Replay(
-        run.name, len(traces), len(answers), compared, services["server 0"].version, found
-    )
+            outcome = executor.run(makers, replayed, emit, channels=channels, ticks=ticks)
+        except (Difference, Deadlock) as error:
+            raise UserError(f"{name}: the replay differs in segment {segment}: {error}") from error
+        states = outcome.returned
+        channels = outcome.channels
+        ticks = outcome.ticks
+        services = {service: wrapped.service for service, wrapped in replayed.items()}
+    return services
 
 
-def recorded_segments(run: Run) -> tuple[dict[int, Trace], int]:
-    """The record of a run that has ended or rests, and the number of its pushes."""
+def recording_of(run: Run) -> Recording:
+    """Return the record of a run.
+
+    UserError if it was not recorded, or has neither ended nor been stopped.
+    """
     state = run.status().state
     if not run.record.get("recorded"):
         raise UserError(f"{run.name}: was not recorded; train with --record, or on a cluster")
     if state not in (RunState.DONE, RunState.STOPPED):
         raise UserError(f"{run.name}: is {state}; a run is replayed when it is done or stopped")
     try:
-        return read_traces(run.rows(TraceRow)), sum(1 for _ in run.rows(PushRow))
-    except ValueError as problem:
-        raise UserError(f"{run.name}: {problem}") from None
+        traces = read_traces(run.rows(TraceRow))
+    except ValueError as error:
+        raise UserError(f"{run.name}: {error}") from None
+    return Recording(traces, sum(1 for _ in run.rows(PushRow)))

@@ -1,4 +1,7 @@
-"""How a run is asked to stop: by Ctrl-C in its terminal, or by a file ``stop`` in its folder, from any process."""
+"""How a run is asked to stop.
+
+Ctrl-C asks it from its terminal, a file ``stop`` in its folder from any process.
+"""
 
 import os
 import signal
@@ -15,7 +18,10 @@ INTERRUPTED = 130  # exit code, as a shell reports an interrupted command
 
 
 class StopFile:
-    """Whether a file asks to stop: it exists and, if ``words`` are given, has one of them as its text."""
+    """Whether a file asks to stop.
+
+    It asks if it exists and, if ``words`` are given, has one of them as its text.
+    """
 
     def __init__(self, path: Path, words: Sequence[str] = ()):
         self.path = path
@@ -39,7 +45,10 @@ class StopFile:
 
 
 def stop_file(run: Run) -> StopFile:
-    """Return the file that asks ``run`` to stop; what was asked of an earlier process is forgotten."""
+    """Return the file that asks ``run`` to stop.
+
+    What was asked of an earlier process is forgotten.
+    """
     path = run.folder / STOP
     path.unlink(missing_ok=True)
     return StopFile(path)
@@ -59,9 +68,12 @@ class _Interrupts:
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Inside the context, the first Ctrl-C only asks the run to come to rest: the value returns whether it has.
+    """Inside the context, the first Ctrl-C only asks the run to come to rest.
 
-    Python delivers signals to the main thread alone. In another thread nothing changes, and the answer is False.
+    The value of the context is a function that returns whether it has.
+
+    Python delivers signals to the main thread alone. In another thread nothing changes, and the
+    answer is False.
     """
     interrupts = _Interrupts()
     try:

@@ -1,9 +1,11 @@
-"""The machine of the paper with a toy in place of speech: how stale are gradients, and when does it begin to hurt?
+"""The machine of the paper with a toy in place of speech.
 
-Everything asynchronous is real (server, replicas, decoders, clock); only the arithmetic is not. Parameters are to reach
-a target. The outer gradient of an "utterance" points from where the decoder was to the target, plus noise of the
-utterance; the replica, as in the paper, follows it from wherever the parameters are by then. A thousand updates take a
-second.
+It shows how stale gradients are, and when that begins to hurt.
+
+Everything asynchronous is real (server, replicas, decoders, clock); only the arithmetic is not.
+Parameters are to reach a target. The outer gradient of an "utterance" points from where the decoder
+was to the target, plus noise of the utterance; the replica, as in the paper, follows it from
+wherever the parameters are by then. A thousand updates take a second.
 """
 
 from collections.abc import Callable
@@ -92,7 +94,10 @@ class Exploration:
 
 
 def explore(exploration: Exploration) -> pd.DataFrame:
-    """Run the toy on the cost clock; return rows like those of a run, ``mmi`` being minus the distance to the target."""
+    """Run the toy on the cost clock.
+
+    Return rows like those of a run, ``mmi`` being minus the distance to the target.
+    """
     rows: list[Row] = []
     clock = Cost(exploration.machine, exploration.seed)
     executor = Local(clock, exploration.settings.asynchrony.channel)
@@ -101,7 +106,9 @@ def explore(exploration: Exploration) -> pd.DataFrame:
 
 
 def explore_on(client: Any, exploration: Exploration) -> pd.DataFrame:
-    """As `explore`, but on a Dask cluster and the wall clock, where the arithmetic takes next to no time.
+    """Run the toy on a Dask cluster and the wall clock; otherwise as `explore`.
+
+    The arithmetic takes next to no time.
 
     ``client``: Dask's.
     """
@@ -125,7 +132,10 @@ def services(exploration: Exploration) -> dict[str, Any]:
 
 
 def makers(exploration: Exploration) -> dict[str, Callable[[], Process]]:
-    """Return what makes each process, by name: functions of plain data, which can travel to another machine."""
+    """Return what makes each process, by name.
+
+    These are functions of plain data, which can travel to another machine.
+    """
     makers: dict[str, Callable[[], Process]] = {}
     for i in range(exploration.replicas):
         makers[f"decoder {i}"] = partial(_decoder, exploration, i)
@@ -163,9 +173,10 @@ def _evaluator(exploration: Exploration) -> Process:
 
 
 def decode(seed: int, theta: np.ndarray, utterance: int) -> Decoded:
-    """Return for each kept frame the way from ``theta`` to the target, plus noise of the utterance.
+    """Return for each kept frame the way from ``theta`` to the target, plus noise.
 
-    Utterances keep unequal numbers of frames, because otherwise all slots of a replica would run empty at once.
+    Utterances keep unequal numbers of frames, because otherwise all slots of a replica would run
+    empty at once.
     """
     stream = rng(seed, "toy", utterance)
     noise = NOISE * stream.standard_normal(SIZE).astype(np.float32)

@@ -1,4 +1,6 @@
-"""A socket that carries messages with arrays; those in shared memory are handed over without being copied.
+"""A socket that carries messages with arrays.
+
+Those in shared memory are handed over without being copied.
 
 A connection belongs to one thread at each end. They take turns: request, reply.
 """
@@ -21,7 +23,8 @@ class Connection:
     def __init__(self, sock: socket.socket, shares_memory: bool):
         self.socket = sock
         self.session = Session(shares_memory)
-        # Arrays of the peer that are still used here keep the session, so the socket stays open for them.
+        # Arrays of the peer that are still used here keep the session, so the socket stays open for
+        # them.
         weakref.finalize(self.session, sock.close).atexit = False
 
     @property
@@ -30,7 +33,7 @@ class Connection:
         return bool(self.session.lent)
 
     def send(self, message: Any) -> None:
-        """Send ``message``; OSError if the connection is broken, TypeError if the message cannot travel."""
+        """Send ``message``; TypeError if it cannot travel, OSError if the connection is broken."""
         first, files, arrays = self.session.encode(message)
         if sum(array.nbytes for array in arrays) <= COPIED_BYTES:
             first = b"".join([first, *(array.tobytes() for array in arrays)])
@@ -42,7 +45,10 @@ class Connection:
             self.socket.sendall(array.reshape(-1).view(np.uint8).data)
 
     def receive(self) -> Any:
-        """Return the next message; EOFError if the peer has closed, OSError if the connection is broken."""
+        """Return the next message.
+
+        EOFError if the peer has closed the connection, OSError if it is broken.
+        """
         reading = self.session.decode()
         files = self._fill_with_files(next(reading))
         try:

@@ -1,9 +1,12 @@
-"""The same components on a Dask cluster, on the wall clock: a task per process, services and channels in actors.
+"""The same components on a Dask cluster, on the wall clock.
 
-Dask places, starts and ends hosts and processes. Rows, and what a run starts from and leaves, pass its scheduler.
-Everything else goes straight from process to process, on one machine through shared memory (``connection``,
-``listener``). Dask never repeats a part of a run: whatever is lost with a worker fails the run, which is then resumed
-from its last checkpoint. Processes are given as callables that make the generator, since generators do not travel.
+A process is a task, and services and channels are in actors.
+
+Dask places, starts and ends hosts and processes. Rows, and what a run starts from and leaves, pass
+its scheduler. Everything else goes straight from process to process, on one machine through shared
+memory (``connection``, ``listener``). Dask never repeats a part of a run: whatever is lost with a
+worker fails the run, which is then resumed from its last checkpoint. Processes are given as
+callables that make the generator, since generators do not travel.
 """
 
 import queue
@@ -39,10 +42,10 @@ Make = Callable[[], Process]
 class Cluster:
     """Any Dask cluster that ``client`` is connected to.
 
-    ``capacity`` is that of the channels. ``places`` maps names of processes, services and channels to the number of
-    their worker. Other processes go to the worker with the most idle threads; other services and channels are spread
-    over the workers. ``shares_memory``: workers on the same machine share memory; if not, they use TCP as if they were
-    on several machines.
+    ``capacity`` is that of the channels. ``places`` maps names of processes, services and channels
+    to the number of their worker. Other processes go to the worker with the most idle threads;
+    other services and channels are spread over the workers. ``shares_memory``: workers on the same
+    machine share memory; if not, they use TCP as if they were on several machines.
     """
 
     def __init__(
@@ -62,7 +65,8 @@ class Cluster:
     ) -> "Cluster":
         """Return the same cluster with another capacity, and places for what has none.
 
-        ``places`` is given the threads of each worker. UserError if there are fewer threads than ``processes``.
+        ``places`` is given the threads of each worker. UserError if there are fewer threads than
+        ``processes``.
         """
         more_places = places(list(self.workers(processes).values()))
         return Cluster(self.client, capacity, {**more_places, **self.places}, self.shares_memory)
@@ -76,9 +80,12 @@ class Cluster:
         channels: Mapping[str, Held] | None = None,
         ticks: int = 0,
     ) -> Outcome:
-        """As ``Local.run``. The ``services`` move to the workers; at the end, they are replaced by what they became.
+        """As ``Local.run``. The ``services`` move to the workers.
 
-        UserError if there are fewer threads than processes, because a process without a thread would starve the others.
+        At the end, they are replaced by what they became.
+
+        UserError if there are fewer threads than processes, because a process without a thread
+        would starve the others.
         """
         workers = self.workers(len(processes))
         places = {name: i % len(workers) for i, name in enumerate(services)} | self.places
@@ -97,20 +104,24 @@ class Cluster:
             execution.release()
 
     def workers(self, processes: int) -> dict[str, int]:
-        """Return the number of threads by address of worker, in a fixed order; UserError if they are too few."""
+        """Return the number of threads by address of worker, in a fixed order.
+
+        UserError if they are too few.
+        """
         found = self.client.scheduler_info(n_workers=-1)["workers"]
         by_name = sorted(found.items(), key=lambda item: str(item[1]["name"]))
         threads = {address: worker["nthreads"] for address, worker in by_name}
         total = sum(threads.values())
         if processes > total:
             raise UserError(
-                f"{processes} processes need as many threads, but the cluster has {total} ({len(threads)} workers): "
-                "start more workers, with more threads, or take fewer replicas"
+                f"{processes} processes need as many threads, but the cluster has {total} "
+                f"({len(threads)} workers): start more workers, with more threads, "
+                "or take fewer replicas"
             )
         return threads
 
     def about(self) -> dict[str, Any]:
-        """Return its ``address``, the link of its ``dashboard``, and process ids of ``workers`` by name.
+        """Return ``address``, link of the ``dashboard``, and process ids of ``workers`` by name.
 
         If this process has started it, the address is ``local``; workers elsewhere are not listed.
         """
@@ -216,7 +227,7 @@ class _Execution:
     def make_hosts(
         self, workers: Mapping[str, int], contents: _Contents, shares_memory: bool
     ) -> None:
-        """Make a host on each worker, before processes take the threads, and let the hosts listen."""
+        """Make a listening host on each worker, before processes take the threads."""
         for number, address in enumerate(workers):
             services, channels = contents.of_host(number, len(workers))
             actor = self.client.submit(
@@ -331,8 +342,12 @@ class _Execution:
         raise Lost(f"lost: {what}: resume the run from its last checkpoint")
 
     def raise_if_lost(self, error: Exception) -> None:
-        """Raise Lost if the loss of a worker explains ``error``; Dask may notice it later than the call that failed."""
-        # Dask raises these errors for an actor whose worker is gone, or was lost while the actor was made.
+        """Raise Lost if the loss of a worker explains ``error``.
+
+        Dask may notice it later than the call that failed.
+        """
+        # Dask raises these errors for an actor whose worker is gone, or was lost while the actor
+        # was made.
         unreachable = isinstance(error, OSError | ValueError | KilledWorker)
         unreachable = unreachable or str(error).startswith(ACTOR_LOST)
         if not unreachable:
@@ -349,7 +364,10 @@ class _Execution:
         return [worker.address for worker in self.workers if worker.lost]
 
     def release(self) -> None:
-        """Leave nothing behind on the workers; tasks that still run get Aborted from their hosts, and end."""
+        """Leave nothing behind on the workers.
+
+        Tasks that still run get Aborted from their hosts, and end.
+        """
         self.client.unsubscribe_topic(self.name)
         lost = self.lost_workers()
         running = [

@@ -1,11 +1,14 @@
-"""How caller and host prove to each other that they know the run's token, before either reads a message.
+"""How caller and host prove to each other that they know the token of the run.
+
+Neither reads a message before.
 
     host to caller     a random nonce
     caller to host     a nonce of its own, and its proof
     host to caller     its proof
 
-A proof is HMAC-SHA256, keyed by the token, over the name of the role and both nonces. The roles differ, so neither side
-can send the other's proof back. These classes turn bytes into bytes; `listener` sends them.
+A proof is HMAC-SHA256, keyed by the token, over the name of the role and both nonces. The roles
+differ, so neither side can send the other's proof back. These classes turn bytes into bytes;
+`listener` sends them.
 """
 
 import hashlib

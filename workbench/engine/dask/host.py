@@ -1,9 +1,9 @@
 """Where services and channels live on a cluster: one host per worker, called by threads.
 
-Dask places a host (an actor), starts it and ends it, and takes no part in the calls. Processes of the same worker call
-the object itself, others through its listener. A service serves one call at a time. No call waits longer than
-``ANSWER_SECONDS``: then the reply is ``AGAIN`` and the caller calls again. So a host notices within this time that a
-caller has gone.
+Dask places a host (an actor), starts it and ends it, and takes no part in the calls. Processes of
+the same worker call the object itself, others through its listener. A service serves one call at a
+time. No call waits longer than ``ANSWER_SECONDS``: then the reply is ``AGAIN`` and the caller calls
+again. So a host notices within this time that a caller has gone.
 """
 
 import dataclasses
@@ -119,7 +119,7 @@ class Host:
         return machine_id()
 
     def open(self, token: bytes, shares_memory: bool, tcp: bool) -> Address:
-        """Start to listen; with ``shares_memory`` this process publishes in shared memory from now on."""
+        """Start to listen; with ``shares_memory`` this process lends shared memory from now on."""
         if shares_memory:
             memory.use(memory.Pool(Segment))
         worker_address = get_worker().address if tcp else ""
@@ -160,7 +160,10 @@ class Host:
         self.started.add(process)
 
     def call(self, asks: Sequence[Ask]) -> list[Any]:
-        """Call services, see ``effects.Ask`` and ``All``; AGAIN for those that could not answer in time."""
+        """Call services, see ``effects.Ask`` and ``All``.
+
+        AGAIN for those that could not answer in time.
+        """
         until = time.monotonic() + ANSWER_SECONDS
         seen = self.releases
         replies = [self._ask(ask) for ask in asks]
@@ -181,7 +184,7 @@ class Host:
             )
 
     def _ask(self, ask: Ask) -> Any:
-        """Serve one call; its long part is done before, one call at a time, while fetches are served."""
+        """Serve one call after its long part, for which calls take turns."""
         long_part = self.services[ask.service].ahead(ask.call)
         if long_part is None:
             return self._serve(ask)
@@ -287,7 +290,10 @@ def host_here(run: str, number: int) -> Host | None:
 
 
 def _answer_weakly(host: "weakref.ref[Host]") -> Callable[[Request], Reply]:
-    """Return the host's ``answer``; the threads that have it do not keep alive a host that Dask has dropped."""
+    """Return the host's ``answer``.
+
+    The threads that have it do not keep alive a host that Dask has dropped.
+    """
 
     def answer(request: Request) -> Reply:
         alive = host()
@@ -299,7 +305,10 @@ def _answer_weakly(host: "weakref.ref[Host]") -> Callable[[Request], Reply]:
 
 
 def align(x: Any) -> Any:
-    """Return ``x`` with aligned arrays: Dask's are views of its buffer, and BLAS sums unaligned data differently."""
+    """Return ``x`` with aligned arrays.
+
+    Dask's are views of its buffer, and BLAS sums unaligned data differently.
+    """
     if isinstance(x, np.ndarray):
         return np.require(x, requirements="A")
     if isinstance(x, tuple | list):

@@ -1,8 +1,11 @@
-"""Where the processes of a run reach a host: by a Unix socket on its machine, by TCP or TLS from others.
+"""Where the processes of a run reach a host.
 
-The Unix socket is in the abstract namespace, so it leaves no file behind. TCP is opened only if a worker of the run is
-on another machine, and only at the address at which Dask's worker listens; it is TLS if Dask uses TLS. Caller and host
-prove that they know the run's token (`handshake`) before either reads a message.
+On its machine they use a Unix socket, on others TCP or TLS.
+
+The Unix socket is in the abstract namespace, so it leaves no file behind. TCP is opened only if a
+worker of the run is on another machine, and only at the address at which Dask's worker listens; it
+is TLS if Dask uses TLS. Caller and host prove that they know the run's token (`handshake`) before
+either reads a message.
 """
 
 import secrets
@@ -55,9 +58,12 @@ class Failed:
 
 
 class Listener:
-    """Accepts connections until it is closed, and serves each in a thread: for every request, ``answer(request)``.
+    """Accepts connections until it is closed, and serves each in a thread.
 
-    ``worker_address``: Dask's address of this worker if other machines are to reach it too; with ``tls://`` by TLS.
+    The reply to a request is ``answer(request)``.
+
+    ``worker_address``: Dask's address of this worker if other machines are to reach it too; with
+    ``tls://`` by TLS.
     """
 
     def __init__(
@@ -105,7 +111,10 @@ class Listener:
                 _start_thread(self._serve, sock, shares_memory)
 
     def _serve(self, sock: socket.socket, shares_memory: bool) -> None:
-        """Serve one connection until the caller closes it; a caller that does not know the token gets no reply."""
+        """Serve one connection until the caller closes it.
+
+        A caller that does not know the token gets no reply.
+        """
         with suppress(*CONNECTION_ERRORS):
             sock.settimeout(HANDSHAKE_SECONDS)
             if self.tls is not None and not shares_memory:
@@ -124,7 +133,10 @@ class Listener:
         sock.sendall(handshake.proof_for(_receive_exactly(sock, RESPONSE_BYTES)))
 
     def _reply(self, connection: Connection) -> Any:
-        """Receive a request and return the reply; on returning, nothing here refers to the request's arrays."""
+        """Receive a request and return the reply.
+
+        On returning, nothing here refers to the request's arrays.
+        """
         try:
             request = connection.receive()
         except Exception as error:
@@ -144,8 +156,8 @@ class Listener:
 def connect(address: Address, timeout: float) -> Connection:
     """Return a connection, for one thread, to the host at ``address``.
 
-    Raises Lost if no host that knows the token answers there. A reply that takes longer than ``timeout`` seconds is an
-    OSError.
+    Raises Lost if no host that knows the token answers there. A reply that takes longer than
+    ``timeout`` seconds is an OSError.
     """
     shares_memory = bool(address.unix) and address.machine == machine_id()
     try:
@@ -187,7 +199,7 @@ def _prove_as_caller(sock: socket.socket, token: bytes) -> None:
 
 
 def _outcome(function: Callable[[Any], Any], argument: Any) -> Any:
-    """Return what the call returns, or Failed with the error that it raised, which is the caller's to handle."""
+    """Return what the call returns, or Failed with the error that it raised."""
     try:
         return function(argument)
     except BaseException as error:

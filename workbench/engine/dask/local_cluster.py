@@ -1,8 +1,11 @@
-"""A Dask cluster on this machine with defaults that are safe in a notebook; also the preload of its workers.
+"""A Dask cluster on this machine with defaults that are safe in a notebook.
 
-Everything listens on the loopback interface only, and there is no dashboard unless it is asked for: it has no login, so
-anybody with an account on this machine could look at it. Workers ignore the interrupt of a notebook, which goes to the
-whole process group and would otherwise kill them all: `run` brings a run to rest instead.
+This module is also the preload of its workers.
+
+Everything listens on the loopback interface only, and there is no dashboard unless it is asked for:
+it has no login, so anybody with an account on this machine could look at it. Workers ignore the
+interrupt of a notebook, which goes to the whole process group and would otherwise kill them all:
+`run` brings a run to rest instead.
 """
 
 import math
@@ -21,8 +24,8 @@ from workbench.settings import UserError
 
 LOOPBACK = "127.0.0.1"
 CONNECT_SECONDS = 10  # within which a scheduler must answer
-# A worker of which nothing is heard for so long is given up. With less, workers of a busy machine would be given up
-# while they import.
+# A worker of which nothing is heard for so long is given up. With less, workers of a busy machine
+# would be given up while they import.
 SILENCE = "60s"
 CONFIG = {
     "distributed.scheduler.work-stealing": False,
@@ -49,7 +52,8 @@ def local_cluster(
         "distributed.scheduler.http.routes": routes,
         "distributed.scheduler.worker-ttl": silence,
     }
-    # Dask reads RESTART_CONFIG when a worker is lost, so it holds for as long as the cluster; the rest is read once.
+    # Dask reads RESTART_CONFIG when a worker is lost, so it holds for as long as the cluster; the
+    # rest is read once.
     with dask.config.set(RESTART_CONFIG):
         with dask.config.set(config):
             cluster = LocalCluster(
@@ -72,10 +76,12 @@ def local_cluster(
 def connected(
     address: str, replicas: int, processes_each: int, dashboard: bool = False
 ) -> Iterator[Cluster]:
-    """The cluster whose scheduler is at ``address``; ``local``: one on this machine, which ends with the context.
+    """The cluster whose scheduler is at ``address``.
 
-    A local cluster has a worker per core, or per replica if these are fewer, and a thread for each of the
-    ``processes_each`` of every replica. UserError if no scheduler answers at the address.
+    ``local`` is a new one on this machine, which ends with the context.
+
+    A local cluster has a worker per core, or per replica if these are fewer, and a thread for each
+    of the ``processes_each`` of every replica. UserError if no scheduler answers at the address.
     """
     if address == "local":
         workers = max(1, min(os.cpu_count() or 1, replicas))

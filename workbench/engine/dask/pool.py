@@ -1,4 +1,7 @@
-"""Whole calls as Dask tasks, through an executor like those of the standard library: the cells of sweeps."""
+"""Whole calls as Dask tasks, through an executor like those of the standard library.
+
+The cells of sweeps are such calls.
+"""
 
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -15,7 +18,9 @@ SILENCE = (
 
 @contextmanager
 def task_pool(address: str, jobs: int) -> Iterator[Executor]:
-    """An executor on the workers of the cluster at ``address`` (tcp://host:port); ``local``: on ``jobs`` workers here.
+    """An executor on the workers of the cluster at ``address`` (tcp://host:port).
+
+    ``local`` is a new cluster of ``jobs`` workers on this machine.
 
     A call is one task, which is never run twice.
     """

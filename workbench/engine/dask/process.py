@@ -1,4 +1,4 @@
-"""One process on a cluster: a Dask task that answers effects by calls to the hosts, from worker to worker."""
+"""One process on a cluster: a Dask task that answers effects by calls to the hosts."""
 
 import time
 import zlib
@@ -94,7 +94,7 @@ class _Driver:
             self.keep_lending()
 
     def keep_lending(self) -> None:
-        """Leave connections on which arrays are lent to a host of this worker, which keeps them until the run ends.
+        """Give connections on which arrays are lent to a host of this worker, until the run ends.
 
         A peer may still read, for example, a push that waits for its turn.
         """
@@ -163,7 +163,7 @@ class _Driver:
         return place(name, self.site.places) % len(self.site.hosts)
 
     def ask(self, asks: Sequence[Ask]) -> list[Any]:
-        """Make all calls at once, those to the same host in one message, and again until all are answered."""
+        """Make all calls at once, and again until all are answered."""
         replies: list[Any] = [AGAIN] * len(asks)
         while waiting := [i for i, reply in enumerate(replies) if reply is AGAIN]:
             by_host: dict[int, list[int]] = defaultdict(list)
@@ -189,7 +189,10 @@ class _Driver:
         return self.request_all({host: request})[host]
 
     def request_all(self, requests: Mapping[int, Request]) -> dict[int, Any]:
-        """Return the answers by host; the host of this process is called itself while others work on theirs."""
+        """Return the answers by host.
+
+        The host of this process is called itself while others work on theirs.
+        """
         here: dict[int, Host] = {}
         elsewhere: list[int] = []
         for number in requests:
@@ -256,5 +259,8 @@ class _Driver:
 
 
 def place(name: str, places: Mapping[str, int]) -> int:
-    """Return the number of the host of a service or a channel, modulo the number of hosts; by its name if not given."""
+    """Return the number of the host of a service or a channel, modulo the number of hosts.
+
+    A name that has no place gets one by its checksum.
+    """
     return places.get(name, zlib.crc32(name.encode()))

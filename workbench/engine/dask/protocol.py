@@ -6,9 +6,10 @@ A message on the wire is a header of fixed size, a head in JSON and the bytes of
     head      [message, places of its arrays, ended leases, segments that are gone]
     arrays    the bytes of each array that is sent inline, one after another
 
-An array that lies in shared memory is not sent where the peer is on the same machine: its place names the segment, and
-the segment's file travels along the first time. The sender keeps the array under a lease. It ends when the peer names
-it in a later message, because nothing there refers to the array any more, or when the connection ends.
+An array that lies in shared memory is not sent where the peer is on the same machine: its place
+names the segment, and the segment's file travels along the first time. The sender keeps the array
+under a lease. It ends when the peer names it in a later message, because nothing there refers to
+the array any more, or when the connection ends.
 """
 
 import itertools
@@ -80,7 +81,10 @@ class Outgoing(NamedTuple):
 
 
 class Session:
-    """One end of a connection: it turns messages into bytes and back, and keeps what the peer still sees."""
+    """One end of a connection, which turns messages into bytes and back.
+
+    It keeps the arrays that the peer still sees.
+    """
 
     def __init__(self, shares_memory: bool):
         self.shares_memory = shares_memory
@@ -106,7 +110,8 @@ class Session:
         text = json.dumps(head, separators=(",", ":")).encode()
         if len(text) > MAX_HEAD_BYTES or len(files) > MAX_FILES:
             raise TypeError(
-                f"a message of {len(text)} bytes and {len(files)} segments, besides its arrays, is too long"
+                f"a message of {len(text)} bytes and {len(files)} segments, besides its arrays, "
+                "is too long"
             )
 
         inline = [
@@ -117,7 +122,10 @@ class Session:
         return Outgoing(HEADER.pack(len(text), len(files)) + text, files, inline)
 
     def _place(self, array: np.ndarray, files: list[int]) -> Place:
-        """Return where the receiver finds ``array``; the file of a segment that is new to it is added to ``files``."""
+        """Return where the receiver finds ``array``.
+
+        The file of a segment that is new to it is added to ``files``.
+        """
         loan = memory.loan_of(array) if self.shares_memory and array.flags.c_contiguous else None
         if loan is None or not isinstance(loan.block, Segment):
             return InlineArray(array.dtype.str, array.shape, array.flags.writeable)
@@ -136,10 +144,11 @@ class Session:
         return SharedArray(array.dtype.str, array.shape, segment.number, size, offset, lease)
 
     def decode(self) -> Reading:
-        """Read one message: yield the memory that the next bytes belong into, and return the message.
+        """Read one message: yield the memory for the next bytes, and return the message.
 
-        After the first yield, which is for the header, it is sent the descriptors of the files that came with it.
-        Raises ProtocolError if the bytes are no message, TypeError if the message has a type that is not known here.
+        After the first yield, which is for the header, it is sent the descriptors of the files that
+        came with it. Raises ProtocolError if the bytes are no message, TypeError if the message has
+        a type that is not known here.
         """
         header = bytearray(HEADER.size)
         received = yield memoryview(header)
@@ -172,7 +181,10 @@ class Session:
             self.mapped.pop(number, None)
 
     def _view(self, place: SharedArray, files: deque[int]) -> np.ndarray:
-        """Return a read-only array in the peer's memory; the peer learns when nothing refers to it any more."""
+        """Return a read-only array in the peer's memory.
+
+        The peer learns when nothing refers to it any more.
+        """
         if place.segment_bytes:
             if not files:
                 raise ProtocolError("malformed head from the peer: a segment without its file")
@@ -181,7 +193,8 @@ class Session:
         end = place.offset + _count(place) * np.dtype(place.dtype).itemsize
         if segment is None or not 0 <= place.offset <= end <= segment.size:
             raise ProtocolError("malformed head from the peer: an array outside its segment")
-        # The loan keeps the session, so that the connection stays open for as long as the array is used.
+        # The loan keeps the session, so that the connection stays open for as long as the array is
+        # used.
         loan = memory.Loan(
             segment, place.offset, tuple(place.shape), place.dtype, readonly=True, keeps=self
         )

@@ -1,7 +1,9 @@
-"""Memory that other processes of this machine can map: anonymous files, which end with their last user.
+"""Memory that other processes of this machine can map.
 
-No segment has a name, neither in a folder nor in /dev/shm, so a process that is killed leaves nothing behind. A process
-that may read a segment gets its file over a Unix socket.
+It consists of anonymous files, which end with their last user.
+
+No segment has a name, neither in a folder nor in /dev/shm, so a process that is killed leaves
+nothing behind. A process that may read a segment gets its file over a Unix socket.
 """
 
 import itertools
@@ -46,7 +48,10 @@ def _address_of(memory: mmap.mmap) -> int:
 
 
 def machine_id() -> str:
-    """Return what two processes have in common if they can share memory: running kernel and network namespace."""
+    """Return what two processes have in common if they can share memory.
+
+    That is the running kernel and the network namespace.
+    """
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     namespace = os.stat("/proc/self/ns/net").st_ino
     return f"{boot}-{namespace}"

@@ -1,8 +1,10 @@
-"""The products of `float32` with factors rounded to bfloat16, for processors that multiply pairs of them.
+"""The products of `float32` with factors rounded to bfloat16.
 
-Everything given and returned is float32. The processor sums the products of two neighbours in depth at a time. So
-factors are rounded and paired before: activations as a whole, weights block by block, while they stay in the cache. A
-pair is a uint32, whose lower half is the first of the two.
+They are for processors that multiply pairs of such numbers.
+
+Everything given and returned is float32. The processor sums the products of two neighbours in depth
+at a time. So factors are rounded and paired before: activations as a whole, weights block by block,
+while they stay in the cache. A pair is a uint32, whose lower half is the first of the two.
 """
 
 from typing import NamedTuple
@@ -142,7 +144,10 @@ def _pair_rows_of(matrix: torch.Tensor) -> np.ndarray:
 
 
 def _bits(matrix: torch.Tensor) -> np.ndarray:
-    """Return the bits of a matrix with gapless rows, and of what lies between its rows: uint32 [numbers]."""
+    """Return the bits of a matrix with gapless rows, and of what lies between its rows.
+
+    It is uint32 [numbers].
+    """
     rows, columns = matrix.shape
     numbers = max(0, (rows - 1) * matrix.stride(0) + columns)
     return matrix.as_strided((numbers,), (1,)).numpy().view(np.uint32)
@@ -198,7 +203,10 @@ def _up(
     how: int,
     bias: int,
 ) -> None:  # pragma: no cover
-    """Compute C = W B with W [outputs, inputs] as bits and B in pairs; ``out`` and ``bias`` are addresses."""
+    """Compute C = W B with W [outputs, inputs] as bits and B in pairs.
+
+    ``out`` and ``bias`` are addresses.
+    """
     depth, frames = below.shape
     paired = np.empty((OUTPUTS, depth), np.uint32)
     for i in range(0, outputs, OUTPUTS):
@@ -230,7 +238,10 @@ def _down(
     out: int,
     out_row: int,
 ) -> None:  # pragma: no cover
-    """Compute C = A W with A [frames, outputs] in pairs, and W as bits; ``a`` and ``out`` are addresses."""
+    """Compute C = A W with A [frames, outputs] in pairs, and W as bits.
+
+    ``a`` and ``out`` are addresses.
+    """
     paired = np.empty((DEPTH // 2, inputs), np.uint32)
     for d in range(0, outputs, DEPTH):
         rows = min(DEPTH, outputs - d)

@@ -1,8 +1,8 @@
-"""The products of a layer, tile by tile, and what follows them while a tile is still in registers.
+"""The products of a layer, tile by tile, finished while a tile is still in registers.
 
-Weights are read where they lie, [outputs, inputs]. On the way up, activations [frames, width] lie width by width in
-memory (each unit's values for all frames are neighbours), so that the frames of a batch fill the vectors. On the way
-down they lie frame by frame, so that the units of a layer do.
+Weights are read where they lie, [outputs, inputs]. On the way up, activations [frames, width] lie
+width by width in memory (each unit's values for all frames are neighbours), so that the frames of a
+batch fill the vectors. On the way down they lie frame by frame, so that the units of a layer do.
 """
 
 from typing import NamedTuple
@@ -25,8 +25,8 @@ from workbench.model.gemm.tiles import (
 )
 
 OUTPUTS = 96  # rows of weights that stay in the second cache while all frames pass
-# Rows of weights at a time on the way down. With more of them, a power of two apart, their cache lines would drive out
-# one another.
+# Rows of weights at a time on the way down. With more of them, a power of two apart, their cache
+# lines would drive out one another.
 DEPTH = 256
 CACHED_BYTES = 1 << 18  # of activations that stay in the second cache
 ALL = 1 << 60  # no limit
@@ -67,15 +67,15 @@ class Way(NamedTuple):
 
 
 class Left(NamedTuple):
-    """A block of A: its address, and bytes from row to row and from one step in depth to the next."""
+    """A block of A."""
 
     address: int
-    row: int
-    depth: int
+    row: int  # bytes from row to row
+    depth: int  # bytes from one step in depth to the next
 
 
 class Right(NamedTuple):
-    """A block of B, whose columns are neighbours: its address, and bytes from one step in depth to the next."""
+    """A block of B, whose columns are neighbours."""
 
     address: int
     depth: int
@@ -110,20 +110,29 @@ class Finish(NamedTuple):
 def affine(
     h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, out: torch.Tensor, rectify: bool
 ) -> None:
-    """Write ``out`` [frames, outputs] = h Wᵀ + b, at least zero if ``rectify``; both lie width by width."""
+    """Write ``out`` [frames, outputs] = h Wᵀ + b, at least zero if ``rectify``.
+
+    Both lie width by width.
+    """
     way = Way(RECTIFY if rectify else BIAS, bias=bias.data_ptr())
     _product(weight, h.t(), out.t(), way, Blocking(columns=tile_columns(h), rows=OUTPUTS))
 
 
 def backward(delta: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
-    """Write ``out`` [frames, inputs] = delta W; ``out`` lies frame by frame, ``delta`` in either order."""
+    """Write ``out`` [frames, inputs] = delta W.
+
+    ``out`` lies frame by frame, ``delta`` in either order.
+    """
     next_vector = 3 * BYTES - 1  # its last byte, since it may lie across two lines of the cache
     blocking = Blocking(depth=DEPTH, columns=tile_columns(out))
     _product(delta, weight, out, Way(STORE), blocking, Prefetch(b=next_vector))
 
 
 def gradient(delta: torch.Tensor, h: torch.Tensor, out: torch.Tensor) -> None:
-    """Write ``out`` [outputs, inputs] = deltaᵀ h; ``h`` lies frame by frame, ``delta`` in either order."""
+    """Write ``out`` [outputs, inputs] = deltaᵀ h.
+
+    ``h`` lies frame by frame, ``delta`` in either order.
+    """
     blocking = Blocking(columns=cached_columns(h))
     _product(delta.t(), h, out, Way(STORE), blocking, Prefetch(c=next_tile(out)))
 
@@ -131,7 +140,10 @@ def gradient(delta: torch.Tensor, h: torch.Tensor, out: torch.Tensor) -> None:
 def move(
     delta: torch.Tensor, h: torch.Tensor, weight: torch.Tensor, rate: float, out: torch.Tensor
 ) -> None:
-    """Write ``out`` = W + rate deltaᵀ h, rounded as if the gradient had been made first; it may be W itself."""
+    """Write ``out`` = W + rate deltaᵀ h, rounded as if the gradient had been made first.
+
+    It may be W itself.
+    """
     if not len(h):
         out.copy_(weight)
         return
@@ -154,10 +166,14 @@ def cached_columns(h: torch.Tensor) -> int:
 
 
 def bytes_behind(weight: torch.Tensor, out: torch.Tensor) -> int:
-    """Return the bytes from ``out`` to ``weight``; ValueError if they differ in shape or strides."""
+    """Return the bytes from ``out`` to ``weight``.
+
+    ValueError if they differ in shape or strides.
+    """
     if weight.shape != out.shape or weight.stride() != out.stride():
         raise ValueError(
-            f"{weight.shape} to be moved to {out.shape}, strides {weight.stride()} and {out.stride()}"
+            f"{weight.shape} to be moved to {out.shape}, "
+            f"strides {weight.stride()} and {out.stride()}"
         )
     return weight.data_ptr() - out.data_ptr()
 
@@ -169,7 +185,7 @@ def can_stream(c: torch.Tensor) -> bool:
 
 
 def next_tile(c: torch.Tensor) -> int:
-    """Return the bytes from the first row of a tile to the end of a vector in the first row of the next tile."""
+    """Return the bytes from a tile to the last byte of the first vector of the next tile."""
     return ROWS * c.stride(0) * c.element_size() + BYTES - 1
 
 
@@ -186,7 +202,8 @@ def _product(
     n = b.shape[1]
     if b.shape[0] != depth or c.shape != (m, n) or b.stride(1) != 1 or c.stride(1) != 1:
         raise ValueError(
-            f"product of {a.shape} and {b.shape} into {c.shape}, strides {b.stride()} and {c.stride()}"
+            f"product of {a.shape} and {b.shape} into {c.shape}, "
+            f"strides {b.stride()} and {c.stride()}"
         )
     if depth == 0:
         c.zero_()
@@ -245,8 +262,9 @@ def blocks(
 ) -> None:  # pragma: no cover
     """Compute C = A B [m, n] in blocks of ``depths``, ``columns`` and ``rows``.
 
-    Addresses and strides are in bytes, numbers have ``size`` bytes, the rest is as in `tiles.Operands`. It takes
-    numbers and no tuples, because numba needs microseconds to take a tuple from Python.
+    Addresses and strides are in bytes, numbers have ``size`` bytes, the rest is as in
+    `tiles.Operands`. It takes numbers and no tuples, because numba needs microseconds to take a
+    tuple from Python.
     """
     for d in range(0, depth, depths):
         for i in range(0, m, rows):

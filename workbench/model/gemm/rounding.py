@@ -1,4 +1,7 @@
-"""float32 as bits, for compiled loops: magnitudes, and rounding to bfloat16, which is the upper half of the bits."""
+"""float32 as bits, for compiled loops.
+
+bfloat16 is the upper half of the bits, rounded.
+"""
 
 import numba
 import numpy as np
@@ -12,5 +15,8 @@ HALF = np.uint32(0x7FFF)
 
 @numba.njit(inline="always")
 def rounded(bits: np.uint32) -> np.uint32:  # pragma: no cover
-    """Return bits whose upper half is the nearest bfloat16, ties to even; the lower half has no meaning."""
+    """Return bits whose upper half is the nearest bfloat16, ties to even.
+
+    The lower half has no meaning.
+    """
     return np.uint32(bits + HALF + ((bits >> np.uint32(16)) & np.uint32(1)))

@@ -1,16 +1,20 @@
-"""The innermost loop of the products: a small tile of C = A B in registers, as vector code for this processor.
+"""The innermost loop of the products, as vector code for this processor.
 
-A tile is `ROWS` x 2 vectors. Each step in depth loads `ROWS` numbers of A and two vectors of B for 2 `ROWS` fused
-multiply-adds, so that arithmetic decides on the speed and not memory. Nothing has to be packed before, which for small
-batches costs BLAS as much as the product. With t = A B, a tile of C becomes
+It computes a small tile of C = A B in registers.
 
-    STORE  t        ADD  C + t        BIAS  t + bias        RECTIFY  max(0, t + bias)        MOVE  C + rate t
+A tile is `ROWS` x 2 vectors. Each step in depth loads `ROWS` numbers of A and two vectors of B for
+2 `ROWS` fused multiply-adds, so that arithmetic decides on the speed and not memory. Nothing has to
+be packed before, which for small batches costs BLAS as much as the product. With t = A B, a tile of
+C becomes
 
-with one bias a row. MOVE rounds as numpy does, first the product and then the sum. The C that it adds to may lie
-elsewhere, ``origin`` bytes behind the C that it writes. STREAM is MOVE with stores past the cache, which saves reading
-what is overwritten. It writes whole vectors to multiples of their size, and other threads may read them after a
-``fence``. The elements of A and B are numbers like those of C, or pairs of bfloat16 in 32 bits, neighbours in depth:
-one instruction sums the products of a pair in float32.
+    STORE  t     ADD  C + t     BIAS  t + bias     RECTIFY  max(0, t + bias)     MOVE  C + rate t
+
+with one bias a row. MOVE rounds as numpy does, first the product and then the sum. The C that it
+adds to may lie elsewhere, ``origin`` bytes behind the C that it writes. STREAM is MOVE with stores
+past the cache, which saves reading what is overwritten. It writes whole vectors to multiples of
+their size, and other threads may read them after a ``fence``. The elements of A and B are numbers
+like those of C, or pairs of bfloat16 in 32 bits, neighbours in depth: one instruction sums the
+products of a pair in float32.
 """
 
 from collections.abc import Callable
@@ -64,7 +68,10 @@ class Cell(NamedTuple):
 
 
 def tile(rows: int, vectors: int = 2) -> Callable[..., None]:
-    """Return a tile of so many rows and vectors as a function for numba; its arguments are those of `Operands`."""
+    """Return a tile of so many rows and vectors as a function for numba.
+
+    Its arguments are those of `Operands`.
+    """
 
     @intrinsic
     def run(
@@ -198,7 +205,9 @@ def _emit_value(
 class Vectors:
     """Emits operations on vectors of numbers of ``size`` bytes.
 
-    Of a tile's two vectors only the first ``columns`` numbers are read or written. Where ``columns`` is a constant that covers both, LLVM makes plain loads and stores of the masked ones.
+    Of a tile's two vectors only the first ``columns`` numbers are read or written. Where
+    ``columns`` is a constant that covers both, LLVM makes plain loads and stores of the masked
+    ones.
     """
 
     def __init__(self, at: ir.IRBuilder, size: int, columns: ir.Value):

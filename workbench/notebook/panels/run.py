@@ -26,11 +26,10 @@ from workbench.runs.launch import (
     kill_worker,
     launch_resume,
     launch_run,
-    newest_run,
     stop_run,
 )
 from workbench.settings import PRESETS, UserError, Value, preset
-from workbench.storage.run import Run, RunState, all_runs, find_run, home
+from workbench.storage.run import Run, RunState, all_runs, find_run, home, newest_run
 
 THREAD = "this thread"
 LOCAL_CLUSTER = "Dask on this machine"
