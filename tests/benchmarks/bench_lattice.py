@@ -7,8 +7,9 @@ of one core by the CPU time of the process, so that a busy machine does not coun
 thread then does); medians over rounds and utterances. Kaldi lattice is LatticeSimpleDecoder; Kaldi
 best path is FasterDecoder, which makes no lattice at all. Columns:
 
-    ours, k2        a lattice, pruned exactly          k2 raw, Kaldi lattice   a lattice as the peer leaves it
-    sums, k2 sums   total and occupancies of it: ours of the pruned lattice, k2 of its own raw one
+    ours, k2                a lattice, pruned exactly
+    k2 raw, Kaldi lattice   a lattice as the peer leaves it
+    sums, k2 sums           total and occupancies: ours of the pruned lattice, k2's of its raw one
 """
 
 import argparse
@@ -69,9 +70,10 @@ def anew(found: dict) -> list:
 
 
 def kaldi_rows(task: Recogniser, limits) -> dict[str, Callable[[np.ndarray], object]]:
-    kaldi, fst = pytest.importorskip("kaldi_decoder"), pytest.importorskip("kaldifst")
+    kaldi = pytest.importorskip("kaldi_decoder")
+    fst = pytest.importorskip("kaldifst")
     beam, lattice_beam, max_active = limits
-    graph, source = task.graph, task.graph.sources()
+    graph = task.graph
     out = fst.StdVectorFst()
     for _ in range(graph.states):
         out.add_state()
@@ -79,17 +81,18 @@ def kaldi_rows(task: Recogniser, limits) -> dict[str, Callable[[np.ndarray], obj
     for s in np.flatnonzero(graph.final > -np.inf).tolist():
         out.set_final(s, -float(graph.final[s]))
     for s, d, p, w, c in zip(
-        source, graph.target, graph.state, graph.word, graph.weight, strict=True
+        graph.sources(), graph.target, graph.state, graph.word, graph.weight, strict=True
     ):
         out.add_arc(int(s), fst.StdArc(int(p) + 1, int(w), -float(c), int(d)))
     graph_of_kaldi = fst.StdConstFst(out)
 
     def decode(decoder, options, scores):
-        made, decodable = decoder(graph_of_kaldi, options), kaldi.DecodableCtc(scores)
+        made = decoder(graph_of_kaldi, options)
+        decodable = kaldi.DecodableCtc(scores)  # kept: the decoder holds only a pointer
         made.decode(decodable)
-        return -(lambda w: w.value1 + w.value2)(
-            fst.get_linear_symbol_sequence(made.get_best_path()[1])[3]
-        )
+        _, path = made.get_best_path()
+        weight = fst.get_linear_symbol_sequence(path)[3]
+        return -(weight.value1 + weight.value2)
 
     lattice = kaldi.LatticeSimpleDecoderConfig(beam=beam, lattice_beam=lattice_beam)
     best = kaldi.FasterDecoderOptions(beam=beam, max_active=max_active)
@@ -110,7 +113,8 @@ def compare(
     times: dict[str, list[float]] = {name: [] for name in (*rows, "sums", "k2 sums")}
     for r in range(rounds + 1):
         for u in range(utterances):
-            scores, found = planted(task, FRAMES, u, **kind), {}
+            scores = planted(task, FRAMES, u, **kind)
+            found = {}
             for name, work in rows.items():
                 seconds, found[name] = cpu_seconds(work, scores)
                 times[name].append(seconds / FRAMES)
@@ -122,7 +126,7 @@ def compare(
                     lambda lattices, work=work: [work(x) for x in lattices], of
                 )
                 times[name].append(seconds / SUMS / FRAMES)
-            assert best_path(found["ours"])[0] == best_path(found["k2"])[0]
+            assert best_path(found["ours"]).words == best_path(found["k2"]).words
         if not r:  # the first round compiles and warms up
             times = {name: [] for name in times}
     density = {
@@ -141,8 +145,9 @@ def report(words: int, name: str, limits, m: dict[str, float]) -> float:
     best = min(m[k] for k in ("k2", "k2 raw", "Kaldi lattice", "Kaldi best path") if k in m)
     arcs = ", ".join(f"{k[5:]} {v:.1f}" for k, v in m.items() if k.startswith("arcs"))
     print(f"{words} words, {name}, {':'.join(f'{x:g}' for x in limits)}: {rates} frames/s")
+    sums = m["k2 sums"] / m["sums"]
     print(
-        f"    {best / m['ours']:.1f} x the best peer, sums {m['k2 sums'] / m['sums']:.0f} x k2; arcs per frame: {arcs}"
+        f"    {best / m['ours']:.1f} x the best peer, sums {sums:.0f} x k2; arcs per frame: {arcs}"
     )
     return best / m["ours"]
 
@@ -168,17 +173,14 @@ def main() -> None:
     args = parser.parse_args()
     for words in args.words:
         task = recogniser(words)
-        print(
-            f"{words} words: {task.graph.states:,} states, {task.graph.arcs:,} arcs, {task.graph.nbytes / 1e6:.0f} MB"
-        )
+        graph = task.graph
+        megabytes = graph.nbytes / 1e6
+        print(f"{words} words: {graph.states:,} states, {graph.arcs:,} arcs, {megabytes:.0f} MB")
         for name, beam in itertools.product(args.kinds, args.beams):
-            limits, kaldi = BEAMS[beam], not args.without_kaldi
-            report(
-                words,
-                name,
-                limits,
-                compare(task, KINDS[name], limits, args.rounds, kaldi, args.utterances),
-            )
+            limits = BEAMS[beam]
+            kaldi = not args.without_kaldi
+            times = compare(task, KINDS[name], limits, args.rounds, kaldi, args.utterances)
+            report(words, name, limits, times)
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB")
 
 

@@ -1,7 +1,8 @@
 """Frames per second and core of the network: ours, the plain torch loop, and the limit of the core,
 in one table.
 
-    PYTHONPATH=tests python -m benchmarks.bench_network [--rounds 9] [--network paper|laptop] [--batch 32]
+    PYTHONPATH=tests python -m benchmarks.bench_network [--rounds 9] [--network paper|laptop]
+        [--batch 32]
 
 * peer: nn.Linear and ReLU, cross_entropy, backward(), optim.SGD, as a user would write it, in a
   process of its own where nothing of ours has set the environment: torch as installed, one thread.
@@ -88,14 +89,16 @@ def compare(network: str, batch: int, rounds: int, peer: subprocess.Popen) -> No
         only_forward = name.endswith("forward")
         other = medians["peer: forward" if only_forward else "peer: training"]
         share = batch * (forward if only_forward else train) / medians[name] / speed
-        shown = "" if "MMI" in name else f"{share:.0%}"
-        print(
-            f"| {network} | {batch} | {name} | {batch / medians[name]:,.0f} | {shown} | {other / medians[name]:.2f} |"
-        )
-    print(
-        f"| {network} | {batch} | limit, {speed / 1e9:.0f} GFLOP/s | {speed / train:,.0f} | 100% | |",
-        flush=True,
-    )
+        of_limit = "" if "MMI" in name else f"{share:.0%}"
+        times_peer = f"{other / medians[name]:.2f}"
+        print_cells(network, batch, name, f"{batch / medians[name]:,.0f}", of_limit, times_peer)
+    limit = f"limit, {speed / 1e9:.0f} GFLOP/s"
+    print_cells(network, batch, limit, f"{speed / train:,.0f}", "100%", "")
+
+
+def print_cells(*cells: object) -> None:
+    """Print a row of the table."""
+    print(f"| {' | '.join(str(cell) for cell in cells)} |", flush=True)
 
 
 def ours(network: str, batch: int) -> dict:
@@ -159,7 +162,8 @@ def operations(inputs: int, hidden: tuple[int, ...], states: int) -> tuple[int, 
 def clocked(work) -> float:
     """Processor seconds of a call, after one that fills the caches."""
     work()
-    start, calls = time.process_time(), 0
+    start = time.process_time()
+    calls = 0
     while calls == 0 or time.process_time() - start < TURN_SECONDS:
         work()
         calls += 1
@@ -195,7 +199,8 @@ def plain_loop(torch, inputs: int, hidden: tuple[int, ...], states: int, batch: 
         layers += [torch.nn.Linear(a, b), torch.nn.ReLU()]
     net = torch.nn.Sequential(*layers, torch.nn.Linear(hidden[-1], states))
     optimizer = torch.optim.SGD(net.parameters(), lr=RATE)
-    x, targets = torch.randn(batch, inputs), torch.randint(states, (batch,))
+    x = torch.randn(batch, inputs)
+    targets = torch.randint(states, (batch,))
 
     def train() -> None:
         optimizer.zero_grad()

@@ -1,6 +1,7 @@
 """Whole training runs on the Local executor, against the plain torch loop and the bare arithmetic.
 
-    PYTHONPATH=tests python -m benchmarks.bench_training [--rounds 3] [--network laptop] [--corpus NAME]
+    PYTHONPATH=tests python -m benchmarks.bench_training [--rounds 3] [--network laptop]
+        [--corpus NAME]
 
 Without --corpus a small one is synthesised and prepared in a folder that is removed again. Frames
 are those of the corpus that were visited, cancelled ones included.
@@ -91,9 +92,11 @@ def main() -> None:
     stay_at_one_thread()
     with corpus(options.corpus) as found:
         bench = taught(found, *NETWORKS[options.network])
-        states, graph = found.states.count, found.denominator
+        states = found.states.count
+        arcs = found.denominator.arcs
+        parameters = bench.theta.size
         print(
-            f"{options.network} network, {bench.theta.size:,} parameters, {states} states, {graph.arcs:,} arcs\n"
+            f"{options.network} network, {parameters:,} parameters, {states} states, {arcs:,} arcs\n"
         )
         print_heading("run", "batch", "frames/s per core", "x the peer", "of the limit")
         ce = {batch: cross_entropy(bench, batch, options.rounds) for batch in (32, 200)}
@@ -131,7 +134,8 @@ def taught(corpus: Corpus, layers: int, units: int) -> Bench:
 def run(task: Task, theta: np.ndarray) -> tuple[float, int, np.ndarray]:
     """(seconds per visited frame, frames trained on, parameters) of a run without an evaluator."""
     experiment = Experiment(task, theta)
-    services, rows = experiment.services(), []
+    services = experiment.services()
+    rows = []
     processes = experiment.processes({})
     del processes["evaluator"]
     start = time.process_time()
@@ -144,8 +148,10 @@ def run(task: Task, theta: np.ndarray) -> tuple[float, int, np.ndarray]:
 def cross_entropy(bench: Bench, batch: int, rounds: int) -> float:
     """Report CE runs; answers seconds per frame."""
     task = bench.task("ce", batch)
-    x, targets = task.train.windows(np.arange(batch)), np.asarray(task.train.alignment[:batch])
-    theta, hidden = bench.theta.copy(), (bench.units,) * bench.layers
+    x = task.train.windows(np.arange(batch))
+    targets = np.asarray(task.train.alignment[:batch])
+    theta = bench.theta.copy()
+    hidden = (bench.units,) * bench.layers
     loop = peer(hidden, task.topology.states, batch)["train"]
     found = in_turn(
         {
@@ -162,57 +168,83 @@ def cross_entropy(bench: Bench, batch: int, rounds: int) -> float:
 
 
 def sequence(bench: Bench, batch: int, rounds: int) -> float:
-    """Report MMI runs; answers seconds per frame."""
-    task, train = bench.task("mmi", batch), bench.task("mmi", batch).train
-    settings, denominator, prior = task.settings, task.corpus.denominator, task.corpus.log_prior
-    chosen = [train.utterance_windows(u) for u in range(UTTERANCES)]
-    frames = sum(len(x) for x in chosen)
-    scores = [
-        acoustic_scores(log_posteriors(bench.theta, task.topology, x), prior, settings.criterion)
-        for x in chosen
-    ]
-    decoded = [task.decode(bench.theta, u) for u in range(UTTERANCES)]
-    kept = sum(len(d.kept) for d in decoded) / frames
-    theta, d = bench.theta.copy(), max(decoded, key=lambda d: len(d.kept))
-    end = d.indptr[batch]
-    rows = SparseRows(d.indptr[: batch + 1], d.states[:end], d.values[:end])
-    x = chosen[d.utterance][d.kept[:batch]]
-    torch_loop = peer((bench.units,) * bench.layers, task.topology.states, batch)
-    limits = settings.lattices.beam, settings.lattices.lattice_beam, settings.lattices.max_active
-
-    def ours() -> float:
-        forward = (
-            clocked(lambda: [log_posteriors(bench.theta, task.topology, x) for x in chosen])
-            / frames
-        )
-        lattice = (
-            clocked(lambda: [search_lattice(denominator, s, settings.lattices) for s in scores])
-            / frames
-        )
-        return (
-            forward
-            + lattice
-            + kept * clocked(lambda: step(theta, task.topology, x, rows, 1e-6)) / batch
-        )
-
+    """Report MMI runs; return seconds per frame."""
+    task = bench.task("mmi", batch)
+    parts = mmi_parts(bench, task, batch)
     ways: dict[str, Callable[[], float]] = {
         "MMI run": lambda: run(task, bench.theta)[0],
-        "limit: parts alone": ours,
+        "limit: parts alone": parts.ours,
     }
-    raw = k2_search(denominator, limits)
+    if parts.k2:
+        ways["peer: torch and k2"] = parts.theirs
+    seconds = in_turn(ways, rounds)
+    report(seconds, batch)
+    print(f"\nKept: {parts.kept:.0%} of the frames.")
+    return seconds["MMI run"]
 
-    def theirs() -> float:
-        lattice = clocked(lambda: [k2_sums(raw(s)) for s in scores]) / frames
-        return (
-            clocked(torch_loop["forward"]) + kept * clocked(torch_loop["train"])
-        ) / batch + lattice
 
-    if raw:
-        ways["peer: torch and k2"] = theirs
-    found = in_turn(ways, rounds)
-    report(found, batch)
-    print(f"\nKept: {kept:.0%} of the frames.")
-    return found["MMI run"]
+@dataclass(frozen=True)
+class Parts:
+    """The parts of an MMI run one by one; both ways return seconds per visited frame."""
+
+    task: Task
+    theta: np.ndarray
+    windows: list[np.ndarray]  # of some utterances
+    scores: list[np.ndarray]
+    kept: float  # share of the frames
+    batch: np.ndarray  # windows of one batch
+    rows: SparseRows  # its outer gradient
+    torch_loop: dict[str, Callable[[], None]]
+    k2: Callable | None  # its search
+
+    @property
+    def frames(self) -> int:
+        return sum(len(x) for x in self.windows)
+
+    def ours(self) -> float:
+        """Forward pass, lattices, and a step in place for the kept frames."""
+        topology = self.task.topology
+        graph = self.task.corpus.denominator
+        limits = self.task.settings.lattices
+        theta = self.theta.copy()
+        forward = clocked(lambda: [log_posteriors(self.theta, topology, x) for x in self.windows])
+        lattice = clocked(lambda: [search_lattice(graph, s, limits) for s in self.scores])
+        update = clocked(lambda: step(theta, topology, self.batch, self.rows, 1e-6))
+        return (forward + lattice) / self.frames + self.kept * update / len(self.batch)
+
+    def theirs(self) -> float:
+        """The same by torch and k2."""
+        lattice = clocked(lambda: [k2_sums(self.k2(s)) for s in self.scores])
+        forward = clocked(self.torch_loop["forward"])
+        update = clocked(self.torch_loop["train"])
+        return (forward + self.kept * update) / len(self.batch) + lattice / self.frames
+
+
+def mmi_parts(bench: Bench, task: Task, batch: int) -> Parts:
+    """Prepare the parts: some utterances with their scores, and a batch of one of them."""
+    criterion = task.settings.criterion
+    limits = task.settings.lattices
+    windows = [task.train.utterance_windows(u) for u in range(UTTERANCES)]
+    log_p = [log_posteriors(bench.theta, task.topology, x) for x in windows]
+    decoded = [task.decode(bench.theta, u) for u in range(UTTERANCES)]
+    frames = sum(len(x) for x in windows)
+
+    d = max(decoded, key=lambda d: len(d.kept))
+    end = d.indptr[batch]
+    hidden = (bench.units,) * bench.layers
+    return Parts(
+        task=task,
+        theta=bench.theta,
+        windows=windows,
+        scores=[acoustic_scores(p, task.corpus.log_prior, criterion) for p in log_p],
+        kept=sum(len(d.kept) for d in decoded) / frames,
+        batch=windows[d.utterance][d.kept[:batch]],
+        rows=SparseRows(d.indptr[: batch + 1], d.states[:end], d.values[:end]),
+        torch_loop=peer(hidden, task.topology.states, batch),
+        k2=k2_search(
+            task.corpus.denominator, (limits.beam, limits.lattice_beam, limits.max_active)
+        ),
+    )
 
 
 def k2_search(graph: Graph, limits: tuple[float, float, int]) -> Callable | None:
@@ -238,7 +270,8 @@ def in_turn(ways: dict[str, Callable[[], float]], rounds: int) -> dict[str, floa
 
 def clocked(work: Callable[[], object], turn: float = 0.15) -> float:
     """Processor seconds of a call."""
-    start, calls = time.process_time(), 0
+    start = time.process_time()
+    calls = 0
     while not calls or time.process_time() - start < turn:
         work()
         calls += 1

@@ -1,6 +1,4 @@
-"""A synthetic recogniser of any size to time lattices with: lexicon, tied states, graph, and scores
-with planted words.
-"""
+"""A synthetic recogniser of any size to time lattices: lexicon, states, graph, and planted scores."""
 
 from dataclasses import dataclass
 
@@ -12,7 +10,9 @@ from workbench.hmm.states import TiedStates
 from workbench.language.lexicon import Lexicon, Pronunciation
 from workbench.settings import rng
 
-CONSONANTS, VOWELS, TIED, KAPPA = 24, 15, 2400, 0.1
+CONSONANTS = 24
+VOWELS = 15
+KAPPA = 0.1
 EASY = {"gain": 8.0, "spread": 2.5, "noise": 1.5}
 HARD = {"gain": 5.0, "spread": 2.5, "noise": 2.0}
 
@@ -35,23 +35,18 @@ def recogniser(words: int, seed: int = 0) -> Recogniser:
     depend on both neighbours.
     """
     draw = rng(seed, "words")
-    consonant, vowel = (np.arange(1, n + 1) ** -0.7 for n in (CONSONANTS, VOWELS))
+    consonant = np.arange(1, CONSONANTS + 1) ** -0.7
+    consonant /= consonant.sum()
+    vowel = np.arange(1, VOWELS + 1) ** -0.7
+    vowel /= vowel.sum()
     said: dict[tuple[int, ...], None] = {}
     while len(said) < words:
         phones: list[int] = []
         for _ in range(1 + draw.binomial(4, 0.35)):
             kind = draw.random()
-            onset = (
-                [1 + int(draw.choice(CONSONANTS, p=consonant / consonant.sum()))]
-                if kind < 0.9
-                else []
-            )
-            nucleus = [1 + CONSONANTS + int(draw.choice(VOWELS, p=vowel / vowel.sum()))]
-            coda = (
-                [1 + int(draw.choice(CONSONANTS, p=consonant / consonant.sum()))]
-                if kind > 0.4
-                else []
-            )
+            onset = [1 + int(draw.choice(CONSONANTS, p=consonant))] if kind < 0.9 else []
+            nucleus = [1 + CONSONANTS + int(draw.choice(VOWELS, p=vowel))]
+            coda = [1 + int(draw.choice(CONSONANTS, p=consonant))] if kind > 0.4 else []
             phones += onset + nucleus + coda
         said[tuple(phones)] = None
     order = sorted(said, key=lambda p: len(p) + 3 * draw.random())
@@ -79,7 +74,8 @@ def tied_states(phones: tuple[str, ...], seed: int = 0) -> TiedStates:
     first = 3
     for phone in range(1, n):
         for position, (lefts, rights) in enumerate([(7, 3), (4, 5), (3, 7)]):
-            left, right = draw.integers(0, lefts, n), draw.integers(0, rights, n)
+            left = draw.integers(0, lefts, n)
+            right = draw.integers(0, rights, n)
             table[:, phone, :, position] = first + rights * left[:, None] + right[None, :]
             first += lefts * rights
     used, table = np.unique(table, return_inverse=True)

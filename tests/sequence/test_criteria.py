@@ -204,7 +204,7 @@ def test_rows_sum_to_zero(criterion):
 @few
 @given(SEEDS, st.floats(0.5, 8.0), st.floats(0.5, 8.0), st.integers(2, 40))
 def test_numerator_never_exceeds_the_lattice(seed, beam, lattice_beam, max_active):
-    """However narrow the search, F_MMI <= 0, or the utterance is set aside with NaN and a reason."""
+    """However narrow the search, F_MMI <= 0, or the utterance is set aside with a reason."""
     settings = EXACT.replace(beam=beam, lattice_beam=lattice_beam, max_active=max(10, max_active))
     decoded = decode(random_logits(seed, 12), settings)
     assert decoded.value <= 1e-9 if decoded.reason is None else np.isnan(decoded.value)

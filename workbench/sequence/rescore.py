@@ -60,7 +60,7 @@ class Exchange(NamedTuple):
     eos: int
 
 
-class Table(NamedTuple):
+class TokenTable(NamedTuple):
     """Tokens of one boundary: int64 [room, COLUMNS] with float64 ``score`` [room], and their hash
     table.
 
@@ -132,7 +132,7 @@ def find_best_words(
     for t in range(arcs.bounds.size - 1):
         chain(old, old_score, count, arcs.behind, beam, first)
         made, table = advance(
-            t, arcs, exchange, beam, old, old_score, first, Table(new, new_score, slots)
+            t, arcs, exchange, beam, old, old_score, first, TokenTable(new, new_score, slots)
         )
         new = table.tokens
         new_score = table.score
@@ -160,8 +160,8 @@ def advance(
     old: np.ndarray,
     old_score: np.ndarray,
     first: np.ndarray,
-    table: Table,
-) -> tuple[int, Table]:
+    table: TokenTable,
+) -> tuple[int, TokenTable]:
     """Take the arcs of frame ``t`` from the ``old`` tokens; (how many new ones, their table, which
     may have grown).
     """
@@ -209,7 +209,7 @@ def advance(
                     new[j, RECORD] = old[i, RECORD]
                     new[j, SAID] = w
             i = old[i, NEXT]
-    return made, Table(new, new_score, slots)
+    return made, TokenTable(new, new_score, slots)
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
