@@ -47,6 +47,7 @@ def main() -> None:
 
     from workbench.model.threads import stay_at_one_thread
 
+    set_environment()  # of MKL, which reads it at its first call
     stay_at_one_thread()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MKL_")} | ONE_THREAD
     set_environment()

@@ -40,6 +40,7 @@ from workbench.model.network import SparseRows, initial, log_posteriors
 from workbench.model.threads import stay_at_one_thread
 from workbench.prepare.corpus import Corpus
 from workbench.prepare.pipeline import Preparation, Source, prepare
+from workbench.processes import set_environment
 from workbench.runs.task import Task
 from workbench.runs.wiring import Experiment
 from workbench.sequence.lattice_pair import acoustic_scores, search_lattice
@@ -89,6 +90,7 @@ def main() -> None:
     parser.add_argument("--network", choices=NETWORKS, default="laptop")
     parser.add_argument("--corpus", help="a prepared corpus")
     options = parser.parse_args()
+    set_environment()  # of MKL, which reads it at its first call
     stay_at_one_thread()
     with corpus(options.corpus) as found:
         bench = taught(found, *NETWORKS[options.network])
