@@ -96,10 +96,8 @@ def main() -> None:
         bench = taught(found, *NETWORKS[options.network])
         states = found.states.count
         arcs = found.denominator.arcs
-        parameters = bench.theta.size
-        print(
-            f"{options.network} network, {parameters:,} parameters, {states} states, {arcs:,} arcs\n"
-        )
+        print(f"{options.network} network, {bench.theta.size:,} parameters")
+        print(f"{states} states, {arcs:,} arcs\n")
         print_heading("run", "batch", "frames/s per core", "x the peer", "of the limit")
         ce = {batch: cross_entropy(bench, batch, options.rounds) for batch in (32, 200)}
         mmi = sequence(bench, 32, options.rounds)

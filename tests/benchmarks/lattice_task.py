@@ -1,4 +1,4 @@
-"""A synthetic recogniser of any size to time lattices: lexicon, states, graph, and planted scores."""
+"""A synthetic recogniser of any size to time lattices: lexicon, states, graph, planted scores."""
 
 from dataclasses import dataclass
 

@@ -71,3 +71,18 @@ def test_threads_that_overlap():
     thread.join()
     assert seen == [{1}]
     assert threads() == {2}
+
+
+def test_threads_started_inside_have_one():
+    """A thread that is started inside computes with one thread too, without entering itself."""
+    seen = []
+
+    def work():
+        torch.ones(2, 2) @ torch.ones(2, 2)
+        seen.append(torch.get_num_threads())
+
+    with one_thread():
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    assert seen == [1]

@@ -18,6 +18,7 @@ from workbench.features import Normalisation, extract_features
 from workbench.hmm.graphs.graph import NoPath
 from workbench.metrics.significance import bootstrap, paired_bootstrap
 from workbench.metrics.words import WordErrors, total, word_errors
+from workbench.model.threads import one_thread
 from workbench.progress import Progress, no_progress
 from workbench.recognise.recogniser import SEARCH, Recogniser, Search, Words
 from workbench.runs import parent_run, trained_model
@@ -46,6 +47,7 @@ REFERENCES = "test.ref"
 # --- the test set
 
 
+@one_thread()
 def test(run: Run, progress: Progress | None = None, search: Search = SEARCH) -> Run:
     """Measure the test word error rate of ``run`` with the n-gram, and return the run.
 
@@ -159,6 +161,7 @@ def read_transcripts(path: Path) -> dict[str, Words]:
 # --- scales of the unigram
 
 
+@one_thread()
 def tune(
     run: Run,
     acoustic_scales: Sequence[float],
@@ -207,6 +210,7 @@ def _unigram_errors(recogniser: Recogniser, utterance: int) -> WordErrors:
 # --- audio files
 
 
+@one_thread()
 def decode(
     run: Run, audio: Sequence[Path], search: Search = SEARCH
 ) -> Iterator[tuple[Path, Words]]:

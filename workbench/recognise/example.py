@@ -13,6 +13,7 @@ import numpy as np
 
 from workbench.hmm.align import best_arcs, timing
 from workbench.hmm.states import SIL
+from workbench.model.threads import one_thread
 from workbench.prepare.corpus import Corpus
 from workbench.runs import trained_model
 from workbench.runs.task import Task
@@ -68,6 +69,7 @@ class Alignment:
     phones: list[Piece]
 
 
+@one_thread()
 def write_example(run: Run, others: Sequence[Run] = (), utterance: int | None = None) -> None:
     """Write a held-out utterance into the run, beside what the models of ``others`` recognise.
 

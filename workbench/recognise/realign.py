@@ -10,6 +10,7 @@ import numpy as np
 from workbench.corpus.frames.store import FrameStore, write_alignment
 from workbench.hmm.priors import log_priors
 from workbench.hmm.realign import align_store
+from workbench.model.threads import one_thread
 from workbench.prepare.corpus import SPLITS, Corpus, corpora_folder
 from workbench.progress import Progress, no_progress, renamed
 from workbench.runs import trained_model
@@ -19,6 +20,7 @@ from workbench.settings import UserError
 from workbench.storage.run import Run, read_json, write_json
 
 
+@one_thread()
 def realign(run: Run, name: str, progress: Progress | None = None) -> Corpus:
     """Make corpus ``name`` from that of ``run``, aligned with its model, with new priors.
 

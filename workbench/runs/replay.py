@@ -9,6 +9,7 @@ from typing import Any
 
 from workbench.engine import Deadlock, Held, Local
 from workbench.engine.trace import Difference, Trace, read_traces, wrap_for_replay
+from workbench.model.threads import one_thread
 from workbench.progress import Progress, no_progress
 from workbench.runs.record import parameters_digest
 from workbench.runs.train import experiment_of
@@ -64,6 +65,7 @@ class _PushCounter:
                 self.progress(self.pushes, self.total, self.what)
 
 
+@one_thread()
 def replay(run: Run, progress: Progress | None = None) -> Replay:
     """Repeat a recorded run; UserError names the first difference, if there is one."""
     recording = recording_of(run)
