@@ -28,7 +28,6 @@ from workbench.figures.example import (
     draw_lattice,
     draw_occupancies,
     draw_spectrogram,
-    read_example,
 )
 from workbench.figures.staleness import ages, draw_staleness, staleness_table
 from workbench.figures.style import COLOURS, DASHES, figure_with_panel, png
@@ -44,6 +43,7 @@ from workbench.figures.timeline import (
     usage,
 )
 from workbench.settings import Settings
+from workbench.storage.example import read_example
 from workbench.storage.rows import DecodeRow, PushRow, UsageRow
 from workbench.storage.run import Run
 

@@ -13,7 +13,6 @@ import pytest
 from fake_output import Output
 from fake_runs import fake_run
 
-from workbench.figures.example import Example
 from workbench.notebook.panels import run as run_module
 from workbench.notebook.panels.compare import compare_panel
 from workbench.notebook.panels.parts import Form, Status, bounds, button
@@ -23,6 +22,7 @@ from workbench.notebook.panels.utterance import aligned_words, transcripts_html
 from workbench.notebook.screen import Screen
 from workbench.runs.toy import Exploration, explore
 from workbench.settings import SETTINGS, Settings, UserError, preset
+from workbench.storage.example import Example
 from workbench.storage.run import write_json
 
 WAIT = 20.0  # seconds, for threads
@@ -155,7 +155,7 @@ def test_a_run_on_a_cluster_shows_its_workers() -> None:
     assert "replica 0" in panel.components.value
     assert "pushes" in panel.components.value
 
-    with pytest.raises(UserError, match="worker 0 is gone already"):
+    with pytest.raises(UserError, match="worker 0 is gone, and its successor not there yet"):
         panel.kill_worker()
 
     write_json(run.folder / "status.json", {**here, "state": "done"})

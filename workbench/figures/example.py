@@ -1,12 +1,9 @@
 """Figures of one utterance: spectrogram with its alignment, occupancies, and lattice.
 
-They draw what `recognise.example.write_example` left in a run (``example.npz`` and
-``example.json``), without the model or the corpus.
+They draw what `recognise.example.write_example` left in a run, without the model or the corpus.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,84 +17,18 @@ from workbench.figures.style import (
     figure_with_rows,
     set_title,
 )
-from workbench.storage.run import Run, read_json
+from workbench.storage.example import (
+    SECONDS_PER_FRAME,
+    AlignedUnit,
+    Example,
+    LatticeWord,
+)
 
-SECONDS_PER_FRAME = 0.01
 MEL_BINS = 40
 WIDTH = 8.5  # inches
 FATE_COLOURS = np.array([[0.85, 0.85, 0.85], [0.0, 0.45, 0.7], [0.84, 0.37, 0.0]])
 MOST_WORDS = 60  # that the picture of a lattice shows
 LABELLED_SECONDS = 0.08  # a shorter word of a lattice has no room for its label
-
-
-class Piece(NamedTuple):
-    """A word or phone of the alignment, from frame ``first`` up to but without frame ``end``."""
-
-    name: str
-    first: int
-    end: int
-
-
-class LatticeWord(NamedTuple):
-    """A word of the lattice, with its posterior.
-
-    Paths reach it from frame ``first`` up to but without frame ``end``.
-    """
-
-    word: str
-    first: int
-    end: int
-    posterior: float
-
-
-@dataclass(frozen=True)
-class Example:
-    """One utterance of a run.
-
-    ``hypotheses``: words by run. ``features``: log-mel energies float32 [frames, mel].
-    ``numerator`` and ``denominator``: occupancies [frames, columns] of the tied ``states`` int64
-    [columns]. ``fate`` [frames]: 0 for a frame that was cancelled, 1 kept, 2 rejected.
-    """
-
-    utterance: str
-    reference: str
-    hypotheses: dict[str, str]
-    words: list[Piece]
-    phones: list[Piece]
-    features: np.ndarray
-    states: np.ndarray
-    numerator: np.ndarray
-    denominator: np.ndarray
-    fate: np.ndarray
-    lattice_words: list[LatticeWord]
-
-    @property
-    def seconds(self) -> float:
-        """Duration of the utterance."""
-        return len(self.features) * SECONDS_PER_FRAME
-
-
-def read_example(run: Run) -> Example | None:
-    """Returns the utterance that was left in the run, or None if there is none."""
-    arrays = run.folder / "example.npz"
-    if not arrays.exists():
-        return None
-
-    text = read_json(run.folder / "example.json")
-    with np.load(arrays, allow_pickle=False) as loaded:
-        return Example(
-            utterance=text["utterance"],
-            reference=text["reference"],
-            hypotheses=text["hypotheses"],
-            words=[Piece(*word) for word in text["words"]],
-            phones=[Piece(*phone) for phone in text["phones"]],
-            features=loaded["features"],
-            states=loaded["states"],
-            numerator=loaded["numerator"],
-            denominator=loaded["denominator"],
-            fate=loaded["fate"],
-            lattice_words=[LatticeWord(*word) for word in text["labels"]],
-        )
 
 
 def draw_spectrogram(example: Example) -> PngFigure:
@@ -125,7 +56,7 @@ def draw_spectrogram(example: Example) -> PngFigure:
     return fig
 
 
-def _draw_pieces(ax: Axes, pieces: Sequence[Piece], bottom: float, font_size: float) -> None:
+def _draw_pieces(ax: Axes, pieces: Sequence[AlignedUnit], bottom: float, font_size: float) -> None:
     """Draws names from ``bottom`` up to half of the panel, between lines at their starts."""
     for piece in pieces:
         start = piece.first * SECONDS_PER_FRAME

@@ -2,7 +2,7 @@
 
 from workbench.figures.compare import pairwise, settings_difference
 from workbench.figures.curves import draw_bands, draw_curves, draw_shares, draw_word_errors
-from workbench.figures.example import draw_lattice, draw_occupancies, draw_spectrogram, read_example
+from workbench.figures.example import draw_lattice, draw_occupancies, draw_spectrogram
 from workbench.figures.staleness import draw_staleness, staleness_table
 from workbench.figures.sweep_matrix import draw_matrix
 from workbench.figures.sweep_plots import draw_effects, draw_scatter
@@ -35,6 +35,7 @@ from workbench.recognise.evaluate import decode, test, tune
 from workbench.runs.toy import Exploration, explore, explore_on
 from workbench.runs.train import resume
 from workbench.settings import Settings, UserError, preset
+from workbench.storage.example import read_example
 from workbench.storage.run import Run, all_runs, find_run
 from workbench.sweeping import (
     Results,

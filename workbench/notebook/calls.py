@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 
 from workbench.engine.machines import load_machine, write_machine
-from workbench.figures.example import Example, read_example
 from workbench.prepare.corpus import Corpus
 from workbench.prepare.pipeline import Preparation, Source
 from workbench.prepare.pipeline import prepare as prepare_corpus
@@ -17,6 +16,7 @@ from workbench.reports.report import write_report
 from workbench.reports.sweep_report import group_rows, significance_rows, write_sweep_report
 from workbench.runs import find_same_run, train_or_resume
 from workbench.settings import Settings
+from workbench.storage.example import Example, read_example
 from workbench.storage.run import Run, RunState, find_run, home
 from workbench.sweeping import Results, Sweep, find_sweep, read_results, run_sweep
 

@@ -1,13 +1,10 @@
 """One utterance looked at closely, written into its run for reports and panels to draw.
 
-`workbench.figures.example` reads and draws the two files that `write_example` leaves in the run's
-folder.
+`workbench.storage.example` saves and reads it, `workbench.figures.example` draws it.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -23,7 +20,16 @@ from workbench.sequence.lattice import Lattice
 from workbench.sequence.lattice_pair import NoLatticePair, acoustic_scores, find_pair
 from workbench.sequence.occupancy import Occupancies, arc_occupancies, occupancies
 from workbench.settings import UserError
-from workbench.storage.run import Run, write_atomically, write_json
+from workbench.storage.example import (
+    CANCELLED,
+    KEPT,
+    REJECTED,
+    AlignedUnit,
+    Example,
+    LatticeWord,
+    save_example,
+)
+from workbench.storage.run import Run
 
 SHOWN_STATES = 40
 """Tied states whose occupancies are kept: those with most of it."""
@@ -39,34 +45,13 @@ KEPT_SHARE = 0.3
 
 LEAST_POSTERIOR = 0.01
 
-CANCELLED = 0
-KEPT = 1
-REJECTED = 2
-
-
-class Piece(NamedTuple):
-    """A word or phone of an alignment, from frame ``first`` up to but without frame ``end``."""
-
-    name: str
-    first: int
-    end: int
-
-
-class LatticeWord(NamedTuple):
-    """A word of the lattice, the frames around its mean start, and its posterior."""
-
-    word: str
-    first: int
-    end: int
-    posterior: float
-
 
 @dataclass(frozen=True)
-class Alignment:
+class AlignedReference:
     """The best path of a reference."""
 
-    words: list[Piece]
-    phones: list[Piece]
+    words: list[AlignedUnit]
+    phones: list[AlignedUnit]
 
 
 @one_thread()
@@ -94,30 +79,24 @@ def write_example(run: Run, others: Sequence[Run] = (), utterance: int | None = 
 
     rejection = task.settings.criterion.rejection
     states = shown_states(numerator, denominator, corpus.states.count)
-    arrays = io.BytesIO()
-    np.savez_compressed(
-        arrays,
+    hypotheses = {run.name: decoded.words}
+    for other in others:
+        hypotheses[other.name] = recognised_words(other, u)
+    alignment = align_reference(corpus, store.words[u], scores)
+    example = Example(
+        utterance=store.ids[u],
+        reference=" ".join(store.words[u]),
+        hypotheses={name: spelt(corpus, words) for name, words in hypotheses.items()},
+        words=alignment.words,
+        phones=alignment.phones,
         features=np.asarray(store.features[slice(*store.span(u))], np.float32),
         states=states,
         numerator=numerator.dense(corpus.states.count)[:, states],
         denominator=denominator.dense(corpus.states.count)[:, states],
         fate=frame_fates(decoded, numerator, denominator, rejection),
+        lattice_words=lattice_words(lattices.denominator, corpus.lexicon.words),
     )
-    write_atomically(run.folder / "example.npz", arrays.getvalue())
-
-    hypotheses = {run.name: decoded.words}
-    for other in others:
-        hypotheses[other.name] = recognised_words(other, u)
-    alignment = align_reference(corpus, store.words[u], scores)
-    text = {
-        "utterance": store.ids[u],
-        "reference": " ".join(store.words[u]),
-        "hypotheses": {name: spelt(corpus, words) for name, words in hypotheses.items()},
-        "words": alignment.words,
-        "phones": alignment.phones,
-        "labels": lattice_words(lattices.denominator, corpus.lexicon.words),
-    }
-    write_json(run.folder / "example.json", text)
+    save_example(run, example)
 
 
 def spelt(corpus: Corpus, words: Sequence[int]) -> str:
@@ -176,7 +155,9 @@ def frame_fates(
 # --- the alignment of the reference
 
 
-def align_reference(corpus: Corpus, transcript: Sequence[str], scores: np.ndarray) -> Alignment:
+def align_reference(
+    corpus: Corpus, transcript: Sequence[str], scores: np.ndarray
+) -> AlignedReference:
     """Return words and phones of the best path of a reference, with ``scores`` [frames, states]."""
     graph = corpus.reference(transcript).graph
     arcs, _ = best_arcs(graph, scores)
@@ -184,7 +165,7 @@ def align_reference(corpus: Corpus, transcript: Sequence[str], scores: np.ndarra
     edges = [*starts.tolist(), len(arcs)]
     names = corpus.lexicon.phones
     phones = [
-        Piece(names[phone], first, end)
+        AlignedUnit(names[phone], first, end)
         for phone, first, end in zip(ids.tolist(), edges, edges[1:], strict=False)
     ]
 
@@ -194,9 +175,9 @@ def align_reference(corpus: Corpus, transcript: Sequence[str], scores: np.ndarra
     position = 0
     for word, length in zip(transcript, lengths, strict=True):
         of_word = [phones[i] for i in speech[position : position + length]]
-        words.append(Piece(word, of_word[0].first, of_word[-1].end))
+        words.append(AlignedUnit(word, of_word[0].first, of_word[-1].end))
         position += length
-    return Alignment(words, phones)
+    return AlignedReference(words, phones)
 
 
 def pronunciation_lengths(

@@ -21,7 +21,7 @@ UNBROKEN = 24  # characters up to which a cell stays on one line
 Rows = Sequence[Mapping[str, str]]
 
 
-class Block(Protocol):
+class PageBlock(Protocol):
     """A part of a page."""
 
     def html(self) -> Markup:
@@ -50,7 +50,7 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """A table; the keys of the first row are the titles of the columns."""
 
     rows: Rows
@@ -87,10 +87,10 @@ class Section:
     """A heading and the blocks below it."""
 
     title: str
-    blocks: Sequence[Block]
+    blocks: Sequence[PageBlock]
 
 
-def page_html(title: str, introduction: Sequence[Block], sections: Sequence[Section]) -> str:
+def page_html(title: str, introduction: Sequence[PageBlock], sections: Sequence[Section]) -> str:
     """Returns a whole page; sections without blocks are left out."""
     return render(
         REPORT_PACKAGE,
@@ -101,9 +101,9 @@ def page_html(title: str, introduction: Sequence[Block], sections: Sequence[Sect
     )
 
 
-def table_blocks(rows: Rows) -> list[Block]:
+def table_blocks(rows: Rows) -> list[PageBlock]:
     """Returns the table as blocks of a section; none if it has no rows."""
-    return [Table(rows)] if rows else []
+    return [PageTable(rows)] if rows else []
 
 
 def table_html(rows: Rows) -> Markup:

@@ -6,19 +6,19 @@ from pathlib import Path
 
 from workbench.data import PAPER
 from workbench.figures.curves import draw_curves, draw_shares, draw_word_errors
-from workbench.figures.example import draw_lattice, draw_occupancies, draw_spectrogram, read_example
+from workbench.figures.example import draw_lattice, draw_occupancies, draw_spectrogram
 from workbench.figures.staleness import ages, draw_staleness
 from workbench.figures.tables import NOT_MEASURED, display_rows, run_frame
 from workbench.figures.timeline import draw_queues, draw_usage
 from workbench.metrics.significance import verdict
 from workbench.reports.page import (
-    Block,
     Listing,
     Note,
+    PageBlock,
+    PageTable,
     Paragraph,
     Picture,
     Section,
-    Table,
     page_html,
     plain,
     table_blocks,
@@ -26,6 +26,7 @@ from workbench.reports.page import (
 )
 from workbench.reports.report_notebook import notebook_of_runs
 from workbench.settings import Settings
+from workbench.storage.example import read_example
 from workbench.storage.rows import PushRow, RecoveryRow
 from workbench.storage.run import Run, home, read_json, write_atomically
 
@@ -80,11 +81,11 @@ def runs_page(runs: Sequence[Run], title: str) -> str:
     commands = [run.record.get("command", "") for run in runs]
     settings_note = Note("Settings that differ from their defaults in any run.")
     sections = [
-        Section("Results", [Table(display_rows(runs)), Note(EXPLANATION)]),
+        Section("Results", [PageTable(display_rows(runs)), Note(EXPLANATION)]),
         Section("Curves", curve_pictures(runs)),
         Section("Asynchrony", asynchrony_pictures(runs)),
         *example_sections(runs),
-        Section("The paper beside it", [Table(paper_rows(runs)), Note(paper_source())]),
+        Section("The paper beside it", [PageTable(paper_rows(runs)), Note(paper_source())]),
         Section("Settings", [*table_blocks(setting_rows(runs)), settings_note]),
         Section("Failures", table_blocks(failure_rows(runs))),
         Section("How to reproduce", reproduction_blocks(runs, commands)),
@@ -114,12 +115,12 @@ def markdown(runs: Sequence[Run], title: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def curve_pictures(runs: Sequence[Run]) -> list[Block]:
+def curve_pictures(runs: Sequence[Run]) -> list[PageBlock]:
     """Returns held-out curves, kinds of word errors, and what became of the frames.
 
     Curves are against audio seen, against updates and, unless all clocks stand still, against time.
     """
-    pictures: list[Block] = [
+    pictures: list[PageBlock] = [
         Picture("Held-out curves against audio seen", draw_curves(runs)),
         Picture("Held-out curves against updates", draw_curves(runs, against="updates")),
     ]
@@ -135,12 +136,12 @@ def curve_pictures(runs: Sequence[Run]) -> list[Block]:
     return pictures
 
 
-def asynchrony_pictures(runs: Sequence[Run]) -> list[Block]:
+def asynchrony_pictures(runs: Sequence[Run]) -> list[PageBlock]:
     """Returns the staleness of runs with several replicas, and how their processes spent time."""
     several = [run for run in runs if has_staleness(run)]
     timed = [run for run in several if run.settings.clock.kind != "free"]
 
-    pictures: list[Block] = []
+    pictures: list[PageBlock] = []
     if several:
         pictures.append(Picture("Staleness of gradients", draw_staleness(several)))
     for run in timed:
@@ -229,8 +230,8 @@ def example_sections(runs: Sequence[Run]) -> list[Section]:
 
     transcripts = {"reference": example.reference, **example.hypotheses}
     rows = [{"": source, "words": words} for source, words in transcripts.items()]
-    blocks: list[Block] = [
-        Table(rows),
+    blocks: list[PageBlock] = [
+        PageTable(rows),
         Picture(f"spectrogram and alignment ({run.name})", draw_spectrogram(example)),
         Picture(f"state occupancies ({run.name})", draw_occupancies(example)),
         Picture(f"lattice ({run.name})", draw_lattice(example)),
@@ -309,6 +310,6 @@ def versions(runs: Sequence[Run]) -> str:
     return "; ".join(dict.fromkeys(combinations))
 
 
-def reproduction_blocks(runs: Sequence[Run], commands: Sequence[str]) -> list[Block]:
+def reproduction_blocks(runs: Sequence[Run], commands: Sequence[str]) -> list[PageBlock]:
     """Returns the exact commands, and the versions that they ran with."""
     return [Listing("\n".join(c for c in commands if c)), Note(versions(runs))]

@@ -16,24 +16,24 @@ class CellKind(Enum):
     CODE = "code"
 
 
-class Cell(NamedTuple):
+class NotebookCell(NamedTuple):
     """A cell of a notebook."""
 
     kind: CellKind
     text: str
 
 
-def prose(text: str) -> Cell:
+def prose(text: str) -> NotebookCell:
     """Returns a cell of Markdown."""
-    return Cell(CellKind.MARKDOWN, text)
+    return NotebookCell(CellKind.MARKDOWN, text)
 
 
-def code(text: str) -> Cell:
+def code(text: str) -> NotebookCell:
     """Returns a cell of Python."""
-    return Cell(CellKind.CODE, text)
+    return NotebookCell(CellKind.CODE, text)
 
 
-def notebook(cells: Sequence[Cell]) -> str:
+def notebook(cells: Sequence[NotebookCell]) -> str:
     """Returns a notebook (format 4.5) as JSON, the same text for the same cells."""
     made = []
     for number, cell in enumerate(cells):

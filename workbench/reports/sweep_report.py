@@ -12,12 +12,12 @@ from workbench.figures.sweep_matrix import draw_matrix, number_text, scale
 from workbench.figures.sweep_plots import draw_effects, draw_scatter
 from workbench.figures.tables import NOT_MEASURED
 from workbench.reports.page import (
-    Block,
     Note,
+    PageBlock,
+    PageTable,
     Paragraph,
     Picture,
     Section,
-    Table,
     page_html,
     plain,
     table_blocks,
@@ -80,7 +80,7 @@ def varied_axes(sweep: Sweep, table: pd.DataFrame) -> list[str]:
 def sweep_page(found: Results, title: str) -> str:
     """Returns the report as an HTML page."""
     sweep = found.sweep
-    introduction: list[Block] = [Paragraph(sweep.question)] if sweep.question else []
+    introduction: list[PageBlock] = [Paragraph(sweep.question)] if sweep.question else []
     introduction += [Paragraph(sentence, strong=True) for sentence in result_sentences(found)]
 
     matrix = draw_matrix(found.table, varied_axes(sweep, found.table))
@@ -96,8 +96,8 @@ def sweep_page(found: Results, title: str) -> str:
             [Picture("From hollow to full mark", draw_scatter(found.runs))],
         ),
         Section("The paper", paper_blocks(sweep.paper)),
-        Section("Settings", [Table(shared_rows(sweep))]),
-        Section("Failures", [Table(cell_failure_rows(found))]),
+        Section("Settings", [PageTable(shared_rows(sweep))]),
+        Section("Failures", [PageTable(cell_failure_rows(found))]),
         Section("How to reproduce", reproduction_blocks(all_runs_of(found), commands)),
     ]
     return page_html(title, introduction, sections)
@@ -179,10 +179,10 @@ def significance_rows(found: Results) -> list[dict[str, str]]:
     return rows
 
 
-def sweep_curve_pictures(found: Results) -> list[Block]:
+def sweep_curve_pictures(found: Results) -> list[PageBlock]:
     """Returns held-out curves by audio seen, update and time, and staleness if there is any."""
     time_stands_still = all(cell.cell.settings.clock.kind == "free" for cell in found.cells)
-    pictures: list[Block] = []
+    pictures: list[PageBlock] = []
     for against, caption in CAPTIONS.items():
         if against != "seconds" or not time_stands_still:
             pictures.append(Picture(caption, draw_bands(found.runs, against=against)))
@@ -195,7 +195,7 @@ def sweep_curve_pictures(found: Results) -> list[Block]:
     return pictures
 
 
-def effect_pictures(found: Results) -> list[Block]:
+def effect_pictures(found: Results) -> list[PageBlock]:
     """Returns effects on test WER, or on held-out WER if nothing was tested, or nothing."""
     measured = [m for m in ("test_wer", "heldout_wer") if found.table[m].notna().any()]
     if not measured:
@@ -206,7 +206,7 @@ def effect_pictures(found: Results) -> list[Block]:
     return [Picture("Mean over all runs with that value, and its interval", fig)]
 
 
-def paper_blocks(entry: str) -> list[Block]:
+def paper_blocks(entry: str) -> list[PageBlock]:
     """Returns the paper's numbers under ``entry`` of its data file, with the source, or nothing."""
     paper = read_json(PAPER)
     if entry not in paper:
@@ -215,7 +215,7 @@ def paper_blocks(entry: str) -> list[Block]:
     rows = [
         {"": name.replace("_", " "), "paper": str(value)} for name, value in paper[entry].items()
     ]
-    return [Table(rows), Note(paper["source"])]
+    return [PageTable(rows), Note(paper["source"])]
 
 
 def shared_rows(sweep: Sweep) -> list[dict[str, str]]:

@@ -8,11 +8,9 @@ import ipywidgets as W
 import soundfile
 
 from workbench.figures.example import (
-    Example,
     draw_lattice,
     draw_occupancies,
     draw_spectrogram,
-    read_example,
 )
 from workbench.figures.style import PANEL_DPI, PngFigure, png
 from workbench.metrics.words import align
@@ -22,6 +20,7 @@ from workbench.recognise.example import write_example
 from workbench.reports.render import render
 from workbench.runs import parent_run, trained_model
 from workbench.settings import UserError
+from workbench.storage.example import Example, read_example
 from workbench.storage.run import find_run
 
 
