@@ -189,7 +189,9 @@ def test_nothing_listens_off_loopback(client):
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             columns = line.split()
-            address, state, inode = columns[1], columns[3], int(columns[9])
+            address = columns[1]
+            state = columns[3]
+            inode = int(columns[9])
             if state == LISTENING and inode in own:
                 listening.append(address.split(":")[0])
     assert len(listening) >= 3

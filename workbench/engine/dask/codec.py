@@ -34,7 +34,7 @@ def written(x: Any, arrays: dict[int, np.ndarray]) -> Any:
         return {"member": x.name, "type": name_of(type(x))}
     if dataclasses.is_dataclass(x) and not isinstance(x, type):
         return {
-            "fields": [written(getattr(x, f.name), arrays) for f in dataclasses.fields(x)],
+            "fields": [written(getattr(x, name), arrays) for name in _field_names(type(x))],
             "type": name_of(type(x)),
         }
     if isinstance(x, BaseException):
@@ -69,6 +69,11 @@ def read(x: Any, arrays: list[np.ndarray]) -> Any:
         case {"error": args, "notes": notes, "type": kind}:
             return _error(known(kind), args, notes)
     raise TypeError(f"not a message: {list(x)}")
+
+
+@cache
+def _field_names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def name_of(kind: type) -> str:

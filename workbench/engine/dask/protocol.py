@@ -14,6 +14,7 @@ the array any more, or when the connection ends.
 
 import itertools
 import json
+import math
 import os
 import struct
 import weakref
@@ -31,6 +32,7 @@ HEADER = struct.Struct("<IH")
 MAX_HEAD_BYTES = 1 << 24
 MAX_FILES = 200  # in a message; the kernel carries at most 253
 FLOAT32 = "<f4"
+JSON = json.JSONEncoder(separators=(",", ":"))  # made once, since a message takes microseconds
 
 Reading = Generator[memoryview, Sequence[int], Any]
 
@@ -107,7 +109,7 @@ class Session:
         files: list[int] = []
         places = [self._place(array, files) for array in arrays.values()]
         head = Head(body, places, _drain(self._ended_leases), _drain(self._gone_segments))
-        text = json.dumps(head, separators=(",", ":")).encode()
+        text = JSON.encode(head).encode()
         if len(text) > MAX_HEAD_BYTES or len(files) > MAX_FILES:
             raise TypeError(
                 f"a message of {len(text)} bytes and {len(files)} segments, besides its arrays, "
@@ -229,7 +231,7 @@ def _receive_array(place: InlineArray) -> Generator[memoryview, Sequence[int], n
 
 
 def _count(place: Place) -> int:
-    return int(np.prod(place.shape, dtype=np.int64))
+    return math.prod(place.shape)
 
 
 def _drain(numbers: deque[int]) -> list[int]:
