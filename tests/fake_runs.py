@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from workbench.settings import Settings, rng
+from workbench.storage.home import data_folder
 from workbench.storage.rows import (
     DecodeRow,
     EvaluateRow,
@@ -16,7 +17,7 @@ from workbench.storage.rows import (
     Row,
     UsageRow,
 )
-from workbench.storage.run import Run, home
+from workbench.storage.run import CorpusIdentity, Parent, Run, RunRecord
 
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"]
 
@@ -35,16 +36,16 @@ def fake_run(
 
     Of the eight words of every second test utterance ``wrong`` are misrecognised.
     """
-    folder = home() / "runs" / name
+    folder = data_folder() / "runs" / name
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    record = {
-        "settings": settings.to_dict(),
-        "corpus": {"name": corpus, "digest": "0" * 16},
-        "parent": {"run": parent} if parent else None,
-        "versions": {"python": "3.11"},
-        "command": f"workbench train {corpus} --name {name}",
-    }
-    _json(folder / "settings.json", record)
+    record = RunRecord(
+        settings.to_dict(),
+        CorpusIdentity(corpus, "0" * 16),
+        Parent("0" * 16, run=parent) if parent else None,
+        versions={"python": "3.11"},
+        command=f"workbench train {corpus} --name {name}",
+    )
+    _json(folder / "settings.json", record.to_dict())
     _json(
         folder / "status.json",
         {"state": state, "pid": 0, "host": "nowhere", "heartbeat": 0.0, "error": error},

@@ -27,8 +27,9 @@ from workbench.processes import child_environment
 from workbench.runs.execution import cluster_at
 from workbench.runs.task import Task
 from workbench.settings import Settings
+from workbench.storage.home import data_folder
 from workbench.storage.rows import PushRow, UsageRow
-from workbench.storage.run import Run, home
+from workbench.storage.run import Run
 
 ONE = "from benchmarks.bench_cluster import alone; import sys; alone(*sys.argv[1:])"
 
@@ -72,7 +73,7 @@ def processes(corpus: str, criterion: str, units: int, epochs: float, count: int
         [corpus, criterion, str(units), str(epochs), f"{criterion}-{count}-{i}"]
         for i in range(count)
     ]
-    environment = child_environment(PYTHONPATH=path, WORKBENCH_DATA=str(home()))
+    environment = child_environment(PYTHONPATH=path, WORKBENCH_DATA=str(data_folder()))
     started = [
         subprocess.Popen(
             [sys.executable, "-c", ONE, *w], stdout=subprocess.PIPE, text=True, env=environment
@@ -139,7 +140,7 @@ def main() -> None:
         print(
             f"{corpus}: {frames} training frames, 2 x {args.units} hidden units, {os.cpu_count()} cores"
         )
-        (home() / "runs").mkdir(exist_ok=True)
+        (data_folder() / "runs").mkdir(exist_ok=True)
         source = Corpus.open(corpus).folder.resolve()
         os.environ["WORKBENCH_DATA"] = folder
         for criterion in ("ce", "mmi"):

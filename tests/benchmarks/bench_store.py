@@ -28,13 +28,14 @@ from benchmarks.rounds import medians, peak_megabytes, print_heading, print_row
 from workbench.figures.tail import Tail
 from workbench.settings import Settings
 from workbench.storage.rows import OuterAge, PushRow
-from workbench.storage.run import Run, RunState, Writer
+from workbench.storage.run import CorpusIdentity, Run, RunRecord, RunState
+from workbench.storage.run_writer import RunWriter
 from workbench.training import Checkpoint, ServerState, pack
 
 STEP_SECONDS = 0.010
 CHECKPOINT_SECONDS = 0.5 * 360_000 / 32 * STEP_SECONDS  # between two, for an hour of audio
 PARAMETERS = 1040 * 1024 + 3 * 1024**2 + 1024 * 2400 + 4 * 1024 + 2400
-RECORD = {"settings": Settings().to_dict(), "corpus": 0, "parent": 0}
+RECORD = RunRecord(Settings().to_dict(), CorpusIdentity("c", "d"))
 
 
 def main() -> None:
@@ -54,11 +55,11 @@ def main() -> None:
 def rows_written(folder: Path, count: int, rounds: int) -> None:
     rows = [push(i) for i in range(count)]
     columns = [each.to_dict() for each in rows]
-    writers: list[Writer] = []
+    writers: list[RunWriter] = []
     names = itertools.count()
 
     def ours() -> None:
-        writer = Writer.create(folder, f"run{next(names)}", RECORD)
+        writer = RunWriter.create(folder, f"run{next(names)}", RECORD)
         for each in rows:
             writer.emit(each)
         writer.flush()
@@ -145,7 +146,7 @@ def push(i: int) -> PushRow:
 
 def checkpoints(folder: Path, rounds: int) -> None:
     theta = np.random.default_rng(0).standard_normal(PARAMETERS, np.float32)
-    writer = Writer.create(folder, "saved", RECORD)
+    writer = RunWriter.create(folder, "saved", RECORD)
     state, steps = Checkpoint(servers={"server 0": ServerState(theta)}), iter(range(10**6))
 
     def alone() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.corpus.audio import AudioError
-from workbench.corpus.frames import store as store_module
+from workbench.corpus.frames.manifest import StoreManifest
 from workbench.corpus.frames.store import FrameStore, FrameStoreWriter, write_alignment
 from workbench.corpus.frames.window import (
     LEFT,
@@ -268,7 +268,7 @@ def test_alignment_is_all_or_nothing(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(store_module, "write_manifest", killed)
+        patch.setattr(StoreManifest, "write", killed)
         with pytest.raises(KeyboardInterrupt):
             write_alignment(tmp_path, np.full(91, 2))
     assert set(FrameStore.open(tmp_path).alignment) == {1}

@@ -72,7 +72,7 @@ def test_a_flipped_bit_is_found(saved, place):
         (lambda f: (f / MANIFEST).write_text("{"), f"{MANIFEST}: damaged"),
         (lambda f: (f / MANIFEST).write_text("[]"), f"{MANIFEST}: damaged"),
         (
-            lambda f: (f / MANIFEST).write_text('{"format": 99}'),
+            lambda f: (f / MANIFEST).write_text('{"format": 99, "files": {}}'),
             "not the manifest of a model of format 1",
         ),
         (lambda f: (f / ARRAYS).unlink(), f"{ARRAYS}: missing"),

@@ -23,7 +23,7 @@ from workbench.notebook.screen import Screen
 from workbench.runs.toy import Exploration, explore
 from workbench.settings import SETTINGS, Settings, UserError, preset
 from workbench.storage.example import Example
-from workbench.storage.run import write_json
+from workbench.storage.files import write_json
 
 WAIT = 20.0  # seconds, for threads
 

@@ -10,7 +10,7 @@ from fake_runs import fake_run
 from workbench.notebook.panels import sweep as sweep_module
 from workbench.notebook.panels.sweep import SweepPanel, sweep_panel
 from workbench.settings import UserError
-from workbench.storage.run import home
+from workbench.storage.home import data_folder
 from workbench.sweeping import Sweep, estimate_sweep, find_sweep, plan_cells, request_stop
 from workbench.sweeping.plan import record_path, run_name
 
@@ -174,7 +174,7 @@ def test_a_cell_at_work_shows_how_far_it_is(panel: SweepPanel) -> None:
 
 def test_stop_and_cancel_ask_through_the_folder(panel: SweepPanel) -> None:
     """The panel asks the process that runs the sweep through the sweep's folder."""
-    stop_file = home() / "sweeps/s/stop"
+    stop_file = data_folder() / "sweeps/s/stop"
     panel.stop()
     assert stop_file.read_text() == "after current"
     panel.cancel()

@@ -177,7 +177,7 @@ def kill_when(cluster, shares: list[tuple[float, list[str]]]) -> Callable[[int, 
         if shares and done >= shares[0][0] * total:
             names = shares.pop(0)[1]
             until = time.monotonic() + 60
-            while not (pids := {cluster.about()["workers"].get(name) for name in names}).isdisjoint(
+            while not (pids := {cluster.about().workers.get(name) for name in names}).isdisjoint(
                 {None} | killed
             ):
                 assert time.monotonic() < until, "lost workers do not come back"

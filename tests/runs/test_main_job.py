@@ -18,8 +18,9 @@ from workbench.recognise import evaluate, example
 from workbench.recognise.recogniser import Recogniser
 from workbench.runs.task import Task
 from workbench.settings import UserError, preset
+from workbench.storage.files import read_json
 from workbench.storage.rows import DecodeRow, EvaluateRow, RateRow
-from workbench.storage.run import RunState, find_run, read_json
+from workbench.storage.run import RunState, find_run
 
 SMALL = dict(
     hidden_layers=1, hidden_units=24, learning_rate=0.03, checkpoint_every=0.5, evaluate_every=1.0

@@ -12,7 +12,7 @@ from workbench.prepare.corpus import Corpus
 from workbench.runs import drive, execution
 from workbench.settings import UserError, preset
 from workbench.storage.rows import RecoveryRow, Row, TraceRow
-from workbench.storage.run import Run, RunState, find_run
+from workbench.storage.run import ClusterInfo, Run, RunState, find_run
 
 SMALL = preset(
     "tiny",
@@ -48,9 +48,9 @@ class Shaky:
             raise UserError("3 processes need as many threads, but the cluster has 0")
         return self
 
-    def about(self) -> dict[str, Any]:
+    def about(self) -> ClusterInfo:
         """One worker, whose process is another one after each loss."""
-        return {"address": "local", "dashboard": "", "workers": {"0": 10, "1": self.pid}}
+        return ClusterInfo("local", "", {"0": 10, "1": self.pid})
 
     def run(self, processes: Any, services: Any, emit: Callable[[Row], None], **more: Any) -> Any:
         """As Local does, until a loss."""

@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 
 from workbench.settings import Settings, UserError
-from workbench.storage import run
 from workbench.storage.checkpoints import latest_checkpoint, read_checkpoint
+from workbench.storage.files import read_json, write_json
 from workbench.storage.rows import EndRow, Row
-from workbench.storage.run import Run, RunState, Writer, find_run
+from workbench.storage.run import CorpusIdentity, Run, RunRecord, RunState, find_run
+from workbench.storage.run_writer import RunWriter
 
-RECORD = {"settings": Settings().to_dict(), "corpus": {"name": "c", "digest": "d"}, "parent": None}
+RECORD = RunRecord(Settings().to_dict(), CorpusIdentity("c", "d"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,7 @@ class ListRow(Row, kind="list"):
 @pytest.fixture
 def writer(tmp_path):
     """A run being written."""
-    writer = Writer.create(tmp_path, "run", RECORD)
+    writer = RunWriter.create(tmp_path, "run", RECORD)
     yield writer
     writer.close(RunState.DONE)
 
@@ -33,13 +34,13 @@ def writer(tmp_path):
 def test_a_run_is_never_overwritten(tmp_path, writer):
     """A second run of the same settings, corpus and name is refused."""
     with pytest.raises(UserError, match="exists"):
-        Writer.create(tmp_path, "run", RECORD)
+        RunWriter.create(tmp_path, "run", RECORD)
 
 
 def test_one_writer(writer):
     """While a writer lives another is refused; when it has closed, the next may write."""
     with pytest.raises(UserError, match="another process"):
-        Writer(writer.run)
+        RunWriter(writer.run)
 
 
 def test_a_torn_last_line_is_tolerated(writer):
@@ -59,7 +60,7 @@ def test_a_torn_last_line_is_tolerated(writer):
 
 def test_rows_become_a_table(tmp_path):
     """Closing writes all rows of all processes to one parquet table, lists as text."""
-    writer = Writer.create(tmp_path, "table", RECORD)
+    writer = RunWriter.create(tmp_path, "table", RECORD)
     writer.emit(ListRow(process="replica 1", seconds=2.0, versions=(1, 2)))
     writer.emit(ListRow(process="replica 0", seconds=1.0, versions=(0, 1)))
     writer.close(RunState.DONE)
@@ -85,8 +86,9 @@ def test_damaged_checkpoints_are_found_and_passed_over(writer, harm):
         )
     with pytest.raises(UserError, match=r"arrays\.safetensors"):
         read_checkpoint(newest)
-    folder, files, damage = latest_checkpoint(writer.run)
-    assert (folder.name, files["arrays.safetensors"], len(damage)) == (f"{1:010d}", b"old" * 100, 1)
+    found = latest_checkpoint(writer.run.folder)
+    assert (found.folder.name, len(found.damage)) == (f"{1:010d}", 1)
+    assert found.files["arrays.safetensors"] == b"old" * 100
 
 
 def test_a_checkpoint_without_manifest_does_not_count(writer):
@@ -121,19 +123,19 @@ def test_a_dead_process_shows_as_lost(writer):
     """Status is what the reader finds, not what the dead process wrote last."""
     writer.write_status(RunState.RUNNING)
     assert writer.run.status().state == "running"
-    status = run.read_json(writer.run.folder / "status.json")
+    status = read_json(writer.run.folder / "status.json")
     child = os.fork()
     if child == 0:
         os._exit(0)
     os.waitpid(child, 0)
-    run.write_json(writer.run.folder / "status.json", {**status, "pid": child})
+    write_json(writer.run.folder / "status.json", {**status, "pid": child})
     assert writer.run.status().state == "lost"
 
 
 def test_runs_are_found_by_name_beginning_or_folder(tmp_path):
     """A name is enough, and so is a beginning that only one has; an ambiguous or unknown one lists what there is."""
     for name in ("alpha", "beta", "beta2"):
-        Writer.create(tmp_path, name, RECORD).close(RunState.DONE)
+        RunWriter.create(tmp_path, name, RECORD).close(RunState.DONE)
     assert find_run("al", tmp_path).name.startswith("alpha-")
     assert find_run(str(find_run("alpha", tmp_path).folder)) == Run(
         find_run("alpha", tmp_path).folder

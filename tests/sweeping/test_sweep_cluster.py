@@ -41,8 +41,6 @@ def test_tasks_of_dask_give_the_same_numbers(
     there = read_results(sweep("there")).table
     assert here.rows_digest.notna().all()
     assert list(here.rows_digest) == list(there.rows_digest)
-    parents = {
-        Run(tmp_path / "runs" / name).record["parent"]["run"] for name in [*here.run, *there.run]
-    }
+    parents = {Run(tmp_path / "runs" / name).record.parent_run for name in [*here.run, *there.run]}
     assert len(parents) == 1
     assert estimate_sweep(sweep("third")).measured == "from runs of the same kind"

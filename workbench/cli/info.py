@@ -75,7 +75,7 @@ def describe() -> str:
 
 def facts() -> Iterator[Fact]:
     """Every fact, in the order in which a person would ask."""
-    from workbench.storage.run import home
+    from workbench.storage.home import data_folder
 
     yield Fact("python", f"{platform.python_version()} on {platform.platform()}")
     yield from (Fact(name, find_version(name)) for name in PACKAGES)
@@ -83,7 +83,7 @@ def facts() -> Iterator[Fact]:
     yield torch_load(find_version("torch"))
     yield from arithmetic()
     yield memory(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), os.cpu_count() or 1)
-    yield disk(home())
+    yield disk(data_folder())
     yield list_names("corpora", "corpus.json")
     yield list_names("runs", "settings.json")
 
@@ -171,7 +171,7 @@ def check_import(module: str, load: Callable[[str], object] = importlib.import_m
 
 def list_names(kind: str, mark: str) -> Fact:
     """The names of what lies in a folder of the data folder."""
-    from workbench.storage.run import home
+    from workbench.storage.home import data_folder
 
-    names = sorted(path.parent.name for path in (home() / kind).glob(f"*/{mark}"))
+    names = sorted(path.parent.name for path in (data_folder() / kind).glob(f"*/{mark}"))
     return Fact(kind, ", ".join(names) or "none yet")

@@ -8,7 +8,6 @@ was done is kept, and the run can be resumed).
 """
 
 import argparse
-import difflib
 import importlib
 import os
 import sys
@@ -17,7 +16,7 @@ from typing import Any, NoReturn, Protocol
 
 from workbench.cli.exit_codes import FAILED, WRONG_USAGE, report_interruption
 from workbench.processes import set_environment
-from workbench.settings import UserError
+from workbench.settings import UserError, did_you_mean
 
 # The commands in the order in which a person meets them, each with its line in the list of
 # commands.
@@ -63,14 +62,8 @@ class Parser(argparse.ArgumentParser):
         known = [option for action in self._actions for option in action.option_strings]
         if "unrecognized arguments" in message:
             unknown = [word.partition("=")[0] for word in words if word not in known]
-            message += suggestion(unknown[0], known) if unknown else ""
+            message += did_you_mean(unknown[0], known) if unknown else ""
         super().error(message)
-
-
-def suggestion(word: str, known: Sequence[str]) -> str:
-    """``; did you mean X?`` for the word of ``known`` that is most like ``word``, or nothing."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def overview() -> argparse.ArgumentParser:
@@ -134,7 +127,7 @@ def explain(words: Sequence[str]) -> int:
     if not words:
         overview().print_help(sys.stderr)
         return WRONG_USAGE
-    near = suggestion(words[0], list(COMMANDS))
+    near = did_you_mean(words[0], list(COMMANDS))
     print(
         f"workbench: no such command: {words[0]}{near}\ncommands: {', '.join(COMMANDS)}",
         file=sys.stderr,

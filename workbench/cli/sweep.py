@@ -157,7 +157,7 @@ def shared_fields(options: Options) -> dict[str, Any]:
 
 def sweep_of_file(path: Path, corpus: str | None, shared: dict[str, Any]) -> "Sweep":
     """The sweep that a JSON file describes."""
-    from workbench.storage.run import read_json
+    from workbench.storage.files import read_json
     from workbench.sweeping import Sweep
 
     fields = {"name": path.stem, **read_json(path)}

@@ -143,7 +143,7 @@ def resume(interrupted: "Run", options: Options) -> int:
     from workbench.runs.execution import cluster_at
 
     settings = interrupted.settings
-    address = options.cluster or interrupted.record.get("cluster")
+    address = options.cluster or interrupted.record.cluster
     with bars() as progress, cluster_at(address, settings, options.dashboard) as executor:
         resumed = runs.resume(interrupted, progress, executor=executor)
     return report(resumed)

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import NormalDist
 
 from workbench.settings import Alternatives, UserError
+from workbench.storage.files import write_json
 
 Seconds = float
 NORMAL = NormalDist()
@@ -147,7 +148,7 @@ def load_machine(name: str, parameters: int = 0) -> Machine:
 
 def write_machine(machine: Machine, path: Path) -> None:
     """Save a machine as JSON."""
-    path.write_text(json.dumps(asdict(machine), indent=1) + "\n")
+    write_json(path, asdict(machine))
 
 
 def read_machine(path: Path) -> Machine:

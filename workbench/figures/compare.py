@@ -22,15 +22,13 @@ def settings_difference(runs: Sequence[Run]) -> pd.DataFrame:
 
 def _description(run: Run) -> pd.Series:
     record = run.record
-    parent = record.get("parent") or {}
-    corpus = record["corpus"]
-    versions = record.get("versions", {})
+    parent = record.parent
     entries = {
-        **record["settings"],
-        "corpus": corpus["name"],
-        "corpus digest": corpus["digest"],
-        "started from": parent.get("run") or parent.get("transfer") or "nothing",
-        **{f"version of {package}": version for package, version in versions.items()},
+        **record.settings,
+        "corpus": record.corpus.name,
+        "corpus digest": record.corpus.digest,
+        "started from": (parent.run or parent.transfer if parent else None) or "nothing",
+        **{f"version of {package}": version for package, version in record.versions.items()},
     }
 
     return pd.Series(entries, dtype=object)
@@ -45,7 +43,7 @@ def pairwise(runs: Sequence[Run]) -> pd.DataFrame:
     tested = [run for run in runs if (run.folder / "test.hyp").exists()]
     rows = []
     for a, b in combinations(tested, 2):
-        if a.record["corpus"] != b.record["corpus"]:
+        if a.record.corpus != b.record.corpus:
             continue
         comparison = compare_runs([a], [b])
         rows.append(

@@ -19,8 +19,9 @@ from workbench.figures.style import (
     line_style,
 )
 from workbench.figures.sweep_matrix import NAMES, scale
+from workbench.storage.files import read_json
 from workbench.storage.rows import EvaluateRow
-from workbench.storage.run import Run, read_json
+from workbench.storage.run import Run
 from workbench.sweeping.results import effect_table
 
 

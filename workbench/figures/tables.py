@@ -73,10 +73,10 @@ def run_row(run: Run) -> dict[str, RunValue]:
     WERs and errors are fractions; None stands for what was not measured.
     """
     record = run.record
-    settings = record["settings"]
+    settings = record.settings
     known = {
         "run": run.name,
-        "corpus": record["corpus"]["name"],
+        "corpus": record.corpus.name,
         "criterion": settings["criterion"],
         "replicas": settings["replicas"],
         "clock": settings["clock"],
@@ -93,7 +93,7 @@ def run_rows(runs: Sequence[Run]) -> list[dict[str, RunValue]]:
 def run_frame(runs: Sequence[Run]) -> pd.DataFrame:
     """Returns one row per run, with further columns for the settings in which runs differ."""
     rows = pd.DataFrame(run_rows(runs), columns=list(RUN_COLUMNS))
-    settings = pd.DataFrame([run.record["settings"] for run in runs])
+    settings = pd.DataFrame([run.record.settings for run in runs])
     differing = [
         name for name in settings if settings[name].nunique(dropna=False) > 1 and name not in rows
     ]

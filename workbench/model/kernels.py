@@ -29,6 +29,7 @@ from workbench.model.gemm import bfloat16, float32
 from workbench.model.threads import one_thread
 from workbench.processor import this_processor
 from workbench.settings import UserError
+from workbench.storage.files import read_json, write_json
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -199,7 +200,7 @@ def choice() -> Choice:
 
     file = measurement_file()
     if file.exists():
-        gflops = json.loads(file.read_text())["gflops"]
+        gflops = read_json(file)["gflops"]
         reason = f"measured before: {file}"
     else:
         gflops = measure(*(kernel(name) for name in NAMES))
@@ -334,11 +335,9 @@ def measurement_file() -> Path:
 
 def _save_measurement(path: Path, gflops: dict[str, float]) -> None:
     """Keep the measurement for later processes; a warning where the cache cannot be written."""
-    part = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps({"gflops": gflops}))
-        part.replace(path)
+        write_json(path, {"gflops": gflops})
     except OSError as error:
         message = f"{path}: {error.strerror}; kernels will be measured again next time"
         warnings.warn(message, stacklevel=2)

@@ -17,7 +17,8 @@ from workbench.reports.sweep_report import group_rows, significance_rows, write_
 from workbench.runs import find_same_run, train_or_resume
 from workbench.settings import Settings
 from workbench.storage.example import Example, read_example
-from workbench.storage.run import Run, RunState, find_run, home
+from workbench.storage.home import data_folder
+from workbench.storage.run import Run, RunState, find_run
 from workbench.sweeping import Results, Sweep, find_sweep, read_results, run_sweep
 
 
@@ -44,7 +45,7 @@ def define_machine(name: str, like: str = "paper", **changes: Any) -> Path:
     seconds.
     """
     machine = replace(load_machine(like), name=name, **changes)
-    path = home() / "machines" / f"{name}.json"
+    path = data_folder() / "machines" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_machine(machine, path)
     return path

@@ -14,7 +14,6 @@ The folder holds:
     train/ heldout/ test/    one memory-mapped frame store each, with alignments
 """
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,14 +32,15 @@ from workbench.language.backoff import NGram
 from workbench.language.lexicon import Lexicon, read_lexicon
 from workbench.sequence.lattice_pair import Reference
 from workbench.settings import no_such
-from workbench.storage.run import home, read_json
+from workbench.storage.files import read_json
+from workbench.storage.home import data_folder
 
 SPLITS = ("train", "heldout", "test")
 
 
 def corpora_folder() -> Path:
     """Return the folder that holds all prepared corpora."""
-    return home() / "corpora"
+    return data_folder() / "corpora"
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,7 @@ class Corpus:
         path = self.folder / "ngram.safetensors"
         if not path.exists():
             graph = ngram_graph(self.lexicon, self.ngram, self.states, self.silence_probability)
-            partial = path.with_suffix(f".{os.getpid()}.partial")
-            graph.save(partial)
-            os.replace(partial, path)
+            graph.save(path)
         return NGramGraph.load(path)
 
     @cached_property
@@ -129,6 +127,11 @@ class Corpus:
     def split(self, name: str) -> FrameStore:
         """Return the frame store of train, heldout or test."""
         return FrameStore.open(self.folder / name)
+
+    def verify(self) -> None:
+        """Read all frame stores and compare digests; UserError that names the first file that was changed."""
+        for split in SPLITS:
+            self.split(split).verify()
 
     def reference(self, words: Iterable[str]) -> Reference:
         """Return a reference transcript, whose graph is made when it is first needed.

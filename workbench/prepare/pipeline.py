@@ -36,7 +36,7 @@ from workbench.language.text import read_text
 from workbench.prepare.corpus import SPLITS, Corpus, corpora_folder
 from workbench.progress import Progress, no_progress, renamed
 from workbench.settings import UserError, setting
-from workbench.storage.run import read_json, write_json
+from workbench.storage.files import read_json, write_json
 
 BEGUN = "begun.json"
 """The file that names the preparation of which a folder holds the first results."""

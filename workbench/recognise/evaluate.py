@@ -25,7 +25,8 @@ from workbench.runs import parent_run, trained_model
 from workbench.sequence.occupancy import best_path
 from workbench.sequence.search import search
 from workbench.settings import UserError
-from workbench.storage.run import Run, write_atomically
+from workbench.storage.files import write_file
+from workbench.storage.run import Run
 
 LM_SCALES = (0.6, 0.8, 1.0, 1.2, 1.5)
 ACOUSTIC_FACTORS = (0.7, 1.0, 1.5, 2.0)
@@ -145,7 +146,7 @@ def write_transcripts(
         " ".join((utterance, *words))
         for utterance, words in zip(utterances, transcripts, strict=True)
     ]
-    write_atomically(path, ("\n".join(lines) + "\n").encode())
+    write_file(path, ("\n".join(lines) + "\n").encode())
 
 
 def read_transcripts(path: Path) -> dict[str, Words]:

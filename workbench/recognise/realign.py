@@ -17,7 +17,8 @@ from workbench.runs import trained_model
 from workbench.runs.task import Task
 from workbench.sequence.lattice_pair import acoustic_scores
 from workbench.settings import UserError
-from workbench.storage.run import Run, read_json, write_json
+from workbench.storage.files import read_json, write_json
+from workbench.storage.run import Run
 
 
 @one_thread()

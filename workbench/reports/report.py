@@ -27,8 +27,10 @@ from workbench.reports.page import (
 from workbench.reports.report_notebook import notebook_of_runs
 from workbench.settings import Settings
 from workbench.storage.example import read_example
+from workbench.storage.files import read_json, write_file
+from workbench.storage.home import data_folder
 from workbench.storage.rows import PushRow, RecoveryRow
-from workbench.storage.run import Run, home, read_json, write_atomically
+from workbench.storage.run import Run
 
 EXPLANATION = (
     "F_MMI: held-out, per frame, natural logarithm; WER: held-out with the unigram; both at the "
@@ -54,8 +56,8 @@ def write_report(runs: Sequence[Run], out: Path | None = None, title: str | None
 
     ``out``: the HTML file, by default named after the first run in the folder of reports.
     """
-    out = out or home() / "reports" / f"{runs[0].name}.html"
-    title = title or f"Asynchronous sequence training: {runs[0].record['corpus']['name']}"
+    out = out or data_folder() / "reports" / f"{runs[0].name}.html"
+    title = title or f"Asynchronous sequence training: {runs[0].record.corpus.name}"
     files = {
         ".html": runs_page(runs, title),
         ".md": markdown(runs, title),
@@ -71,14 +73,14 @@ def write_files(out: Path, files: Mapping[str, str]) -> Path:
         out = out.with_name(out.name + ".html")
     out.parent.mkdir(parents=True, exist_ok=True)
     for suffix, text in files.items():
-        write_atomically(out.with_suffix(suffix), text.encode())
+        write_file(out.with_suffix(suffix), text.encode())
     return out
 
 
 def runs_page(runs: Sequence[Run], title: str) -> str:
     """Returns the report as an HTML page."""
     verdicts = [Paragraph(sentence, strong=True) for sentence in verdict_sentences(runs)]
-    commands = [run.record.get("command", "") for run in runs]
+    commands = [run.record.command for run in runs]
     settings_note = Note("Settings that differ from their defaults in any run.")
     sections = [
         Section("Results", [PageTable(display_rows(runs)), Note(EXPLANATION)]),
@@ -95,7 +97,7 @@ def runs_page(runs: Sequence[Run], title: str) -> str:
 
 def markdown(runs: Sequence[Run], title: str) -> str:
     """Returns results, verdicts, settings and commands as Markdown."""
-    commands = "\n".join(f"    {run.record.get('command', '')}" for run in runs)
+    commands = "\n".join(f"    {run.record.command}" for run in runs)
     parts = [
         f"# {plain(title)}",
         plain(question(runs)),
@@ -162,13 +164,13 @@ def has_staleness(run: Run) -> bool:
 
 def question(runs: Sequence[Run]) -> str:
     """Returns what these runs find out, as a question about the settings that differ."""
-    all_settings = [run.record["settings"] for run in runs]
+    all_settings = [run.record.settings for run in runs]
     differing = [
         name
         for name in all_settings[0]
         if len({str(settings.get(name)) for settings in all_settings}) > 1
     ]
-    corpora = ", ".join(dict.fromkeys(run.record["corpus"]["name"] for run in runs))
+    corpora = ", ".join(dict.fromkeys(run.record.corpus.name for run in runs))
     effect = f"to F_MMI and to word errors on {corpora}?"
     if not differing:
         return f"What does training with these settings do {effect}"
@@ -215,8 +217,7 @@ def improvements(runs: Sequence[Run]) -> list[Improvement]:
 
 def parent_name(run: Run) -> str:
     """Returns the name of the run that ``run`` started from, or "" if there is none."""
-    parent = run.record.get("parent") or {}
-    return parent.get("run") or ""
+    return run.record.parent_run or ""
 
 
 def example_sections(runs: Sequence[Run]) -> list[Section]:
@@ -269,7 +270,7 @@ def paper_source() -> str:
 def setting_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
     """Returns the settings that differ from their defaults in any run, one column per run."""
     default = Settings().to_dict()
-    recorded = {run.name: run.record["settings"] for run in runs}
+    recorded = {run.name: run.record.settings for run in runs}
     rows = []
 
     for name, value in default.items():
@@ -305,7 +306,7 @@ def versions(runs: Sequence[Run]) -> str:
     """Returns the versions of all packages that the runs recorded, each combination once."""
     combinations = []
     for run in runs:
-        recorded = run.record.get("versions", {})
+        recorded = run.record.versions
         combinations.append(", ".join(f"{name} {version}" for name, version in recorded.items()))
     return "; ".join(dict.fromkeys(combinations))
 

@@ -31,7 +31,9 @@ from workbench.reports.report import (
     write_files,
 )
 from workbench.reports.report_notebook import notebook_of_sweep
-from workbench.storage.run import Run, home, read_json
+from workbench.storage.files import read_json
+from workbench.storage.home import data_folder
+from workbench.storage.run import Run
 from workbench.sweeping.plan import CellState, count_states
 from workbench.sweeping.results import Results, result_sentences
 from workbench.sweeping.spec import Sweep
@@ -60,7 +62,7 @@ def write_sweep_report(found: Results, out: Path | None = None, title: str | Non
     ``out``: the HTML file, by default named after the sweep in the folder of reports.
     """
     sweep = found.sweep
-    out = out or home() / "reports" / f"{sweep.name}.html"
+    out = out or data_folder() / "reports" / f"{sweep.name}.html"
     title = title or f"Sweep {sweep.name}"
     files = {
         ".html": sweep_page(found, title),

@@ -30,7 +30,8 @@ from workbench.progress import Progress, no_progress
 from workbench.runs.task import Task
 from workbench.runs.train import trained_model
 from workbench.settings import rng
-from workbench.storage.run import Run, home
+from workbench.storage.home import data_folder
+from workbench.storage.run import Run
 from workbench.training import Item, ParameterServer, Push
 
 POINT_SECONDS = 0.15  # spent on each point
@@ -84,7 +85,7 @@ def calibrate(
     Without ``network``, or without Dask, messages take no time.
     """
     host = re.sub(r"\W+", "-", platform.node()) or "here"
-    path = out or home() / "machines" / f"{host}.json"
+    path = out or data_folder() / "machines" / f"{host}.json"
     with one_thread():
         machine = measure_machine(run, path.stem, network, progress or no_progress)
     path.parent.mkdir(parents=True, exist_ok=True)

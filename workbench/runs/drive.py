@@ -20,7 +20,8 @@ from workbench.runs.stop import interruptible, stop_file
 from workbench.runs.wiring import Experiment
 from workbench.storage.checkpoints import latest_checkpoint
 from workbench.storage.rows import EvaluateRow, PushRow, RecoveryRow, Row, TraceRow
-from workbench.storage.run import DRIVER, Run, Writer
+from workbench.storage.run import DRIVER, Run
+from workbench.storage.run_writer import RunWriter
 from workbench.training import Checkpoint, Diverged, ParameterServer, PushStatus, pack, unpack
 
 RECOVERIES = 5
@@ -62,7 +63,7 @@ class Drive:
     def __init__(
         self,
         experiment: Experiment,
-        writer: Writer,
+        writer: RunWriter,
         *,
         progress: Progress | None = None,
         stop: Stop = never,
@@ -186,10 +187,10 @@ class Drive:
         """
         run = self.writer.run
         if run.checkpoints():
-            _, files, damage = latest_checkpoint(run)
-            for line in damage:
+            saved = latest_checkpoint(run.folder)
+            for line in saved.damage:
                 self.writer.log(f"checkpoint passed over: {line}")
-            self.at = unpack(files)
+            self.at = unpack(saved.files)
         else:
             self.at = Checkpoint()
 

@@ -11,8 +11,10 @@ from workbench.engine.clocks import Clock
 from workbench.model import kernels
 from workbench.runs.wiring import Experiment
 from workbench.settings import Settings, UserError
+from workbench.storage.home import data_folder
 from workbench.storage.rows import Row
-from workbench.storage.run import Writer, home
+from workbench.storage.run import ClusterInfo
+from workbench.storage.run_writer import RunWriter
 
 RETURN_SECONDS = 120.0
 """How long lost workers are waited for; an idle machine restarts one in 2 seconds."""
@@ -50,7 +52,7 @@ class ClusterExecutor(Executor, Protocol):
         self, capacity: int, processes: int, places: Callable[[Sequence[int]], Mapping[str, int]]
     ) -> Executor: ...
 
-    def about(self) -> dict[str, Any]: ...
+    def about(self) -> ClusterInfo: ...
 
 
 class Placement:
@@ -66,7 +68,7 @@ class Placement:
         self.executor = executor_for(experiment, cluster)
         self.workers: dict[str, int] = {}  # process ids by name, of a cluster that we started
 
-    def renew(self, writer: Writer, stop: Stop = never) -> None:
+    def renew(self, writer: RunWriter, stop: Stop = never) -> None:
         """Fit the executor to the workers of now, and record them in the run's folder.
 
         Waits for lost workers to return; raises UserError if they do not within `RETURN_SECONDS`.
@@ -86,8 +88,8 @@ class Placement:
             time.sleep(POLL_SECONDS)
 
         about = self.cluster.about()
-        self.workers = about["workers"]
-        writer.cluster(about)
+        self.workers = about.workers
+        writer.write_cluster(about)
 
 
 def _not_returned(name: str, shortage: UserError) -> UserError:
@@ -119,7 +121,7 @@ def clock_of(settings: Settings, parameters: int) -> Clock:
     The machine of the cost clock is a preset, or the name of a file under ``data/machines``.
     """
     if settings.clock.kind == "cost":
-        calibrated = home() / "machines" / f"{settings.clock.machine}.json"
+        calibrated = data_folder() / "machines" / f"{settings.clock.machine}.json"
         name = str(calibrated) if calibrated.is_file() else settings.clock.machine
         return Cost(load_machine(name, parameters), settings.seed)
     clocks: dict[str, Clock] = {"free": free, "measured": measured}

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from workbench.processes import child_environment
 from workbench.settings import Settings, UserError
-from workbench.storage.run import STOP, Run, RunState, find_run, home, newest_run
+from workbench.storage.home import data_folder
+from workbench.storage.run import STOP, Run, RunState, find_run, newest_run
 
 POLL_SECONDS = 0.1  # between looks for the folder of a run
 PARENT_FIELD = 1  # of /proc/<pid>/stat, counted after the name of the command
@@ -49,7 +50,7 @@ def launch(arguments: Sequence[str], name: str) -> Launched:
 
     Its output goes to the log ``name``.
     """
-    log = home() / "logs" / f"{name}.log"
+    log = data_folder() / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "wb") as out:
         process = subprocess.Popen(
@@ -57,7 +58,7 @@ def launch(arguments: Sequence[str], name: str) -> Launched:
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
-            env=child_environment(WORKBENCH_DATA=str(home())),
+            env=child_environment(WORKBENCH_DATA=str(data_folder())),
             start_new_session=True,
         )
     # A process that nothing waits for stays in the process table, and a killed run would look
@@ -122,7 +123,8 @@ def stop_run(run: Run) -> None:
 
 def kill_worker(run: Run, worker: str) -> int:
     """Kill a worker of a run that has its own cluster on this machine; return its process id."""
-    workers = run.cluster.get("workers", {})
+    cluster = run.cluster
+    workers = cluster.workers if cluster else {}
     if worker not in workers:
         known = "only a run with --cluster local, while it runs, has any"
         if workers:

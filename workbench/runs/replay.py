@@ -118,7 +118,7 @@ def recording_of(run: Run) -> Recording:
     UserError if it was not recorded, or has neither ended nor been stopped.
     """
     state = run.status().state
-    if not run.record.get("recorded"):
+    if not run.record.recorded:
         raise UserError(f"{run.name}: was not recorded; train with --record, or on a cluster")
     if state not in (RunState.DONE, RunState.STOPPED):
         raise UserError(f"{run.name}: is {state}; a run is replayed when it is done or stopped")

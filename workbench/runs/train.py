@@ -23,7 +23,17 @@ from workbench.runs.summary import summarise
 from workbench.runs.task import Task
 from workbench.runs.wiring import Experiment
 from workbench.settings import Settings, UserError
-from workbench.storage.run import Run, RunState, Writer, all_runs, find_run, home
+from workbench.storage.home import data_folder
+from workbench.storage.run import (
+    CorpusIdentity,
+    Parent,
+    Run,
+    RunRecord,
+    RunState,
+    all_runs,
+    find_run,
+)
+from workbench.storage.run_writer import RunWriter
 from workbench.training import Diverged
 
 
@@ -55,7 +65,7 @@ def train(
     task = Task(corpus, settings)
     start = starting_point(task, init, transfer_from)
     recorded = executor is not None if record is None else record
-    cluster = executor.about()["address"] if executor else None
+    cluster = executor.about().address if executor else None
     command = train_command(
         _corpus_argument(corpus),
         settings,
@@ -68,7 +78,7 @@ def train(
     experiment = Experiment(task, start.theta)
     executor_for(experiment, executor)  # what cannot be executed leaves no folder
     content = _run_record(task, start, cluster, recorded, command)
-    writer = Writer.create(home() / "runs", name or settings.criterion.name, content)
+    writer = RunWriter.create(data_folder() / "runs", name or settings.criterion.name, content)
     drive = Drive(
         experiment, writer, progress=progress, stop=stop, cluster=executor, record=recorded
     )
@@ -89,9 +99,9 @@ def resume(
     if run.status().state == RunState.DONE:
         raise UserError(f"{run.name}: this run is done")
     experiment = experiment_of(run)
-    recorded = run.record.get("recorded", False)
+    recorded = run.record.recorded
     drive = Drive(
-        experiment, Writer(run), progress=progress, stop=stop, cluster=executor, record=recorded
+        experiment, RunWriter(run), progress=progress, stop=stop, cluster=executor, record=recorded
     )
     drive.restore()
     return _drive_to_end(drive)
@@ -122,12 +132,11 @@ def find_same_run(
     wanted = settings.to_dict()
     for run in all_runs():
         record = run.record
-        parent = record.get("parent") or {}
         same = (
             run.name.startswith(f"{name}-")
-            and record["settings"] == wanted
-            and record["corpus"]["name"] == corpus.name
-            and parent.get("run") == (init.name if init else None)
+            and record.settings == wanted
+            and record.corpus.name == corpus.name
+            and record.parent_run == (init.name if init else None)
         )
         if same:
             return run
@@ -136,24 +145,24 @@ def find_same_run(
 
 def _run_record(
     task: Task, start: "StartingPoint", cluster: str | None, recorded: bool, command: str
-) -> dict[str, Any]:
+) -> RunRecord:
     """The content of a run's ``settings.json``: what it is, and what computes it."""
     settings = task.settings
-    return {
-        "settings": settings.to_dict(),
-        "corpus": {"name": task.corpus.name, "digest": corpus_digest(task.corpus)},
-        "parent": start.parent,
-        "recorded": recorded,
-        "cluster": cluster,
-        "versions": installed_versions(),
-        "kernels": asdict(kernels.describe(settings.model.precision)),
-        "command": command,
-    }
+    return RunRecord(
+        settings=settings.to_dict(),
+        corpus=CorpusIdentity(task.corpus.name, corpus_digest(task.corpus)),
+        parent=start.parent,
+        recorded=recorded,
+        cluster=cluster,
+        versions=installed_versions(),
+        kernels=asdict(kernels.describe(settings.model.precision)),
+        command=command,
+    )
 
 
 def _corpus_argument(corpus: Corpus) -> str:
     """How the command line names a corpus: by its name, or by its folder if that is elsewhere."""
-    known = corpus.folder == home() / "corpora" / corpus.name
+    known = corpus.folder == data_folder() / "corpora" / corpus.name
     return corpus.name if known else str(corpus.folder)
 
 
@@ -186,7 +195,7 @@ class StartingPoint(NamedTuple):
     """Parameters to start from, and the run that they came from as its record names it."""
 
     theta: np.ndarray  # float32 [parameters]
-    parent: dict[str, str] | None  # "run" or "transfer", and "digest"
+    parent: Parent | None
 
 
 def starting_point(
@@ -202,33 +211,33 @@ def starting_point(
             raise UserError(
                 f"{init.name}: its network {topology} is not the one wanted, {task.topology}"
             )
-        return StartingPoint(theta, {"run": init.name, "digest": parameters_digest(theta)})
+        return StartingPoint(theta, Parent(parameters_digest(theta), run=init.name))
 
     theta = initial(task.topology, task.settings.seed)
     if transfer_from is None:
         return StartingPoint(theta, None)
     source, topology, _ = load_model(transfer_from.folder / "model")
-    parent = {"transfer": transfer_from.name, "digest": parameters_digest(source)}
+    parent = Parent(parameters_digest(source), transfer=transfer_from.name)
     return StartingPoint(transfer(theta, task.topology, source, topology), parent)
 
 
 def experiment_of(run: Run) -> Experiment:
     """Return what a run was started with; raises UserError if its corpus has changed since."""
     record = run.record
-    task = Task(Corpus.open(record["corpus"]["name"]), run.settings)
-    if corpus_digest(task.corpus) != record["corpus"]["digest"]:
+    task = Task(Corpus.open(record.corpus.name), run.settings)
+    if corpus_digest(task.corpus) != record.corpus.digest:
         raise UserError(
             f"{run.name}: the corpus {task.corpus.name} is not the one that it was trained on"
         )
-    parent = record["parent"] or {}
-    source = find_run(parent["transfer"]) if "transfer" in parent else None
-    return Experiment(task, starting_point(task, parent_run(run), source).theta)
+    source = record.parent.transfer if record.parent else None
+    transfer_from = find_run(source) if source else None
+    return Experiment(task, starting_point(task, parent_run(run), transfer_from).theta)
 
 
 def parent_run(run: Run) -> Run | None:
     """Return the run whose model ``run`` started from; raises UserError if it was removed."""
-    parent = run.record.get("parent") or {}
-    return find_run(parent["run"]) if "run" in parent else None
+    parent = run.record.parent_run
+    return find_run(parent) if parent else None
 
 
 def trained_model(run: Run, **changes: Any) -> tuple[Task, np.ndarray]:
@@ -239,5 +248,5 @@ def trained_model(run: Run, **changes: Any) -> tuple[Task, np.ndarray]:
     if not (run.folder / "model").exists():
         raise UserError(f"{run.name}: has no model yet (state: {run.status().state})")
     theta, _, _ = load_model(run.folder / "model")
-    corpus = Corpus.open(run.record["corpus"]["name"])
+    corpus = Corpus.open(run.record.corpus.name)
     return Task(corpus, run.settings.replace(**changes)), theta

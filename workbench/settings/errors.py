@@ -1,5 +1,6 @@
-"""What a user can mend."""
+"""Errors that a user can mend, and hints about misspelt names."""
 
+import difflib
 from collections.abc import Iterable
 
 
@@ -7,7 +8,14 @@ class UserError(Exception):
     """Something a user can mend; its message is one line that names file, line or setting."""
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean X?`` for the known name most like ``name``, or an empty string."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
 def no_such(kind: str, name: str, known: Iterable[str]) -> UserError:
     """Return the error about a ``name`` that no ``kind`` has; it lists the known names."""
-    names = ", ".join(sorted(known)) or "none yet"
-    return UserError(f"{name}: no such {kind}; known: {names}")
+    names = sorted(known)
+    listed = ", ".join(names) or "none yet"
+    return UserError(f"{name}: no such {kind}{did_you_mean(name, names)}; known: {listed}")

@@ -1,13 +1,12 @@
 """One experiment: all groups of settings together, by flat names and back."""
 
-import difflib
 import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from workbench.settings.description import Setting, settings_of
-from workbench.settings.errors import UserError
+from workbench.settings.errors import UserError, did_you_mean
 from workbench.settings.groups import (
     AsynchronySettings,
     BatchSettings,
@@ -138,6 +137,5 @@ SETTINGS: dict[str, Setting] = {
 
 def unknown_setting(name: str) -> str:
     """The message about a setting that does not exist, with the nearest one that does."""
-    near = difflib.get_close_matches(name, SETTINGS, n=1, cutoff=0.6)
-    hint = f"; did you mean {near[0]}?" if near else "; `workbench train --help` lists all"
+    hint = did_you_mean(name, SETTINGS) or "; `workbench train --help` lists all"
     return f"no such setting: {name}{hint}"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from workbench.settings.errors import UserError
+from workbench.settings.errors import no_such
 from workbench.settings.experiment import Settings
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -26,6 +26,6 @@ SEQUENCE: dict[str, Any] = dict(batch=32, learning_rate=0.002, epochs=4.0)
 def preset(name: str, **changes: Any) -> Settings:
     """The named preset (``tiny``, ``laptop``, ``icelandic``, ``english``), with fields changed."""
     if name not in PRESETS:
-        raise UserError(f"no such preset: {name}; choose one of {', '.join(PRESETS)}")
+        raise no_such("preset", name, PRESETS)
     sequence = changes.get("criterion", "ce") != "ce"
     return Settings().replace(**{**PRESETS[name], **(SEQUENCE if sequence else {}), **changes})

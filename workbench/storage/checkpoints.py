@@ -1,33 +1,57 @@
-"""Checkpoints of a run as `store.Writer` has left them: read if their digests match, passed over if not."""
+"""Checkpoints of a run: written whole, read if their digests match, passed over if not."""
 
-import hashlib
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.settings import UserError
-from workbench.storage.run import Run, read_json
+from workbench.storage.files import write_file
+from workbench.storage.manifest import MANIFEST, read_manifest, write_manifest
+
+CHECKPOINTS_KEPT = 3  # newest checkpoints that are not removed
+
+
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """The newest valid checkpoint: its folder, its files, and a message about each newer one that is damaged."""
+
+    folder: Path
+    files: dict[str, bytes]
+    damage: list[str]
+
+
+def checkpoint_folders(run: Path) -> list[Path]:
+    """The folders of the complete checkpoints of the run in folder ``run``, oldest first."""
+    manifests = (run / "checkpoints").glob(f"[0-9]*/{MANIFEST}")
+    return sorted((path.parent for path in manifests), key=lambda folder: int(folder.name))
+
+
+def write_checkpoint(run: Path, step: int, files: Mapping[str, bytes]) -> Path:
+    """Write ``files`` as checkpoint ``step``, remove the oldest beyond CHECKPOINTS_KEPT, and return its folder."""
+    folder = run / "checkpoints" / f"{step:010d}"
+    folder.mkdir(parents=True, exist_ok=True)
+    records = {name: write_file(folder / name, data) for name, data in files.items()}
+    write_manifest(folder, {"step": step, "files": records})
+
+    for old in checkpoint_folders(run)[:-CHECKPOINTS_KEPT]:
+        (old / MANIFEST).unlink()  # first, so that the rest is never taken for a checkpoint
+        shutil.rmtree(old)
+    return folder
 
 
 def read_checkpoint(folder: Path) -> dict[str, bytes]:
-    """The files of one checkpoint; a digest that does not match is a UserError that names the file."""
-    manifest = read_json(folder / "manifest.json")
-    files = {}
-    for name, entry in manifest["files"].items():
-        path = folder / name
-        data = path.read_bytes() if path.exists() else b""
-        if len(data) != entry["bytes"] or hashlib.sha256(data).hexdigest() != entry["sha256"]:
-            raise UserError(f"{path}: damaged: its SHA-256 is not the one in the manifest")
-        files[name] = data
-    return files
+    """The files of one checkpoint; UserError that names the first one that is damaged."""
+    manifest = read_manifest(folder)
+    return {name: manifest.read_file(name) for name in manifest.files}
 
 
-def latest_checkpoint(run: Run) -> tuple[Path, dict[str, bytes], list[str]]:
-    """The newest valid checkpoint, its files, and one line for each newer one that was damaged."""
+def latest_checkpoint(run: Path) -> SavedCheckpoint:
+    """The newest valid checkpoint of the run in folder ``run``; UserError if there is none."""
     damage: list[str] = []
-    for folder in reversed(run.checkpoints()):
+    for folder in reversed(checkpoint_folders(run)):
         try:
-            return folder, read_checkpoint(folder), damage
+            return SavedCheckpoint(folder, read_checkpoint(folder), damage)
         except UserError as error:
             damage.append(str(error))
-    raise UserError(
-        f"{run.folder}: no valid checkpoint" + ("; " + "; ".join(damage) if damage else "")
-    )
+    raise UserError("; ".join([f"{run}: no valid checkpoint", *damage]))

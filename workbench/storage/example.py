@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from workbench.storage.run import Run, read_json, write_atomically, write_json
+from workbench.storage.files import read_json, write_file, write_json
+from workbench.storage.run import Run
 
 ARRAYS = "example.npz"
 TEXT = "example.json"
@@ -76,7 +77,7 @@ def save_example(run: Run, example: Example) -> None:
         denominator=example.denominator,
         fate=example.fate,
     )
-    write_atomically(run.folder / ARRAYS, arrays.getvalue())
+    write_file(run.folder / ARRAYS, arrays.getvalue())
 
     text = {
         "utterance": example.utterance,

@@ -1,66 +1,137 @@
-"""Writing files so that a reader sees all of one or nothing: temporary name, sync, rename; with size and digest."""
+"""Files that are written whole or not at all, JSON, and lines of JSON.
+
+A file is written under a temporary name, synced and renamed, and then its folder is synced. So a reader, or a crash,
+sees the old file or the new one, never a part of one.
+"""
 
 import hashlib
 import io
+import itertools
+import json
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 
-Record = dict[str, Any]  # {"bytes": int, "sha256": str}, as in a manifest
+from workbench.settings import UserError
+
+_numbers = itertools.count()  # of temporary files, so that threads do not share one
 
 
-class Stream:
-    """A file that is written piece by piece and gets its name when it is complete."""
+@dataclass(frozen=True)
+class FileRecord:
+    """What a manifest holds about one file."""
+
+    bytes: int
+    sha256: str
+
+
+class FileWriter:
+    """A file that is written piece by piece and gets its name when it is complete.
+
+    As a context manager it commits at the end of the block, and leaves nothing if the block raises.
+    """
 
     def __init__(self, path: Path):
-        self._path, self._bytes, self._digest = path, 0, hashlib.sha256()
-        self._part = path.with_name(path.name + ".tmp")
+        self._path = path
+        self._part = path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}.tmp")
         self._file = open(self._part, "wb")  # noqa: SIM115  closed by commit or discard
+        self._bytes = 0
+        self._digest = hashlib.sha256()
 
     def write(self, data: bytes | memoryview) -> None:
+        """Append ``data``."""
         self._file.write(data)
         self._digest.update(data)
         self._bytes += len(data)
 
-    def commit(self) -> Record:
-        """Syncs and renames; its size and SHA-256."""
+    def commit(self) -> FileRecord:
+        """Sync the file and give it its name; returns its size and SHA-256."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
         os.replace(self._part, self._path)
         sync_folder(self._path.parent)
-        return {"bytes": self._bytes, "sha256": self._digest.hexdigest()}
+        return FileRecord(self._bytes, self._digest.hexdigest())
 
     def discard(self) -> None:
-        """Leaves nothing behind; does nothing after ``commit``."""
+        """Leave nothing behind; does nothing after ``commit``."""
         self._file.close()
         self._part.unlink(missing_ok=True)
 
+    def __enter__(self) -> Self:
+        return self
 
-def write_file(path: Path, data: bytes) -> Record:
-    """All of ``data``, or, if anything goes wrong, the file as it was before."""
-    stream = Stream(path)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self.commit()
+        finally:
+            self.discard()
+
+
+def write_file(path: Path, data: bytes) -> FileRecord:
+    """Write all of ``data``; if that fails, the file stays as it was."""
+    writer = FileWriter(path)
     try:
-        stream.write(data)
-        return stream.commit()
-    except BaseException:
-        stream.discard()
-        raise
+        writer.write(data)
+        return writer.commit()
+    finally:
+        writer.discard()
 
 
-def write_npy(path: Path, array: np.ndarray) -> Record:
-    """``array`` as an .npy file."""
+def write_npy(path: Path, array: np.ndarray) -> FileRecord:
+    """Write ``array`` as an .npy file."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return write_file(path, buffer.getvalue())
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes renames in ``folder`` survive a power cut."""
+    """Make renames in ``folder`` survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, keys in the order given."""
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    write_file(path, f"{text}\n".encode())
+
+
+def read_json(path: Path) -> Any:
+    """The value in a file of JSON; UserError that names the file if it is missing or damaged."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged: {error}") from None
+
+
+def read_json_lines(path: Path, growing: bool = False) -> Iterator[tuple[int, Any]]:
+    """The number, from 1, and the value of each line of a file.
+
+    ``growing``: another process appends to the file, so a last line without its end is left out. UserError names a
+    damaged line.
+    """
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            if growing and not line.endswith(b"\n"):
+                return
+            try:
+                yield number, json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise UserError(f"{path}:{number}: damaged: {error}") from None

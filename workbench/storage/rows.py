@@ -9,13 +9,13 @@ the order of the class. A field that defaults to None has no column while it is 
 None is written as null.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 from workbench.settings import UserError
+from workbench.storage.files import read_json_lines
 
 KINDS: dict[str, type["Row"]] = {}  # by the word in the column ``kind``
 
@@ -227,19 +227,15 @@ class RecoveryRow(Row, kind="recovery"):
 def read_columns(path: Path) -> Iterator[dict[str, Any]]:
     """The columns of each row of a file, as they were written.
 
-    What follows the last newline is being written and is left out. UserError names a damaged line.
+    A last line that is still being written is left out. UserError names a damaged line.
     """
-    complete = path.read_bytes().split(b"\n")[:-1]
-    for number, line in enumerate(complete, 1):
-        try:
-            yield json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}:{number}: damaged row: {error}") from None
+    for _, columns in read_json_lines(path, growing=True):
+        yield columns
 
 
 def read_rows(path: Path) -> Iterator[Row]:
     """The rows of a file; UserError names a line that is no row."""
-    for number, columns in enumerate(read_columns(path), 1):
+    for number, columns in read_json_lines(path, growing=True):
         try:
             yield Row.from_dict(columns)
         except (TypeError, ValueError) as error:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from workbench.prepare.corpus import Corpus
 from workbench.runs.task import Task
 from workbench.settings import Settings
-from workbench.storage.run import KEEP, Run, RunState, find_run
+from workbench.storage.checkpoints import CHECKPOINTS_KEPT
+from workbench.storage.run import Run, RunState, find_run
 from workbench.sweeping.plan import CellState, PlannedCell, plan_cells
 from workbench.sweeping.price import Price, mean_price, total_price
 from workbench.sweeping.rehearsal import rehearse
@@ -185,7 +186,7 @@ def disk_bytes(task: Task) -> float:
     kept_share = KEPT_SHARE if settings.sequence else 1.0
     pushes = task.train.frames * batches.epochs / batches.size * kept_share
     decodes = len(task.train) * batches.epochs
-    copies = KEEP + 1 + (settings.asynchrony.replicas > 1)
+    copies = CHECKPOINTS_KEPT + 1 + (settings.asynchrony.replicas > 1)
     return 4.0 * task.topology.size * copies + ROW_BYTES * (pushes + decodes)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from workbench.data import RECIPES, STARTS
 from workbench.settings import no_such
-from workbench.storage.run import Run, read_json
+from workbench.storage.files import read_json
+from workbench.storage.run import Run
 from workbench.sweeping.spec import Sweep
 
 NETWORK = ("hidden_layers", "hidden_units")

@@ -18,7 +18,9 @@ from workbench.progress import Progress
 from workbench.recognise import evaluate
 from workbench.runs.stop import StopFile
 from workbench.settings import UserError
-from workbench.storage.run import Run, RunState, find_run, home, newest_run, write_atomically
+from workbench.storage.files import write_file
+from workbench.storage.home import data_folder
+from workbench.storage.run import Run, RunState, find_run, newest_run
 from workbench.sweeping.executors import local_executor
 from workbench.sweeping.plan import (
     CellRecord,
@@ -60,7 +62,7 @@ def stop_file(sweep: Sweep, *words: str) -> StopFile:
 def request_stop(sweep: Sweep, now: bool = False) -> None:
     """Ask the process that runs ``sweep`` to stop after its current runs, or to stop them too."""
     word = NOW if now else AFTER_CURRENT
-    write_atomically(sweep.folder / STOP_FILE, word.encode())
+    write_file(sweep.folder / STOP_FILE, word.encode())
 
 
 # --- the process that runs a sweep
@@ -155,7 +157,9 @@ def _run_cells(
             while queue and idle and not stop():
                 attempt = _Attempt(queue.pop(0), idle.pop())
                 executor = slots[attempt.slot]
-                future = executor.submit(run_cell, sweep.to_dict(), attempt.cell.id, str(home()))
+                future = executor.submit(
+                    run_cell, sweep.to_dict(), attempt.cell.id, str(data_folder())
+                )
                 attempts[future] = attempt
 
             ended = wait(attempts, FUTURE_POLL_SECONDS, FIRST_COMPLETED).done

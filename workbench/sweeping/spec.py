@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from workbench.settings import PRESETS, SETTINGS, Settings, UserError, no_such, preset, rng
-from workbench.storage.run import home, read_json, write_json
+from workbench.storage.files import read_json, write_json
+from workbench.storage.home import data_folder
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -78,7 +79,7 @@ class Sweep:
                 "underscores"
             )
         if self.preset not in PRESETS:
-            raise UserError(f"no such preset: {self.preset}; choose one of {', '.join(PRESETS)}")
+            raise no_such("preset", self.preset, PRESETS)
         if not self.seeds:
             raise UserError(f"sweep {self.name}: no seeds")
 
@@ -103,7 +104,7 @@ class Sweep:
     @property
     def folder(self) -> Path:
         """The folder of the sweep's files."""
-        return home() / "sweeps" / self.name
+        return data_folder() / "sweeps" / self.name
 
     @property
     def varied(self) -> tuple[str, ...]:
@@ -283,7 +284,7 @@ def _joined_axes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, An
 
 def find_sweep(name: str) -> Sweep:
     """Return the saved sweep of this name; raises UserError that lists the saved ones."""
-    folder = home() / "sweeps" / name
+    folder = data_folder() / "sweeps" / name
     if not NAME.fullmatch(name) or not (folder / "sweep.json").exists():
         raise no_such("sweep", name, (sweep.name for sweep in all_sweeps()))
     return Sweep.load(folder)
@@ -291,5 +292,5 @@ def find_sweep(name: str) -> Sweep:
 
 def all_sweeps() -> list[Sweep]:
     """Return every saved sweep, by name."""
-    paths = sorted((home() / "sweeps").glob("*/sweep.json"))
+    paths = sorted((data_folder() / "sweeps").glob("*/sweep.json"))
     return [Sweep.load(path.parent) for path in paths]

@@ -19,8 +19,8 @@ def find_start(sweep: Sweep) -> Run | None:
     found = []
     for run in all_runs():
         record = run.record
-        from_scratch = not record.get("parent")
-        same_corpus = record["corpus"]["name"] == sweep.corpus
-        if record["settings"] == wanted and same_corpus and from_scratch:
+        from_scratch = record.parent is None
+        same_corpus = record.corpus.name == sweep.corpus
+        if record.settings == wanted and same_corpus and from_scratch:
             found.append(run)
     return min(found, key=lambda run: run.status().state != RunState.DONE, default=None)

@@ -1,49 +1,53 @@
-"""The manifest of a frame store: which files belong to it, with sizes and digests. Written last, it is the commit."""
+"""The manifest of a frame store: what it holds, and its files with sizes and digests. Written last, it is the commit."""
 
-import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from workbench.settings import UserError
-from workbench.storage.files import write_file
+from workbench.storage.files import FileRecord
+from workbench.storage.manifest import MANIFEST, Manifest, read_manifest, write_manifest
 
 FORMAT = "workbench frames 1"
-FIELDS = {"about": dict, "frames": int, "utterances": int, "files": dict}
-AGAIN = "prepare the corpus again"
+ADVICE = "prepare the corpus again"
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """manifest.json of a store; UserError if it is missing or not one of ours."""
-    path = folder / "manifest.json"
-    try:
-        manifest = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: missing, so this store of frames is not complete; {AGAIN}"
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read: {error}; {AGAIN}") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise UserError(
-            f"{path}: not the manifest of a frame store of this version ({FORMAT}); {AGAIN}"
-        )
-    if not all(isinstance(manifest.get(name), kind) for name, kind in FIELDS.items()):
-        raise UserError(f"{path}: lacks one of {', '.join(FIELDS)}; {AGAIN}")
-    return manifest
+@dataclass(frozen=True)
+class StoreManifest:
+    """What is known of a store before its files are opened.
 
+    ``about``: how the features were made, any JSON object. ``alignment``: the name of the file with the alignment,
+    None before there is one.
+    """
 
-def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Commits a store; what the manifest names must be on disk already."""
-    write_file(folder / "manifest.json", json.dumps(manifest, indent=1).encode())
+    frames: int
+    utterances: int
+    about: dict[str, Any]
+    files: Mapping[str, FileRecord]
+    alignment: str | None = None
 
-
-def check_sizes(folder: Path, manifest: dict[str, Any]) -> None:
-    """UserError that names the first file that is missing or has not its full size."""
-    for name, record in manifest["files"].items():
-        path = folder / name
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The manifest of the store in ``folder``; UserError if it is missing or not one of this version."""
+        manifest = read_manifest(folder, ADVICE)
+        fields = dict(manifest.fields)
+        if fields.pop("format", None) != FORMAT:
+            what = f"not the manifest of a frame store of this version ({FORMAT})"
+            raise manifest.problem(MANIFEST, what)
         try:
-            found = path.stat().st_size
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}; {AGAIN}") from None
-        if found != record["bytes"]:
-            raise UserError(f"{path}: {found} bytes where {record['bytes']} were written; {AGAIN}")
+            return cls(**fields, files=manifest.files)
+        except TypeError as error:
+            raise manifest.problem(
+                MANIFEST, f"not the manifest of a frame store: {error}"
+            ) from None
+
+    def write(self, folder: Path) -> None:
+        """Make ``folder`` a store with these files, which must be on disk already."""
+        fields = {"format": FORMAT, **asdict(self), "files": self.files}
+        if self.alignment is None:
+            del fields["alignment"]
+        write_manifest(folder, fields)
+
+    def listing(self, folder: Path) -> Manifest:
+        """The files of the store in ``folder``, for checks of sizes and digests."""
+        return Manifest(folder, {}, self.files, ADVICE)

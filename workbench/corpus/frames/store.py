@@ -1,211 +1,223 @@
-"""The frames of one split in memory-mapped files: any frame of any corpus in O(1), its pages shared by all processes.
+"""The frames of one split in memory-mapped files: any frame in O(1), its pages shared by all processes.
 
     features.f16          float16 [frames, 40], normalised, C order
     offsets.npy           int64 [utterances + 1], first frame of each utterance, last entry: number of frames
-    utterances.jsonl      id, speaker, words, audio, start, end, frames, a line each
-    set_aside.jsonl       what could not be used when the audio was decoded
+    utterances.jsonl      id, speaker, words, audio, start, end, frames, one line each
+    set_aside.jsonl       utterances whose audio could not be used
     true_phones.npy       int16 [frames], phones where a corpus knows them (-1: not known); never used in training
     alignment-DIGEST.npy  int16 or int32 [frames], tied states (-1: utterance not aligned)
     manifest.json         sizes and SHA-256 of all of these; written last, so a store without it is not complete
 
-Files are written under temporary names, synced and renamed. An alignment has its digest in its name, so that the rename
-of the manifest alone decides which one is valid, and whoever still reads the old one is not disturbed.
+An alignment has its digest in its name. So the manifest alone decides which alignment is valid, and a process that
+still reads the old one is not disturbed.
 """
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator
-from functools import cache, cached_property
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from workbench.corpus.audio import AudioError, read_audio
-from workbench.corpus.frames.manifest import AGAIN, check_sizes, read_manifest, write_manifest
+from workbench.corpus.frames.manifest import ADVICE, StoreManifest
 from workbench.corpus.frames.window import FRAME_SECONDS, MEL, gather_windows
-from workbench.corpus.frames.writer import FrameStoreWriter
+from workbench.corpus.frames.writer import (
+    FEATURES,
+    OFFSETS,
+    SET_ASIDE,
+    TRUE_PHONES,
+    UTTERANCES,
+    FrameStoreWriter,
+)
 from workbench.corpus.utterances import SetAside, Utterance
 from workbench.settings import UserError
-from workbench.storage.files import write_npy
+from workbench.storage.files import read_json_lines, write_npy
 
 __all__ = ["FrameStore", "FrameStoreWriter", "write_alignment"]
 
+UNALIGNED = -1
+STATE_LIMIT = 2**31  # states are below
+SMALL_STATE_LIMIT = 2**15  # up to here an alignment is int16
+
 
 class FrameStore:
-    """One split, read-only; what it holds is named in the module's first lines.
+    """One split, read-only; the docstring of the module describes its files.
 
-    ``features`` float16 [frames, 40]; ``offsets`` int64 [utterances + 1]; ``seconds`` float64 [utterances];
-    ``alignment`` and ``true_phones`` [frames] or None; ``about``: how the features were made, as their maker recorded.
+    ``features`` float16 [frames, 40]. ``offsets`` int64 [utterances + 1]. ``alignment`` and ``true_phones`` [frames]
+    or None. ``about``: how the features were made.
     """
 
-    def __init__(self, folder: Path, manifest: dict[str, Any]):
-        self.folder, self._manifest = folder, manifest
-        self.about: dict[str, Any] = manifest["about"]
-        self.frames: int = manifest["frames"]
-        self.offsets = _load(folder / "offsets.npy")
-        self.features = _map_features(folder / "features.f16", self.frames)
-        self.true_phones = self._optional("true_phones.npy")
-        self.alignment = self._optional(manifest.get("alignment"))
+    def __init__(self, folder: Path, manifest: StoreManifest):
+        self.folder = folder
+        self.about: dict[str, Any] = manifest.about
+        self.frames: int = manifest.frames
+        self.offsets = _map_array(folder / OFFSETS)
+        self.features = _map_features(folder / FEATURES, self.frames)
+        self._manifest = manifest
+        self.true_phones = self._map_optional(TRUE_PHONES)
+        self.alignment = self._map_optional(manifest.alignment)
 
     @classmethod
     def open(cls, folder: Path) -> "FrameStore":
-        """Opens a store whose files are all there in their full size; UserError that names the file if not.
+        """Open a store after checking that its files are there in their full size.
 
-        The contents are not read: ``verify`` does that.
+        Raises UserError that names the file if not. The contents are not read; ``verify`` does that.
         """
         folder = Path(folder)
-        manifest = read_manifest(folder)
-        check_sizes(folder, manifest)
+        manifest = StoreManifest.read(folder)
+        manifest.listing(folder).check_sizes()
         store = cls(folder, manifest)
-        if len(store.offsets) != manifest["utterances"] + 1 or store.offsets[-1] != store.frames:
-            raise UserError(f"{folder / 'offsets.npy'}: does not fit features.f16; {AGAIN}")
+        if len(store.offsets) != manifest.utterances + 1 or store.offsets[-1] != store.frames:
+            raise UserError(f"{folder / OFFSETS}: does not fit {FEATURES}; {ADVICE}")
         return store
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, tuple[Path]]:
         return FrameStore.open, (self.folder,)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     def verify(self) -> None:
-        """Reads everything and compares digests; UserError that names the first file that was changed."""
-        for name, record in self._manifest["files"].items():
-            with open(self.folder / name, "rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != record["sha256"]:
-                    raise UserError(
-                        f"{self.folder / name}: not what was written (SHA-256 differs); {AGAIN}"
-                    )
+        """Read everything and compare digests; raises UserError that names the first file that was changed."""
+        self._manifest.listing(self.folder).verify()
 
     @cached_property
     def utterances(self) -> tuple[Utterance, ...]:
-        paths = cache(
-            lambda name: self.folder / name
-        )  # many utterances of a corpus may lie in one file
-        records = zip(
-            _records(self.folder / "utterances.jsonl"), self.seconds.tolist(), strict=True
-        )
-        return tuple(
-            _utterance(n, record, paths, seconds) for n, (record, seconds) in enumerate(records, 1)
-        )
+        """The utterances in the order of the store."""
+        audio: dict[str, Path] = {}  # many utterances of a corpus may lie in one file
+        found = []
+        for number, record in _read_records(self.folder / UTTERANCES):
+            name = record["audio"]
+            if name not in audio:
+                audio[name] = self.folder / name
+            utterance = Utterance(
+                record["id"],
+                record["speaker"],
+                tuple(record["words"]),
+                audio[name],
+                record["start"],
+                record["end"],
+                f"{UTTERANCES}:{number}",
+                record["rate"],
+                float(self.seconds[number - 1]),
+            )
+            found.append(utterance)
+        return tuple(found)
 
     @cached_property
     def ids(self) -> list[str]:
+        """The id of each utterance."""
         return [u.id for u in self.utterances]
 
     @cached_property
     def speakers(self) -> list[str]:
+        """The speaker of each utterance."""
         return [u.speaker for u in self.utterances]
 
     @cached_property
     def words(self) -> list[tuple[str, ...]]:
+        """The reference words of each utterance."""
         return [u.words for u in self.utterances]
 
     @cached_property
     def seconds(self) -> np.ndarray:
+        """The length of each utterance, float64 [utterances]."""
         return np.diff(self.offsets) * FRAME_SECONDS
 
     @cached_property
     def set_aside(self) -> tuple[SetAside, ...]:
         """Utterances whose audio could not be used; they have no frames here."""
-        return tuple(SetAside(**record) for record in _records(self.folder / "set_aside.jsonl"))
+        return tuple(SetAside(**record) for _, record in _read_records(self.folder / SET_ASIDE))
 
     def span(self, u: int) -> tuple[int, int]:
-        """First frame of utterance ``u``, and the one after its last."""
+        """The first frame of utterance ``u``, and the one after its last."""
         return int(self.offsets[u]), int(self.offsets[u + 1])
 
     def windows(self, frames: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Network inputs float32 [n, 1040] at ``frames`` int64 [n]; the edge frames of an utterance are repeated.
+        """The network inputs float32 [n, 1040] at ``frames`` int64 [n]; edge frames of an utterance are repeated.
 
-        ``out``: C-ordered float32 [n, 1040] to write to. IndexError for a frame that the store does not have.
+        ``out``: C-ordered float32 [n, 1040] to write to. Raises IndexError for a frame that the store does not have.
         """
         return gather_windows(self.features, self.offsets, frames, out)
 
     def utterance_windows(self, u: int) -> np.ndarray:
-        """Network inputs float32 [T, 1040] of a whole utterance, in order."""
+        """The network inputs float32 [frames, 1040] of a whole utterance, in order."""
         return self.windows(np.arange(*self.span(u)))
 
     def audio(self, u: int) -> tuple[np.ndarray, int]:
-        """Samples float32 [n] of utterance ``u`` as they were recorded, and their rate; AudioError if they are gone."""
-        found = self.utterances[u]
-        samples, rate = read_audio(found.audio, found.start, found.end)
-        frames, now = int(np.diff(self.offsets[u : u + 2])[0]), len(samples) / rate / FRAME_SECONDS
-        if abs(frames - now) > 1:
-            raise AudioError(
-                "changed audio",
-                found.audio,
-                f"{found.id}: {frames} frames when prepared, now {now:.0f}",
-            )
+        """The samples float32 [n] of utterance ``u`` as they were recorded, and their rate in Hz.
+
+        Raises AudioError if the recording is gone or has another length than when it was prepared.
+        """
+        utterance = self.utterances[u]
+        samples, rate = read_audio(utterance.audio, utterance.start, utterance.end)
+        first, end = self.span(u)
+        frames = end - first
+        frames_now = len(samples) / rate / FRAME_SECONDS
+        if abs(frames - frames_now) > 1:
+            detail = f"{utterance.id}: {frames} frames when prepared, now {frames_now:.0f}"
+            raise AudioError("changed audio", utterance.audio, detail)
         return samples, rate
 
-    def _optional(self, name: str | None) -> np.ndarray | None:
-        return _load(self.folder / name) if name and name in self._manifest["files"] else None
+    def _map_optional(self, name: str | None) -> np.ndarray | None:
+        if name is None or name not in self._manifest.files:
+            return None
+        return _map_array(self.folder / name)
 
 
 def write_alignment(folder: Path, alignment: np.ndarray) -> None:
-    """Makes ``alignment`` [frames] (tied states, -1 for utterances without) that of the store, all or nothing.
+    """Make ``alignment`` [frames] that of the store in ``folder``, all or nothing.
 
-    ValueError if it has not one entry per frame. Stores that are open keep the one they opened.
+    It holds tied states, -1 for utterances without. Raises ValueError if it has not one entry per frame. Stores that
+    are open keep the alignment that they opened.
     """
-    folder, manifest = Path(folder), read_manifest(Path(folder))
+    folder = Path(folder)
+    manifest = StoreManifest.read(folder)
     alignment = np.asarray(alignment)
-    if alignment.shape != (manifest["frames"],) or alignment.dtype.kind not in "iu":
-        raise ValueError(
-            f"alignment: integers [{manifest['frames']}], not {alignment.dtype} {list(alignment.shape)}"
-        )
-    if len(alignment) and not -1 <= alignment.min() <= alignment.max() < 2**31:
+    if alignment.shape != (manifest.frames,) or alignment.dtype.kind not in "iu":
+        found = f"{alignment.dtype} {list(alignment.shape)}"
+        raise ValueError(f"alignment: integers [{manifest.frames}], not {found}")
+    lowest = alignment.min(initial=UNALIGNED)
+    highest = alignment.max(initial=UNALIGNED)
+    if lowest < UNALIGNED or highest >= STATE_LIMIT:
         raise ValueError("alignment: states are numbered from 0; -1 means none")
-    small = not len(alignment) or alignment.max() < 2**15
-    array = np.ascontiguousarray(alignment, np.int16 if small else np.int32)
+
+    array = np.ascontiguousarray(alignment, np.int16 if highest < SMALL_STATE_LIMIT else np.int32)
     name = f"alignment-{hashlib.sha256(array.data).hexdigest()[:10]}.npy"
-    old = manifest.get("alignment")
-    files = {k: v for k, v in manifest["files"].items() if k != old} | {
-        name: write_npy(folder / name, array)
+    files = {
+        known: record for known, record in manifest.files.items() if known != manifest.alignment
     }
-    write_manifest(folder, {**manifest, "files": files, "alignment": name})
-    if old not in (None, name):
-        (folder / old).unlink(missing_ok=True)
+    files[name] = write_npy(folder / name, array)
+    replace(manifest, files=files, alignment=name).write(folder)
+
+    if manifest.alignment not in (None, name):
+        (folder / str(manifest.alignment)).unlink(missing_ok=True)
 
 
-def _utterance(
-    line: int, record: dict[str, Any], paths: Callable[[str], Path], seconds: float
-) -> Utterance:
-    words, span = tuple(record["words"]), (record["start"], record["end"])
-    where = f"utterances.jsonl:{line}"
-    return Utterance(
-        record["id"],
-        record["speaker"],
-        words,
-        paths(record["audio"]),
-        *span,
-        where,
-        record["rate"],
-        seconds,
-    )
-
-
-def _load(path: Path) -> np.ndarray:
+def _read_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The number and the record of each line; UserError that names a damaged line."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        yield from read_json_lines(path)
+    except UserError as error:
+        raise UserError(f"{error}; {ADVICE}") from None
+
+
+def _map_array(path: Path) -> np.ndarray:
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}; {AGAIN}") from None
+        raise UserError(f"{path}: cannot be read: {error}; {ADVICE}") from None
     return array.view(np.ndarray)
 
 
 def _map_features(path: Path, frames: int) -> np.ndarray:
-    """The plain array over the map: a memmap's own indexing costs microseconds a time. mmap takes no empty file."""
-    if not frames:
+    """The features as a plain array over the map, since a memmap's own indexing costs microseconds a time."""
+    if not frames:  # an empty file cannot be mapped
         return np.empty((0, MEL), np.float16)
     try:
         return np.memmap(path, np.float16, "r", shape=(frames, MEL)).view(np.ndarray)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}; {AGAIN}") from None
-
-
-def _records(path: Path) -> Iterator[dict[str, Any]]:
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise UserError(f"{path}:{number}: {error}; {AGAIN}") from None
+        raise UserError(f"{path}: cannot be read: {error}; {ADVICE}") from None

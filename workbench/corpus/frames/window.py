@@ -1,21 +1,24 @@
-"""The network's input: a frame with its neighbours, 20 left and 5 right (paper, section 4.1), the edge frames repeated.
+"""The input of the network: a frame with its 20 left and 5 right neighbours (paper, section 4.1).
 
-The gather is the hot path of every batch. The 26 frames of a window lie side by side in the store, so a window is one
-run of 1040 half-precision numbers; they are widened by integer arithmetic, which the compiler turns into vector code
-(numba knows no float16 on a CPU): move the 15 low bits to where float32 has them, then multiply by 2**112, the
-difference of the exponents' offsets. This is exact for all finite values, subnormal ones too.
+At the edges of an utterance its first or last frame is repeated. Gathering windows is the hot path of every batch. The
+26 frames of a window lie side by side in the store, so a window is one run of 1040 half-precision numbers. They are
+widened by integer arithmetic, which the compiler turns into vector code (numba has no float16 on a CPU): the 15 low
+bits move to where float32 has them, and a multiplication by 2**112 corrects the exponent. This is exact for all finite
+values, subnormal ones too.
 """
 
 import numba
 import numpy as np
 
-LEFT, RIGHT, MEL = 20, 5, 40
+LEFT = 20  # frames before
+RIGHT = 5  # frames after
+MEL = 40  # numbers of a frame
 SPAN = LEFT + 1 + RIGHT
 WINDOW = SPAN * MEL  # 1040, the inputs of the network
 
 FRAME_SECONDS = 0.01
 FRAMES_PER_SECOND = 100
-_EXPONENT = np.float32(2.0**112)
+_EXPONENT = np.float32(2.0**112)  # the difference of the exponents' offsets of float32 and float16
 
 
 def frame_count(seconds: float) -> int:
@@ -24,13 +27,13 @@ def frame_count(seconds: float) -> int:
 
 
 def window_index(frames: np.ndarray, first: np.ndarray | int, last: np.ndarray | int) -> np.ndarray:
-    """Frame numbers int64 [n, 26] of the windows at ``frames`` [n], kept within ``first`` .. ``last - 1``."""
+    """The frame numbers int64 [n, 26] of the windows at ``frames`` [n], within ``first`` .. ``last - 1``."""
     around = np.asarray(frames)[:, None] + np.arange(-LEFT, RIGHT + 1)
     return np.clip(around, np.reshape(first, (-1, 1)), np.reshape(last, (-1, 1)) - 1)
 
 
 def utterance_windows(features: np.ndarray) -> np.ndarray:
-    """All windows of one utterance that is in no store: [T, 40] -> float32 [T, 1040]."""
+    """All windows of one utterance that is in no store: float32 [T, 1040] from ``features`` [T, 40]."""
     index = window_index(np.arange(len(features)), 0, len(features))
     return np.asarray(features, np.float32)[index].reshape(len(features), WINDOW)
 
@@ -38,36 +41,41 @@ def utterance_windows(features: np.ndarray) -> np.ndarray:
 def gather_windows(
     features: np.ndarray, offsets: np.ndarray, frames: np.ndarray, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """Windows float32 [n, 1040] at ``frames`` int64 [n] out of ``features`` float16 [F, 40] (finite, C order).
+    """The windows float32 [n, 1040] at ``frames`` int64 [n] of ``features`` float16 [F, 40] (finite, C order).
 
     ``offsets`` int64 [U + 1]: utterance u has the frames offsets[u] .. offsets[u + 1] - 1, and no window leaves it.
-    ``out``: C-ordered float32 [n, 1040] to write to and return. IndexError for a frame that is not there.
+    ``out``: C-ordered float32 [n, 1040] to write to and return. Raises IndexError for a frame that does not exist.
     """
     frames = np.ascontiguousarray(frames, np.int64)
     if out is None:
         out = np.empty((len(frames), WINDOW), np.float32)
     if out.shape != (len(frames), WINDOW) or out.dtype != np.float32 or not out.flags.c_contiguous:
         raise ValueError(f"out must be C-ordered float32 [{len(frames)}, {WINDOW}]")
+
     if _gather(features.view(np.uint16), offsets, frames, out.view(np.uint32)):
         raise IndexError(f"frames must lie in 0 .. {len(features) - 1}")
     return np.multiply(out, _EXPONENT, out=out)
 
 
 @numba.njit(inline="always")
-def _widen(half):  # pragma: no cover
+def _widen(half: np.uint16) -> np.uint32:  # pragma: no cover
+    """The bits of the float32 number that is 2**112 times smaller than a float16 number."""
     h = np.uint32(half)
     return ((h & np.uint32(0x8000)) << np.uint32(16)) | ((h & np.uint32(0x7FFF)) << np.uint32(13))
 
 
 @numba.njit(cache=True, nogil=True)
-def _gather(features, offsets, frames, out):  # pragma: no cover
-    """Writes the bits of float32 values that are 2**112 too small; True if a frame is out of range."""
+def _gather(
+    features: np.ndarray, offsets: np.ndarray, frames: np.ndarray, out: np.ndarray
+) -> bool:  # pragma: no cover
+    """Write the bits of float32 values that are 2**112 too small; True if a frame is out of range."""
     for i in range(len(frames)):
         t = frames[i]
         if t < 0 or t >= len(features):
             return True
         u = np.searchsorted(offsets, t, side="right") - 1
-        first, last = offsets[u], offsets[u + 1] - 1
+        first = offsets[u]
+        last = offsets[u + 1] - 1
         row = out[i]
         if t - LEFT >= first and t + RIGHT <= last:
             run = features[t - LEFT : t + RIGHT + 1].reshape(WINDOW)

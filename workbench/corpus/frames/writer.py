@@ -4,103 +4,131 @@ import dataclasses
 import json
 import os
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
-from workbench.corpus.frames.manifest import FORMAT, write_manifest
+from workbench.corpus.frames.manifest import StoreManifest
 from workbench.corpus.frames.window import MEL
 from workbench.corpus.utterances import SetAside, Utterance
-from workbench.storage.files import Record, Stream, write_npy
+from workbench.storage.files import FileWriter, write_npy
+from workbench.storage.manifest import MANIFEST
 
-STREAMS = ("features.f16", "utterances.jsonl", "set_aside.jsonl")
+FEATURES = "features.f16"
+OFFSETS = "offsets.npy"
+UTTERANCES = "utterances.jsonl"
+SET_ASIDE = "set_aside.jsonl"
+TRUE_PHONES = "true_phones.npy"
+NOT_STORED = ("where", "seconds")  # fields of an utterance that the store knows otherwise
 
 
 class FrameStoreWriter:
-    """Context manager; the store is valid when the block ends, and nothing of it is left if the block raises.
+    """A context manager. The store is valid when the block ends; if the block raises, nothing of it is left.
 
-    ``about``: anything JSON can hold that says how the features were made. A store that is already in ``folder`` is
-    replaced at the end of the block.
+    ``about``: how the features were made, any JSON object. A store that is already in ``folder`` is replaced at the
+    end of the block.
     """
 
     def __init__(self, folder: Path, about: dict[str, Any] | None = None):
-        self.folder, self._about = Path(folder), about or {}
+        self.folder = Path(folder)
+        self._about = about or {}
         self._offsets = [0]
         self._phones: dict[int, np.ndarray] = {}  # by first frame
+        self._writers: dict[str, FileWriter] = {}
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._streams = {name: Stream(self.folder / name) for name in STREAMS}
+        for name in (FEATURES, UTTERANCES, SET_ASIDE):
+            self._writers[name] = FileWriter(self.folder / name)
         return self
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
             if kind is None:
-                self._finish()
+                self._commit()
         finally:
-            for stream in self._streams.values():
-                stream.discard()
+            for writer in self._writers.values():
+                writer.discard()
 
     def add(
         self, utterance: Utterance, features: np.ndarray, true_phones: np.ndarray | None = None
     ) -> None:
-        """Features [T, 40] of the next utterance, finite, T > 0; phone ids [T] where they are known (-1: not)."""
+        """Append an utterance with its features [frames, 40], finite, at least one frame.
+
+        ``true_phones`` [frames]: phone ids where the corpus knows them, -1 where not. Raises ValueError for other
+        shapes and for numbers that are not finite in half precision.
+        """
         half = np.ascontiguousarray(features, np.float16)
+        shape = list(half.shape)
         if half.ndim != 2 or half.shape[1] != MEL or not len(half) or not np.isfinite(half).all():
             raise ValueError(
-                f"{utterance.id}: features must be finite [frames > 0, {MEL}], not {list(half.shape)}"
+                f"{utterance.id}: features must be finite [frames > 0, {MEL}], not {shape}"
             )
+        if true_phones is not None and np.shape(true_phones) != (len(half),):
+            found = list(np.shape(true_phones))
+            raise ValueError(f"{utterance.id}: {found} true phones for {len(half)} frames")
+
         if true_phones is not None:
-            if np.shape(true_phones) != (len(half),):
-                raise ValueError(
-                    f"{utterance.id}: {list(np.shape(true_phones))} true phones for {len(half)} frames"
-                )
             self._phones[self._offsets[-1]] = np.asarray(true_phones, np.int16)
         self._offsets.append(self._offsets[-1] + len(half))
-        self._streams["features.f16"].write(half.data.cast("B"))
-        self._line("utterances.jsonl", self._record(utterance, len(half)))
+        self._writers[FEATURES].write(half.data.cast("B"))
+        self._write_line(UTTERANCES, self._utterance_record(utterance, len(half)))
 
-    def set_aside(self, found: SetAside) -> None:
-        """Keeps a record of an utterance without usable audio."""
-        self._line("set_aside.jsonl", dataclasses.asdict(found))
+    def set_aside(self, utterance: SetAside) -> None:
+        """Keep a record of an utterance without usable audio."""
+        self._write_line(SET_ASIDE, dataclasses.asdict(utterance))
 
-    def _record(self, utterance: Utterance, frames: int) -> dict[str, Any]:
-        record = dataclasses.asdict(utterance) | {
-            "audio": portable(utterance.audio, self.folder),
-            "frames": frames,
-        }
-        return {name: value for name, value in record.items() if name not in ("where", "seconds")}
+    def _utterance_record(self, utterance: Utterance, frames: int) -> dict[str, Any]:
+        record = dataclasses.asdict(utterance)
+        record["audio"] = portable_path(utterance.audio, self.folder)
+        record["frames"] = frames
+        return {name: value for name, value in record.items() if name not in NOT_STORED}
 
-    def _line(self, name: str, record: dict[str, Any]) -> None:
-        self._streams[name].write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+    def _write_line(self, name: str, record: dict[str, Any]) -> None:
+        self._writers[name].write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
 
-    def _finish(self) -> None:
-        (self.folder / "manifest.json").unlink(missing_ok=True)
-        for old in self.folder.glob(
-            "alignment-*.npy"
-        ):  # they belong to the frames that are replaced
+    def _commit(self) -> None:
+        """Give all files their names, the manifest last."""
+        (self.folder / MANIFEST).unlink(missing_ok=True)
+        for old in self.folder.glob("alignment-*.npy"):  # of the frames that are replaced
             old.unlink()
-        files: dict[str, Record] = {name: stream.commit() for name, stream in self._streams.items()}
-        files["offsets.npy"] = write_npy(
-            self.folder / "offsets.npy", np.array(self._offsets, np.int64)
-        )
+
+        files = {name: writer.commit() for name, writer in self._writers.items()}
+        offsets = np.array(self._offsets, np.int64)
+        files[OFFSETS] = write_npy(self.folder / OFFSETS, offsets)
         if self._phones:
-            phones = np.full(self._offsets[-1], -1, np.int16)
-            for first, known in self._phones.items():
-                phones[first : first + len(known)] = known
-            files["true_phones.npy"] = write_npy(self.folder / "true_phones.npy", phones)
-        counts = {"frames": self._offsets[-1], "utterances": len(self._offsets) - 1}
-        write_manifest(
-            self.folder, {"format": FORMAT, **counts, "about": self._about, "files": files}
+            files[TRUE_PHONES] = write_npy(self.folder / TRUE_PHONES, self._all_phones())
+
+        manifest = StoreManifest(
+            frames=self._offsets[-1],
+            utterances=len(self._offsets) - 1,
+            about=self._about,
+            files=files,
         )
+        manifest.write(self.folder)
+
+    def _all_phones(self) -> np.ndarray:
+        """The true phones of all frames, int16 [frames], -1 where they are not known."""
+        phones = np.full(self._offsets[-1], -1, np.int16)
+        for first, known in self._phones.items():
+            phones[first : first + len(known)] = known
+        return phones
 
 
-def portable(audio: Path, folder: Path) -> str:
-    """Path of ``audio``: relative to ``folder`` if both lie in one corpus (two levels up), so that it can be moved."""
-    here, audio = Path(os.path.abspath(folder)), Path(os.path.abspath(audio))
-    corpus = here.parents[min(1, len(here.parents) - 1)]
-    return (
-        os.path.relpath(audio, here)
-        if audio.is_relative_to(corpus) and corpus != Path("/")
-        else str(audio)
-    )
+def portable_path(audio: Path, folder: Path) -> str:
+    """The path of ``audio`` for a store in ``folder``.
+
+    It is relative if both lie in the folder two levels above, so that corpora can be moved together with their audio.
+    """
+    here = Path(os.path.abspath(folder))
+    there = Path(os.path.abspath(audio))
+    common = here.parents[min(1, len(here.parents) - 1)]
+    if there.is_relative_to(common) and common != Path("/"):
+        return os.path.relpath(there, here)
+    return str(there)

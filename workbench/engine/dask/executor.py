@@ -28,6 +28,7 @@ from workbench.engine.effects import Held, Lost, Process
 from workbench.engine.local import Outcome
 from workbench.settings import UserError
 from workbench.storage.rows import Row, UsageRow
+from workbench.storage.run import ClusterInfo
 
 POLL_SECONDS = 0.05  # between looks at rows and at whether to rest
 ANSWER_SECONDS = 30.0  # within which a host must answer, and the last rows must arrive
@@ -120,22 +121,18 @@ class Cluster:
             )
         return threads
 
-    def about(self) -> dict[str, Any]:
-        """Return ``address``, link of the ``dashboard``, and process ids of ``workers`` by name.
+    def about(self) -> ClusterInfo:
+        """Return its address, the link of its dashboard, and process ids of its workers by name.
 
         If this process has started it, the address is ``local``; workers elsewhere are not listed.
         """
         own = self.client.cluster
         if own is None:
             address = self.client.scheduler_info()["address"]
-            return {"address": address, "dashboard": self.client.dashboard_link, "workers": {}}
+            return ClusterInfo(address, self.client.dashboard_link or "", {})
         has_dashboard = own.scheduler_spec["options"].get("dashboard", True)
         workers = {str(name): nanny.pid for name, nanny in own.workers.items() if nanny.pid}
-        return {
-            "address": "local",
-            "dashboard": own.dashboard_link if has_dashboard else "",
-            "workers": workers,
-        }
+        return ClusterInfo("local", own.dashboard_link if has_dashboard else "", workers)
 
     def seats(self, processes: Mapping[str, Any], workers: dict[str, int]) -> dict[str, str]:
         """Return the worker's address of each process; those with a place are seated first."""

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
-from safetensors.numpy import save_file
+from safetensors.numpy import save
+
+from workbench.storage.files import write_file
 
 TYPES: dict[str, type] = {
     "offsets": np.int32,
@@ -112,7 +114,8 @@ class Graph:
 
     def save(self, path: Path) -> None:
         """Write all arrays to one safetensors file."""
-        save_file({field.name: getattr(self, field.name) for field in fields(self)}, path)
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        write_file(path, save(arrays))
 
     @classmethod
     def load(cls, path: Path) -> "Graph":

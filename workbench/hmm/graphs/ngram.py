@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from workbench.hmm.graphs.denominator import SILENCE_PROBABILITY
 from workbench.hmm.graphs.graph import TYPES, Graph, map_arrays
@@ -18,6 +18,7 @@ from workbench.hmm.states import TiedStates
 from workbench.language.backoff import NGram
 from workbench.language.lexicon import Lexicon
 from workbench.language.trie import trie_of
+from workbench.storage.files import write_file
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class NGramGraph:
     def save(self, path: Path) -> None:
         """Write all arrays to one safetensors file."""
         arrays = {name: getattr(self.graph, name) for name in TYPES}
-        save_file({**arrays, "lm": self.lm}, path)
+        write_file(path, save({**arrays, "lm": self.lm}))
 
     @classmethod
     def load(cls, path: Path) -> "NGramGraph":

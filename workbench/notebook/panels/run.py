@@ -29,7 +29,8 @@ from workbench.runs.launch import (
     stop_run,
 )
 from workbench.settings import PRESETS, UserError, Value, preset
-from workbench.storage.run import Run, RunState, all_runs, find_run, home, newest_run
+from workbench.storage.home import data_folder
+from workbench.storage.run import Run, RunState, all_runs, find_run, newest_run
 
 THREAD = "this thread"
 LOCAL_CLUSTER = "Dask on this machine"
@@ -52,7 +53,7 @@ class RunPanel:
     def __init__(
         self, corpus: str = "", preset_name: str = "laptop", name: str = "run", **changes: Value
     ):
-        corpora = sorted(p.parent.name for p in (home() / "corpora").glob("*/corpus.json"))
+        corpora = sorted(p.parent.name for p in (data_folder() / "corpora").glob("*/corpus.json"))
         if not corpora:
             raise UserError(
                 "no corpus is prepared yet: workbench prepare NAME --synthetic is --size demo"
@@ -221,14 +222,14 @@ class RunPanel:
     def _show_progress(self, tail: Tail, running: bool) -> None:
         """Shows the workers of the run's cluster, and how far each component is."""
         cluster = tail.run.cluster
-        workers = tuple(cluster.get("workers", ()))
+        workers = tuple(cluster.workers) if cluster else ()
         if self.worker.options != workers:
             chosen = self.worker.value
             self.worker.options = workers
             self.worker.value = chosen if chosen in workers else next(iter(workers), None)
         self.worker.disabled = not workers
         self.kill.disabled = not workers
-        self.dashboard.value = dashboard_html(cluster.get("dashboard") or "")
+        self.dashboard.value = dashboard_html(cluster.dashboard if cluster else "")
         self.components.value = components_html(components(tail), running)
 
     def kill_worker(self) -> None:

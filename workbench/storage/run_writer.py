@@ -1,0 +1,134 @@
+"""The writer of a run's directory; see `workbench.storage.run` for what lies in it."""
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TextIO
+
+from workbench.settings import UserError
+from workbench.storage.checkpoints import write_checkpoint
+from workbench.storage.files import write_json
+from workbench.storage.rows import Row
+from workbench.storage.run import (
+    CLUSTER,
+    DRIVER,
+    RECORD,
+    STATUS,
+    ClusterInfo,
+    Run,
+    RunRecord,
+    RunState,
+    RunStatus,
+)
+
+FLUSH_SECONDS = 0.5  # between two times at which rows become visible to readers
+ROW_BUFFER = 1 << 16  # bytes
+
+
+class RunWriter:
+    """The one process that writes a run; a second one is refused while the first lives."""
+
+    def __init__(self, run: Run):
+        self.run = run
+        self._lock = open(run.folder / ".writer", "w")  # noqa: SIM115  held as long as the writer
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise UserError(f"{run.folder}: another process is writing this run") from None
+        self._files: dict[str, TextIO] = {}  # by process
+        self._flushed = 0.0  # when, on the monotonic clock
+        self._cluster: ClusterInfo | None = None
+
+    @classmethod
+    def create(cls, root: Path, name: str, record: RunRecord) -> "RunWriter":
+        """Make a new run ``<name>-<digest of its record>`` in ``root``; UserError if it exists."""
+        folder = root / f"{name}-{record.digest[:8]}"
+        if (folder / RECORD).exists():
+            raise UserError(f"{folder}: this run exists; resume it, remove it, or give --name")
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        writer = cls(Run(folder))
+        write_json(folder / RECORD, record.to_dict())
+        return writer
+
+    def emit(self, row: Row) -> None:
+        """Append one row to the file of its process."""
+        if row.process not in self._files:
+            path = self.run.row_file(row.process)
+            self._files[row.process] = open(path, "a", buffering=ROW_BUFFER)  # noqa: SIM115  kept
+        line = json.dumps(row.to_dict(), separators=(",", ":"))
+        self._files[row.process].write(line + "\n")
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Make rows visible to readers and renew the heartbeat."""
+        for file in self._files.values():
+            file.flush()
+        self._flushed = time.monotonic()
+        self.write_status(RunState.RUNNING)
+
+    def write_status(self, state: RunState, error: str = "") -> None:
+        """Write the state, with this process and the time."""
+        status = RunStatus(state, os.getpid(), socket.gethostname(), time.time(), error)
+        write_json(self.run.folder / STATUS, asdict(status))
+
+    def log(self, line: str) -> None:
+        """Append a line to log.txt."""
+        with open(self.run.folder / "log.txt", "a") as out:
+            out.write(line.rstrip("\n") + "\n")
+
+    def checkpoint(self, step: int, files: Mapping[str, bytes]) -> Path:
+        """Save ``files`` as checkpoint ``step``, remove the oldest, and return the folder."""
+        return write_checkpoint(self.run.folder, step, files)
+
+    def positions(self) -> dict[str, int]:
+        """Bytes written to each file of rows, for a checkpoint to return to."""
+        for file in self._files.values():
+            file.flush()
+        return {path.name: path.stat().st_size for path in self.run.row_files()}
+
+    def rewind(self, positions: Mapping[str, int]) -> None:
+        """Cut the files of rows back to a checkpoint's positions, so that a resumed run writes each row once.
+
+        The driver's own rows stay: they count how often that happened.
+        """
+        self._close_files()
+        for path in self.run.row_files():
+            if path != self.run.row_file(DRIVER):
+                os.truncate(path, positions.get(path.name, 0))
+
+    def write_cluster(self, cluster: ClusterInfo) -> None:
+        """Write on what cluster the run is now, for other processes to read."""
+        if cluster != self._cluster:
+            write_json(self.run.folder / CLUSTER, asdict(cluster))
+            self._cluster = cluster
+
+    def close(self, state: RunState, error: str = "") -> None:
+        """Write all rows as one table and the state, and end writing."""
+        self._close_files()
+        (self.run.folder / CLUSTER).unlink(missing_ok=True)
+        try:
+            self._write_table()
+            self.write_status(state, error)
+        finally:
+            self._lock.close()
+
+    def _close_files(self) -> None:
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+
+    def _write_table(self) -> None:
+        """Write all rows as one parquet table; lists become text."""
+        table = self.run.table()
+        for column in table.columns:
+            if table[column].map(lambda value: isinstance(value, list | dict)).any():
+                table[column] = table[column].map(json.dumps)
+        if len(table):
+            table.to_parquet(self.run.folder / "rows.parquet")
