@@ -6,7 +6,9 @@ step``. Compiled loops are imported when they are first used, so that training c
 without numba.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -134,15 +136,21 @@ def mean_scale(gradient: AnyGradient, frames: int, limit: float) -> float:
 
 
 def add_scaled(theta: np.ndarray, step: Step, out: np.ndarray) -> bool:
-    """Write ``theta + float32(rate) * direction`` to ``out``; return whether that is finite.
+    """Write ``theta + float32(rate) * direction`` to ``out``.
 
-    ``theta`` and ``out`` are float32 [parameters of the shard].
+    Return whether the direction is finite. ``theta`` and ``out`` are float32 [parameters of the
+    shard].
     """
     rate = np.float32(step.rate)
     if not isinstance(step.direction, np.ndarray):
         return step.direction.write_moved(theta, rate, out)
 
+    values = np.ascontiguousarray(widen(step.direction), np.float32)
+    return _compiled_pass()(theta, rate, values, out)
+
+
+@cache
+def _compiled_pass() -> Callable[[np.ndarray, np.float32, np.ndarray, np.ndarray], bool]:
     from workbench.model import vectors
 
-    values = np.ascontiguousarray(widen(step.direction), np.float32)
-    return vectors.add_scaled(theta, rate, values, out)
+    return vectors.add_scaled
