@@ -11,8 +11,9 @@ None is written as null.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 from workbench.settings import UserError
 from workbench.storage.files import read_json_lines
@@ -242,16 +243,38 @@ def read_rows(path: Path) -> Iterator[Row]:
             raise UserError(f"{path}:{number}: damaged row: {error}") from None
 
 
+class _Column(NamedTuple):
+    """A field of a row as it is written."""
+
+    attribute: str
+    name: str  # of the column
+    spread: bool  # the field's own fields are columns
+    optional: bool  # no column while the field is None
+
+
+@cache
+def _written_columns(kind: type) -> tuple[_Column, ...]:
+    """Return the fields of a class of rows, or of a part; looked up once, since rows are many."""
+    return tuple(
+        _Column(
+            each.name,
+            each.metadata.get("column", each.name),
+            "spread" in each.metadata,
+            each.default is None,
+        )
+        for each in fields(kind)
+    )
+
+
 def _columns_of(record: Any) -> dict[str, Any]:
     columns: dict[str, Any] = {}
-    for each in fields(record):
-        value = getattr(record, each.name)
-        if value is None and each.default is None:
+    for attribute, name, spread, optional in _written_columns(type(record)):
+        value = getattr(record, attribute)
+        if value is None and optional:
             continue
-        if "spread" in each.metadata:
+        if spread:
             columns |= value if isinstance(value, Mapping) else _columns_of(value)
         else:
-            name = each.metadata.get("column", each.name)
             columns[name] = list(value) if isinstance(value, tuple) else value
     return columns
 
