@@ -1,26 +1,35 @@
 # Every target does all of its own set-up; see .ci/setup.
 PYTHON ?=
+TORCH ?=
+K2 ?=
 BIN := .venv/bin
 NOTHING :=
 SPACE := $(NOTHING) $(NOTHING)
 # Named after the place, since a .venv does not survive being moved.
-INSTALLED := .venv/installed$(subst $(SPACE),_,$(subst /,-,$(CURDIR)))
+PLACE := $(subst $(SPACE),_,$(subst /,-,$(CURDIR)))
+INSTALLED := .venv/installed$(PLACE)
+INSTALLED_K2 := .venv-k2/installed$(PLACE)
+LOCKS := requirements.lock requirements-cpu.lock requirements-cuda.lock
 # One thread per process: tests and replicas run side by side, and threads of one product starve each other.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help demo test quick docs bench lab check format lock clean
+.PHONY: help demo test quick test-k2 docs bench lab check format lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(INSTALLED) ## from nothing to a report: synthesised corpus, cross entropy, MMI, word error rates
-	$(BIN)/workbench demo
+demo: $(if $(K2),$(INSTALLED_K2),$(INSTALLED)) ## from nothing to a report: synthesised corpus, cross entropy, MMI, word error rates (K2=1: lattices by k2)
+	$(if $(K2),.venv-k2,.venv)/bin/workbench demo $(if $(K2),--engine k2)
 
 test: check ## formatting, lint, types, then every test
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile
 
 quick: $(INSTALLED) ## the tests that need no cluster, no browser, no k2 and no long training
 	$(ONE_THREAD) $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not dask and not browser and not k2"
+
+test-k2: $(INSTALLED_K2) ## the tests of k2 and the golden digests, with k2 and the torch of its time, in .venv-k2
+	$(ONE_THREAD) .venv-k2/bin/python -m pytest -q -m k2
+	PYTHONPATH=tests $(ONE_THREAD) .venv-k2/bin/python tests/golden.py
 
 docs: $(INSTALLED) ## the documentation as a site in build/docs, which needs no network
 	$(BIN)/sphinx-build -q -W --keep-going -b html workbench/docs build/docs
@@ -41,11 +50,14 @@ format: $(INSTALLED) ## rewrite the sources as `make check` wants them
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: $(INSTALLED) ## resolve requirements.lock anew, with the newest packages that work together
+lock: $(INSTALLED) ## resolve the lock files anew, with the newest packages that work together
 	$(BIN)/python .ci/lock
 
 clean: ## remove what set-up and tools made; corpora and runs stay
-	rm -rf .venv workbench.egg-info build .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-k2 workbench.egg-info build .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
-$(INSTALLED): requirements.lock pyproject.toml .ci/setup
-	@PYTHON='$(PYTHON)' .ci/setup $@
+$(INSTALLED): $(LOCKS) pyproject.toml .ci/setup
+	@PYTHON='$(PYTHON)' TORCH='$(TORCH)' .ci/setup .venv current $@
+
+$(INSTALLED_K2): requirements-k2.lock pyproject.toml .ci/setup
+	@PYTHON='$(PYTHON)' .ci/setup .venv-k2 k2 $@

@@ -1,6 +1,7 @@
 """The lock, pyproject.toml, environment.yml, Makefile and README tell one story."""
 
 import ast
+import platform
 import re
 import subprocess
 import sys
@@ -9,16 +10,39 @@ from importlib.metadata import distributions, packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.markers import Marker
 from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 from sources import ROOT, package
 
 K2_HASH = "5b5f709b12b9cd092b583984d0b7d940c9f898101259c998d68d1f4adefa48d4"
-LOCK = (ROOT / "requirements.lock").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-LOCKED = dict(re.findall(r"^([a-z0-9.-]+)==(\S+) \\$", LOCK, re.MULTILINE))
+FILES = {
+    name: (ROOT / f"requirements{name}.lock").read_text() for name in ("", "-cpu", "-cuda", "-k2")
+}
+SETS = {"current": FILES[""] + FILES["-cuda"], "cpu": FILES[""] + FILES["-cpu"], "k2": FILES["-k2"]}
+PIN = re.compile(r"^([a-z0-9.-]+)==([^\s;]+)(?: ; (.+))? \\$", re.MULTILINE)
+LACKING = {"current": "k2", "cpu": "k2", "k2": "docs"}  # the extra that a set leaves out
+
+
+def pins(lock: str, python: str = "3.11.0") -> dict[str, str]:
+    """Versions by package, of those that this Python would install on Linux."""
+    environment = {
+        "python_full_version": python,
+        "python_version": python.rpartition(".")[0],
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "platform_machine": "x86_64",
+        "os_name": "posix",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+    }
+    return {
+        name: version
+        for name, version, marker in PIN.findall(lock)
+        if not marker or Marker(marker).evaluate(environment)
+    }
 
 
 def groups() -> dict[str, list[Requirement]]:
@@ -29,78 +53,106 @@ def groups() -> dict[str, list[Requirement]]:
     return {name: [Requirement(text) for text in texts] for name, texts in lists.items()}
 
 
-def entries() -> dict[str, list[str]]:
-    """The hashes of each package in the lock."""
-    blocks = re.split(r"\n(?=[a-z0-9])", "\n" + LOCK)[1:]
+def entries(lock: str) -> dict[str, list[str]]:
+    """The hashes of each pin of a lock."""
+    blocks = re.split(r"\n(?=[a-z0-9])", "\n" + lock)[1:]
     return {
-        block.split("==")[0]: re.findall(r"--hash=sha256:([0-9a-f]{64})\b", block)
+        block.partition(" \\")[0]: re.findall(r"--hash=sha256:([0-9a-f]{64})\b", block)
         for block in blocks
     }
 
 
-def test_every_requirement_is_locked() -> None:
-    """Each requirement of pyproject.toml stands in the lock, in a version that its bound admits."""
+@pytest.mark.parametrize("python", ["3.11.0", "3.12.0", "3.13.0"])
+@pytest.mark.parametrize("name", SETS)
+def test_every_requirement_is_locked(name: str, python: str) -> None:
+    """Each requirement of pyproject.toml stands in each set, in a version that its bound admits."""
+    locked = pins(SETS[name], python)
     for group, requirements in groups().items():
         for wanted in requirements:
-            version = LOCKED.get(canonicalize_name(wanted.name))
-            assert version, f"{wanted.name} of {group} is not in the lock"
-            assert wanted.specifier.contains(Version(version)), (
-                f"{group} asks for {wanted}, the lock has {version}"
-            )
+            if group == LACKING[name]:
+                continue
+            version = locked.get(canonicalize_name(wanted.name))
+            assert version, f"{wanted.name} of {group} is not in the set {name}"
+            assert wanted.specifier.contains(Version(version)), f"{group}: {wanted}, not {version}"
 
 
 def test_bounds_are_honest() -> None:
-    """Each requirement has a lower bound, and no bound is newer than what is locked and so was
-    run.
-    """
+    """Each requirement has a lower bound, and none is newer than what one of the sets runs."""
+    oldest = [pins(lock) for lock in SETS.values()]
     for requirements in groups().values():
         for wanted in requirements:
+            name = canonicalize_name(wanted.name)
             bounds = [s for s in wanted.specifier if s.operator in (">=", "==")]
-            locked = Version(LOCKED[canonicalize_name(wanted.name)])
+            locked = min(Version(found[name]) for found in oldest if name in found)
             assert [Version(bound.version) <= locked for bound in bounds] == [True], wanted
 
 
-def test_every_package_has_a_hash() -> None:
-    """Every entry of the lock is pinned and has a hash, and nothing else stands there."""
-    assert all(entries().values())
-    assert entries().keys() == LOCKED.keys()
-    known = re.compile(r"#|    # via|    --hash=|[a-z0-9.-]+==|$")
-    assert [line for line in LOCK.splitlines() if not known.match(line)] == []
+@pytest.mark.parametrize("name", FILES)
+def test_every_package_has_a_hash(name: str) -> None:
+    """Every entry of a lock is pinned and has a hash, and nothing else stands there."""
+    lock = FILES[name]
+    assert all(entries(lock).values())
+    assert len(entries(lock)) == len(PIN.findall(lock))
+    known = re.compile(r"#|    --hash=|[a-z0-9.-]+==|$")
+    assert [line for line in lock.splitlines() if not known.match(line)] == []
 
 
-def test_every_python_3_11_will_do() -> None:
-    """No locked package wants a later one than the first: Debian 12 has 3.11.2."""
-    wants = {d.metadata["Name"]: d.metadata.get("Requires-Python") or "" for d in distributions()}
-    locked = {name: wanted for name, wanted in wants.items() if canonicalize_name(name) in LOCKED}
-    assert len(locked) == len(LOCKED) > 100
-    assert [name for name, wanted in locked.items() if "3.11.0" not in SpecifierSet(wanted)] == []
+def test_the_environment_is_the_lock() -> None:
+    """What is installed here is what one of the sets names, in these versions."""
+    here = {canonicalize_name(d.metadata["Name"]): d.version for d in distributions()}
+    python = platform.python_version()
+    wrong = {
+        name: [
+            f"{p}: {here.get(p)}, not {v}"
+            for p, v in pins(lock, python).items()
+            if here.get(p) != v
+        ]
+        for name, lock in SETS.items()
+    }
+    assert min(map(len, wrong.values())) == 0, min(wrong.values(), key=len)
 
 
 def test_k2_has_one_hash() -> None:
     """k2's files cannot be told apart by name, so the lock admits exactly the one for
     Python 3.11.
     """
-    assert entries()["k2"] == [K2_HASH]
+    (hashes,) = (h for pin, h in entries(FILES["-k2"]).items() if pin.startswith("k2=="))
+    assert hashes == [K2_HASH]
 
 
 def test_the_pair_of_torch_and_k2() -> None:
-    """The locked torch is the one that the locked k2 is built for, with a numpy older than 2, as
-    that torch wants.
+    """The set with k2 has the torch that k2 is built for, with a numpy older than 2, as that torch
+    wants.
     """
-    assert (LOCKED["k2"], LOCKED["torch"]) == ("1.23.4", "1.13.1")
-    assert Version(LOCKED["numpy"]) < Version("2")
+    locked = pins(FILES["-k2"])
+    assert (locked["k2"], locked["torch"]) == ("1.23.4", "1.13.1")
+    assert Version(locked["numpy"]) < Version("2")
 
 
-def test_the_lock_names_no_place() -> None:
-    """No address, index or file name of one machine stands in the lock."""
-    assert not re.search(r"://|--index|--extra-index|--find-links|--trusted|\.whl|file:", LOCK)
+def test_the_current_set_is_current() -> None:
+    """The other sets have one torch, without k2 and with a numpy of today; only one has CUDA
+    libraries.
+    """
+    versions = {pins(FILES[name])["torch"].partition("+")[0] for name in ("-cpu", "-cuda")}
+    assert len(versions) == 1
+    assert Version(versions.pop()) >= Version("2.13")
+    assert Version(pins(FILES[""])["numpy"]) >= Version("2.4")
+    assert "k2" not in pins(SETS["current"])
+    assert [name for name in pins(SETS["cpu"]) if name.startswith(("nvidia-", "cuda-"))] == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_lock_names_no_place(name: str) -> None:
+    """No address, index or file name of one machine stands in a lock."""
+    places = r"://|--index|--extra-index|--find-links|--trusted|\.whl|file:"
+    assert not re.search(places, FILES[name])
 
 
 def test_conda_installs_the_lock() -> None:
     """environment.yml takes the same Python and, through pip, the same lock."""
     text = (ROOT / "environment.yml").read_text()
     lines = [line.split("#")[0].strip() for line in text.splitlines()]
-    assert {"channels: [conda-forge]", "- python=3.11", "- pip:", "- -r requirements.lock"} <= set(
+    assert {"channels: [conda-forge]", "- python=3.12", "- pip:", "- -r requirements.lock"} <= set(
         lines
     )
     assert 'python_version = "3.11"' in (ROOT / "pyproject.toml").read_text()
@@ -124,7 +176,7 @@ def test_what_is_imported_is_required() -> None:
             name = imported.module.split(".")[0]
             if name in sys.stdlib_module_names or name == "workbench":
                 continue
-            assert asked & {canonicalize_name(d) for d in owners.get(name, [])}, module.where(
+            assert asked & {canonicalize_name(d) for d in owners.get(name, [name])}, module.where(
                 imported.line
             )
 
@@ -176,13 +228,16 @@ def stub(folder: Path, name: str, script: str) -> None:
 @pytest.mark.parametrize(
     "commands, told",
     [
-        ({"python3.11": "exit 1", "python3": "exit 1"}, "needs Python 3.11"),
-        ({"python3.11": 'case "$2" in *ensurepip*) exit 1; esac'}, "no venv module"),
         (
-            {"python3.11": "exit 0", "df": "echo head; echo disk 9 9 2097152 1% /"},
+            {f"python3{n}": "exit 1" for n in ("", ".11", ".12", ".13")},
+            "needs Python 3.11, 3.12 or 3.13",
+        ),
+        ({"python3": 'case "$2" in *ensurepip*) exit 1; esac'}, "no venv module"),
+        (
+            {"python3": "exit 0", "df": "echo head; echo disk 9 9 2097152 1% /"},
             "and there are 2",
         ),
-        ({"python3.11": "exit 0", "uname": "echo Plan9"}, "for Linux on x86-64, not Plan9"),
+        ({"python3": "exit 0", "uname": "echo Plan9"}, "for Linux on x86-64, not Plan9"),
     ],
 )
 def test_a_machine_that_will_not_do(copy: Path, commands: dict[str, str], told: str) -> None:
