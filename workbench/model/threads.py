@@ -89,6 +89,6 @@ def _loaded_libraries() -> Any:
     Looking for them takes a millisecond, so it is done once. threadpoolctl is imported here because
     its import changes the environment.
     """
-    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+    from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
