@@ -1,9 +1,11 @@
 """Rest and checkpoint: a run that was stopped and resumed equals one that was not stopped."""
 
+import json
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 from toy import Rows, Toy, advance, digest, has_ended, of_kind, settings
 
 from workbench.engine import Cost, Local, load_machine
@@ -107,7 +109,7 @@ def test_a_checkpoint_holds_nothing_unknown():
     """Unknown types are refused when read, and objects that are not data when written."""
     with pytest.raises(UserError, match="unknown type 'Toy'"):
         unpack({**pack(None), "state.json": b'{"type": "Toy", "fields": {}}'})
-    with pytest.raises(TypeError, match="not to be saved: Toy"):
+    with pytest.raises(TypeError, match="cannot be encoded: Toy"):
         pack({"x": TOY})
 
 
@@ -119,3 +121,26 @@ def test_a_checkpoint_shares_arrays():
     one, two, three = unpack(files)
     assert one is two is three["again"]
     assert np.array_equal(one, x)
+
+
+def test_a_checkpoint_of_the_first_format_is_read():
+    """Checkpoints from before the present format, with former names of types, are still read."""
+    x = np.arange(3, dtype=np.float32)
+    outer = {"decoded": None, "versions": [1, 2], "seconds": 0.5}
+    held = {"items": [{"type": "Outer", "fields": outer}], "closed": False}
+    parameters = {"theta": {"array": "0"}, "versions": [4], "seconds": 1.0, "ended": False}
+    fields = {
+        "number": 3,
+        "states": {"dict": {"decoder 0": {"type": "Parameters", "fields": parameters}}},
+        "channels": {"dict": {"decoded 0": {"type": "Held", "fields": held}}},
+        "ticks": 7,
+        "servers": {"dict": {}},
+        "positions": {"dict": {"rows-evaluator.jsonl": 12}},
+    }
+    state = json.dumps({"type": "Checkpoint", "fields": fields}).encode()
+    found = unpack({"state.json": state, "arrays.safetensors": save({"0": x})})
+    assert (found.number, found.ticks, found.positions) == (3, 7, {"rows-evaluator.jsonl": 12})
+    (utterance,) = found.channels["decoded 0"].items
+    assert (utterance.versions, utterance.seconds) == ((1, 2), 0.5)
+    assert found.states["decoder 0"].versions == (4,)
+    assert np.array_equal(found.states["decoder 0"].theta, x)

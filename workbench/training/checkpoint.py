@@ -1,8 +1,8 @@
 """A resting run as bytes, and back: what a checkpoint holds.
 
 Nothing is pickled. Arrays go into a safetensors file, one that several owners share only once;
-everything else is JSON. Dataclasses are written with their names and read only if they are in
-``TYPES`` or given. Digests are the store's.
+everything else is JSON, as `workbench.storage.codec` writes it. A dataclass is read only if it is in
+`TYPES`.
 
 The state of a whole asynchronous run is small and exact because the run is brought to rest first:
 every component returns a record at a point where it is easy to go on from, and *the run that is not
@@ -12,8 +12,8 @@ saved, and recomputing them by replay would cost the whole run again.) The price
 wait for the slowest one, at most for one utterance or batch per checkpoint.
 """
 
-import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ from safetensors.numpy import load, save
 from workbench.batches import FrameBatch, Loaded, OuterBatch
 from workbench.engine.effects import Held
 from workbench.sequence.decoded import Decoded
-from workbench.settings import UserError
+from workbench.storage.codec import ListedTypes, decode, encode
 from workbench.training.decoder import DecoderState
 from workbench.training.evaluator import EvaluatorState
 from workbench.training.messages import DecodedUtterance, FetchedParameters, Gradient, Snapshot
@@ -33,7 +33,9 @@ from workbench.training.server import ParameterServer
 from workbench.training.server_state import Deposit, ServerState
 from workbench.training.sources import SourceState
 
-JSON, ARRAYS = "state.json", "arrays.safetensors"
+FORMAT = 2
+STATE = "state.json"
+ARRAYS = "arrays.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,11 @@ class Checkpoint:
         services: dict[str, Any],
         positions: dict[str, int],
     ) -> "Checkpoint":
-        """From what the executor's outcome, the services and the store say."""
+        """Return the checkpoint of a run that came to rest.
+
+        ``states``, ``channels`` and ``ticks`` are those of the executor's outcome, ``positions`` the
+        lengths of the files of rows.
+        """
         servers = {
             name: s.state() for name, s in services.items() if isinstance(s, ParameterServer)
         }
@@ -90,52 +96,45 @@ TYPES = (
 )
 
 
+FORMER_NAMES = {"Outer": DecodedUtterance, "Parameters": FetchedParameters}
+NAMES = ListedTypes(TYPES, FORMER_NAMES)
+
+
 def pack(value: Any) -> dict[str, bytes]:
-    """``value``, made of dataclasses, arrays, sequences, dicts by name and scalars, as files; TypeError for others."""
-    arrays: dict[int, tuple[str, np.ndarray]] = {}
-    text = json.dumps(written(value, arrays))
-    return {
-        JSON: text.encode(),
-        ARRAYS: save({name: np.ascontiguousarray(x) for name, x in arrays.values()}),
+    """Return ``value`` as files; raises TypeError for what is not in `TYPES` or plain data."""
+    encoded = encode(value, NAMES)
+    state = {"format": FORMAT, "value": encoded.json}
+    arrays = {
+        str(number): np.ascontiguousarray(array) for number, array in enumerate(encoded.arrays)
     }
+    return {STATE: json.dumps(state).encode(), ARRAYS: save(arrays)}
 
 
-def unpack(files: dict[str, bytes], *types: type) -> Any:
-    """What ``pack`` was given, sequences as tuples; UserError for a type that is neither in TYPES nor in ``types``."""
-    known = {t.__name__: t for t in (*TYPES, *types)}
+def unpack(files: Mapping[str, bytes]) -> Any:
+    """Return what was packed; raises UserError for a type that is not in `TYPES`."""
+    state = json.loads(files[STATE])
     arrays = load(files[ARRAYS])
-    return read(json.loads(files[JSON]), arrays, known)
+    in_order = [arrays[str(number)] for number in range(len(arrays))]
+    if isinstance(state, dict) and state.get("format") == FORMAT:
+        value = state["value"]
+    else:
+        value = _from_first_format(state)
+    return decode(value, in_order, NAMES)
 
 
-def written(x: Any, arrays: dict[int, tuple[str, np.ndarray]]) -> Any:
-    """``x`` as JSON; its arrays are added to ``arrays`` by identity, with a name."""
-    if isinstance(x, np.ndarray):
-        name, _ = arrays.setdefault(id(x), (str(len(arrays)), x))
-        return {"array": name}
-    if dataclasses.is_dataclass(x):
-        values = {f.name: written(getattr(x, f.name), arrays) for f in dataclasses.fields(x)}
-        return {"type": type(x).__name__, "fields": values}
-    if isinstance(x, tuple | list):
-        return [written(y, arrays) for y in x]
-    if isinstance(x, dict):
-        return {"dict": {name: written(y, arrays) for name, y in x.items()}}
-    if isinstance(x, np.generic):
-        return x.item()
-    if x is None or isinstance(x, bool | int | float | str):
-        return x
-    raise TypeError(f"not to be saved: {type(x).__name__}")
+def _from_first_format(value: Any) -> Any:
+    """Return the JSON of a checkpoint of the first format in that of `workbench.storage.codec`.
 
-
-def read(x: Any, arrays: dict[str, np.ndarray], known: dict[str, type]) -> Any:
-    """What ``written`` was given."""
-    if isinstance(x, list):
-        return tuple(read(y, arrays, known) for y in x)
-    if not isinstance(x, dict):
-        return x
-    if "array" in x:
-        return arrays[x["array"]]
-    if "dict" in x:
-        return {name: read(y, arrays, known) for name, y in x["dict"].items()}
-    if x.get("type") not in known:
-        raise UserError(f"checkpoint: unknown type {x.get('type')!r}")
-    return known[x["type"]](**{name: read(y, arrays, known) for name, y in x["fields"].items()})
+    The first format had tuples as lists, dicts as objects, and names of arrays instead of numbers.
+    """
+    if isinstance(value, list):
+        return {"tuple": [_from_first_format(item) for item in value]}
+    if not isinstance(value, dict):
+        return value
+    if "array" in value:
+        return {"array": int(value["array"])}
+    if "dict" in value:
+        items = value["dict"].items()
+        return {"dict": [[key, _from_first_format(item)] for key, item in items]}
+    fields = {name: _from_first_format(item) for name, item in value["fields"].items()}
+    return {"type": value["type"], "fields": fields}

@@ -25,13 +25,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from workbench import memory
-from workbench.engine.dask.codec import read, written
 from workbench.engine.dask.shared_memory import MappedSegment, Segment
+from workbench.storage.codec import ImportedTypes, decode, encode
 
 HEADER = struct.Struct("<IH")
 MAX_HEAD_BYTES = 1 << 24
 MAX_FILES = 200  # in a message; the kernel carries at most 253
 FLOAT32 = "<f4"
+TYPES = ImportedTypes()
 JSON = json.JSONEncoder(separators=(",", ":"))  # made once, since a message takes microseconds
 
 Reading = Generator[memoryview, Sequence[int], Any]
@@ -101,13 +102,12 @@ class Session:
 
     def encode(self, message: Any) -> Outgoing:
         """Return ``message`` as bytes; TypeError if it cannot travel."""
-        arrays: dict[int, np.ndarray] = {}
-        body = written(message, arrays)
-        if any(array.dtype.hasobject for array in arrays.values()):
+        body, arrays = encode(message, TYPES)
+        if any(array.dtype.hasobject for array in arrays):
             raise TypeError("arrays of objects cannot be sent to another process")
 
         files: list[int] = []
-        places = [self._place(array, files) for array in arrays.values()]
+        places = [self._place(array, files) for array in arrays]
         head = Head(body, places, _drain(self._ended_leases), _drain(self._gone_segments))
         text = JSON.encode(head).encode()
         if len(text) > MAX_HEAD_BYTES or len(files) > MAX_FILES:
@@ -118,7 +118,7 @@ class Session:
 
         inline = [
             np.ascontiguousarray(array)
-            for array, place in zip(arrays.values(), places, strict=True)
+            for array, place in zip(arrays, places, strict=True)
             if isinstance(place, InlineArray)
         ]
         return Outgoing(HEADER.pack(len(text), len(files)) + text, files, inline)
@@ -173,7 +173,7 @@ class Session:
         finally:
             for file in files:  # none is left unless the message is malformed
                 os.close(file)
-        return read(head.message, arrays)
+        return decode(head.message, arrays, TYPES)
 
     def _release(self, head: Head) -> None:
         """Give up what the peer does not see, or does not have, any more."""
