@@ -109,6 +109,7 @@ class Pool:
         except IndexError:
             block = self.make_block(size)
             offset = SHIFT_BYTES * (next(self.made) % SHIFTS)
+
         loan = Loan(block, offset, (count,), FLOAT32, readonly=False)
         return loan.array(free.append, (block, offset))
 

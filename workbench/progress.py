@@ -1,9 +1,11 @@
-"""How long work reports how far it is: a function that the caller gives, called as often as it suits."""
+"""How long work reports how far it is: a function that the caller gives, called as often as it
+suits.
+"""
 
 from collections.abc import Callable
 
 Progress = Callable[[int, int, str], None]
-"""Called with (done, total, what): ``done`` of ``total`` units, and what is being done with them."""
+"""Called with (done, total, what): ``done`` of ``total`` units of the work ``what``."""
 
 
 def no_progress(done: int, total: int, what: str) -> None:

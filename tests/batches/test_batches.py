@@ -21,7 +21,9 @@ def an_order(lengths, shuffling="on-the-fly", batch=4, epochs=2.0, seed=0, strea
 
 
 def obvious_slots(order):
-    """One list per slot; a batch pops the first frame of each; an empty slot loads the next utterance."""
+    """One list per slot; a batch pops the first frame of each; an empty slot loads the next
+    utterance.
+    """
     waiting = [
         list(range(*order.offsets[u : u + 2]))
         for u in UtteranceOrder(order.utterances, order.epochs, order.seed).start()
@@ -38,7 +40,9 @@ def obvious_slots(order):
 
 @given(st.integers(1, 60), st.integers(1, 20), st.integers(0, 9))
 def test_subsets_cover_all_utterances_without_overlap(n, replicas, seed):
-    """Every utterance belongs to one replica, shares differ by at most one, and too many replicas are refused."""
+    """Every utterance belongs to one replica, shares differ by at most one, and too many replicas
+    are refused.
+    """
     if replicas > n:
         with pytest.raises(UserError, match="replicas"):
             subsets(n, replicas, seed)
@@ -51,7 +55,9 @@ def test_subsets_cover_all_utterances_without_overlap(n, replicas, seed):
 @settings(max_examples=60)
 @given(LENGTHS, SHUFFLINGS, st.integers(1, 6), st.integers(1, 3), st.integers(0, 9))
 def test_every_frame_is_visited_once_per_epoch(lengths, shuffling, batch, epochs, seed):
-    """Whatever the shuffling, each frame occurs exactly `epochs` times in the stream, in batches of at most `batch`."""
+    """Whatever the shuffling, each frame occurs exactly `epochs` times in the stream, in batches of
+    at most `batch`.
+    """
     seen = list(an_order(lengths, shuffling, batch, epochs, seed).batches())
     assert all(0 < len(b) <= batch and b.dtype == np.int64 for b in seen)
     frames = np.concatenate([np.empty(0, np.int64), *seen])
@@ -61,7 +67,9 @@ def test_every_frame_is_visited_once_per_epoch(lengths, shuffling, batch, epochs
 @settings(max_examples=60)
 @given(LENGTHS, st.integers(1, 6), st.integers(0, 9))
 def test_on_the_fly_equals_lists_of_slots(lengths, batch, seed):
-    """The vectorised slots give the batches of the obvious version, up to the order of equally early slots."""
+    """The vectorised slots give the batches of the obvious version, up to the order of equally
+    early slots.
+    """
     order = an_order(lengths, batch=batch, seed=seed)
     fast, slow = (
         [sorted(b.tolist()) for b in order.batches()],
@@ -167,7 +175,9 @@ def drain(slots, sources):
     st.lists(st.sets(st.integers(0, 19), max_size=8), max_size=10), st.integers(1, 5), st.booleans()
 )
 def test_slots_yield_every_kept_frame_once_with_its_row(kept, count, consecutive):
-    """Each kept frame is in one batch with its own outer gradient; utterances without kept frames are counted."""
+    """Each kept frame is in one batch with its own outer gradient; utterances without kept frames
+    are counted.
+    """
     slots = Slots(count, consecutive)
     batches = list(drain(slots, [a_source(u, sorted(k)) for u, k in enumerate(kept)]))
     seen = [
@@ -190,7 +200,9 @@ def test_slots_yield_every_kept_frame_once_with_its_row(kept, count, consecutive
 
 
 def test_a_batch_takes_one_frame_from_each_slot():
-    """While utterances come, a batch has one frame of each of N different utterances, in the order of time."""
+    """While utterances come, a batch has one frame of each of N different utterances, in the order
+    of time.
+    """
     slots = Slots(3)
     batches = list(drain(slots, [a_source(u, range(4)) for u in range(6)]))
     assert [sorted(b.utterance.tolist()) for b in batches] == [[0, 1, 2]] * 4 + [[3, 4, 5]] * 4
@@ -198,7 +210,9 @@ def test_a_batch_takes_one_frame_from_each_slot():
 
 
 def test_consecutive_frames_without_shuffling():
-    """With shuffling=none the batch is filled with consecutive kept frames, utterance after utterance."""
+    """With shuffling=none the batch is filled with consecutive kept frames, utterance after
+    utterance.
+    """
     batches = list(
         drain(
             Slots(4, consecutive=True),

@@ -1,11 +1,13 @@
-"""What the virtual clock costs: effects per second at 50, 200 and 1,000 replicas, and seconds besides work.
+"""What the virtual clock costs: effects per second at 50, 200 and 1,000 replicas, and seconds
+besides work.
 
     PYTHONPATH=tests python -m benchmarks.bench_clock [--replicas 50 200 1000] [--rounds 3]
 
-The runs are those of the tests' toy, whose arithmetic is nearly nothing, so that what is measured is the rest: the
-heap, the generators, server and channels, the rows. Clocks: free (no time passes) and cost (the paper's machine).
-The limit is the same generators driven by hand, each answered at once, without clock, order or waiting. The last column
-is the overhead on real work: seconds of the executor in a step of the paper's network at batch 32 (10 ms).
+The runs are those of the tests' toy, whose arithmetic is nearly nothing, so that what is measured
+is the rest: the heap, the generators, server and channels, the rows. Clocks: free (no time passes)
+and cost (the paper's machine). The limit is the same generators driven by hand, each answered at
+once, without clock, order or waiting. The last column is the overhead on real work: seconds of the
+executor in a step of the paper's network at batch 32 (10 ms).
 """
 
 import argparse
@@ -63,7 +65,8 @@ def main() -> None:
 
 
 def run(replicas: int, clock: Clock) -> tuple[float, float, float]:
-    """(effects per second besides work, virtual seconds per second, seconds per push besides work) of an MMI run.
+    """(effects per second besides work, virtual seconds per second, seconds per push besides work)
+    of an MMI run.
 
     Wall time, since that is how the executor tells how long the work took.
     """
@@ -78,7 +81,9 @@ def run(replicas: int, clock: Clock) -> tuple[float, float, float]:
 
 
 def bare() -> float:
-    """Seconds per effect of a generator that is answered by a dictionary of functions, and of nothing else."""
+    """Seconds per effect of a generator that is answered by a dictionary of functions, and of
+    nothing else.
+    """
 
     def asking():
         for i in range(TICKS):

@@ -1,11 +1,13 @@
-"""Frames per second of a Dask cluster of two workers against one process, and where the rest of the time goes.
+"""Frames per second of a Dask cluster of two workers against one process, and where the rest of the
+time goes.
 
     PYTHONPATH=tests python -m benchmarks.bench_cluster [--corpus NAME] [--units 256] [--epochs 1]
 
-Without --corpus a small one is synthesised and prepared in a folder that is removed again. Wall seconds from the first
-to the last push, so neither the start of workers nor the last evaluation counts; evaluation is switched off as far as
-it can be. Parallel work is worth at most what the machine's cores give to two processes that share nothing: that
-limit is measured beside it, as the same one-process run done by two processes at once.
+Without --corpus a small one is synthesised and prepared in a folder that is removed again. Wall
+seconds from the first to the last push, so neither the start of workers nor the last evaluation
+counts; evaluation is switched off as far as it can be. Parallel work is worth at most what the
+machine's cores give to two processes that share nothing: that limit is measured beside it, as the
+same one-process run done by two processes at once.
 """
 
 import argparse
@@ -35,7 +37,9 @@ ONE = "from benchmarks.bench_cluster import alone; import sys; alone(*sys.argv[1
 
 
 def settings(criterion: str, units: int, epochs: float, **changes) -> Settings:
-    """Two replicas unless said otherwise; measured at the start and at the end, on few utterances."""
+    """Two replicas unless said otherwise; measured at the start and at the end, on few
+    utterances.
+    """
     sequence = criterion != "ce"
     given = dict(
         criterion=criterion,
@@ -54,7 +58,9 @@ def settings(criterion: str, units: int, epochs: float, **changes) -> Settings:
 
 
 def alone(corpus: str, criterion: str, units: str, epochs: str, name: str) -> None:
-    """One replica in one process, on the clock that costs nothing; prints frames per wall second."""
+    """One replica in one process, on the clock that costs nothing; prints frames per
+    wall second.
+    """
     begun: list[tuple[float, int]] = []
 
     def note(done: int, total: int, what: str) -> None:
@@ -94,7 +100,9 @@ def on_cluster(corpus: str, criterion: str, units: int, epochs: float) -> tuple[
 
 
 def shares(run: Run) -> str:
-    """How the processes of a run spent their time: shares of all processes of a kind, by what they did."""
+    """How the processes of a run spent their time: shares of all processes of a kind, by what they
+    did.
+    """
     usage = run.table(UsageRow)
     lines = []
     for kind in ("replica", "decoder", "server"):
@@ -138,7 +146,8 @@ def main() -> None:
     with some_corpus(args.corpus) as corpus, TemporaryDirectory() as folder:
         frames = Task(Corpus.open(corpus), Settings()).train.frames
         print(
-            f"{corpus}: {frames} training frames, 2 x {args.units} hidden units, {os.cpu_count()} cores"
+            f"{corpus}: {frames} training frames, 2 x {args.units} hidden units, "
+            f"{os.cpu_count()} cores"
         )
         (data_folder() / "runs").mkdir(exist_ok=True)
         source = Corpus.open(corpus).folder.resolve()
@@ -149,10 +158,12 @@ def main() -> None:
             both, run = on_cluster(*given)
             ages = run.table(PushRow)["staleness_inner"]
             print(
-                f"{criterion}: one process {one:.0f} frames/s; two at once {two:.0f} ({two / one:.2f} x);"
+                f"{criterion}: one process {one:.0f} frames/s; "
+                f"two at once {two:.0f} ({two / one:.2f} x);"
             )
             print(
-                f"  cluster of two workers {both:.0f} ({both / one:.2f} x), staleness {np.mean(ages):.2f} updates"
+                f"  cluster of two workers {both:.0f} ({both / one:.2f} x), "
+                f"staleness {np.mean(ages):.2f} updates"
             )
             print(shares(run), flush=True)
 

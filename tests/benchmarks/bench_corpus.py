@@ -1,10 +1,14 @@
-"""Making speech and features: times real time per core, against kaldi-native-fbank and a batched FFT in torch.
+"""Making speech and features: times real time per core, against kaldi-native-fbank and a batched
+FFT in torch.
 
     PYTHONPATH=tests python -m benchmarks.bench_corpus [--rounds 7] [--utterances 60]
 
-* features: log-mel energies of utterances of 3 s that are in memory; the limit is the Fourier transform alone.
-* from FLAC to a frame store: everything between audio files and training; the limit is decoding the FLAC files.
-* synthesis: speech with noise, rooms and phone times, one process; the limit is eSpeak NG itself, in the same voices.
+* features: log-mel energies of utterances of 3 s that are in memory; the limit is the Fourier
+  transform alone.
+* from FLAC to a frame store: everything between audio files and training; the limit is decoding the
+  FLAC files.
+* synthesis: speech with noise, rooms and phone times, one process; the limit is eSpeak NG itself,
+  in the same voices.
 
 Processor time; equal features (1e-3) are asserted.
 """
@@ -75,7 +79,9 @@ def transform(frames: np.ndarray) -> np.ndarray:
 
 
 def torch_log_mel(samples: np.ndarray) -> np.ndarray:
-    """The same features as a user of torch would compute them: all frames at once, a product with the filters."""
+    """The same features as a user of torch would compute them: all frames at once, a product with
+    the filters.
+    """
     import torch
 
     bank = filterbank(RATE)
@@ -103,7 +109,9 @@ def filters(made: list = []) -> np.ndarray:  # noqa: B006  they are made once
 
 
 def from_files(folder: Path, rounds: int, count: int) -> None:
-    """From FLAC files, one for a hundred utterances as the synthesiser writes them, to a frame store."""
+    """From FLAC files, one for a hundred utterances as the synthesiser writes them, to a frame
+    store.
+    """
     path = folder / "speech.flac"
     soundfile.write(
         path, np.concatenate([noise(n) for n in range(count)]), RATE, "PCM_16", format="FLAC"

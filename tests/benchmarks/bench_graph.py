@@ -1,13 +1,16 @@
-"""Making the denominator graph from 39 phones and 2,400 tied states: seconds and megabytes at three vocabularies.
+"""Making the denominator graph from 39 phones and 2,400 tied states: seconds and megabytes at three
+vocabularies.
 
     PYTHONPATH=tests python -m benchmarks.bench_graph [--words 3000 10000 29000] [--rounds 3]
 
-* peer: the lexicon as a transducer with the words' weights, determinised and minimised by OpenFst (kaldifst), without
-  context and without states: a part of what the usual chain of compositions does.
+* peer: the lexicon as a transducer with the words' weights, determinised and minimised by OpenFst
+  (kaldifst), without context and without states: a part of what the usual chain of compositions
+  does.
 * limit: reading the finished graph from its file.
 
-A reference's own graph is timed too, and the test's: of a trigram from as many sentences as a corpus of that vocabulary
-has (100,000 for 29,000 words), in which a word has a few likely successors. Processor time.
+A reference's own graph is timed too, and the test's: of a trigram from as many sentences as a
+corpus of that vocabulary has (100,000 for 29,000 words), in which a word has a few likely
+successors. Processor time.
 """
 
 import argparse
@@ -79,7 +82,9 @@ def compare(task: Recogniser, words: int, folder: Path, rounds: int) -> None:
 
 
 def sentences(task: Recogniser, count: int) -> list[list[str]]:
-    """Sentences of two to four words; likely successors of a word are a few others, by Zipf's law."""
+    """Sentences of two to four words; likely successors of a word are a few others, by
+    Zipf's law.
+    """
     draw, words = np.random.default_rng(0), len(task.share)
     length, rank = draw.integers(2, 5, count), draw.zipf(1.5, (count, 4)) % words
     said = np.empty((count, 4), np.int64)
@@ -93,7 +98,9 @@ def sentences(task: Recogniser, count: int) -> list[list[str]]:
 
 
 def openfst(task: Recogniser) -> Callable[[], object]:
-    """Determinise and minimise the lexicon with its words' weights; the words are made to end differently."""
+    """Determinise and minimise the lexicon with its words' weights; the words are made to end
+    differently.
+    """
     import kaldifst
 
     def made() -> object:

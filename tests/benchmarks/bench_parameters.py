@@ -1,14 +1,17 @@
-"""Fetching and pushing all parameters, or the last layer's: our server, the memory's limit, Dask, Ray, torch RPC, gloo.
+"""Fetching and pushing all parameters, or the last layer's: our server, the memory's limit, Dask,
+Ray, torch RPC, gloo.
 
     PYTHONPATH=tests python -m benchmarks.bench_parameters [--rounds 7] [--without-torch]
 
-One round trip is a fetch and a push whose gradient is applied. In one process: our server (the gradient checked and
-applied in one pass); the same written with numpy; the limit is memcpy, once for each way. Between two processes: our
-server through shared memory and by TCP, as on a cluster, the gradient written anew each time; limits: the same done
-with bare shared memory (gradient written, applied in place by the other process, parameters read) and with a bare TCP
-socket on loopback; no server at all (Hogwild!: the parameters changed in place by whoever has a gradient); peers: a
-plain Dask actor called from a worker, torch RPC, gloo's send and recv, and an actor of Ray's where that is installed
-(it is not in the lock: `pip install --target FOLDER ray`, and FOLDER in PYTHONPATH).
+One round trip is a fetch and a push whose gradient is applied. In one process: our server (the
+gradient checked and applied in one pass); the same written with numpy; the limit is memcpy, once
+for each way. Between two processes: our server through shared memory and by TCP, as on a cluster,
+the gradient written anew each time; limits: the same done with bare shared memory (gradient
+written, applied in place by the other process, parameters read) and with a bare TCP socket on
+loopback; no server at all (Hogwild!: the parameters changed in place by whoever has a gradient);
+peers: a plain Dask actor called from a worker, torch RPC, gloo's send and recv, and an actor of
+Ray's where that is installed (it is not in the lock: `pip install --target FOLDER ray`, and FOLDER
+in PYTHONPATH).
 
 Wall time, for several processes take part: on a busy machine look at the ratios.
 """

@@ -1,10 +1,11 @@
 """What shards cost: a step besides its gradient, and memory, with 1, 8 and 64 of them.
 
-    PYTHONPATH=tests python -m benchmarks.bench_shards [--shards 1 8 64] [--replicas 4] [--parameters 5600000]
+    PYTHONPATH=tests python -m benchmarks.bench_shards [--shards 1 8 64] [--replicas 4]
 
-One process, the clock free, replicas that push one and the same gradient of all parameters: what is timed is fetching
-(several shards are joined, one is handed over), pushing, applying, and the executor. Each row is a process of its own,
-because of its memory; the limit is memcpy of the parameters, once for each way.
+One process, the clock free, replicas that push one and the same gradient of all parameters: what is
+timed is fetching (several shards are joined, one is handed over), pushing, applying, and the
+executor. Each row is a process of its own, because of its memory; the limit is memcpy of the
+parameters, once for each way.
 """
 
 import argparse

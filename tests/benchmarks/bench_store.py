@@ -1,15 +1,18 @@
-"""Writing what a run measures: rows per second, the table at the end, a checkpoint, and what they cost the run.
+"""Writing what a run measures: rows per second, the table at the end, a checkpoint, and what they
+cost the run.
 
     PYTHONPATH=tests python -m benchmarks.bench_store [--rounds 5] [--rows 20000]
 
-* rows: one JSON line each, appended; peer: the same rows into sqlite3, committed twice a second as ours are flushed;
-  limit: json.dumps alone.
+* rows: one JSON line each, appended; peer: the same rows into sqlite3, committed twice a second as
+  ours are flushed; limit: json.dumps alone.
 * live view: reading the new rows of a run while it is written (workbench.figures.tail).
 * closing: all rows as one Parquet table.
-* a checkpoint of the paper's network: synced to the disk and digested; limit: writing and syncing one file.
+* a checkpoint of the paper's network: synced to the disk and digested; limit: writing and syncing
+  one file.
 
-"Cost" is the share of a step of the paper's network at batch 32 (10 ms) for what comes with every push, and of the time
-between two checkpoints (half an epoch of an hour of audio) for a checkpoint. Wall time, for disks take part.
+"Cost" is the share of a step of the paper's network at batch 32 (10 ms) for what comes with every
+push, and of the time between two checkpoints (half an epoch of an hour of audio) for a checkpoint.
+Wall time, for disks take part.
 """
 
 import argparse
@@ -106,7 +109,9 @@ def rows_written(folder: Path, count: int, rounds: int) -> None:
 
 
 def followed(run: Run) -> int:
-    """Read all rows as a live view reads the new ones; a benchmark needs a view that has seen nothing."""
+    """Read all rows as a live view reads the new ones; a benchmark needs a view that has seen
+    nothing.
+    """
     tail = Tail(run)
     tail.read()
     return sum(tail.total.values())

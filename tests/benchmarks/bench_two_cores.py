@@ -1,17 +1,19 @@
-"""Two replicas on two cores at the paper's size, fetching and pushing at every batch, against Hogwild! and no server.
+"""Two replicas on two cores at the paper's size, fetching and pushing at every batch, against
+Hogwild! and no server.
 
-    PYTHONPATH=tests python -m benchmarks.bench_two_cores [--batches 60] [--rounds 3] [--batch 32] [--network paper]
+    PYTHONPATH=tests python -m benchmarks.bench_two_cores [--batches 60] [--batch 32]
 
-Cross entropy on synthetic frames, so that nothing but arithmetic, fetches and pushes is timed. Frames per second of
-both processes together, medians of interleaved rounds:
+Cross entropy on synthetic frames, so that nothing but arithmetic, fetches and pushes is timed.
+Frames per second of both processes together, medians of interleaved rounds:
 
-* one process: our step in place (the update fused into the product), no server. Two at once that share nothing: what
-  the two cores can give.
-* Hogwild! (Recht et al. 2011): two processes with one array of parameters in shared memory, changed in place by both:
-  with our step in place, and as a user of torch would write it (autograd, optimizer).
-* ours: a Dask cluster of two workers, each with a replica, the parameter server on one of them: versions, exactly-once
-  pushes and known staleness; through shared memory, and by TCP as if the workers were on two machines; pushes carry
-  the gradient, or what it is the product of.
+* one process: our step in place (the update fused into the product), no server. Two at once that
+  share nothing: what the two cores can give.
+* Hogwild! (Recht et al. 2011): two processes with one array of parameters in shared memory, changed
+  in place by both: with our step in place, and as a user of torch would write it (autograd,
+  optimizer).
+* ours: a Dask cluster of two workers, each with a replica, the parameter server on one of them:
+  versions, exactly-once pushes and known staleness; through shared memory, and by TCP as if the
+  workers were on two machines; pushes carry the gradient, or what it is the product of.
 """
 
 import argparse
@@ -207,7 +209,9 @@ def add_path(path: str) -> None:
 def run_on(
     client, topology: Topology, batch: int, batches: int, shares: bool, push: str, **more: Any
 ) -> float:
-    """Frames per second of two replicas, from the times of their pushes; prints how they spent their time."""
+    """Frames per second of two replicas, from the times of their pushes; prints how they spent
+    their time.
+    """
     settings = Settings.of(
         hidden_layers=len(topology.widths) - 2,
         hidden_units=topology.widths[1],

@@ -1,4 +1,6 @@
-"""The frame store: what is written is read back, windows stay inside utterances, and a torn store is never opened."""
+"""The frame store: what is written is read back, windows stay inside utterances, and a torn store
+is never opened.
+"""
 
 import os
 import pickle
@@ -80,7 +82,9 @@ def test_round_trip(tmp_path):
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=8), st.data())
 def test_windows_equal_the_naive_ones(lengths, data):
-    """A window is the 20 frames before, the frame, and the 5 after, with the utterance's own edge frames repeated."""
+    """A window is the 20 frames before, the frame, and the 5 after, with the utterance's own edge
+    frames repeated.
+    """
     random = np.random.default_rng(sum(lengths))
     parts = [random.standard_normal((n, MEL)).astype(np.float16) for n in lengths]
     offsets = np.cumsum([0, *lengths])
@@ -98,7 +102,9 @@ def test_windows_equal_the_naive_ones(lengths, data):
 
 
 def test_every_half_precision_number_is_widened_exactly():
-    """The integer arithmetic of the gather gives numpy's float32 for each of the 63,488 finite float16 values."""
+    """The integer arithmetic of the gather gives numpy's float32 for each of the 63,488 finite
+    float16 values.
+    """
     halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
     halves = halves[np.isfinite(halves)]
     features = np.resize(halves, (1600, MEL))
@@ -110,7 +116,9 @@ def test_every_half_precision_number_is_widened_exactly():
 
 
 def test_windows_of_an_utterance_and_of_a_batch(tmp_path):
-    """Whole utterances, batches into a given array, and audio outside a store all give the same windows."""
+    """Whole utterances, batches into a given array, and audio outside a store all give the same
+    windows.
+    """
     features = make(tmp_path / "s")
     store = FrameStore.open(tmp_path / "s")
     whole = store.utterance_windows(3)
@@ -153,7 +161,9 @@ FILES = [
 @pytest.mark.parametrize("name", [*FILES, "alignment"])
 @pytest.mark.parametrize("how", ["missing", "shorter", "longer"])
 def test_torn_store_is_refused(tmp_path, name, how):
-    """A store with a file that is missing, too short or too long is a UserError that names that file."""
+    """A store with a file that is missing, too short or too long is a UserError that names that
+    file.
+    """
     make(tmp_path, phones=True)
     write_alignment(tmp_path, np.zeros(91, int))
     path = next(tmp_path.glob(f"{name}*"))
@@ -188,7 +198,9 @@ def test_verify_finds_a_flipped_bit(tmp_path, name):
 
 
 def test_a_failing_writer_leaves_the_old_store(tmp_path):
-    """A writer whose block raises leaves no temporary files, and the store that was there before."""
+    """A writer whose block raises leaves no temporary files, and the store that was
+    there before.
+    """
     make(tmp_path, seed=1)
     before = sorted(tmp_path.iterdir())
     utterance = Utterance("u", "s", ("w",), tmp_path / "a.wav")
@@ -206,7 +218,9 @@ def test_a_failing_writer_leaves_the_old_store(tmp_path):
 
 @pytest.mark.parametrize("commits", range(6))
 def test_killed_while_replacing(tmp_path, monkeypatch, commits):
-    """If writing stops after any number of its files, the store is refused rather than mixed from old and new."""
+    """If writing stops after any number of its files, the store is refused rather than mixed from
+    old and new.
+    """
     make(tmp_path, seed=1)
 
     real, left = os.replace, iter(range(commits))
@@ -232,7 +246,9 @@ def test_killed_while_replacing(tmp_path, monkeypatch, commits):
     [np.zeros((0, MEL)), np.zeros((3, 39)), np.full((3, MEL), np.nan), np.full((3, MEL), 1e6)],
 )
 def test_writer_takes_only_finite_frames(tmp_path, bad):
-    """Frames of another shape, no frames, and values that are not finite in half precision are refused."""
+    """Frames of another shape, no frames, and values that are not finite in half precision are
+    refused.
+    """
     with (
         pytest.raises(ValueError, match="u: features"),
         np.errstate(over="ignore"),
@@ -242,7 +258,9 @@ def test_writer_takes_only_finite_frames(tmp_path, bad):
 
 
 def test_alignment(tmp_path):
-    """An alignment is kept in the smallest type, -1 for frames without; the newest replaces the others."""
+    """An alignment is kept in the smallest type, -1 for frames without; the newest replaces the
+    others.
+    """
     make(tmp_path)
     write_alignment(tmp_path, np.arange(-1, 90))
     first = FrameStore.open(tmp_path)

@@ -24,7 +24,9 @@ def errors(refs, hyps):
 
 
 def test_interval_is_kaldialigns():
-    """Middle and width agree with kaldialign (which assumes a normal distribution) within the noise of the draws."""
+    """Middle and width agree with kaldialign (which assumes a normal distribution) within the noise
+    of the draws.
+    """
     refs, hyps = corpus(0.15)
     theirs, ours = kaldialign.bootstrap_wer_ci(refs, hyps), bootstrap(errors(refs, hyps))
     assert ours.wer == total(errors(refs, hyps)).wer
@@ -34,7 +36,9 @@ def test_interval_is_kaldialigns():
 
 @pytest.mark.parametrize("other", [0.13, 0.18])
 def test_improvement_is_kaldialigns(other):
-    """The probability of improvement agrees with kaldialign's; p is twice that of the unlikelier side."""
+    """The probability of improvement agrees with kaldialign's; p is twice that of the unlikelier
+    side.
+    """
     (refs, a), (_, b) = corpus(0.15), corpus(other)
     theirs = kaldialign.bootstrap_wer_ci(refs, a, b)["p_s2_improv_over_s1"]
     found = paired_bootstrap(errors(refs, a), errors(refs, b))
@@ -43,7 +47,9 @@ def test_improvement_is_kaldialigns(other):
 
 
 def test_interval_is_that_of_the_binomial():
-    """For one-word utterances the rate's spread is known: the standard error is sqrt(p (1 - p) / n)."""
+    """For one-word utterances the rate's spread is known: the standard error is sqrt(p (1 - p) /
+    n).
+    """
     found = bootstrap([WordErrors(int(i % 5 == 0), 0, 0, 1) for i in range(1000)])
     half = 1.96 * np.sqrt(0.2 * 0.8 / 1000)
     assert (found.low, found.high) == pytest.approx((0.2 - half, 0.2 + half), abs=0.1 * half)
@@ -72,7 +78,9 @@ def test_exchanging_the_systems_changes_signs_only():
 
 
 def test_pairing_finds_what_separate_intervals_do_not():
-    """One word fewer wrong in every tenth utterance is certain when paired, though the intervals overlap."""
+    """One word fewer wrong in every tenth utterance is certain when paired, though the intervals
+    overlap.
+    """
     a = [WordErrors(i % 7, 0, 0, 8) for i in range(400)]
     b = [WordErrors(max(0, i % 7 - (i % 10 == 0)), 0, 0, 8) for i in range(400)]
     assert paired_bootstrap(a, b).p < 0.001

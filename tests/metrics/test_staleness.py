@@ -55,7 +55,9 @@ def outer_age(version: float, staleness: float, seconds: float) -> OuterAge:
 
 
 def test_by_hand():
-    """Staleness is the server's version less the used one, averaged over shards; a missing outer gradient is NaN."""
+    """Staleness is the server's version less the used one, averaged over shards; a missing outer
+    gradient is NaN.
+    """
     pushes = [
         push((4,), (4,), 0.1, outer_age(version=1.5, staleness=2.5, seconds=2.0)),
         push((9, 9), (5, 7), 0.5),
@@ -98,7 +100,9 @@ def test_it_agrees_with_the_columns_that_replicas_write(criterion):
 
 @pytest.mark.parametrize("replicas", [1, 2, 7])
 def test_replicas_in_lockstep(replicas):
-    """Where n equal replicas push in turn and fetch after each push, staleness is n - 1 once all have pushed."""
+    """Where n equal replicas push in turn and fetch after each push, staleness is n - 1 once all
+    have pushed.
+    """
     fetched = [0] * replicas
     rows = []
     for version in range(10 * replicas):
@@ -129,7 +133,9 @@ def test_summary_by_hand():
 
 @given(st.lists(st.integers(0, 1000), max_size=50), st.booleans(), st.integers(1, 60))
 def test_histogram_counts_every_value_once(values, whole, bins):
-    """All values fall into the bins, of which there are no more than asked for; whole bins are centred on numbers."""
+    """All values fall into the bins, of which there are no more than asked for; whole bins are
+    centred on numbers.
+    """
     found = histogram(np.array([*values, math.nan]), bins, whole)
     assert found.counts.sum() == len(values) and 1 <= len(found.counts) <= bins
     assert len(found.edges) == len(found.counts) + 1

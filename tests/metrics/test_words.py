@@ -1,4 +1,6 @@
-"""Word and frame errors and the criterion's account: counts against the obvious way to count them."""
+"""Word and frame errors and the criterion's account: counts against the obvious way to
+count them.
+"""
 
 import math
 
@@ -8,10 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.metrics.criterion import Criterion, SetAside, total
-from workbench.metrics.frames import FrameErrors, count_frames, frame_error
+from workbench.metrics.criterion import Criterion, SetAsideCount
+from workbench.metrics.frames import FrameErrors, count_frames
 from workbench.metrics.words import WordErrors, align, word_errors
 from workbench.metrics.words import total as total_errors
+
+
+def add(parts: list[Criterion]) -> Criterion:
+    """The sum over utterances."""
+    return sum(parts, Criterion())
+
 
 hostile = st.sampled_from(
     [
@@ -37,7 +45,9 @@ sentences = st.lists(hostile, max_size=8)
 
 
 def levenshtein(ref, hyp):
-    """The table, filled cell by cell: (substitutions, deletions, insertions), ties broken as the module says."""
+    """The table, filled cell by cell: (substitutions, deletions, insertions), ties broken as the
+    module says.
+    """
     row = [(0, 0, j) for j in range(len(hyp) + 1)]
     for i, r in enumerate(ref, 1):
         above, row = row, [(0, i, 0)]
@@ -49,7 +59,9 @@ def levenshtein(ref, hyp):
 
 @given(sentences, sentences)
 def test_counts_are_those_of_the_table(ref, hyp):
-    """Every kind of error is counted as the dynamic programming table counts it, whatever the words contain."""
+    """Every kind of error is counted as the dynamic programming table counts it, whatever the words
+    contain.
+    """
     found = word_errors(ref, hyp)
     assert (found.substitutions, found.deletions, found.insertions) == levenshtein(ref, hyp)
     assert found.reference == len(ref)
@@ -68,7 +80,9 @@ def test_counts_are_those_of_kaldialign(ref, hyp):
 
 @given(sentences, sentences)
 def test_alignment_is_complete_and_has_the_counted_errors(ref, hyp):
-    """Read downwards the pairs are the two sentences, and their mismatches are the counted errors; no word is a gap."""
+    """Read downwards the pairs are the two sentences, and their mismatches are the counted errors;
+    no word is a gap.
+    """
     pairs = align(ref, hyp)
     assert [a for a, _ in pairs if a is not None] == ref and [
         b for _, b in pairs if b is not None
@@ -80,7 +94,9 @@ def test_alignment_is_complete_and_has_the_counted_errors(ref, hyp):
 
 
 def test_word_error_rates_by_hand():
-    """1 substitution, 1 deletion and 2 insertions in 4 words are 100 %; without words there is no rate."""
+    """1 substitution, 1 deletion and 2 insertions in 4 words are 100 %; without words there is no
+    rate.
+    """
     errors = total_errors(
         [word_errors(["a", "b", "c"], ["a", "x"]), word_errors(["d"], ["d", "e", "f"])]
     )
@@ -94,20 +110,18 @@ def test_word_error_rates_by_hand():
 
 
 def test_frame_errors_by_hand():
-    """Of 5 aligned frames 2 are wrong; outside silence (state 0) 1 of 3; the unaligned frame counts nowhere."""
+    """Of 5 aligned frames 2 are wrong; outside silence (state 0) 1 of 3; the unaligned frame counts
+    nowhere.
+    """
     states, alignment = np.array([0, 1, 1, 2, 3, 3]), np.array([0, 0, 1, 2, 4, -1])
     found = count_frames(states, alignment, silence=[0])
     assert found == FrameErrors(5, 2, 2, 1, 1)
-    assert (found.error, found.speech_error, found.silence_share) == (2 / 5, 1 / 3, 2 / 5)
-    assert (
-        frame_error(states, alignment) == 2 / 5
-        and frame_error(states, alignment, np.array([0])) == 1 / 3
-    )
-    assert math.isnan(frame_error(states[:0], alignment[:0])) and math.isnan(
-        found.__class__(0, 0, 0, 0).silence_share
-    )
-    with pytest.raises(ValueError):
-        frame_error(states, alignment[:-1])
+    assert (found.error, found.speech_error) == (2 / 5, 1 / 3)
+    nothing = count_frames(states[:0], alignment[:0])
+    assert math.isnan(nothing.error)
+    assert math.isnan(nothing.speech_error)
+    with pytest.raises(ValueError, match="against an alignment"):
+        count_frames(states, alignment[:-1])
 
 
 @given(st.lists(st.tuples(st.integers(-1, 4), st.integers(0, 4)), max_size=30), st.integers(0, 30))
@@ -124,12 +138,14 @@ def test_frame_errors_add_up(frames, cut):
 
 
 def test_criterion_leaves_out_what_could_not_be_used():
-    """An utterance that is set aside changes neither the sum nor the frames it is divided by; a zero would flatter."""
-    found = total(
+    """An utterance that is set aside changes neither the sum nor the frames it is divided by; a
+    zero would flatter.
+    """
+    found = add(
         [Criterion.of(-6.0, 20), Criterion.of(-3.0, 10), Criterion.of(math.nan, 70, "no path")]
     )
     assert found.per_frame == -0.3 and (found.utterances, found.frames) == (3, 100)
-    assert found.set_aside == (SetAside("no path", 1, 70),) and found.set_aside_total == 1
+    assert found.set_aside == (SetAsideCount("no path", 1, 70),) and found.set_aside_total == 1
     assert math.isnan(Criterion().per_frame) and math.isnan(
         Criterion.of(0.0, 9, "no path").per_frame
     )
@@ -145,10 +161,12 @@ accounts = st.lists(
 
 @given(accounts, st.integers(0, 9))
 def test_accounts_balance_in_any_grouping(utterances, cut):
-    """Utterances and frames seen = used + set aside by reason, and it does not matter who added what."""
+    """Utterances and frames seen = used + set aside by reason, and it does not matter who added
+    what.
+    """
     parts = [Criterion.of(*u) for u in utterances]
-    found = total(parts)
-    assert total([total(parts[cut:]), total(parts[:cut])]) == found
+    found = add(parts)
+    assert add([add(parts[cut:]), add(parts[:cut])]) == found
     unused = [u for u in utterances if u[2] or not math.isfinite(u[0])]
     assert found.utterances == len(utterances) and found.set_aside_total == len(unused)
     assert found.frames == sum(u[1] for u in utterances)

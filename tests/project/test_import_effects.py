@@ -1,4 +1,6 @@
-"""Importing the package changes nothing in the user's process: no threads, no environment, no style, no cluster."""
+"""Importing the package changes nothing in the user's process: no threads, no environment, no
+style, no cluster.
+"""
 
 import os
 import subprocess
@@ -15,7 +17,8 @@ torch.set_num_threads(3)
 environment = dict(os.environ)
 import {modules}
 assert torch.get_num_threads() == 3, "threads of torch"
-changed = {{k for k in os.environ.keys() | environment.keys() if os.environ.get(k) != environment.get(k)}}
+names = os.environ.keys() | environment.keys()
+changed = {{k for k in names if os.environ.get(k) != environment.get(k)}}
 assert not changed, changed
 {after}
 """
@@ -40,7 +43,9 @@ PACKAGE = "workbench.notebook, workbench.runs, workbench.figures.curves, workben
     ids=["package", "dask"],
 )
 def test_importing_changes_nothing(modules, setting):
-    """Threads, environment and the setting of the library concerned are after the import what they were before."""
+    """Threads, environment and the setting of the library concerned are after the import what they
+    were before.
+    """
     before, after = setting
     if setting is DASK:
         pytest.importorskip("distributed")

@@ -44,7 +44,9 @@ def test_one_writer(writer):
 
 
 def test_a_torn_last_line_is_tolerated(writer):
-    """A reader skips what follows the last newline; damage before it is named with file and line."""
+    """A reader skips what follows the last newline; damage before it is named with file
+    and line.
+    """
     writer.emit(EndRow(process="evaluator", updates=7))
     writer.flush()
     path = next(writer.run.folder.glob("rows-*.jsonl"))
@@ -71,7 +73,9 @@ def test_rows_become_a_table(tmp_path):
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "zero", "gone"])
 def test_damaged_checkpoints_are_found_and_passed_over(writer, harm):
-    """A flipped bit, a cut file, a zeroed tail, a missing file: named, and the one before is taken."""
+    """A flipped bit, a cut file, a zeroed tail, a missing file: named, and the one before is
+    taken.
+    """
     writer.checkpoint(1, {"state.json": b"{}", "arrays.safetensors": b"old" * 100})
     newest = writer.checkpoint(2, {"state.json": b"{}", "arrays.safetensors": b"new" * 100})
     path, data = newest / "arrays.safetensors", bytearray(b"new" * 100)
@@ -106,7 +110,9 @@ def test_at_least_three_checkpoints_are_kept(writer):
 
 
 def test_rewind_cuts_rows_at_a_checkpoint(writer):
-    """Rows written after a checkpoint are cut off, files begun after it emptied; the driver's own stay."""
+    """Rows written after a checkpoint are cut off, files begun after it emptied; the driver's own
+    stay.
+    """
     writer.emit(EndRow(process="a", updates=1))
     positions = writer.positions()
     writer.emit(EndRow(process="a", updates=2))
@@ -133,7 +139,9 @@ def test_a_dead_process_shows_as_lost(writer):
 
 
 def test_runs_are_found_by_name_beginning_or_folder(tmp_path):
-    """A name is enough, and so is a beginning that only one has; an ambiguous or unknown one lists what there is."""
+    """A name is enough, and so is a beginning that only one has; an ambiguous or unknown one lists
+    what there is.
+    """
     for name in ("alpha", "beta", "beta2"):
         RunWriter.create(tmp_path, name, RECORD).close(RunState.DONE)
     assert find_run("al", tmp_path).name.startswith("alpha-")

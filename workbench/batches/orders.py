@@ -31,7 +31,9 @@ class FrameBatch:
 
 @dataclass(frozen=True, eq=False)
 class UtteranceOrder:
-    """A stream of utterances: ``epochs`` random permutations of a subset, the last one perhaps cut."""
+    """A stream of utterances: ``epochs`` random permutations of a subset, the last one perhaps
+    cut.
+    """
 
     utterances: np.ndarray  # int64 [n], the replica's subset
     epochs: float
@@ -131,7 +133,7 @@ def permuted_epochs(order: FrameOrder) -> Iterator[np.ndarray]:
         epoch += 1
 
 
-class Placement(NamedTuple):
+class SlotPlacement(NamedTuple):
     """An utterance in a slot: batch ``start`` takes its first frame, the next batch its second, and
     so on.
     """
@@ -149,14 +151,14 @@ def shuffled_on_the_fly(order: FrameOrder, first: int) -> Iterator[np.ndarray]:
     free = [
         (0, slot) for slot in range(order.batch)
     ]  # a heap of (first batch it is free for, slot)
-    placed: list[Placement] = []  # the utterances that reach into batches not yielded yet
+    placed: list[SlotPlacement] = []  # the utterances that reach into batches not yielded yet
     length = np.diff(order.offsets)
     now = first
 
     for block in order.utterance_blocks():
         for utterance in block.tolist():
             start, slot = free[0]
-            placed.append(Placement(start, slot, utterance))
+            placed.append(SlotPlacement(start, slot, utterance))
             heapq.heapreplace(free, (start + int(length[utterance]), slot))
 
         complete = free[0][0]  # earlier batches have a frame in every slot
@@ -168,7 +170,7 @@ def shuffled_on_the_fly(order: FrameOrder, first: int) -> Iterator[np.ndarray]:
 
 
 def lay_out(
-    order: FrameOrder, placed: list[Placement], first: int, until: int
+    order: FrameOrder, placed: list[SlotPlacement], first: int, until: int
 ) -> Iterator[np.ndarray]:
     """Yield the batches ``first`` to ``until - 1`` that the placed utterances make, without those
     of no frame.
@@ -186,7 +188,7 @@ def lay_out(
     frames = concatenate_ranges(order.offsets[utterance] + begin - start, count)
     table[rows, np.repeat(slot, count)] = frames
 
-    full = (table >= 0).all(axis=1)
+    full = np.asarray((table >= 0).all(axis=1), bool)
     for row, is_full in zip(table, full.tolist(), strict=True):
         batch = row if is_full else row[row >= 0]
         if len(batch):

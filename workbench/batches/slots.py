@@ -15,7 +15,9 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A decoded utterance, ``source.decoded``, in a slot, and how many of its kept frames are used."""
+    """A decoded utterance, ``source.decoded``, in a slot, and how many of its kept frames are
+    used.
+    """
 
     source: Any
     used: int
@@ -125,7 +127,9 @@ class Slots:
         return tuple(self.loaded)
 
     def load(self, source: Any) -> bool:
-        """Put a decoded utterance into the first free slot; return False if it has no kept frame."""
+        """Put a decoded utterance into the first free slot; return False if it has no
+        kept frame.
+        """
         if not len(source.decoded.kept):
             self.skipped += 1
             return False

@@ -71,7 +71,9 @@ def run(options: Options) -> int:
 def run_demo(
     size: str = "demo", open_report: bool = True, out: Callable[[str], None] = print
 ) -> Path | None:
-    """Prepare, train, test and report at ``size``; return the report's file, None if it was stopped."""
+    """Prepare, train, test and report at ``size``; return the report's file, None if it was
+    stopped.
+    """
     from workbench.figures.tables import text_table
     from workbench.recognise import evaluate
     from workbench.reports.report import verdict_sentences, write_report
@@ -142,7 +144,9 @@ def write_example(mmi: "Run", ce: "Run", out: Callable[[str], None]) -> None:
 def train_model(
     name: str, corpus: "Corpus", settings: Settings, init: "Run | None", progress: Progress
 ) -> "Run | None":
-    """Return the run of this name: as it is if done, else resumed, else trained; None if it was stopped."""
+    """Return the run of this name: as it is if done, else resumed, else trained; None if it was
+    stopped.
+    """
     from workbench import runs
     from workbench.storage.run import RunState
 

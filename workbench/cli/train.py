@@ -108,7 +108,7 @@ def run(options: Options) -> int:
     from workbench.prepare.corpus import Corpus
     from workbench.runs import launch
     from workbench.runs.execution import cluster_at
-    from workbench.storage.run import find_run
+    from workbench.storage.run import Run, find_run
 
     if options.detach:
         begun_as = options.resume or options.name or options.criterion or "ce"
@@ -121,15 +121,17 @@ def run(options: Options) -> int:
 
     settings = options.settings
     corpus = Corpus.open(options.corpus)
-    init = find_run(options.init) if options.init else None
-    transfer = find_run(options.transfer) if options.transfer else None
+    init: Run | runs.Transfer | None = None
+    if options.init:
+        init = find_run(options.init)
+    elif options.transfer:
+        init = runs.Transfer(find_run(options.transfer))
     with bars() as progress, cluster_at(options.cluster, settings, options.dashboard) as executor:
         trained = runs.train(
             corpus,
             settings,
             name=options.name,
             init=init,
-            transfer_from=transfer,
             progress=progress,
             executor=executor,
             record=options.record or None,

@@ -138,6 +138,7 @@ def pauses(machine: Machine, seed: int, process: str, now: int, seconds: Seconds
         at = (stretch + chance(stretch, seed, process, "pause")) * machine.pause_every
         if begin <= at < end:
             total += machine.pause
+
     return total
 
 

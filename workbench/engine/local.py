@@ -275,6 +275,7 @@ class Timeline:
         except BaseException as problem:
             self.blame(process, problem)
             raise
+
         self.work_seconds += done.seconds
         if gather is None:
             self.step(process, done.value)
@@ -423,6 +424,7 @@ class Timeline:
                 yield f"{process.name} waits to take from {name!r}, which is empty"
             for process, _ in channel.putters:
                 yield f"{process.name} waits to put into {name!r}, which is full"
+
         for name, calls in sorted(self.waiting.items()):
             for sent in calls:
                 call = type(sent.ask.call).__name__

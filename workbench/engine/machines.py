@@ -77,6 +77,7 @@ class Machine:
             raise UserError(
                 f"machine {self.name}: spread={self.spread}: between 0 and 1 for uniform speeds"
             )
+
         times = (self.latency, self.byte, self.serve_call, self.serve_byte, self.pause)
         if self.straggler_factor <= 0 or min(times) < 0:
             raise UserError(

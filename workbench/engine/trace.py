@@ -103,6 +103,7 @@ class NumberingService(Service):
             self.checked_calls += 1
             if self.digest_every and self.checked_calls % self.digest_every == 0:
                 digest = self.service.digest()
+
         self.number += 1
         return NumberedReply(self.number - 1, digest, reply)
 
@@ -239,6 +240,7 @@ def orders_of(entries: Mapping[str, Sequence[Entry]]) -> dict[str, list[Turn]]:
         if sorted(numbered) != list(range(len(numbered))):
             raise ValueError(f"the record of {service} is not complete")
         orders[service] = [numbered[i] for i in range(len(numbered))]
+
     return orders
 
 
@@ -272,6 +274,7 @@ class TurnTakingService(Service):
             raise Difference(
                 f"{call.process} sends {kind} to {self.name}, but the record has ended"
             )
+
         turn = self.order[self.number]
         if turn.process != call.process:
             return NOT_YET

@@ -97,6 +97,7 @@ def read_arpa(path: Path, words: Sequence[str]) -> NGram:
         # A line that cannot be decoded upsets the counts, so it is the better reason.
         raise_faults(faults, path)
         raise
+
     raise_faults(faults, path)
 
     unigrams, notes = _unigram_level(reader, sections[0], ids)
@@ -107,6 +108,7 @@ def read_arpa(path: Path, words: Sequence[str]) -> NGram:
         level, key = _longer_level(reader, section, keys, listed)
         levels.append(level)
         keys.append(key)
+
     if reader.dropped:
         outside = f"{len(reader.outside)} of their words are not in the vocabulary"
         notes.append(f"{reader.dropped} n-grams dropped: {outside}")
@@ -127,6 +129,7 @@ def _read_header(reader: _Reader) -> list[int]:
             raise reader.fault(f"expected ngram {len(counts) + 1}=COUNT, found {found!r}")
         counts.append(int(count))
         fields = reader.next_fields()
+
     if not counts or fields != ["\\1-grams:"]:
         raise reader.fault(f"expected \\1-grams:, found {' '.join(fields)!r}")
     return counts
@@ -178,6 +181,7 @@ def _parse_weights(
             f"expected a number, {length} words and perhaps a back-off weight, "
             f"found {' '.join(fields)!r}"
         )
+
     log_p = _parse_logarithm(reader, fields[0], OVERSHOOT)
     backoff = _parse_logarithm(reader, fields[-1], math.inf) if len(fields) > length + 1 else 0.0
     return log_p, backoff
@@ -216,6 +220,7 @@ def _unigram_level(
         notes = [f"{len(missing)} words are not in the file and share the probability of its <unk>"]
     elif len(missing):
         notes = [f"{len(missing)} words are not in the file and cannot be said"]
+
     log_p[ids[BEGIN]] = -math.inf  # some tools list a probability that is never used
     return _level(np.array([0, size]), np.arange(size), log_p, backoff), notes
 
@@ -236,6 +241,7 @@ def _longer_level(
         key = prefix * size + word
         prefix = np.searchsorted(known, key)
         is_absent |= np.append(known, -1)[prefix] != key
+
     if is_absent.any():
         line = section.line[is_absent][0]
         raise reader.fault("an n-gram without its prefix or its unigrams", line)

@@ -84,6 +84,7 @@ class NGram:
                     return total + listed.log_p[word]
                 total += listed.backoff
             history = history[1:]
+
         return total + self._unigram_list[word]
 
     def advance(self, history: History, word: int) -> History:

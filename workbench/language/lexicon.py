@@ -174,6 +174,7 @@ def _faults(spelling: _Spelling, probability: str, known: frozenset[str] | None)
     elif known is not None and not known.issuperset(phones):
         unknown = ", ".join(sorted(set(phones) - known))
         faults.append(f"{word!r} has unknown phones: {unknown}")
+
     return faults
 
 
@@ -219,6 +220,7 @@ def write_lexicon(lexicon: Lexicon, path: Path) -> None:
             fields.append(_shortest_decimal(p.log_probability))
         fields += [lexicon.phones[x] for x in p.phones]
         lines.append(" ".join(fields) + "\n")
+
     path.write_text("".join(lines), encoding="utf-8", newline="\n")
 
 

@@ -101,6 +101,7 @@ def estimate(sentences: Iterable[Sequence[str]], words: Sequence[str], order: in
         p, gamma = _interpolate(adjusted, discounts.by_count, prefix, histories, lower)
         estimated.append(_Estimated(prefix, these.word[:kept], p, gamma))
         histories = kept
+
     return NGram((*words, END, BEGIN), _build_levels(estimated), tuple(notes))
 
 
@@ -144,6 +145,7 @@ def _count_grams(tokens: np.ndarray, order: int, ids: _Ids) -> list[_Grams]:
         out.append(_Grams(prefix, key % size, suffix, out[-1].oldest[prefix], count))
         gram = np.full(len(tokens), -1)
         gram[place] = inverse
+
     return out
 
 
@@ -215,4 +217,5 @@ def _build_levels(estimated: Sequence[_Estimated]) -> tuple[Level, ...]:
         )
         levels.append(level)
         histories = len(these.p)
+
     return tuple(levels)

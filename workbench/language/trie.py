@@ -79,6 +79,7 @@ def child(head: np.ndarray, word: np.ndarray, node: int, w: int) -> int:
             low = middle + 1
         else:
             high = middle
+
     return low if low < head[node + 1] and word[low] == w else NOT_FOUND
 
 
@@ -103,6 +104,7 @@ def link(
                 suffix[c] = found
             useless = c >= longest or (head[c] == head[c + 1] and backoff[c] == 0.0)
             history[c] = history[suffix[c]] if useless else c
+
     return suffix, history
 
 

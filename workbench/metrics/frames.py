@@ -9,7 +9,8 @@ import numpy as np
 
 @dataclass(frozen=True)
 class FrameErrors:
-    """Aligned frames and wrong ones among them; the same of silence (by the alignment) alone; they add up.
+    """Aligned frames and wrong ones among them; the same of silence (by the alignment) alone; they
+    add up.
 
     ``unaligned`` frames (alignment below 0) are none of these.
     """
@@ -40,29 +41,21 @@ class FrameErrors:
         speech = self.frames - self.silence
         return (self.wrong - self.silence_wrong) / speech if speech else math.nan
 
-    @property
-    def silence_share(self) -> float:
-        """Silence per frame, a fraction; nan without frames."""
-        return self.silence / self.frames if self.frames else math.nan
-
 
 def count_frames(
     states: np.ndarray, alignment: np.ndarray, silence: Sequence[int] | np.ndarray = ()
 ) -> FrameErrors:
-    """Compares states with an alignment, int [frames] both; ``silence``: its states. ValueError if shapes differ."""
-    states, alignment = np.asarray(states), np.asarray(alignment)
+    """Return how many states differ from an alignment, both int [frames].
+
+    ``silence``: the states of silence. ValueError if shapes differ.
+    """
+    states = np.asarray(states)
+    alignment = np.asarray(alignment)
     if states.shape != alignment.shape:
         raise ValueError(f"{states.shape} states against an alignment of {alignment.shape}")
+
     aligned = alignment >= 0
     wrong = aligned & (states != alignment)
     quiet = aligned & np.isin(alignment, silence)
     counts = (np.count_nonzero(x) for x in (aligned, wrong, quiet, quiet & wrong, ~aligned))
     return FrameErrors(*map(int, counts))
-
-
-def frame_error(
-    states: np.ndarray, alignment: np.ndarray, silence: Sequence[int] | np.ndarray | None = None
-) -> float:
-    """The share of aligned frames whose state is wrong; with ``silence`` (its states), of frames outside silence."""
-    found = count_frames(states, alignment, () if silence is None else silence)
-    return found.error if silence is None else found.speech_error

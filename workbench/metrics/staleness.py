@@ -1,7 +1,8 @@
 """The age of parameters: how old they were when a gradient computed with them reached the server.
 
-Staleness is counted in updates by others, 0 for plain SGD, and in seconds (paper section 3.2). The inner gradient is
-computed by a replica from its own parameters, the outer one by decoders from theirs.
+Staleness is counted in updates by others, 0 for plain SGD, and in seconds (paper section 3.2). The
+inner gradient is computed by a replica from its own parameters, the outer one by decoders from
+theirs.
 """
 
 import math
@@ -17,8 +18,9 @@ from workbench.storage.rows import PushRow
 class Staleness:
     """The ages of each push, float64 [pushes]; NaN for a push without outer gradient.
 
-    ``inner``, ``outer``: in updates, averaged over shards. ``inner_seconds``, ``outer_seconds``: age in seconds.
-    ``skew``: newest minus oldest version among the shards of the replica's fetch, in updates.
+    ``inner``, ``outer``: in updates, averaged over shards. ``inner_seconds``, ``outer_seconds``:
+    age in seconds. ``skew``: newest minus oldest version among the shards of the replica's fetch,
+    in updates.
     """
 
     inner: np.ndarray
@@ -58,7 +60,8 @@ def staleness(pushes: Iterable[PushRow]) -> Staleness:
         if (values < 0).any():
             push = int(np.flatnonzero(values < 0)[0])
             raise ValueError(
-                f"push {push} used {name} parameters newer than the server's by {-values[push]:g} updates"
+                f"push {push} used {name} parameters newer than the server's "
+                f"by {-values[push]:g} updates"
             )
     return columns
 
@@ -92,7 +95,8 @@ def summary(values: np.ndarray) -> Summary:
 def histogram(
     values: np.ndarray, bins: int = 40, whole: bool = False, reach: float = 1.0
 ) -> Histogram:
-    """Equally wide bins from 0 to the quantile ``reach``; the last one counts what lies beyond as well.
+    """Equally wide bins from 0 to the quantile ``reach``; the last one counts what lies beyond as
+    well.
 
     ``whole``: each bin holds one or more whole numbers (updates).
     """

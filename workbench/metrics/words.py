@@ -1,8 +1,10 @@
-"""Word errors: the fewest substitutions, deletions and insertions that turn a reference into what was recognised.
+"""Word errors: the fewest substitutions, deletions and insertions that turn a reference into what
+was recognised.
 
-Counted by kaldialign, every kind of error at cost 1. Among alignments with equally few errors the last step is an
-insertion rather than a deletion, and a deletion rather than a substitution or a match, from the end backwards; so the
-split into kinds is deterministic and the same as other users of kaldialign report.
+Counted by kaldialign, every kind of error at cost 1. Among alignments with equally few errors the
+last step is an insertion rather than a deletion, and a deletion rather than a substitution or a
+match, from the end backwards; so the split into kinds is deterministic and the same as other users
+of kaldialign report.
 """
 
 import math
@@ -14,7 +16,9 @@ import kaldialign
 
 @dataclass(frozen=True)
 class WordErrors:
-    """Substitutions, deletions, insertions, and words in the reference; they add up over utterances."""
+    """Substitutions, deletions, insertions, and words in the reference; they add up over
+    utterances.
+    """
 
     substitutions: int
     deletions: int
@@ -35,11 +39,15 @@ class WordErrors:
 
     @property
     def wer(self) -> float:
-        """Errors per reference word, a fraction that may exceed 1; nan for a reference without words."""
+        """Errors per reference word, a fraction that may exceed 1; nan for a reference without
+        words.
+        """
         return self.rate(self.errors)
 
     def rate(self, count: int) -> float:
-        """``count`` per reference word, e.g. of one kind of error; nan for a reference without words."""
+        """``count`` per reference word, e.g. of one kind of error; nan for a reference without
+        words.
+        """
         return count / self.reference if self.reference else math.nan
 
 
@@ -55,7 +63,9 @@ def total(errors: Iterable[WordErrors]) -> WordErrors:
 
 
 def align(ref: Sequence[str], hyp: Sequence[str]) -> tuple[tuple[str | None, str | None], ...]:
-    """Pairs of a reference word and the word recognised for it; None stands opposite an insertion or a deletion."""
+    """Pairs of a reference word and the word recognised for it; None stands opposite an insertion
+    or a deletion.
+    """
     words = [
         None,
         *dict.fromkeys([*ref, *hyp]),

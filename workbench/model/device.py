@@ -53,4 +53,5 @@ def _torch_was_built_for_this_gpu() -> bool:
         same_generation = built_for[0] == capability[0]
         if built_for <= capability and (kind == "compute" or same_generation):
             return True
+
     return False

@@ -215,6 +215,7 @@ class Factors:
             cuts = (part.cut(start, stop) for part in self.parts)
             inside = tuple(part for part in cuts if part is not None)
             shards.append(Factors(inside, self.precision))
+
         return shards
 
     def finite(self) -> bool:

@@ -1,7 +1,9 @@
-"""A trained network on disk: its arrays by name as safetensors, and a manifest with topology and metadata.
+"""A trained network on disk: its arrays by name as safetensors, and a manifest with topology and
+metadata.
 
-    DIR/model.safetensors    float32: hidden1.weight [units, inputs], hidden1.bias, ..., output.weight, output.bias
-    DIR/manifest.json        topology, metadata, size and digest of the file; without it there is no model
+    DIR/model.safetensors    float32: hidden1.weight [units, inputs], hidden1.bias, ...,
+                             output.weight, output.bias
+    DIR/manifest.json        topology, metadata, size and digest; without it there is no model
 
 Nothing is ever unpickled, so a model file from a stranger can be opened.
 """
@@ -34,7 +36,9 @@ class SavedModel(NamedTuple):
 def save_model(
     folder: Path, theta: np.ndarray, topology: Topology, metadata: Mapping[str, Any]
 ) -> None:
-    """Write parameters float32 [parameters] and ``metadata`` (JSON) into ``folder``, replacing a model there."""
+    """Write parameters float32 [parameters] and ``metadata`` (JSON) into ``folder``, replacing a
+    model there.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     # A crash from here on leaves no model rather than the wrong one.
     (folder / MANIFEST).unlink(missing_ok=True)
@@ -80,5 +84,6 @@ def _assemble(path: Path, data: bytes, topology: Topology) -> np.ndarray:
             what = "missing" if found is None else f"{found.dtype} {list(found.shape)}"
             raise UserError(f"{path}: {name} is {what}, not float32 {list(shape)} as in {topology}")
         theta[where] = found.reshape(-1)
+
     theta.flags.writeable = False
     return theta

@@ -135,6 +135,7 @@ def log_posteriors(
         else:
             torch.log_softmax(scores, 1, out=space.outer)
             target.copy_(space.outer)
+
     return out
 
 
@@ -309,6 +310,7 @@ def _sparse_logit_gradient(
             f"CSR rows {len(rows.indptr) - 1} of {entries} states, {len(rows.values)} values, "
             f"for {frames} frames"
         )
+
     columns, column = np.unique(rows.states, return_inverse=True)
     if len(columns) and (columns[0] < 0 or columns[-1] >= states):
         raise ValueError(

@@ -117,6 +117,7 @@ def row_ends(topology: Topology, trained: Trained = "all") -> np.ndarray:
         if part.start >= where.start:
             step = shape[1] if len(shape) == 2 else 1
             ends.append(np.arange(part.start, part.stop + 1, step))
+
     return np.unique(np.concatenate(ends)) - where.start
 
 
@@ -134,6 +135,7 @@ def initial(topology: Topology, seed: int) -> np.ndarray:
         weight = views[f"{name}.weight"]
         draws = rng(seed, "model", name).standard_normal(weight.shape, np.float32)
         np.multiply(draws, np.float32(math.sqrt(2.0 / weight.shape[1])), out=weight)
+
     return theta
 
 
@@ -150,6 +152,7 @@ def transfer(
             f"hidden layers of {source_topology} do not fit {topology}: "
             "inputs and hidden layers must agree"
         )
+
     hidden = trained_slice(topology, "last").start
     out = np.array(theta, copy=True)
     out[:hidden] = source[:hidden]
@@ -169,4 +172,5 @@ def silence_rows(
         raise UserError(
             f"silence states must lie within 0..{topology.states - 1}, not {rows.tolist()}"
         )
+
     return rows

@@ -143,6 +143,7 @@ def _begin(work: _Work) -> None:
             shutil.rmtree(folder)
     elif folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder}: exists but was not made by workbench; choose another name")
+
     folder.mkdir(parents=True, exist_ok=True)
     write_json(mark, work.description)
 
@@ -157,6 +158,7 @@ def _data_directory(work: _Work, jobs: int) -> Path:
         if not given.is_dir():
             raise UserError(f"{given}: no such folder")
         return given
+
     if work.source.synthetic is None:
         raise UserError(
             "name a source: a language to synthesise, a Kaldi data directory or Lhotse manifests"
@@ -173,6 +175,7 @@ def _data_directory(work: _Work, jobs: int) -> Path:
             jobs=jobs,
             progress=work.progress,
         )
+
     return folder
 
 
@@ -237,6 +240,7 @@ def _feature_stores(work: _Work, splits: Splits, lexicon: Lexicon) -> dict[str, 
                 work.progress,
             )
         stores[split] = FrameStore.open(folder)
+
     return stores
 
 
@@ -272,6 +276,7 @@ def _write_states(work: _Work, stores: Stores, lexicon: Lexicon) -> None:
         score = acoustics.score(store)
         alignments[split], _ = align_store(store, lexicon, acoustics.states, score, progress)
         write_alignment(folder / split, alignments[split])
+
     np.save(folder / "priors.npy", log_priors(alignments["train"], acoustics.states.count))
 
 
@@ -292,6 +297,7 @@ def _finish(work: _Work, splits: Splits) -> Corpus:
         aside = [*splits[split].set_aside, *store.set_aside, *_unaligned(store)]
         counts[split] = _counts(store, aside)
         all_aside += aside
+
     write_set_aside(work.folder / "set_aside.tsv", all_aside)
 
     info = {
@@ -343,4 +349,5 @@ def describe(corpus: Corpus) -> str:
             f"{counts['words']:7} words  {counts['speakers']:4} speakers  "
             f"set aside: {aside or 'none'}"
         )
+
     return "\n".join(lines)

@@ -134,6 +134,7 @@ def with_best_scales(recogniser: Recogniser, progress: Progress = no_progress) -
                 for u, words in zip(utterances, hypotheses, strict=True)
             )
             tried.append(_Scales(errors.wer, kappa, lm_scale))
+
     best = min(tried)
     return replace(recogniser, acoustic_scale=best.acoustic, lm_scale=best.lm)
 
@@ -185,6 +186,7 @@ def tune(
             errors = total(pool.map(partial(_unigram_errors, recogniser), utterances))
         rows.append({"acoustic_scale": kappa, "prior_scale": prior_scale, "wer": errors.wer})
         report(len(rows), len(pairs), "scales")
+
     return pd.DataFrame(rows).sort_values("wer", ignore_index=True)
 
 
@@ -204,6 +206,7 @@ def _unigram_errors(recogniser: Recogniser, utterance: int) -> WordErrors:
         words = best_path(lattice).words
     except NoPath:
         words = ()
+
     hypothesis = [task.corpus.lexicon.words[word] for word in words]
     return word_errors(task.heldout.words[utterance], hypothesis)
 

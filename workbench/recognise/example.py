@@ -47,7 +47,7 @@ LEAST_POSTERIOR = 0.01
 
 
 @dataclass(frozen=True)
-class AlignedReference:
+class ReferenceTimes:
     """The best path of a reference."""
 
     words: list[AlignedUnit]
@@ -126,11 +126,13 @@ def choose_utterance(task: Task, theta: np.ndarray) -> int:
         uninstructive = abs(len(decoded.kept) / decoded.frames - KEPT_SHARE)
         unusable = decoded.reason is not None
         scores[u] = len(store.words[u]) - 4 * uninstructive - 2 * unusable
+
     if not scores:
         raise UserError(
             f"none of the first {EXAMPLES_TRIED} held-out utterances has a lattice: "
             "the model is too poor to look at"
         )
+
     return max(scores, key=lambda u: scores[u])
 
 
@@ -157,7 +159,7 @@ def frame_fates(
 
 def align_reference(
     corpus: Corpus, transcript: Sequence[str], scores: np.ndarray
-) -> AlignedReference:
+) -> ReferenceTimes:
     """Return words and phones of the best path of a reference, with ``scores`` [frames, states]."""
     graph = corpus.reference(transcript).graph
     arcs, _ = best_arcs(graph, scores)
@@ -177,7 +179,8 @@ def align_reference(
         of_word = [phones[i] for i in speech[position : position + length]]
         words.append(AlignedUnit(word, of_word[0].first, of_word[-1].end))
         position += length
-    return AlignedReference(words, phones)
+
+    return ReferenceTimes(words, phones)
 
 
 def pronunciation_lengths(
@@ -199,6 +202,7 @@ def pronunciation_lengths(
         complete = len(rest) == len(transcript) - 1
         if complete and length + sum(rest) == len(phones):
             return [length, *rest]
+
     return []
 
 
@@ -224,4 +228,5 @@ def lattice_words(lattice: Lattice, words: Sequence[str]) -> list[LatticeWord]:
             first = max(0, frame - LABEL_FRAMES)
             end = min(lattice.frames, frame + LABEL_FRAMES)
             found.append(LatticeWord(words[word], first, end, min(1.0, posterior)))
+
     return sorted(found, key=lambda found_word: (-found_word.posterior, found_word.first))

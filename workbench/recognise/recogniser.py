@@ -134,4 +134,5 @@ class Recogniser:
             for words in pool.map(transcripts_of, utterances):
                 transcripts.append(words)
                 progress(len(transcripts), len(utterances), what)
+
         return transcripts

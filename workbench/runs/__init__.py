@@ -3,6 +3,7 @@
 from workbench.model.model_file import load_model
 from workbench.runs.record import corpus_digest
 from workbench.runs.train import (
+    Transfer,
     experiment_of,
     find_same_run,
     parent_run,
@@ -14,6 +15,7 @@ from workbench.runs.train import (
 )
 
 __all__ = [
+    "Transfer",
     "corpus_digest",
     "experiment_of",
     "find_same_run",

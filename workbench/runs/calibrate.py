@@ -137,6 +137,7 @@ def median_seconds(
         start = time.perf_counter()
         work()
         durations.append(time.perf_counter() - start)
+
     return float(np.median(durations))
 
 
@@ -162,6 +163,7 @@ def measure_sizes(task: Task, make: Callable[[Task, np.ndarray, int], Work]) -> 
             if frames <= other.train.frames:
                 seconds = median_seconds(make(other, theta, frames))
                 points.append(Point(frames, other.topology.size, seconds))
+
     return points
 
 
@@ -181,6 +183,7 @@ def gradient_pass(task: Task, theta: np.ndarray, frames: int) -> Work:
     else:
         targets = np.asarray(task.train.alignment)[positions]
         batch = FrameBatch(positions[targets >= 0])
+
     return lambda: whole.gradient(theta, batch)
 
 
@@ -216,6 +219,7 @@ def measure_decoding(task: Task, theta: np.ndarray, forward: WorkPrice) -> WorkP
         forward_seconds = forward.call + frames * per_frame
         search_seconds = max(seconds - forward_seconds, LEAST_SEARCH * seconds)
         points.append(Point(frames, 0, search_seconds))
+
     search = fit_price(points)
     return WorkPrice(
         search.call + forward.call, search.frame + forward.frame, forward.frame_parameter
@@ -283,6 +287,7 @@ def measure_messages() -> MessagePrice:
         from workbench.engine.dask import Cluster, connected
     except ImportError:
         return MessagePrice()
+
     with connected("local", 2, 1) as cluster:
         two_workers = Cluster(cluster.client, places={"prober": 0, "wall": 1})
         outcome = two_workers.run({"prober": prober}, {"wall": Wall()}, lambda row: None)
@@ -316,6 +321,7 @@ def prober() -> Process:
             end = yield Now()
             durations.append(end - start)
         points.append(MessagePoint(size, float(np.median(durations[WARM_UP_ROUNDS:]))))
+
     return points
 
 

@@ -118,6 +118,7 @@ class Drive:
                     self.recover(loss, stop)
                 if stop():
                     break
+
         return self.finished
 
     # --- from one barrier to the next

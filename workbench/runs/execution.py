@@ -124,6 +124,7 @@ def clock_of(settings: Settings, parameters: int) -> Clock:
         calibrated = data_folder() / "machines" / f"{settings.clock.machine}.json"
         name = str(calibrated) if calibrated.is_file() else settings.clock.machine
         return Cost(load_machine(name, parameters), settings.seed)
+
     clocks: dict[str, Clock] = {"free": free, "measured": measured}
     return clocks[settings.clock.kind]
 

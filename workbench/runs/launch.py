@@ -61,6 +61,7 @@ def launch(arguments: Sequence[str], name: str) -> Launched:
             env=child_environment(WORKBENCH_DATA=str(data_folder())),
             start_new_session=True,
         )
+
     # A process that nothing waits for stays in the process table, and a killed run would look
     # alive.
     threading.Thread(target=process.wait, daemon=True, name=f"wait for {name}").start()

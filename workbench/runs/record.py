@@ -91,6 +91,7 @@ def train_command(
         implied = field == "clock" and cluster
         if value != usual[field] and not implied:
             changed.append(f"{field}={value}")
+
     if changed:
         words += ["--set", *changed]
     return shlex.join(words)

@@ -42,7 +42,7 @@ class Replay:
 
 
 @dataclass(frozen=True)
-class Recording:
+class RecordedRun:
     """What a run has recorded of its schedule."""
 
     traces: Mapping[int, Trace]  # by segment
@@ -79,6 +79,7 @@ def replay(run: Run, progress: Progress | None = None) -> Replay:
         raise UserError(
             f"{run.name}: no call differs, but the parameters do: {digest}, not {recorded_digest}"
         )
+
     orders = [order for trace in recording.traces.values() for order in trace.orders.values()]
     return Replay(
         run=run.name,
@@ -109,10 +110,11 @@ def replay_segments(
         channels = outcome.channels
         ticks = outcome.ticks
         services = {service: wrapped.service for service, wrapped in replayed.items()}
+
     return services
 
 
-def recording_of(run: Run) -> Recording:
+def recording_of(run: Run) -> RecordedRun:
     """Return the record of a run.
 
     UserError if it was not recorded, or has neither ended nor been stopped.
@@ -126,4 +128,5 @@ def recording_of(run: Run) -> Recording:
         traces = read_traces(run.rows(TraceRow))
     except ValueError as error:
         raise UserError(f"{run.name}: {error}") from None
-    return Recording(traces, sum(1 for _ in run.rows(PushRow)))
+
+    return RecordedRun(traces, sum(1 for _ in run.rows(PushRow)))

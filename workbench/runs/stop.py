@@ -81,6 +81,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     except ValueError:  # this is not the main thread
         yield lambda: False
         return
+
     try:
         yield lambda: interrupts.requested
     finally:

@@ -185,6 +185,7 @@ class Task:
             value, ce, errors = ce_gradient(
                 theta, self.topology, windows, targets, trained, silence, kernel=self.kernel
             )
+
         return Gradient(value, len(windows), {"ce": ce, "errors": errors})
 
     def outer_gradient(self, theta: np.ndarray, batch: OuterBatch) -> Gradient:
@@ -204,6 +205,7 @@ class Task:
             value = gradient(
                 theta, self.topology, windows, outer, trained, silence, kernel=self.kernel
             )
+
         return Gradient(value, len(windows), {})
 
     def _at_softmax(

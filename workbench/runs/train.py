@@ -1,6 +1,6 @@
 """Train and resume: from a corpus and settings to a run that has ended or was stopped."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,13 +37,19 @@ from workbench.storage.run_writer import RunWriter
 from workbench.training import Diverged
 
 
+@dataclass(frozen=True)
+class Transfer:
+    """A run, perhaps on another corpus, whose hidden layers a new run starts from."""
+
+    run: Run
+
+
 def train(
     corpus: Corpus,
     settings: Settings,
     *,
     name: str | None = None,
-    init: Run | None = None,
-    transfer_from: Run | None = None,
+    init: Run | Transfer | None = None,
     progress: Progress | None = None,
     stop: Stop = never,
     executor: ClusterExecutor | None = None,
@@ -53,25 +59,25 @@ def train(
 
     A run that was stopped rests at a checkpoint; its state is STOPPED, and `resume` continues it.
 
-    ``name`` is by default that of the criterion. ``init``: a run whose model to start from;
-    ``transfer_from``: one whose hidden layers to start from. ``executor``: a Cluster; without one,
-    everything runs in this thread on the clock of the settings. ``record``: keep the schedule, so
-    that the run can be replayed; on a cluster that is the default.
+    ``name`` is by default that of the criterion. ``init``: a run whose model to start from, or
+    whose hidden layers (`Transfer`). ``executor``: a Cluster; without one, everything runs in this
+    thread on the clock of the settings. ``record``: keep the schedule, so that the run can be
+    replayed; on a cluster that is the default.
 
     Raises UserError before anything is written if the settings cannot be executed.
     """
     if executor is not None:
         settings = settings.replace(clock="wall")
     task = Task(corpus, settings)
-    start = starting_point(task, init, transfer_from)
+    start = starting_point(task, init)
     recorded = executor is not None if record is None else record
     cluster = executor.about().address if executor else None
     command = train_command(
         _corpus_argument(corpus),
         settings,
         name,
-        init.name if init else None,
-        transfer_from.name if transfer_from else None,
+        init.name if isinstance(init, Run) else None,
+        init.run.name if isinstance(init, Transfer) else None,
         cluster,
         recorded,
     )
@@ -140,6 +146,7 @@ def find_same_run(
         )
         if same:
             return run
+
     return None
 
 
@@ -185,6 +192,7 @@ def _drive_to_end(drive: Drive) -> Run:
         state = RunState.DIVERGED if isinstance(error, Diverged) else RunState.FAILED
         writer.close(state, f"{type(error).__name__}: {error}")
         raise
+
     return writer.run
 
 
@@ -198,14 +206,12 @@ class StartingPoint(NamedTuple):
     parent: Parent | None
 
 
-def starting_point(
-    task: Task, init: Run | None = None, transfer_from: Run | None = None
-) -> StartingPoint:
-    """Return the parameters of ``init``, or random ones with the hidden layers of another run.
+def starting_point(task: Task, init: Run | Transfer | None = None) -> StartingPoint:
+    """Return the parameters of ``init``, or random ones, perhaps with the hidden layers of a run.
 
     Raises UserError if the network of ``init`` is not the task's.
     """
-    if init is not None:
+    if isinstance(init, Run):
         theta, topology, _ = load_model(init.folder / "model")
         if topology != task.topology:
             raise UserError(
@@ -214,10 +220,10 @@ def starting_point(
         return StartingPoint(theta, Parent(parameters_digest(theta), run=init.name))
 
     theta = initial(task.topology, task.settings.seed)
-    if transfer_from is None:
+    if init is None:
         return StartingPoint(theta, None)
-    source, topology, _ = load_model(transfer_from.folder / "model")
-    parent = Parent(parameters_digest(source), transfer=transfer_from.name)
+    source, topology, _ = load_model(init.run.folder / "model")
+    parent = Parent(parameters_digest(source), transfer=init.run.name)
     return StartingPoint(transfer(theta, task.topology, source, topology), parent)
 
 
@@ -229,9 +235,10 @@ def experiment_of(run: Run) -> Experiment:
         raise UserError(
             f"{run.name}: the corpus {task.corpus.name} is not the one that it was trained on"
         )
+
     source = record.parent.transfer if record.parent else None
-    transfer_from = find_run(source) if source else None
-    return Experiment(task, starting_point(task, parent_run(run), transfer_from).theta)
+    init = Transfer(find_run(source)) if source else parent_run(run)
+    return Experiment(task, starting_point(task, init).theta)
 
 
 def parent_run(run: Run) -> Run | None:

@@ -98,6 +98,7 @@ class Experiment:
                 makers[name] = partial(make_decoder, task, shards, i, utterances, states.get(name))
             name = f"replica {i}"
             makers[name] = partial(make_replica, task, shards, i, utterances, states.get(name))
+
         makers["evaluator"] = partial(make_evaluator, task, shards, states.get("evaluator"))
         return makers
 
@@ -119,6 +120,7 @@ class Experiment:
             placed = together[: idle[worker]]
             places |= dict.fromkeys([*placed, f"decoded {i}"], worker)
             idle[worker] -= len(placed)
+
         return places
 
 
@@ -143,6 +145,7 @@ def make_replica(
         fresh = settings.criterion.auxiliary == "fresh"
         decoded = OuterSource(f"decoded {i}", settings, task.decode if fresh else None)
         return replica(name, i, shards, settings, decoded, task.outer_gradient, state)
+
     frames = FrameSource(_frame_order(task, i, utterances))
     return replica(name, i, shards, settings, frames, task.frame_gradient, state)
 

@@ -14,7 +14,9 @@ CHECKPOINTS_KEPT = 3  # newest checkpoints that are not removed
 
 @dataclass(frozen=True)
 class SavedCheckpoint:
-    """The newest valid checkpoint: its folder, its files, and a message about each newer one that is damaged."""
+    """The newest valid checkpoint: its folder, its files, and a message about each newer one that
+    is damaged.
+    """
 
     folder: Path
     files: dict[str, bytes]
@@ -28,7 +30,9 @@ def checkpoint_folders(run: Path) -> list[Path]:
 
 
 def write_checkpoint(run: Path, step: int, files: Mapping[str, bytes]) -> Path:
-    """Write ``files`` as checkpoint ``step``, remove the oldest beyond CHECKPOINTS_KEPT, and return its folder."""
+    """Write ``files`` as checkpoint ``step``, remove the oldest beyond CHECKPOINTS_KEPT, and return
+    its folder.
+    """
     folder = run / "checkpoints" / f"{step:010d}"
     folder.mkdir(parents=True, exist_ok=True)
     records = {name: write_file(folder / name, data) for name, data in files.items()}

@@ -1,7 +1,7 @@
 """Files that are written whole or not at all, JSON, and lines of JSON.
 
-A file is written under a temporary name, synced and renamed, and then its folder is synced. So a reader, or a crash,
-sees the old file or the new one, never a part of one.
+A file is written under a temporary name, synced and renamed, and then its folder is synced. So a
+reader, or a crash, sees the old file or the new one, never a part of one.
 """
 
 import hashlib
@@ -124,8 +124,8 @@ def read_json(path: Path) -> Any:
 def read_json_lines(path: Path, growing: bool = False) -> Iterator[tuple[int, Any]]:
     """The number, from 1, and the value of each line of a file.
 
-    ``growing``: another process appends to the file, so a last line without its end is left out. UserError names a
-    damaged line.
+    ``growing``: another process appends to the file, so a last line without its end is left out.
+    UserError names a damaged line.
     """
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):

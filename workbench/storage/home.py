@@ -11,8 +11,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 def data_folder() -> Path:
     """The folder for all data.
 
-    It is WORKBENCH_DATA if that is set, ``data`` in a checkout of the repository, else ``data`` in the current folder,
-    which is made and reported once.
+    It is WORKBENCH_DATA if that is set, ``data`` in a checkout of the repository, else ``data`` in
+    the current folder, which is made and reported once.
     """
     if os.environ.get("WORKBENCH_DATA"):
         return Path(os.environ["WORKBENCH_DATA"])

@@ -1,6 +1,7 @@
 """manifest.json: the files that belong to a folder, with sizes and digests.
 
-Frame stores, checkpoints and models have one. It is written last, so a folder without it is not complete.
+Frame stores, checkpoints and models have one. It is written last, so a folder without it is not
+complete.
 """
 
 import dataclasses
@@ -21,8 +22,8 @@ MANIFEST = "manifest.json"
 class Manifest:
     """The manifest of a folder.
 
-    ``fields``: the whole JSON object except ``files``. ``advice`` ends every message about the folder, e.g. "prepare
-    the corpus again".
+    ``fields``: the whole JSON object except ``files``. ``advice`` ends every message about the
+    folder, e.g. "prepare the corpus again".
     """
 
     folder: Path
@@ -41,7 +42,9 @@ class Manifest:
                 raise self.problem(name, f"{size} bytes where {record.bytes} were written")
 
     def verify(self) -> None:
-        """Read every file; raise UserError that names the first one that is not what was written."""
+        """Read every file; raise UserError that names the first one that is not what was
+        written.
+        """
         self.check_sizes()
         for name, record in self.files.items():
             with open(self.folder / name, "rb") as file:
@@ -83,6 +86,7 @@ def read_manifest(folder: Path, advice: str = "") -> Manifest:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         what = f"damaged: {error!r}"
         raise manifest.problem(MANIFEST, what) from None
+
     return dataclasses.replace(manifest, fields=fields, files=files)
 
 

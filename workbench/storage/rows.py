@@ -123,7 +123,9 @@ class PushRow(Row, kind="push"):
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeRow(Row, kind="decode"):
-    """One utterance that a decoder has decoded. ``queue`` and ``put_seconds`` are of the one before."""
+    """One utterance that a decoder has decoded. ``queue`` and ``put_seconds`` are of the one
+    before.
+    """
 
     decoder: str
     utterance: int
@@ -206,7 +208,9 @@ class UsageRow(Row, kind="usage"):
 
 @dataclass(frozen=True, kw_only=True)
 class TraceRow(Row, kind="trace"):
-    """A part of a recorded schedule: the answers that a process got, see `workbench.engine.trace`."""
+    """A part of a recorded schedule: the answers that a process got, see
+    `workbench.engine.trace`.
+    """
 
     segment: int  # of the run, from one rest to the next
     entries: tuple[Sequence[Any], ...]  # (name of the effect, answer)
@@ -276,6 +280,7 @@ def _columns_of(record: Any) -> dict[str, Any]:
             columns |= value if isinstance(value, Mapping) else _columns_of(value)
         else:
             columns[name] = list(value) if isinstance(value, tuple) else value
+
     return columns
 
 

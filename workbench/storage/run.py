@@ -1,4 +1,5 @@
-"""A run's directory: what the run is, what it measured row by row, its checkpoints, and how it ended.
+"""A run's directory: what the run is, what it measured row by row, its checkpoints, and how it
+ended.
 
     settings.json            a `RunRecord`: settings, corpus, parent run, versions; written once
     status.json              a `RunStatus`: state, process, heartbeat; rewritten whole
@@ -9,8 +10,8 @@
     summary.json             the numbers of `workbench table`
     log.txt                  messages about recoveries and damaged checkpoints
 
-There are no locks and no database. A reader tolerates a torn last line, and the state of a run whose process is gone
-is LOST. `workbench.storage.run_writer.RunWriter` writes all of this.
+There are no locks and no database. A reader tolerates a torn last line, and the state of a run
+whose process is gone is LOST. `workbench.storage.run_writer.RunWriter` writes all of this.
 """
 
 import hashlib
@@ -83,7 +84,9 @@ class CorpusIdentity:
 
 @dataclass(frozen=True)
 class Parent:
-    """The run whose parameters a run started from: all of them (``run``), or the layers that fit (``transfer``)."""
+    """The run whose parameters a run started from: all of them (``run``), or the layers that fit
+    (``transfer``).
+    """
 
     digest: str  # of those parameters
     run: str | None = None
@@ -98,8 +101,9 @@ class Parent:
 class RunRecord:
     """What a run was started with.
 
-    ``settings`` are flat and as they were recorded, so an older run may lack some. ``kernels`` describes the matrix
-    products that were used. ``cluster`` is the address of the Dask cluster, None for a run in one process.
+    ``settings`` are flat and as they were recorded, so an older run may lack some. ``kernels``
+    describes the matrix products that were used. ``cluster`` is the address of the Dask cluster,
+    None for a run in one process.
     """
 
     settings: dict[str, Any]
@@ -257,7 +261,8 @@ def _process_lives(status: RunStatus) -> bool:
 
 
 def find_run(name: str, root: Path | None = None) -> Run:
-    """A run by its folder, its name with or without digest, or a beginning of its name that only one run has.
+    """A run by its folder, its name with or without digest, or a beginning of its name that only
+    one run has.
 
     UserError if there is none, or several.
     """

@@ -41,6 +41,7 @@ class RunWriter:
         except BlockingIOError:
             self._lock.close()
             raise UserError(f"{run.folder}: another process is writing this run") from None
+
         self._files: dict[str, TextIO] = {}  # by process
         self._flushed = 0.0  # when, on the monotonic clock
         self._cluster: ClusterInfo | None = None
@@ -94,7 +95,8 @@ class RunWriter:
         return {path.name: path.stat().st_size for path in self.run.row_files()}
 
     def rewind(self, positions: Mapping[str, int]) -> None:
-        """Cut the files of rows back to a checkpoint's positions, so that a resumed run writes each row once.
+        """Cut the files of rows back to a checkpoint's positions, so that a resumed run writes each
+        row once.
 
         The driver's own rows stay: they count how often that happened.
         """

@@ -146,6 +146,7 @@ def time_left(cells: Sequence[PlannedCell], jobs: int) -> str:
             took.append(planned.price.seconds)
         if not planned.state.ended and planned.state != CellState.FAILED:
             rest += 1
+
     if not took or not rest:
         return ""
     minutes = sum(took) / len(took) * rest / max(1, jobs) / 60
@@ -170,6 +171,7 @@ def known_prices(sweep: Sweep) -> dict[Settings, Price]:
             price = planned.price
             if planned.state == CellState.DONE and price and price.seconds and price.processor:
                 took.setdefault(priced_settings(planned.cell.settings), []).append(price)
+
     return {kind: mean_price(prices) for kind, prices in took.items()}
 
 

@@ -131,6 +131,7 @@ def group_table(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
             row[f"{measure}_low"] = interval.low
             row[f"{measure}_high"] = interval.high
         rows.append(row)
+
     return pd.DataFrame(rows)
 
 
@@ -166,6 +167,7 @@ def effect_table(table: pd.DataFrame, axes: Sequence[str], measure: str) -> pd.D
         for value, group in done.groupby(axis, sort=False):
             mean, low, high = mean_interval(group[measure].to_numpy(float))
             rows.append((axis, value, mean, low, high, len(group)))
+
     return pd.DataFrame(rows, columns=EFFECT_COLUMNS)
 
 
@@ -206,6 +208,7 @@ def significance_table(cells: Sequence[PlannedCell], baseline: str | None = None
                 "verdict": verdict(found.p, found.wer_a, found.wer_b),
             }
         )
+
     return pd.DataFrame(rows, columns=SIGNIFICANCE_COLUMNS)
 
 
@@ -226,6 +229,7 @@ def _errors_over_runs(runs: Sequence[Run]) -> list[WordErrors]:
                 for utterance, words in sorted(references.items())
             ]
         )
+
     return [total(errors) for errors in zip(*by_run, strict=True)]
 
 
@@ -239,6 +243,7 @@ def result_sentences(results: Results) -> list[str]:
             f"test WER {100 * row['baseline_wer']:.1f} → {100 * row['test_wer']:.1f} %{over}, "
             f"{row['verdict']}."
         )
+
     diverged = results.table[results.table.state == CellState.DIVERGED]
     for cell in diverged.itertuples():
         sentences.append(f"{cell.label}, seed {cell.seed}: diverged.")

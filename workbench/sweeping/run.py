@@ -114,6 +114,7 @@ def run_sweep(
     finally:
         for slot in slots:
             slot.shutdown()
+
     return plan_cells(sweep)
 
 
@@ -239,6 +240,7 @@ def run_cell(fields: dict[str, Any], cell_id: str, data_folder: str) -> Price | 
             evaluate.test(trained)
     finally:
         record_nothing(sweep, cell)
+
     return watch.price()
 
 

@@ -78,6 +78,7 @@ class Sweep:
                 f"{self.name!r}: a sweep's name is made of letters, digits, dots, dashes and "
                 "underscores"
             )
+
         if self.preset not in PRESETS:
             raise no_such("preset", self.preset, PRESETS)
         if not self.seeds:
@@ -136,7 +137,7 @@ class Sweep:
             stream = rng(0, "sweep", self.name, n)
             values: dict[str, Any] = {}
             if self.points:
-                values |= self.points[stream.integers(len(self.points))]
+                values |= self.points[int(stream.integers(len(self.points)))]
             for name, axis in self.axes.items():
                 values[name] = draw_value(stream, name, axis)
             yield values
@@ -162,6 +163,7 @@ class Sweep:
             raise UserError(
                 f"sweep {self.name} exists with another {', '.join(changed)}; choose another name"
             )
+
         new_points = [point for point in self.points if point not in old.points]
         same = self.to_dict() == old.to_dict()
         return dataclasses.replace(
@@ -204,6 +206,7 @@ class Sweep:
             given = bool(value) or name == "test"
             if given and value != defaults[name]:
                 arguments += f"    {name}={value!r},\n"
+
         return (
             f"from workbench.sweeping import Sweep, run_sweep\n\nrun_sweep(Sweep(\n{arguments}))\n"
         )
@@ -261,6 +264,7 @@ def draw_value(stream: np.random.Generator, name: str, axis: Any) -> Any:
         value = math.exp(stream.uniform(math.log(low), math.log(high)))
     else:
         value = stream.uniform(low, high)
+
     setting = SETTINGS[name]
     return setting.parse(round(value) if setting.kind is int else float(f"{value:.4g}"))
 
@@ -272,6 +276,7 @@ def _joined_axes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, An
             f"this sweep has the axes {', '.join(old) or 'none'}, not {', '.join(new) or 'none'}; "
             "choose another name"
         )
+
     joined: dict[str, Any] = {}
     for name, values in new.items():
         is_range = isinstance(values, Mapping)

@@ -23,4 +23,5 @@ def find_start(sweep: Sweep) -> Run | None:
         same_corpus = record.corpus.name == sweep.corpus
         if record.settings == wanted and same_corpus and from_scratch:
             found.append(run)
+
     return min(found, key=lambda run: run.status().state != RunState.DONE, default=None)

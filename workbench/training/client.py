@@ -86,6 +86,7 @@ class ParameterClient:
             snapshots = yield from self._fetch_one_update(call, replica)
         else:
             snapshots = yield from self._fetch_from_each(call)
+
         return self._join(snapshots, (yield Now()))
 
     def fetch_instant(self, instant: int) -> Steps[FetchedParameters | None]:

@@ -105,10 +105,12 @@ class _Fetching:
             fetched = yield from self.server.fetch()
         else:
             fetched = yield from self.server.fetch_instant(instant)
+
         if fetched is not None:
             self.at = fetched
             self.since = 0
             self.instant = -1 if instant is None else instant
+
         return fetched
 
     def _due(self, at: FetchedParameters, now: float) -> bool:

@@ -67,6 +67,7 @@ def evaluator(
         passed = int(progress.frames / (every * epoch_frames))
         index = max(state.index, passed) + 1
         state = EvaluatorState(index, at.versions[0], schedule, progress.over)
+
     return state
 
 

@@ -174,6 +174,7 @@ class ParameterServer(Service):
             if snapshot.version == version:
                 self._remember(replica, snapshot)
                 return snapshot
+
         return None
 
     def fetch_instant(self, instant: int) -> Snapshot:
@@ -255,6 +256,7 @@ class ParameterServer(Service):
             staleness = self.version - due.version
             self._apply(self._step(due.gradient, due.scale, due.replica, staleness), agreed=True)
             self._settle(due)
+
         return PushStatus.APPLIED
 
     def _settle(self, push: Push) -> None:
@@ -288,6 +290,7 @@ class ParameterServer(Service):
             part = updates.multiply(updates.as_array(gradient), push.scale * push.weight)
             total = part if total is None else total + part
             weight += push.weight
+
         self.deposit = Deposit(total, weight, (*self.deposit.replicas, push.replica))
         self._complete()
         return status
@@ -316,6 +319,7 @@ class ParameterServer(Service):
             strength = self.settings.asynchrony.delay_compensation
             then = widen(self.given[replica].value)
             gradient = updates.compensate(gradient, strength, self.value, then)
+
         rule = self.settings.updates
         direction, self.memory = updates.update_rules[rule.optimizer](rule, gradient, self.memory)
         return Step(direction, self._rate(staleness))
@@ -417,6 +421,7 @@ class ParameterServer(Service):
             if self.deposit.replicas:
                 self._complete()
             self.released += 1
+
         return self.left[replica]
 
     def _visit(self, frames: int) -> None:

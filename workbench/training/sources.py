@@ -149,6 +149,7 @@ class OuterSource:
                 return Supply.EXHAUSTED if self.slots.empty else Supply.READY
             self.visited += arrived.decoded.frames
             self.slots.load(arrived)
+
         return Supply.READY
 
     def next(self) -> OuterBatch:
@@ -170,6 +171,7 @@ class OuterSource:
                 frames = source.decoded.frames
                 decoded = yield Work(self.decode, (at.theta, utterance), frames, "decode")
                 self.fresh[utterance] = DecodedUtterance(decoded, at.versions, at.seconds)
+
         return replace_rows(batch, self.fresh)
 
     def credit(self) -> int:

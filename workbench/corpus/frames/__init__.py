@@ -1,1 +1,3 @@
-"""The store of frames: memory-mapped features with alignments, and the windows that training gathers."""
+"""The store of frames: memory-mapped features with alignments, and the windows that training
+gathers.
+"""

@@ -1,4 +1,6 @@
-"""The manifest of a frame store: what it holds, and its files with sizes and digests. Written last, it is the commit."""
+"""The manifest of a frame store: what it holds, and its files with sizes and digests. Written last,
+it is the commit.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,8 +18,8 @@ ADVICE = "prepare the corpus again"
 class StoreManifest:
     """What is known of a store before its files are opened.
 
-    ``about``: how the features were made, any JSON object. ``alignment``: the name of the file with the alignment,
-    None before there is one.
+    ``about``: how the features were made, any JSON object. ``alignment``: the name of the file with
+    the alignment, None before there is one.
     """
 
     frames: int
@@ -28,7 +30,9 @@ class StoreManifest:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """The manifest of the store in ``folder``; UserError if it is missing or not one of this version."""
+        """The manifest of the store in ``folder``; UserError if it is missing or not one of this
+        version.
+        """
         manifest = read_manifest(folder, ADVICE)
         fields = dict(manifest.fields)
         if fields.pop("format", None) != FORMAT:

@@ -1,15 +1,16 @@
-"""The frames of one split in memory-mapped files: any frame in O(1), its pages shared by all processes.
+"""The frames of one split in memory-mapped files: any frame in O(1), its pages shared by all
+processes.
 
     features.f16          float16 [frames, 40], normalised, C order
-    offsets.npy           int64 [utterances + 1], first frame of each utterance, last entry: number of frames
+    offsets.npy           int64 [utterances + 1], first frame of each utterance, and the total
     utterances.jsonl      id, speaker, words, audio, start, end, frames, one line each
     set_aside.jsonl       utterances whose audio could not be used
-    true_phones.npy       int16 [frames], phones where a corpus knows them (-1: not known); never used in training
+    true_phones.npy       int16 [frames], phones where a corpus knows them (-1: unknown)
     alignment-DIGEST.npy  int16 or int32 [frames], tied states (-1: utterance not aligned)
-    manifest.json         sizes and SHA-256 of all of these; written last, so a store without it is not complete
+    manifest.json         sizes and SHA-256 of all of these; written last
 
-An alignment has its digest in its name. So the manifest alone decides which alignment is valid, and a process that
-still reads the old one is not disturbed.
+An alignment has its digest in its name. So the manifest alone decides which alignment is valid, and
+a process that still reads the old one is not disturbed.
 """
 
 import hashlib
@@ -46,8 +47,8 @@ SMALL_STATE_LIMIT = 2**15  # up to here an alignment is int16
 class FrameStore:
     """One split, read-only; the docstring of the module describes its files.
 
-    ``features`` float16 [frames, 40]. ``offsets`` int64 [utterances + 1]. ``alignment`` and ``true_phones`` [frames]
-    or None. ``about``: how the features were made.
+    ``features`` float16 [frames, 40]. ``offsets`` int64 [utterances + 1]. ``alignment`` and
+    ``true_phones`` [frames] or None. ``about``: how the features were made.
     """
 
     def __init__(self, folder: Path, manifest: StoreManifest):
@@ -64,7 +65,8 @@ class FrameStore:
     def open(cls, folder: Path) -> "FrameStore":
         """Open a store after checking that its files are there in their full size.
 
-        Raises UserError that names the file if not. The contents are not read; ``verify`` does that.
+        Raises UserError that names the file if not. The contents are not read; ``verify`` does
+        that.
         """
         folder = Path(folder)
         manifest = StoreManifest.read(folder)
@@ -81,7 +83,9 @@ class FrameStore:
         return len(self.offsets) - 1
 
     def verify(self) -> None:
-        """Read everything and compare digests; raises UserError that names the first file that was changed."""
+        """Read everything and compare digests; raises UserError that names the first file that was
+        changed.
+        """
         self._manifest.listing(self.folder).verify()
 
     @cached_property
@@ -137,9 +141,11 @@ class FrameStore:
         return int(self.offsets[u]), int(self.offsets[u + 1])
 
     def windows(self, frames: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """The network inputs float32 [n, 1040] at ``frames`` int64 [n]; edge frames of an utterance are repeated.
+        """The network inputs float32 [n, 1040] at ``frames`` int64 [n]; edge frames of an utterance
+        are repeated.
 
-        ``out``: C-ordered float32 [n, 1040] to write to. Raises IndexError for a frame that the store does not have.
+        ``out``: C-ordered float32 [n, 1040] to write to. Raises IndexError for a frame that the
+        store does not have.
         """
         return gather_windows(self.features, self.offsets, frames, out)
 
@@ -171,8 +177,8 @@ class FrameStore:
 def write_alignment(folder: Path, alignment: np.ndarray) -> None:
     """Make ``alignment`` [frames] that of the store in ``folder``, all or nothing.
 
-    It holds tied states, -1 for utterances without. Raises ValueError if it has not one entry per frame. Stores that
-    are open keep the alignment that they opened.
+    It holds tied states, -1 for utterances without. Raises ValueError if it has not one entry per
+    frame. Stores that are open keep the alignment that they opened.
     """
     folder = Path(folder)
     manifest = StoreManifest.read(folder)
@@ -214,7 +220,9 @@ def _map_array(path: Path) -> np.ndarray:
 
 
 def _map_features(path: Path, frames: int) -> np.ndarray:
-    """The features as a plain array over the map, since a memmap's own indexing costs microseconds a time."""
+    """The features as a plain array over the map, since a memmap's own indexing costs microseconds
+    a time.
+    """
     if not frames:  # an empty file cannot be mapped
         return np.empty((0, MEL), np.float16)
     try:

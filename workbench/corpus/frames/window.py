@@ -1,10 +1,11 @@
 """The input of the network: a frame with its 20 left and 5 right neighbours (paper, section 4.1).
 
-At the edges of an utterance its first or last frame is repeated. Gathering windows is the hot path of every batch. The
-26 frames of a window lie side by side in the store, so a window is one run of 1040 half-precision numbers. They are
-widened by integer arithmetic, which the compiler turns into vector code (numba has no float16 on a CPU): the 15 low
-bits move to where float32 has them, and a multiplication by 2**112 corrects the exponent. This is exact for all finite
-values, subnormal ones too.
+At the edges of an utterance its first or last frame is repeated. Gathering windows is the hot path
+of every batch. The 26 frames of a window lie side by side in the store, so a window is one run of
+1040 half-precision numbers. They are widened by integer arithmetic, which the compiler turns into
+vector code (numba has no float16 on a CPU): the 15 low bits move to where float32 has them, and a
+multiplication by 2**112 corrects the exponent. This is exact for all finite values, subnormal ones
+too.
 """
 
 import numba
@@ -27,13 +28,17 @@ def frame_count(seconds: float) -> int:
 
 
 def window_index(frames: np.ndarray, first: np.ndarray | int, last: np.ndarray | int) -> np.ndarray:
-    """The frame numbers int64 [n, 26] of the windows at ``frames`` [n], within ``first`` .. ``last - 1``."""
+    """The frame numbers int64 [n, 26] of the windows at ``frames`` [n], within ``first`` .. ``last
+    - 1``.
+    """
     around = np.asarray(frames)[:, None] + np.arange(-LEFT, RIGHT + 1)
     return np.clip(around, np.reshape(first, (-1, 1)), np.reshape(last, (-1, 1)) - 1)
 
 
 def utterance_windows(features: np.ndarray) -> np.ndarray:
-    """All windows of one utterance that is in no store: float32 [T, 1040] from ``features`` [T, 40]."""
+    """All windows of one utterance that is in no store: float32 [T, 1040] from ``features`` [T,
+    40].
+    """
     index = window_index(np.arange(len(features)), 0, len(features))
     return np.asarray(features, np.float32)[index].reshape(len(features), WINDOW)
 
@@ -41,10 +46,12 @@ def utterance_windows(features: np.ndarray) -> np.ndarray:
 def gather_windows(
     features: np.ndarray, offsets: np.ndarray, frames: np.ndarray, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """The windows float32 [n, 1040] at ``frames`` int64 [n] of ``features`` float16 [F, 40] (finite, C order).
+    """The windows float32 [n, 1040] at ``frames`` int64 [n] of ``features`` float16 [F, 40]
+    (finite, C order).
 
-    ``offsets`` int64 [U + 1]: utterance u has the frames offsets[u] .. offsets[u + 1] - 1, and no window leaves it.
-    ``out``: C-ordered float32 [n, 1040] to write to and return. Raises IndexError for a frame that does not exist.
+    ``offsets`` int64 [U + 1]: utterance u has the frames offsets[u] .. offsets[u + 1] - 1, and no
+    window leaves it. ``out``: C-ordered float32 [n, 1040] to write to and return. Raises IndexError
+    for a frame that does not exist.
     """
     frames = np.ascontiguousarray(frames, np.int64)
     if out is None:
@@ -68,7 +75,9 @@ def _widen(half: np.uint16) -> np.uint32:  # pragma: no cover
 def _gather(
     features: np.ndarray, offsets: np.ndarray, frames: np.ndarray, out: np.ndarray
 ) -> bool:  # pragma: no cover
-    """Write the bits of float32 values that are 2**112 too small; True if a frame is out of range."""
+    """Write the bits of float32 values that are 2**112 too small; True if a frame is out
+    of range.
+    """
     for i in range(len(frames)):
         t = frames[i]
         if t < 0 or t >= len(features):

@@ -24,10 +24,11 @@ NOT_STORED = ("where", "seconds")  # fields of an utterance that the store knows
 
 
 class FrameStoreWriter:
-    """A context manager. The store is valid when the block ends; if the block raises, nothing of it is left.
+    """A context manager. The store is valid when the block ends; if the block raises, nothing of it
+    is left.
 
-    ``about``: how the features were made, any JSON object. A store that is already in ``folder`` is replaced at the
-    end of the block.
+    ``about``: how the features were made, any JSON object. A store that is already in ``folder`` is
+    replaced at the end of the block.
     """
 
     def __init__(self, folder: Path, about: dict[str, Any] | None = None):
@@ -61,8 +62,8 @@ class FrameStoreWriter:
     ) -> None:
         """Append an utterance with its features [frames, 40], finite, at least one frame.
 
-        ``true_phones`` [frames]: phone ids where the corpus knows them, -1 where not. Raises ValueError for other
-        shapes and for numbers that are not finite in half precision.
+        ``true_phones`` [frames]: phone ids where the corpus knows them, -1 where not. Raises
+        ValueError for other shapes and for numbers that are not finite in half precision.
         """
         half = np.ascontiguousarray(features, np.float16)
         shape = list(half.shape)
@@ -124,7 +125,8 @@ class FrameStoreWriter:
 def portable_path(audio: Path, folder: Path) -> str:
     """The path of ``audio`` for a store in ``folder``.
 
-    It is relative if both lie in the folder two levels above, so that corpora can be moved together with their audio.
+    It is relative if both lie in the folder two levels above, so that corpora can be moved together
+    with their audio.
     """
     here = Path(os.path.abspath(folder))
     there = Path(os.path.abspath(audio))

@@ -142,7 +142,7 @@ def make_babble(n: int, bank: Sequence[np.ndarray], stream: np.random.Generator)
     """
     out = np.zeros(n, np.float32)
     for _ in range(TALKERS):
-        voice = bank[stream.integers(len(bank))]
+        voice = bank[int(stream.integers(len(bank)))]
         start = int(stream.integers(len(voice)))
         repeated = np.resize(np.roll(voice, -start), n)
         out += repeated / (float(voice.std()) + 1e-9)

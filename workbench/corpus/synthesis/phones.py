@@ -93,5 +93,5 @@ def spell(
 def _replace_sound(mnemonic: str, others: Sequence[str], stream: np.random.Generator) -> str:
     """Return one of ``others`` with the stress of ``mnemonic``."""
     stress = STRESS.match(mnemonic)
-    other = others[stream.integers(len(others))]
+    other = others[int(stream.integers(len(others)))]
     return (stress[0] if stress else "") + other

@@ -73,6 +73,7 @@ class Connection:
             files += more_files
             part[: len(data)] = data
             part = part[len(data) :]
+
         return files
 
     def _fill(self, part: memoryview) -> None:

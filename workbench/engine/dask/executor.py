@@ -119,6 +119,7 @@ class Cluster:
                 f"({len(threads)} workers): start more workers, with more threads, "
                 "or take fewer replicas"
             )
+
         return threads
 
     def about(self) -> ClusterInfo:
@@ -152,6 +153,7 @@ class Cluster:
             raise UserError(
                 f"more processes are placed on worker {full[0]} than its {workers[full[0]]} threads"
             )
+
         return seats
 
 
@@ -240,6 +242,7 @@ class _Execution:
                 allow_other_workers=False,
             )
             self.workers.append(_Worker(address, actor))
+
         for worker in self.workers:
             worker.host = worker.actor.result(ANSWER_SECONDS)
 
@@ -377,6 +380,7 @@ class _Execution:
             if self.client.status == "running":
                 with suppress(TimeoutError):  # a task that waits for a lost host ends later
                     wait(running, timeout=END_SECONDS)
+
         self.client.cancel(
             [task.future for task in self.tasks.values()]
             + [worker.actor for worker in self.workers]

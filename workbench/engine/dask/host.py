@@ -175,6 +175,7 @@ class Host:
             seen = self.releases
             for i in waiting:
                 replies[i] = self._ask(asks[i])
+
         return replies
 
     def _wait_for_release(self, seen: int, until: float) -> None:
@@ -211,6 +212,7 @@ class Host:
             with self.changed:
                 self.releases += 1
                 self.changed.notify_all()
+
         return answer
 
     def put(self, channel: str, item: Any) -> Any:
@@ -318,4 +320,5 @@ def align(x: Any) -> Any:
         new = {name: align(value) for name, value in old.items()}
         changed = any(new[name] is not old[name] for name in old)
         return dataclasses.replace(x, **new) if changed else x
+
     return x

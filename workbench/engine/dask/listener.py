@@ -143,6 +143,7 @@ class Listener:
             if isinstance(error, CONNECTION_ERRORS):
                 raise
             return Failed(error.with_traceback(None))  # for example a type that is not known here
+
         return _outcome(self.answer, request)
 
     def close(self) -> None:
@@ -164,6 +165,7 @@ def connect(address: Address, timeout: float) -> Connection:
         sock = _connect_unix(address) if shares_memory else _connect_tcp(address)
     except CONNECTION_ERRORS as error:
         raise Lost(f"host {address.number} cannot be reached: {error}") from error
+
     _set_options(sock, timeout, shares_memory)
     return Connection(sock, shares_memory)
 

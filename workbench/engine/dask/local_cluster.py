@@ -99,6 +99,7 @@ def _client(address: str) -> Client:
         raise UserError(
             f"cluster {address}: must be local, or the address of a Dask scheduler: tcp://host:port"
         )
+
     try:
         return Client(address, timeout=CONNECT_SECONDS)
     except (OSError, TimeoutError) as error:

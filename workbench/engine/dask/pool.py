@@ -28,5 +28,6 @@ def task_pool(address: str, jobs: int) -> Iterator[Executor]:
         with local_cluster(jobs, 1, silence=SILENCE) as cluster, Client(cluster) as client:
             yield client.get_executor(pure=False, retries=0)
         return
+
     with connected(address, jobs, 1) as remote:
         yield remote.client.get_executor(pure=False, retries=0)

@@ -176,6 +176,7 @@ class _Driver:
             for host, answers in self.request_all(requests).items():
                 for i, answer in zip(by_host[host], answers, strict=True):
                     replies[i] = answer
+
         return replies
 
     def request_until_answered(self, channel: str, request: Put | Take | Close) -> Any:

@@ -88,7 +88,7 @@ class Target(NamedTuple):
     row: int
 
 
-class Size(NamedTuple):
+class BlockSize(NamedTuple):
     """The size of a block, and the bytes of a number."""
 
     rows: int
@@ -175,6 +175,7 @@ def bytes_behind(weight: torch.Tensor, out: torch.Tensor) -> int:
             f"{weight.shape} to be moved to {out.shape}, "
             f"strides {weight.stride()} and {out.stride()}"
         )
+
     return weight.data_ptr() - out.data_ptr()
 
 
@@ -205,6 +206,7 @@ def _product(
             f"product of {a.shape} and {b.shape} into {c.shape}, "
             f"strides {b.stride()} and {c.stride()}"
         )
+
     if depth == 0:
         c.zero_()
         return
@@ -273,7 +275,7 @@ def blocks(
                     Left(a + i * a_row + d * a_depth, a_row, a_depth),
                     Right(b + d * b_depth + j * size, b_depth),
                     Target(c + i * c_row + j * size, c_row),
-                    Size(min(rows, m - i), min(columns, n - j), min(depths, depth - d), size),
+                    BlockSize(min(rows, m - i), min(columns, n - j), min(depths, depth - d), size),
                     Finish(how if d == 0 else ADD, bias + i * size, origin, b_next, c_next),
                     rate,
                     one,
@@ -285,7 +287,7 @@ def block(
     a: Left,
     b: Right,
     c: Target,
-    size: Size,
+    size: BlockSize,
     finish: Finish,
     rate: np.floating,
     one: np.number,

@@ -59,7 +59,7 @@ class Operands(NamedTuple):
     one: ir.Value  # its type is that of the elements of A and B: the same, or uint32 for pairs
 
 
-class Cell(NamedTuple):
+class TileCell(NamedTuple):
     """A vector of a tile of C."""
 
     row: int
@@ -122,7 +122,8 @@ def _emit_tile(
     for row in range(rows):
         for vector in range(count):
             offset = at.add(at.mul(tile.c_row, INT(row)), INT(BYTES * vector))
-            cells.append(Cell(row, vector, at.add(tile.c, offset)))
+            cells.append(TileCell(row, vector, at.add(tile.c, offset)))
+
     for cell in cells:
         vectors.prefetch(at.add(at.add(cell.address, tile.origin), tile.c_next))
 
@@ -132,7 +133,7 @@ def _emit_tile(
 
 
 def _emit_loop(
-    vectors: "Vectors", tile: Operands, cells: list[Cell], pairs: bool
+    vectors: "Vectors", tile: Operands, cells: list[TileCell], pairs: bool
 ) -> list[ir.Value]:
     """Emit the loop over the depth; return the sum of each cell."""
     at = vectors.at
@@ -168,7 +169,9 @@ def _emit_loop(
     return new_sums
 
 
-def _emit_finish(vectors: "Vectors", tile: Operands, totals: list[tuple[Cell, ir.Value]]) -> None:
+def _emit_finish(
+    vectors: "Vectors", tile: Operands, totals: list[tuple[TileCell, ir.Value]]
+) -> None:
     """Emit the ways in which a tile may be written, and the choice between them."""
     at = vectors.at
     end = at.append_basic_block("end")
@@ -182,11 +185,12 @@ def _emit_finish(vectors: "Vectors", tile: Operands, totals: list[tuple[Cell, ir
             store = vectors.stream if how == STREAM else vectors.store
             store(_emit_value(vectors, tile, how, cell, total), cell.address, cell.vector)
         at.branch(end)
+
     at.position_at_end(end)
 
 
 def _emit_value(
-    vectors: "Vectors", tile: Operands, how: int, cell: Cell, total: ir.Value
+    vectors: "Vectors", tile: Operands, how: int, cell: TileCell, total: ir.Value
 ) -> ir.Value:
     """Emit what one vector of C becomes."""
     at = vectors.at
