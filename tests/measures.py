@@ -25,7 +25,7 @@ class Measures:
     inner_lines: int  # lines inside functions
     inner_blank: int
     wide: tuple[str, ...]  # places of lines over the limit
-    skips: int  # ``fmt: skip`` and ``fmt: off``
+    skips: int  # comments that keep code from the formatter
     any_uses: int
     long_signatures: tuple[str, ...]  # functions outside compiled code with too many parameters
     names_twice: tuple[str, ...]  # public classes that several modules define
@@ -53,7 +53,7 @@ def measure(modules: Sequence[Module]) -> Measures:
         inner_lines=len(inner),
         inner_blank=sum(not line.strip() for line in inner),
         wide=tuple(place for module in modules for place in wide_lines(module)),
-        skips=sum(bool(re.search(r"fmt: (skip|off)", line)) for line in lines),
+        skips=sum(bool(re.search(r"# fmt: ?(skip|off)", line)) for line in lines),
         any_uses=sum(uses_of_any(module) for module in modules),
         long_signatures=tuple(p for module in modules for p in long_signatures(module)),
         names_twice=tuple(sorted(name for name, n in classes.items() if n > 1)),
@@ -130,7 +130,7 @@ def describe(measures: Measures) -> str:
         "parallel assignments per 1,000 lines": f"{measures.parallel_per_thousand:.2f}",
         "blank lines inside functions, %": f"{100 * measures.blank_share:.1f}",
         "lines over 100 columns": len(measures.wide),
-        "fmt: skip": measures.skips,
+        "kept from the formatter": measures.skips,
         "Any": measures.any_uses,
         "functions with more than 8 parameters": len(measures.long_signatures),
         "classes defined twice": ", ".join(measures.names_twice) or 0,

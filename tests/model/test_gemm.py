@@ -190,7 +190,7 @@ def test_pairs_are_products_of_rounded_factors(frames, inputs, outputs, turn):
 
     out, whole = framed(outputs, frames, torch.float32)
     bfloat16.affine(turned(h), weight, bias, out.t(), True)
-    exact = np.maximum(rounded_h @ rounded_weight.t() + bias.double(), 0)
+    exact = np.maximum((rounded_h @ rounded_weight.t() + bias.double()).numpy(), 0)
     assert near(out.t(), exact, atol)
     assert untouched(whole, outputs, frames)
 

@@ -230,7 +230,7 @@ def test_a_run_is_resumed_after_its_driver_was_killed(tiny_home, capsys):
     os.kill(run.status().pid, signal.SIGKILL)
     wait_until(lambda: run.status().state != RunState.RUNNING)
     assert run.status().state == RunState.LOST
-    assert run.cluster == {}
+    assert run.cluster is None
     assert main.main(["train", "--resume", run.name]) == 0
     assert each_push_once(run)
     assert [row.lost for row in recoveries(run)] == ["worker 1"]

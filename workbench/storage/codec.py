@@ -1,7 +1,9 @@
-"""Values as JSON beside their arrays, and back: what checkpoints and messages between processes are made of.
+"""Values as JSON beside their arrays, and back: what checkpoints and messages between processes are
+made of.
 
-Values are dataclasses, enumerations, arrays, tuples, lists, dicts, scalars and exceptions. Nothing is pickled: a type
-is named in the JSON, and a decoder makes only types that its `TypeNames` know. In the JSON,
+Values are dataclasses, enumerations, arrays, tuples, lists, dicts, scalars and exceptions. Nothing
+is pickled: a type is named in the JSON, and a decoder makes only types that its `TypeNames` know.
+In the JSON,
 
     [..]                                   is a list
     {"tuple": [..]}                        a tuple
@@ -62,7 +64,9 @@ class ListedTypes:
 
 
 class ImportedTypes:
-    """Data types of the package, and of modules that are imported anyway; for messages between processes."""
+    """Data types of the package, and of modules that are imported anyway; for messages between
+    processes.
+    """
 
     def name_of(self, kind: type) -> str:
         """The module and the name of a type."""
@@ -103,7 +107,9 @@ class Encoded(NamedTuple):
 
 
 def encode(value: Any, types: TypeNames) -> Encoded:
-    """``value`` as JSON beside its arrays; TypeError that names the first type that cannot be encoded."""
+    """``value`` as JSON beside its arrays; TypeError that names the first type that cannot be
+    encoded.
+    """
     encoder = _Encoder(types)
     json = encoder.encode(value)
     return Encoded(json, encoder.arrays)
@@ -163,7 +169,8 @@ def _field_names(kind: type) -> tuple[str, ...] | None:
 def decode(json: Any, arrays: Sequence[np.ndarray], types: TypeNames) -> Any:
     """The value that was encoded as ``json`` and ``arrays``.
 
-    Raises TypeError for JSON that is not of an encoded value, and what ``types`` raise for an unknown type.
+    Raises TypeError for JSON that is not of an encoded value, and what ``types`` raise for an
+    unknown type.
     """
     return _Decoder(arrays, types).decode(json)
 

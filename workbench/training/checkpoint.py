@@ -1,8 +1,8 @@
 """A resting run as bytes, and back: what a checkpoint holds.
 
 Nothing is pickled. Arrays go into a safetensors file, one that several owners share only once;
-everything else is JSON, as `workbench.storage.codec` writes it. A dataclass is read only if it is in
-`TYPES`.
+everything else is JSON, as `workbench.storage.codec` writes it. A dataclass is read only if it is
+in `TYPES`.
 
 The state of a whole asynchronous run is small and exact because the run is brought to rest first:
 every component returns a record at a point where it is easy to go on from, and *the run that is not
@@ -61,8 +61,8 @@ class Checkpoint:
     ) -> "Checkpoint":
         """Return the checkpoint of a run that came to rest.
 
-        ``states``, ``channels`` and ``ticks`` are those of the executor's outcome, ``positions`` the
-        lengths of the files of rows.
+        ``states``, ``channels`` and ``ticks`` are those of the executor's outcome, ``positions``
+        the lengths of the files of rows.
         """
         servers = {
             name: s.state() for name, s in services.items() if isinstance(s, ParameterServer)
