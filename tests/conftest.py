@@ -2,7 +2,7 @@
 
 import os
 
-from workbench.processes import set_environment
+from workbench.system.processes import set_environment
 
 set_environment()  # before torch and numpy are imported: tests run side by side
 os.environ["NUMBA_NUM_THREADS"] = "1"

@@ -24,12 +24,12 @@ from workbench.figures.tables import display_rows
 from workbench.model import kernels
 from workbench.prepare import pipeline
 from workbench.prepare.corpus import Corpus
-from workbench.processes import set_environment
 from workbench.recognise import evaluate
 from workbench.runs import replay
 from workbench.settings import preset
 from workbench.storage.rows import Row
 from workbench.storage.run import Run, find_run
+from workbench.system.processes import set_environment
 
 GOLDEN = Path(__file__).with_name("golden.json")
 VOLATILE = {"process_seconds", "wall_seconds"}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from workbench import processes
-from workbench.processor import Processor, this_processor
+from workbench.system import processes
+from workbench.system.processor import Processor, this_processor
 
 AVX2 = frozenset({"sse2", "fma", "avx2"})
 AVX512 = AVX2 | {"avx512f", "avx512dq", "avx512bw", "avx512vl"}
@@ -60,7 +60,7 @@ def test_a_child_finds_the_package_and_uses_one_thread(monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPATH", "elsewhere")
     environment = processes.child_environment(WORKBENCH_DATA="given")
     code = (
-        "import os, workbench.processes as p; print(p.__file__, *(os.environ[n] for n in "
+        "import os, workbench.system.processes as p; print(p.__file__, *(os.environ[n] for n in "
         "('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'WORKBENCH_DATA')))"
     )
     command = [sys.executable, "-c", code]

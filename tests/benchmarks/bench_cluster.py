@@ -25,13 +25,13 @@ import numpy as np
 from workbench import runs
 from workbench.prepare.corpus import Corpus
 from workbench.prepare.pipeline import Preparation, Source, prepare
-from workbench.processes import child_environment
 from workbench.runs.execution import cluster_at
 from workbench.runs.task import Task
 from workbench.settings import Settings
 from workbench.storage.home import data_folder
 from workbench.storage.rows import PushRow, UsageRow
 from workbench.storage.run import Run
+from workbench.system.processes import child_environment
 
 ONE = "from benchmarks.bench_cluster import alone; import sys; alone(*sys.argv[1:])"
 

@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 
-from workbench.processes import ONE_THREAD, set_environment
+from workbench.system.processes import ONE_THREAD, set_environment
 
 NETWORKS = {"paper": (1040, (1024,) * 4, 2400), "laptop": (1040, (512,) * 3, 1200)}
 BATCHES = (32, 200)

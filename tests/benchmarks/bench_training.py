@@ -40,12 +40,12 @@ from workbench.model.network import SparseRows, initial, log_posteriors
 from workbench.model.threads import stay_at_one_thread
 from workbench.prepare.corpus import Corpus
 from workbench.prepare.pipeline import Preparation, Source, prepare
-from workbench.processes import set_environment
 from workbench.runs.task import Task
 from workbench.runs.wiring import Experiment
 from workbench.sequence.lattice_pair import acoustic_scores, search_lattice
 from workbench.settings import Settings
 from workbench.storage.rows import PushRow
+from workbench.system.processes import set_environment
 
 NETWORKS = {"paper": (4, 1024), "laptop": (3, 512)}
 FRAMES = {

@@ -15,13 +15,13 @@ from dataclasses import replace
 import numpy as np
 from benchmarks.rounds import median_trip
 
-from workbench import memory
 from workbench.engine import Ask
 from workbench.engine.dask.connection import Connection
 from workbench.engine.dask.host import Calls, Host
 from workbench.engine.dask.listener import Listener, connect
 from workbench.engine.dask.shared_memory import Segment
 from workbench.settings import Settings
+from workbench.system import memory
 from workbench.training import Item, ParameterServer, Push
 from workbench.training.messages import Fetch
 from workbench.training.updates import Step, add_scaled

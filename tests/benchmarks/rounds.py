@@ -11,7 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from workbench.processor import this_processor
+from workbench.system.processor import this_processor
 
 TURN_SECONDS = 0.05  # of one way in one round, at least one call
 TRIPS = 5  # of one way in one round, where a trip is long

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from bouncing import ROUNDS, SIZE, Wall, catcher, thrower
 
-from workbench.processes import child_environment
+from workbench.system.processes import child_environment
 
 distributed = pytest.importorskip("distributed")
 pytestmark = [pytest.mark.dask, pytest.mark.filterwarnings("default")]

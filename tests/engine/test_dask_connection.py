@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from toy import settings
 
-from workbench import memory
 from workbench.engine.effects import CLOSED, NOT_YET, Ask, Call, Lost, Service
 from workbench.storage.codec import ImportedTypes, decode, encode
+from workbench.system import memory
 from workbench.training import Item, ParameterServer, Push
 from workbench.training.messages import Ack, DecodedUtterance, Fetch, PushStatus, Snapshot
 

@@ -9,7 +9,7 @@ import os
 import numpy as np
 import pytest
 
-from workbench import memory
+from workbench.system import memory
 
 pytest.importorskip("distributed")
 from workbench.engine.dask.handshake import (

@@ -11,8 +11,8 @@ from workbench.model import kernels, network
 from workbench.model.factors import BiasSum, Factors, WeightProduct
 from workbench.model.kernels import Kernel
 from workbench.model.network import Topology
-from workbench.processor import this_processor
 from workbench.settings import Settings, UserError
+from workbench.system.processor import this_processor
 from workbench.training import Shards
 
 TOPOLOGY = Topology(33, (40, 37), 90)

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench import memory
 from workbench.model.gemm import bfloat16, float32
-from workbench.processor import this_processor
+from workbench.system import memory
+from workbench.system.processor import this_processor
 
 SIZES = st.integers(1, 70)
 MARK = 9.0  # what lies around a matrix

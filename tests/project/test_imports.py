@@ -134,7 +134,7 @@ def test_k2_is_known_in_two_places() -> None:
     "unit, kept_out, own",
     [
         ("training", OUTSIDE_WORLD, None),
-        ("engine", SPEECH_AND_NETWORKS, {"engine", "settings", "memory", "processes", "storage"}),
+        ("engine", SPEECH_AND_NETWORKS, {"engine", "settings", "system", "storage"}),
     ],
 )
 def test_the_seam(unit: str, kept_out: set[str], own: set[str] | None) -> None:

@@ -35,6 +35,7 @@ REGISTRY = re.compile("|".join(re.escape(host.replace("|", ".")) for host in REG
 TOP_LEVEL = {
     *("notebooks", "workbench", "data", "tests", "environment.yml", "README.md"),
     *("pyproject.toml", "requirements.lock", "Makefile", "LICENSE", "NOTICE"),
+    *("requirements-cpu.lock", "requirements-cuda.lock", "requirements-k2.lock"),
     *("CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff"),
 }
 MADE_BY_TOOLS = {"workbench.egg-info", "build", "dist"}

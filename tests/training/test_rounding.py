@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from toy import Toy, of_kind, settings
 
-from workbench import memory
 from workbench.batches import FrameBatch
 from workbench.engine import Cost, free, load_machine, measured
+from workbench.system import memory
 from workbench.training.rounding import narrow, widen, widen_into
 
 TOY = Toy()

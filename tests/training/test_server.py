@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pushes import THETA, G, a_push, a_server
 
-from workbench import memory
+from workbench.system import memory
 from workbench.training import Diverged, Item, PushStatus
 from workbench.training.ledger import Ledger
 from workbench.training.messages import Fetch

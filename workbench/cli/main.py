@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol
 
 from workbench.cli.exit_codes import FAILED, WRONG_USAGE, report_interruption
-from workbench.processes import set_environment
 from workbench.settings import UserError, did_you_mean
+from workbench.system.processes import set_environment
 
 # The commands in the order in which a person meets them, each with its line in the list of
 # commands.

@@ -15,10 +15,10 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from workbench import memory
 from workbench.model import kernels
 from workbench.model.kernels import Kernel, Precision
 from workbench.model.workspace import tensor
+from workbench.system import memory
 
 LARGEST = float(np.finfo(np.float32).max) / 2
 

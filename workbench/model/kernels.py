@@ -27,9 +27,9 @@ import torch
 from workbench.model.device import describe_device, device
 from workbench.model.gemm import bfloat16, float32
 from workbench.model.threads import one_thread
-from workbench.processor import this_processor
 from workbench.settings import UserError
 from workbench.storage.files import read_json, write_json
+from workbench.system.processor import this_processor
 
 Precision = Literal["float32", "bfloat16"]
 

@@ -19,7 +19,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from workbench import memory
 from workbench.model.factors import Factors
 from workbench.model.kernels import Kernel
 from workbench.model.sinks import Keep, LayerGradient, Sink, Store
@@ -40,6 +39,7 @@ from workbench.model.workspace import (
     tensor,
     workspace,
 )
+from workbench.system import memory
 
 __all__ = [
     "CrossEntropy",

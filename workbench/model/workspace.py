@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from workbench.memory import loan_of
 from workbench.model import kernels
 from workbench.model.kernels import Kernel
 from workbench.model.topology import Topology
+from workbench.system.memory import loan_of
 
 CACHE_LINE = 16  # numbers
 WORKSPACES = 8  # kept for each thread

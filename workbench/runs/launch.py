@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.processes import child_environment
 from workbench.settings import Settings, UserError
 from workbench.storage.home import data_folder
 from workbench.storage.run import STOP, Run, RunState, find_run, newest_run
+from workbench.system.processes import child_environment
 
 POLL_SECONDS = 0.1  # between looks for the folder of a run
 PARENT_FIELD = 1  # of /proc/<pid>/stat, counted after the name of the command

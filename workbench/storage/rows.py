@@ -272,7 +272,8 @@ def _written_columns(kind: type) -> tuple[_Column, ...]:
 
 def _columns_of(record: Any) -> dict[str, Any]:
     columns: dict[str, Any] = {}
-    for attribute, name, spread, optional in _written_columns(type(record)):  # type: ignore[arg-type]
+    kind: Any = type(record)
+    for attribute, name, spread, optional in _written_columns(kind):
         value = getattr(record, attribute)
         if value is None and optional:
             continue

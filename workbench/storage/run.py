@@ -24,12 +24,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.processes import process_is_alive
 from workbench.settings import Settings, UserError, no_such
 from workbench.storage.checkpoints import checkpoint_folders
 from workbench.storage.files import read_json, write_json
 from workbench.storage.home import data_folder
 from workbench.storage.rows import R, Row, read_columns, read_rows
+from workbench.system.processes import process_is_alive
 
 if TYPE_CHECKING:
     import pandas as pd

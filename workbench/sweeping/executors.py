@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 
-from workbench.processes import set_environment
 from workbench.runs.execution import needs_dask
+from workbench.system.processes import set_environment
 
 
 def local_executor(jobs: int) -> Executor:

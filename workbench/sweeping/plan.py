@@ -9,12 +9,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from workbench.processes import process_is_alive
 from workbench.storage.files import read_json, write_json
 from workbench.storage.rows import EvaluateRow, read_rows
 from workbench.storage.run import Run, RunState, newest_run
 from workbench.sweeping.price import Price
 from workbench.sweeping.spec import Cell, Sweep
+from workbench.system.processes import process_is_alive
 
 
 class CellState(StrEnum):

@@ -9,7 +9,7 @@ numba.
 
 import numpy as np
 
-from workbench import memory
+from workbench.system import memory
 
 
 def narrow(x: np.ndarray, wire: str) -> np.ndarray:

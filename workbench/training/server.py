@@ -2,8 +2,8 @@
 
 A shard serves one call at a time, so it needs no locks; only the long part of a push may be done
 ``ahead`` of its turn. Published parameters are never written to while anybody holds them (see
-``workbench.memory``). A push is known by its item: sent twice, it counts once. A gradient that is
-not finite is never applied; ten in a row raise ``Diverged``.
+``workbench.system.memory``). A push is known by its item: sent twice, it counts once. A gradient
+that is not finite is never applied; ten in a row raise ``Diverged``.
 
 Shards do not know of each other and may be at different versions, as in the paper. Where all shards
 must agree on which pushes are applied, and in which order (staleness bound, consistent fetch), a
@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from workbench import memory
 from workbench.engine.effects import NOT_YET, Service, Signal
 from workbench.settings import Settings, UserError
+from workbench.system import memory
 from workbench.training import updates
 from workbench.training.ledger import Ledger
 from workbench.training.messages import (

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from workbench import memory
 from workbench.settings import Settings, UserError
+from workbench.system import memory
 from workbench.training.messages import AnyGradient
 from workbench.training.rounding import widen_into
 from workbench.training.server import ParameterServer

@@ -8,7 +8,7 @@ from queue import Empty, Queue
 from typing import NamedTuple
 
 from workbench.corpus.synthesis.job import Answer, Job, Made
-from workbench.processes import child_environment
+from workbench.system.processes import child_environment
 
 MODULE = "workbench.corpus.synthesis.shard"
 

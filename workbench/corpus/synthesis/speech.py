@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from workbench.processes import child_environment
+from workbench.system.processes import child_environment
 
 # Run as a file: starting the whole package costs more than the speech of a shard.
 PROGRAM = Path(__file__).with_name("espeak.py")

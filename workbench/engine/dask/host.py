@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from distributed import get_worker
 
-from workbench import memory
 from workbench.engine.channels import WAIT, Channel, Woken
 from workbench.engine.dask.connection import Connection
 from workbench.engine.dask.listener import Address, Listener
 from workbench.engine.dask.shared_memory import Segment, machine_id
 from workbench.engine.effects import NOT_YET, RESTING, Ask, Close, Held, Lost, Put, Service, Take
+from workbench.system import memory
 
 ANSWER_SECONDS = 5.0
 

@@ -19,8 +19,8 @@ import dask
 from distributed import Client, LocalCluster
 
 from workbench.engine.dask.executor import Cluster
-from workbench.processes import arithmetic_environment
 from workbench.settings import UserError
+from workbench.system.processes import arithmetic_environment
 
 LOOPBACK = "127.0.0.1"
 CONNECT_SECONDS = 10  # within which a scheduler must answer

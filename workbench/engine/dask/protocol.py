@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from workbench import memory
 from workbench.engine.dask.shared_memory import MappedSegment, Segment
 from workbench.storage.codec import ImportedTypes, decode, encode
+from workbench.system import memory
 
 HEADER = struct.Struct("<IH")
 MAX_HEAD_BYTES = 1 << 24

@@ -18,7 +18,7 @@ _numbers = itertools.count()
 
 
 class Segment:
-    """A block of shared memory of this process, for `workbench.memory.Pool`."""
+    """A block of shared memory of this process, for `workbench.system.memory.Pool`."""
 
     def __init__(self, size: int):
         self.number = next(_numbers)

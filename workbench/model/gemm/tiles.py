@@ -27,7 +27,7 @@ from numba.core import cgutils
 from numba.core.typing import Signature
 from numba.extending import intrinsic
 
-from workbench.processor import this_processor
+from workbench.system.processor import this_processor
 
 STORE, ADD, BIAS, RECTIFY, MOVE, STREAM = range(6)
 BYTES = this_processor().vector_bytes

@@ -21,7 +21,9 @@ def arithmetic_environment() -> dict[str, str]:
 
     They set the number of threads and, for MKL, the processor.
     """
-    from workbench.processor import this_processor  # loads LLVM, which not every process needs
+    from workbench.system.processor import (
+        this_processor,  # loads LLVM, which not every process needs
+    )
 
     mkl_cpu_type = this_processor().mkl_cpu_type
     if mkl_cpu_type is None:
