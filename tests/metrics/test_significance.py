@@ -4,42 +4,48 @@ import kaldialign
 import numpy as np
 import pytest
 
-from workbench.metrics.significance import bootstrap, paired_bootstrap, verdict
-from workbench.metrics.words import WordErrors, total, word_errors
+from workbench.metrics.significance import bootstrap_interval, paired_bootstrap, verdict
+from workbench.metrics.words import WordErrors, total_errors, word_errors
 from workbench.settings import rng
 
 
 def corpus(wrong, utterances=300):
     """References of 1 to 8 words, and what a recogniser that errs so often makes of them."""
-    r = rng(0, "references")
-    refs = [[f"w{i}" for i in r.integers(0, 50, n)] for n in r.integers(1, 9, utterances)]
-    r = rng(0, "errors", str(wrong))
-    return refs, [
-        [("x" if r.random() < wrong else w) for w in ref if r.random() > wrong / 4] for ref in refs
-    ]
+    stream = rng(0, "references")
+    lengths = stream.integers(1, 9, utterances)
+    references = [[f"w{i}" for i in stream.integers(0, 50, n)] for n in lengths]
+
+    stream = rng(0, "errors", str(wrong))
+    hypotheses = []
+    for reference in references:
+        hypothesis = []
+        for word in reference:
+            if stream.random() > wrong / 4:
+                hypothesis.append("x" if stream.random() < wrong else word)
+        hypotheses.append(hypothesis)
+    return references, hypotheses
 
 
 def errors(refs, hyps):
+    """The errors of each utterance."""
     return [word_errors(ref, hyp) for ref, hyp in zip(refs, hyps, strict=True)]
 
 
 def test_interval_is_kaldialigns():
-    """Middle and width agree with kaldialign (which assumes a normal distribution) within the noise
-    of the draws.
-    """
+    """Middle and width agree with kaldialign's, which assumes a normal distribution."""
     refs, hyps = corpus(0.15)
-    theirs, ours = kaldialign.bootstrap_wer_ci(refs, hyps), bootstrap(errors(refs, hyps))
-    assert ours.wer == total(errors(refs, hyps)).wer
+    theirs = kaldialign.bootstrap_wer_ci(refs, hyps)
+    ours = bootstrap_interval(errors(refs, hyps))
+    assert ours.wer == total_errors(errors(refs, hyps)).wer
     assert ours.low == pytest.approx(theirs["ci95min"], abs=0.1 * theirs["ci95"])
     assert ours.high == pytest.approx(theirs["ci95max"], abs=0.1 * theirs["ci95"])
 
 
 @pytest.mark.parametrize("other", [0.13, 0.18])
 def test_improvement_is_kaldialigns(other):
-    """The probability of improvement agrees with kaldialign's; p is twice that of the unlikelier
-    side.
-    """
-    (refs, a), (_, b) = corpus(0.15), corpus(other)
+    """The probability of improvement is kaldialign's; p is twice that of the unlikelier side."""
+    refs, a = corpus(0.15)
+    _, b = corpus(other)
     theirs = kaldialign.bootstrap_wer_ci(refs, a, b)["p_s2_improv_over_s1"]
     found = paired_bootstrap(errors(refs, a), errors(refs, b))
     assert found.improvement == pytest.approx(theirs, abs=0.02)
@@ -47,10 +53,8 @@ def test_improvement_is_kaldialigns(other):
 
 
 def test_interval_is_that_of_the_binomial():
-    """For one-word utterances the rate's spread is known: the standard error is sqrt(p (1 - p) /
-    n).
-    """
-    found = bootstrap([WordErrors(int(i % 5 == 0), 0, 0, 1) for i in range(1000)])
+    """For one-word utterances the standard error is known: sqrt(p (1 - p) / n)."""
+    found = bootstrap_interval([WordErrors(int(i % 5 == 0), 0, 0, 1) for i in range(1000)])
     half = 1.96 * np.sqrt(0.2 * 0.8 / 1000)
     assert (found.low, found.high) == pytest.approx((0.2 - half, 0.2 + half), abs=0.1 * half)
 
@@ -58,8 +62,14 @@ def test_interval_is_that_of_the_binomial():
 def test_the_same_seed_gives_the_same_answer():
     """Seeds decide everything, and another seed changes little."""
     each = errors(*corpus(0.2))
-    assert bootstrap(each, seed=1) == bootstrap(each, seed=1) != bootstrap(each, seed=2)
-    assert bootstrap(each, seed=1).low == pytest.approx(bootstrap(each, seed=2).low, abs=0.01)
+    assert (
+        bootstrap_interval(each, seed=1)
+        == bootstrap_interval(each, seed=1)
+        != bootstrap_interval(each, seed=2)
+    )
+    assert bootstrap_interval(each, seed=1).low == pytest.approx(
+        bootstrap_interval(each, seed=2).low, abs=0.01
+    )
 
 
 def test_equal_systems_do_not_differ():
@@ -71,51 +81,53 @@ def test_equal_systems_do_not_differ():
 
 def test_exchanging_the_systems_changes_signs_only():
     """p is two-sided: it does not matter which system is called a."""
-    (refs, a), (_, b) = corpus(0.15), corpus(0.18)
-    one, other = (paired_bootstrap(errors(refs, x), errors(refs, y)) for x, y in ((a, b), (b, a)))
+    refs, a = corpus(0.15)
+    _, b = corpus(0.18)
+    one = paired_bootstrap(errors(refs, a), errors(refs, b))
+    other = paired_bootstrap(errors(refs, b), errors(refs, a))
     assert one.p == pytest.approx(other.p, abs=0.005)  # 10,000 draws, not the same ones
     assert (one.low, one.high) == pytest.approx((-other.high, -other.low), abs=0.002)
 
 
 def test_pairing_finds_what_separate_intervals_do_not():
-    """One word fewer wrong in every tenth utterance is certain when paired, though the intervals
-    overlap.
-    """
+    """One word fewer wrong in every tenth utterance is significant, though intervals overlap."""
     a = [WordErrors(i % 7, 0, 0, 8) for i in range(400)]
     b = [WordErrors(max(0, i % 7 - (i % 10 == 0)), 0, 0, 8) for i in range(400)]
     assert paired_bootstrap(a, b).p < 0.001
-    assert bootstrap(b).high > bootstrap(a).low
+    assert bootstrap_interval(b).high > bootstrap_interval(a).low
 
 
 def test_p_is_uniform_where_nothing_differs():
-    """Two systems with the same error rate are called different at 5 % about 5 % of the time."""
-    r = rng(0, "null")
+    """Two systems with the same error rate are called different at 5 % about 5 % of the time.
+
+    The limits are those of 300 tries, about 4 standard errors to each side.
+    """
+    stream = rng(0, "null")
     found = []
     for _ in range(300):
-        a, b = r.binomial(4, 0.2, (2, 120))
-        pair = ([WordErrors(int(n), 0, 0, 4) for n in x] for x in (a, b))
-        found.append(paired_bootstrap(*pair, draws=400).p)
-    assert (
-        0.01 < np.mean(np.array(found) < 0.05) < 0.10
-    )  # 300 tries: 5 % within about 4 standard errors
+        wrong_a, wrong_b = stream.binomial(4, 0.2, (2, 120))
+        a = [WordErrors(int(n), 0, 0, 4) for n in wrong_a]
+        b = [WordErrors(int(n), 0, 0, 4) for n in wrong_b]
+        found.append(paired_bootstrap(a, b, draws=400).p)
+    assert 0.01 < np.mean(np.array(found) < 0.05) < 0.10
     assert 0.38 < np.mean(np.array(found) < 0.5) < 0.62
 
 
 def test_what_cannot_be_compared_is_refused():
     """Other utterances, or none with words, are a mistake and no p-value."""
     some = [WordErrors(0, 0, 0, 3)]
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="not measured on the same utterances"):
         paired_bootstrap(some, [WordErrors(0, 0, 0, 2)])
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="not measured on the same utterances"):
         paired_bootstrap(some, some * 2)
     for none in ([], [WordErrors(0, 0, 1, 0)]):
-        with pytest.raises(ValueError):
-            bootstrap(none)
+        with pytest.raises(ValueError, match="no words"):
+            bootstrap_interval(none)
 
 
 def test_empty_references_among_others():
     """Draws that happen to hold no reference words are left out: every limit is a number."""
-    found = bootstrap([WordErrors(0, 0, 1, 0), WordErrors(1, 0, 0, 2)])
+    found = bootstrap_interval([WordErrors(0, 0, 1, 0), WordErrors(1, 0, 0, 2)])
     assert np.isfinite([found.low, found.high]).all()
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from toy import Toy, settings
 
 from workbench.engine import Cost, Local, load_machine
-from workbench.metrics.staleness import histogram, staleness, summary
+from workbench.metrics.staleness import histogram, staleness, summarise_ages
 from workbench.storage.rows import OuterAge, PushRow, Row
 
 
@@ -55,8 +55,9 @@ def outer_age(version: float, staleness: float, seconds: float) -> OuterAge:
 
 
 def test_by_hand():
-    """Staleness is the server's version less the used one, averaged over shards; a missing outer
-    gradient is NaN.
+    """Staleness is the server's version less the used one, the mean over shards.
+
+    A missing outer gradient is NaN.
     """
     pushes = [
         push((4,), (4,), 0.1, outer_age(version=1.5, staleness=2.5, seconds=2.0)),
@@ -75,7 +76,8 @@ def test_by_hand():
 def test_it_agrees_with_the_columns_that_replicas_write(criterion):
     """In a run, the ages computed from versions and times are those in the columns of its rows."""
     rows: list[PushRow] = []
-    toy, s = Toy(), settings(criterion=criterion, replicas=5, shards=3)
+    toy = Toy()
+    s = settings(criterion=criterion, replicas=5, shards=3)
 
     def keep(row: Row) -> None:
         if isinstance(row, PushRow):
@@ -100,9 +102,7 @@ def test_it_agrees_with_the_columns_that_replicas_write(criterion):
 
 @pytest.mark.parametrize("replicas", [1, 2, 7])
 def test_replicas_in_lockstep(replicas):
-    """Where n equal replicas push in turn and fetch after each push, staleness is n - 1 once all
-    have pushed.
-    """
+    """Where n equal replicas push in turn and fetch after each push, staleness becomes n - 1."""
     fetched = [0] * replicas
     rows = []
     for version in range(10 * replicas):
@@ -123,19 +123,17 @@ def test_parameters_from_the_future_are_refused():
 
 def test_summary_by_hand():
     """Missing values are left out; a summary of nothing counts 0 and has NaN for the rest."""
-    found = summary(np.array([1.0, math.nan, 2.0, 9.0]))
+    found = summarise_ages(np.array([1.0, math.nan, 2.0, 9.0]))
     assert (found.count, found.mean, found.median, found.max) == (3, 4.0, 2.0, 9.0)
     assert found.p95 == pytest.approx(2 + 0.9 * 7)
-    empty = summary(np.array([]))
+    empty = summarise_ages(np.array([]))
     assert empty.count == 0 and math.isnan(empty.p95)
     assert staleness([]).inner.shape == (0,)
 
 
 @given(st.lists(st.integers(0, 1000), max_size=50), st.booleans(), st.integers(1, 60))
 def test_histogram_counts_every_value_once(values, whole, bins):
-    """All values fall into the bins, of which there are no more than asked for; whole bins are
-    centred on numbers.
-    """
+    """All values fall into at most ``bins`` bins; whole bins are centred on numbers."""
     found = histogram(np.array([*values, math.nan]), bins, whole)
     assert found.counts.sum() == len(values) and 1 <= len(found.counts) <= bins
     assert len(found.edges) == len(found.counts) + 1

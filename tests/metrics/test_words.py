@@ -1,27 +1,14 @@
-"""Word and frame errors and the criterion's account: counts against the obvious way to
-count them.
-"""
+"""Word errors are counted as the obvious table counts them, and as other users of kaldialign do."""
 
 import math
 
 import kaldialign
-import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.metrics.criterion import Criterion, SetAsideCount
-from workbench.metrics.frames import FrameErrors, count_frames
-from workbench.metrics.words import WordErrors, align, word_errors
-from workbench.metrics.words import total as total_errors
+from workbench.metrics.words import WordErrors, align_words, total_errors, word_errors
 
-
-def add(parts: list[Criterion]) -> Criterion:
-    """The sum over utterances."""
-    return sum(parts, Criterion())
-
-
-hostile = st.sampled_from(
+HOSTILE_WORDS = st.sampled_from(
     [
         "a",
         "b",
@@ -41,143 +28,74 @@ hostile = st.sampled_from(
         "0",
     ]
 )
-sentences = st.lists(hostile, max_size=8)
+SENTENCES = st.lists(HOSTILE_WORDS, max_size=8)
 
 
-def levenshtein(ref, hyp):
-    """The table, filled cell by cell: (substitutions, deletions, insertions), ties broken as the
-    module says.
+def levenshtein(reference, hypothesis):
+    """(substitutions, deletions, insertions) from the table, filled cell by cell.
+
+    Ties are broken as the module of word errors says.
     """
-    row = [(0, 0, j) for j in range(len(hyp) + 1)]
-    for i, r in enumerate(ref, 1):
-        above, row = row, [(0, i, 0)]
-        for j, h in enumerate(hyp, 1):
-            (s, d, n), (s1, d1, n1), (s2, d2, n2) = row[j - 1], above[j], above[j - 1]
-            row.append(min((s, d, n + 1), (s1, d1 + 1, n1), (s2 + (r != h), d2, n2), key=sum))
+    row = [(0, 0, j) for j in range(len(hypothesis) + 1)]
+    for i, right in enumerate(reference, 1):
+        above = row
+        row = [(0, i, 0)]
+        for j, recognised in enumerate(hypothesis, 1):
+            s, d, n = row[j - 1]
+            inserted = (s, d, n + 1)
+            s, d, n = above[j]
+            deleted = (s, d + 1, n)
+            s, d, n = above[j - 1]
+            matched = (s + (right != recognised), d, n)
+            row.append(min(inserted, deleted, matched, key=sum))
     return row[-1]
 
 
-@given(sentences, sentences)
-def test_counts_are_those_of_the_table(ref, hyp):
-    """Every kind of error is counted as the dynamic programming table counts it, whatever the words
-    contain.
-    """
-    found = word_errors(ref, hyp)
-    assert (found.substitutions, found.deletions, found.insertions) == levenshtein(ref, hyp)
-    assert found.reference == len(ref)
+@given(SENTENCES, SENTENCES)
+def test_counts_are_those_of_the_table(reference, hypothesis):
+    """Every kind of error is counted as the table counts it, whatever the words contain."""
+    found = word_errors(reference, hypothesis)
+    counts = (found.substitutions, found.deletions, found.insertions)
+    assert counts == levenshtein(reference, hypothesis)
+    assert found.reference == len(reference)
 
 
-@given(sentences, sentences)
-def test_counts_are_those_of_kaldialign(ref, hyp):
+@given(SENTENCES, SENTENCES)
+def test_counts_are_those_of_kaldialign(reference, hypothesis):
     """Others who use kaldialign report the same numbers, kind by kind."""
-    theirs, ours = kaldialign.edit_distance(ref, hyp), word_errors(ref, hyp)
-    assert (theirs["sub"], theirs["del"], theirs["ins"]) == (
-        ours.substitutions,
-        ours.deletions,
-        ours.insertions,
-    )
+    theirs = kaldialign.edit_distance(reference, hypothesis)
+    ours = word_errors(reference, hypothesis)
+    assert theirs["sub"] == ours.substitutions
+    assert theirs["del"] == ours.deletions
+    assert theirs["ins"] == ours.insertions
 
 
-@given(sentences, sentences)
-def test_alignment_is_complete_and_has_the_counted_errors(ref, hyp):
-    """Read downwards the pairs are the two sentences, and their mismatches are the counted errors;
-    no word is a gap.
-    """
-    pairs = align(ref, hyp)
-    assert [a for a, _ in pairs if a is not None] == ref and [
-        b for _, b in pairs if b is not None
-    ] == hyp
-    gaps = sum(b is None for _, b in pairs), sum(a is None for a, _ in pairs)
-    assert (sum(None not in pair and pair[0] != pair[1] for pair in pairs), *gaps) == levenshtein(
-        ref, hyp
-    )
+@given(SENTENCES, SENTENCES)
+def test_alignment_is_complete_and_has_the_counted_errors(reference, hypothesis):
+    """The pairs read downwards are the two sentences, their mismatches are the counted errors."""
+    pairs = align_words(reference, hypothesis)
+    assert [pair.reference for pair in pairs if pair.reference is not None] == reference
+    assert [pair.hypothesis for pair in pairs if pair.hypothesis is not None] == hypothesis
+
+    both = [pair for pair in pairs if None not in pair]
+    substitutions = sum(pair.reference != pair.hypothesis for pair in both)
+    deletions = sum(pair.hypothesis is None for pair in pairs)
+    insertions = sum(pair.reference is None for pair in pairs)
+    assert (substitutions, deletions, insertions) == levenshtein(reference, hypothesis)
 
 
 def test_word_error_rates_by_hand():
-    """1 substitution, 1 deletion and 2 insertions in 4 words are 100 %; without words there is no
-    rate.
-    """
-    errors = total_errors(
-        [word_errors(["a", "b", "c"], ["a", "x"]), word_errors(["d"], ["d", "e", "f"])]
-    )
-    assert (
-        errors == WordErrors(1, 1, 2, 4)
-        and errors.wer == 1.0
-        and errors.rate(errors.insertions) == 0.5
-    )
-    assert word_errors([], ["a", "b"]).errors == 2 and math.isnan(word_errors([], ["a"]).wer)
+    """1 substitution, 1 deletion and 2 insertions in 4 words are 100 %."""
+    first = word_errors(["a", "b", "c"], ["a", "x"])
+    second = word_errors(["d"], ["d", "e", "f"])
+    errors = total_errors([first, second])
+    assert errors == WordErrors(1, 1, 2, 4)
+    assert errors.wer == 1.0
+    assert errors.rate(errors.insertions) == 0.5
+
+
+def test_without_reference_words_there_is_no_rate():
+    """Insertions into an empty reference are counted, but their rate is NaN."""
+    assert word_errors([], ["a", "b"]).errors == 2
+    assert math.isnan(word_errors([], ["a"]).wer)
     assert total_errors([]) == WordErrors(0, 0, 0, 0)
-
-
-def test_frame_errors_by_hand():
-    """Of 5 aligned frames 2 are wrong; outside silence (state 0) 1 of 3; the unaligned frame counts
-    nowhere.
-    """
-    states, alignment = np.array([0, 1, 1, 2, 3, 3]), np.array([0, 0, 1, 2, 4, -1])
-    found = count_frames(states, alignment, silence=[0])
-    assert found == FrameErrors(5, 2, 2, 1, 1)
-    assert (found.error, found.speech_error) == (2 / 5, 1 / 3)
-    nothing = count_frames(states[:0], alignment[:0])
-    assert math.isnan(nothing.error)
-    assert math.isnan(nothing.speech_error)
-    with pytest.raises(ValueError, match="against an alignment"):
-        count_frames(states, alignment[:-1])
-
-
-@given(st.lists(st.tuples(st.integers(-1, 4), st.integers(0, 4)), max_size=30), st.integers(0, 30))
-def test_frame_errors_add_up(frames, cut):
-    """The errors of two parts are those of the whole, and every frame is somewhere."""
-    alignment, states = np.array(frames, int).reshape(-1, 2).T
-    whole = count_frames(states, alignment, [1, 3])
-    assert (
-        count_frames(states[:cut], alignment[:cut], [1, 3])
-        + count_frames(states[cut:], alignment[cut:], [1, 3])
-        == whole
-    )
-    assert whole.frames + whole.unaligned == len(frames)
-
-
-def test_criterion_leaves_out_what_could_not_be_used():
-    """An utterance that is set aside changes neither the sum nor the frames it is divided by; a
-    zero would flatter.
-    """
-    found = add(
-        [Criterion.of(-6.0, 20), Criterion.of(-3.0, 10), Criterion.of(math.nan, 70, "no path")]
-    )
-    assert found.per_frame == -0.3 and (found.utterances, found.frames) == (3, 100)
-    assert found.set_aside == (SetAsideCount("no path", 1, 70),) and found.set_aside_total == 1
-    assert math.isnan(Criterion().per_frame) and math.isnan(
-        Criterion.of(0.0, 9, "no path").per_frame
-    )
-
-
-values = st.one_of(st.integers(-99, 0).map(float), st.sampled_from([math.nan, math.inf, -math.inf]))
-reasons = st.sampled_from([None, None, "no path", "too short", "not finite"])
-accounts = st.lists(
-    st.tuples(values, st.integers(10, 99), reasons, st.integers(0, 5), st.integers(0, 5)),
-    max_size=9,
-)
-
-
-@given(accounts, st.integers(0, 9))
-def test_accounts_balance_in_any_grouping(utterances, cut):
-    """Utterances and frames seen = used + set aside by reason, and it does not matter who added
-    what.
-    """
-    parts = [Criterion.of(*u) for u in utterances]
-    found = add(parts)
-    assert add([add(parts[cut:]), add(parts[:cut])]) == found
-    unused = [u for u in utterances if u[2] or not math.isfinite(u[0])]
-    assert found.utterances == len(utterances) and found.set_aside_total == len(unused)
-    assert found.frames == sum(u[1] for u in utterances)
-    assert {s.reason: s.frames for s in found.set_aside} == {
-        r: sum(u[1] for u in unused if (u[2] or "not finite") == r)
-        for r in {u[2] or "not finite" for u in unused}
-    }
-    assert found.frames_used == found.frames_kept + found.frames_rejected + found.frames_cancelled
-
-
-def test_an_account_that_cannot_balance_is_refused():
-    """More frames rejected and cancelled than there are is a mistake in the program."""
-    with pytest.raises(ValueError):
-        Criterion.of(-1.0, 10, rejected=6, cancelled=5)

@@ -1,6 +1,4 @@
-"""Values are encoded as JSON beside arrays and decoded to equal values; nothing else is made from
-the JSON.
-"""
+"""Values are encoded as JSON beside arrays and decoded again; JSON makes nothing but values."""
 
 import json
 from dataclasses import dataclass
@@ -72,9 +70,7 @@ def test_plain_values_keep_value_and_type(value):
 
 @pytest.mark.parametrize("types", [LISTED, IMPORTED], ids=["listed", "imported"])
 def test_objects_come_back(types):
-    """Dataclasses, members of enumerations and numpy's scalars come back; an array is encoded
-    once.
-    """
+    """Dataclasses, enumerations and numpy's scalars come back; an array is encoded once."""
     x = np.arange(3)
     sent = [Measured(x, (1, 2)), Colour.RED, np.float32(0.1), x]
     assert len(encode(sent, types).arrays) == 1
@@ -97,9 +93,7 @@ def test_exceptions_come_back_with_arguments_and_notes():
 
 
 def test_other_objects_are_refused():
-    """An object that is no data is a TypeError when it is encoded, and so is a type that is not
-    listed.
-    """
+    """Encoding an object that is no data, or of a type that is not listed, is a TypeError."""
     with pytest.raises(TypeError, match="cannot be encoded: PosixPath"):
         encode([Path()], IMPORTED)
     with pytest.raises(TypeError, match="not to be saved: Problem"):

@@ -1,7 +1,10 @@
-"""A run's directory: rows, checkpoints, damage, one writer."""
+"""A run's directory: its record, rows, checkpoints and state; damage; one writer."""
 
 import os
-from dataclasses import dataclass
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,7 +13,16 @@ from workbench.settings import Settings, UserError
 from workbench.storage.checkpoints import latest_checkpoint, read_checkpoint
 from workbench.storage.files import read_json, write_json
 from workbench.storage.rows import EndRow, Row
-from workbench.storage.run import CorpusIdentity, Run, RunRecord, RunState, find_run
+from workbench.storage.run import (
+    ClusterInfo,
+    CorpusIdentity,
+    Parent,
+    Run,
+    RunRecord,
+    RunState,
+    find_run,
+    newest_run,
+)
 from workbench.storage.run_writer import RunWriter
 
 RECORD = RunRecord(Settings().to_dict(), CorpusIdentity("c", "d"))
@@ -44,9 +56,7 @@ def test_one_writer(writer):
 
 
 def test_a_torn_last_line_is_tolerated(writer):
-    """A reader skips what follows the last newline; damage before it is named with file
-    and line.
-    """
+    """A reader skips what follows the last newline; damage before it is named with its line."""
     writer.emit(EndRow(process="evaluator", updates=7))
     writer.flush()
     path = next(writer.run.folder.glob("rows-*.jsonl"))
@@ -71,23 +81,29 @@ def test_rows_become_a_table(tmp_path):
     assert table.versions[0] == "[0, 1]"
 
 
-@pytest.mark.parametrize("harm", ["flip", "cut", "zero", "gone"])
+def flip_a_bit(path):
+    """Change one bit in the middle."""
+    data = bytearray(path.read_bytes())
+    data[150] ^= 1
+    path.write_bytes(data)
+
+
+def cut_the_end(path):
+    """Leave out the last byte."""
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def zero_the_end(path):
+    """Replace the last bytes by zeros, as some file systems do in a power cut."""
+    path.write_bytes(path.read_bytes()[:250] + bytes(50))
+
+
+@pytest.mark.parametrize("harm", [flip_a_bit, cut_the_end, zero_the_end, Path.unlink])
 def test_damaged_checkpoints_are_found_and_passed_over(writer, harm):
-    """A flipped bit, a cut file, a zeroed tail, a missing file: named, and the one before is
-    taken.
-    """
+    """A damaged file is named, and the checkpoint before is taken."""
     writer.checkpoint(1, {"state.json": b"{}", "arrays.safetensors": b"old" * 100})
     newest = writer.checkpoint(2, {"state.json": b"{}", "arrays.safetensors": b"new" * 100})
-    path, data = newest / "arrays.safetensors", bytearray(b"new" * 100)
-    if harm == "gone":
-        path.unlink()
-    else:
-        data[150] ^= 1 if harm == "flip" else 0
-        path.write_bytes(
-            {"flip": bytes(data), "cut": bytes(data[:-1]), "zero": bytes(data[:250]) + bytes(50)}[
-                harm
-            ]
-        )
+    harm(newest / "arrays.safetensors")
     with pytest.raises(UserError, match=r"arrays\.safetensors"):
         read_checkpoint(newest)
     found = latest_checkpoint(writer.run.folder)
@@ -110,9 +126,7 @@ def test_at_least_three_checkpoints_are_kept(writer):
 
 
 def test_rewind_cuts_rows_at_a_checkpoint(writer):
-    """Rows written after a checkpoint are cut off, files begun after it emptied; the driver's own
-    stay.
-    """
+    """Rows written after a checkpoint are cut off, also of new files; the driver's rows stay."""
     writer.emit(EndRow(process="a", updates=1))
     positions = writer.positions()
     writer.emit(EndRow(process="a", updates=2))
@@ -130,26 +144,62 @@ def test_a_dead_process_shows_as_lost(writer):
     writer.write_status(RunState.RUNNING)
     assert writer.run.status().state == "running"
     status = read_json(writer.run.folder / "status.json")
-    child = os.fork()
-    if child == 0:
-        os._exit(0)
-    os.waitpid(child, 0)
-    write_json(writer.run.folder / "status.json", {**status, "pid": child})
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    write_json(writer.run.folder / "status.json", {**status, "pid": ended.pid})
     assert writer.run.status().state == "lost"
 
 
 def test_runs_are_found_by_name_beginning_or_folder(tmp_path):
-    """A name is enough, and so is a beginning that only one has; an ambiguous or unknown one lists
-    what there is.
-    """
+    """A name is enough, and so is a beginning that no other run has; other names are refused."""
     for name in ("alpha", "beta", "beta2"):
         RunWriter.create(tmp_path, name, RECORD).close(RunState.DONE)
     assert find_run("al", tmp_path).name.startswith("alpha-")
-    assert find_run(str(find_run("alpha", tmp_path).folder)) == Run(
-        find_run("alpha", tmp_path).folder
-    )
+    alpha = find_run("alpha", tmp_path)
+    assert find_run(str(alpha.folder)) == Run(alpha.folder)
     assert find_run("beta", tmp_path).name.startswith("beta-")
     with pytest.raises(UserError, match="several"):
         find_run("bet", tmp_path)
     with pytest.raises(UserError, match="alpha-"):
         find_run("gamma", tmp_path)
+
+
+def test_the_newest_run_of_a_name_is_found(tmp_path):
+    """Of runs that differ in their digest only, the one that was started last is the newest."""
+    assert newest_run("alpha", tmp_path) is None
+    first = RunWriter.create(tmp_path, "alpha", RECORD)
+    first.close(RunState.DONE)
+    second = RunWriter.create(tmp_path, "alpha", replace(RECORD, parent=Parent("p", run="ce")))
+    second.close(RunState.DONE)
+    record = second.run.folder / "settings.json"
+    os.utime(record, (record.stat().st_atime, record.stat().st_mtime + 1))
+    assert newest_run("alpha", tmp_path) == second.run
+
+
+@pytest.mark.parametrize("parent", [None, Parent("p", run="ce-1"), Parent("p", transfer="en-2")])
+def test_a_record_is_read_as_it_was_written(tmp_path, parent):
+    """The record of a run comes back from settings.json, without fields that a parent lacks."""
+    record = replace(RECORD, parent=parent, recorded=True, versions={"numpy": "2"}, command="train")
+    writer = RunWriter.create(tmp_path, "run", record)
+    writer.close(RunState.DONE)
+    assert writer.run.record == record
+    written = read_json(writer.run.folder / "settings.json")
+    assert written["parent"] == (parent and parent.to_dict())
+    assert None not in (written["parent"] or {}).values()
+
+
+def test_the_cluster_is_known_while_the_run_is_running(writer):
+    """cluster.json counts only while the run is running, and goes when it ends."""
+    cluster = ClusterInfo("tcp://here:1", "", {"0": 17})
+    writer.write_cluster(cluster)
+    assert writer.run.cluster is None
+    writer.write_status(RunState.RUNNING)
+    assert writer.run.cluster == cluster
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"state": "weird"}', '{"state": "done", "x": 1}'])
+def test_a_damaged_status_is_named(writer, text):
+    """A status that is not JSON, or of another form, is a UserError that names the file."""
+    (writer.run.folder / "status.json").write_text(text)
+    with pytest.raises(UserError, match=r"status\.json: damaged"):
+        writer.run.status()

@@ -1,6 +1,4 @@
-"""From utterances to batches: subsets of replicas, orders of frames and utterances, slots of
-decoded utterances.
-"""
+"""From utterances to batches: subsets, orders of frames and utterances, slots of utterances."""
 
 from workbench.batches.orders import FrameBatch, FrameOrder, UtteranceOrder, shufflings
 from workbench.batches.slots import Loaded, OuterBatch, Piece, Slots

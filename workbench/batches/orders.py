@@ -1,5 +1,4 @@
-"""The order in which a replica visits its frames, or its decoder its utterances (paper, section 3.1
-and Fig. 2).
+"""The order in which replicas visit frames, and decoders utterances (paper, section 3.1, Fig. 2).
 
 All passes over the data make one stream. A batch may hold the last frames of one epoch and the
 first of the next, so every batch is full until the stream ends; with on-the-fly shuffling the
@@ -31,9 +30,7 @@ class FrameBatch:
 
 @dataclass(frozen=True, eq=False)
 class UtteranceOrder:
-    """A stream of utterances: ``epochs`` random permutations of a subset, the last one perhaps
-    cut.
-    """
+    """A stream of utterances: ``epochs`` random permutations of a subset, the last perhaps cut."""
 
     utterances: np.ndarray  # int64 [n], the replica's subset
     epochs: float
@@ -74,15 +71,11 @@ class FrameOrder:
     stream: int = 0  # the number of the replica
 
     def batches(self, first: int = 0) -> Iterator[np.ndarray]:
-        """Yield positions in the frame store, int64 [<= batch], from the stream's batch ``first``
-        on.
-        """
+        """Yield positions in the frame store, int64 [<= batch], from batch ``first`` on."""
         return shufflings[self.shuffling](self, first)
 
     def utterance_blocks(self) -> Iterator[np.ndarray]:
-        """Yield the stream's utterances in blocks, int64 [<= BLOCK], none of which spans two
-        epochs.
-        """
+        """Yield the stream's utterances in blocks, int64 [<= BLOCK], each of one epoch."""
         order = UtteranceOrder(self.utterances, self.epochs, self.seed, self.stream)
         for epoch in order.epoch_blocks():
             for start in range(0, len(epoch), BLOCK):
@@ -134,9 +127,7 @@ def permuted_epochs(order: FrameOrder) -> Iterator[np.ndarray]:
 
 
 class SlotPlacement(NamedTuple):
-    """An utterance in a slot: batch ``start`` takes its first frame, the next batch its second, and
-    so on.
-    """
+    """An utterance in a slot; batch ``start`` takes its first frame, the next batch its second."""
 
     start: int
     slot: int
@@ -148,9 +139,8 @@ def shuffled_on_the_fly(order: FrameOrder, first: int) -> Iterator[np.ndarray]:
 
     The frames of a batch are in the order of the slots.
     """
-    free = [
-        (0, slot) for slot in range(order.batch)
-    ]  # a heap of (first batch it is free for, slot)
+    # A heap of the first batch that a slot is free for, and the slot.
+    free = [(0, slot) for slot in range(order.batch)]
     placed: list[SlotPlacement] = []  # the utterances that reach into batches not yielded yet
     length = np.diff(order.offsets)
     now = first
@@ -172,9 +162,7 @@ def shuffled_on_the_fly(order: FrameOrder, first: int) -> Iterator[np.ndarray]:
 def lay_out(
     order: FrameOrder, placed: list[SlotPlacement], first: int, until: int
 ) -> Iterator[np.ndarray]:
-    """Yield the batches ``first`` to ``until - 1`` that the placed utterances make, without those
-    of no frame.
-    """
+    """Yield the batches ``first`` to ``until - 1`` of the placed utterances, except empty ones."""
     if until <= first or not placed:
         return
 
@@ -201,9 +189,7 @@ def frame_positions(offsets: np.ndarray, utterances: np.ndarray) -> np.ndarray:
 
 
 def concatenate_ranges(first: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Return ``first[i], first[i] + 1, ...``, ``count[i]`` numbers of each, one range after
-    another.
-    """
+    """Return ``count[i]`` numbers from ``first[i]`` on, one range after another."""
     before = np.cumsum(count) - count
     return np.repeat(first - before, count) + np.arange(int(count.sum()), dtype=np.int64)
 

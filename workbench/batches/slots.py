@@ -1,5 +1,4 @@
-"""Slots of decoded utterances: a batch takes one kept frame from each (paper, Fig. 2 and section
-2).
+"""Slots of decoded utterances: a batch takes one kept frame from each (paper, Fig. 2, section 2).
 
 A decoded utterance goes to the first free slot and stays until its kept frames are used up.
 Utterances without kept frames are counted and not loaded. When no more utterances come, the
@@ -15,9 +14,7 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A decoded utterance, ``source.decoded``, in a slot, and how many of its kept frames are
-    used.
-    """
+    """A decoded utterance, ``source.decoded``, in a slot; ``used`` of its kept frames are used."""
 
     source: Any
     used: int
@@ -121,15 +118,11 @@ class Slots:
         return not any(self.loaded)
 
     def state(self) -> tuple[Loaded | None, ...]:
-        """Return what the slots hold, from which ``Slots(count, consecutive, state, skipped)``
-        continues.
-        """
+        """Return what the slots hold, to be given to `Slots` as ``loaded``."""
         return tuple(self.loaded)
 
     def load(self, source: Any) -> bool:
-        """Put a decoded utterance into the first free slot; return False if it has no
-        kept frame.
-        """
+        """Put a decoded utterance into the first free slot; False if it has no kept frame."""
         if not len(source.decoded.kept):
             self.skipped += 1
             return False
@@ -140,9 +133,7 @@ class Slots:
         return True
 
     def next(self) -> OuterBatch:
-        """Return the next batch: one kept frame from each slot that holds an utterance, in the
-        order of the slots.
-        """
+        """Return the next batch: one kept frame from each slot that holds an utterance."""
         pieces: list[Piece] = []
         room = self.count
         for slot, loaded in enumerate(self.loaded):

@@ -1,6 +1,4 @@
-"""Which utterances belong to which replica (paper, section 3: each replica works on its own subset
-of the data).
-"""
+"""The subsets of the data on which replicas work (paper, section 3)."""
 
 import numpy as np
 
@@ -8,8 +6,7 @@ from workbench.settings import UserError, rng
 
 
 def subsets(utterances: int, replicas: int, seed: int) -> list[np.ndarray]:
-    """Return disjoint random subsets of the utterances 0 to n - 1, int64 and ascending, of nearly
-    equal sizes.
+    """Return disjoint random subsets of ``utterances``, int64, ascending, of nearly equal sizes.
 
     Raises UserError if there are fewer utterances than replicas.
     """

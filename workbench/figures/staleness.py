@@ -17,7 +17,7 @@ from workbench.figures.style import (
     line_style,
     set_title,
 )
-from workbench.metrics.staleness import Histogram, Summary, histogram, summary
+from workbench.metrics.staleness import AgeSummary, Histogram, histogram, summarise_ages
 from workbench.storage.rows import PushRow
 from workbench.storage.run import Run
 
@@ -53,7 +53,7 @@ class Ages:
     run: str
     column: str
     histogram: Histogram
-    summary: Summary
+    summary: AgeSummary
 
     @property
     def percent(self) -> np.ndarray:
@@ -76,7 +76,7 @@ def ages(
         values = pd.to_numeric(pushes[column]).to_numpy(float)
         if np.isfinite(values).any():
             bins = histogram(values, whole=AGE_COLUMNS[column].whole, reach=REACH)
-            found.append(Ages(run, column, bins, summary(values)))
+            found.append(Ages(run, column, bins, summarise_ages(values)))
 
     return found
 

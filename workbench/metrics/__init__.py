@@ -1,1 +1,1 @@
-"""What is measured: word errors and their significance, frame errors, the criterion, staleness."""
+"""Measures: word errors and their significance, frame errors, the criterion, staleness."""

@@ -9,10 +9,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class FrameErrors:
-    """Aligned frames and wrong ones among them; the same of silence (by the alignment) alone; they
-    add up.
+    """Numbers of frames; they add up over utterances.
 
-    ``unaligned`` frames (alignment below 0) are none of these.
+    ``silence`` and ``silence_wrong`` count the frames whose aligned state is silence. ``unaligned``
+    frames are counted nowhere else.
     """
 
     frames: int
@@ -32,7 +32,7 @@ class FrameErrors:
 
     @property
     def error(self) -> float:
-        """Wrong frames per frame, a fraction; nan without frames."""
+        """Wrong frames per aligned frame, a fraction; NaN without aligned frames."""
         return self.wrong / self.frames if self.frames else math.nan
 
     @property
@@ -45,17 +45,23 @@ class FrameErrors:
 def count_frames(
     states: np.ndarray, alignment: np.ndarray, silence: Sequence[int] | np.ndarray = ()
 ) -> FrameErrors:
-    """Return how many states differ from an alignment, both int [frames].
+    """Return the errors of ``states`` against ``alignment``, int [frames] both.
 
-    ``silence``: the states of silence. ValueError if shapes differ.
+    An alignment below 0 means not aligned. ``silence``: the states of silence. Raises ValueError if
+    the shapes differ.
     """
     states = np.asarray(states)
     alignment = np.asarray(alignment)
     if states.shape != alignment.shape:
         raise ValueError(f"{states.shape} states against an alignment of {alignment.shape}")
 
-    aligned = alignment >= 0
-    wrong = aligned & (states != alignment)
-    quiet = aligned & np.isin(alignment, silence)
-    counts = (np.count_nonzero(x) for x in (aligned, wrong, quiet, quiet & wrong, ~aligned))
-    return FrameErrors(*map(int, counts))
+    is_aligned = alignment >= 0
+    is_wrong = is_aligned & (states != alignment)
+    is_silence = is_aligned & np.isin(alignment, silence)
+    return FrameErrors(
+        frames=int(np.count_nonzero(is_aligned)),
+        wrong=int(np.count_nonzero(is_wrong)),
+        silence=int(np.count_nonzero(is_silence)),
+        silence_wrong=int(np.count_nonzero(is_silence & is_wrong)),
+        unaligned=int(np.count_nonzero(~is_aligned)),
+    )

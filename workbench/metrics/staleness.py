@@ -1,6 +1,6 @@
-"""The age of parameters: how old they were when a gradient computed with them reached the server.
+"""The age of parameters when a gradient that was computed with them reached the server.
 
-Staleness is counted in updates by others, 0 for plain SGD, and in seconds (paper section 3.2). The
+Staleness is counted in updates by others, 0 for plain SGD, and in seconds (paper, section 3.2). The
 inner gradient is computed by a replica from its own parameters, the outer one by decoders from
 theirs.
 """
@@ -8,6 +8,7 @@ theirs.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,9 +19,8 @@ from workbench.storage.rows import PushRow
 class Staleness:
     """The ages of each push, float64 [pushes]; NaN for a push without outer gradient.
 
-    ``inner``, ``outer``: in updates, averaged over shards. ``inner_seconds``, ``outer_seconds``:
-    age in seconds. ``skew``: newest minus oldest version among the shards of the replica's fetch,
-    in updates.
+    ``inner`` and ``outer`` are in updates, averaged over shards. ``skew``: newest minus oldest
+    version among the shards of the replica's fetch, in updates.
     """
 
     inner: np.ndarray
@@ -31,8 +31,8 @@ class Staleness:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """Of the values that are numbers: how many, and what they are like (nan if there are none)."""
+class AgeSummary:
+    """The number of ages, and their statistics; NaN if there are none."""
 
     count: int
     mean: float
@@ -49,60 +49,77 @@ class Histogram:
     counts: np.ndarray
 
 
+class _PushAges(NamedTuple):
+    """The fields of `Staleness` for one push."""
+
+    inner: float
+    outer: float
+    inner_seconds: float
+    outer_seconds: float
+    skew: float
+
+
 def staleness(pushes: Iterable[PushRow]) -> Staleness:
-    """The ages in rows of pushes.
+    """Return the ages in rows of pushes.
 
     Raises ValueError if a push had used a version that the server did not have yet.
     """
     ages = [_ages_of(push) for push in pushes]
-    columns = Staleness(*np.array(ages, np.float64).reshape(-1, 5).T)
-    for name, values in (("inner", columns.inner), ("outer", columns.outer)):
-        if (values < 0).any():
-            push = int(np.flatnonzero(values < 0)[0])
-            raise ValueError(
-                f"push {push} used {name} parameters newer than the server's "
-                f"by {-values[push]:g} updates"
-            )
-    return columns
+    table = np.array(ages, np.float64).reshape(-1, len(_PushAges._fields))
+    found = Staleness(*table.T)
+    _check_not_newer("inner", found.inner)
+    _check_not_newer("outer", found.outer)
+    return found
 
 
-def _ages_of(push: PushRow) -> tuple[float, float, float, float, float]:
-    """The fields of a `Staleness` for one push."""
+def _ages_of(push: PushRow) -> _PushAges:
     here = np.asarray(push.versions, np.float64)
     inner = np.asarray(push.inner_versions, np.float64)
-    outer_version = push.outer.version if push.outer else math.nan
-    outer_seconds = push.outer.seconds if push.outer else math.nan
-    return (
-        float(np.mean(here - inner[: len(here)])),
-        float(np.mean(here - outer_version)),
-        push.inner_seconds,
-        outer_seconds,
-        float(np.ptp(inner)),
+    outer = push.outer.version if push.outer else math.nan
+    return _PushAges(
+        inner=float(np.mean(here - inner[: len(here)])),
+        outer=float(np.mean(here - outer)),
+        inner_seconds=push.inner_seconds,
+        outer_seconds=push.outer.seconds if push.outer else math.nan,
+        skew=float(np.ptp(inner)),
     )
 
 
-def summary(values: np.ndarray) -> Summary:
-    """Of one column."""
-    values = _known(values)
+def _check_not_newer(name: str, ages: np.ndarray) -> None:
+    """Raise ValueError that names the first push with a negative age."""
+    if (ages < 0).any():
+        push = int(np.flatnonzero(ages < 0)[0])
+        raise ValueError(
+            f"push {push} used {name} parameters newer than the server's by {-ages[push]:g} updates"
+        )
+
+
+def summarise_ages(values: np.ndarray) -> AgeSummary:
+    """Return the statistics of the values that are numbers."""
+    values = _without_nan(values)
     if not len(values):
-        return Summary(0, *[math.nan] * 4)
-    return Summary(
-        len(values),
-        *map(float, (values.mean(), np.median(values), np.quantile(values, 0.95), values.max())),
+        return AgeSummary(0, math.nan, math.nan, math.nan, math.nan)
+    return AgeSummary(
+        count=len(values),
+        mean=float(values.mean()),
+        median=float(np.median(values)),
+        p95=float(np.quantile(values, 0.95)),
+        max=float(values.max()),
     )
 
 
 def histogram(
     values: np.ndarray, bins: int = 40, whole: bool = False, reach: float = 1.0
 ) -> Histogram:
-    """Equally wide bins from 0 to the quantile ``reach``; the last one counts what lies beyond as
-    well.
+    """Return counts in equally wide bins from 0 to the quantile ``reach`` of the values.
 
-    ``whole``: each bin holds one or more whole numbers (updates).
+    The last bin counts what lies beyond as well. ``whole``: each bin holds one or more whole
+    numbers, such as updates.
     """
-    values = _known(values)
+    values = _without_nan(values)
     top = float(np.quantile(values, reach)) if len(values) else 0.0
     values = np.minimum(values, top)
+
     if whole:
         width = max(1, math.ceil((top + 1) / bins))
         edges = np.arange(0, math.floor(top) + 1 + width, width) - 0.5
@@ -112,6 +129,6 @@ def histogram(
     return Histogram(edges, counts)
 
 
-def _known(values: np.ndarray) -> np.ndarray:
+def _without_nan(values: np.ndarray) -> np.ndarray:
     values = np.asarray(values, np.float64)
     return values[~np.isnan(values)]

@@ -1,24 +1,24 @@
-"""Word errors: the fewest substitutions, deletions and insertions that turn a reference into what
-was recognised.
+"""Word errors: the fewest substitutions, deletions and insertions between reference and hypothesis.
 
-Counted by kaldialign, every kind of error at cost 1. Among alignments with equally few errors the
-last step is an insertion rather than a deletion, and a deletion rather than a substitution or a
-match, from the end backwards; so the split into kinds is deterministic and the same as other users
-of kaldialign report.
+They are counted by kaldialign, every kind of error at cost 1. Among alignments with equally few
+errors the last step is an insertion rather than a deletion, and a deletion rather than a
+substitution or a match, from the end backwards. So the split into kinds is deterministic and the
+same as other users of kaldialign report.
 """
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import kaldialign
+
+GAP = 0  # number of no word in an alignment
 
 
 @dataclass(frozen=True)
 class WordErrors:
-    """Substitutions, deletions, insertions, and words in the reference; they add up over
-    utterances.
-    """
+    """Numbers of errors of each kind, and of reference words; they add up over utterances."""
 
     substitutions: int
     deletions: int
@@ -35,41 +35,45 @@ class WordErrors:
 
     @property
     def errors(self) -> int:
+        """The errors of all kinds."""
         return self.substitutions + self.deletions + self.insertions
 
     @property
     def wer(self) -> float:
-        """Errors per reference word, a fraction that may exceed 1; nan for a reference without
-        words.
-        """
+        """Errors per reference word, a fraction that may exceed 1; NaN without reference words."""
         return self.rate(self.errors)
 
     def rate(self, count: int) -> float:
-        """``count`` per reference word, e.g. of one kind of error; nan for a reference without
-        words.
-        """
+        """``count`` per reference word, e.g. of one kind of error; NaN without reference words."""
         return count / self.reference if self.reference else math.nan
 
 
-def word_errors(ref: Sequence[str], hyp: Sequence[str]) -> WordErrors:
-    """Counts the errors of a hypothesis."""
-    counts = kaldialign.edit_distance(ref, hyp)
-    return WordErrors(counts["sub"], counts["del"], counts["ins"], len(ref))
+class WordPair(NamedTuple):
+    """A reference word and what was recognised for it; None opposite an insertion or a deletion."""
+
+    reference: str | None
+    hypothesis: str | None
 
 
-def total(errors: Iterable[WordErrors]) -> WordErrors:
-    """The sum over utterances."""
+def word_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> WordErrors:
+    """Return the errors of a hypothesis."""
+    counts = kaldialign.edit_distance(reference, hypothesis)
+    return WordErrors(counts["sub"], counts["del"], counts["ins"], len(reference))
+
+
+def total_errors(errors: Iterable[WordErrors]) -> WordErrors:
+    """Return the sum over utterances."""
     return sum(errors, WordErrors(0, 0, 0, 0))
 
 
-def align(ref: Sequence[str], hyp: Sequence[str]) -> tuple[tuple[str | None, str | None], ...]:
-    """Pairs of a reference word and the word recognised for it; None stands opposite an insertion
-    or a deletion.
-    """
-    words = [
-        None,
-        *dict.fromkeys([*ref, *hyp]),
-    ]  # numbers, so that no word can be mistaken for the gap
-    ids = {word: i for i, word in enumerate(words)}
-    pairs = kaldialign.align([ids[w] for w in ref], [ids[w] for w in hyp], 0)
-    return tuple((words[a], words[b]) for a, b in pairs)
+def align_words(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[WordPair, ...]:
+    """Return the words of both sentences in pairs, with as few errors as possible."""
+    # Words travel as numbers, so that none of them can be mistaken for the gap.
+    vocabulary = list(dict.fromkeys([*reference, *hypothesis]))
+    number = {word: i for i, word in enumerate(vocabulary, GAP + 1)}
+    words: list[str | None] = [None, *vocabulary]
+
+    reference_ids = [number[word] for word in reference]
+    hypothesis_ids = [number[word] for word in hypothesis]
+    pairs = kaldialign.align(reference_ids, hypothesis_ids, GAP)
+    return tuple(WordPair(words[a], words[b]) for a, b in pairs)

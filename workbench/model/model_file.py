@@ -1,9 +1,8 @@
-"""A trained network on disk: its arrays by name as safetensors, and a manifest with topology and
-metadata.
+"""A trained network on disk: its arrays, and a manifest with topology and metadata.
 
     DIR/model.safetensors    float32: hidden1.weight [units, inputs], hidden1.bias, ...,
                              output.weight, output.bias
-    DIR/manifest.json        topology, metadata, size and digest; without it there is no model
+    DIR/manifest.json        topology, metadata, size and digest of the file; written last
 
 Nothing is ever unpickled, so a model file from a stranger can be opened.
 """
@@ -36,9 +35,7 @@ class SavedModel(NamedTuple):
 def save_model(
     folder: Path, theta: np.ndarray, topology: Topology, metadata: Mapping[str, Any]
 ) -> None:
-    """Write parameters float32 [parameters] and ``metadata`` (JSON) into ``folder``, replacing a
-    model there.
-    """
+    """Write parameters float32 [parameters] and ``metadata`` (JSON), replacing a model."""
     folder.mkdir(parents=True, exist_ok=True)
     # A crash from here on leaves no model rather than the wrong one.
     (folder / MANIFEST).unlink(missing_ok=True)
@@ -55,7 +52,7 @@ def save_model(
 
 
 def load_model(folder: Path) -> SavedModel:
-    """The model in ``folder``; UserError that names the file if it is missing or damaged."""
+    """Return the model in ``folder``; UserError that names the file if it is missing or damaged."""
     if not (folder / MANIFEST).exists():
         raise UserError(f"{folder}: no model here (no {MANIFEST})")
     manifest = read_manifest(folder)
@@ -70,7 +67,7 @@ def load_model(folder: Path) -> SavedModel:
 
 
 def _assemble(path: Path, data: bytes, topology: Topology) -> np.ndarray:
-    """The parameters float32 [parameters] from the bytes of a safetensors file."""
+    """Return the parameters float32 [parameters] from the bytes of a safetensors file."""
     try:
         arrays = load(data)
     except SafetensorError as error:
@@ -84,6 +81,5 @@ def _assemble(path: Path, data: bytes, topology: Topology) -> np.ndarray:
             what = "missing" if found is None else f"{found.dtype} {list(found.shape)}"
             raise UserError(f"{path}: {name} is {what}, not float32 {list(shape)} as in {topology}")
         theta[where] = found.reshape(-1)
-
     theta.flags.writeable = False
     return theta

@@ -129,9 +129,7 @@ class Corpus:
         return FrameStore.open(self.folder / name)
 
     def verify(self) -> None:
-        """Read all frame stores and compare digests; UserError that names the first file that was
-        changed.
-        """
+        """Read all frame stores; raise UserError that names the first file that was changed."""
         for split in SPLITS:
             self.split(split).verify()
 

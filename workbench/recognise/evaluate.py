@@ -16,8 +16,8 @@ from workbench.corpus.frames.store import FrameStore
 from workbench.corpus.frames.window import utterance_windows
 from workbench.features import Normalisation, extract_features
 from workbench.hmm.graphs.graph import NoPath
-from workbench.metrics.significance import bootstrap, paired_bootstrap
-from workbench.metrics.words import WordErrors, total, word_errors
+from workbench.metrics.significance import bootstrap_interval, paired_bootstrap
+from workbench.metrics.words import WordErrors, total_errors, word_errors
 from workbench.model.threads import one_thread
 from workbench.progress import Progress, no_progress
 from workbench.recognise.recogniser import SEARCH, Recogniser, Search, Words
@@ -66,8 +66,8 @@ def test(run: Run, progress: Progress | None = None, search: Search = SEARCH) ->
     write_transcripts(run.folder / REFERENCES, store.ids, store.words)
 
     each = [word_errors(ref, hyp) for ref, hyp in zip(store.words, hypotheses, strict=True)]
-    errors = total(each)
-    interval = bootstrap(each, seed=recogniser.task.settings.seed)
+    errors = total_errors(each)
+    interval = bootstrap_interval(each, seed=recogniser.task.settings.seed)
     run.update_summary(
         test_wer=errors.wer,
         test_wer_low=interval.low,
@@ -129,7 +129,7 @@ def with_best_scales(recogniser: Recogniser, progress: Progress = no_progress) -
         transcripts = scaled.transcripts(store, utterances, LM_SCALES, progress, what)
         for i, lm_scale in enumerate(LM_SCALES):
             hypotheses = [by_scale[i] for by_scale in transcripts]
-            errors = total(
+            errors = total_errors(
                 word_errors(store.words[u], words)
                 for u, words in zip(utterances, hypotheses, strict=True)
             )
@@ -183,7 +183,7 @@ def tune(
     for kappa, prior_scale in pairs:
         recogniser = Recogniser(task, theta, kappa, prior_scale)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            errors = total(pool.map(partial(_unigram_errors, recogniser), utterances))
+            errors = total_errors(pool.map(partial(_unigram_errors, recogniser), utterances))
         rows.append({"acoustic_scale": kappa, "prior_scale": prior_scale, "wer": errors.wer})
         report(len(rows), len(pairs), "scales")
 

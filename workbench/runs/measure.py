@@ -7,7 +7,7 @@ import numpy as np
 
 from workbench.metrics.criterion import Criterion
 from workbench.metrics.frames import FrameErrors
-from workbench.metrics.significance import Interval, bootstrap
+from workbench.metrics.significance import Interval, bootstrap_interval
 from workbench.metrics.words import WordErrors
 from workbench.sequence.decoded import Decoded
 from workbench.sequence.lattice_pair import OUTSIDE
@@ -64,7 +64,7 @@ def word_error_interval(words: Sequence[WordErrors]) -> Interval | None:
     """Return the 95 % bootstrap interval of the word error rate; None without reference words."""
     if not any(errors.reference for errors in words):
         return None
-    return bootstrap(words, draws=LIVE_DRAWS)
+    return bootstrap_interval(words, draws=LIVE_DRAWS)
 
 
 def criterion_of(decoded: Decoded) -> Criterion:

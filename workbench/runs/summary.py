@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workbench.metrics.staleness import staleness, summary
+from workbench.metrics.staleness import staleness, summarise_ages
 from workbench.runs.record import parameters_digest
 from workbench.storage.rows import DecodeRow, EvaluateRow, PushRow
 from workbench.storage.run import Run
@@ -48,9 +48,9 @@ def _mean_staleness(run: Run) -> dict[str, float | None]:
     """Mean staleness of inner and outer gradients in updates, and of the outer ones in seconds."""
     found = staleness(run.rows(PushRow))
     means = {
-        "staleness_inner_mean": summary(found.inner).mean,
-        "staleness_outer_mean": summary(found.outer).mean,
-        "staleness_outer_seconds": summary(found.outer_seconds).mean,
+        "staleness_inner_mean": summarise_ages(found.inner).mean,
+        "staleness_outer_mean": summarise_ages(found.outer).mean,
+        "staleness_outer_seconds": summarise_ages(found.outer_seconds).mean,
     }
     return {name: None if math.isnan(mean) else mean for name, mean in means.items()}
 

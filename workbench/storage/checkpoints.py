@@ -14,9 +14,7 @@ CHECKPOINTS_KEPT = 3  # newest checkpoints that are not removed
 
 @dataclass(frozen=True)
 class SavedCheckpoint:
-    """The newest valid checkpoint: its folder, its files, and a message about each newer one that
-    is damaged.
-    """
+    """The newest valid checkpoint, and a message about each newer one that is damaged."""
 
     folder: Path
     files: dict[str, bytes]
@@ -24,15 +22,13 @@ class SavedCheckpoint:
 
 
 def checkpoint_folders(run: Path) -> list[Path]:
-    """The folders of the complete checkpoints of the run in folder ``run``, oldest first."""
+    """Return the folders of the complete checkpoints of the run in folder ``run``, oldest first."""
     manifests = (run / "checkpoints").glob(f"[0-9]*/{MANIFEST}")
     return sorted((path.parent for path in manifests), key=lambda folder: int(folder.name))
 
 
 def write_checkpoint(run: Path, step: int, files: Mapping[str, bytes]) -> Path:
-    """Write ``files`` as checkpoint ``step``, remove the oldest beyond CHECKPOINTS_KEPT, and return
-    its folder.
-    """
+    """Write ``files`` as checkpoint ``step`` and return its folder; old checkpoints are removed."""
     folder = run / "checkpoints" / f"{step:010d}"
     folder.mkdir(parents=True, exist_ok=True)
     records = {name: write_file(folder / name, data) for name, data in files.items()}
@@ -45,13 +41,13 @@ def write_checkpoint(run: Path, step: int, files: Mapping[str, bytes]) -> Path:
 
 
 def read_checkpoint(folder: Path) -> dict[str, bytes]:
-    """The files of one checkpoint; UserError that names the first one that is damaged."""
+    """Return the files of one checkpoint; UserError that names the first one that is damaged."""
     manifest = read_manifest(folder)
     return {name: manifest.read_file(name) for name in manifest.files}
 
 
 def latest_checkpoint(run: Path) -> SavedCheckpoint:
-    """The newest valid checkpoint of the run in folder ``run``; UserError if there is none."""
+    """Return the newest valid checkpoint of a run's folder; UserError if there is none."""
     damage: list[str] = []
     for folder in reversed(checkpoint_folders(run)):
         try:

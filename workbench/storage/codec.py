@@ -1,5 +1,4 @@
-"""Values as JSON beside their arrays, and back: what checkpoints and messages between processes are
-made of.
+"""Values as JSON beside their arrays, and back, for checkpoints and messages between processes.
 
 Values are dataclasses, enumerations, arrays, tuples, lists, dicts, scalars and exceptions. Nothing
 is pickled: a type is named in the JSON, and a decoder makes only types that its `TypeNames` know.
@@ -35,10 +34,10 @@ class TypeNames(Protocol):
     """The names of the types that may be encoded and decoded."""
 
     def name_of(self, kind: type) -> str:
-        """The name of a type; TypeError if it may not be encoded."""
+        """Return the name of a type; TypeError if it may not be encoded."""
 
     def find(self, name: str) -> type:
-        """The type of this name; an error if it may not be decoded."""
+        """Return the type of this name; an error if it may not be decoded."""
 
 
 class ListedTypes:
@@ -51,29 +50,27 @@ class ListedTypes:
         self._types = {kind.__name__: kind for kind in types} | dict(former or {})
 
     def name_of(self, kind: type) -> str:
-        """The name of a type; TypeError if it is not listed."""
+        """Return the name of a type; TypeError if it is not listed."""
         if self._types.get(kind.__name__) is not kind:
             raise TypeError(f"not to be saved: {kind.__name__}")
         return kind.__name__
 
     def find(self, name: str) -> type:
-        """The type of this name; UserError if it is not listed."""
+        """Return the type of this name; UserError if it is not listed."""
         if name not in self._types:
             raise UserError(f"unknown type {name!r}")
         return self._types[name]
 
 
 class ImportedTypes:
-    """Data types of the package, and of modules that are imported anyway; for messages between
-    processes.
-    """
+    """Data types of the package and of imported modules; for messages between processes."""
 
     def name_of(self, kind: type) -> str:
-        """The module and the name of a type."""
+        """Return the module and the name of a type."""
         return _name_of_imported(kind)
 
     def find(self, name: str) -> type:
-        """The type of this name; TypeError if it is no data type or not known in this process."""
+        """Return the type of this name; TypeError if it is no data type, or not known here."""
         return _find_imported(name)
 
 
@@ -107,9 +104,7 @@ class Encoded(NamedTuple):
 
 
 def encode(value: Any, types: TypeNames) -> Encoded:
-    """``value`` as JSON beside its arrays; TypeError that names the first type that cannot be
-    encoded.
-    """
+    """Return ``value`` as JSON beside its arrays; TypeError for what cannot be encoded."""
     encoder = _Encoder(types)
     json = encoder.encode(value)
     return Encoded(json, encoder.arrays)
@@ -160,14 +155,14 @@ class _Encoder:
 
 @cache
 def _field_names(kind: type) -> tuple[str, ...] | None:
-    """The fields of a dataclass; None if ``kind`` is none."""
+    """Return the fields of a dataclass; None if ``kind`` is none."""
     if not dataclasses.is_dataclass(kind):
         return None
     return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def decode(json: Any, arrays: Sequence[np.ndarray], types: TypeNames) -> Any:
-    """The value that was encoded as ``json`` and ``arrays``.
+    """Return the value that was encoded as ``json`` and ``arrays``.
 
     Raises TypeError for JSON that is not of an encoded value, and what ``types`` raise for an
     unknown type.

@@ -50,7 +50,7 @@ class FileWriter:
         self._bytes += len(data)
 
     def commit(self) -> FileRecord:
-        """Sync the file and give it its name; returns its size and SHA-256."""
+        """Sync the file and give it its name; return its size and SHA-256."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -112,7 +112,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a file of JSON; UserError that names the file if it is missing or damaged."""
+    """Return the value in a file of JSON; UserError if it is missing or damaged."""
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -122,7 +122,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_json_lines(path: Path, growing: bool = False) -> Iterator[tuple[int, Any]]:
-    """The number, from 1, and the value of each line of a file.
+    """Yield the number, from 1, and the value of each line of a file.
 
     ``growing``: another process appends to the file, so a last line without its end is left out.
     UserError names a damaged line.

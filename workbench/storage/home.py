@@ -9,7 +9,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def data_folder() -> Path:
-    """The folder for all data.
+    """Return the folder for all data.
 
     It is WORKBENCH_DATA if that is set, ``data`` in a checkout of the repository, else ``data`` in
     the current folder, which is made and reported once.

@@ -42,9 +42,7 @@ class Manifest:
                 raise self.problem(name, f"{size} bytes where {record.bytes} were written")
 
     def verify(self) -> None:
-        """Read every file; raise UserError that names the first one that is not what was
-        written.
-        """
+        """Read every file; raise UserError that names the first one that was changed."""
         self.check_sizes()
         for name, record in self.files.items():
             with open(self.folder / name, "rb") as file:
@@ -53,7 +51,7 @@ class Manifest:
                 raise self._damaged(name)
 
     def read_file(self, name: str) -> bytes:
-        """The contents of a file; UserError that names it unless they are what was written."""
+        """Return the contents of a file; UserError unless they are what was written."""
         path = self.folder / name
         record = self.files[name]
         if not path.exists():
@@ -64,7 +62,7 @@ class Manifest:
         return data
 
     def problem(self, name: str, what: str) -> UserError:
-        """The error that a file of the folder is not as it should be."""
+        """Return the error that a file of the folder is not as it should be."""
         advice = f"; {self.advice}" if self.advice else ""
         return UserError(f"{self.folder / name}: {what}{advice}")
 
@@ -73,7 +71,7 @@ class Manifest:
 
 
 def read_manifest(folder: Path, advice: str = "") -> Manifest:
-    """The manifest of ``folder``; UserError if it is missing or damaged."""
+    """Return the manifest of ``folder``; UserError if it is missing or damaged."""
     manifest = Manifest(folder, {}, {}, advice)
     if not (folder / MANIFEST).exists():
         raise manifest.problem(MANIFEST, "missing, so this folder is not complete")
@@ -86,7 +84,6 @@ def read_manifest(folder: Path, advice: str = "") -> Manifest:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         what = f"damaged: {error!r}"
         raise manifest.problem(MANIFEST, what) from None
-
     return dataclasses.replace(manifest, fields=fields, files=files)
 
 

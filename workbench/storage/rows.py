@@ -22,12 +22,12 @@ KINDS: dict[str, type["Row"]] = {}  # by the word in the column ``kind``
 
 
 def column(name: str) -> Mapping[str, Any]:
-    """Metadata of a field whose column has another name than the field."""
+    """Return metadata of a field whose column has another name than the field."""
     return {"column": name}
 
 
 def spread(part: type) -> Mapping[str, Any]:
-    """Metadata of a field whose own fields are columns; ``dict``: all columns without a field."""
+    """Return metadata of a field whose fields are columns; ``dict``: all other columns."""
     return {"spread": part}
 
 
@@ -50,11 +50,11 @@ class Row:
         KINDS[kind] = cls
 
     def stamp(self, process: str, seconds: float) -> Self:
-        """The same row with who emitted it and when."""
+        """Return the row with who emitted it and when."""
         return replace(self, process=process, seconds=seconds)
 
     def to_dict(self) -> dict[str, Any]:
-        """The columns in the order in which they are written, tuples as lists."""
+        """Return the columns in the order in which they are written, tuples as lists."""
         columns = _columns_of(self)
         process = columns.pop("process")
         seconds = columns.pop("seconds")
@@ -62,7 +62,7 @@ class Row:
 
     @staticmethod
     def from_dict(columns: Mapping[str, Any]) -> "Row":
-        """The row with these columns; ValueError if they are not those of a known kind."""
+        """Return the row with these columns; ValueError if they are not those of a known kind."""
         remaining = dict(columns)
         kind = remaining.pop("kind", None)
         if kind not in KINDS:
@@ -123,9 +123,7 @@ class PushRow(Row, kind="push"):
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeRow(Row, kind="decode"):
-    """One utterance that a decoder has decoded. ``queue`` and ``put_seconds`` are of the one
-    before.
-    """
+    """An utterance that was decoded; ``queue`` and ``put_seconds`` are of the one before."""
 
     decoder: str
     utterance: int
@@ -208,9 +206,7 @@ class UsageRow(Row, kind="usage"):
 
 @dataclass(frozen=True, kw_only=True)
 class TraceRow(Row, kind="trace"):
-    """A part of a recorded schedule: the answers that a process got, see
-    `workbench.engine.trace`.
-    """
+    """A part of a recorded schedule: answers that a process got (`workbench.engine.trace`)."""
 
     segment: int  # of the run, from one rest to the next
     entries: tuple[Sequence[Any], ...]  # (name of the effect, answer)
@@ -230,7 +226,7 @@ class RecoveryRow(Row, kind="recovery"):
 
 
 def read_columns(path: Path) -> Iterator[dict[str, Any]]:
-    """The columns of each row of a file, as they were written.
+    """Yield the columns of each row of a file, as they were written.
 
     A last line that is still being written is left out. UserError names a damaged line.
     """
@@ -239,7 +235,7 @@ def read_columns(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a file; UserError names a line that is no row."""
+    """Yield the rows of a file; UserError names a line that is no row."""
     for number, columns in read_json_lines(path, growing=True):
         try:
             yield Row.from_dict(columns)
@@ -281,12 +277,11 @@ def _columns_of(record: Any) -> dict[str, Any]:
             columns |= value if isinstance(value, Mapping) else _columns_of(value)
         else:
             columns[name] = list(value) if isinstance(value, tuple) else value
-
     return columns
 
 
 def _record_of(record: type, columns: dict[str, Any]) -> Any:
-    """A record of this class from its columns, which are removed from ``columns``."""
+    """Make a record of this class from its columns, which are removed from ``columns``."""
     values: dict[str, Any] = {}
     others = ""  # the field that takes all columns without a field
 

@@ -1,5 +1,4 @@
-"""A run's directory: what the run is, what it measured row by row, its checkpoints, and how it
-ended.
+"""A run's directory: what the run is, its rows, its checkpoints, and how it ended.
 
     settings.json            a `RunRecord`: settings, corpus, parent run, versions; written once
     status.json              a `RunStatus`: state, process, heartbeat; rewritten whole
@@ -84,8 +83,9 @@ class CorpusIdentity:
 
 @dataclass(frozen=True)
 class Parent:
-    """The run whose parameters a run started from: all of them (``run``), or the layers that fit
-    (``transfer``).
+    """Where a run's first parameters came from.
+
+    ``run``: all of them, from this run. ``transfer``: the hidden layers, from this one.
     """
 
     digest: str  # of those parameters
@@ -93,7 +93,7 @@ class Parent:
     transfer: str | None = None
 
     def to_dict(self) -> dict[str, str]:
-        """For JSON; a field that is None is left out."""
+        """Return this for JSON; a field that is None is left out."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
@@ -128,13 +128,13 @@ class RunRecord:
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return this for JSON."""
         parent = self.parent.to_dict() if self.parent else None
         return {**asdict(self), "parent": parent}
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> "RunRecord":
-        """From JSON."""
+        """Make a record from JSON."""
         parent = Parent(**record["parent"]) if record.get("parent") else None
         corpus = CorpusIdentity(**record["corpus"])
         return cls(**{**record, "corpus": corpus, "parent": parent})
@@ -193,7 +193,7 @@ class Run:
         write_json(self.folder / SUMMARY, {**self.summary, **values})
 
     def status(self) -> RunStatus:
-        """The status: NEW without a status.json, LOST if the process is gone or silent."""
+        """Return the status: NEW without a status.json, LOST if the process is gone or silent."""
         path = self.folder / STATUS
         if not path.exists():
             return RunStatus()
@@ -209,16 +209,16 @@ class Run:
         return status
 
     def row_files(self) -> list[Path]:
-        """The files of rows, one per process, by name."""
+        """Return the files of rows, one per process, by name."""
         return sorted(self.folder.glob("rows-*.jsonl"))
 
     def row_file(self, process: str) -> Path:
-        """The file to which ``process`` writes its rows."""
+        """Return the file to which ``process`` writes its rows."""
         name = process.replace(" ", "-").replace("/", "-")
         return self.folder / f"rows-{name}.jsonl"
 
     def rows(self, kind: type[R]) -> Iterator[R]:
-        """The rows of one kind, file by file; ``Row``: of all kinds.
+        """Yield the rows of one kind, file by file; ``Row``: of all kinds.
 
         A torn last line of a file is skipped; damage before it is a UserError.
         """
@@ -228,7 +228,7 @@ class Run:
                     yield row
 
     def table(self, kind: type[Row] = Row) -> "pd.DataFrame":
-        """The rows of one kind, by default of all kinds, as a table in order of time."""
+        """Return the rows of one kind, by default of all kinds, as a table in order of time."""
         import pandas as pd
 
         found = [
@@ -242,29 +242,28 @@ class Run:
         return table.sort_values(order, kind="stable", ignore_index=True) if order else table
 
     def rows_digest(self) -> str:
-        """SHA-256 over every row of every process: equal for equal runs on a virtual clock."""
+        """Return the SHA-256 of all rows: equal for equal runs on a virtual clock."""
         digest = hashlib.sha256()
         for path in self.row_files():
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
         return digest.hexdigest()
 
     def checkpoints(self) -> list[Path]:
-        """The folders of the complete checkpoints, oldest first."""
+        """Return the folders of the complete checkpoints, oldest first."""
         return checkpoint_folders(self.folder)
 
 
 def _process_lives(status: RunStatus) -> bool:
-    """Whether the process that wrote ``status`` lives; on another machine its heartbeat decides."""
+    """Return whether the process that wrote ``status`` lives; elsewhere its heartbeat decides."""
     if status.host != socket.gethostname() or status.pid is None:
         return time.time() - status.heartbeat < HEARTBEAT_LOST_SECONDS
     return process_is_alive(status.pid)
 
 
 def find_run(name: str, root: Path | None = None) -> Run:
-    """A run by its folder, its name with or without digest, or a beginning of its name that only
-    one run has.
+    """Return a run by its folder, its name, or a beginning of its name that no other run has.
 
-    UserError if there is none, or several.
+    The name may lack the digest. Raises UserError if there is no such run, or several.
     """
     root = root or data_folder() / "runs"
     for folder in (Path(name), root / name):
@@ -284,7 +283,7 @@ def find_run(name: str, root: Path | None = None) -> Run:
 
 
 def newest_run(name: str, root: Path | None = None) -> Run | None:
-    """The run ``<name>-<digest>`` that was started last; None if there is none."""
+    """Return the run ``<name>-<digest>`` that was started last; None if there is none."""
     root = root or data_folder() / "runs"
     records = list(root.glob(f"{name}-*/{RECORD}"))
     if not records:
@@ -293,6 +292,6 @@ def newest_run(name: str, root: Path | None = None) -> Run | None:
 
 
 def all_runs(root: Path | None = None) -> list[Run]:
-    """Every run, by name."""
+    """Return every run, by name."""
     root = root or data_folder() / "runs"
     return [Run(path.parent) for path in sorted(root.glob(f"*/{RECORD}"))]

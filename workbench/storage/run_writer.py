@@ -41,7 +41,6 @@ class RunWriter:
         except BlockingIOError:
             self._lock.close()
             raise UserError(f"{run.folder}: another process is writing this run") from None
-
         self._files: dict[str, TextIO] = {}  # by process
         self._flushed = 0.0  # when, on the monotonic clock
         self._cluster: ClusterInfo | None = None
@@ -89,14 +88,13 @@ class RunWriter:
         return write_checkpoint(self.run.folder, step, files)
 
     def positions(self) -> dict[str, int]:
-        """Bytes written to each file of rows, for a checkpoint to return to."""
+        """Return the bytes written to each file of rows, for a checkpoint to return to."""
         for file in self._files.values():
             file.flush()
         return {path.name: path.stat().st_size for path in self.run.row_files()}
 
     def rewind(self, positions: Mapping[str, int]) -> None:
-        """Cut the files of rows back to a checkpoint's positions, so that a resumed run writes each
-        row once.
+        """Cut the files of rows back to a checkpoint's positions; a resumed run writes them again.
 
         The driver's own rows stay: they count how often that happened.
         """

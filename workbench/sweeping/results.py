@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from workbench.metrics.significance import Comparison, paired_bootstrap, verdict
-from workbench.metrics.words import WordErrors, total, word_errors
+from workbench.metrics.words import WordErrors, total_errors, word_errors
 from workbench.recognise.evaluate import read_transcripts
 from workbench.storage.run import Run
 from workbench.sweeping.plan import CellState, PlannedCell, plan_cells
@@ -230,7 +230,7 @@ def _errors_over_runs(runs: Sequence[Run]) -> list[WordErrors]:
             ]
         )
 
-    return [total(errors) for errors in zip(*by_run, strict=True)]
+    return [total_errors(errors) for errors in zip(*by_run, strict=True)]
 
 
 def result_sentences(results: Results) -> list[str]:

@@ -1,3 +1,1 @@
-"""The store of frames: memory-mapped features with alignments, and the windows that training
-gathers.
-"""
+"""The store of frames: memory-mapped features with alignments, and windows of them."""

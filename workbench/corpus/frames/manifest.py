@@ -1,6 +1,4 @@
-"""The manifest of a frame store: what it holds, and its files with sizes and digests. Written last,
-it is the commit.
-"""
+"""The manifest of a frame store: what it holds, and its files with sizes and digests."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -30,9 +28,7 @@ class StoreManifest:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """The manifest of the store in ``folder``; UserError if it is missing or not one of this
-        version.
-        """
+        """Return the manifest of a store; UserError if it is missing or of another version."""
         manifest = read_manifest(folder, ADVICE)
         fields = dict(manifest.fields)
         if fields.pop("format", None) != FORMAT:

@@ -1,11 +1,10 @@
-"""The frames of one split in memory-mapped files: any frame in O(1), its pages shared by all
-processes.
+"""The frames of one split in memory-mapped files, shared by all processes of a machine.
 
     features.f16          float16 [frames, 40], normalised, C order
-    offsets.npy           int64 [utterances + 1], first frame of each utterance, and the total
+    offsets.npy           int64 [utterances + 1], first frame of each utterance, then their number
     utterances.jsonl      id, speaker, words, audio, start, end, frames, one line each
     set_aside.jsonl       utterances whose audio could not be used
-    true_phones.npy       int16 [frames], phones where a corpus knows them (-1: unknown)
+    true_phones.npy       int16 [frames], phones where a corpus knows them, else -1; for tests
     alignment-DIGEST.npy  int16 or int32 [frames], tied states (-1: utterance not aligned)
     manifest.json         sizes and SHA-256 of all of these; written last
 
@@ -83,9 +82,7 @@ class FrameStore:
         return len(self.offsets) - 1
 
     def verify(self) -> None:
-        """Read everything and compare digests; raises UserError that names the first file that was
-        changed.
-        """
+        """Read everything; raise UserError that names the first file that was changed."""
         self._manifest.listing(self.folder).verify()
 
     @cached_property
@@ -141,8 +138,7 @@ class FrameStore:
         return int(self.offsets[u]), int(self.offsets[u + 1])
 
     def windows(self, frames: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """The network inputs float32 [n, 1040] at ``frames`` int64 [n]; edge frames of an utterance
-        are repeated.
+        """Return the network inputs float32 [n, 1040] at ``frames`` int64 [n].
 
         ``out``: C-ordered float32 [n, 1040] to write to. Raises IndexError for a frame that the
         store does not have.
@@ -220,9 +216,7 @@ def _map_array(path: Path) -> np.ndarray:
 
 
 def _map_features(path: Path, frames: int) -> np.ndarray:
-    """The features as a plain array over the map, since a memmap's own indexing costs microseconds
-    a time.
-    """
+    """Map the features as a plain array, since indexing a memmap costs microseconds a time."""
     if not frames:  # an empty file cannot be mapped
         return np.empty((0, MEL), np.float16)
     try:

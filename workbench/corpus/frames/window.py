@@ -28,17 +28,16 @@ def frame_count(seconds: float) -> int:
 
 
 def window_index(frames: np.ndarray, first: np.ndarray | int, last: np.ndarray | int) -> np.ndarray:
-    """The frame numbers int64 [n, 26] of the windows at ``frames`` [n], within ``first`` .. ``last
-    - 1``.
+    """Return the frames int64 [n, 26] of the windows at ``frames`` [n].
+
+    They stay within ``first`` .. ``last - 1``.
     """
     around = np.asarray(frames)[:, None] + np.arange(-LEFT, RIGHT + 1)
     return np.clip(around, np.reshape(first, (-1, 1)), np.reshape(last, (-1, 1)) - 1)
 
 
 def utterance_windows(features: np.ndarray) -> np.ndarray:
-    """All windows of one utterance that is in no store: float32 [T, 1040] from ``features`` [T,
-    40].
-    """
+    """Return all windows float32 [T, 1040] of ``features`` [T, 40] of an utterance in no store."""
     index = window_index(np.arange(len(features)), 0, len(features))
     return np.asarray(features, np.float32)[index].reshape(len(features), WINDOW)
 
@@ -46,9 +45,9 @@ def utterance_windows(features: np.ndarray) -> np.ndarray:
 def gather_windows(
     features: np.ndarray, offsets: np.ndarray, frames: np.ndarray, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """The windows float32 [n, 1040] at ``frames`` int64 [n] of ``features`` float16 [F, 40]
-    (finite, C order).
+    """Return the windows float32 [n, 1040] at ``frames`` int64 [n] of ``features``.
 
+    ``features``: float16 [F, 40], finite, C order.
     ``offsets`` int64 [U + 1]: utterance u has the frames offsets[u] .. offsets[u + 1] - 1, and no
     window leaves it. ``out``: C-ordered float32 [n, 1040] to write to and return. Raises IndexError
     for a frame that does not exist.
@@ -75,9 +74,7 @@ def _widen(half: np.uint16) -> np.uint32:  # pragma: no cover
 def _gather(
     features: np.ndarray, offsets: np.ndarray, frames: np.ndarray, out: np.ndarray
 ) -> bool:  # pragma: no cover
-    """Write the bits of float32 values that are 2**112 too small; True if a frame is out
-    of range.
-    """
+    """Write the bits of float32 values, 2**112 too small; True if a frame is out of range."""
     for i in range(len(frames)):
         t = frames[i]
         if t < 0 or t >= len(features):

@@ -24,8 +24,7 @@ NOT_STORED = ("where", "seconds")  # fields of an utterance that the store knows
 
 
 class FrameStoreWriter:
-    """A context manager. The store is valid when the block ends; if the block raises, nothing of it
-    is left.
+    """A context manager, at whose end the store is valid; nothing is left if the block raises.
 
     ``about``: how the features were made, any JSON object. A store that is already in ``folder`` is
     replaced at the end of the block.

@@ -13,7 +13,7 @@ from workbench.figures.example import (
     draw_spectrogram,
 )
 from workbench.figures.style import PANEL_DPI, PngFigure, png
-from workbench.metrics.words import align
+from workbench.metrics.words import align_words
 from workbench.notebook.panels.parts import Status, display_panel
 from workbench.notebook.screen import NOTEBOOK_PACKAGE, Screen
 from workbench.recognise.example import write_example
@@ -48,7 +48,7 @@ class AlignedWord(NamedTuple):
 
 def aligned_words(reference: str, hypothesis: str) -> list[AlignedWord]:
     """Returns the alignment of a hypothesis with the reference, word by word."""
-    pairs = align(reference.split(), hypothesis.split())
+    pairs = align_words(reference.split(), hypothesis.split())
     return [AlignedWord(right or "", said or "") for right, said in pairs]
 
 
