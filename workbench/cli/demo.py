@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.cli.exit_codes import report_interruption
 from workbench.cli.progress import Progress, bars
-from workbench.settings import Settings, UserError, preset
+from workbench.settings import SETTINGS, Settings, UserError, preset
 
 if TYPE_CHECKING:
     from workbench.prepare.corpus import Corpus
@@ -43,8 +43,6 @@ MMI: dict[str, Any] = dict(
     evaluate_every=0.5,
     checkpoint_every=0.5,
 )
-
-
 ACOUSTIC_SCALES = (0.05, 0.1, 0.15, 0.2, 0.3)
 
 
@@ -53,23 +51,33 @@ class Options:
     """What the command line gave."""
 
     size: str
+    engine: str
     no_open: bool
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("--size", default="demo", help="size of the corpus (default: demo)")
+    parser.add_argument(
+        "--engine",
+        choices=SETTINGS["lattice_engine"].choices,
+        default="auto",
+        help="what makes the lattices (default: auto)",
+    )
     parser.add_argument("--no-open", action="store_true", help="do not open the report")
 
 
 def run(options: Options) -> int:
     """Run the main job; return the exit code."""
-    report = run_demo(options.size, open_report=not options.no_open)
+    report = run_demo(options.size, options.engine, open_report=not options.no_open)
     return 0 if report else report_interruption()
 
 
 def run_demo(
-    size: str = "demo", open_report: bool = True, out: Callable[[str], None] = print
+    size: str = "demo",
+    engine: str = "auto",
+    open_report: bool = True,
+    out: Callable[[str], None] = print,
 ) -> Path | None:
     """Prepare, train, test and report at ``size``; return the report's file, None if it was
     stopped.
@@ -80,7 +88,7 @@ def run_demo(
 
     began = time.monotonic()
     with bars() as progress:
-        models = train_models(size, out, progress)
+        models = train_models(size, engine, out, progress)
         if models is None:
             return None
         ce, mmi = models
@@ -99,7 +107,7 @@ def run_demo(
 
 
 def train_models(
-    size: str, out: Callable[[str], None], progress: Progress
+    size: str, engine: str, out: Callable[[str], None], progress: Progress
 ) -> tuple["Run", "Run"] | None:
     """Prepare the corpus, train cross entropy, choose the acoustic scale, train MMI.
 
@@ -108,7 +116,9 @@ def train_models(
     from workbench.prepare import pipeline
     from workbench.recognise import evaluate
 
-    network = dict(hidden_layers=2, hidden_units=128) if size in ("tiny", "smoke") else {}
+    network: dict[str, Any] = {"lattice_engine": engine}
+    if size in ("tiny", "smoke"):
+        network |= {"hidden_layers": 2, "hidden_units": 128}
     corpus = pipeline.prepare(
         f"icelandic-{size}",
         pipeline.Source(synthetic="is", size=size),
