@@ -9,7 +9,7 @@ limits the threads for as long as a pass through the network lasts.
 import os
 from pathlib import Path
 
-PACKAGE_ROOT = Path(__file__).resolve().parents[1]
+PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
 # Two OpenMP threads in one process are 5 to 20 times slower as soon as anything else runs, so work
 # in parallel is done by several processes instead.
