@@ -12,7 +12,7 @@ from workbench.system.processor import Processor, this_processor
 
 AVX2 = frozenset({"sse2", "fma", "avx2"})
 AVX512 = AVX2 | {"avx512f", "avx512dq", "avx512bw", "avx512vl"}
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
