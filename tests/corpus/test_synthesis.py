@@ -16,6 +16,8 @@ from workbench.corpus.synthesis.distortion import RATE, distort
 from workbench.corpus.synthesis.voices import describe_voice
 from workbench.settings import UserError, rng
 
+pytestmark = pytest.mark.slow
+
 CLEAN = dict(noise=0.0, reverb=0.0, telephone=0.0, tilt=0.0, pronunciation_noise=0.0)
 
 

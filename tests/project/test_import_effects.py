@@ -9,6 +9,8 @@ import sys
 import pytest
 from sources import ROOT
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import os
 import torch

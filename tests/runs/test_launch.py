@@ -23,6 +23,8 @@ from workbench.settings import UserError, preset
 from workbench.storage.rows import PushRow
 from workbench.storage.run import RunState, find_run
 
+pytestmark = pytest.mark.slow
+
 SMALL = dict(hidden_layers=1, hidden_units=24, checkpoint_every=0.5, evaluate_every=1.0)
 # Start a run as a notebook's kernel would, print its name, and wait for an interrupt.
 PARENT = """

@@ -22,6 +22,8 @@ from workbench.storage.files import read_json
 from workbench.storage.rows import DecodeRow, EvaluateRow, RateRow
 from workbench.storage.run import RunState, find_run
 
+pytestmark = pytest.mark.slow
+
 SMALL = dict(
     hidden_layers=1, hidden_units=24, learning_rate=0.03, checkpoint_every=0.5, evaluate_every=1.0
 )

@@ -14,6 +14,8 @@ from workbench.settings import UserError, preset
 from workbench.storage.rows import RecoveryRow, Row, TraceRow
 from workbench.storage.run import ClusterInfo, Run, RunState, find_run
 
+pytestmark = pytest.mark.slow
+
 SMALL = preset(
     "tiny",
     hidden_layers=1,
