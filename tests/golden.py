@@ -41,7 +41,7 @@ SEQUENCE = {**SMALL, "criterion": "mmi", "epochs": 0.5, "batch": 16, "learning_r
 WIDE = dict(beam=24.0, lattice_beam=16.0)
 TOYS: dict[str, dict[str, Any]] = {
     "sgd": dict(),
-    "fifty replicas, four shards": dict(replicas=12, shards=4, epochs=3.0),
+    "twelve replicas, four shards": dict(replicas=12, shards=4, epochs=3.0),
     "mmi, synchronous fetch": dict(
         criterion="mmi",
         replicas=3,
@@ -108,7 +108,7 @@ def corpus_runs() -> dict[str, Any]:
     for shuffling in ("none", "on-the-fly", "full"):
         train(f"ce {shuffling}", **SMALL, epochs=1.0, shuffling=shuffling)
     ce = train("ce", **SMALL, epochs=6.0)
-    train("ce fifty", **SMALL, epochs=1.0, replicas=40, shards=4, clock="cost")
+    train("ce forty", **SMALL, epochs=1.0, replicas=40, shards=4, clock="cost")
     for engine in ("native", "exact", "k2"):
         try:
             mmi = train(f"mmi {engine}", ce, **SEQUENCE, lattice_engine=engine)

@@ -203,8 +203,8 @@ def improvements(runs: Sequence[Run]) -> list[Improvement]:
     summaries = {run.name: run.summary for run in runs}
     found = []
     for run in runs:
-        parent = parent_name(run)
-        if parent not in summaries:
+        parent = run.record.parent_run
+        if parent is None or parent not in summaries:
             continue
         before = summaries[parent].get("test_wer")
         after = summaries[run.name].get("test_wer")
@@ -213,11 +213,6 @@ def improvements(runs: Sequence[Run]) -> list[Improvement]:
             found.append(Improvement(run.name, parent, before, after, p_value))
 
     return found
-
-
-def parent_name(run: Run) -> str:
-    """Returns the name of the run that ``run`` started from, or "" if there is none."""
-    return run.record.parent_run or ""
 
 
 def example_sections(runs: Sequence[Run]) -> list[Section]:

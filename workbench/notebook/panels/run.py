@@ -20,7 +20,7 @@ from workbench.notebook.panels.parts import (
 )
 from workbench.notebook.screen import NOTEBOOK_PACKAGE
 from workbench.reports.render import render
-from workbench.reports.report import parent_name, write_report
+from workbench.reports.report import write_report
 from workbench.runs.launch import (
     Launched,
     kill_worker,
@@ -252,7 +252,7 @@ class RunPanel:
     def report(self) -> None:
         """Writes the report on the chosen run and the one it started from."""
         run = self._chosen()
-        parent = parent_name(run)
+        parent = run.record.parent_run
         runs = [find_run(parent), run] if parent else [run]
         self.status.show_message(f"report: {write_report(runs)}")
 
