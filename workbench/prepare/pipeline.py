@@ -16,6 +16,7 @@ import numpy as np
 
 from workbench.corpus.check import check, write_set_aside
 from workbench.corpus.frames.store import FrameStore, write_alignment
+from workbench.corpus.frames.window import FRAMES_PER_SECOND
 from workbench.corpus.kaldi import read_kaldi_splits
 from workbench.corpus.lhotse import read_lhotse
 from workbench.corpus.split import derive_splits
@@ -45,7 +46,7 @@ LEXICA = ("lexiconp.txt", "lang/lexiconp.txt", "lexicon.txt", "lang/lexicon.txt"
 """Where a lexicon may be in a data directory; the first one that exists is taken."""
 
 SHOWN_FAULTS = 5
-FRAMES_PER_HOUR = 360_000
+FRAMES_PER_HOUR = 3600 * FRAMES_PER_SECOND
 
 Splits = Mapping[str, DataSet]
 Stores = Mapping[str, FrameStore]
