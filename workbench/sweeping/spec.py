@@ -16,7 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from workbench.settings import PRESETS, SETTINGS, Settings, UserError, no_such, preset, rng
+from workbench.settings import (
+    PRESETS,
+    SETTINGS,
+    Settings,
+    UserError,
+    no_such,
+    preset,
+    rng,
+    unknown_setting,
+)
 from workbench.storage.files import read_json, write_json
 from workbench.storage.home import data_folder
 
@@ -87,7 +96,7 @@ class Sweep:
         named = {*self.settings, *self.axes, *self.start, *self._point_fields}
         unknown = sorted(named - SETTINGS.keys())
         if unknown:
-            raise UserError(f"no such setting: {', '.join(unknown)}")
+            raise UserError(unknown_setting(unknown[0]))
         if "seed" in named:
             raise UserError("seeds are an axis of their own: give seeds=0,1,2")
 
