@@ -160,7 +160,7 @@ def gradient(
     p = device_parameters(theta, topology, kernel)
     out = _gradient_vector(out, p, trained)
     sink = Store(tensor(out), topology, trained, silence_rows(topology, trained, silence))
-    _pass_outer(p, x, outer, trained, sink)
+    pass_outer(p, x, outer, trained, sink)
     return out
 
 
@@ -181,7 +181,7 @@ def ce_gradient(
     p = device_parameters(theta, topology, kernel)
     out = _gradient_vector(out, p, trained)
     sink = Store(tensor(out), topology, trained, silence_rows(topology, trained, silence))
-    value, errors = _pass_cross_entropy(p, x, targets, trained, sink)
+    value, errors = pass_cross_entropy(p, x, targets, trained, sink)
     return CrossEntropy(out, value, errors)
 
 
@@ -198,7 +198,7 @@ def factors(
     """Return the factors whose product `gradient` returns."""
     p = device_parameters(theta, topology, kernel)
     sink = Keep(topology, trained, silence_rows(topology, trained, silence))
-    _pass_outer(p, x, outer, trained, sink)
+    pass_outer(p, x, outer, trained, sink)
     return sink.factors(p.kernel.precision)
 
 
@@ -217,23 +217,24 @@ def ce_factors(
     """
     p = device_parameters(theta, topology, kernel)
     sink = Keep(topology, trained, silence_rows(topology, trained, silence))
-    value, errors = _pass_cross_entropy(p, x, targets, trained, sink)
+    value, errors = pass_cross_entropy(p, x, targets, trained, sink)
     return CrossEntropyFactors(sink.factors(p.kernel.precision), value, errors)
 
 
-def _pass_outer(
+def pass_outer(
     p: DeviceParameters,
     x: np.ndarray,
     outer: np.ndarray | SparseRows,
     trained: Trained,
     sink: Sink,
 ) -> None:
+    """Give the gradients of an outer gradient to ``sink``, layer by layer from the last one."""
     space = workspace(p, len(x))
     activations = _activations(p, space, x)
     _backward(p, space, activations, _logit_gradient(p, space, outer), trained, sink)
 
 
-def _pass_cross_entropy(
+def pass_cross_entropy(
     p: DeviceParameters, x: np.ndarray, targets: np.ndarray, trained: Trained, sink: Sink
 ) -> tuple[float, int]:
     """Give the gradients of cross entropy to ``sink``; return (Σ_t log p(targets_t|x_t), frames in
