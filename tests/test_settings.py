@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from workbench.settings import PRESETS, SETTINGS, Settings, UserError, preset, rng
+from workbench.settings import PRESETS, SETTINGS, Settings, UserError, parse_fields, preset, rng
+from workbench.settings.groups import BatchSettings
 
 
 def test_every_field_explains_itself():
@@ -35,6 +36,16 @@ def test_unknown_names_are_refused():
     """A misspelt setting is an error, not ignored."""
     with pytest.raises(UserError, match="learning_rat"):
         Settings().replace(learning_rat=0.1)
+
+
+def test_fields_of_a_group_are_parsed_and_checked():
+    """Text becomes what the field wants; unknown names and wrong values are UserErrors."""
+    assert parse_fields(BatchSettings, {"batch": "7"}) == BatchSettings(size=7)
+    with pytest.raises(UserError, match="bach: no such setting; did you mean batch"):
+        parse_fields(BatchSettings, {"bach": 7})
+    for wrong in (0, "many", None, [7]):
+        with pytest.raises(UserError, match="batch"):
+            parse_fields(BatchSettings, {"batch": wrong})
 
 
 def test_text_is_parsed_as_the_field_wants_it():

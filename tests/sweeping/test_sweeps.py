@@ -4,6 +4,7 @@ import dataclasses
 import json
 from concurrent.futures import Future
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from workbench.storage.run import Run
 from workbench.sweeping import (
     CellState,
     Sweep,
+    SweepFields,
     all_sweeps,
     find_sweep,
     plan_cells,
@@ -99,6 +101,7 @@ def test_a_saved_sweep_grows_and_never_changes() -> None:
         ({"axes": {"seed": [1, 2]}}, "axis of their own"),
         ({"axes": {"batch": []}}, "no values"),
         ({"axes": {"batch": {"low": 1, "high": 9}}}, "needs draws"),
+        ({"axes": {"shuffling": {"low": "full", "high": "none"}}, "draws": 2}, "one of numbers"),
         ({"name": "../x"}, "name is made of"),
         ({"seeds": []}, "no seeds"),
         ({"points": [{"shuffling": "none"}]}, "both an axis and"),
@@ -109,6 +112,12 @@ def test_what_is_wrong_is_said(wrong: dict, message: str) -> None:
     """A wrong sweep raises UserError when it is described, not when it is run."""
     with pytest.raises(UserError, match=message):
         small(**wrong)
+
+
+def test_the_fields_of_a_file_are_those_of_a_sweep() -> None:
+    """The type of the fields, which calls and files are checked against, lacks none."""
+    assert set(get_type_hints(SweepFields)) == {f.name for f in dataclasses.fields(Sweep)}
+    assert list(small().to_dict()) == [f.name for f in dataclasses.fields(Sweep)]
 
 
 def test_impossible_combinations_are_not_left_out() -> None:
@@ -150,9 +159,8 @@ class Outcomes:
         self.failing = failing or {}
         self.asked: list[str] = []
 
-    def submit(self, function, spec: dict, cell_id: str, data: str) -> Future:
+    def submit(self, function, sweep: Sweep, cell_id: str, data: str) -> Future:
         """As ``concurrent.futures`` has it."""
-        sweep = Sweep(**spec)
         cell = next(c for c in sweep.cells() if c.id == cell_id)
         asked = f"{cell.label} {cell.seed}"
         self.asked.append(asked)
@@ -322,10 +330,10 @@ def test_what_all_start_from_is_trained_once(data: Path, monkeypatch: pytest.Mon
     class Started(Outcomes):
         """Notes what cells are to start from."""
 
-        def submit(self, function, spec: dict, cell_id: str, data: str) -> Future:
+        def submit(self, function, sweep: Sweep, cell_id: str, data: str) -> Future:
             """As Outcomes."""
-            given.append(spec["init"])
-            return super().submit(function, spec, cell_id, data)
+            given.append(sweep.init)
+            return super().submit(function, sweep, cell_id, data)
 
     monkeypatch.setattr(running.runs, "train_or_resume", train_or_resume)
     sweep = small(start={"epochs": 3.0}, settings={"epochs": 1.0})

@@ -11,11 +11,11 @@ import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workbench.cli.exit_codes import report_interruption
 from workbench.cli.progress import Progress, bars
-from workbench.settings import SETTINGS, Settings, UserError, preset
+from workbench.settings import SETTINGS, Settings, UserError, Value, preset
 
 if TYPE_CHECKING:
     from workbench.prepare.corpus import Corpus
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 EXAMPLES = ""
 STATES = {"tiny": 150, "smoke": 300, "demo": 900, "default": 1800, "paper": 2400}
 # The same for both models, so that their curves can be compared.
-HELDOUT: dict[str, Any] = dict(evaluate_utterances=180, acoustic_scale=0.15)
-CE: dict[str, Any] = dict(
+HELDOUT: dict[str, Value] = dict(evaluate_utterances=180, acoustic_scale=0.15)
+CE: dict[str, Value] = dict(
     epochs=8.0,
     learning_rate=0.1,
     decays=3,
@@ -34,7 +34,7 @@ CE: dict[str, Any] = dict(
     evaluate_every=0.5,
     checkpoint_every=1.0,
 )
-MMI: dict[str, Any] = dict(
+MMI: dict[str, Value] = dict(
     epochs=1.5,
     learning_rate=0.002,
     decays=2,
@@ -116,7 +116,7 @@ def train_models(
     from workbench.prepare import pipeline
     from workbench.recognise import evaluate
 
-    network: dict[str, Any] = {"lattice_engine": engine}
+    network: dict[str, Value] = {"lattice_engine": engine}
     if size in ("tiny", "smoke"):
         network |= {"hidden_layers": 2, "hidden_units": 128}
     corpus = pipeline.prepare(

@@ -2,9 +2,8 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
 
-from workbench.settings import PRESETS, SETTINGS, Setting, UserError, unknown_setting
+from workbench.settings import PRESETS, SETTINGS, Setting, UserError, Value, unknown_setting
 
 SEARCHES = ("rescoring", "graph")
 
@@ -49,7 +48,7 @@ def split_change(word: str, option: str) -> tuple[str, str]:
     return name, value
 
 
-def parse_changes(words: Sequence[str]) -> dict[str, Any]:
+def parse_changes(words: Sequence[str]) -> dict[str, Value]:
     """Words ``FIELD=VALUE`` as parsed values by flat name."""
     pairs = [split_change(word, "--set") for word in words]
     return {name: SETTINGS[name].parse(value) for name, value in pairs}

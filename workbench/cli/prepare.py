@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from workbench.cli.progress import bars
-from workbench.settings import settings_of
+from workbench.settings import parse_fields, settings_of
 
 EXAMPLES = """examples:
   workbench prepare icelandic --synthetic is --size demo
@@ -91,8 +91,6 @@ def run(options: Options) -> None:
     """Prepare the corpus and print what it holds."""
     from workbench.prepare import pipeline
 
-    known = settings_of(pipeline.Preparation)
-    values = {name: known[name].parse(value) for name, value in options.preparation.items()}
     source = pipeline.Source(
         synthetic=options.synthetic,
         size=options.size,
@@ -102,7 +100,7 @@ def run(options: Options) -> None:
         lexicon=options.lexicon,
         allow_commands=options.allow_commands,
     )
-    preparation = pipeline.Preparation(**values)
+    preparation = parse_fields(pipeline.Preparation, options.preparation)
     with bars() as progress:
         corpus = pipeline.prepare(options.name, source, preparation, options.jobs, progress)
     print(pipeline.describe(corpus))

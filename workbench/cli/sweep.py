@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workbench.cli.exit_codes import FAILED, report_interruption
 from workbench.cli.options import add_settings_options, parse_changes, split_change
@@ -11,7 +11,8 @@ from workbench.cli.progress import bars
 from workbench.settings import SETTINGS, UserError
 
 if TYPE_CHECKING:
-    from workbench.sweeping import Results, Sweep
+    from workbench.sweeping import Results, Sweep, SweepFields
+    from workbench.sweeping.spec import SweepChanges
 
 EXAMPLES = """examples:
   workbench sweep icelandic --axis shuffling=none,on-the-fly,full --seeds 0,1,2 --jobs 2
@@ -131,56 +132,57 @@ def make_sweep(options: Options) -> "Sweep":
             raise UserError("sweep: name a corpus, or give --name of a sweep to resume")
         return find_sweep(options.name)
     if options.recipe:
-        settings = dict(split_change(word, "--set") for word in options.changes)
+        shared["settings"] = dict(split_change(word, "--set") for word in options.changes)
         return read_recipe(
             options.recipe,
             options.corpus,
             options.size,
             find_run(options.init) if options.init else None,
-            settings=settings,
             **shared,
         )
     return sweep_of_axes(options, options.corpus, shared)
 
 
-def shared_fields(options: Options) -> dict[str, Any]:
+def shared_fields(options: Options) -> "SweepChanges":
     """The fields of a sweep that options set whatever it is made from."""
-    shared: dict[str, Any] = {}
+    shared: SweepChanges = {}
     if options.name is not None:
         shared["name"] = options.name
     if options.seeds:
-        shared["seeds"] = [SETTINGS["seed"].parse(seed) for seed in options.seeds.split(",")]
+        shared["seeds"] = [int(SETTINGS["seed"].parse(seed)) for seed in options.seeds.split(",")]
     if options.no_test:
         shared["test"] = False
     return shared
 
 
-def sweep_of_file(path: Path, corpus: str | None, shared: dict[str, Any]) -> "Sweep":
+def sweep_of_file(path: Path, corpus: str | None, shared: "SweepChanges") -> "Sweep":
     """The sweep that a JSON file describes."""
     from workbench.storage.files import read_json
     from workbench.sweeping import Sweep
 
-    fields = {"name": path.stem, **read_json(path)}
+    described: SweepFields = read_json(path)
+    fields: SweepFields = {"name": path.stem, **described, **shared}
     if corpus:
         fields["corpus"] = corpus
-    return Sweep.of({**fields, **shared}, path)
+    return Sweep.of(fields, path)
 
 
-def sweep_of_axes(options: Options, corpus: str, shared: dict[str, Any]) -> "Sweep":
+def sweep_of_axes(options: Options, corpus: str, shared: "SweepChanges") -> "Sweep":
     """The grid of the axes."""
     from workbench.sweeping import Sweep
 
     pairs = [split_change(word, "--axis") for word in options.axis]
     axes = {name: values.split(",") for name, values in pairs}
-    fields = {
+    fields: SweepFields = {
         "name": "-".join([corpus, *axes]).replace("_", "-"),
         "corpus": corpus,
         "preset": options.preset,
         "settings": parse_changes(options.changes),
         "axes": axes,
         "init": options.init,
+        **shared,
     }
-    return Sweep(**{**fields, **shared})
+    return Sweep(**fields)
 
 
 def describe_results(results: "Results") -> str:

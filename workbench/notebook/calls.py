@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import pandas as pd
 
@@ -15,27 +15,29 @@ from workbench.recognise.example import write_example
 from workbench.reports.report import write_report
 from workbench.reports.sweep_report import group_rows, significance_rows, write_sweep_report
 from workbench.runs import find_same_run, train_or_resume
-from workbench.settings import Settings
+from workbench.settings import Settings, Value, parse_fields
 from workbench.storage.example import Example, read_example
 from workbench.storage.home import data_folder
 from workbench.storage.run import Run, RunState, find_run
-from workbench.sweeping import Results, Sweep, find_sweep, read_results, run_sweep
+from workbench.sweeping import Results, Sweep, SweepFields, find_sweep, read_results, run_sweep
 
 
-def prepare(name: str, language: str = "is", size: str = "tiny", **how: Any) -> Corpus:
+def prepare(name: str, language: str = "is", size: str = "tiny", **how: Value) -> Corpus:
     """Returns the corpus ``name``, synthesised and prepared if it does not exist yet.
 
     ``how``: fields of `Preparation`.
     """
-    return prepare_corpus(name, Source(synthetic=language, size=size), Preparation(**how))
+    return prepare_corpus(
+        name, Source(synthetic=language, size=size), parse_fields(Preparation, how)
+    )
 
 
-def prepare_kaldi(name: str, folder: Path | str, **how: Any) -> Corpus:
+def prepare_kaldi(name: str, folder: Path | str, **how: Value) -> Corpus:
     """Returns the corpus ``name``, prepared from a Kaldi data directory if it does not exist yet.
 
     ``how``: fields of `Preparation`.
     """
-    return prepare_corpus(name, Source(kaldi=Path(folder)), Preparation(**how))
+    return prepare_corpus(name, Source(kaldi=Path(folder)), parse_fields(Preparation, how))
 
 
 def define_machine(name: str, like: str = "paper", **changes: Any) -> Path:
@@ -79,7 +81,7 @@ def example(run: Run, *others: Run) -> Example | None:
     return read_example(run)
 
 
-def sweep(given: Sweep | None = None, /, jobs: int = 1, **fields: Any) -> Results:
+def sweep(given: Sweep | None = None, /, jobs: int = 1, **fields: Unpack[SweepFields]) -> Results:
     """Runs what is missing of a sweep and returns its results.
 
     The sweep is given as a `Sweep` or by its ``fields``. ``jobs``: runs at a time.

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Unpack
 
 from workbench.notebook.calls import prepare, sweep, train
 from workbench.prepare.corpus import Corpus
@@ -11,6 +11,7 @@ from workbench.settings import Settings, UserError, Value, preset
 from workbench.storage.run import Run
 from workbench.sweeping import Results, Sweep, read_recipe
 from workbench.sweeping.recipes import recipe_start, starts_trained
+from workbench.sweeping.spec import SweepChanges
 
 STATES = {"tiny": 150, "smoke": 300, "demo": 900, "default": 1800}  # tied states, by size
 
@@ -85,16 +86,20 @@ class Laboratory:
         init = self.ce if settings.sequence else None
         return train(self.corpus, settings, f"{name}-{self.corpus.name}", init)
 
-    def recipe(self, which: str, **changes: Any) -> Sweep:
+    def recipe(self, which: str, **changes: Unpack[SweepChanges]) -> Sweep:
         """Returns a ready-made sweep of this size; ``changes``: fields of `Sweep`."""
         if self.size != "tiny":
             return read_recipe(which, self.corpus.name, self.scale, **changes)
 
         init = self.ce if starts_trained(which) else None
-        small = {"seeds": [0], "settings": {**self.network, "evaluate_utterances": 8}}
-        return read_recipe(which, self.corpus.name, "watch", init, **{**small, **changes})
+        small: SweepChanges = {
+            "seeds": [0],
+            "settings": {**self.network, "evaluate_utterances": 8},
+            **changes,
+        }
+        return read_recipe(which, self.corpus.name, "watch", init, **small)
 
-    def sweep(self, which: str, **changes: Any) -> Results:
+    def sweep(self, which: str, **changes: Unpack[SweepChanges]) -> Results:
         """Runs what is missing of a ready-made sweep; returns its results.
 
         ``changes``: fields of `Sweep`.

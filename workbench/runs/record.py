@@ -87,10 +87,10 @@ def train_command(
 
     usual = preset("laptop", criterion=settings.criterion.name).to_dict()
     changed = []
-    for field, value in settings.to_dict().items():
+    for field, chosen in settings.to_dict().items():
         implied = field == "clock" and cluster
-        if value != usual[field] and not implied:
-            changed.append(f"{field}={value}")
+        if chosen != usual[field] and not implied:
+            changed.append(f"{field}={chosen}")
 
     if changed:
         words += ["--set", *changed]

@@ -8,7 +8,7 @@ The command line, the widgets, the validation and the report's table are made fr
 """
 
 from workbench.settings.alternatives import Alternatives
-from workbench.settings.description import Group, Setting, Value, setting, settings_of
+from workbench.settings.description import Group, Setting, Value, parse_fields, setting, settings_of
 from workbench.settings.errors import UserError, did_you_mean, no_such
 from workbench.settings.experiment import GROUPS, SETTINGS, Settings, unknown_setting
 from workbench.settings.groups import (
@@ -44,6 +44,7 @@ __all__ = [
     "Value",
     "did_you_mean",
     "no_such",
+    "parse_fields",
     "preset",
     "rng",
     "setting",

@@ -1,14 +1,15 @@
 """How one setting is described: its default, unit, range, choices and one line of explanation."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal, SupportsFloat, TypeVar, get_args, get_origin
 
 from workbench.settings.alternatives import added_choices, load_extensions
-from workbench.settings.errors import UserError
+from workbench.settings.errors import UserError, no_such
 
 Value = bool | int | float | str
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Setting:
         """
         return self.named + added_choices(self.name) if self.named else ()
 
-    def parse(self, value: Any) -> Any:
+    def parse(self, value: object) -> Value:
         """Return ``value``, possibly text, as this setting's kind; raise UserError outside its
         range or choices.
         """
@@ -45,23 +46,25 @@ class Setting:
             return str(value)
         return self._parse_number(value)
 
-    def _parse_choice(self, value: Any) -> str:
+    def _parse_choice(self, value: object) -> str:
         if value not in self.choices:
             load_extensions()
         if value not in self.choices:
             raise UserError(f"{self.name}={value!r}: choose one of {', '.join(self.choices)}")
         return str(value)
 
-    def _parse_switch(self, value: Any) -> bool:
+    def _parse_switch(self, value: object) -> bool:
         if not isinstance(value, str):
             return bool(value)
         if value.lower() not in ("true", "false", "1", "0", "yes", "no"):
             raise UserError(f"{self.name}={value!r}: true or false")
         return value.lower() in ("true", "1", "yes")
 
-    def _parse_number(self, value: Any) -> int | float:
+    def _parse_number(self, value: object) -> int | float:
+        if not isinstance(value, str | SupportsFloat):
+            raise UserError(f"{self.name}={value!r}: not a {self.kind.__name__}")
         try:
-            number = self.kind(value)
+            number: int | float = self.kind(value)
         except (TypeError, ValueError, OverflowError):
             raise UserError(f"{self.name}={value!r}: not a {self.kind.__name__}") from None
         if self.kind is int and float(value) != number:
@@ -76,14 +79,14 @@ class Setting:
 
 
 def setting(
-    default: Any,
+    default: T,
     doc: str,
     unit: str = "",
     low: float | None = None,
     high: float | None = None,
     name: str = "",
     group: str = "",
-) -> Any:
+) -> T:
     """A dataclass field that carries what a person needs to know about it.
 
     ``name`` is its flat name where that is not the name of the field; ``group`` a heading for
@@ -97,7 +100,7 @@ def settings_of(kind: type, group: str = "") -> dict[str, Setting]:
     """The settings that the fields of dataclass ``kind`` describe, by flat name."""
     found = {}
     for f in dataclasses.fields(kind):
-        about: Mapping[str, Any] = f.metadata
+        about = f.metadata
         choices = get_args(f.type) if get_origin(f.type) is Literal else ()
         name = about["name"] or f.name
         found[name] = Setting(
@@ -113,6 +116,22 @@ def settings_of(kind: type, group: str = "") -> dict[str, Setting]:
             high=about["high"],
         )
     return found
+
+
+def parse_fields(kind: type[T], values: Mapping[str, object]) -> T:
+    """Make a dataclass of settings from values, possibly text, by flat name.
+
+    Raises UserError for an unknown name or a value outside its range.
+    """
+    known = settings_of(kind)
+    parsed = {}
+    for name, value in values.items():
+        if name not in known:
+            raise no_such("setting", name, known)
+        parsed[known[name].attribute] = known[name].parse(value)
+
+    make: Callable[..., T] = kind
+    return make(**parsed)
 
 
 class Group:

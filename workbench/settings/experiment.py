@@ -2,10 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
-from workbench.settings.description import Setting, settings_of
+from workbench.settings.description import Group, Setting, Value, settings_of
 from workbench.settings.errors import UserError, did_you_mean
 from workbench.settings.groups import (
     AsynchronySettings,
@@ -61,7 +61,7 @@ class Settings:
             )
 
     @classmethod
-    def of(cls, **values: Any) -> "Settings":
+    def of(cls, **values: Value) -> "Settings":
         """Settings from flat names (``batch=32``); what is not given has its default.
 
         Raises UserError for an unknown name or a value outside its range.
@@ -70,17 +70,18 @@ class Settings:
             if name not in SETTINGS:
                 raise UserError(unknown_setting(name))
 
-        groups: dict[str, dict[str, Any]] = {name: {} for name in GROUPS}
+        groups: dict[str, dict[str, Value]] = {name: {} for name in GROUPS}
         for name, value in values.items():
             described = SETTINGS[name]
             groups[described.group][described.attribute] = value
-        return cls(**{name: GROUPS[name](**given) for name, given in groups.items()})
+        make: Callable[..., Settings] = cls
+        return make(**{name: _make_group(GROUPS[name], given) for name, given in groups.items()})
 
-    def replace(self, **changes: Any) -> "Settings":
+    def replace(self, **changes: Value) -> "Settings":
         """A copy with some settings, by flat name, changed; raises UserError for unknown names."""
         return Settings.of(**{**self.to_dict(), **changes})
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Value]:
         """All settings by flat name."""
         return {
             name: getattr(getattr(self, described.group), described.attribute)
@@ -118,7 +119,11 @@ class Settings:
         return one_pass and small and self.clock.kind in ("free", "wall")
 
 
-GROUPS: dict[str, type[Any]] = {
+def _make_group(make: Callable[..., Group], given: dict[str, Value]) -> Group:
+    return make(**given)
+
+
+GROUPS: dict[str, type[Group]] = {
     "model": ModelSettings,
     "criterion": CriterionSettings,
     "lattices": LatticeSettings,

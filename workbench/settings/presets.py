@@ -1,11 +1,10 @@
 """Sizes of networks and lengths of training that suit a corpus or a machine."""
 
-from typing import Any
-
+from workbench.settings.description import Value
 from workbench.settings.errors import no_such
 from workbench.settings.experiment import Settings
 
-PRESETS: dict[str, dict[str, Any]] = {
+PRESETS: dict[str, dict[str, Value]] = {
     "tiny": dict(
         hidden_layers=1,
         hidden_units=32,
@@ -20,10 +19,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "english": dict(hidden_layers=8, hidden_units=1024),
 }
 # What a preset changes for sequence training.
-SEQUENCE: dict[str, Any] = dict(batch=32, learning_rate=0.002, epochs=4.0)
+SEQUENCE: dict[str, Value] = dict(batch=32, learning_rate=0.002, epochs=4.0)
 
 
-def preset(name: str, **changes: Any) -> Settings:
+def preset(name: str, **changes: Value) -> Settings:
     """The named preset (``tiny``, ``laptop``, ``icelandic``, ``english``), with fields changed."""
     if name not in PRESETS:
         raise no_such("preset", name, PRESETS)

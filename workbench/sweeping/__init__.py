@@ -6,15 +6,17 @@ from workbench.sweeping.plan import CellState, PlannedCell, count_states, plan_c
 from workbench.sweeping.recipes import read_recipe, recipe_questions
 from workbench.sweeping.results import Results, read_results
 from workbench.sweeping.run import request_stop, run_sweep
-from workbench.sweeping.spec import Cell, Sweep, all_sweeps, find_sweep
+from workbench.sweeping.spec import Axis, Cell, Sweep, SweepFields, all_sweeps, find_sweep
 
 __all__ = [
+    "Axis",
     "Cell",
     "CellState",
     "Estimate",
     "PlannedCell",
     "Results",
     "Sweep",
+    "SweepFields",
     "all_sweeps",
     "cluster_executor",
     "count_states",

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from workbench.storage.files import read_json, write_json
 from workbench.storage.rows import EvaluateRow, read_rows
@@ -155,7 +154,7 @@ def record_path(sweep: Sweep, cell: Cell) -> Path:
 
 def record_work(sweep: Sweep, cell: Cell, share: float | None = None) -> None:
     """Record that this process works on the cell, and the share of its training that is done."""
-    record: dict[str, Any] = {"pid": os.getpid(), "host": socket.gethostname()}
+    record: dict[str, int | str | float] = {"pid": os.getpid(), "host": socket.gethostname()}
     if share is not None:
         record["share"] = share
     write_json(record_path(sweep, cell), record)

@@ -2,20 +2,27 @@
 
 import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import Unpack
 
 from workbench.data import RECIPES, STARTS
-from workbench.settings import no_such
+from workbench.settings import Value, no_such
 from workbench.storage.files import read_json
 from workbench.storage.run import Run
-from workbench.sweeping.spec import Sweep
+from workbench.sweeping.spec import Sweep, SweepChanges, SweepFields
 
 NETWORK = ("hidden_layers", "hidden_units")
 NETWORK_OF_START = (*NETWORK, "precision")
 """Settings that a sweep has in common with the run that it starts from."""
 
-ADDED_BY_COMMAND = {"seeds", "test"}
+ADDED_BY_COMMAND = {"name", "settings", "seeds", "test"}
 """Changes to a recipe that its command line can express."""
+
+
+class RecipeFile(SweepChanges, total=False):
+    """A recipe as its file has it; what its size says goes before what the recipe says."""
+
+    sizes: Mapping[str, SweepChanges]
+    starts: str  # "trained": from a trained network
 
 
 def recipe_questions() -> dict[str, str]:
@@ -28,16 +35,21 @@ def starts_trained(name: str) -> bool:
     return _read_file(name).get("starts") == "trained"
 
 
-def recipe_start(size: str, **changes: Any) -> dict[str, Any]:
+def recipe_start(size: str, **changes: Value) -> dict[str, Value]:
     """Return the settings of the cross-entropy run that sequence training starts from.
 
     They are changes to the preset ``laptop``.
     """
-    return {**read_json(STARTS)[size], **changes}
+    starts: dict[str, dict[str, Value]] = read_json(STARTS)
+    return {**starts[size], **changes}
 
 
 def read_recipe(
-    which: str, corpus: str, size: str = "watch", init: Run | None = None, **changes: Any
+    which: str,
+    corpus: str,
+    size: str = "watch",
+    init: Run | None = None,
+    **changes: Unpack[SweepChanges],
 ) -> Sweep:
     """Return the recipe ``which`` (e.g. ``e1-shuffling``) as a sweep on the corpus of that name.
 
@@ -45,35 +57,43 @@ def read_recipe(
     a trained network takes that of ``init``, whatever its size. Without ``init``, the sweep first
     trains its own start, once per corpus and size. Raises UserError for an unknown recipe or size.
     """
-    record = _read_file(which)
-    sizes = record.pop("sizes")
+    recipe = _read_file(which)
+    sizes = recipe["sizes"]
     if size not in sizes:
         raise no_such(f"size of {which}", size, sizes)
     of_size = sizes[size]
-    trained = record.pop("starts", "") == "trained"
 
-    changed = changes.pop("settings", {})
-    settings = {**record.pop("settings", {}), **of_size.pop("settings", {}), **changed}
-    if trained and init is not None:
+    changed = changes.get("settings", {})
+    settings = {**recipe.get("settings", {}), **of_size.get("settings", {}), **changed}
+    start: Mapping[str, Value] = {}
+    if recipe.get("starts") == "trained" and init is not None:
         network = init.settings.to_dict()
         settings |= {field: network[field] for field in NETWORK}
-    elif trained:
+    elif recipe.get("starts") == "trained":
         network = {field: settings[field] for field in NETWORK_OF_START if field in settings}
-        record["start"] = recipe_start(size, **network)
+        start = recipe_start(size, **network)
 
-    name = changes.pop("name", f"{which}-{size}-{corpus}")
-    command = _command(which, corpus, size, name, init, changed, changes)
-    fields = {
-        "name": name,
+    name = changes.get("name", f"{which}-{size}-{corpus}")
+    fields: SweepFields = {
         "corpus": corpus,
         "init": init.name if init else None,
-        **record,
+        "start": start,
+        "recipe": _command(which, corpus, size, name, init, changes),
+        **_fields_of_sweep(recipe),
         **of_size,
-        "settings": settings,
-        "recipe": command,
         **changes,
+        "name": name,
+        "settings": settings,
     }
     return Sweep.of(fields, RECIPES / f"{which}.json")
+
+
+def _fields_of_sweep(recipe: RecipeFile) -> SweepChanges:
+    """What a recipe has in common with a sweep; `Sweep.of` refuses a field that is not known."""
+    fields: RecipeFile = {**recipe}
+    fields.pop("sizes")
+    fields.pop("starts", "")
+    return fields
 
 
 def _command(
@@ -82,8 +102,7 @@ def _command(
     size: str,
     name: str,
     init: Run | None,
-    settings: Mapping[str, Any],
-    changes: Mapping[str, Any],
+    changes: SweepChanges,
 ) -> str:
     """The command line that makes the sweep, or "" if it cannot express the changes."""
     if not set(changes) <= ADDED_BY_COMMAND:
@@ -91,6 +110,7 @@ def _command(
     words = ["workbench", "sweep", corpus, "--recipe", which, "--size", size, "--name", name]
     if init is not None:
         words += ["--init", init.name]
+    settings = changes.get("settings", {})
     if settings:
         words += ["--set", *(f"{field}={value}" for field, value in settings.items())]
     if "seeds" in changes:
@@ -100,9 +120,10 @@ def _command(
     return shlex.join(words)
 
 
-def _read_file(name: str) -> dict[str, Any]:
+def _read_file(name: str) -> RecipeFile:
     """The recipe as its file has it."""
     path = RECIPES / f"{name}.json"
     if not path.exists():
         raise no_such("recipe", name, recipe_questions())
-    return read_json(path)
+    recipe: RecipeFile = read_json(path)
+    return recipe

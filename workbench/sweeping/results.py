@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from scipy import stats
 from workbench.metrics.significance import Comparison, paired_bootstrap, verdict
 from workbench.metrics.words import WordErrors, total_errors, word_errors
 from workbench.recognise.evaluate import read_transcripts
+from workbench.settings import Value
 from workbench.storage.run import Run
 from workbench.sweeping.plan import CellState, PlannedCell, plan_cells
 from workbench.sweeping.spec import Sweep
@@ -97,7 +98,7 @@ def cell_table(cells: Sequence[PlannedCell]) -> pd.DataFrame:
     return frame
 
 
-def _cell_row(planned: PlannedCell) -> dict[str, Any]:
+def _cell_row(planned: PlannedCell) -> dict[str, Value | None]:
     cell = planned.cell
     run = planned.run
     without_numbers = planned.state in (CellState.FAILED, CellState.DIVERGED)
@@ -118,10 +119,10 @@ def _cell_row(planned: PlannedCell) -> dict[str, Any]:
 
 def group_table(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
     """Take the seeds of each label together, in the order of the cells; see `Results`."""
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, Value]] = []
     for label, group in table.groupby("label", sort=False):
         ended = group[group.state == CellState.DONE]
-        row: dict[str, Any] = {axis: group[axis].iloc[0] for axis in axes}
+        row: dict[str, Value] = {axis: group[axis].iloc[0] for axis in axes}
         row["label"] = label
         row["n"] = len(ended)
         row["diverged"] = int((group.state == CellState.DIVERGED).sum())

@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, replace
-from typing import Any
 
 from workbench import runs
 from workbench.prepare.corpus import Corpus
@@ -158,9 +157,7 @@ def _run_cells(
             while queue and idle and not stop():
                 attempt = _Attempt(queue.pop(0), idle.pop())
                 executor = slots[attempt.slot]
-                future = executor.submit(
-                    run_cell, sweep.to_dict(), attempt.cell.id, str(data_folder())
-                )
+                future = executor.submit(run_cell, sweep, attempt.cell.id, str(data_folder()))
                 attempts[future] = attempt
 
             ended = wait(attempts, FUTURE_POLL_SECONDS, FIRST_COMPLETED).done
@@ -221,14 +218,13 @@ class CellReporter:
             record_work(self.sweep, self.cell, done / max(1, total))
 
 
-def run_cell(fields: dict[str, Any], cell_id: str, data_folder: str) -> Price | None:
+def run_cell(sweep: Sweep, cell_id: str, data_folder: str) -> Price | None:
     """Train or resume one cell, and test it; return what that took, None if it was stopped.
 
-    ``fields`` are those of the sweep. The cell runs in any process that sees ``data_folder``;
+    The cell runs in any process that sees ``data_folder``;
     meanwhile its record names that process.
     """
     os.environ["WORKBENCH_DATA"] = data_folder
-    sweep = Sweep(**fields)
     cell = next(cell for cell in sweep.cells() if cell.id == cell_id)
     reporter = CellReporter(sweep, cell)
     watch = Stopwatch()

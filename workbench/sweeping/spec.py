@@ -12,15 +12,17 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
 from workbench.settings import (
     PRESETS,
     SETTINGS,
+    Setting,
     Settings,
     UserError,
+    Value,
     no_such,
     preset,
     rng,
@@ -31,6 +33,42 @@ from workbench.storage.home import data_folder
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
+
+class AxisRange(TypedDict):
+    """A range that the values of an axis are drawn from, evenly or, with ``log``, by factors."""
+
+    low: float
+    high: float
+    log: NotRequired[bool]
+
+
+Axis = Sequence[Value] | AxisRange
+
+
+class SweepChanges(TypedDict, total=False):
+    """The fields of a `Sweep` by which a ready-made one may be changed."""
+
+    name: str
+    preset: str
+    settings: Mapping[str, Value]
+    axes: Mapping[str, Axis]
+    points: Sequence[Mapping[str, Value]]
+    draws: int
+    seeds: Sequence[int]
+    start: Mapping[str, Value]
+    test: bool
+    question: str
+    paper: str
+    recipe: str
+
+
+class SweepFields(SweepChanges, total=False):
+    """The fields of a `Sweep`, as a file of JSON or a call gives them."""
+
+    corpus: str
+    init: str | None
+
+
 BASE_FIELDS = ("corpus", "preset", "settings", "init", "start")
 """Fields that a saved sweep never changes."""
 
@@ -39,7 +77,7 @@ BASE_FIELDS = ("corpus", "preset", "settings", "init", "start")
 class Cell:
     """One run of a sweep: its values of the axes, its seed, and all of its settings."""
 
-    values: Mapping[str, Any]
+    values: Mapping[str, Value]
     seed: int
     settings: Settings
 
@@ -69,13 +107,13 @@ class Sweep:
     name: str
     corpus: str
     preset: str = "laptop"
-    settings: Mapping[str, Any] = field(default_factory=dict)  # changes to the preset
-    axes: Mapping[str, Any] = field(default_factory=dict)
-    points: Sequence[Mapping[str, Any]] = ()
+    settings: Mapping[str, Value] = field(default_factory=dict)  # changes to the preset
+    axes: Mapping[str, Axis] = field(default_factory=dict)
+    points: Sequence[Mapping[str, Value]] = ()
     draws: int = 0
     seeds: Sequence[int] = (0,)
     init: str | None = None  # run whose model all cells start from
-    start: Mapping[str, Any] = field(default_factory=dict)  # or its settings; it is trained first
+    start: Mapping[str, Value] = field(default_factory=dict)  # or its settings; it is trained first
     test: bool = True  # whether each model is tested, which significance needs
     question: str = ""
     paper: str = ""  # entry of data/paper that the results are compared with
@@ -134,17 +172,17 @@ class Sweep:
                 cells.setdefault(cell.id, cell)
         return list(cells.values())
 
-    def _crossed(self) -> Iterator[dict[str, Any]]:
+    def _crossed(self) -> Iterator[dict[str, Value]]:
         """Every combination of a point and one value of each axis."""
         for point in self.points or ({},):
             for values in itertools.product(*self.axes.values()):
                 yield {**point, **dict(zip(self.axes, values, strict=True))}
 
-    def _drawn(self) -> Iterator[dict[str, Any]]:
+    def _drawn(self) -> Iterator[dict[str, Value]]:
         """Random rows; row n is a function of (name, n), so more draws keep the first rows."""
         for n in range(self.draws):
             stream = rng(0, "sweep", self.name, n)
-            values: dict[str, Any] = {}
+            values: dict[str, Value] = {}
             if self.points:
                 values |= self.points[int(stream.integers(len(self.points)))]
             for name, axis in self.axes.items():
@@ -186,10 +224,24 @@ class Sweep:
             recipe=self.recipe if same else "",
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> SweepFields:
         """Return the fields as JSON has them."""
-        fields = dataclasses.asdict(self)
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
+        return SweepFields(
+            name=self.name,
+            corpus=self.corpus,
+            preset=self.preset,
+            settings=dict(self.settings),
+            axes=dict(self.axes),
+            points=[dict(point) for point in self.points],
+            draws=self.draws,
+            seeds=list(self.seeds),
+            init=self.init,
+            start=dict(self.start),
+            test=self.test,
+            question=self.question,
+            paper=self.paper,
+            recipe=self.recipe,
+        )
 
     @classmethod
     def load(cls, folder: Path) -> "Sweep":
@@ -198,7 +250,7 @@ class Sweep:
         return cls.of(read_json(path), path)
 
     @classmethod
-    def of(cls, fields: Mapping[str, Any], path: Path) -> "Sweep":
+    def of(cls, fields: SweepFields, path: Path) -> "Sweep":
         """Return the sweep with these fields; an unknown one is a UserError that names ``path``."""
         unknown = sorted(set(fields) - {f.name for f in dataclasses.fields(cls)})
         if unknown:
@@ -243,7 +295,7 @@ class Sweep:
 # --- axes
 
 
-def parse_axis(name: str, given: Any, draws: int) -> Any:
+def parse_axis(name: str, given: Axis, draws: int) -> Axis:
     """Return the values of an axis as its setting has them: a list, or a range if cells are drawn.
 
     Raises UserError for values that the setting cannot have.
@@ -254,7 +306,7 @@ def parse_axis(name: str, given: Any, draws: int) -> Any:
             raise UserError(f"axis {name}: a range needs draws; for a grid, list the values")
         if set(given) - {"log"} != {"low", "high"}:
             raise UserError(f"axis {name}: a range is low, high and perhaps log")
-        return {k: v if k == "log" else setting.parse(v) for k, v in given.items()}
+        return _parse_range(setting, given)
 
     values = [given] if isinstance(given, str | int | float) else list(given)
     if not values:
@@ -262,7 +314,19 @@ def parse_axis(name: str, given: Any, draws: int) -> Any:
     return list(dict.fromkeys(setting.parse(value) for value in values))
 
 
-def draw_value(stream: np.random.Generator, name: str, axis: Any) -> Any:
+def _parse_range(setting: Setting, given: AxisRange) -> AxisRange:
+    low = setting.parse(given["low"])
+    high = setting.parse(given["high"])
+    if isinstance(low, str | bool) or isinstance(high, str | bool):
+        raise UserError(f"axis {setting.name}: a range is one of numbers; list the values")
+
+    found = AxisRange(low=low, high=high)
+    if "log" in given:
+        found["log"] = given["log"]
+    return found
+
+
+def draw_value(stream: np.random.Generator, name: str, axis: Axis) -> Value:
     """Draw a value of an axis: one of a list, or one of a range, rounded to four digits."""
     if not isinstance(axis, Mapping):
         return axis[int(stream.integers(len(axis)))]
@@ -278,7 +342,7 @@ def draw_value(stream: np.random.Generator, name: str, axis: Any) -> Any:
     return setting.parse(round(value) if setting.kind is int else float(f"{value:.4g}"))
 
 
-def _joined_axes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+def _joined_axes(old: Mapping[str, Axis], new: Mapping[str, Axis]) -> dict[str, Axis]:
     """Axes with the values of both, the old ones first; ranges are those of ``new``."""
     if set(old) != set(new):
         raise UserError(
@@ -286,7 +350,7 @@ def _joined_axes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, An
             "choose another name"
         )
 
-    joined: dict[str, Any] = {}
+    joined: dict[str, Axis] = {}
     for name, values in new.items():
         is_range = isinstance(values, Mapping)
         joined[name] = values if is_range else list(dict.fromkeys([*old[name], *values]))

@@ -1,7 +1,7 @@
 """The staleness explorer: sliders for the machine, and what it does to gradients."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import ipywidgets as W
 import pandas as pd
@@ -12,7 +12,7 @@ from workbench.figures.timeline import draw_stretches, stretches
 from workbench.notebook.panels.parts import Status, display_panel, help_text
 from workbench.notebook.screen import Screen
 from workbench.runs.toy import Exploration, explore
-from workbench.settings import Setting, Value, settings_of
+from workbench.settings import Setting, Value, parse_fields, settings_of
 
 EXPLORED_AGES = ("staleness_inner", "staleness_outer", "outer_seconds")
 EXPLORER_DPI = 80
@@ -58,10 +58,10 @@ def draw_exploration(rows: pd.DataFrame, most: int = EXPLORED_PROCESSES) -> Expl
 class StalenessPanel:
     """Sliders and three figures."""
 
-    def __init__(self, **values: Any):
+    def __init__(self, **values: Value):
         self.status = Status()
         self.fields = settings_of(Exploration)
-        exploration = Exploration(**values)
+        exploration = parse_fields(Exploration, values)
         self.sliders = {
             name: slider(field, getattr(exploration, name)) for name, field in self.fields.items()
         }
@@ -75,8 +75,8 @@ class StalenessPanel:
 
     def value(self) -> Exploration:
         """Returns the exploration that the sliders describe."""
-        values = {name: self.fields[name].parse(made.value) for name, made in self.sliders.items()}
-        return Exploration(**values)
+        values = {name: made.value for name, made in self.sliders.items()}
+        return parse_fields(Exploration, values)
 
     def draw(self) -> None:
         """Runs the toy and draws its rows."""
@@ -121,6 +121,6 @@ def slider(field: Setting, value: Value) -> W.Widget:
     return W.FloatSlider(min=low, max=high, step=(high - low) / SLIDER_STEPS, **common)
 
 
-def staleness_panel(**values: Any) -> StalenessPanel:
+def staleness_panel(**values: Value) -> StalenessPanel:
     """Returns the staleness explorer; ``values``: fields of `Exploration` for the sliders."""
     return StalenessPanel(**values)

@@ -1,6 +1,6 @@
 """The sweep panel: choose what to vary, estimate the time, start, and watch the matrix fill in."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import ipywidgets as W
@@ -22,6 +22,7 @@ from workbench.runs.launch import Launched
 from workbench.settings import SETTINGS, UserError, Value
 from workbench.storage.run import find_run
 from workbench.sweeping import (
+    Axis,
     Sweep,
     all_sweeps,
     count_states,
@@ -133,7 +134,7 @@ class SweepPanel:
     def _show_axes(self, sweep: Sweep) -> None:
         listed = {name: v for name, v in sweep.axes.items() if not isinstance(v, Mapping)}
         for name, widget in self.axes.items():
-            values = tuple(listed.get(name, ()))
+            values: Sequence[Value] = tuple(listed.get(name, ()))
             if isinstance(widget, W.SelectMultiple):
                 widget.value = values
             else:
@@ -151,7 +152,7 @@ class SweepPanel:
 
     def value(self) -> Sweep:
         """Returns the sweep that the widgets describe; UserError names what is wrong with it."""
-        axes: dict[str, list[str] | Mapping[str, Value]] = {}
+        axes: dict[str, Axis] = {}
         for name, widget in self.axes.items():
             values = _chosen_values(widget)
             if values:
