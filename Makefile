@@ -13,7 +13,7 @@ LOCKS := requirements.lock requirements-cpu.lock requirements-cuda.lock
 # One thread per process: tests and replicas run side by side, and threads of one product starve each other.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help demo test quick test-k2 docs bench lab check format lock clean
+.PHONY: help demo test quick test-k2 test-python docs bench lab check format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,12 @@ quick: $(INSTALLED) ## the tests that need no cluster, no browser, no k2 and no 
 test-k2: $(INSTALLED_K2) ## the tests of k2 and the golden digests, with k2 and the torch of its time, in .venv-k2
 	$(ONE_THREAD) .venv-k2/bin/python -m pytest -q -m k2
 	PYTHONPATH=tests $(ONE_THREAD) .venv-k2/bin/python tests/golden.py
+
+test-python: ## the quick tests with another Python in an environment of its own: make test-python PYTHON=python3.13
+	@[ -n '$(PYTHON)' ] || { echo 'name one: make test-python PYTHON=python3.13' >&2; exit 2; }
+	PYTHON='$(PYTHON)' TORCH='$(TORCH)' .ci/setup .venv-other current
+	$(ONE_THREAD) .venv-other/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow and not dask and not browser and not k2"
+	rm -rf .venv-other
 
 docs: $(INSTALLED) ## the documentation as a site in build/docs, which needs no network
 	$(BIN)/sphinx-build -q -W --keep-going -b html workbench/docs build/docs
@@ -54,7 +60,7 @@ lock: $(INSTALLED) ## resolve the lock files anew, with the newest packages that
 	$(BIN)/python .ci/lock
 
 clean: ## remove what set-up and tools made; corpora and runs stay
-	rm -rf .venv .venv-k2 workbench.egg-info build .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-k2 .venv-other workbench.egg-info build .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 $(INSTALLED): $(LOCKS) pyproject.toml .ci/setup
 	@PYTHON='$(PYTHON)' TORCH='$(TORCH)' .ci/setup .venv current $@

@@ -163,12 +163,14 @@ def resumed(corpus: Corpus, init: Run) -> Run:
 
 
 def environment() -> str:
-    """What the digests of real training depend on."""
+    """What the digests of real training depend on: the processor, torch, and numpy's functions."""
+    import numpy
     import torch
     from llvmlite import binding
 
     flags = "avx512" if binding.get_host_cpu_features().get("avx512f") else "avx2"
-    return f"{kernels.choice().kernel}, {flags}, torch {torch.__version__.split('+')[0]}"
+    versions = f"torch {torch.__version__.split('+')[0]}, numpy {numpy.__version__}"
+    return f"{kernels.choice().kernel}, {flags}, {versions}"
 
 
 def main() -> int:

@@ -100,7 +100,7 @@ def _find_duplicates(candidates: Sequence[Candidate]) -> dict[int, Problem]:
     found: dict[int, Problem] = {}
     for group in positions.values():
         first = candidates[group[0]]
-        equal = all(replace(candidates[n], where=first.where) == first for n in group)
+        equal = all(replace(candidates[n], where=first.where) == first for n in group[1:])
         for n in group[1:]:
             detail = f"also {first.where}" + (", the same" if equal else "")
             found[n] = Problem("duplicate id", candidates[n].where, detail)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import fsum
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def total_measurement(parts: Sequence[UtteranceMeasurement], sequence: bool) -> 
     trained = sum((part.trained for part in rest), first.trained)
     words = sum((part.words for part in rest), first.words)
     frames = sum((part.frames for part in rest), first.frames)
-    ce = sum(part.log_posterior for part in parts) / frames.frames
+    ce = fsum(part.log_posterior for part in parts) / frames.frames
     inside = sum((part.mmi for part in parts if not part.reference_lost), Criterion())
     interval = word_error_interval([part.words for part in parts])
     return Measurement(

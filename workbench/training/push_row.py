@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import fsum
 
 from workbench.batches import FrameBatch, OuterBatch
 from workbench.storage.rows import OuterAge, PushRow
@@ -69,7 +70,7 @@ def outer_age(
     version_now = sum(here) / shards
     versions = [sum(source.versions[:shards]) / shards for source in sources]
     ages = [now - source.seconds for source in sources]
-    mean_version = sum(versions) / len(versions)
+    mean_version = fsum(versions) / len(versions)
     return OuterAge(
         version=mean_version,
         version_min=min(versions),
@@ -77,7 +78,7 @@ def outer_age(
         staleness=version_now - mean_version,
         staleness_min=version_now - max(versions),
         staleness_max=version_now - min(versions),
-        seconds=sum(ages) / len(ages),
+        seconds=fsum(ages) / len(ages),
         seconds_min=min(ages),
         seconds_max=max(ages),
     )

@@ -13,7 +13,7 @@ leaves the original weights, whatever the masses are.
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from math import log
+from math import fsum, log
 from typing import NamedTuple
 
 import numpy as np
@@ -160,17 +160,17 @@ class GraphBuilder:
 
     def _leave(self, node: int, junctions: list[Junction], final: np.ndarray) -> None:
         """Add the arcs from the last state of a phone through junctions, and its final weight."""
-        mass = sum(junction.mass for junction in junctions)
+        mass = fsum(junction.mass for junction in junctions)
         for junction in junctions:
             self._arcs.add(node, junction.entries, mass)
 
-        ending = sum(junction.final for junction in junctions)
+        ending = fsum(junction.final for junction in junctions)
         if ending:
             final[node] = log(ending / mass)
 
     def _add_inner(self, phone: int, state: int, parts: list[NodeEntry]) -> NodeEntry:
         """Return the way into a first or middle state, which ``parts`` without words follow."""
-        mass = sum(part.mass for part in parts)
+        mass = fsum(part.mass for part in parts)
         future = (phone, state, *sorted(part.node for part in parts))
         node, is_new = self._find_or_add_node(future, phone, state)
         if is_new:
@@ -183,7 +183,7 @@ class GraphBuilder:
         node, is_new = self._find_or_add_node((phone, state, "last", *names), phone, state)
         if is_new:
             self._exits.append(_Exit(node, names))
-        return NodeEntry(node, 0, sum(branch.mass for branch in branches))
+        return NodeEntry(node, 0, fsum(branch.mass for branch in branches))
 
     def _find_or_add_node(self, future: Hashable, phone: int, state: int) -> tuple[int, bool]:
         """Return the node of a future, and whether it is new."""

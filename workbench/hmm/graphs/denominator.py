@@ -12,7 +12,7 @@ stochastic: the arcs and the final weight of every state sum to one.
 """
 
 from itertools import groupby
-from math import exp, isfinite
+from math import exp, fsum, isfinite
 from typing import NamedTuple
 
 import numpy as np
@@ -108,7 +108,7 @@ class _SentenceGraph:
         ahead = {SIL: self.silence + self.spoken * self.end}
         for phone, some in self.by_first_phone.items():
             ahead[phone] = self.spoken * self._mass(some)
-        total = sum(ahead.values())
+        total = fsum(ahead.values())
         return {phone: mass / total for phone, mass in ahead.items()}
 
     def _add_word_end(self, last: int, paused: NodeEntry) -> None:
