@@ -7,6 +7,7 @@ from workbench.hmm.align import best_arcs, compact, timing
 from workbench.hmm.graphs.graph import Graph, NoPath, from_arcs
 from workbench.hmm.graphs.numerator import numerator
 from workbench.hmm.priors import log_priors
+from workbench.hmm.scores import BadScores
 from workbench.hmm.states import monophone
 from workbench.language.lexicon import Lexicon, Pronunciation
 
@@ -77,11 +78,11 @@ def test_compact_graphs_align_alike():
 
 
 def test_what_cannot_be_aligned_raises():
-    """Too few frames raise NoPath, and scores that are NaN raise ValueError."""
+    """Too few frames raise NoPath, and scores that are NaN raise BadScores."""
     graph = numerator((1,), WORDS, STATES, UNIGRAM)
     with pytest.raises(NoPath, match="5 frames"):
         best_arcs(graph, np.zeros((5, STATES.count), np.float32))
-    with pytest.raises(ValueError, match="number"):
+    with pytest.raises(BadScores, match="not finite"):
         best_arcs(graph, np.full((8, STATES.count), np.nan, np.float32))
 
 

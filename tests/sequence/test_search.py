@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from oracles import every_path, links, tiny_graph, tiny_scores
 
 from workbench.hmm.graphs.graph import Graph, NoPath, from_arcs
+from workbench.hmm.scores import NOT_FINITE, BadScores
 from workbench.sequence.lattice import Lattice
 from workbench.sequence.search import SearchWorkspace, search
 from workbench.sequence.search_graph import once_per_graph, search_graph
@@ -131,10 +132,10 @@ def test_only_final_states_count_at_the_end():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_scores_that_are_not_numbers_are_refused(bad):
-    """NaN and +inf raise ValueError instead of passing for impossible."""
+    """NaN and +inf raise BadScores instead of passing for impossible."""
     graph, scores = random_case(0)
     scores[1, 1] = bad
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(BadScores, match=NOT_FINITE):
         search(graph, scores, **WIDE)
 
 

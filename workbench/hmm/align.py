@@ -7,6 +7,7 @@ import numpy as np
 from numba import njit
 
 from workbench.hmm.graphs.graph import Graph, NoPath
+from workbench.hmm.scores import NOT_FINITE, BadScores
 from workbench.hmm.states import POSITIONS
 
 
@@ -29,11 +30,15 @@ def best_arcs(graph: Graph, scores: np.ndarray) -> tuple[np.ndarray, float]:
 
     ``scores``: float32 [frames, tied states], natural log, already scaled. Index the graph's
     arrays with the arcs for states, phones and words. Raises NoPath if no path has as many frames
-    and a finite score, ValueError if a score is NaN.
+    and a finite score, BadScores if a score is NaN or +inf, ValueError for an array that does not
+    fit the graph.
     """
-    if np.isnan(scores).any():
-        raise ValueError("a score is not a number")
     scores = np.ascontiguousarray(scores, np.float32)
+    last = graph.state.max(initial=-1)
+    if scores.ndim != 2 or scores.shape[1] <= last:
+        raise ValueError(f"scores of shape {scores.shape} for a graph with tied state {last}")
+    if not (scores < np.inf).all():
+        raise BadScores(NOT_FINITE)
     arcs, score = _viterbi(
         graph.offsets, graph.target, graph.state, graph.weight, graph.final, scores
     )
@@ -61,6 +66,10 @@ def compact(graph: Graph) -> CompactGraph:
 
 # The best paths of lattices are found by `sequence.lattice.viterbi`. It is simpler: a lattice has
 # no cycles and its arcs are in the order of time, so that one pass over the arcs is enough.
+#
+# No index leaves its array: scores are below +inf and weights finite, so sums in double precision
+# are finite or -inf and never NaN. A node that is alive has an arc into it, in ``back``; the path
+# that is read back goes over such nodes only, and it is not read back if the best end is not alive.
 @njit(cache=True, nogil=True)
 def _viterbi(
     offsets: np.ndarray,

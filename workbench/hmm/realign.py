@@ -10,6 +10,7 @@ from workbench.corpus.frames.store import FrameStore
 from workbench.hmm.align import best_arcs, compact
 from workbench.hmm.graphs.graph import Graph, NoPath
 from workbench.hmm.graphs.numerator import numerator, shortest_frames
+from workbench.hmm.scores import BadScores
 from workbench.hmm.states import TiedStates
 from workbench.language.lexicon import Lexicon
 from workbench.progress import Progress
@@ -138,6 +139,8 @@ def align_store(
             (aligned,) = realign([reference], score)
         except NoPath:
             set_aside.append(NotAligned(utterance, "no path with a finite score"))
+        except BadScores as error:
+            set_aside.append(NotAligned(utterance, str(error)))
         else:
             first, end = store.span(utterance)
             alignment[first:end] = aligned.states

@@ -3,6 +3,10 @@
 Sums are taken relative to the best score of each node and rescaled when they become large. So one
 exponential for each arc suffices and nothing overflows, however long the utterance or wide the
 lattice.
+
+No index depends on a score but in `trace_best_path`, which says why it stays inside. All other
+indices are nodes and frames of the lattice. `workbench.sequence.lattice.prune` makes lattices whose
+nodes and arcs all lie on complete paths of finite score.
 """
 
 from typing import NamedTuple
@@ -63,7 +67,12 @@ def trace_best_path(
     final: np.ndarray,
     frames: int,
 ) -> np.ndarray:
-    """Return the arcs of the best path, int64 [frames]; of equals that whose arcs come first."""
+    """Return the arcs of the best path, int64 [frames]; of equals that whose arcs come first.
+
+    Node 0 stands at the first boundary and reaches the end with a finite score, for the lattice was
+    pruned. `viterbi` found that score as the greatest sum over the arcs that leave the node, by the
+    same additions as here. So in every frame an arc is found, and its target reaches the end too.
+    """
     _, behind = viterbi(source, target, weight, final)
     path = np.empty(frames, np.int64)
     node = 0

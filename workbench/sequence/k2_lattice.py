@@ -38,9 +38,9 @@ def search(
     """Return the lattice of ``scores`` [T, tied states] in ``graph``, as the native search does.
 
     The lattice's ``beam`` is the one asked for; ``max_active`` bounds k2's beam only roughly.
-    Raises NoPath with the reason, ValueError if a score is NaN or +inf.
+    Raises NoPath with the reason, BadScores if a score is NaN, +inf or too large.
     """
-    scores = check_scores(graph, scores)
+    scores, _ = check_scores(graph, scores)
     parts = _intersect(graph, scores, beam, lattice_beam, max_active)
     return prune(as_lattice(graph, scores, parts, beam), lattice_beam)
 

@@ -8,6 +8,7 @@ import numpy as np
 from workbench.hmm.graphs.graph import NoPath
 
 ARC_COLUMNS = ("frame", "state", "word", "phone", "arc", "weight")
+LEAST = np.finfo(np.float64).min  # so that an infinite width keeps no path of log score -inf
 ROUNDING = 1e-12  # relative: sums along a path in another order must not decide whether it is kept
 
 
@@ -54,7 +55,8 @@ def prune(lattice: Lattice, width: float) -> Lattice:
     """Return exactly the arcs and nodes on paths within ``width`` of the best one, in double
     precision.
 
-    Raises NoPath if there is no complete path.
+    All that is kept lies on complete paths of finite score, which compiled code relies on. Raises
+    NoPath if there is none. Node 0 must be the start.
     """
     ahead, behind = viterbi(lattice.source, lattice.target, lattice.weight, lattice.final)
     best = behind[0] if lattice.nodes else -np.inf
@@ -62,6 +64,7 @@ def prune(lattice: Lattice, width: float) -> Lattice:
         raise NoPath("no complete path")
 
     least = (best - width) - ROUNDING * max(1.0, abs(best))
+    least = max(least, LEAST)
     node = ahead + behind >= least
     kept = ahead[lattice.source] + lattice.weight + behind[lattice.target] >= least
     # Rounding may part an arc from its node; both are then dropped.

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from workbench.hmm.graphs.graph import Graph, NoPath
+from workbench.hmm.scores import NOT_FINITE, BadScores, largest_score
 from workbench.sequence import search as native
 from workbench.sequence.lattice import Lattice, restrict
 from workbench.settings import CriterionSettings, LatticeSettings
@@ -20,7 +21,6 @@ from workbench.settings import CriterionSettings, LatticeSettings
 OUTSIDE = "reference outside lattice"
 UNALIGNED = "reference cannot be aligned"
 NO_LATTICE = "no lattice: "
-NOT_FINITE = "scores are not finite"
 
 UNLIMITED = 2**31 - 1
 WIDENINGS = (1, 2, 4)  # factors of the beam, tried one after the other
@@ -92,8 +92,9 @@ def find_pair(
     For engine=exact the numerator holds all paths of the reference's graph, and the denominator
     serves for the best path only.
     """
-    if not np.isfinite(scores).all():
-        return NoLatticePair(NOT_FINITE)
+    fault = fault_of_scores(scores)
+    if fault:
+        return NoLatticePair(fault)
 
     exact = settings.engine == "exact"
     try:
@@ -117,10 +118,20 @@ def find_numerator(
     scores: np.ndarray, reference: Reference, settings: LatticeSettings
 ) -> Lattice | NoLatticePair:
     """Align ``reference`` with ``scores`` [T, states] by its own graph, or say why that fails."""
-    if not np.isfinite(scores).all():
-        return NoLatticePair(NOT_FINITE)
+    fault = fault_of_scores(scores)
+    if fault:
+        return NoLatticePair(fault)
     numerator = _align(reference, scores, settings)
     return NoLatticePair(UNALIGNED) if numerator is None else numerator
+
+
+def fault_of_scores(scores: np.ndarray) -> str | None:
+    """Return why ``scores`` of a network cannot be searched, or None; it forbids no state."""
+    try:
+        largest_score(scores)
+    except BadScores as error:
+        return str(error)
+    return None if np.isfinite(scores).all() else NOT_FINITE
 
 
 def _restrict(lattice: Lattice, words: tuple[int, ...]) -> Lattice | None:

@@ -16,12 +16,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from workbench.hmm.graphs.graph import Graph
+from workbench.hmm.graphs.graph import Graph, NoPath
 from workbench.sequence import criteria
 from workbench.sequence.decoded import Decoded
 from workbench.sequence.exact import exact_occupancies
 from workbench.sequence.lattice import Lattice
 from workbench.sequence.lattice_pair import (
+    NO_LATTICE,
     LatticePair,
     NoLatticePair,
     Reference,
@@ -90,7 +91,10 @@ def decode_outer(
         if settings.lattices.engine == "exact":
             # The search may have failed all the same; the sum over all paths needs no lattice.
             decoded = replace(decoded, reason=None)
-            totals, rows = exact_occupancies(denominator, [scores])
+            try:
+                totals, rows = exact_occupancies(denominator, [scores])
+            except NoPath as error:
+                return replace(decoded, reason=NO_LATTICE + str(error))
             gradients = against_all_paths(pair.numerator, float(totals[0]), rows[0], criterion)
         elif isinstance(pair, LatticePair):
             gradients = against_lattice(pair, criterion)

@@ -6,6 +6,9 @@ parts of a word, and those of the end of the sentence, add up to log p(w). So lo
 where the word's label stands, and the other model's log probability is added. Only scores of
 incomplete paths are wrong meanwhile. A token is a node of the lattice with a history of the
 language model. Equal ones recombine, so without a beam no path is lost.
+
+Indices are nodes, words, histories and counted tokens. Scores are only compared: one that is NaN
+fails every comparison, and its token is dropped.
 """
 
 from typing import NamedTuple

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from workbench.hmm.graphs.graph import Graph, NoPath
+from workbench.hmm.scores import largest_score
 from workbench.sequence.lattice import Lattice, prune
 from workbench.sequence.search_graph import SearchGraph, search_graph
 from workbench.sequence.token_passing import (
@@ -26,7 +27,8 @@ from workbench.sequence.token_passing import (
     recover_arcs,
 )
 
-SLACK = 1e-3  # the search prunes sums in float32; the exact pruning, in double precision, follows
+SLACK = 1e-3  # least width by which the compiled search keeps more than the exact pruning
+STEP_ROUNDING = 6 * 2.0**-24  # of a step: three sums of float32 numbers, each of two magnitudes
 TOKENS = 1 << 16  # room of a new workspace
 ARCS = 1 << 12
 
@@ -100,33 +102,34 @@ def search(
 
     ``scores``: log, acoustic scale included; -inf forbids a state. ``beam``, ``lattice_beam`` (log
     probability) and ``max_active`` (tokens of a frame) as in the module's docstring. ``workspace``:
-    by default the calling thread's. Raises NoPath with the reason, ValueError if a score is NaN or
-    +inf.
+    by default the calling thread's. Raises NoPath with the reason, BadScores if a score is NaN,
+    +inf or too large.
     """
-    scores = check_scores(graph, scores)
+    scores, largest = check_scores(graph, scores)
     workspace = workspace or _workspace_of_thread()
     searched = search_graph(graph)
     if workspace.states < graph.states:
         workspace.resize_states(graph.states)
 
     tokens = _pass_tokens(searched, scores, beam, max_active, workspace)
-    parts = _recover_arcs(searched, scores, lattice_beam, tokens, workspace)
+    width = lattice_beam + rounding_slack(searched, largest, tokens)
+    parts = _recover_arcs(searched, scores, width, tokens, workspace)
     return prune(as_lattice(graph, scores, parts, beam), lattice_beam)
 
 
-def check_scores(graph: Graph, scores: np.ndarray) -> np.ndarray:
-    """Return ``scores`` as float32 in C order; raises NoPath or ValueError where they cannot be
-    searched.
+def check_scores(graph: Graph, scores: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return (``scores`` as float32 in C order, their largest magnitude).
+
+    Raises NoPath without frames, BadScores for scores that cannot be searched, and ValueError for
+    an array that does not fit the graph.
     """
     scores = np.require(scores, np.float32, ["C", "W"])
     last = search_graph(graph).last_tied_state
     if scores.ndim != 2 or scores.shape[1] <= last:
         raise ValueError(f"scores of shape {scores.shape} for a graph with tied state {last}")
-    if not (scores < np.inf).all():
-        raise ValueError("a score is NaN or infinite")
     if len(scores) == 0:
         raise NoPath("no frames")
-    return scores
+    return scores, largest_score(scores)
 
 
 def _workspace_of_thread() -> SearchWorkspace:
@@ -167,6 +170,22 @@ def _pass_tokens(
     return tokens
 
 
+def rounding_slack(searched: SearchGraph, largest: float, tokens: Tokens) -> float:
+    """Return by how much a path's score may seem too low to the backward pass.
+
+    ``largest`` is the largest magnitude of the acoustic scores. A step of the forward pass is
+    alpha + weight, + score, - best, in float32. With M the sum of the largest magnitudes of the
+    three, no intermediate result is above 2 M, so a step is wrong by at most STEP_ROUNDING * M, and
+    a path of T frames by T times that. The best path, to which others are compared, may be wrong by
+    as much to the other side. With this slack the best path itself is never pruned: the arcs that
+    are found reach the start whatever the scores are.
+    """
+    frames = len(tokens.norm) - 1
+    lowest = float(tokens.alpha[: tokens.starts[-1]].min(initial=0.0))
+    magnitude = largest + searched.largest_weight - lowest
+    return max(SLACK, 2 * frames * STEP_ROUNDING * magnitude)
+
+
 def _recover_arcs(
     searched: SearchGraph,
     scores: np.ndarray,
@@ -176,11 +195,13 @@ def _recover_arcs(
 ) -> LatticeParts:
     """Return copies of the nodes and arcs on paths within ``width`` of the best, in the order of
     time.
+
+    Raises NoPath if they do not reach the start, which `rounding_slack` excludes.
     """
     while True:
         found = workspace.found
         nodes, arcs = recover_arcs(
-            searched.incoming, scores, width + SLACK, tokens, workspace.backward, found
+            searched.incoming, scores, width, tokens, workspace.backward, found
         )
         if nodes != FULL:
             break
@@ -188,6 +209,8 @@ def _recover_arcs(
 
     states = found.node_state[:nodes][::-1].astype(np.int32)
     frame = found.node_frame[:nodes][::-1].astype(np.int32)
+    if not nodes or frame[0] != 0:
+        raise NoPath("no complete path")
     return LatticeParts(
         node_frame=frame,
         final=np.where(frame == len(scores), searched.graph.final[states], -np.inf),

@@ -47,12 +47,15 @@ class IncomingArcs(NamedTuple):
 
 @dataclass(frozen=True)
 class SearchGraph:
-    """A ``graph`` with its arcs in both directions; ``last_tied_state`` is the highest that occurs,
-    -1 if none.
+    """A ``graph`` with its arcs in both directions.
+
+    ``last_tied_state`` is the highest that occurs, -1 if none; ``largest_weight`` the largest
+    magnitude of a weight of an arc.
     """
 
     graph: Graph
     last_tied_state: int
+    largest_weight: float
     outgoing: OutgoingArcs
     incoming: IncomingArcs
 
@@ -94,4 +97,11 @@ def search_graph(graph: Graph) -> SearchGraph:
         weight=graph.weight[by_target],
         final=graph.final,
     )
-    return SearchGraph(graph, int(graph.state.max(initial=-1)), outgoing, incoming)
+    finite = graph.weight[graph.weight > -np.inf]
+    return SearchGraph(
+        graph=graph,
+        last_tied_state=int(graph.state.max(initial=-1)),
+        largest_weight=float(np.abs(finite).max(initial=0.0)),
+        outgoing=outgoing,
+        incoming=incoming,
+    )

@@ -1,5 +1,7 @@
 """Sums over the arcs of each frame, compiled: where a frame's arcs begin, and their values added up
 by state.
+
+Indices are the frames and states of the arcs; none depends on a value.
 """
 
 import numba

@@ -11,6 +11,11 @@ Two things make the forward pass fast. Its loop over arcs takes no unpredictable
 writes, with a value that changes nothing where it is too poor. And states that are reached are
 marked in a bit map, which gives them back in ascending order: with sorted tokens the graph and the
 scores are read almost in the order of memory.
+
+No index leaves its array, whatever the scores. Compiled code does not check that, so `search`
+passes only scores of bounded magnitude (`workbench.hmm.scores`) and graphs whose tied states the
+scores have. States and arcs come from the graph, tokens and nodes are counted against the room of
+their arrays, and only `kth_largest` makes an index of a score; it says why that one is inside.
 """
 
 from typing import NamedTuple
@@ -224,6 +229,9 @@ def select(state: np.ndarray, alpha: np.ndarray, k: int) -> tuple[int, int]:
 def kth_largest(values: np.ndarray, k: int) -> np.float32:
     """Return the k-th largest of ``values`` (k <= size), exactly: a histogram finds its bin,
     sorting finds it there.
+
+    ``values`` are finite and their range is finite in float32. So (high - value) * scale lies
+    between 0 and BINS - 1, or above it by rounding, but below BINS: the bin exists.
     """
     high = values.max()
     low = values.min()

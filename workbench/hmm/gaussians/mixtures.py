@@ -208,7 +208,10 @@ def _accumulate(
     constant: np.ndarray,
     sums: np.ndarray,
 ) -> None:
-    """Add each observation to the sums of its state's Gaussians, by their posteriors."""
+    """Add each observation to the sums of its state's Gaussians, by their posteriors.
+
+    Indices are states of an alignment and their Gaussians; an observation is never one.
+    """
     frames, size = x.shape
     share = np.empty(np.max(first[1:] - first[:-1]))
     for t in range(frames):
