@@ -102,7 +102,7 @@ def test_a_saved_sweep_grows_and_never_changes() -> None:
         ({"axes": {"batch": []}}, "no values"),
         ({"axes": {"batch": {"low": 1, "high": 9}}}, "needs draws"),
         ({"axes": {"shuffling": {"low": "full", "high": "none"}}, "draws": 2}, "one of numbers"),
-        ({"name": "../x"}, "name is made of"),
+        ({"name": "../x"}, "cannot name a sweep"),
         ({"seeds": []}, "no seeds"),
         ({"points": [{"shuffling": "none"}]}, "both an axis and"),
         ({"preset": "huge"}, "no such preset"),

@@ -16,6 +16,7 @@ from typing import Any, NoReturn, Protocol
 
 from workbench.cli.exit_codes import FAILED, WRONG_USAGE, report_interruption
 from workbench.settings import UserError, did_you_mean
+from workbench.storage.os_errors import explain_os_error
 from workbench.system.processes import set_environment
 
 # The commands in the order in which a person meets them, each with its line in the list of
@@ -110,13 +111,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command.run(options) or 0
     except UserError as error:
-        print(f"workbench: {error}", file=sys.stderr)
-        return FAILED
+        return print_error(str(error))
+    except MemoryError:
+        return print_error("not enough memory; choose a smaller network, batch or --jobs")
     except KeyboardInterrupt:
         return report_interruption()
     except BrokenPipeError:  # the reader of our output, for example `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except OSError as error:
+        explained = explain_os_error(error)
+        if explained is None:
+            raise
+        return print_error(explained)
+
+
+def print_error(message: str) -> int:
+    """Print what went wrong as one line, and return the exit code.
+
+    What could move the cursor or colour the terminal is printed as an escape.
+    """
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+    print(f"workbench: {shown}", file=sys.stderr)
+    return FAILED
 
 
 def explain(words: Sequence[str]) -> int:

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from workbench.settings import PRESETS, SETTINGS, Setting, UserError, Value, unknown_setting
+from workbench.settings.description import bound_text
 
 SEARCHES = ("rescoring", "graph")
 
@@ -74,5 +75,5 @@ def allowed(setting: Setting) -> str:
     if setting.kind is bool:
         return " [true | false]"
     if setting.low is not None and setting.high is not None:
-        return f" [{setting.low:g} to {setting.high:g}]"
+        return f" [{bound_text(setting.low)} to {bound_text(setting.high)}]"
     return ""

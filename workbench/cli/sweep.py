@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from workbench.cli.exit_codes import FAILED, report_interruption
 from workbench.cli.options import add_settings_options, parse_changes, split_change
@@ -157,10 +157,10 @@ def shared_fields(options: Options) -> "SweepChanges":
 
 def sweep_of_file(path: Path, corpus: str | None, shared: "SweepChanges") -> "Sweep":
     """The sweep that a JSON file describes."""
-    from workbench.storage.files import read_json
+    from workbench.storage.records import read_object
     from workbench.sweeping import Sweep
 
-    described: SweepFields = read_json(path)
+    described: SweepFields = cast("SweepFields", read_object(path))
     fields: SweepFields = {"name": path.stem, **described, **shared}
     if corpus:
         fields["corpus"] = corpus

@@ -11,8 +11,13 @@ from typing import Literal, TypedDict
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter
+
+from workbench.figures.text import printable_text
 
 # Okabe and Ito's palette, in an order in which neighbours differ in lightness too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -51,7 +56,15 @@ class LineStyle(TypedDict):
 
 
 class PngFigure(Figure):
-    """A figure that a notebook shows as a PNG, without pyplot or settings of IPython."""
+    """A figure that a notebook shows as a PNG, without pyplot or settings of IPython.
+
+    Its texts come from data, so none of them is a formula, whatever it holds.
+    """
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draws the figure, with every text taken literally."""
+        _take_literally(self)
+        super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
         return png(self)
@@ -97,6 +110,39 @@ def figure_with_grid(
     FigureCanvasAgg(fig)
     axes = fig.subplots(rows, columns, squeeze=False)
     return fig, [[_apply_style(ax) for ax in row] for row in axes]
+
+
+def _take_literally(fig: Figure) -> None:
+    """Makes dollars in texts mean dollars, and replaces what no font can show.
+
+    The numbers at axes keep their formulas: powers of ten are made by matplotlib itself.
+    """
+    numbers = set()
+    for ax in fig.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            formatter = axis.get_major_formatter()
+            if type(formatter) is FuncFormatter:  # labels that were given with the ticks
+                axis.set_major_formatter(LiteralFormatter(formatter.func))
+            elif not isinstance(formatter, LiteralFormatter):
+                numbers |= {id(label) for label in axis.get_majorticklabels()}
+            numbers |= {id(label) for label in axis.get_minorticklabels()}
+
+    for text in fig.findobj(Text):
+        if isinstance(text, Text) and id(text) not in numbers:
+            text.set_parse_math(False)
+            text.set_text(_printable_lines(text.get_text()))
+
+
+class LiteralFormatter(FuncFormatter):
+    """The labels of ticks, without what no font can show."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """Returns the label of a tick."""
+        return _printable_lines(super().__call__(x, pos))
+
+
+def _printable_lines(text: str) -> str:
+    return "\n".join(printable_text(line) for line in text.split("\n"))
 
 
 def _empty_figure(width: float, height: float) -> PngFigure:

@@ -15,7 +15,7 @@ from workbench.recognise.example import write_example
 from workbench.reports.report import write_report
 from workbench.reports.sweep_report import group_rows, significance_rows, write_sweep_report
 from workbench.runs import find_same_run, train_or_resume
-from workbench.settings import Settings, Value, parse_fields
+from workbench.settings import Settings, Value, check_name, parse_fields
 from workbench.storage.example import Example, read_example
 from workbench.storage.home import data_folder
 from workbench.storage.run import Run, RunState, find_run
@@ -47,7 +47,7 @@ def define_machine(name: str, like: str = "paper", **changes: Any) -> Path:
     seconds.
     """
     machine = replace(load_machine(like), name=name, **changes)
-    path = data_folder() / "machines" / f"{name}.json"
+    path = data_folder() / "machines" / f"{check_name('machine', name)}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_machine(machine, path)
     return path

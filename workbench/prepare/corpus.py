@@ -32,7 +32,7 @@ from workbench.language.backoff import NGram
 from workbench.language.lexicon import Lexicon, read_lexicon
 from workbench.sequence.lattice_pair import Reference
 from workbench.settings import no_such
-from workbench.storage.files import read_json
+from workbench.storage.files import is_file, read_json
 from workbench.storage.home import data_folder
 
 SPLITS = ("train", "heldout", "test")
@@ -60,7 +60,7 @@ class Corpus:
         """
         corpora = corpora_folder()
         for folder in (corpora / name, Path(name)):
-            if (folder / "corpus.json").exists():
+            if is_file(folder / "corpus.json"):
                 return cls(folder)
         raise no_such("corpus", name, (p.parent.name for p in corpora.glob("*/corpus.json")))
 

@@ -36,7 +36,7 @@ from workbench.language.ngram import estimate
 from workbench.language.text import read_text
 from workbench.prepare.corpus import SPLITS, Corpus, corpora_folder
 from workbench.progress import Progress, no_progress, renamed
-from workbench.settings import UserError, setting
+from workbench.settings import UserError, check_name, setting
 from workbench.storage.files import read_json, write_json
 
 BEGUN = "begun.json"
@@ -106,6 +106,7 @@ def prepare(
     prepared differently, or if the data cannot be used; the message names everything that is wrong
     with them.
     """
+    check_name("corpus", name)
     work = _Work(corpora_folder() / name, source, how, progress or no_progress)
     if (work.folder / "corpus.json").exists():
         return _existing_corpus(work)

@@ -16,7 +16,7 @@ from workbench.progress import Progress, no_progress, renamed
 from workbench.runs import trained_model
 from workbench.runs.task import Task
 from workbench.sequence.lattice_pair import acoustic_scores
-from workbench.settings import UserError
+from workbench.settings import UserError, check_name
 from workbench.storage.files import read_json, write_json
 from workbench.storage.run import Run
 
@@ -29,6 +29,7 @@ def realign(run: Run, name: str, progress: Progress | None = None) -> Corpus:
     disk, and runs on the old corpus are not disturbed. Raises UserError if there is a corpus of
     that name.
     """
+    check_name("corpus", name)
     task, theta = trained_model(run)
     folder = corpora_folder() / name
     if folder.exists():

@@ -5,7 +5,6 @@ Text that comes from data is escaped everywhere, and every picture is inside the
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Protocol
 
 from markupsafe import Markup
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from tabulate import tabulate
 
 from workbench.figures.style import data_uri
+from workbench.figures.text import markdown_text
 from workbench.reports.render import render
 
 REPORT_PACKAGE = "workbench.reports"
@@ -118,12 +118,6 @@ def table_markdown(rows: Rows) -> str:
     if not rows:
         return ""
 
-    titles = [plain(title) for title in rows[0]]
-    cells = [[plain(text) for text in row.values()] for row in rows]
+    titles = [markdown_text(title) for title in rows[0]]
+    cells = [[markdown_text(text) for text in row.values()] for row in rows]
     return tabulate(cells, headers=titles, tablefmt="github", disable_numparse=True)
-
-
-def plain(text: str) -> str:
-    """Returns text that Markdown shows as it is: bars, backquotes and markup do nothing."""
-    escaped = escape(text, quote=False)
-    return escaped.replace("|", "\\|").replace("`", "\\`").replace("\n", " ")

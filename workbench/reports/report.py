@@ -1,5 +1,6 @@
 """The report on runs: HTML that opens without network, Markdown, CSV and a notebook."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from workbench.figures.curves import draw_curves, draw_shares, draw_word_errors
 from workbench.figures.example import draw_lattice, draw_occupancies, draw_spectrogram
 from workbench.figures.staleness import ages, draw_staleness
 from workbench.figures.tables import NOT_MEASURED, display_rows, run_frame
+from workbench.figures.text import csv_text, markdown_code, markdown_text
 from workbench.figures.timeline import draw_queues, draw_usage
 from workbench.metrics.significance import verdict
 from workbench.reports.page import (
@@ -20,15 +22,15 @@ from workbench.reports.page import (
     Picture,
     Section,
     page_html,
-    plain,
     table_blocks,
     table_markdown,
 )
 from workbench.reports.report_notebook import notebook_of_runs
-from workbench.settings import Settings
+from workbench.settings import Settings, UserError
 from workbench.storage.example import read_example
 from workbench.storage.files import read_json, write_file
 from workbench.storage.home import data_folder
+from workbench.storage.os_errors import explain_os_error
 from workbench.storage.rows import PushRow, RecoveryRow
 from workbench.storage.run import Run
 
@@ -56,12 +58,12 @@ def write_report(runs: Sequence[Run], out: Path | None = None, title: str | None
 
     ``out``: the HTML file, by default named after the first run in the folder of reports.
     """
-    out = out or data_folder() / "reports" / f"{runs[0].name}.html"
+    out = html_file(out, runs[0].name)
     title = title or f"Asynchronous sequence training: {runs[0].record.corpus.name}"
     files = {
         ".html": runs_page(runs, title),
         ".md": markdown(runs, title),
-        ".csv": run_frame(runs).to_csv(index=False),
+        ".csv": csv_text(run_frame(runs)),
         ".ipynb": notebook_of_runs([run.name for run in runs], title),
     }
     return write_files(out, files)
@@ -69,12 +71,27 @@ def write_report(runs: Sequence[Run], out: Path | None = None, title: str | None
 
 def write_files(out: Path, files: Mapping[str, str]) -> Path:
     """Writes the forms of a report, by suffix, side by side; returns the HTML file."""
-    if out.suffix != ".html":
-        out = out.with_name(out.name + ".html")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for suffix, text in files.items():
-        write_file(out.with_suffix(suffix), text.encode())
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        for suffix, text in files.items():
+            write_file(out.with_suffix(suffix), text.encode(errors="backslashreplace"))
+    except OSError as error:
+        reason = explain_os_error(error) or str(error)
+        raise UserError(f"{out}: the report cannot be written: {reason}") from None
     return out
+
+
+def html_file(out: Path | None, name: str) -> Path:
+    """Returns the HTML file of a report: ``out``, or ``name`` in that folder or in the usual one.
+
+    UserError if ``out`` cannot be a file.
+    """
+    out = out or data_folder() / "reports"
+    if out == data_folder() / "reports" or os.path.isdir(out):
+        out = out / f"{name}.html"
+    if not out.name or "\0" in str(out):
+        raise UserError(f"--out {str(out)!r}: name a file or a folder")
+    return out if out.suffix == ".html" else out.with_name(f"{out.name}.html")
 
 
 def runs_page(runs: Sequence[Run], title: str) -> str:
@@ -97,11 +114,11 @@ def runs_page(runs: Sequence[Run], title: str) -> str:
 
 def markdown(runs: Sequence[Run], title: str) -> str:
     """Returns results, verdicts, settings and commands as Markdown."""
-    commands = "\n".join(f"    {run.record.command}" for run in runs)
+    commands = markdown_code("\n".join(run.record.command for run in runs))
     parts = [
-        f"# {plain(title)}",
-        plain(question(runs)),
-        *[plain(sentence) for sentence in verdict_sentences(runs)],
+        f"# {markdown_text(title)}",
+        markdown_text(question(runs)),
+        *[markdown_text(sentence) for sentence in verdict_sentences(runs)],
         table_markdown(display_rows(runs)),
         EXPLANATION,
         "## The paper beside it",
@@ -112,7 +129,7 @@ def markdown(runs: Sequence[Run], title: str) -> str:
         table_markdown(failure_rows(runs)),
         "## How to reproduce",
         commands,
-        versions(runs),
+        markdown_text(versions(runs)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

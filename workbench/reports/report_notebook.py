@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import nbformat
 
-from workbench.reports.page import plain
+from workbench.figures.text import markdown_text
 
 
 class CellKind(Enum):
@@ -54,7 +54,7 @@ def notebook_of_runs(names: Sequence[str], title: str) -> str:
     arguments = ", ".join(repr(name) for name in names)
     return notebook(
         [
-            prose(f"# {plain(title)}"),
+            prose(f"# {markdown_text(title)}"),
             code(
                 "import workbench.notebook as wb\n\n"
                 f"runs = wb.open_runs({arguments})\nwb.run_frame(runs)"
@@ -78,7 +78,7 @@ def notebook_of_sweep(name: str, title: str, axes: Sequence[str]) -> str:
     varied = list(axes)
     return notebook(
         [
-            prose(f"# {plain(title)}"),
+            prose(f"# {markdown_text(title)}"),
             code(f"import workbench.notebook as wb\n\nfound = wb.results({name!r})\nfound.groups"),
             code("found.significance"),
             code(f"wb.draw_matrix(found.table, {varied!r})"),

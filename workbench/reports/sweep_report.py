@@ -11,6 +11,7 @@ from workbench.figures.staleness import draw_staleness
 from workbench.figures.sweep_matrix import draw_matrix, number_text, scale
 from workbench.figures.sweep_plots import draw_effects, draw_scatter
 from workbench.figures.tables import NOT_MEASURED
+from workbench.figures.text import csv_text, markdown_code, markdown_text
 from workbench.reports.page import (
     Note,
     PageBlock,
@@ -19,20 +20,19 @@ from workbench.reports.page import (
     Picture,
     Section,
     page_html,
-    plain,
     table_blocks,
     table_markdown,
 )
 from workbench.reports.report import (
     failure_rows,
     has_staleness,
+    html_file,
     reproduction_blocks,
     versions,
     write_files,
 )
 from workbench.reports.report_notebook import notebook_of_sweep
 from workbench.storage.files import read_json
-from workbench.storage.home import data_folder
 from workbench.storage.run import Run
 from workbench.sweeping.plan import CellState, count_states
 from workbench.sweeping.results import Results, result_sentences
@@ -62,12 +62,12 @@ def write_sweep_report(found: Results, out: Path | None = None, title: str | Non
     ``out``: the HTML file, by default named after the sweep in the folder of reports.
     """
     sweep = found.sweep
-    out = out or data_folder() / "reports" / f"{sweep.name}.html"
+    out = html_file(out, sweep.name)
     title = title or f"Sweep {sweep.name}"
     files = {
         ".html": sweep_page(found, title),
         ".md": sweep_markdown(found, title),
-        ".csv": found.table.to_csv(index=False),
+        ".csv": csv_text(found.table),
         ".ipynb": notebook_of_sweep(sweep.name, title, varied_axes(sweep, found.table)),
     }
     return write_files(out, files)
@@ -108,21 +108,20 @@ def sweep_page(found: Results, title: str) -> str:
 def sweep_markdown(found: Results, title: str) -> str:
     """Returns results, verdicts, settings and command as Markdown."""
     sweep = found.sweep
-    code = "\n".join(f"    {line}" for line in sweep.as_python().splitlines())
     parts = [
-        f"# {plain(title)}",
-        plain(sweep.question),
+        f"# {markdown_text(title)}",
+        markdown_text(sweep.question),
         table_markdown(group_rows(found)),
         SWEEP_EXPLANATION,
-        *[plain(sentence) for sentence in result_sentences(found)],
+        *[markdown_text(sentence) for sentence in result_sentences(found)],
         "## Significance",
         table_markdown(significance_rows(found)),
         "## Failures",
         table_markdown(cell_failure_rows(found)),
         "## How to reproduce",
-        f"    {sweep.command()}",
-        code,
-        versions(all_runs_of(found)),
+        markdown_code(sweep.command()),
+        markdown_code(sweep.as_python()),
+        markdown_text(versions(all_runs_of(found))),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.settings import Settings, UserError
+from workbench.settings import Settings, UserError, check_name
 from workbench.storage.home import data_folder
 from workbench.storage.run import STOP, Run, RunState, find_run, newest_run
 from workbench.system.processes import child_environment
@@ -75,7 +75,7 @@ def launch_run(
 
     ``cluster``: the address of a cluster, perhaps followed by other words of the command line.
     """
-    words = ["train", corpus, "--name", name]
+    words = ["train", corpus, "--name", check_name("run", name)]
     if init:
         words += ["--init", init]
     if cluster:
@@ -96,9 +96,9 @@ def launch_and_wait(words: Sequence[str], name: str, resumed: bool = False) -> R
     ``name``: of the run, without digest; if it is ``resumed``, the name of the run to resume.
     UserError with the last line of output if the command ends before.
     """
-    before = find_run(name) if resumed else newest_run(name)
+    before = find_run(name) if resumed else newest_run(check_name("run", name))
     pid_before = before.status().pid if before else None
-    launched = launch(words, name)
+    launched = launch(words, before.name if before and resumed else name)
     while True:
         running = launched.running  # asked first, so that a run that ends meanwhile is found
         run = before if resumed else newest_run(name)

@@ -22,7 +22,7 @@ from workbench.runs.record import (
 from workbench.runs.summary import summarise
 from workbench.runs.task import Task
 from workbench.runs.wiring import Experiment
-from workbench.settings import Settings, UserError
+from workbench.settings import Settings, UserError, check_name
 from workbench.storage.home import data_folder
 from workbench.storage.run import (
     CorpusIdentity,
@@ -66,6 +66,7 @@ def train(
 
     Raises UserError before anything is written if the settings cannot be executed.
     """
+    check_name("run", name or settings.criterion.name)
     if executor is not None:
         settings = settings.replace(clock="wall")
     task = Task(corpus, settings)

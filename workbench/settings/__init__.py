@@ -21,11 +21,13 @@ from workbench.settings.groups import (
     ModelSettings,
     UpdateSettings,
 )
+from workbench.settings.names import LONGEST_NAME, check_name
 from workbench.settings.presets import PRESETS, preset
 from workbench.settings.random import rng
 
 __all__ = [
     "GROUPS",
+    "LONGEST_NAME",
     "PRESETS",
     "SETTINGS",
     "Alternatives",
@@ -42,6 +44,7 @@ __all__ = [
     "UpdateSettings",
     "UserError",
     "Value",
+    "check_name",
     "did_you_mean",
     "no_such",
     "parse_fields",

@@ -1,15 +1,25 @@
 """How one setting is described: its default, unit, range, choices and one line of explanation."""
 
 import dataclasses
+import numbers
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, SupportsFloat, TypeVar, get_args, get_origin
+from typing import Literal, TypeVar, get_args, get_origin
 
 from workbench.settings.alternatives import added_choices, load_extensions
-from workbench.settings.errors import UserError, no_such
+from workbench.settings.errors import UserError, did_you_mean, no_such
 
 Value = bool | int | float | str
 T = TypeVar("T")
+
+# Python reads more than this as numbers: digits of other scripts, 1_0, nan, infinity.
+WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,30}")
+NUMBER = re.compile(r"[+-]?([0-9]{1,30}\.?[0-9]{0,30}|\.[0-9]{1,30})([eE][+-]?[0-9]{1,3})?")
+SWITCHES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+LARGEST_WHOLE = 10**30  # beyond it nothing is a setting, and far beyond it is no float
+LONGEST_TEXT = 1000  # characters
+SHOWN = 60  # characters of a wrong value that a message repeats
 
 
 @dataclass(frozen=True)
@@ -43,39 +53,86 @@ class Setting:
         if self.kind is bool:
             return self._parse_switch(value)
         if self.kind is str:
-            return str(value)
+            return self._parse_text(value)
         return self._parse_number(value)
 
     def _parse_choice(self, value: object) -> str:
         if value not in self.choices:
             load_extensions()
         if value not in self.choices:
-            raise UserError(f"{self.name}={value!r}: choose one of {', '.join(self.choices)}")
+            raise UserError(
+                f"{self.name}={shown(value)}: choose one of {', '.join(self.choices)}"
+                f"{did_you_mean(str(value), self.choices)}"
+            )
         return str(value)
 
     def _parse_switch(self, value: object) -> bool:
-        if not isinstance(value, str):
-            return bool(value)
-        if value.lower() not in ("true", "false", "1", "0", "yes", "no"):
-            raise UserError(f"{self.name}={value!r}: true or false")
-        return value.lower() in ("true", "1", "yes")
+        word = str(value).lower()
+        if word not in SWITCHES:
+            raise UserError(f"{self.name}={shown(value)}: must be true or false")
+        return SWITCHES[word]
+
+    def _parse_text(self, value: object) -> str:
+        if not isinstance(value, str) or not value.isprintable() or not value:
+            raise UserError(f"{self.name}={shown(value)}: must be text that can be printed")
+        if len(value) > LONGEST_TEXT:
+            raise UserError(f"{self.name}: must be at most {LONGEST_TEXT} characters long")
+        return value
 
     def _parse_number(self, value: object) -> int | float:
-        if not isinstance(value, str | SupportsFloat):
-            raise UserError(f"{self.name}={value!r}: not a {self.kind.__name__}")
-        try:
-            number: int | float = self.kind(value)
-        except (TypeError, ValueError, OverflowError):
-            raise UserError(f"{self.name}={value!r}: not a {self.kind.__name__}") from None
-        if self.kind is int and float(value) != number:
-            raise UserError(f"{self.name}={value!r}: a whole number")
+        number = parse_number(value, self.kind is int)
+        if number is None:
+            wanted = "a whole number" if self.kind is int else "a number"
+            raise UserError(f"{self.name}={shown(value)}: must be {wanted}{self._allowed}")
+
         too_low = self.low is not None and not number >= self.low
         too_high = self.high is not None and not number <= self.high
         if too_low or too_high:
-            raise UserError(
-                f"{self.name}={value}: between {self.low} and {self.high} {self.unit}".rstrip()
-            )
+            raise UserError(f"{self.name}={shown(value)}: must be{self._allowed}")
         return number
+
+    @property
+    def _allowed(self) -> str:
+        """The range in words, with a space before it; nothing if there is none."""
+        unit = f" {self.unit}" if self.unit else ""
+        if self.low is None:
+            return "" if self.high is None else f" at most {bound_text(self.high)}{unit}"
+        if self.high is None:
+            return f" at least {bound_text(self.low)}{unit}"
+        return f" between {bound_text(self.low)} and {bound_text(self.high)}{unit}"
+
+
+def bound_text(bound: float) -> str:
+    """Return a bound of a range as people write it: ``1000000``, ``0.001``."""
+    return f"{int(bound)}" if float(bound).is_integer() else f"{bound:g}"
+
+
+def shown(value: object) -> str:
+    """Return a wrong value for a message of one line, cut if it is long."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def parse_number(value: object, whole: bool) -> int | float | None:
+    """Return the number that ``value`` is or, as text, writes; None if it is none.
+
+    Text has the digits 0 to 9. A number of numpy or pandas is taken as it is.
+    """
+    if isinstance(value, str):
+        text = value.strip(" ")
+        if whole:
+            return int(text) if WHOLE_NUMBER.fullmatch(text) else None
+        return float(text) if NUMBER.fullmatch(text) else None
+
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return None
+    if isinstance(value, numbers.Integral):
+        small = abs(int(value)) < LARGEST_WHOLE
+        return (int(value) if whole else float(value)) if small else None
+    number = float(value)
+    if not whole:
+        return number
+    return int(number) if number.is_integer() else None
 
 
 def setting(

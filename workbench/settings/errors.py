@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable
 
+LISTED = 30  # names that a message about a wrong one lists
+SHOWN = 100  # characters of a wrong name that a message repeats
+
 
 class UserError(Exception):
     """Something a user can mend; its message is one line that names file, line or setting."""
@@ -17,5 +20,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def no_such(kind: str, name: str, known: Iterable[str]) -> UserError:
     """Return the error about a ``name`` that no ``kind`` has; it lists the known names."""
     names = sorted(known)
-    listed = ", ".join(names) or "none yet"
-    return UserError(f"{name}: no such {kind}{did_you_mean(name, names)}; known: {listed}")
+    listed = ", ".join(names[:LISTED]) or "none yet"
+    if len(names) > LISTED:
+        listed += f" and {len(names) - LISTED} more"
+    wanted = name if name.isprintable() and name else repr(name)
+    if len(wanted) > SHOWN:
+        wanted = f"{wanted[:SHOWN]}..."
+    return UserError(f"{wanted}: no such {kind}{did_you_mean(name, names)}; known: {listed}")

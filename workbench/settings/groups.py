@@ -101,7 +101,7 @@ class BatchSettings(Group):
         name="batch",
     )
     epochs: float = setting(
-        10.0, "passes over the training data", unit="epochs", low=0.0, high=1000.0
+        10.0, "passes over the training data", unit="epochs", low=0.001, high=1000.0
     )
 
 

@@ -105,6 +105,11 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def is_file(path: Path) -> bool:
+    """Return whether there is such a file; a path that no file can have is no error."""
+    return os.path.isfile(path)  # Path.is_file raises OSError for names that are too long
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented JSON, keys in the order given."""
     text = json.dumps(value, indent=1, ensure_ascii=False)

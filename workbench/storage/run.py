@@ -15,6 +15,7 @@ whose process is gone is LOST. `workbench.storage.run_writer.RunWriter` writes a
 
 import hashlib
 import json
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.settings import Settings, UserError, no_such
 from workbench.storage.checkpoints import checkpoint_folders
-from workbench.storage.files import read_json, write_json
+from workbench.storage.files import is_file, read_json, write_json
 from workbench.storage.home import data_folder
 from workbench.storage.rows import R, Row, read_columns, read_rows
 from workbench.system.processes import process_is_alive
@@ -267,7 +268,7 @@ def find_run(name: str, root: Path | None = None) -> Run:
     """
     root = root or data_folder() / "runs"
     for folder in (Path(name), root / name):
-        if (folder / RECORD).exists():
+        if is_file(folder / RECORD):
             return Run(folder)
 
     known = {run.name: run for run in all_runs(root)}
@@ -285,7 +286,9 @@ def find_run(name: str, root: Path | None = None) -> Run:
 def newest_run(name: str, root: Path | None = None) -> Run | None:
     """Return the run ``<name>-<digest>`` that was started last; None if there is none."""
     root = root or data_folder() / "runs"
-    records = list(root.glob(f"{name}-*/{RECORD}"))
+    folders = os.listdir(root) if root.is_dir() else []
+    named = [root / folder / RECORD for folder in folders if folder.rpartition("-")[0] == name]
+    records = [path for path in named if is_file(path)]
     if not records:
         return None
     return Run(max(records, key=lambda path: path.stat().st_mtime).parent)

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
-from workbench.settings import UserError
+from workbench.settings import UserError, check_name
 from workbench.storage.checkpoints import write_checkpoint
 from workbench.storage.files import write_json
 from workbench.storage.rows import Row
@@ -48,7 +48,7 @@ class RunWriter:
     @classmethod
     def create(cls, root: Path, name: str, record: RunRecord) -> "RunWriter":
         """Make a new run ``<name>-<digest of its record>`` in ``root``; UserError if it exists."""
-        folder = root / f"{name}-{record.digest[:8]}"
+        folder = root / f"{check_name('run', name)}-{record.digest[:8]}"
         if (folder / RECORD).exists():
             raise UserError(f"{folder}: this run exists; resume it, remove it, or give --name")
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)

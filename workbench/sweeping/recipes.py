@@ -122,8 +122,8 @@ def _command(
 
 def _read_file(name: str) -> RecipeFile:
     """The recipe as its file has it."""
-    path = RECIPES / f"{name}.json"
-    if not path.exists():
-        raise no_such("recipe", name, recipe_questions())
-    recipe: RecipeFile = read_json(path)
+    recipes = recipe_questions()
+    if name not in recipes:
+        raise no_such("recipe", name, recipes)
+    recipe: RecipeFile = read_json(RECIPES / f"{name}.json")
     return recipe

@@ -4,45 +4,44 @@ A cell is one run of the sweep. It is identified by its settings alone, so value
 axis later and no cell changes its name.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import math
-import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import TypedDict, cast
 
 import numpy as np
 
 from workbench.settings import (
     PRESETS,
     SETTINGS,
-    Setting,
     Settings,
     UserError,
     Value,
+    check_name,
+    did_you_mean,
     no_such,
     preset,
     rng,
     unknown_setting,
 )
-from workbench.storage.files import read_json, write_json
+from workbench.storage.files import write_json
 from workbench.storage.home import data_folder
+from workbench.storage.records import read_object
+from workbench.sweeping.fields import (
+    Axis,
+    check_size,
+    check_types,
+    is_list,
+    parse_range,
+    parse_seeds,
+)
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-class AxisRange(TypedDict):
-    """A range that the values of an axis are drawn from, evenly or, with ``log``, by factors."""
-
-    low: float
-    high: float
-    log: NotRequired[bool]
-
-
-Axis = Sequence[Value] | AxisRange
+CELL_ID_DIGITS = 10
 
 
 class SweepChanges(TypedDict, total=False):
@@ -120,16 +119,12 @@ class Sweep:
     recipe: str = ""  # the command that made it, if that was a recipe
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name):
-            raise UserError(
-                f"{self.name!r}: a sweep's name is made of letters, digits, dots, dashes and "
-                "underscores"
-            )
+        check_types(vars(self))
+        check_name("sweep", self.name, added=len("-") + CELL_ID_DIGITS)  # runs have its cells' ids
 
         if self.preset not in PRESETS:
             raise no_such("preset", self.preset, PRESETS)
-        if not self.seeds:
-            raise UserError(f"sweep {self.name}: no seeds")
+        object.__setattr__(self, "seeds", parse_seeds(self.name, self.seeds))
 
         named = {*self.settings, *self.axes, *self.start, *self._point_fields}
         unknown = sorted(named - SETTINGS.keys())
@@ -140,6 +135,10 @@ class Sweep:
 
         axes = {name: parse_axis(name, given, self.draws) for name, given in self.axes.items()}
         object.__setattr__(self, "axes", axes)
+        points = max(1, len(self.points))
+        crossed = points * math.prod(len(values) for values in axes.values())
+        check_size(self.name, self.draws or crossed, len(self.seeds))
+
         set_twice = sorted(set(self._point_fields) & set(axes))
         if set_twice:
             raise UserError(f"{', '.join(set_twice)}: both an axis and part of the points")
@@ -247,15 +246,22 @@ class Sweep:
     def load(cls, folder: Path) -> "Sweep":
         """Return the sweep that is saved in ``folder``."""
         path = folder / "sweep.json"
-        return cls.of(read_json(path), path)
+        return cls.of(cast("SweepFields", read_object(path)), path)
 
     @classmethod
     def of(cls, fields: SweepFields, path: Path) -> "Sweep":
-        """Return the sweep with these fields; an unknown one is a UserError that names ``path``."""
-        unknown = sorted(set(fields) - {f.name for f in dataclasses.fields(cls)})
-        if unknown:
-            raise UserError(f"{path}: no such field of a sweep: {', '.join(unknown)}")
-        return cls(**fields)
+        """Return the sweep with these fields; what is wrong is a UserError that names ``path``."""
+        known = [f.name for f in dataclasses.fields(cls)]
+        for name in sorted(set(fields) - set(known)):
+            hint = did_you_mean(name, known)
+            raise UserError(f"{path}: no such field of a sweep: {name}{hint}")
+        for name in ("name", "corpus"):
+            if name not in fields:
+                raise UserError(f"{path}: {name} is missing")
+        try:
+            return cls(**fields)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
 
     # --- how to run it again
 
@@ -304,26 +310,12 @@ def parse_axis(name: str, given: Axis, draws: int) -> Axis:
     if isinstance(given, Mapping):
         if not draws:
             raise UserError(f"axis {name}: a range needs draws; for a grid, list the values")
-        if set(given) - {"log"} != {"low", "high"}:
-            raise UserError(f"axis {name}: a range is low, high and perhaps log")
-        return _parse_range(setting, given)
+        return parse_range(name, given)
 
-    values = [given] if isinstance(given, str | int | float) else list(given)
+    values = list(given) if is_list(given) else [given]
     if not values:
-        raise UserError(f"axis {name}: no values")
+        raise UserError(f"axis {name}: no values; list at least one")
     return list(dict.fromkeys(setting.parse(value) for value in values))
-
-
-def _parse_range(setting: Setting, given: AxisRange) -> AxisRange:
-    low = setting.parse(given["low"])
-    high = setting.parse(given["high"])
-    if isinstance(low, str | bool) or isinstance(high, str | bool):
-        raise UserError(f"axis {setting.name}: a range is one of numbers; list the values")
-
-    found = AxisRange(low=low, high=high)
-    if "log" in given:
-        found["log"] = given["log"]
-    return found
 
 
 def draw_value(stream: np.random.Generator, name: str, axis: Axis) -> Value:
@@ -362,13 +354,26 @@ def _joined_axes(old: Mapping[str, Axis], new: Mapping[str, Axis]) -> dict[str, 
 
 def find_sweep(name: str) -> Sweep:
     """Return the saved sweep of this name; raises UserError that lists the saved ones."""
-    folder = data_folder() / "sweeps" / name
-    if not NAME.fullmatch(name) or not (folder / "sweep.json").exists():
-        raise no_such("sweep", name, (sweep.name for sweep in all_sweeps()))
-    return Sweep.load(folder)
+    saved = saved_sweeps()
+    if name not in saved:
+        raise no_such("sweep", name, saved)
+    return Sweep.load(saved[name])
+
+
+def saved_sweeps() -> dict[str, Path]:
+    """Return the folders of all saved sweeps by their names."""
+    paths = sorted((data_folder() / "sweeps").glob("*/sweep.json"))
+    return {path.parent.name: path.parent for path in paths}
 
 
 def all_sweeps() -> list[Sweep]:
-    """Return every saved sweep, by name."""
-    paths = sorted((data_folder() / "sweeps").glob("*/sweep.json"))
-    return [Sweep.load(path.parent) for path in paths]
+    """Return every saved sweep that can be read, by name.
+
+    A damaged one must not keep the others from being used: `workbench doctor` and whatever asks for
+    it by name tell what is wrong with it.
+    """
+    found = []
+    for folder in saved_sweeps().values():
+        with contextlib.suppress(UserError):
+            found.append(Sweep.load(folder))
+    return found

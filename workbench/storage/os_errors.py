@@ -1,0 +1,34 @@
+"""Errors of the operating system that a person can mend, in words."""
+
+import errno
+import os
+
+ADVICE = {
+    errno.ENOSPC: "make room, or set WORKBENCH_DATA to a folder on a larger disk",
+    errno.EDQUOT: "make room, or ask for a larger quota",
+    errno.EFBIG: "allow larger files (ulimit -f), or choose another disk",
+    errno.EROFS: "choose a folder that can be written, e.g. by WORKBENCH_DATA",
+    errno.EACCES: "choose a folder of yours, or ask its owner for the right",
+    errno.EPERM: "choose a folder of yours, or ask its owner for the right",
+    errno.EIO: "the disk or its connection is faulty; look at the system's log",
+    errno.EMFILE: "allow more open files (ulimit -n)",
+    errno.ENFILE: "close other programs",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOTDIR: "a part of the path is a file; choose another path",
+    errno.EISDIR: "it is a folder; name a file",
+    errno.ELOOP: "a link leads to itself; choose another path",
+    errno.ENOMEM: "close other programs, or choose a smaller network, batch or --jobs",
+}
+"""What to do, by the number of the error."""
+
+
+def explain_os_error(error: OSError) -> str | None:
+    """Return the path, what is wrong and what to do, on one line; None for any other error.
+
+    Other errors, such as a missing file, are a fault of the program unless it has said more.
+    """
+    advice = ADVICE.get(error.errno or 0)
+    if advice is None:
+        return None
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+    return f"{where}{os.strerror(error.errno or 0)}; {advice}"
