@@ -30,6 +30,7 @@ COMMANDS = {
     "test": "measure the word error rate on the test set with the full language model",
     "tune": "measure held-out word error rates against acoustic scale and prior scale",
     "align": "make a corpus with the same frames, aligned anew by a run's model",
+    "runs": "list, search, tag, compare, pack, open, delete and resume the runs of months",
     "table": "print the numbers of runs side by side",
     "decode": "transcribe audio files with a run's model",
     "sweep": "train many runs that differ in chosen settings; repeat the command to resume it",

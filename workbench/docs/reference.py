@@ -3,6 +3,7 @@ functions.
 """
 
 import inspect
+import re
 from pathlib import Path
 
 from workbench.settings import GROUPS, PRESETS, SETTINGS, Setting
@@ -80,4 +81,5 @@ def signature(value: object) -> str:
         return "(...)"
     for module in ("workbench.", "collections.abc.", "typing.", "pathlib."):
         text = text.replace(module, "")
-    return text
+    # Typed keyword arguments: Python writes a class where the source has Unpack[...].
+    return re.sub(r"\*<class '(?:\w+\.)*(\w+)'>", r"\1", text)

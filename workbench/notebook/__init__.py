@@ -26,6 +26,7 @@ from workbench.notebook.laboratory import Laboratory, laboratory
 from workbench.notebook.live import LiveView, attach
 from workbench.notebook.panels.compare import compare_panel
 from workbench.notebook.panels.run import run_panel
+from workbench.notebook.panels.runs import runs_panel
 from workbench.notebook.panels.staleness import draw_exploration, staleness_panel
 from workbench.notebook.panels.sweep import sweep_panel
 from workbench.notebook.panels.utterance import utterance_panel

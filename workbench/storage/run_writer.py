@@ -26,6 +26,7 @@ from workbench.storage.run import (
     RunStatus,
 )
 
+LOCK = ".writer"  # a file that the writer of a run holds locked
 FLUSH_SECONDS = 0.5  # between two times at which rows become visible to readers
 ROW_BUFFER = 1 << 16  # bytes
 
@@ -35,7 +36,7 @@ class RunWriter:
 
     def __init__(self, run: Run):
         self.run = run
-        self._lock = open(run.folder / ".writer", "w")  # noqa: SIM115  held as long as the writer
+        self._lock = open(run.folder / LOCK, "w")  # noqa: SIM115  held as long as the writer
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -132,3 +133,17 @@ class RunWriter:
                 table[column] = table[column].map(json.dumps)
         if len(table):
             table.to_parquet(self.run.folder / "rows.parquet")
+
+
+def is_being_written(run: Run) -> bool:
+    """Return whether a process of this machine holds the run's lock."""
+    path = run.folder / LOCK
+    if not path.exists():
+        return False
+
+    with open(path) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -1,0 +1,1 @@
+"""Runs over months: listed, searched, compared, annotated, packed, opened and deleted."""
