@@ -15,6 +15,7 @@ from workbench.engine.trace import (
     wrap_for_recording,
     wrap_for_replay,
 )
+from workbench.storage.rows import TraceRow
 from workbench.training import Checkpoint
 
 TOY = Toy()
@@ -145,3 +146,11 @@ def test_an_incomplete_record_is_refused():
     _, rows = record(settings(replicas=2), PAPER)
     with pytest.raises(ValueError, match="the record of server 0 is not complete"):
         read_traces([r for r in trace_rows(rows) if r.process != "replica 1"])
+
+
+@pytest.mark.parametrize("value", [[["server 0", "first", ""]], ["server 0"], {"server 0": 1}])
+def test_a_damaged_record_is_refused(value: object):
+    """An answer that no recording writes is an error, not a call that is passed over."""
+    row = TraceRow(process="replica 0", segment=0, entries=(["Ask", value],))
+    with pytest.raises(ValueError, match="damaged"):
+        read_traces([row])

@@ -10,7 +10,8 @@ from toy import Rows, Toy, advance, digest, has_ended, of_kind, settings
 
 from workbench.engine import Cost, Local, load_machine
 from workbench.settings import UserError
-from workbench.training import Checkpoint, pack, unpack
+from workbench.training import Checkpoint, pack, unpack, unpack_checkpoint
+from workbench.training.schedule import Schedule
 
 TOY = Toy()
 PAPER = Cost(load_machine("paper"), seed=1)
@@ -111,6 +112,14 @@ def test_a_checkpoint_holds_nothing_unknown():
         unpack({**pack(None), "state.json": b'{"type": "Toy", "fields": {}}'})
     with pytest.raises(TypeError, match="cannot be encoded: Toy"):
         pack({"x": TOY})
+
+
+def test_a_checkpoint_is_nothing_else():
+    """Files that hold another value, and processes that return one, are refused by name."""
+    with pytest.raises(UserError, match="holds Schedule, not a checkpoint"):
+        unpack_checkpoint(pack(Schedule()))
+    with pytest.raises(TypeError, match="replica 0 returned int"):
+        Checkpoint.of(1, {"replica 0": 7}, {}, 0, {}, {})
 
 
 def test_a_checkpoint_shares_arrays():

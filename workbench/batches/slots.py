@@ -7,16 +7,48 @@ is one queue, and a batch takes the next kept frames, utterance after utterance.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 
+class KeptFrames(Protocol):
+    """What is read of a decoded utterance: its kept frames and their outer gradients."""
+
+    @property
+    def utterance(self) -> int: ...
+
+    @property
+    def kept(self) -> np.ndarray: ...
+
+    @property
+    def indptr(self) -> np.ndarray: ...
+
+    @property
+    def states(self) -> np.ndarray: ...
+
+    @property
+    def values(self) -> np.ndarray: ...
+
+    @property
+    def numerator_states(self) -> np.ndarray: ...
+
+
+class DecodedSource(Protocol):
+    """A decoded utterance and whatever its owner knows of it."""
+
+    @property
+    def decoded(self) -> KeptFrames: ...
+
+
+S = TypeVar("S", bound=DecodedSource)
+
+
 @dataclass(frozen=True, eq=False)
-class Loaded:
+class Loaded(Generic[S]):
     """A decoded utterance, ``source.decoded``, in a slot; ``used`` of its kept frames are used."""
 
-    source: Any
+    source: S
     used: int
 
     @property
@@ -25,16 +57,16 @@ class Loaded:
         return len(self.source.decoded.kept) - self.used
 
 
-class Piece(NamedTuple):
+class Piece(NamedTuple, Generic[S]):
     """The kept frames ``first`` to ``until - 1`` of a decoded utterance."""
 
-    source: Any
+    source: S
     first: int
     until: int
 
 
 @dataclass(frozen=True, eq=False)
-class OuterBatch:
+class OuterBatch(Generic[S]):
     """Frames to train on with outer gradients.
 
     Row i is Σ_j values[j] e_states[j] over indptr[i] <= j < indptr[i + 1].
@@ -46,18 +78,18 @@ class OuterBatch:
     states: np.ndarray  # int32 [entries]
     values: np.ndarray  # float32 [entries]
     targets: np.ndarray  # int32 [frames], numerator states
-    sources: tuple[Any, ...]  # [frames], where each row came from, for its versions and age
+    sources: tuple[S, ...]  # [frames], where each row came from, for its versions and age
 
     def __len__(self) -> int:
         return len(self.frame)
 
     @classmethod
-    def of(cls, pieces: list[Piece]) -> "OuterBatch":
+    def of(cls, pieces: list[Piece[S]]) -> "OuterBatch[S]":
         """Return the rows of all pieces, one after another; without pieces an empty batch."""
         utterance: list[int] = []
         frame: list[int] = []
         targets: list[int] = []
-        sources: list[Any] = []
+        sources: list[S] = []
         indptr = [0]
         states = [np.empty(0, np.int32)]
         values = [np.empty(0, np.float32)]
@@ -89,21 +121,21 @@ class OuterBatch:
         )
 
 
-class Slots:
+class Slots(Generic[S]):
     """``count`` slots: call ``load`` while ``wanting``, then ``next``."""
 
     def __init__(
         self,
         count: int,
         consecutive: bool = False,
-        loaded: tuple[Loaded | None, ...] = (),
+        loaded: tuple[Loaded[S] | None, ...] = (),
         skipped: int = 0,
     ):
         self.count = count
         self.consecutive = consecutive
         self.skipped = skipped  # utterances without kept frames
         empty = () if consecutive else (None,) * (count - len(loaded))
-        self.loaded: list[Loaded | None] = [*loaded, *empty]
+        self.loaded: list[Loaded[S] | None] = [*loaded, *empty]
 
     @property
     def wanting(self) -> bool:
@@ -117,11 +149,11 @@ class Slots:
         """Whether no slot holds an utterance."""
         return not any(self.loaded)
 
-    def state(self) -> tuple[Loaded | None, ...]:
+    def state(self) -> tuple[Loaded[S] | None, ...]:
         """Return what the slots hold, to be given to `Slots` as ``loaded``."""
         return tuple(self.loaded)
 
-    def load(self, source: Any) -> bool:
+    def load(self, source: S) -> bool:
         """Put a decoded utterance into the first free slot; False if it has no kept frame."""
         if not len(source.decoded.kept):
             self.skipped += 1
@@ -132,9 +164,9 @@ class Slots:
             self.loaded[self.loaded.index(None)] = Loaded(source, 0)
         return True
 
-    def next(self) -> OuterBatch:
+    def next(self) -> OuterBatch[S]:
         """Return the next batch: one kept frame from each slot that holds an utterance."""
-        pieces: list[Piece] = []
+        pieces: list[Piece[S]] = []
         room = self.count
         for slot, loaded in enumerate(self.loaded):
             if loaded is None or not room:

@@ -23,6 +23,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 from workbench.storage.rows import Row
 
 Reply = TypeVar("Reply")
+Value_co = TypeVar("Value_co", covariant=True)
+Reply_co = TypeVar("Reply_co", covariant=True)
 Result = TypeVar("Result")
 
 
@@ -43,7 +45,7 @@ class Lost(RuntimeError):
     """A worker of a cluster was lost with all it held: the run must resume from a checkpoint."""
 
 
-class Call(Generic[Reply]):
+class Call(Generic[Reply_co]):
     """A message to a service: a frozen dataclass whose type parameter is the type of the reply."""
 
     __slots__ = ()
@@ -63,7 +65,7 @@ class Service(ABC):
     """Grows whenever a call that was answered ``NOT_YET`` may have an answer."""
 
     @abstractmethod
-    def answer(self, call: Any) -> object:
+    def answer(self, call: Call[object]) -> object:
         """Return the reply to ``call``, or ``NOT_YET``; raise TypeError for an unknown call."""
 
     def ahead(self, call: object) -> Callable[[], None] | None:
@@ -80,10 +82,10 @@ class Service(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Work(Generic[Value_co]):
     """Compute ``fn(*args)``, a pure function; the answer is its value."""
 
-    fn: Callable[..., object]
+    fn: Callable[..., Value_co]
     args: tuple[object, ...] = ()
     size: int = 0  # frames, for which a clock charges
     kind: str = "work"  # forward | gradient | decode | evaluate
@@ -94,7 +96,7 @@ class Ask:
     """Send a call to a service and wait; the answer is the reply, or ``RESTING``."""
 
     service: str
-    call: Call[Any]
+    call: Call[object]
     size: int = 0  # bytes sent
     reply: int = 0  # bytes received
 
@@ -166,7 +168,7 @@ class Held:
 
 Effect = Work | Ask | All | Put | Take | Close | Emit | Now | Rest
 Steps = Generator[Effect, Any, Result]  # a part of a component, for ``yield from``
-Process = Steps[Any]
+Process = Steps[object]
 
 
 def ask(service: str, call: Call[Reply], size: int = 0, reply: int = 0) -> Steps[Reply | Signal]:

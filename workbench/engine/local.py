@@ -52,7 +52,7 @@ class Outcome:
     """The end of a run, or its state at rest."""
 
     ticks: int  # virtual time, microseconds
-    returned: dict[str, Any]  # state that each process returned
+    returned: dict[str, object]  # state that each process returned
     channels: dict[str, Held]
     effects: int  # answered in this run
     work_seconds: float  # really spent in work and services in this run
@@ -148,7 +148,7 @@ class Timeline:
         self.order = itertools.count()
         self.heap: list[tuple[int, int, Callable[[], None]]] = []  # ticks, order, what happens then
         self.alive: dict[str, Running] = {}
-        self.returned: dict[str, Any] = {}
+        self.returned: dict[str, object] = {}
         self.channels: dict[str, Channel[Running]] = {}
         self.effects = 0
         self.work_seconds = 0.0

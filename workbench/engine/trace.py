@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from workbench.engine.effects import (
     CLOSED,
@@ -34,9 +34,11 @@ from workbench.engine.effects import (
     Steps,
     Take,
 )
+from workbench.storage.files import Json
 from workbench.storage.rows import TraceRow
 
 Make = Callable[[], Process]
+S = TypeVar("S", bound=Service)
 ENTRIES_PER_ROW = 256
 DIGEST_EVERY = 16  # checked calls of one service
 ITEM = "item"  # recorded in place of an item that was taken
@@ -62,7 +64,7 @@ class Entry(NamedTuple):
     """
 
     effect: str  # name of the effect's type
-    value: Any
+    value: bool | int | float | str | list[CallEntry] | None
 
 
 # --- record
@@ -77,10 +79,10 @@ class NumberedReply:
     reply: object
 
 
-class NumberingService(Service):
+class NumberingService(Service, Generic[S]):
     """A service that numbers its replies; ``digest_every``: checked calls per digest, 0: none."""
 
-    def __init__(self, service: Service, digest_every: int):
+    def __init__(self, service: S, digest_every: int):
         self.service = service
         self.digest_every = digest_every
         self.number = 0
@@ -91,7 +93,7 @@ class NumberingService(Service):
         """Return the long part of the call from the wrapped service."""
         return self.service.ahead(call)
 
-    def answer(self, call: Call[Any]) -> object:
+    def answer(self, call: Call[object]) -> object:
         """Return the wrapped service's reply as a NumberedReply, or ``NOT_YET``."""
         reply = self.service.answer(call)
         self.released = self.service.released
@@ -110,10 +112,10 @@ class NumberingService(Service):
 
 def wrap_for_recording(
     processes: Mapping[str, Make],
-    services: Mapping[str, Service],
+    services: Mapping[str, S],
     segment: int,
     digest_every: int = DIGEST_EVERY,
-) -> tuple[dict[str, Make], dict[str, NumberingService]]:
+) -> tuple[dict[str, Make], dict[str, NumberingService[S]]]:
     """Return processes and services that run in place of the given ones and leave trace rows.
 
     The given services are the attributes ``service`` of the returned ones. ``digest_every`` 0:
@@ -155,9 +157,9 @@ def trace_row(segment: int, entries: list[Entry]) -> Emit:
     return Emit(TraceRow(segment=segment, entries=tuple(entries)))
 
 
-def without_numbers(effect: Effect, answer: Any) -> object:
+def without_numbers(effect: Effect, answer: object) -> object:
     """Return the answer as the component would have got it from the services themselves."""
-    if isinstance(effect, All):
+    if isinstance(effect, All) and isinstance(answer, list):
         return [_without_number(reply) for reply in answer]
     return _without_number(answer) if isinstance(effect, Ask) else answer
 
@@ -184,7 +186,7 @@ def entry_of(effect: Effect, answer: Any) -> Entry | None:
     return None
 
 
-def call_entries(asks: Sequence[Ask], answers: Sequence[Any]) -> list[CallEntry]:
+def call_entries(asks: Sequence[Ask], answers: Sequence[NumberedReply | Signal]) -> list[CallEntry]:
     """Return the entries of calls that were answered by services that number their replies."""
     entries = []
     for ask, answer in zip(asks, answers, strict=True):
@@ -218,22 +220,38 @@ def read_traces(rows: Iterable[TraceRow]) -> dict[int, Trace]:
     segments: dict[int, dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         entries = segments[row.segment][row.process]
-        entries += [Entry(*entry) for entry in row.entries]
+        entries += [_entry_from_json(entry) for entry in row.entries]
     return {
         segment: Trace(dict(entries), orders_of(entries))
         for segment, entries in sorted(segments.items())
     }
 
 
+def _entry_from_json(columns: Sequence[Json]) -> Entry:
+    effect, value = columns
+    if not isinstance(value, str) and isinstance(value, Sequence):
+        return Entry(str(effect), [_call_from_json(call) for call in value])
+    if isinstance(value, Mapping):
+        raise ValueError(f"the record of an answer to {effect} is damaged")
+    return Entry(str(effect), value)
+
+
+def _call_from_json(columns: Json) -> CallEntry:
+    match columns:
+        case [str(service), int(number), str(digest)]:
+            return CallEntry(service, number, digest)
+    raise ValueError(f"the record of a call is damaged: {columns}")
+
+
 def orders_of(entries: Mapping[str, Sequence[Entry]]) -> dict[str, list[Turn]]:
     """Return the turns of each service in their order; ValueError if one is missing."""
     turns: dict[str, dict[int, Turn]] = defaultdict(dict)
     for process, answers in entries.items():
-        for effect, value in answers:
-            if effect in (Ask.__name__, All.__name__):
-                for service, number, digest in value:
-                    if number != UNANSWERED:
-                        turns[service][number] = Turn(process, digest)
+        for answer in answers:
+            calls = answer.value if isinstance(answer.value, list) else []
+            for service, number, digest in calls:
+                if number != UNANSWERED:
+                    turns[service][number] = Turn(process, digest)
 
     orders = {}
     for service, numbered in turns.items():
@@ -248,27 +266,29 @@ def orders_of(entries: Mapping[str, Sequence[Entry]]) -> dict[str, list[Turn]]:
 
 
 @dataclass(frozen=True, slots=True)
-class CallInTurn(Call[Any]):
+class CallInTurn(Call[object]):
     """A call and the process that makes it, for a service that answers in the recorded order."""
 
     process: str
-    call: Call[Any]
+    call: Call[object]
 
 
-class TurnTakingService(Service):
+class TurnTakingService(Service, Generic[S]):
     """A service that answers processes in the recorded order, and compares digests."""
 
-    def __init__(self, name: str, service: Service, order: Sequence[Turn]):
+    def __init__(self, name: str, service: S, order: Sequence[Turn]):
         self.name = name
         self.service = service
         self.order = order
         self.number = 0  # of the next answer
 
-    def answer(self, call: CallInTurn) -> object:
+    def answer(self, call: Call[object]) -> object:
         """Return the wrapped service's reply, or ``NOT_YET`` until it is the process's turn.
 
         Raise Difference where the record has another answer.
         """
+        if not isinstance(call, CallInTurn):
+            raise TypeError(f"a call without its process: {type(call).__name__}")
         kind = type(call.call).__name__
         if self.number == len(self.order):
             raise Difference(
@@ -291,8 +311,8 @@ class TurnTakingService(Service):
 
 
 def wrap_for_replay(
-    processes: Mapping[str, Make], services: Mapping[str, Service], trace: Trace
-) -> tuple[dict[str, Process], dict[str, TurnTakingService]]:
+    processes: Mapping[str, Make], services: Mapping[str, S], trace: Trace
+) -> tuple[dict[str, Process], dict[str, TurnTakingService[S]]]:
     """Return processes and services that repeat the trace on ``Local``.
 
     Any clock will do, with a ``capacity`` of channels that is never reached.
@@ -320,42 +340,47 @@ def replay_process(name: str, process: Process, entries: Iterator[Entry]) -> Pro
         if not isinstance(effect, Now | Rest | Put | Take | Ask | All):
             reply = yield effect
             continue
-        kind, value = next(entries, Entry("the end", None))
+        entry = next(entries, Entry("the end", None))
         yielded = type(effect).__name__
-        if kind != yielded:
-            raise Difference(f"{name} yields {yielded}, but the record has {kind}")
-        reply = yield from repeat_answer(name, effect, value)
+        if entry.effect != yielded:
+            raise Difference(f"{name} yields {yielded}, but the record has {entry.effect}")
+        reply = yield from repeat_answer(name, effect, entry)
 
 
-def repeat_answer(name: str, effect: Now | Rest | Put | Take | Ask | All, value: Any) -> Steps[Any]:
+def repeat_answer(
+    name: str, effect: Now | Rest | Put | Take | Ask | All, entry: Entry
+) -> Steps[object]:
     """Return the recorded answer to one effect of process ``name``."""
+    value = entry.value
     match effect:
-        case Put() | Take() if value in (CLOSED.name, RESTING.name):
+        case Put() | Take() if isinstance(value, str) and value in (CLOSED.name, RESTING.name):
             return Signal[value]
         case Put():
             yield effect
             return value
         case Take():
             return (yield effect)
-        case Ask():
+        case Ask() if isinstance(value, list):
             replies = yield from repeat_calls(name, All((effect,)), value)
             return replies[0]
-        case All():
+        case All() if isinstance(value, list):
             return (yield from repeat_calls(name, effect, value))
     return value
 
 
-def repeat_calls(name: str, effect: All, entries: Sequence[Sequence[Any]]) -> Steps[list[Any]]:
+def repeat_calls(name: str, effect: All, entries: Sequence[CallEntry]) -> Steps[list[object]]:
     """Send the calls that were answered, all at once, and return the replies as they were recorded.
 
     One after another they could wait for each other in a circle.
     """
-    numbers = [number for _, number, _ in entries]
+    numbers = [entry.number for entry in entries]
     answered = tuple(
         Ask(ask.service, CallInTurn(name, ask.call))
         for ask, number in zip(effect.asks, numbers, strict=True)
         if number != UNANSWERED
     )
     answers = iter((yield All(answered, effect.work)))
-    replies = [RESTING if number == UNANSWERED else next(answers) for number in numbers]
+    replies: list[object] = [
+        RESTING if number == UNANSWERED else next(answers) for number in numbers
+    ]
     return [*replies, *answers]  # the value of the work comes last

@@ -291,7 +291,10 @@ def measure_messages() -> MessagePrice:
     with connected("local", 2, 1) as cluster:
         two_workers = Cluster(cluster.client, places={"prober": 0, "wall": 1})
         outcome = two_workers.run({"prober": prober}, {"wall": Wall()}, lambda row: None)
-    round_trip = fit_message_price(outcome.returned["prober"])
+    points = outcome.returned["prober"]
+    if not isinstance(points, list):
+        raise TypeError(f"the prober returned {type(points).__name__}, not points")
+    round_trip = fit_message_price(points)
     return MessagePrice(round_trip.message / 2, round_trip.byte)
 
 
@@ -305,7 +308,7 @@ class Bounce(Call[None]):
 class Wall(Service):
     """A service that replies at once."""
 
-    def answer(self, call: Bounce) -> None:
+    def answer(self, call: Call[object]) -> None:
         """Replies nothing."""
 
 

@@ -7,11 +7,9 @@ then the run goes back to its newest checkpoint, as if it had been stopped there
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
-from workbench.engine import Lost, Outcome, Process
+from workbench.engine import Lost, Outcome
 from workbench.engine.clocks import TICKS
 from workbench.engine.trace import wrap_for_recording
 from workbench.progress import Progress
@@ -22,7 +20,14 @@ from workbench.storage.checkpoints import latest_checkpoint
 from workbench.storage.rows import EvaluateRow, PushRow, RecoveryRow, Row, TraceRow
 from workbench.storage.run import DRIVER, Run
 from workbench.storage.run_writer import RunWriter
-from workbench.training import Checkpoint, Diverged, ParameterServer, PushStatus, pack, unpack
+from workbench.training import (
+    Checkpoint,
+    Diverged,
+    ParameterServer,
+    PushStatus,
+    pack,
+    unpack_checkpoint,
+)
 
 RECOVERIES = 5
 """How often a run recovers with no checkpoint in between before it fails."""
@@ -131,24 +136,30 @@ class Drive:
         def rest() -> bool:
             return self.frames >= due or stop()
 
-        makers: dict[str, Callable[[], Process]] = self.experiment.processes(self.at.states)
-        services: dict[str, Any] = self.services
-        if self.record:
-            makers, services = wrap_for_recording(makers, services, self.tally.segment)
-        outcome = self.placement.executor.run(
-            makers,
-            services,
-            self.emit,
-            rest=rest,
-            channels=self.at.channels or None,
-            ticks=self.at.ticks,
-        )
-        if self.record:
-            self.services |= {name: recorded.service for name, recorded in services.items()}
-
+        outcome = self._execute_recorded(rest) if self.record else self._execute(rest)
         self.tally.segment += 1
         self.tally.frames = self.services["server 0"].frames
         self.save(outcome, checkpoint_due=self.frames >= due)
+
+    def _execute(self, rest: Stop) -> Outcome:
+        """Execute the run up to its next rest."""
+        makers = self.experiment.processes(self.at.states)
+        channels = self.at.channels or None
+        return self.placement.executor.run(
+            makers, self.services, self.emit, rest=rest, channels=channels, ticks=self.at.ticks
+        )
+
+    def _execute_recorded(self, rest: Stop) -> Outcome:
+        """Execute the run up to its next rest, and record the schedule."""
+        makers, services = wrap_for_recording(
+            self.experiment.processes(self.at.states), self.services, self.tally.segment
+        )
+        channels = self.at.channels or None
+        outcome = self.placement.executor.run(
+            makers, services, self.emit, rest=rest, channels=channels, ticks=self.at.ticks
+        )
+        self.services |= {name: recorded.service for name, recorded in services.items()}
+        return outcome
 
     def emit(self, row: Row) -> None:
         """Write a row to the run's folder; raises Diverged if its criterion is not finite."""
@@ -191,7 +202,7 @@ class Drive:
             saved = latest_checkpoint(run.folder)
             for line in saved.damage:
                 self.writer.log(f"checkpoint passed over: {line}")
-            self.at = unpack(saved.files)
+            self.at = unpack_checkpoint(saved.files)
         else:
             self.at = Checkpoint()
 

@@ -4,10 +4,11 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 from workbench.engine import Cost, Held, Local, Outcome, Process, free, load_machine, measured
 from workbench.engine.clocks import Clock
+from workbench.engine.effects import Service
 from workbench.model import kernels
 from workbench.runs.wiring import Experiment
 from workbench.settings import Settings, UserError
@@ -21,6 +22,8 @@ RETURN_SECONDS = 120.0
 
 POLL_SECONDS = 0.2
 """Pause between two looks at whether enough workers are there."""
+
+S = TypeVar("S", bound=Service)
 
 Stop = Callable[[], bool]
 """Returns whether the run is asked to stop."""
@@ -37,7 +40,7 @@ class Executor(Protocol):
     def run(
         self,
         processes: Mapping[str, Callable[[], Process]],
-        services: dict[str, Any],
+        services: dict[str, S],
         emit: Callable[[Row], None],
         rest: Callable[[], bool],
         channels: Mapping[str, Held] | None,

@@ -5,7 +5,6 @@ Calls are made in the recorded order.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from workbench.engine import Deadlock, Held, Local
 from workbench.engine.trace import Difference, Trace, read_traces, wrap_for_replay
@@ -17,6 +16,7 @@ from workbench.runs.wiring import Experiment
 from workbench.settings import UserError
 from workbench.storage.rows import PushRow, Row, TraceRow
 from workbench.storage.run import Run, RunState
+from workbench.training import ComponentState, ParameterServer, component_states
 
 UNBOUNDED = 10**9  # a capacity that no channel reaches: who waited is in the record
 PROGRESS_PUSHES = 20  # between two reports
@@ -93,10 +93,10 @@ def replay(run: Run, progress: Progress | None = None) -> Replay:
 
 def replay_segments(
     name: str, experiment: Experiment, traces: Mapping[int, Trace], emit: _PushCounter
-) -> dict[str, Any]:
+) -> dict[str, ParameterServer]:
     """Repeat all segments of the run ``name``; return the services as they are at the end."""
-    services: dict[str, Any] = experiment.services()
-    states: dict[str, Any] = {}
+    services = experiment.services()
+    states: dict[str, ComponentState] = {}
     channels: dict[str, Held] | None = None
     ticks = 0
     executor = Local(capacity=UNBOUNDED)
@@ -106,7 +106,7 @@ def replay_segments(
             outcome = executor.run(makers, replayed, emit, channels=channels, ticks=ticks)
         except (Difference, Deadlock) as error:
             raise UserError(f"{name}: the replay differs in segment {segment}: {error}") from error
-        states = outcome.returned
+        states = component_states(outcome.returned)
         channels = outcome.channels
         ticks = outcome.ticks
         services = {service: wrapped.service for service, wrapped in replayed.items()}

@@ -11,7 +11,7 @@ wherever the parameters are by then. A thousand updates take a second.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,18 @@ from workbench.engine.machines import Machine
 from workbench.sequence.decoded import Decoded
 from workbench.settings import Settings, rng, setting
 from workbench.storage.rows import Measurement, Row
-from workbench.training import Gradient, OuterSource, Shards, decoder, evaluator, replica
+from workbench.training import (
+    Gradient,
+    OuterSource,
+    ParameterServer,
+    Shards,
+    decoder,
+    evaluator,
+    replica,
+)
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 SIZE = 16  # parameters of the toy
 TARGET = np.ones(SIZE, np.float32)
@@ -105,7 +116,7 @@ def explore(exploration: Exploration) -> pd.DataFrame:
     return table_of(rows)
 
 
-def explore_on(client: Any, exploration: Exploration) -> pd.DataFrame:
+def explore_on(client: "Client", exploration: Exploration) -> pd.DataFrame:
     """Run the toy on a Dask cluster and the wall clock; otherwise as `explore`.
 
     The arithmetic takes next to no time.
@@ -126,7 +137,7 @@ def table_of(rows: list[Row]) -> pd.DataFrame:
     return table.sort_values("seconds", kind="stable", ignore_index=True)
 
 
-def services(exploration: Exploration) -> dict[str, Any]:
+def services(exploration: Exploration) -> dict[str, ParameterServer]:
     """Return the shards of the parameter server by name."""
     return _shards(exploration).servers(exploration.settings)
 

@@ -1,7 +1,7 @@
 """Train and resume: from a corpus and settings to a run that has ended or was stopped."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from workbench.runs.record import (
 from workbench.runs.summary import summarise
 from workbench.runs.task import Task
 from workbench.runs.wiring import Experiment
-from workbench.settings import Settings, UserError, check_name
+from workbench.settings import Settings, UserError, Value, check_name
 from workbench.storage.home import data_folder
 from workbench.storage.run import (
     CorpusIdentity,
@@ -248,7 +248,7 @@ def parent_run(run: Run) -> Run | None:
     return find_run(parent) if parent else None
 
 
-def trained_model(run: Run, **changes: Any) -> tuple[Task, np.ndarray]:
+def trained_model(run: Run, **changes: Value) -> tuple[Task, np.ndarray]:
     """Return the task of a run, with ``changes`` to its settings, and its parameters.
 
     Raises UserError if the run has no model yet.

@@ -7,7 +7,7 @@ evaluator.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from workbench.model.network import row_ends, trained_slice
 from workbench.runs.task import Task
 from workbench.settings import UserError
 from workbench.training import (
+    ComponentState,
     DecoderState,
     EvaluatorState,
     FrameSource,
@@ -30,6 +31,7 @@ from workbench.training import (
 )
 
 MakeProcess = Callable[[], Process]
+S = TypeVar("S", DecoderState, EvaluatorState, ReplicaState)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Experiment:
         each = 2 if settings.sequence else 1
         return each * settings.asynchrony.replicas + 1
 
-    def processes(self, states: Mapping[str, Any]) -> dict[str, MakeProcess]:
+    def processes(self, states: Mapping[str, ComponentState]) -> dict[str, MakeProcess]:
         """Return, by name, what makes each process: from its record in ``states``, else afresh.
 
         The makers are plain data and can travel to a worker.
@@ -95,11 +97,17 @@ class Experiment:
         for i, utterances in enumerate(parts):
             if settings.sequence:
                 name = f"decoder {i}"
-                makers[name] = partial(make_decoder, task, shards, i, utterances, states.get(name))
+                makers[name] = partial(
+                    make_decoder, task, shards, i, utterances, _state(states, name, DecoderState)
+                )
             name = f"replica {i}"
-            makers[name] = partial(make_replica, task, shards, i, utterances, states.get(name))
+            makers[name] = partial(
+                make_replica, task, shards, i, utterances, _state(states, name, ReplicaState)
+            )
 
-        makers["evaluator"] = partial(make_evaluator, task, shards, states.get("evaluator"))
+        makers["evaluator"] = partial(
+            make_evaluator, task, shards, _state(states, "evaluator", EvaluatorState)
+        )
         return makers
 
     def places(self, threads: Sequence[int]) -> dict[str, int]:
@@ -122,6 +130,14 @@ class Experiment:
             idle[worker] -= len(placed)
 
         return places
+
+
+def _state(states: Mapping[str, ComponentState], name: str, kind: type[S]) -> S | None:
+    """Return the record of a component, None if it is made afresh."""
+    state = states.get(name)
+    if state is not None and not isinstance(state, kind):
+        raise UserError(f"the checkpoint has a {type(state).__name__} for {name}")
+    return state
 
 
 def make_decoder(

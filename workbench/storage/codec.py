@@ -20,7 +20,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import cache
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -84,26 +84,24 @@ def _find_imported(name: str) -> type:
     module, _, path = name.partition(":")
     if module.partition(".")[0] == PACKAGE:
         importlib.import_module(module)
-    found: Any = sys.modules.get(module)
+    found: object = sys.modules.get(module)
     for part in path.split("."):
         found = getattr(found, part, None)
-    is_data = isinstance(found, type) and (
+    if isinstance(found, type) and (
         dataclasses.is_dataclass(found) or issubclass(found, Enum | BaseException)
-    )
-    if not is_data:
-        raise TypeError(f"{name} is not known in this process")
-    kind: type = found
-    return kind
+    ):
+        return found
+    raise TypeError(f"{name} is not known in this process")
 
 
 class Encoded(NamedTuple):
     """A value as JSON, and the arrays that belong to it, each once."""
 
-    json: Any
+    json: object
     arrays: list[np.ndarray]
 
 
-def encode(value: Any, types: TypeNames) -> Encoded:
+def encode(value: object, types: TypeNames) -> Encoded:
     """Return ``value`` as JSON beside its arrays; TypeError for what cannot be encoded."""
     encoder = _Encoder(types)
     json = encoder.encode(value)
@@ -116,7 +114,7 @@ class _Encoder:
         self._types = types
         self._numbers: dict[int, int] = {}  # of arrays, by their identity
 
-    def encode(self, value: Any) -> Any:
+    def encode(self, value: object) -> object:
         if type(value) in SCALARS:
             return value
         if isinstance(value, np.ndarray):
@@ -131,8 +129,8 @@ class _Encoder:
             return {"number": value.item(), "dtype": value.dtype.str}
         return self._encode_object(value)
 
-    def _encode_object(self, value: Any) -> Any:
-        kind: Any = type(value)
+    def _encode_object(self, value: object) -> object:
+        kind: type = type(value)
         names = _field_names(kind)
         if names is not None:
             fields = {name: self.encode(getattr(value, name)) for name in names}
@@ -161,7 +159,7 @@ def _field_names(kind: type) -> tuple[str, ...] | None:
     return tuple(field.name for field in dataclasses.fields(kind))
 
 
-def decode(json: Any, arrays: Sequence[np.ndarray], types: TypeNames) -> Any:
+def decode(json: object, arrays: Sequence[np.ndarray], types: TypeNames) -> object:
     """Return the value that was encoded as ``json`` and ``arrays``.
 
     Raises TypeError for JSON that is not of an encoded value, and what ``types`` raise for an
@@ -175,7 +173,7 @@ class _Decoder:
         self._arrays = arrays
         self._types = types
 
-    def decode(self, json: Any) -> Any:
+    def decode(self, json: object) -> object:
         if isinstance(json, list):
             return [self.decode(item) for item in json]
         if not isinstance(json, dict):
@@ -192,12 +190,12 @@ class _Decoder:
             return np.dtype(json["dtype"]).type(json["number"])
         raise TypeError(f"not an encoded value: {list(json)}")
 
-    def _decode_object(self, kind: Any, json: Mapping[str, Any]) -> Any:
+    def _decode_object(self, kind: type, json: dict) -> object:
         if "fields" in json:
             return kind(**{name: self.decode(value) for name, value in json["fields"].items()})
-        if "member" in json:
+        if "member" in json and issubclass(kind, Enum):
             return kind[json["member"]]
-        if "error" in json:
+        if "error" in json and issubclass(kind, BaseException):
             error = kind.__new__(kind, *json["error"])  # not __init__, which may take others
             for note in json["notes"]:
                 error.add_note(note)

@@ -9,7 +9,7 @@ import io
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,8 @@ from typing import Any, Self
 import numpy as np
 
 from workbench.settings import UserError
+
+Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
 
 _numbers = itertools.count()  # of temporary files, so that threads do not share one
 
@@ -110,7 +112,7 @@ def is_file(path: Path) -> bool:
     return os.path.isfile(path)  # Path.is_file raises OSError for names that are too long
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Write ``value`` as indented JSON, keys in the order given."""
     text = json.dumps(value, indent=1, ensure_ascii=False)
     write_file(path, f"{text}\n".encode())

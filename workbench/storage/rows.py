@@ -9,24 +9,24 @@ the order of the class. A field that defaults to None has no column while it is 
 None is written as null.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar
+from typing import ClassVar, NamedTuple, Self, TypeVar
 
 from workbench.settings import UserError
-from workbench.storage.files import read_json_lines
+from workbench.storage.files import Json, read_json_lines
 
 KINDS: dict[str, type["Row"]] = {}  # by the word in the column ``kind``
 
 
-def column(name: str) -> Mapping[str, Any]:
+def column(name: str) -> Mapping[str, str]:
     """Return metadata of a field whose column has another name than the field."""
     return {"column": name}
 
 
-def spread(part: type) -> Mapping[str, Any]:
+def spread(part: type) -> Mapping[str, type]:
     """Return metadata of a field whose fields are columns; ``dict``: all other columns."""
     return {"spread": part}
 
@@ -44,7 +44,7 @@ class Row:
     process: str = ""
     seconds: float = 0.0
 
-    def __init_subclass__(cls, kind: str, **options: Any) -> None:
+    def __init_subclass__(cls, kind: str, **options: object) -> None:
         super().__init_subclass__(**options)
         cls.kind = kind
         KINDS[kind] = cls
@@ -53,7 +53,7 @@ class Row:
         """Return the row with who emitted it and when."""
         return replace(self, process=process, seconds=seconds)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """Return the columns in the order in which they are written, tuples as lists."""
         columns = _columns_of(self)
         process = columns.pop("process")
@@ -61,13 +61,14 @@ class Row:
         return {"process": process, "seconds": seconds, "kind": self.kind, **columns}
 
     @staticmethod
-    def from_dict(columns: Mapping[str, Any]) -> "Row":
+    def from_dict(columns: Mapping[str, Json]) -> "Row":
         """Return the row with these columns; ValueError if they are not those of a known kind."""
         remaining = dict(columns)
         kind = remaining.pop("kind", None)
-        if kind not in KINDS:
+        if not isinstance(kind, str) or kind not in KINDS:
             raise ValueError(f"unknown kind of row: {kind!r}")
-        row: Row = _record_of(KINDS[kind], remaining)
+        make: Callable[..., Row] = KINDS[kind]
+        row = make(**_take_values(KINDS[kind], remaining))
         if remaining:
             raise ValueError(f"a row of kind {kind} has no column {', '.join(remaining)}")
         return row
@@ -209,7 +210,7 @@ class TraceRow(Row, kind="trace"):
     """A part of a recorded schedule: answers that a process got (`workbench.engine.trace`)."""
 
     segment: int  # of the run, from one rest to the next
-    entries: tuple[Sequence[Any], ...]  # (name of the effect, answer)
+    entries: tuple[Sequence[Json], ...]  # (name of the effect, answer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,7 +226,7 @@ class RecoveryRow(Row, kind="recovery"):
     text: str  # all of it as one sentence
 
 
-def read_columns(path: Path) -> Iterator[dict[str, Any]]:
+def read_columns(path: Path) -> Iterator[dict[str, Json]]:
     """Yield the columns of each row of a file, as they were written.
 
     A last line that is still being written is left out. UserError names a damaged line.
@@ -266,9 +267,9 @@ def _written_columns(kind: type) -> tuple[_Column, ...]:
     )
 
 
-def _columns_of(record: Any) -> dict[str, Any]:
-    columns: dict[str, Any] = {}
-    kind: Any = type(record)
+def _columns_of(record: object) -> dict[str, Json]:
+    columns: dict[str, Json] = {}
+    kind: type = type(record)
     for attribute, name, spread, optional in _written_columns(kind):
         value = getattr(record, attribute)
         if value is None and optional:
@@ -280,9 +281,9 @@ def _columns_of(record: Any) -> dict[str, Any]:
     return columns
 
 
-def _record_of(record: type, columns: dict[str, Any]) -> Any:
-    """Make a record of this class from its columns, which are removed from ``columns``."""
-    values: dict[str, Any] = {}
+def _take_values(record: type, columns: dict[str, Json]) -> dict[str, object]:
+    """Return the fields of a record of this class, whose columns are removed from ``columns``."""
+    values: dict[str, object] = {}
     others = ""  # the field that takes all columns without a field
 
     for each in fields(record):
@@ -293,7 +294,7 @@ def _record_of(record: type, columns: dict[str, Any]) -> Any:
         elif part is not None:
             names = {f.metadata.get("column", f.name) for f in fields(part)}
             if each.default is MISSING or not names.isdisjoint(columns):
-                values[each.name] = _record_of(part, columns)
+                values[each.name] = part(**_take_values(part, columns))
         elif name in columns:
             value = columns.pop(name)
             values[each.name] = tuple(value) if isinstance(value, list) else value
@@ -301,4 +302,4 @@ def _record_of(record: type, columns: dict[str, Any]) -> Any:
     if others:
         values[others] = dict(columns)
         columns.clear()
-    return record(**values)
+    return values

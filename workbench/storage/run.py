@@ -24,9 +24,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.settings import Settings, UserError, no_such
+from workbench.settings import Settings, UserError, Value, no_such
 from workbench.storage.checkpoints import checkpoint_folders
-from workbench.storage.files import is_file, read_json, write_json
+from workbench.storage.files import Json, is_file, read_json, write_json
 from workbench.storage.home import data_folder
 from workbench.storage.rows import R, Row, read_columns, read_rows
 from workbench.system.processes import process_is_alive
@@ -107,13 +107,13 @@ class RunRecord:
     None for a run in one process.
     """
 
-    settings: dict[str, Any]
+    settings: dict[str, Value]
     corpus: CorpusIdentity
     parent: Parent | None = None
     recorded: bool = False  # the schedule too, so that the run can be replayed
     cluster: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
-    kernels: dict[str, Any] = field(default_factory=dict)
+    kernels: dict[str, Json] = field(default_factory=dict)
     command: str = ""  # that does the same from a terminal
 
     @property
@@ -128,7 +128,7 @@ class RunRecord:
         identity = {name: record[name] for name in ("settings", "corpus", "parent")}
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """Return this for JSON."""
         parent = self.parent.to_dict() if self.parent else None
         return {**asdict(self), "parent": parent}

@@ -6,7 +6,6 @@ rehearsal has reached: an untrained network makes lattices many times as large a
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -93,7 +92,7 @@ def _rehearse_training(task: Task, theta: np.ndarray, seconds: float) -> Rehears
     experiment = Experiment(timed, theta)
     makers = experiment.processes({})
     del makers["evaluator"]
-    services: dict[str, Any] = dict(experiment.services())
+    services = experiment.services()
     enough = min(PUSHES, 10 * seconds)
     began = time.process_time()
     pushes = 0

@@ -32,7 +32,14 @@ MMI, two replicas, their decoders and a parameter server of two shards are a doz
 a run writes to its files.
 """
 
-from workbench.training.checkpoint import Checkpoint, pack, unpack
+from workbench.training.checkpoint import (
+    Checkpoint,
+    ComponentState,
+    component_states,
+    pack,
+    unpack,
+    unpack_checkpoint,
+)
 from workbench.training.decoder import DecoderState, decoder
 from workbench.training.evaluator import EvaluatorState, evaluator
 from workbench.training.messages import (
@@ -55,6 +62,7 @@ from workbench.training.sources import FrameSource, OuterSource, SourceState
 __all__ = [
     "Ack",
     "Checkpoint",
+    "ComponentState",
     "DecodedUtterance",
     "DecoderState",
     "Diverged",
@@ -73,9 +81,11 @@ __all__ = [
     "Shards",
     "Snapshot",
     "SourceState",
+    "component_states",
     "decoder",
     "evaluator",
     "pack",
     "replica",
     "unpack",
+    "unpack_checkpoint",
 ]

@@ -15,14 +15,14 @@ wait for the slowest one, at most for one utterance or batch per checkpoint.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from safetensors.numpy import load, save
 
 from workbench.batches import FrameBatch, Loaded, OuterBatch
-from workbench.engine.effects import Held
+from workbench.engine.effects import Held, Service
 from workbench.sequence.decoded import Decoded
+from workbench.settings import UserError
 from workbench.storage.codec import ListedTypes, decode, encode
 from workbench.training.decoder import DecoderState
 from workbench.training.evaluator import EvaluatorState
@@ -38,12 +38,15 @@ STATE = "state.json"
 ARRAYS = "arrays.safetensors"
 
 
+ComponentState = DecoderState | EvaluatorState | ReplicaState
+
+
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """A run at rest, from whose parts it is resumed as if it had not been stopped."""
 
     number: int = 0  # checkpoints that were due so far
-    states: dict[str, Any] = field(default_factory=dict)  # by process: what it returned
+    states: dict[str, ComponentState] = field(default_factory=dict)  # by process: what it returned
     channels: dict[str, Held] = field(default_factory=dict)
     ticks: int = 0  # virtual microseconds
     servers: dict[str, ServerState] = field(default_factory=dict)
@@ -53,10 +56,10 @@ class Checkpoint:
     def of(
         cls,
         number: int,
-        states: dict[str, Any],
+        states: Mapping[str, object],
         channels: dict[str, Held],
         ticks: int,
-        services: dict[str, Any],
+        services: Mapping[str, Service],
         positions: dict[str, int],
     ) -> "Checkpoint":
         """Return the checkpoint of a run that came to rest.
@@ -67,12 +70,22 @@ class Checkpoint:
         servers = {
             name: s.state() for name, s in services.items() if isinstance(s, ParameterServer)
         }
-        return cls(number, states, channels, ticks, servers, positions)
+        return cls(number, component_states(states), channels, ticks, servers, positions)
 
-    def restore(self, services: dict[str, Any]) -> None:
+    def restore(self, services: dict[str, ParameterServer]) -> None:
         """Replace the parameter servers in ``services`` by those that were saved."""
         for name, state in self.servers.items():
             services[name] = ParameterServer(state, services[name].settings)
+
+
+def component_states(returned: Mapping[str, object]) -> dict[str, ComponentState]:
+    """Return what the processes of a run returned; TypeError if one returned something else."""
+    states: dict[str, ComponentState] = {}
+    for name, state in returned.items():
+        if not isinstance(state, ComponentState):
+            raise TypeError(f"{name} returned {type(state).__name__}, not the state of a component")
+        states[name] = state
+    return states
 
 
 TYPES = (
@@ -100,7 +113,7 @@ FORMER_NAMES = {"Outer": DecodedUtterance, "Parameters": FetchedParameters}
 NAMES = ListedTypes(TYPES, FORMER_NAMES)
 
 
-def pack(value: Any) -> dict[str, bytes]:
+def pack(value: object) -> dict[str, bytes]:
     """Return ``value`` as files; raises TypeError for what is not in `TYPES` or plain data."""
     encoded = encode(value, NAMES)
     state = {"format": FORMAT, "value": encoded.json}
@@ -110,7 +123,7 @@ def pack(value: Any) -> dict[str, bytes]:
     return {STATE: json.dumps(state).encode(), ARRAYS: save(arrays)}
 
 
-def unpack(files: Mapping[str, bytes]) -> Any:
+def unpack(files: Mapping[str, bytes]) -> object:
     """Return what was packed; raises UserError for a type that is not in `TYPES`."""
     state = json.loads(files[STATE])
     arrays = load(files[ARRAYS])
@@ -122,7 +135,15 @@ def unpack(files: Mapping[str, bytes]) -> Any:
     return decode(value, in_order, NAMES)
 
 
-def _from_first_format(value: Any) -> Any:
+def unpack_checkpoint(files: Mapping[str, bytes]) -> Checkpoint:
+    """Return the checkpoint in its files; raises UserError if they hold something else."""
+    checkpoint = unpack(files)
+    if not isinstance(checkpoint, Checkpoint):
+        raise UserError(f"{STATE}: holds {type(checkpoint).__name__}, not a checkpoint")
+    return checkpoint
+
+
+def _from_first_format(value: object) -> object:
     """Return the JSON of a checkpoint of the first format in that of `workbench.storage.codec`.
 
     The first format had tuples as lists, dicts as objects, and names of arrays instead of numbers.

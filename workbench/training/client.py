@@ -7,7 +7,7 @@ consistent fetch) the first shard is asked first and the others follow it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from workbench.training.rounding import narrow
 from workbench.training.shards import Shards
 
 Reply = TypeVar("Reply")
+Value = TypeVar("Value")
 Snapshots = list[Snapshot | Signal]
 
 
@@ -94,7 +95,9 @@ class ParameterClient:
         snapshots = yield from self._fetch_from_each(FetchInstant(instant))
         return self._join(snapshots, (yield Now()))
 
-    def fetch_during(self, work: Work, replica: str) -> Steps[tuple[Any, FetchedParameters | None]]:
+    def fetch_during(
+        self, work: Work[Value], replica: str
+    ) -> Steps[tuple[Value, FetchedParameters | None]]:
         """Fetch while ``work`` is done; return its value, and the parameters or None as above."""
         seconds = yield Now()
         asks = tuple(

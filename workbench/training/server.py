@@ -19,11 +19,10 @@ import math
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from workbench.engine.effects import NOT_YET, Service, Signal
+from workbench.engine.effects import NOT_YET, Call, Service, Signal
 from workbench.settings import Settings, UserError
 from workbench.system import memory
 from workbench.training import updates
@@ -122,7 +121,7 @@ class ParameterServer(Service):
         named = self.version.to_bytes(8, "little") + self.value.tobytes()
         return hashlib.sha256(named).hexdigest()[:12]
 
-    def answer(self, call: Any) -> object:
+    def answer(self, call: Call[object]) -> object:
         """Return the reply to one of the calls in ``messages``, or ``NOT_YET``."""
         match call:
             case Push():

@@ -8,7 +8,6 @@ A connection belongs to one thread at each end. They take turns: request, reply.
 import socket
 import weakref
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -32,7 +31,7 @@ class Connection:
         """Whether the peer still sees arrays of this process."""
         return bool(self.session.lent)
 
-    def send(self, message: Any) -> None:
+    def send(self, message: object) -> None:
         """Send ``message``; TypeError if it cannot travel, OSError if the connection is broken."""
         first, files, arrays = self.session.encode(message)
         if sum(array.nbytes for array in arrays) <= COPIED_BYTES:
@@ -44,7 +43,7 @@ class Connection:
         for array in arrays:
             self.socket.sendall(array.reshape(-1).view(np.uint8).data)
 
-    def receive(self) -> Any:
+    def receive(self) -> object:
         """Return the next message.
 
         EOFError if the peer has closed the connection, OSError if it is broken.

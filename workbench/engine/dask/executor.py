@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from distributed import Client, Future, wait
 from distributed.scheduler import KilledWorker
@@ -24,7 +24,7 @@ from distributed.scheduler import KilledWorker
 from workbench.engine.clocks import TICKS
 from workbench.engine.dask.host import Aborted, Collected, Host
 from workbench.engine.dask.process import Returned, Site, drive, place
-from workbench.engine.effects import Held, Lost, Process
+from workbench.engine.effects import Held, Lost, Process, Service
 from workbench.engine.local import Outcome
 from workbench.settings import UserError
 from workbench.storage.rows import Row, UsageRow
@@ -38,6 +38,7 @@ TOKEN_BYTES = 32
 ACTOR_LOST = "Worker holding Actor was lost"  # how the message of Dask's RuntimeError begins
 
 Make = Callable[[], Process]
+S = TypeVar("S", bound=Service)
 
 
 class Cluster:
@@ -75,7 +76,7 @@ class Cluster:
     def run(
         self,
         processes: Mapping[str, Make],
-        services: dict[str, Any],
+        services: dict[str, S],
         emit: Callable[[Row], None],
         rest: Callable[[], bool] = lambda: False,
         channels: Mapping[str, Held] | None = None,
@@ -135,7 +136,7 @@ class Cluster:
         workers = {str(name): nanny.pid for name, nanny in own.workers.items() if nanny.pid}
         return ClusterInfo("local", own.dashboard_link if has_dashboard else "", workers)
 
-    def seats(self, processes: Mapping[str, Any], workers: dict[str, int]) -> dict[str, str]:
+    def seats(self, processes: Mapping[str, object], workers: dict[str, int]) -> dict[str, str]:
         """Return the worker's address of each process; those with a place are seated first."""
         idle = dict(workers)
         addresses = list(workers)
@@ -161,12 +162,12 @@ class Cluster:
 class _Contents:
     """What the hosts of a run hold when it starts."""
 
-    services: Mapping[str, Any]
+    services: Mapping[str, Service]
     channels: Mapping[str, Held]
     capacity: int  # of each channel
     places: Mapping[str, int]
 
-    def of_host(self, number: int, hosts: int) -> tuple[dict[str, Any], dict[str, Held]]:
+    def of_host(self, number: int, hosts: int) -> tuple[dict[str, Service], dict[str, Held]]:
         """Return the services and channels of one of so many hosts."""
         services = {
             name: service
@@ -313,7 +314,7 @@ class _Execution:
         """Return the seconds since the run began."""
         return time.time() - self.began
 
-    def call_hosts(self, method: str, *args: Any) -> list[Any]:
+    def call_hosts(self, method: str, *args: object) -> list[Any]:
         """Make the same call to every host at once, and return the answers."""
         answers = [getattr(worker.host, method)(*args) for worker in self.workers]
         return [answer.result(ANSWER_SECONDS) for answer in answers]

@@ -14,7 +14,6 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 import numpy as np
 from distributed import get_worker
@@ -59,7 +58,7 @@ Request = Start | Calls | Put | Take | Close
 class Reply:
     """The answer to a request."""
 
-    value: Any
+    value: object
     resting: bool  # whether the run is coming to rest
 
 
@@ -79,7 +78,7 @@ class Aborted(RuntimeError):
 class Waiter:
     """A caller that waits at a channel."""
 
-    answer: Any = WAIT
+    answer: object = WAIT
 
 
 class Host:
@@ -109,7 +108,7 @@ class Host:
         self.busy_seconds: dict[str, float] = defaultdict(float)
 
         self.channels: dict[str, Channel[Waiter]] = {
-            name: Channel(capacity, align(contents)) for name, contents in held.items()
+            name: Channel(capacity, _align_held(contents)) for name, contents in held.items()
         }
         # Of processes here that have ended, while a peer still sees arrays that they sent.
         self.kept_connections: list[Connection] = []
@@ -129,12 +128,12 @@ class Host:
         _hosts_here[self.run, self.number] = self
         return self.listener.address
 
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: object) -> Reply:
         """Do what ``request`` wants; TypeError if it is no request."""
         value = self._carry_out(request)
         return Reply(value, self.resting)
 
-    def _carry_out(self, request: Request) -> Any:
+    def _carry_out(self, request: object) -> object:
         match request:
             case Calls(asks):
                 return self.call(asks)
@@ -159,7 +158,7 @@ class Host:
             raise Lost(f"the worker of {process} was lost")
         self.started.add(process)
 
-    def call(self, asks: Sequence[Ask]) -> list[Any]:
+    def call(self, asks: Sequence[Ask]) -> list[object]:
         """Call services, see ``effects.Ask`` and ``All``.
 
         AGAIN for those that could not answer in time.
@@ -184,7 +183,7 @@ class Host:
                 lambda: self.releases != seen or self.resting, until - time.monotonic()
             )
 
-    def _ask(self, ask: Ask) -> Any:
+    def _ask(self, ask: Ask) -> object:
         """Serve one call after its long part, for which calls take turns."""
         long_part = self.services[ask.service].ahead(ask.call)
         if long_part is None:
@@ -197,7 +196,7 @@ class Host:
             self.busy_seconds[ask.service] += time.perf_counter() - start
             return self._serve(ask)
 
-    def _serve(self, ask: Ask) -> Any:
+    def _serve(self, ask: Ask) -> object:
         name = ask.service
         service = self.services[name]
         with self.service_locks[name]:
@@ -215,7 +214,7 @@ class Host:
 
         return answer
 
-    def put(self, channel: str, item: Any) -> Any:
+    def put(self, channel: str, item: object) -> object:
         """See ``effects.Put``; AGAIN if the item was not taken and must be put again."""
         with self.changed:
             waiter = Waiter()
@@ -223,7 +222,7 @@ class Host:
             self._wake(woken)
             return self._wait(channel, waiter, answer)
 
-    def take(self, channel: str) -> Any:
+    def take(self, channel: str) -> object:
         """See ``effects.Take``; AGAIN if nothing came."""
         with self.changed:
             waiter = Waiter()
@@ -272,7 +271,7 @@ class Host:
         if woken:
             self.changed.notify_all()
 
-    def _wait(self, channel: str, waiter: Waiter, answer: Any) -> Any:
+    def _wait(self, channel: str, waiter: Waiter, answer: object) -> object:
         if answer is not WAIT:
             return answer
         self.changed.wait_for(lambda: waiter.answer is not WAIT, ANSWER_SECONDS)
@@ -291,13 +290,13 @@ def host_here(run: str, number: int) -> Host | None:
     return _hosts_here.get((run, number))
 
 
-def _answer_weakly(host: "weakref.ref[Host]") -> Callable[[Request], Reply]:
+def _answer_weakly(host: "weakref.ref[Host]") -> Callable[[object], Reply]:
     """Return the host's ``answer``.
 
     The threads that have it do not keep alive a host that Dask has dropped.
     """
 
-    def answer(request: Request) -> Reply:
+    def answer(request: object) -> Reply:
         alive = host()
         if alive is None:
             raise Aborted("the run has ended")
@@ -306,7 +305,11 @@ def _answer_weakly(host: "weakref.ref[Host]") -> Callable[[Request], Reply]:
     return answer
 
 
-def align(x: Any) -> Any:
+def _align_held(held: Held) -> Held:
+    return Held(tuple(align(item) for item in held.items), held.closed)
+
+
+def align(x: object) -> object:
     """Return ``x`` with aligned arrays.
 
     Dask's are views of its buffer, and BLAS sums unaligned data differently.

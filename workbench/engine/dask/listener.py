@@ -16,7 +16,6 @@ import weakref
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from distributed import get_worker
 from distributed.comm.addressing import get_address_host
@@ -70,7 +69,7 @@ class Listener:
         self,
         number: int,
         token: bytes,
-        answer: Callable[[Any], Any],
+        answer: Callable[[object], object],
         shares_memory: bool,
         worker_address: str = "",
     ):
@@ -89,19 +88,22 @@ class Listener:
         if worker_address:
             host = get_address_host(worker_address)
             family = socket.getaddrinfo(host, None)[0][0]
-            port = self._listen(socket.socket(family), (host, 0), shares_memory=False)[1]
+            listening = socket.socket(family)
+            self._listen(listening, (host, 0), shares_memory=False)
+            port = listening.getsockname()[1]
 
         self.address = Address(
             number, machine_id(), unix, host, port, self.tls is not None, self.token
         )
 
-    def _listen(self, listening: socket.socket, address: Any, shares_memory: bool) -> Any:
-        """Return the name of the socket, which is bound to ``address``."""
+    def _listen(
+        self, listening: socket.socket, address: str | tuple[str, int], shares_memory: bool
+    ) -> None:
+        """Accept connections at ``address``."""
         listening.bind(address)
         listening.listen(BACKLOG)
         self.sockets.add(listening)
         _start_thread(self._accept, listening, shares_memory)
-        return listening.getsockname()
 
     def _accept(self, listening: socket.socket, shares_memory: bool) -> None:
         with listening, suppress(OSError):  # raised once the socket is closed
@@ -132,7 +134,7 @@ class Listener:
         sock.sendall(handshake.nonce)
         sock.sendall(handshake.proof_for(_receive_exactly(sock, RESPONSE_BYTES)))
 
-    def _reply(self, connection: Connection) -> Any:
+    def _reply(self, connection: Connection) -> object:
         """Receive a request and return the reply.
 
         On returning, nothing here refers to the request's arrays.
@@ -200,7 +202,7 @@ def _prove_as_caller(sock: socket.socket, token: bytes) -> None:
     handshake.check(_receive_exactly(sock, PROOF_BYTES))
 
 
-def _outcome(function: Callable[[Any], Any], argument: Any) -> Any:
+def _outcome(function: Callable[[object], object], argument: object) -> object:
     """Return what the call returns, or Failed with the error that it raised."""
     try:
         return function(argument)
@@ -210,7 +212,7 @@ def _outcome(function: Callable[[Any], Any], argument: Any) -> Any:
         return Failed(error.with_traceback(None))
 
 
-def _send_reply(connection: Connection, reply: Any) -> None:
+def _send_reply(connection: Connection, reply: object) -> None:
     """Send ``reply``, or why it cannot travel."""
     try:
         connection.send(reply)
@@ -236,7 +238,7 @@ def _receive_exactly(sock: socket.socket, size: int) -> bytes:
     return received
 
 
-def _start_thread(target: Callable[..., None], *args: Any) -> None:
+def _start_thread(target: Callable[..., None], *args: object) -> None:
     threading.Thread(target=target, args=args, daemon=True, name="workbench host").start()
 
 

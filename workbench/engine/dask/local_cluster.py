@@ -13,7 +13,6 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import dask
 from distributed import Client, LocalCluster
@@ -108,6 +107,6 @@ def _client(address: str) -> Client:
         ) from None
 
 
-def dask_setup(worker: Any) -> None:
+def dask_setup(worker: object) -> None:
     """Called by Dask in every worker that has this module as its preload."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from distributed import get_worker
 
@@ -49,7 +48,7 @@ class Site:
 class Returned:
     """How a process has ended."""
 
-    state: Any  # its return value
+    state: object  # its return value
     rows: int  # sent
     effects: int  # answered
     work_seconds: float
@@ -104,7 +103,7 @@ class _Driver:
                 host.kept_connections += [c for c in self.connections.values() if c.lends]
                 return
 
-    def answer(self, effect: Effect) -> Any:
+    def answer(self, effect: Effect) -> object:
         match effect:
             case Work(fn, args):
                 with self.spending("work"):
@@ -126,14 +125,17 @@ class _Driver:
             case Close(channel):
                 return self.request_until_answered(channel, effect)
             case Emit(row):
-                return self.emit(row)
+                self.emit(row)
+                return None
             case Now():
                 return self.now()
             case Rest():
                 return self.resting
         raise TypeError(f"not an effect: {effect!r}")
 
-    def ask_while_working(self, asks: Sequence[Ask], fn: Callable, args: tuple) -> list[Any]:
+    def ask_while_working(
+        self, asks: Sequence[Ask], fn: Callable[..., object], args: tuple[object, ...]
+    ) -> list[object]:
         """Return the replies, and last the value of work that is done while they are under way.
 
         Only the other thread uses the connections meanwhile.
@@ -162,9 +164,9 @@ class _Driver:
         """Return the number of the host of a service or a channel."""
         return place(name, self.site.places) % len(self.site.hosts)
 
-    def ask(self, asks: Sequence[Ask]) -> list[Any]:
+    def ask(self, asks: Sequence[Ask]) -> list[object]:
         """Make all calls at once, and again until all are answered."""
-        replies: list[Any] = [AGAIN] * len(asks)
+        replies: list[object] = [AGAIN] * len(asks)
         while waiting := [i for i, reply in enumerate(replies) if reply is AGAIN]:
             by_host: dict[int, list[int]] = defaultdict(list)
             for i in waiting:
@@ -174,22 +176,24 @@ class _Driver:
                 host: Calls(tuple(asks[i] for i in indices)) for host, indices in by_host.items()
             }
             for host, answers in self.request_all(requests).items():
+                if not isinstance(answers, list):
+                    raise TypeError(f"calls were answered by {type(answers).__name__}")
                 for i, answer in zip(by_host[host], answers, strict=True):
                     replies[i] = answer
 
         return replies
 
-    def request_until_answered(self, channel: str, request: Put | Take | Close) -> Any:
+    def request_until_answered(self, channel: str, request: Put | Take | Close) -> object:
         host = self.host_of(channel)
-        reply = AGAIN
+        reply: object = AGAIN
         while reply is AGAIN:
             reply = self.request(host, request)
         return reply
 
-    def request(self, host: int, request: Request) -> Any:
+    def request(self, host: int, request: Request) -> object:
         return self.request_all({host: request})[host]
 
-    def request_all(self, requests: Mapping[int, Request]) -> dict[int, Any]:
+    def request_all(self, requests: Mapping[int, Request]) -> dict[int, object]:
         """Return the answers by host.
 
         The host of this process is called itself while others work on theirs.
@@ -206,7 +210,7 @@ class _Driver:
         with self.reporting_loss():
             for number in elsewhere:
                 self.connection(number).send(requests[number])
-        replies: dict[int, Reply | Failed] = {
+        replies: dict[int, object] = {
             number: host.answer(requests[number]) for number, host in here.items()
         }
         with self.reporting_loss():
@@ -214,10 +218,12 @@ class _Driver:
                 replies[number] = self.connection(number).receive()
         return {number: self.value_of(reply) for number, reply in replies.items()}
 
-    def value_of(self, reply: Reply | Failed) -> Any:
+    def value_of(self, reply: object) -> object:
         """Return the value of a reply, or raise the error that it carries."""
         if isinstance(reply, Failed):
             raise reply.problem
+        if not isinstance(reply, Reply):
+            raise Lost(f"a host has sent {type(reply).__name__} in place of a reply")
         self.resting = self.resting or reply.resting
         return reply.value
 

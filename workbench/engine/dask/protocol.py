@@ -35,7 +35,7 @@ FLOAT32 = "<f4"
 TYPES = ImportedTypes()
 JSON = json.JSONEncoder(separators=(",", ":"))  # made once, since a message takes microseconds
 
-Reading = Generator[memoryview, Sequence[int], Any]
+Reading = Generator[memoryview, Sequence[int], object]
 
 
 class ProtocolError(ConnectionError):
@@ -69,7 +69,7 @@ Place = InlineArray | SharedArray
 class Head(NamedTuple):
     """The part of a message that is JSON."""
 
-    message: Any
+    message: object
     places: Sequence[Place]
     ended_leases: Sequence[int]  # of arrays that the receiver has lent
     gone_segments: Sequence[int]  # of the sender, which the receiver may unmap
@@ -100,7 +100,7 @@ class Session:
         self._shown: set[int] = set()  # numbers of our segments that the peer has got
         self._gone_segments: deque[int] = deque()  # those of them that exist no more
 
-    def encode(self, message: Any) -> Outgoing:
+    def encode(self, message: object) -> Outgoing:
         """Return ``message`` as bytes; TypeError if it cannot travel."""
         body, arrays = encode(message, TYPES)
         if any(array.dtype.hasobject for array in arrays):
