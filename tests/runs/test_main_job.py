@@ -198,6 +198,8 @@ def test_diverged_runs_say_so(corpus):
         {"criterion": "bmmi", "boost": 0.5},
         {"auxiliary": "proximal"},
         {"auxiliary": "fresh"},
+        {"auxiliary": "reweighted"},
+        {"auxiliary": "reweighted", "smoothing": 0.1},
         {"smoothing": 0.1},
         {"denominator": "none-realigned"},
         {"denominator": "none-fixed"},

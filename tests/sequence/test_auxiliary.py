@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from oracles import every_path, log_softmax, slopes, tiny_task
 
-from workbench.sequence.auxiliary import softmax_gradient
-from workbench.sequence.decoded import Decoded
+from workbench.sequence.auxiliary import reweighted_gradient, softmax_gradient
+from workbench.sequence.decoded import Decoded, Occupied
 from workbench.sequence.outer_gradient import decode_outer
-from workbench.settings import Settings
+from workbench.settings import Settings, UserError
 
 TASK = tiny_task(3)
 SAID = (3,)
@@ -113,3 +113,104 @@ def test_posteriors_travel_only_when_needed():
     d = decode(auxiliary="proximal", cancellation=0.05)
     assert d.posteriors.shape == (len(d.kept), TASK.states.count)
     np.testing.assert_allclose(d.posteriors, np.exp(log_softmax(LOGITS))[d.kept], rtol=1e-5)
+
+
+def dense(occupied: Occupied, values: np.ndarray) -> np.ndarray:
+    """The entries of ``occupied`` as float64 [frames, states]."""
+    out = np.zeros((len(occupied.indptr) - 1, TASK.states.count))
+    np.add.at(out, (occupied.frame, occupied.states), values)
+    return out
+
+
+def reweighted_value(occupied: Occupied, log_posteriors: np.ndarray) -> float:
+    """Σ_t log Σ_s γ_num (p_θ / p_θ')^κ - log Σ_s γ_den (p_θ / p_θ')^κ, sum by sum."""
+    total = 0.0
+    for t in range(len(occupied.indptr) - 1):
+        row = occupied.row(t)
+        ratio = np.exp(KAPPA * (log_posteriors[t, row.states] - row.log_posteriors))
+        total += np.log((row.numerator * ratio).sum()) - np.log((row.denominator * ratio).sum())
+    return total
+
+
+@pytest.mark.parametrize("changes", [{}, {"lattice_engine": "exact"}])
+def test_reweighted_touches_the_criterion(changes):
+    """At θ = θ' the reweighted gradient is that of F_MMI, and the frozen outer gradient."""
+    d = decode(auxiliary="reweighted", **changes)
+    values = reweighted_gradient(d.occupied, log_softmax(LOGITS), KAPPA)
+    np.testing.assert_allclose(dense(d.occupied, values), slopes(mmi, LOGITS), atol=3e-6)
+    np.testing.assert_allclose(values, d.values, atol=1e-6)
+    np.testing.assert_array_equal(d.occupied.states, d.states)
+
+
+def test_reweighted_gradient_is_that_of_its_function():
+    """Away from θ' the gradient at the softmax input is that of the reweighted function by finite
+    differences, and not the frozen one.
+    """
+    d = decode(auxiliary="reweighted")
+    elsewhere = LOGITS + np.random.default_rng(1).normal(0, 2, LOGITS.shape)
+    values = reweighted_gradient(d.occupied, log_softmax(elsewhere), KAPPA)
+
+    def auxiliary(logits: np.ndarray) -> float:
+        return reweighted_value(d.occupied, log_softmax(logits))
+
+    expected = slopes(auxiliary, elsewhere)
+    np.testing.assert_allclose(dense(d.occupied, values), expected, atol=1e-6)
+    assert np.abs(expected - gradient_at(elsewhere, d)).max() > 0.05
+
+
+def test_reweighted_boosted_mmi_touches_its_criterion():
+    """With boosted MMI the denominator's occupancies are the boosted ones."""
+    d = decode(auxiliary="reweighted", criterion="bmmi", boost=0.5)
+    values = reweighted_gradient(d.occupied, log_softmax(LOGITS), KAPPA)
+    np.testing.assert_allclose(values, d.values, atol=1e-6)
+    assert np.abs(d.values - decode().values).max() > 1e-3
+
+
+@pytest.mark.parametrize("size", [1e2, 1e5, 1e30])
+def test_reweighted_rows_stay_bounded(size):
+    """However far the network moves, rows sum to zero, and no entry is beyond κ."""
+    d = decode(auxiliary="reweighted")
+    moved = (size * np.random.default_rng(3).normal(0, 1, LOGITS.shape)).astype(np.float32)
+    values = dense(d.occupied, reweighted_gradient(d.occupied, moved, KAPPA))
+    assert np.isfinite(values).all()
+    assert np.abs(values).max() <= KAPPA + 1e-6
+    np.testing.assert_allclose(values.sum(1), 0, atol=1e-6)
+
+
+def test_a_row_without_occupancies_has_no_gradient():
+    """Rows without entries, between others, change nothing of these."""
+    d = decode(auxiliary="reweighted").occupied
+    empty = Occupied(
+        np.zeros(2, np.int64),
+        d.states[:0],
+        d.numerator[:0],
+        d.denominator[:0],
+        d.log_posteriors[:0],
+    )
+    joined = Occupied.join([d.row(0), empty, d.row(1)])
+    logits = np.stack([LOGITS[0] + 1, LOGITS[2], LOGITS[1]])
+    apart = Occupied.join([d.row(0), d.row(1)])
+    np.testing.assert_array_equal(
+        reweighted_gradient(joined, logits, KAPPA),
+        reweighted_gradient(apart, logits[[0, 2]], KAPPA),
+    )
+
+
+def test_occupancies_travel_only_when_needed():
+    """Only the reweighted function makes decoders send occupancies, of the kept frames only."""
+    assert decode().occupied is None
+    d = decode(auxiliary="reweighted", cancellation=0.3)
+    everything = decode(auxiliary="reweighted").occupied
+    assert 0 < len(d.kept) < len(LOGITS)
+    for row, frame in enumerate(d.kept):
+        np.testing.assert_array_equal(d.occupied.row(row).states, everything.row(frame).states)
+        np.testing.assert_array_equal(
+            d.occupied.row(row).numerator, everything.row(frame).numerator
+        )
+
+
+@pytest.mark.parametrize("changes", [{"criterion": "mpe"}, {"denominator": "none-realigned"}])
+def test_reweighted_needs_two_lattices(changes):
+    """It is refused where numerator and denominator have no occupancies of their own."""
+    with pytest.raises(UserError, match="auxiliary=reweighted needs"):
+        Settings.of(**{"criterion": "mmi", "auxiliary": "reweighted"} | changes)

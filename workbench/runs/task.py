@@ -32,8 +32,8 @@ from workbench.runs.measure import (
     mmi_with_reference,
     total_measurement,
 )
-from workbench.sequence.auxiliary import softmax_gradient
-from workbench.sequence.decoded import Decoded
+from workbench.sequence.auxiliary import reweighted_gradient, softmax_gradient
+from workbench.sequence.decoded import Decoded, Occupied
 from workbench.sequence.lattice_pair import OUTSIDE, Reference
 from workbench.sequence.outer_gradient import decode_outer
 from workbench.settings import Settings, UserError
@@ -218,15 +218,28 @@ class Task:
         """
         rows = SparseRows(batch.indptr, batch.states, batch.values)
         mass = np.array([source.decoded.mass for source in batch.sources], np.float32)
-        proximal = self.settings.criterion.auxiliary == "proximal"
-        if not proximal and not mass.any():
+        criterion = self.settings.criterion
+        if criterion.auxiliary not in ("proximal", "reweighted") and not mass.any():
             return rows
 
         logp = self.log_posteriors(theta, windows)
-        if not proximal:
+        if criterion.auxiliary == "proximal":
+            posteriors = decoder_posteriors(batch)
+            return softmax_gradient(*rows, logp, mass, criterion.proximal, posteriors)
+        if criterion.auxiliary != "reweighted":
             return softmax_gradient(*rows, logp, mass)
-        weight = self.settings.criterion.proximal
-        return softmax_gradient(*rows, logp, mass, weight, decoder_posteriors(batch))
+
+        occupied = decoder_occupancies(batch)
+        values = reweighted_gradient(occupied, logp, criterion.acoustic_scale)
+        if not mass.any():
+            return SparseRows(occupied.indptr, occupied.states, values)
+
+        # Smoothing's part of the rows stays as it is; only the difference of occupancies moves.
+        at_decoder = occupied.numerator - occupied.denominator
+        change = values - np.float32(criterion.acoustic_scale) * at_decoder
+        outer = softmax_gradient(*rows, logp, mass)
+        np.add.at(outer, (occupied.frame, occupied.states), change)
+        return outer
 
     # --- measuring
 
@@ -287,3 +300,12 @@ def decoder_posteriors(batch: OuterBatch) -> np.ndarray:
         row = np.searchsorted(source.decoded.kept, frame)
         rows.append(source.decoded.posteriors[row])
     return np.stack(rows)
+
+
+def decoder_occupancies(batch: OuterBatch) -> Occupied:
+    """Return the occupancies of each frame of a batch, as its decoder had them."""
+    rows = []
+    for source, frame in zip(batch.sources, batch.frame, strict=True):
+        row = np.searchsorted(source.decoded.kept, frame)
+        rows.append(source.decoded.occupied.row(row))
+    return Occupied.join(rows)

@@ -16,26 +16,24 @@ from workbench.sequence.occupancy import (
     arc_occupancies,
     best_arcs,
     by_state,
-    occupancies,
     sum_by_key,
 )
 from workbench.settings import Alternatives, CriterionSettings
 
 
-def boosted_mmi(
+def boosted_occupancies(
     numerator: Lattice, denominator: Lattice, boost: float
 ) -> tuple[float, Occupancies]:
-    """Return value and gradient of boosted MMI: denominator paths are likelier by ``boost`` for
-    each wrong frame.
+    """Return log total and occupancies of boosted MMI's denominator: its paths are likelier by
+    ``boost`` for each wrong frame.
 
     A frame is wrong if its phone is not the reference's. Silence in the hypothesis counts as right,
     so that the criterion does not teach the model to insert words in pauses. Source: Povey et al.
     2008, *Boosted MMI for model and feature-space discriminative training*.
     """
-    num, gamma_num = occupancies(numerator)
     wrong = ~phone_accuracy(numerator, denominator) & (denominator.phone != SIL)
-    den, occupancy = arc_occupancies(denominator, boost * wrong)
-    return num - den, difference(gamma_num, by_state(denominator, occupancy))
+    total, occupancy = arc_occupancies(denominator, boost * wrong)
+    return total, by_state(denominator, occupancy)
 
 
 def expected_accuracy(denominator: Lattice, right: np.ndarray) -> tuple[float, Occupancies]:

@@ -1,8 +1,53 @@
 """The result of decoding one utterance. Light, so that training can name the type."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Occupied:
+    """Where the lattices are, on some frames, and what the decoder's network said of these states.
+
+    Row i has ``states[indptr[i] : indptr[i + 1]]``, all that the numerator or the denominator
+    visits at that frame; a row without entries has no sequence gradient. The occupancies of each
+    sum to one in every other row.
+    """
+
+    indptr: np.ndarray  # int64 [rows + 1]
+    states: np.ndarray  # int32 [entries]
+    numerator: np.ndarray  # float32 [entries], γ_num
+    denominator: np.ndarray  # float32 [entries], γ_den
+    log_posteriors: np.ndarray  # float32 [entries], log p_θ'
+
+    @property
+    def frame(self) -> np.ndarray:
+        """The row of every entry: int64 [entries]."""
+        return np.repeat(np.arange(len(self.indptr) - 1), np.diff(self.indptr))
+
+    def row(self, number: int) -> "Occupied":
+        """Return one row."""
+        span = slice(self.indptr[number], self.indptr[number + 1])
+        return Occupied(
+            self.indptr[number : number + 2] - self.indptr[number],
+            self.states[span],
+            self.numerator[span],
+            self.denominator[span],
+            self.log_posteriors[span],
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence["Occupied"]) -> "Occupied":
+        """Return the rows of all parts, one after another."""
+        counts = np.concatenate([np.diff(part.indptr) for part in parts])
+        return cls(
+            np.concatenate([[0], np.cumsum(counts)]),
+            np.concatenate([part.states for part in parts]),
+            np.concatenate([part.numerator for part in parts]),
+            np.concatenate([part.denominator for part in parts]),
+            np.concatenate([part.log_posteriors for part in parts]),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,3 +82,5 @@ class Decoded:
     beam: float  # of the search
     posteriors: np.ndarray | None = None
     """float32 [k, states], p_θ' of the kept frames, for the proximal auxiliary function only."""
+    occupied: Occupied | None = None
+    """The occupancies of the kept frames, for the reweighted auxiliary function only."""

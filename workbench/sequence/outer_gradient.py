@@ -18,7 +18,7 @@ import numpy as np
 
 from workbench.hmm.graphs.graph import Graph, NoPath
 from workbench.sequence import criteria
-from workbench.sequence.decoded import Decoded
+from workbench.sequence.decoded import Decoded, Occupied
 from workbench.sequence.exact import exact_occupancies
 from workbench.sequence.lattice import Lattice
 from workbench.sequence.lattice_pair import (
@@ -48,6 +48,7 @@ class FrameGradients:
 
     ``value``: the criterion. ``rows``: o / κ, each of sum ``mass``. ``magnitude`` float64 [frames]:
     max_s |o| / κ at the softmax input. ``rejected`` bool [frames]. ``num``, ``den``: log totals.
+    ``gammas``: γ_num and γ_den, where the rows are their difference.
     """
 
     value: float
@@ -57,6 +58,7 @@ class FrameGradients:
     rejected: np.ndarray
     num: float
     den: float
+    gammas: tuple[Occupancies, Occupancies] | None = None
 
 
 def decode_outer(
@@ -128,6 +130,7 @@ def against_all_paths(
         rejected=criteria.overlap(gamma_num, gamma_den) < criterion.rejection,
         num=num,
         den=den,
+        gammas=(gamma_num, gamma_den),
     )
 
 
@@ -136,17 +139,20 @@ def against_lattice(pair: LatticePair, criterion: CriterionSettings) -> FrameGra
     num, gamma_num = occupancies(pair.numerator)
     den, gamma_den = occupancies(pair.denominator)
 
+    gammas = None
     if criterion.name not in ("ce", "mmi", "bmmi"):
         evaluate = criteria.lattice_criteria[criterion.name]
         value, rows = evaluate(pair.numerator, pair.denominator, criterion)
         rejected = np.zeros(gamma_den.frames, bool)
     else:
-        value = num - den
-        rows = criteria.difference(gamma_num, gamma_den)
+        against, gamma_against = den, gamma_den
         if criterion.name == "bmmi" and criterion.boost:
-            value, rows = criteria.boosted_mmi(pair.numerator, pair.denominator, criterion.boost)
-        if pair.outside:
-            value = np.nan
+            against, gamma_against = criteria.boosted_occupancies(
+                pair.numerator, pair.denominator, criterion.boost
+            )
+        gammas = (gamma_num, gamma_against)
+        value = np.nan if pair.outside else num - against
+        rows = criteria.difference(gamma_num, gamma_against)
         rejected = criteria.overlap(gamma_num, gamma_den) < criterion.rejection
 
     return FrameGradients(
@@ -157,6 +163,7 @@ def against_lattice(pair: LatticePair, criterion: CriterionSettings) -> FrameGra
         rejected=rejected,
         num=num,
         den=den,
+        gammas=gammas,
     )
 
 
@@ -250,6 +257,9 @@ def _select(
 
     entries = keep[rows.frame]
     proximal = criterion.auxiliary == "proximal"
+    occupied = None
+    if criterion.auxiliary == "reweighted" and gradients.gammas:
+        occupied = find_occupied(*gradients.gammas, log_posteriors, keep)
     return replace(
         decoded,
         kept=np.flatnonzero(keep).astype(np.int32),
@@ -263,6 +273,26 @@ def _select(
         num=gradients.num,
         den=gradients.den,
         posteriors=np.exp(log_posteriors[keep]) if proximal else None,
+        occupied=occupied,
+    )
+
+
+def find_occupied(
+    gamma_num: Occupancies, gamma_den: Occupancies, log_posteriors: np.ndarray, keep: np.ndarray
+) -> Occupied:
+    """Return the occupancies of the frames in ``keep``, bool [T], with log p_θ' of their states."""
+    visited = criteria.difference(gamma_num, gamma_den)
+    entries = keep[visited.frame]
+    numerator = np.zeros(len(visited.key), np.float32)
+    numerator[np.searchsorted(visited.key, gamma_num.key)] = gamma_num.values
+    denominator = np.zeros(len(visited.key), np.float32)
+    denominator[np.searchsorted(visited.key, gamma_den.key)] = gamma_den.values
+    return Occupied(
+        np.concatenate([[0], np.cumsum(np.diff(visited.indptr)[keep])]),
+        visited.states[entries],
+        numerator[entries],
+        denominator[entries],
+        log_posteriors[visited.frame, visited.states][entries],
     )
 
 

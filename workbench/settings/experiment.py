@@ -55,6 +55,13 @@ class Settings:
                 "prefetch: synchronous training and consistent_fetch fetch when all shards agree, "
                 "not before"
             )
+        if self.criterion.auxiliary == "reweighted" and (
+            criterion not in ("ce", "mmi", "bmmi") or self.criterion.denominator != "lattice"
+        ):
+            raise UserError(
+                "auxiliary=reweighted needs occupancies of numerator and denominator, so "
+                "criterion=mmi or bmmi and denominator=lattice"
+            )
         if self.lattices.engine == "exact" and criterion not in ("ce", "mmi"):
             raise UserError(
                 f"criterion={criterion} needs lattices, and lattice_engine=exact does not build any"

@@ -52,10 +52,10 @@ class CriterionSettings(Group):
     denominator: Literal["lattice", "none-realigned", "none-fixed"] = setting(
         "lattice", "the lattice, or the controls without it: align often, or once (experiment E4a)"
     )
-    auxiliary: Literal["frozen", "fresh", "proximal"] = setting(
+    auxiliary: Literal["frozen", "fresh", "proximal", "reweighted"] = setting(
         "frozen",
-        "outer gradient kept as decoded (the paper), recomputed at the replica, or with a "
-        "proximal term",
+        "outer gradient kept as decoded (the paper), recomputed at the replica, with a proximal "
+        "term, or with occupancies that follow the current parameters",
     )
     proximal: float = setting(
         1.0, "D, weight of the proximal term when auxiliary is proximal", low=0.0, high=100.0

@@ -21,7 +21,7 @@ from safetensors.numpy import load, save
 
 from workbench.batches import FrameBatch, Loaded, OuterBatch
 from workbench.engine.effects import Held, Service
-from workbench.sequence.decoded import Decoded
+from workbench.sequence.decoded import Decoded, Occupied
 from workbench.settings import UserError
 from workbench.storage.codec import ListedTypes, decode, encode
 from workbench.training.decoder import DecoderState
@@ -98,6 +98,7 @@ TYPES = (
     Gradient,
     Held,
     Loaded,
+    Occupied,
     DecodedUtterance,
     OuterBatch,
     FetchedParameters,
