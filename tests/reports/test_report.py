@@ -13,9 +13,10 @@ from fake_runs import fake_run, leave_example
 
 from workbench.cli import train
 from workbench.cli.main import command_parser
+from workbench.docs.screenshots import READERS, take_screenshots
 from workbench.reports.page import table_markdown
 from workbench.reports.report import markdown, question, write_report
-from workbench.reports.sweep_report import sweep_page, write_sweep_report
+from workbench.reports.sweep_report import sweep_document, write_sweep_report
 from workbench.runs.record import train_command
 from workbench.settings import Settings, preset
 from workbench.storage.run import Run
@@ -23,6 +24,20 @@ from workbench.sweeping import Sweep, plan_cells, read_results
 from workbench.sweeping.plan import run_name
 
 pytestmark = pytest.mark.usefixtures("data_folder")
+READABLE = 4.5  # contrast of text to its background, as the WCAG want it at least
+FITS = "document.documentElement.scrollWidth <= window.innerWidth"
+CONTRAST = """() => {
+  const part = c => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  const light = text => {
+    const [r, g, b] = text.match(/[0-9.]+/g).map(Number).map(part);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const page = light(getComputedStyle(document.body).backgroundColor);
+  const shown = [...document.querySelectorAll("h1, p, td, a, figcaption")];
+  const ratios = shown.map(e => light(getComputedStyle(e).color)).map(
+    text => (Math.max(text, page) + 0.05) / (Math.min(text, page) + 0.05));
+  return Math.min(...ratios);
+}"""
 PAYLOAD = "<img src=x onerror=document.title='owned'><script>document.title='owned'</script>"
 
 
@@ -109,20 +124,18 @@ def test_sweep_report_has_every_part() -> None:
 
 def test_a_sweep_that_has_not_begun_is_reported() -> None:
     """A report of missing runs states that they are missing."""
-    html = sweep_page(
-        read_results(Sweep("n", "c", preset="tiny", axes={"batch": [8, 16]})), "Sweep"
-    )
-    assert "2 missing" in html
+    missing = Sweep("n", "c", preset="tiny", axes={"batch": [8, 16]})
+    assert "2 missing" in sweep_document(read_results(missing), "Sweep").html()
 
 
 def test_tables_have_as_many_cells_as_titles() -> None:
     """Every row of every table has one cell per title, also rows of different failures."""
-    page = sweep_page(read_results(finished_sweep()), "Sweep")
+    page = sweep_document(read_results(finished_sweep()), "Sweep").html()
     tables = re.findall("<table>.*?</table>", page, re.DOTALL)
     assert len(tables) >= 5
 
     for table in tables:
-        titles = table.count("<th>")
+        titles = table.count("<th ")
         rows = re.findall("<tr>(?:(?!</tr>).)*<td.*?</tr>", table, re.DOTALL)
         assert rows
         assert {row.count("<td") for row in rows} == {titles}
@@ -183,12 +196,18 @@ def test_report_opens_without_network(data_folder: Path) -> None:
             assert len(widths) >= 5
             assert min(widths) > 200
             assert page.title() != "owned"
-            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+            for reader in READERS:
+                page.set_viewport_size({"width": reader.width, "height": reader.height})
+                page.emulate_media(media=reader.media, color_scheme=reader.scheme)
+                assert page.evaluate(FITS), reader
+                assert page.evaluate(CONTRAST) >= READABLE, reader
         page.pdf(path=str(data_folder / "print.pdf"))
         page.screenshot(path=str(data_folder / "report.png"), full_page=True)
         browser.close()
 
     assert asked == []
+    shots = take_screenshots(files[0], data_folder / "shots")
+    assert [path.name for path in shots] == [f"{files[0].stem}-{r.name}.png" for r in READERS]
     assert (data_folder / "print.pdf").stat().st_size > 10_000
 
 

@@ -20,6 +20,8 @@ class Options:
     names: list[str]
     out: Path | None
     title: str | None
+    bundle: bool
+    interactive: bool
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -29,23 +31,35 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         default=None,
-        help="file to write (default: data/reports/<first name>.html)",
+        help="file to write (default: data/reports/<names>.html)",
     )
     parser.add_argument("--title", default=None)
+    parser.add_argument(
+        "--bundle",
+        action="store_true",
+        help="a folder beside it with figures as SVG and PDF, tables as CSV and LaTeX, "
+        "numbers as Parquet",
+    )
+    parser.add_argument(
+        "--interactive",
+        action="store_true",
+        help="a page beside it whose curves can be zoomed, without network",
+    )
 
 
 def run(options: Options) -> None:
     """Write the report and print where it is."""
-    from workbench.reports.report import write_report
+    from workbench.reports.report import Extras, write_report
     from workbench.reports.sweep_report import write_sweep_report
     from workbench.sweeping import find_sweep, read_results
 
+    extras = Extras(options.bundle, options.interactive)
     shown = runs_or_none(options.names)
     if shown is None:
         swept = read_results(find_sweep(options.names[0]))
-        print(write_sweep_report(swept, options.out, options.title))
+        print(write_sweep_report(swept, options.out, options.title, extras))
     else:
-        print(write_report(shown, options.out, options.title))
+        print(write_report(shown, options.out, options.title, extras))
 
 
 def runs_or_none(names: list[str]) -> "list[Run] | None":

@@ -16,6 +16,7 @@ from workbench.figures.text import markdown_text
 from workbench.reports.render import render
 
 REPORT_PACKAGE = "workbench.reports"
+SHOWN_DPI = 90  # pixels of a page for an inch of a figure, so that its letters can be read
 UNBROKEN = 24  # characters up to which a cell stays on one line
 
 Rows = Sequence[Mapping[str, str]]
@@ -61,14 +62,22 @@ class PageTable:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with its caption."""
+    """A figure with its caption; ``text`` says what it shows to those who cannot see it."""
 
     caption: str
     figure: Figure
+    text: str = ""
 
     def html(self) -> Markup:
+        inches = self.figure.get_size_inches()
         return render(
-            REPORT_PACKAGE, "picture.html", caption=self.caption, uri=data_uri(self.figure)
+            REPORT_PACKAGE,
+            "picture.html",
+            caption=self.caption,
+            alt=f"{self.caption}: {self.text}" if self.text else self.caption,
+            uri=data_uri(self.figure),
+            width=round(inches[0] * SHOWN_DPI),
+            height=round(inches[1] * SHOWN_DPI),
         )
 
 
@@ -90,15 +99,23 @@ class Section:
     blocks: Sequence[PageBlock]
 
 
-def page_html(title: str, introduction: Sequence[PageBlock], sections: Sequence[Section]) -> str:
-    """Returns a whole page; sections without blocks are left out."""
-    return render(
-        REPORT_PACKAGE,
-        "page.html",
-        title=title,
-        introduction=introduction,
-        sections=[section for section in sections if section.blocks],
-    )
+@dataclass(frozen=True)
+class Document:
+    """A whole report: its title, what stands before the sections, and the sections."""
+
+    title: str
+    introduction: Sequence[PageBlock]
+    sections: Sequence[Section]
+
+    def html(self) -> str:
+        """Returns the page; sections without blocks are left out."""
+        return render(
+            REPORT_PACKAGE,
+            "page.html",
+            title=self.title,
+            introduction=self.introduction,
+            sections=[section for section in self.sections if section.blocks],
+        )
 
 
 def table_blocks(rows: Rows) -> list[PageBlock]:

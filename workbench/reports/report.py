@@ -1,19 +1,31 @@
 """The report on runs: HTML that opens without network, Markdown, CSV and a notebook."""
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.data import PAPER
-from workbench.figures.curves import draw_curves, draw_shares, draw_word_errors
+from workbench.figures.curves import (
+    DEFAULT_MEASURES,
+    MEASURES,
+    curves,
+    draw_curves,
+    draw_shares,
+    draw_word_errors,
+)
 from workbench.figures.example import draw_lattice, draw_occupancies, draw_spectrogram
 from workbench.figures.staleness import ages, draw_staleness
 from workbench.figures.tables import NOT_MEASURED, display_rows, run_frame
 from workbench.figures.text import csv_text, markdown_code, markdown_text
 from workbench.figures.timeline import draw_queues, draw_usage
 from workbench.metrics.significance import verdict
+from workbench.reports.bundle import write_bundle
+from workbench.reports.interactive import write_interactive
+from workbench.reports.methods import BIBTEX, CITATION, methods_texts
 from workbench.reports.page import (
+    Document,
     Listing,
     Note,
     PageBlock,
@@ -21,7 +33,6 @@ from workbench.reports.page import (
     Paragraph,
     Picture,
     Section,
-    page_html,
     table_blocks,
     table_markdown,
 )
@@ -34,12 +45,29 @@ from workbench.storage.os_errors import explain_os_error
 from workbench.storage.rows import PushRow, RecoveryRow
 from workbench.storage.run import Run
 
+LONGEST_NAME = 120  # characters of a report's name that lists its runs
+
 EXPLANATION = (
     "F_MMI: held-out, per frame, natural logarithm; WER: held-out with the unigram; both at the "
     "scale of the run. Test WER: with the n-gram, at the scales that suit the model on held-out "
     "data, with its 95 % bootstrap interval; p: paired bootstrap against the run that it started "
     "from."
 )
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What is written beside a report.
+
+    ``bundle``: a folder with figures, tables and numbers for a paper. ``interactive``: a page whose
+    curves can be zoomed.
+    """
+
+    bundle: bool = False
+    interactive: bool = False
+
+
+NONE = Extras()
 
 
 @dataclass(frozen=True)
@@ -53,15 +81,24 @@ class Improvement:
     p_value: float | None
 
 
-def write_report(runs: Sequence[Run], out: Path | None = None, title: str | None = None) -> Path:
+def write_report(
+    runs: Sequence[Run], out: Path | None = None, title: str | None = None, extras: Extras = NONE
+) -> Path:
     """Writes the report on ``runs`` as HTML, Markdown, CSV and notebook; returns the HTML file.
 
-    ``out``: the HTML file, by default named after the first run in the folder of reports.
+    ``out``: the HTML file, by default named after the runs in the folder of reports. ``extras``:
+    what is written beside it.
     """
-    out = html_file(out, runs[0].name)
+    out = html_file(out, report_name([run.name for run in runs]))
     title = title or f"Asynchronous sequence training: {runs[0].record.corpus.name}"
+    document = runs_document(runs, title)
+    if extras.bundle:
+        write_bundle(document, runs, out.with_suffix(""))
+    if extras.interactive:
+        page = out.with_name(f"{out.stem}-interactive.html")
+        write_interactive({run.name: [run] for run in runs}, page, title)
     files = {
-        ".html": runs_page(runs, title),
+        ".html": document.html(),
         ".md": markdown(runs, title),
         ".csv": csv_text(run_frame(runs)),
         ".ipynb": notebook_of_runs([run.name for run in runs], title),
@@ -94,8 +131,17 @@ def html_file(out: Path | None, name: str) -> Path:
     return out if out.suffix == ".html" else out.with_name(f"{out.name}.html")
 
 
-def runs_page(runs: Sequence[Run], title: str) -> str:
-    """Returns the report as an HTML page."""
+def report_name(names: Sequence[str]) -> str:
+    """Returns the name of the report on runs: of all of them, so that no other report has it."""
+    joined = "+".join(names)
+    if len(joined) <= LONGEST_NAME:
+        return joined
+    digest = hashlib.sha256(joined.encode()).hexdigest()[:8]
+    return f"{names[-1]}+{len(names) - 1}-others-{digest}"
+
+
+def runs_document(runs: Sequence[Run], title: str) -> Document:
+    """Returns the report as a document."""
     verdicts = [Paragraph(sentence, strong=True) for sentence in verdict_sentences(runs)]
     commands = [run.record.command for run in runs]
     settings_note = Note("Settings that differ from their defaults in any run.")
@@ -107,9 +153,16 @@ def runs_page(runs: Sequence[Run], title: str) -> str:
         Section("The paper beside it", [PageTable(paper_rows(runs)), Note(paper_source())]),
         Section("Settings", [*table_blocks(setting_rows(runs)), settings_note]),
         Section("Failures", table_blocks(failure_rows(runs))),
+        Section("Methods, for a paper", methods_blocks(runs)),
         Section("How to reproduce", reproduction_blocks(runs, commands)),
     ]
-    return page_html(title, [Paragraph(question(runs)), *verdicts], sections)
+    return Document(title, [Paragraph(question(runs)), *verdicts], sections)
+
+
+def methods_blocks(runs: Sequence[Run]) -> list[PageBlock]:
+    """Returns how the runs were trained, in sentences for a paper, and what to cite."""
+    paragraphs: list[PageBlock] = [Paragraph(text) for text in methods_texts(runs)]
+    return [*paragraphs, Note(f"[1] {CITATION}"), Listing(BIBTEX)]
 
 
 def markdown(runs: Sequence[Run], title: str) -> str:
@@ -127,6 +180,9 @@ def markdown(runs: Sequence[Run], title: str) -> str:
         table_markdown(setting_rows(runs)),
         "## Failures",
         table_markdown(failure_rows(runs)),
+        "## Methods, for a paper",
+        *[markdown_text(text) for text in methods_texts(runs)],
+        markdown_text(f"[1] {CITATION}"),
         "## How to reproduce",
         commands,
         markdown_text(versions(runs)),
@@ -139,13 +195,15 @@ def curve_pictures(runs: Sequence[Run]) -> list[PageBlock]:
 
     Curves are against audio seen, against updates and, unless all clocks stand still, against time.
     """
+    last = last_measurements(runs)
+    by_updates = draw_curves(runs, against="updates")
     pictures: list[PageBlock] = [
-        Picture("Held-out curves against audio seen", draw_curves(runs)),
-        Picture("Held-out curves against updates", draw_curves(runs, against="updates")),
+        Picture("Held-out curves against audio seen", draw_curves(runs), last),
+        Picture("Held-out curves against updates", by_updates, last),
     ]
     if any(run.settings.clock.kind != "free" for run in runs):
         by_time = draw_curves(runs, against="seconds")
-        pictures.append(Picture("Held-out curves against time", by_time))
+        pictures.append(Picture("Held-out curves against time", by_time, last))
     pictures.append(Picture("Kinds of word errors", draw_word_errors(runs)))
 
     for run in runs:
@@ -153,6 +211,17 @@ def curve_pictures(runs: Sequence[Run]) -> list[PageBlock]:
             pictures.append(Picture(f"Frames of {run.name}", draw_shares(run)))
 
     return pictures
+
+
+def last_measurements(runs: Sequence[Run]) -> str:
+    """Returns the last point of each curve in words."""
+    ends = []
+    for measure in DEFAULT_MEASURES:
+        found = curves(runs, measure)
+        values = ", ".join(f"{curve.y[-1]:.4g} for {curve.run}" for curve in found)
+        if values:
+            ends.append(f"{MEASURES[measure].title} ends at {values}")
+    return "; ".join(ends)
 
 
 def asynchrony_pictures(runs: Sequence[Run]) -> list[PageBlock]:

@@ -1,6 +1,6 @@
 """The report on a sweep: question, results, significance, figures, failures, commands."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,18 +12,22 @@ from workbench.figures.sweep_matrix import draw_matrix, number_text, scale
 from workbench.figures.sweep_plots import draw_effects, draw_scatter
 from workbench.figures.tables import NOT_MEASURED
 from workbench.figures.text import csv_text, markdown_code, markdown_text
+from workbench.reports.bundle import write_bundle
+from workbench.reports.interactive import write_interactive
 from workbench.reports.page import (
+    Document,
     Note,
     PageBlock,
     PageTable,
     Paragraph,
     Picture,
     Section,
-    page_html,
     table_blocks,
     table_markdown,
 )
 from workbench.reports.report import (
+    NONE,
+    Extras,
     failure_rows,
     has_staleness,
     html_file,
@@ -44,6 +48,7 @@ MEASURE_TITLES = {
     "frame_error": "frame err %",
     "test_wer": "test WER %",
 }
+MOST_SENTENCES = 3  # that a page opens with
 SWEEP_EXPLANATION = (
     "Means over seeds; brackets: Student's 95 % interval over seeds, absent for a single one. p: "
     "paired bootstrap over the test utterances, errors of common seeds added up; it accounts for "
@@ -56,16 +61,25 @@ CAPTIONS: dict[Against, str] = {
 }
 
 
-def write_sweep_report(found: Results, out: Path | None = None, title: str | None = None) -> Path:
+def write_sweep_report(
+    found: Results, out: Path | None = None, title: str | None = None, extras: Extras = NONE
+) -> Path:
     """Writes the report on a sweep as HTML, Markdown, CSV and notebook; returns the HTML file.
 
-    ``out``: the HTML file, by default named after the sweep in the folder of reports.
+    ``out``: the HTML file, by default named after the sweep in the folder of reports. ``extras``:
+    what is written beside it.
     """
     sweep = found.sweep
     out = html_file(out, sweep.name)
     title = title or f"Sweep {sweep.name}"
+    document = sweep_document(found, title)
+    if extras.bundle:
+        write_bundle(document, all_runs_of(found), out.with_suffix(""))
+    if extras.interactive:
+        page = out.with_name(f"{out.stem}-interactive.html")
+        write_interactive(found.runs, page, title)
     files = {
-        ".html": sweep_page(found, title),
+        ".html": document.html(),
         ".md": sweep_markdown(found, title),
         ".csv": csv_text(found.table),
         ".ipynb": notebook_of_sweep(sweep.name, title, varied_axes(sweep, found.table)),
@@ -79,11 +93,11 @@ def varied_axes(sweep: Sweep, table: pd.DataFrame) -> list[str]:
     return varied or list(sweep.varied[:1]) or ["seed"]
 
 
-def sweep_page(found: Results, title: str) -> str:
-    """Returns the report as an HTML page."""
+def sweep_document(found: Results, title: str) -> Document:
+    """Returns the report as a document."""
     sweep = found.sweep
     introduction: list[PageBlock] = [Paragraph(sweep.question)] if sweep.question else []
-    introduction += [Paragraph(sentence, strong=True) for sentence in result_sentences(found)]
+    introduction += opening_blocks(result_sentences(found))
 
     matrix = draw_matrix(found.table, varied_axes(sweep, found.table))
     commands = [sweep.command(), "", sweep.as_python()]
@@ -99,10 +113,22 @@ def sweep_page(found: Results, title: str) -> str:
         ),
         Section("The paper", paper_blocks(sweep.paper)),
         Section("Settings", [PageTable(shared_rows(sweep))]),
-        Section("Failures", [PageTable(cell_failure_rows(found))]),
+        Section("States of the cells", state_blocks(found)),
+        Section("Utterances set aside", table_blocks(set_aside_rows(found))),
         Section("How to reproduce", reproduction_blocks(all_runs_of(found), commands)),
     ]
-    return page_html(title, introduction, sections)
+    return Document(title, introduction, sections)
+
+
+def opening_blocks(sentences: Sequence[str]) -> list[PageBlock]:
+    """Returns the results that a page opens with; many of them are left to the tables below."""
+    opening: list[PageBlock] = [
+        Paragraph(sentence, strong=True) for sentence in sentences[:MOST_SENTENCES]
+    ]
+    more = len(sentences) - MOST_SENTENCES
+    if more > 0:
+        opening.append(Note(f"{more} more results are in the tables below."))
+    return opening
 
 
 def sweep_markdown(found: Results, title: str) -> str:
@@ -116,8 +142,11 @@ def sweep_markdown(found: Results, title: str) -> str:
         *[markdown_text(sentence) for sentence in result_sentences(found)],
         "## Significance",
         table_markdown(significance_rows(found)),
-        "## Failures",
-        table_markdown(cell_failure_rows(found)),
+        "## States of the cells",
+        state_sentence(found),
+        table_markdown(unfinished_rows(found)),
+        "## Utterances set aside",
+        table_markdown(set_aside_rows(found)),
         "## How to reproduce",
         markdown_code(sweep.command()),
         markdown_code(sweep.as_python()),
@@ -230,28 +259,35 @@ def shared_rows(sweep: Sweep) -> list[dict[str, str]]:
     return [{"setting": name, "value": str(value)} for name, value in shared.items()]
 
 
-def cell_failure_rows(found: Results) -> list[dict[str, str]]:
-    """Returns how many cells are in which state, unfinished cells, and unusable utterances."""
-    summary = ", ".join(f"{count} {state}" for state, count in count_states(found.cells).items())
-    rows = [_failure_row(summary)]
-    incomplete = []
-
-    for cell in found.cells:
-        if cell.state != CellState.DONE:
-            name = f"{cell.cell.label}, seed {cell.cell.seed}"
-            rows.append(_failure_row(name, cell.state, cell.error))
-        elif cell.run and cell.run.summary.get("set_aside"):
-            incomplete.append(cell.run)
-
-    return rows + failure_rows(incomplete)
+def state_sentence(found: Results) -> str:
+    """Returns how many cells are in which state."""
+    counts = ", ".join(f"{count} {state}" for state, count in count_states(found.cells).items())
+    return f"{len(found.cells)} cells: {counts}."
 
 
-def _failure_row(name: str, state: str = "", error: str = "") -> dict[str, str]:
-    """Returns a row with the columns of `failure_rows`, without numbers."""
-    return {
-        "run": name,
-        "state": state,
-        "error": error,
-        "recoveries after a loss": "",
-        "utterances set aside": "",
-    }
+def state_blocks(found: Results) -> list[PageBlock]:
+    """Returns the states of all cells, and the cause of each that has not come to its end."""
+    return [Paragraph(state_sentence(found)), *table_blocks(unfinished_rows(found))]
+
+
+def unfinished_rows(found: Results) -> list[dict[str, str]]:
+    """Returns one row per cell that is not done, with its cause."""
+    return [
+        {
+            "setting": planned.cell.label,
+            "seed": str(planned.cell.seed),
+            "state": planned.state.value,
+            "cause": planned.error,
+            "run": planned.run.name if planned.run else "",
+        }
+        for planned in found.cells
+        if planned.state != CellState.DONE
+    ]
+
+
+def set_aside_rows(found: Results) -> list[dict[str, str]]:
+    """Returns one row per run that could not use some of its utterances, with the reasons."""
+    runs = [planned.run for planned in found.cells if planned.run is not None]
+    rows = failure_rows([run for run in runs if run.summary.get("set_aside")])
+    columns = ("run", "utterances set aside")
+    return [{column: row[column] for column in columns} for row in rows]

@@ -1,0 +1,88 @@
+"""Curves of runs as a page with zoom, hover and a legend that hides lines; it needs no network."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workbench.figures.curves import AXES, DEFAULT_MEASURES, MEASURES, Against, curves
+from workbench.figures.style import COLOURS
+from workbench.settings import UserError
+from workbench.storage.files import write_file
+from workbench.storage.run import Run
+
+if TYPE_CHECKING:
+    from bokeh.plotting import figure as BokehFigure
+
+HEIGHT = 320  # pixels of one figure
+DASHES = ("solid", "dashed", "dotted", "dashdot", "dotdash")
+TOOLS = "pan,box_zoom,wheel_zoom,reset,save"
+
+
+def write_interactive(groups: Mapping[str, Sequence[Run]], out: Path, title: str) -> Path:
+    """Writes the page about groups of runs, by label; returns its file."""
+    write_file(out, interactive_page(groups, title).encode())
+    return out
+
+
+def interactive_page(groups: Mapping[str, Sequence[Run]], title: str) -> str:
+    """Returns a page with a tab per axis and a figure per measure, the scripts inside it."""
+    try:
+        from bokeh.embed import file_html
+        from bokeh.models import TabPanel, Tabs
+        from bokeh.resources import INLINE
+    except ImportError:
+        raise UserError("interactive pages need bokeh: pip install 'workbench[cluster]'") from None
+
+    from bokeh.layouts import column
+
+    panels = []
+    for against, name in AXES.items():
+        figures = [_figure(groups, measure, against) for measure in DEFAULT_MEASURES]
+        drawn = [fig for fig in figures if fig is not None]
+        if drawn:
+            content = column(*drawn, sizing_mode="stretch_width")
+            panels.append(TabPanel(child=content, title=name))
+
+    if not panels:
+        raise UserError("nothing was measured yet, so there is no curve to draw")
+    return file_html(Tabs(tabs=panels, sizing_mode="stretch_width"), INLINE, title)
+
+
+def _figure(
+    groups: Mapping[str, Sequence[Run]], measure: str, against: Against
+) -> "BokehFigure | None":
+    """Returns one figure, or None if no run has the measure."""
+    from bokeh.models import ColumnDataSource, HoverTool
+    from bokeh.plotting import figure
+
+    shown = MEASURES[measure]
+    fig = figure(
+        height=HEIGHT,
+        sizing_mode="stretch_width",
+        x_axis_label=AXES[against],
+        y_axis_label=shown.title,
+        title=shown.title,
+        tools=TOOLS,
+    )
+    lines = 0
+    for number, (label, runs) in enumerate(groups.items()):
+        for curve in curves(runs, measure, against):
+            source = ColumnDataSource(
+                {"x": curve.x, "y": curve.y, "run": [curve.run] * len(curve.x)}
+            )
+            colour = COLOURS[number % len(COLOURS)]
+            dash = DASHES[number // len(COLOURS) % len(DASHES)]
+            line = fig.line("x", "y", source=source, line_width=2, legend_label=label)
+            line.glyph.update(line_color=colour, line_dash=dash)
+            fig.scatter("x", "y", source=source, size=5, color=colour, legend_label=label)
+            lines += 1
+
+    if not lines:
+        return None
+    tips = [("run", "@run"), (AXES[against], "@x{0.[00]}"), (shown.title, "@y{0.[0000]}")]
+    fig.add_tools(HoverTool(tooltips=tips))
+    fig.legend.click_policy = "hide"
+    fig.legend.orientation = "horizontal"
+    fig.legend.location = "left"
+    fig.add_layout(fig.legend[0], "below")
+    return fig
