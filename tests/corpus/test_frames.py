@@ -107,6 +107,27 @@ def test_every_half_precision_number_is_widened_exactly():
     )
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("frame", [0, 20, 89])
+def test_a_stored_number_that_is_not_finite_is_named(tmp_path, value, frame):
+    """No window holds it as a value: reading the utterance ends in a line that names the utterance.
+
+    Frames of other utterances are read as before.
+    """
+    make(tmp_path)
+    spoilt = np.memmap(tmp_path / "features.f16", np.float16, "r+").reshape(-1, 40)
+    spoilt[frame, 7] = value
+    spoilt.flush()
+    store = FrameStore.open(tmp_path)
+    bad = int(np.searchsorted(store.offsets, frame, side="right")) - 1
+    for u in range(len(store)):
+        if u != bad:
+            assert np.isfinite(store.utterance_windows(u)).all()
+            continue
+        with pytest.raises(UserError, match=f"utterance {store.ids[u]}: .* NaN or infinite"):
+            store.utterance_windows(u)
+
+
 def test_windows_of_an_utterance_and_of_a_batch(tmp_path):
     """Whole utterances, batches in a given array, and audio in no store give the same windows."""
     features = make(tmp_path / "s")

@@ -123,6 +123,15 @@ def test_new_audio_is_made_like_the_training_data(tmp_path):
         extract_features(np.zeros(8000), 8000, normalisation)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
+def test_audio_that_is_not_finite_has_no_features(value):
+    """One sample that is NaN, infinite or as large as float32 allows is refused in a line."""
+    samples = make_speech(0.5)
+    samples[3000] = value
+    with pytest.raises(UserError, match=r"NaN or infinite|far out of range"):
+        extract_features(samples, 16000, Normalisation("utterance", 16000, (1.0,) * MEL))
+
+
 def test_a_store_without_normalisation_is_refused(tmp_path):
     """A store whose ``about`` has no valid normalisation is a UserError."""
     about = Normalisation("utterance", 16000, (1.0,) * MEL).to_dict()

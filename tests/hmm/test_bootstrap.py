@@ -10,6 +10,7 @@ from workbench.corpus.kaldi import read_kaldi_splits
 from workbench.corpus.synthesis import synthesise
 from workbench.features.phones import TruePhones
 from workbench.features.prepare import prepare_features
+from workbench.hmm.gaussians import bootstrap
 from workbench.hmm.gaussians.bootstrap import Acoustics, Effort, train
 from workbench.hmm.gaussians.cepstra import CEPSTRA, cepstra
 from workbench.hmm.gaussians.flat_start import first_guess, loud_part
@@ -270,3 +271,21 @@ def test_updates_never_lose_likelihood():
             before = after
     assert len(mixtures.weight) == 4
     assert np.exp(mixtures.weight).sum() == pytest.approx(1)
+
+
+def test_the_last_pass_splits_nothing(monkeypatch):
+    """The Gaussians that align the corpus have all been estimated: the last pass only updates."""
+    calls = []
+
+    def record(name, function):
+        def recorded(*arguments):
+            calls.append(name)
+            return function(*arguments)
+
+        monkeypatch.setattr(bootstrap, name, recorded)
+
+    record("grow", grow)
+    record("update", update)
+    effort = Effort(monophone=(1, 2), tied=(1, 2))
+    bootstrap.train(data(), LEXICON, 40, effort)
+    assert calls == ["update", "grow"] * 4 + ["update"]

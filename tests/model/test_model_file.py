@@ -139,3 +139,15 @@ def test_one_language_starts_from_another(saved):
     assert np.array_equal(begun[hidden:], fresh[hidden:])
     x = np.random.default_rng(1).standard_normal((3, 7)).astype(np.float32)
     assert np.allclose(network.log_posteriors(begun, icelandic, x), -np.log(12), atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e38, -2e6])
+def test_a_broken_model_is_refused(tmp_path, value):
+    """A number that nothing can be computed with is named with its array, whatever asks for the
+    model: training, a test, tuning or decoding.
+    """
+    theta = np.zeros(SMALL.size, np.float32)
+    theta[-3:-1] = value
+    save_model(tmp_path, theta, SMALL, METADATA)
+    with pytest.raises(UserError, match=r"2 of 9 numbers of output.bias .* this model is broken"):
+        load_model(tmp_path)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from oracles import every_path, log_softmax, slopes, tiny_task
+from oracles import dense_occupancies, every_path, log_softmax, slopes, tiny_task
 
 from workbench.sequence.auxiliary import reweighted_gradient, softmax_gradient
 from workbench.sequence.decoded import Decoded, Occupied
@@ -20,6 +20,12 @@ def mmi(logits: np.ndarray) -> float:
     """F_MMI, from every path."""
     paths = every_path(TASK.denominator, KAPPA * log_softmax(logits))
     return paths.saying(SAID).total() - paths.total()
+
+
+def gammas() -> list[np.ndarray]:
+    """γ_num and γ_den at LOGITS, from every path."""
+    paths = every_path(TASK.denominator, KAPPA * log_softmax(LOGITS))
+    return [dense_occupancies(p, TASK.states.count) for p in (paths.saying(SAID), paths)]
 
 
 def auxiliary_value(decoded: Decoded, log_posteriors: np.ndarray, proximal: float = 0.0) -> float:
@@ -104,6 +110,30 @@ def test_smoothing_adds_cross_entropy():
     onehot = np.eye(TASK.states.count)[smooth.numerator_states]
     expected = gradient_at(LOGITS, plain) + 0.2 * (onehot - np.exp(log_softmax(LOGITS)))
     assert smooth.mass == pytest.approx(0.2)
+    np.testing.assert_allclose(gradient_at(LOGITS, smooth), expected, atol=1e-6)
+
+
+def test_smoothing_reaches_every_frame():
+    """No frame is dropped. One that MMI would reject has the cross entropy alone, and a cancelled
+    one keeps its difference.
+    """
+    num, den = gammas()
+    shared = np.minimum(num, den).sum(1)
+    rejection = float(np.median(shared))
+    magnitude = np.abs(num - den).max(1)[shared >= rejection]
+    limits = {"rejection": rejection, "cancellation": float(np.median(magnitude))}
+    whole = decode()
+    plain = decode(**limits)
+    assert plain.rejected
+    assert plain.cancelled
+    smooth = decode(smoothing=0.2, **limits)
+    assert smooth.kept.tolist() == list(range(len(LOGITS)))
+    assert smooth.rejected == smooth.cancelled == 0
+
+    outer = gradient_at(LOGITS, whole)
+    outer[shared < rejection] = 0
+    onehot = np.eye(TASK.states.count)[smooth.numerator_states]
+    expected = outer + 0.2 * (onehot - np.exp(log_softmax(LOGITS)))
     np.testing.assert_allclose(gradient_at(LOGITS, smooth), expected, atol=1e-6)
 
 

@@ -262,6 +262,27 @@ def test_reference_outside_the_lattice_gives_no_value():
     np.testing.assert_allclose(dense(decoded).sum(1), 0, atol=1e-6)
 
 
+@pytest.mark.parametrize("criterion", ["mpe", "smbr", "bmmi"])
+def test_held_out_utterances_count_although_the_lattice_lost_the_reference(criterion):
+    """MPE and sMBR are the expectation over the lattice's own paths. bMMI records its boosted
+    denominator, to which the reference can be added.
+    """
+    logits = random_logits(2, 12)
+    best = decode(logits).words
+    other = next(w for w in [(1,), (2,), (3,), (1, 1)] if w != best)
+    narrow = EXACT.replace(criterion=criterion, lattice_beam=2.0, boost=0.7)
+    decoded = decode(logits, narrow, words=other)
+    assert decoded.reason == OUTSIDE
+    if criterion != "bmmi":
+        assert 0 <= decoded.value <= 12
+        return
+
+    plain = decode(logits, narrow.replace(criterion="mmi"), words=other)
+    assert np.isnan(decoded.value)
+    assert plain.den < decoded.den <= plain.den + 0.7 * 12
+    assert decoded.num == plain.num
+
+
 def test_unusable_utterances_have_a_reason():
     """Too short for the reference, no path in the beam, NaN posteriors: a reason each, no kept
     frame, no value.

@@ -68,11 +68,16 @@ def extract_features(samples: np.ndarray, rate: int, like: Normalisation) -> np.
     """Return features float32 [T, 40] of new audio, ``samples`` [n] at ``rate`` Hz.
 
     They are normalised as ``like``, but the mean is that of this audio. Raise UserError if the
-    audio has a lower rate than the features.
+    audio has a lower rate than the features, or samples that are not finite or out of range.
     """
     if rate < like.rate:
         raise UserError(f"audio of {rate} Hz; the model needs at least {like.rate} Hz")
-    return like.apply(log_mel(samples, rate, like.rate))
+    if not np.isfinite(samples).all():
+        raise UserError("the audio has samples that are NaN or infinite")
+    energies = log_mel(samples, rate, like.rate)
+    if not np.isfinite(energies).all():
+        raise UserError("the audio has samples far out of range; they belong between -1 and 1")
+    return like.apply(energies)
 
 
 class Moments:

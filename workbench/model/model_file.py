@@ -22,6 +22,8 @@ from workbench.storage.manifest import MANIFEST, read_manifest, write_manifest
 
 FORMAT = 1
 ARRAYS = "model.safetensors"
+LARGEST_PARAMETER = 1e6
+"""Largest magnitude of a parameter. Those of trained networks are below a hundred."""
 
 
 class SavedModel(NamedTuple):
@@ -52,7 +54,11 @@ def save_model(
 
 
 def load_model(folder: Path) -> SavedModel:
-    """Return the model in ``folder``; UserError that names the file if it is missing or damaged."""
+    """Return the model in ``folder``.
+
+    Raises UserError that names the file if it is missing or damaged, or if parameters are NaN,
+    infinite or beyond `LARGEST_PARAMETER`: nothing can be computed from such a model.
+    """
     if not (folder / MANIFEST).exists():
         raise UserError(f"{folder}: no model here (no {MANIFEST})")
     manifest = read_manifest(folder)
@@ -80,6 +86,17 @@ def _assemble(path: Path, data: bytes, topology: Topology) -> np.ndarray:
         if found is None or found.shape != shape or found.dtype != np.float32:
             what = "missing" if found is None else f"{found.dtype} {list(found.shape)}"
             raise UserError(f"{path}: {name} is {what}, not float32 {list(shape)} as in {topology}")
+        _check_parameters(path, name, found)
         theta[where] = found.reshape(-1)
     theta.flags.writeable = False
     return theta
+
+
+def _check_parameters(path: Path, name: str, values: np.ndarray) -> None:
+    """Raise UserError if some of ``values`` are NaN, infinite or too large to compute with."""
+    broken = int((~(np.abs(values) <= LARGEST_PARAMETER)).sum())
+    if broken:
+        raise UserError(
+            f"{path}: {broken} of {values.size} numbers of {name} are NaN, infinite or beyond "
+            f"{LARGEST_PARAMETER:,.0f}: this model is broken; train it again"
+        )

@@ -16,6 +16,7 @@ from workbench.corpus.frames.store import FrameStore
 from workbench.corpus.frames.window import utterance_windows
 from workbench.features import Normalisation, extract_features
 from workbench.hmm.graphs.graph import NoPath
+from workbench.hmm.scores import BadScores
 from workbench.metrics.significance import bootstrap_interval, paired_bootstrap
 from workbench.metrics.words import WordErrors, total_errors, word_errors
 from workbench.model.threads import one_thread
@@ -234,10 +235,13 @@ def decode(
         if not path.is_file():
             raise UserError(f"{path}: no such file")
         samples, rate = read_audio(path)
-        features = extract_features(samples, rate, normalisation)
+        try:
+            features = extract_features(samples, rate, normalisation)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
         try:
             lattice = recogniser.lattice(utterance_windows(features))
             words = recogniser.words(lattice, [recogniser.lm_scale])[0]
-        except NoPath as reason:
+        except (NoPath, BadScores) as reason:
             raise UserError(f"{path}: nothing recognised: {reason}") from None
         yield path, words

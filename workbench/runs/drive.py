@@ -17,7 +17,7 @@ from workbench.runs.execution import ClusterExecutor, Placement, Stop, never
 from workbench.runs.stop import interruptible, stop_file
 from workbench.runs.wiring import Experiment
 from workbench.storage.checkpoints import latest_checkpoint
-from workbench.storage.rows import EvaluateRow, PushRow, RecoveryRow, Row, TraceRow
+from workbench.storage.rows import EvaluateRow, Measurement, PushRow, RecoveryRow, Row, TraceRow
 from workbench.storage.run import DRIVER, Run
 from workbench.storage.run_writer import RunWriter
 from workbench.training import (
@@ -165,11 +165,8 @@ class Drive:
         """Write a row to the run's folder; raises Diverged if its criterion is not finite."""
         self.writer.emit(row)
         name = self.writer.run.name
-        if isinstance(row, EvaluateRow) and not math.isfinite(row.measured.criterion):
-            raise Diverged(
-                f"{name}: the held-out criterion is {row.measured.criterion}; "
-                "a lower learning_rate may help"
-            )
+        if isinstance(row, EvaluateRow) and has_diverged(row.measured):
+            raise Diverged(f"{name}: {divergence(row.measured)}; a lower learning_rate may help")
 
         self.tally.add(row)
         if self.progress and self.tally.rows % PROGRESS_ROWS == 0:
@@ -255,6 +252,18 @@ class Drive:
         )
         self.writer.emit(row)
         self.writer.log(text)
+
+
+def has_diverged(measured: Measurement) -> bool:
+    """Return whether the criterion is NaN or infinite; that of no utterance is None and is not."""
+    return measured.criterion is not None and not math.isfinite(measured.criterion)
+
+
+def divergence(measured: Measurement) -> str:
+    """Return how a measurement shows that training has diverged."""
+    if measured.broken:
+        return f"the scores of {measured.broken} held-out utterances are not finite or are huge"
+    return f"the held-out criterion is {measured.criterion}"
 
 
 def _updates_and_segment(run: Run) -> tuple[int, int]:

@@ -1,11 +1,12 @@
 """What is measured on the held-out set, utterance by utterance and in total."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import fsum
 
 import numpy as np
 
+from workbench.hmm.scores import BROKEN_SCORES
 from workbench.metrics.criterion import Criterion
 from workbench.metrics.frames import FrameErrors
 from workbench.metrics.significance import Interval, bootstrap_interval
@@ -28,12 +29,16 @@ class UtteranceMeasurement:
     frames: FrameErrors
     log_posterior: float  # sum over its aligned frames of log p of the aligned state
     reference_lost: bool  # whether pruning had lost the reference
+    found_path: bool  # whether the search reached the end
+    broken: bool  # whether the scores cannot be searched
 
 
 def total_measurement(parts: Sequence[UtteranceMeasurement], sequence: bool) -> Measurement:
     """Add up utterances in their order; ``sequence``: a sequence criterion is trained.
 
-    ``criterion`` of the result is what training climbs, per frame.
+    ``criterion`` of the result is what training climbs, per frame. It is NaN where the scores of
+    all utterances are broken, whatever is trained: such a model has diverged. It is None where no
+    utterance has a value for another reason, which says nothing of the model's parameters.
     """
     first = parts[0]
     rest = parts[1:]
@@ -41,13 +46,15 @@ def total_measurement(parts: Sequence[UtteranceMeasurement], sequence: bool) -> 
     trained = sum((part.trained for part in rest), first.trained)
     words = sum((part.words for part in rest), first.words)
     frames = sum((part.frames for part in rest), first.frames)
-    ce = fsum(part.log_posterior for part in parts) / frames.frames
+    ce = math.fsum(part.log_posterior for part in parts) / frames.frames
+    broken = sum(part.broken for part in parts)
+    criterion = average(trained) if sequence else ce
     inside = sum((part.mmi for part in parts if not part.reference_lost), Criterion())
     interval = word_error_interval([part.words for part in parts])
     return Measurement(
-        criterion=trained.per_frame if sequence else ce,
-        mmi=mmi.per_frame,
-        ce=ce,
+        criterion=math.nan if broken == len(parts) else criterion,
+        mmi=average(mmi),
+        ce=finite_or_none(ce),
         wer=words.wer,
         substitutions=words.rate(words.substitutions),
         deletions=words.rate(words.deletions),
@@ -55,9 +62,11 @@ def total_measurement(parts: Sequence[UtteranceMeasurement], sequence: bool) -> 
         wer_low=interval.low if interval else None,
         wer_high=interval.high if interval else None,
         frame_error=frames.error,
-        set_aside=mmi.set_aside_total,
-        mmi_inside=inside.per_frame,
+        set_aside=trained.set_aside_total,
+        mmi_inside=average(inside),
         outside=sum(part.reference_lost for part in parts),
+        no_path=sum(not part.found_path for part in parts),
+        broken=broken,
     )
 
 
@@ -68,22 +77,33 @@ def word_error_interval(words: Sequence[WordErrors]) -> Interval | None:
     return bootstrap_interval(words, draws=LIVE_DRAWS)
 
 
-def criterion_of(decoded: Decoded) -> Criterion:
-    """Return one utterance's value of the criterion, or the reason why it has none."""
-    return Criterion.of(
-        decoded.value, decoded.frames, decoded.reason, decoded.rejected, decoded.cancelled
-    )
+def average(criterion: Criterion) -> float | None:
+    """Return the criterion per frame; None if no utterance has a value."""
+    return criterion.per_frame if criterion.frames_used else None
 
 
-def mmi_with_reference(decoded: Decoded) -> Criterion:
-    """Return F_MMI of one utterance, its reference added to the lattice where pruning had lost it.
+def finite_or_none(number: float) -> float | None:
+    """Return ``number``, or None if it is not finite."""
+    return number if math.isfinite(number) else None
+
+
+def is_broken(decoded: Decoded) -> bool:
+    """Return whether the utterance's scores are NaN, infinite or too large."""
+    return decoded.reason in BROKEN_SCORES
+
+
+def held_out_criterion(decoded: Decoded) -> Criterion:
+    """Return one utterance's value of the criterion, or the reason why it has none.
 
     Held-out utterances must not leave the average when their lattice loses the reference: they
     would return when it is found again, and the curve would move without any change of the model.
-    The reference's own paths complete the denominator, so the value num - log(e^den + e^num) stays
-    below 0; where the lattice holds the reference, the value is num - den as in training.
+    MPE and sMBR have a value on any lattice. MMI and bMMI have none without the reference, so its
+    own paths are added to the denominator: num - log(e^den + e^num) stays below 0, and where the
+    lattice holds the reference the value is num - den as in training.
     """
-    if decoded.reason != OUTSIDE:
-        return criterion_of(decoded)
-    value = decoded.num - np.logaddexp(decoded.num, decoded.den)
+    value = decoded.value
+    if not math.isfinite(value) and decoded.reason == OUTSIDE:
+        value = float(decoded.num - np.logaddexp(decoded.num, decoded.den))
+    if not math.isfinite(value):
+        return Criterion.of(value, decoded.frames, decoded.reason)
     return Criterion.of(value, decoded.frames, None, decoded.rejected, decoded.cancelled)

@@ -28,8 +28,8 @@ from workbench.model.threads import stay_at_one_thread
 from workbench.prepare.corpus import Corpus
 from workbench.runs.measure import (
     UtteranceMeasurement,
-    criterion_of,
-    mmi_with_reference,
+    held_out_criterion,
+    is_broken,
     total_measurement,
 )
 from workbench.sequence.auxiliary import reweighted_gradient, softmax_gradient
@@ -101,7 +101,7 @@ class Task:
         """Settings for held-out data: MMI with a lattice, whatever is trained, and wider beams.
 
         At training's beams every third lattice has lost its reference, and F_MMI with it; see
-        `mmi_with_reference`.
+        `held_out_criterion`.
         """
         settings = self.settings
         lattices = settings.lattices
@@ -254,10 +254,12 @@ class Task:
         store = self.heldout
         logp = self.log_posteriors(theta, store.utterance_windows(utterance))
         decoded = self.decode_split(store, utterance, logp, self.measuring)
-        mmi = mmi_with_reference(decoded)
+        mmi = held_out_criterion(decoded)
         trained = mmi
-        if self.settings.criterion.name not in MEASURED_AS_MMI:
-            trained = criterion_of(self.decode_split(store, utterance, logp, self.settings))
+        name = self.settings.criterion.name
+        if name not in MEASURED_AS_MMI:
+            measuring = self.measuring.replace(criterion=name)
+            trained = held_out_criterion(self.decode_split(store, utterance, logp, measuring))
 
         alignment = alignment_of(store)[slice(*store.span(utterance))]
         aligned = alignment >= 0
@@ -270,6 +272,8 @@ class Task:
             frames=count_frames(logp.argmax(1), alignment, self.corpus.states.silence),
             log_posterior=float(log_posterior),
             reference_lost=decoded.reason == OUTSIDE,
+            found_path=decoded.found_path,
+            broken=is_broken(decoded),
         )
 
 

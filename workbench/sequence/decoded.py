@@ -66,20 +66,21 @@ class Decoded:
     values: np.ndarray  # float32 [entries]
     mass: float  # sum of each row
     value: float
-    """Criterion of the utterance; NaN, with a ``reason``, if the utterance is set aside.
+    """Criterion of the utterance; NaN if there is none.
 
-    MMI: num - den. MPE, sMBR: expected number of right frames. Without denominator: log posterior
-    of the targets.
+    MMI, bMMI: num - den. MPE, sMBR: expected number of right frames, known wherever there is a
+    lattice. Without denominator: log posterior of the targets.
     """
-    reason: str | None
+    reason: str | None  # why the utterance is set aside in training
     rejected: int  # frames
     cancelled: int  # frames
-    words: tuple[int, ...]  # best path of the lattice
+    words: tuple[int, ...]  # best path of the lattice; none without a path
     reference: tuple[int, ...]  # words of the numerator
     numerator_states: np.ndarray  # int32 [frames], the re-aligned reference; -1 without one
     num: float  # log total of the numerator
-    den: float  # log total of the denominator
+    den: float  # log total of the denominator, boosted for bMMI
     beam: float  # of the search
+    found_path: bool = False  # whether the search for the lattice reached the end
     posteriors: np.ndarray | None = None
     """float32 [k, states], p_θ' of the kept frames, for the proximal auxiliary function only."""
     occupied: Occupied | None = None

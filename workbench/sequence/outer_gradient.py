@@ -10,6 +10,9 @@ cancels.
 A frame is *rejected* if Σ_s min(γ_num, γ_den) < ``rejection`` (MMI only, whose logarithm diverges
 there). Of the others it is *cancelled* if max_s |o| / κ < ``cancellation``: numerator and
 denominator agree. The rest is *kept*.
+
+With ``smoothing`` (the H-criterion) cross entropy is added on every frame, so every frame is kept;
+one that would be rejected has the cross entropy alone.
 """
 
 from dataclasses import dataclass, replace
@@ -47,8 +50,9 @@ class FrameGradients:
     """The gradients of all frames of an utterance, before any is dropped.
 
     ``value``: the criterion. ``rows``: o / κ, each of sum ``mass``. ``magnitude`` float64 [frames]:
-    max_s |o| / κ at the softmax input. ``rejected`` bool [frames]. ``num``, ``den``: log totals.
-    ``gammas``: γ_num and γ_den, where the rows are their difference.
+    max_s |o| / κ at the softmax input. ``rejected`` bool [frames]. ``num``, ``den``: log totals,
+    boosted where the criterion is. ``gammas``: γ_num and γ_den, where the rows are their
+    difference.
     """
 
     value: float
@@ -145,15 +149,14 @@ def against_lattice(pair: LatticePair, criterion: CriterionSettings) -> FrameGra
         value, rows = evaluate(pair.numerator, pair.denominator, criterion)
         rejected = np.zeros(gamma_den.frames, bool)
     else:
-        against, gamma_against = den, gamma_den
+        rejected = criteria.overlap(gamma_num, gamma_den) < criterion.rejection
         if criterion.name == "bmmi" and criterion.boost:
-            against, gamma_against = criteria.boosted_occupancies(
+            den, gamma_den = criteria.boosted_occupancies(
                 pair.numerator, pair.denominator, criterion.boost
             )
-        gammas = (gamma_num, gamma_against)
-        value = np.nan if pair.outside else num - against
-        rows = criteria.difference(gamma_num, gamma_against)
-        rejected = criteria.overlap(gamma_num, gamma_den) < criterion.rejection
+        gammas = (gamma_num, gamma_den)
+        value = np.nan if pair.outside else num - den
+        rows = criteria.difference(gamma_num, gamma_den)
 
     return FrameGradients(
         value=value,
@@ -224,7 +227,7 @@ def _with_lattices(
     decoded = replace(decoded, reason=pair.reason)
     if pair.denominator is not None:
         words = best_path(pair.denominator).words
-        decoded = replace(decoded, words=words, beam=pair.denominator.beam)
+        decoded = replace(decoded, words=words, beam=pair.denominator.beam, found_path=True)
     if pair.numerator is not None:
         decoded = _with_numerator(decoded, reference, pair.numerator)
     return decoded
@@ -243,10 +246,15 @@ def _select(
     criterion: CriterionSettings,
 ) -> Decoded:
     """Drop the rejected and the cancelled frames, multiply by κ, add the smoothing toward
-    ``targets`` [T].
+    ``targets`` [T], which drops none.
     """
-    cancelled = ~gradients.rejected & (gradients.magnitude < criterion.cancellation)
-    keep = ~gradients.rejected & ~cancelled
+    rejected = gradients.rejected
+    cancelled = ~rejected & (gradients.magnitude < criterion.cancellation)
+    if criterion.smoothing:
+        gradients = _without_rejected(gradients)
+        rejected = np.zeros_like(rejected)
+        cancelled = np.zeros_like(rejected)
+    keep = ~rejected & ~cancelled
 
     rows, mass = _scale(gradients, targets, criterion)
     sums = np.bincount(rows.frame, rows.values, rows.frames)
@@ -259,7 +267,10 @@ def _select(
     proximal = criterion.auxiliary == "proximal"
     occupied = None
     if criterion.auxiliary == "reweighted" and gradients.gammas:
-        occupied = find_occupied(*gradients.gammas, log_posteriors, keep)
+        # With smoothing, a rejected frame is kept for its cross entropy alone.
+        occupied = find_occupied(
+            *gradients.gammas, log_posteriors, keep, keep & ~gradients.rejected
+        )
     return replace(
         decoded,
         kept=np.flatnonzero(keep).astype(np.int32),
@@ -268,7 +279,7 @@ def _select(
         values=rows.values[entries].astype(np.float32),
         mass=mass,
         value=float(gradients.value),
-        rejected=int(gradients.rejected.sum()),
+        rejected=int(rejected.sum()),
         cancelled=int(cancelled.sum()),
         num=gradients.num,
         den=gradients.den,
@@ -278,22 +289,36 @@ def _select(
 
 
 def find_occupied(
-    gamma_num: Occupancies, gamma_den: Occupancies, log_posteriors: np.ndarray, keep: np.ndarray
+    gamma_num: Occupancies,
+    gamma_den: Occupancies,
+    log_posteriors: np.ndarray,
+    keep: np.ndarray,
+    filled: np.ndarray,
 ) -> Occupied:
-    """Return the occupancies of the frames in ``keep``, bool [T], with log p_θ' of their states."""
+    """Return the occupancies of the frames in ``keep``, bool [T], with log p_θ' of their states.
+
+    Only rows of frames that are ``filled`` too have entries.
+    """
     visited = criteria.difference(gamma_num, gamma_den)
-    entries = keep[visited.frame]
+    entries = filled[visited.frame]
     numerator = np.zeros(len(visited.key), np.float32)
     numerator[np.searchsorted(visited.key, gamma_num.key)] = gamma_num.values
     denominator = np.zeros(len(visited.key), np.float32)
     denominator[np.searchsorted(visited.key, gamma_den.key)] = gamma_den.values
     return Occupied(
-        np.concatenate([[0], np.cumsum(np.diff(visited.indptr)[keep])]),
+        np.concatenate([[0], np.cumsum((np.diff(visited.indptr) * filled)[keep])]),
         visited.states[entries],
         numerator[entries],
         denominator[entries],
         log_posteriors[visited.frame, visited.states][entries],
     )
+
+
+def _without_rejected(gradients: FrameGradients) -> FrameGradients:
+    """Return the gradients without what the rejected frames had, whose rows must sum to 0."""
+    rows = gradients.rows
+    values = np.where(gradients.rejected[rows.frame], 0.0, rows.values)
+    return replace(gradients, rows=replace(rows, values=values))
 
 
 def _scale(

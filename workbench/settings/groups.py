@@ -45,7 +45,8 @@ class CriterionSettings(Group):
     boost: float = setting(0.0, "b of boosted MMI: paths gain b per wrong frame", low=0.0, high=2.0)
     smoothing: float = setting(
         0.0,
-        "weight of cross entropy added to the sequence criterion (H-criterion); 0 in the paper",
+        "weight of cross entropy added to the sequence criterion on every frame (H-criterion), so "
+        "that no frame is left out; 0 in the paper",
         low=0.0,
         high=1.0,
     )

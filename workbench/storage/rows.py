@@ -148,10 +148,11 @@ class DecodeRow(Row, kind="decode"):
 class Measurement:
     """What one evaluation measured on held-out data; None, and no column, if it was not measured.
 
-    ``criterion`` is what training maximises. Error rates are fractions of the reference words.
+    ``criterion`` is what training maximises: None if no utterance has a value, NaN if the model's
+    scores are broken. Error rates are fractions of the reference words.
     """
 
-    criterion: float  # per frame, the higher the better
+    criterion: float | None  # per frame, the higher the better
     mmi: float | None = None  # F_MMI per frame, over all utterances
     ce: float | None = None  # F_CE per frame
     wer: float | None = None
@@ -161,9 +162,11 @@ class Measurement:
     wer_low: float | None = None  # 95 % interval over utterances
     wer_high: float | None = None
     frame_error: float | None = None
-    set_aside: int | None = None  # utterances
+    set_aside: int | None = None  # utterances without a value of the criterion
     mmi_inside: float | None = None  # F_MMI per frame over utterances that keep their reference
     outside: int | None = None  # utterances whose lattice lost the reference
+    no_path: int | None = None  # utterances in which the search found no path, so no words
+    broken: int | None = None  # utterances whose scores are NaN, infinite or too large
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,13 +15,16 @@ class Schedule:
     decays: int = 0  # how often the rate has fallen
     over: bool = False
 
-    def after(self, criterion: float, updates: UpdateSettings) -> "Schedule":
+    def after(self, criterion: float | None, updates: UpdateSettings) -> "Schedule":
         """Return the schedule after one more evaluation.
 
-        An evaluation is flat if its relative gain is below ``flat``, or its criterion is not a
-        number. After ``patience`` flat evaluations in a row the rate is divided by ``decay_factor``
-        (paper, section 4.1), at most ``decays`` times; the next time, training is over.
+        An evaluation is flat if its relative gain is below ``flat``, or if it has no criterion
+        (None or NaN). After ``patience`` flat evaluations in a row the rate is divided by
+        ``decay_factor`` (paper, section 4.1), at most ``decays`` times; the next time, training is
+        over.
         """
+        if criterion is None:
+            criterion = math.nan
         measured = not math.isnan(criterion)
         gain = criterion - self.best
         gained = self.best == -math.inf or gain > updates.flat * abs(self.best)

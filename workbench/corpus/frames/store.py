@@ -23,7 +23,7 @@ import numpy as np
 
 from workbench.corpus.audio import AudioError, read_audio
 from workbench.corpus.frames.manifest import ADVICE, StoreManifest
-from workbench.corpus.frames.window import FRAME_SECONDS, MEL, gather_windows
+from workbench.corpus.frames.window import FRAME_SECONDS, MEL, NotFiniteFrame, gather_windows
 from workbench.corpus.frames.writer import (
     FEATURES,
     OFFSETS,
@@ -141,9 +141,17 @@ class FrameStore:
         """Return the network inputs float32 [n, 1040] at ``frames`` int64 [n].
 
         ``out``: C-ordered float32 [n, 1040] to write to. Raises IndexError for a frame that the
-        store does not have.
+        store does not have, UserError that names the utterance where a stored number is not
+        finite.
         """
-        return gather_windows(self.features, self.offsets, frames, out)
+        try:
+            return gather_windows(self.features, self.offsets, frames, out)
+        except NotFiniteFrame as error:
+            utterance = int(np.searchsorted(self.offsets, error.frame, side="right")) - 1
+            raise UserError(
+                f"{self.folder / FEATURES}: utterance {self.ids[utterance]}: a stored feature is "
+                f"NaN or infinite; {ADVICE}"
+            ) from None
 
     def utterance_windows(self, u: int) -> np.ndarray:
         """The network inputs float32 [frames, 1040] of a whole utterance, in order."""

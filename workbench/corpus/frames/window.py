@@ -5,7 +5,7 @@ of every batch. The 26 frames of a window lie side by side in the store, so a wi
 1040 half-precision numbers. They are widened by integer arithmetic, which the compiler turns into
 vector code (numba has no float16 on a CPU): the 15 low bits move to where float32 has them, and a
 multiplication by 2**112 corrects the exponent. This is exact for all finite values, subnormal ones
-too.
+too. NaN and infinity would become large finite numbers, so they are looked for on the way.
 """
 
 import numba
@@ -19,6 +19,8 @@ WINDOW = SPAN * MEL  # 1040, the inputs of the network
 
 FRAME_SECONDS = 0.01
 FRAMES_PER_SECOND = 100
+_MAGNITUDE = np.uint16(0x7FFF)  # all bits of a float16 number but its sign
+_INFINITE = np.uint16(0x7C00)  # from this magnitude on it is infinite or NaN
 _EXPONENT = np.float32(2.0**112)  # the difference of the exponents' offsets of float32 and float16
 
 
@@ -47,10 +49,10 @@ def gather_windows(
 ) -> np.ndarray:
     """Return the windows float32 [n, 1040] at ``frames`` int64 [n] of ``features``.
 
-    ``features``: float16 [F, 40], finite, C order.
+    ``features``: float16 [F, 40], C order.
     ``offsets`` int64 [U + 1]: utterance u has the frames offsets[u] .. offsets[u + 1] - 1, and no
     window leaves it. ``out``: C-ordered float32 [n, 1040] to write to and return. Raises IndexError
-    for a frame that does not exist.
+    for a frame that does not exist, NotFiniteFrame for a window in which a number is not finite.
     """
     frames = np.ascontiguousarray(frames, np.int64)
     if out is None:
@@ -58,9 +60,20 @@ def gather_windows(
     if out.shape != (len(frames), WINDOW) or out.dtype != np.float32 or not out.flags.c_contiguous:
         raise ValueError(f"out must be C-ordered float32 [{len(frames)}, {WINDOW}]")
 
-    if _gather(features.view(np.uint16), offsets, frames, out.view(np.uint32)):
+    row, finite = _gather(features.view(np.uint16), offsets, frames, out.view(np.uint32))
+    if not finite:
+        raise NotFiniteFrame(int(frames[row]))
+    if row < len(frames):
         raise IndexError(f"frames must lie in 0 .. {len(features) - 1}")
     return np.multiply(out, _EXPONENT, out=out)
+
+
+class NotFiniteFrame(ValueError):
+    """A number in the window of ``frame`` is NaN or infinite."""
+
+    def __init__(self, frame: int):
+        super().__init__(f"the window of frame {frame} is not finite")
+        self.frame = frame
 
 
 @numba.njit(inline="always")
@@ -73,23 +86,32 @@ def _widen(half: np.uint16) -> np.uint32:  # pragma: no cover
 @numba.njit(cache=True, nogil=True)
 def _gather(
     features: np.ndarray, offsets: np.ndarray, frames: np.ndarray, out: np.ndarray
-) -> bool:  # pragma: no cover
-    """Write the bits of float32 values, 2**112 too small; True if a frame is out of range."""
+) -> tuple[int, bool]:  # pragma: no cover
+    """Write the bits of float32 values, 2**112 too small.
+
+    Returns (how many rows were written, whether the next one is finite). Fewer rows than frames are
+    written where a frame is out of range or its window is not finite.
+    """
     for i in range(len(frames)):
         t = frames[i]
         if t < 0 or t >= len(features):
-            return True
+            return i, True
         u = np.searchsorted(offsets, t, side="right") - 1
         first = offsets[u]
         last = offsets[u + 1] - 1
         row = out[i]
+        largest = np.uint16(0)
         if t - LEFT >= first and t + RIGHT <= last:
             run = features[t - LEFT : t + RIGHT + 1].reshape(WINDOW)
             for j in range(WINDOW):
                 row[j] = _widen(run[j])
+                largest = max(largest, run[j] & _MAGNITUDE)
         else:
             for k in range(SPAN):
                 near = min(max(t - LEFT + k, first), last)
                 for j in range(MEL):
                     row[k * MEL + j] = _widen(features[near, j])
-    return False
+                    largest = max(largest, features[near, j] & _MAGNITUDE)
+        if largest >= _INFINITE:
+            return i, False
+    return len(frames), True

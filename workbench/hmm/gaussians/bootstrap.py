@@ -45,9 +45,10 @@ class Effort:
 
     ``monophone_frames``, ``tied_frames``: how many frames of the corpus are trained on.
     ``monophone``, ``tied``: one entry for each training pass, the most Gaussians of a state after
-    it; each Gaussian needs ``frames_each`` frames. ``silence``: the most Gaussians of a silence
-    state, doubled with every pass, because silence covers all kinds of noise. ``least_frames``:
-    the fewest frames of a tied state.
+    it; each Gaussian needs ``frames_each`` frames. One more pass over the tied states splits none,
+    so that the Gaussians that align the corpus have all been estimated. ``silence``: the most
+    Gaussians of a silence state, doubled with every pass, because silence covers all kinds of
+    noise. ``least_frames``: the fewest frames of a tied state.
     """
 
     monophone_frames: int = 200_000
@@ -104,7 +105,7 @@ def train(
 
     # Of many utterances graphs are made twice, and phones in context are one more pass.
     utterances = len(few) + len(more)
-    total = len(few) * len(effort.monophone) + utterances * (3 + len(effort.tied))
+    total = len(few) * len(effort.monophone) + utterances * (4 + len(effort.tied))
     return _Training(store, lexicon, effort, Steps(total, progress)).run(few, more, count)
 
 
@@ -139,9 +140,10 @@ class _Training:
 
         tied = Acoustics(tying.states, single_gaussians(tying.sums, floor))
         references = self._references(few + more, tied.states)
-        for number, most in enumerate(self.effort.tied, 1):
-            what = f"{tied.states.count} tied states, pass {number} of {len(self.effort.tied)}"
-            tied = self._train_pass(references, tied, most, floor, what)
+        splits: list[int | None] = [*self.effort.tied, None]
+        for number, limit in enumerate(splits, 1):
+            what = f"{tied.states.count} tied states, pass {number} of {len(splits)}"
+            tied = self._train_pass(references, tied, limit, floor, what)
         return tied
 
     def _references(self, utterances: Iterable[int], states: TiedStates) -> list[ReferenceGraph]:
@@ -161,11 +163,14 @@ class _Training:
         self,
         references: list[ReferenceGraph],
         acoustics: Acoustics,
-        most: int,
+        most: int | None,
         floor: np.ndarray,
         what: str,
     ) -> Acoustics:
-        """Return new mixtures and self loops, from the best paths under the present ones."""
+        """Return new mixtures and self loops, from the best paths under the present ones.
+
+        ``most`` Gaussians of a state at most, after splits; None: nothing is split.
+        """
         states = acoustics.states
         mixtures = acoustics.mixtures
         sums = empty_sums(mixtures)
@@ -177,10 +182,12 @@ class _Training:
             np.add.at(visits, aligned.states[is_entered], 1)
 
         frames = state_frames(mixtures, sums)
-        is_silence = np.isin(np.arange(states.count), states.silence)
-        limits = np.where(is_silence, self.effort.silence, most)
-        grown = grow(update(mixtures, sums, floor), frames, limits, self.effort.frames_each)
-        return Acoustics(replace(states, self_loop=self_loops(frames, visits)), grown)
+        estimated = update(mixtures, sums, floor)
+        if most is not None:
+            is_silence = np.isin(np.arange(states.count), states.silence)
+            limits = np.where(is_silence, self.effort.silence, most)
+            estimated = grow(estimated, frames, limits, self.effort.frames_each)
+        return Acoustics(replace(states, self_loop=self_loops(frames, visits)), estimated)
 
     def _collect_contexts(self, references: list[ReferenceGraph], acoustics: Acoustics) -> Contexts:
         """Return the statistics of phones in context, from the best paths."""
