@@ -39,7 +39,7 @@ class Rows(list):
 
 
 class ToyRun(NamedTuple):
-    """A run of the toy that has ended."""
+    """A run of the toy, or a part of it, that has ended."""
 
     theta: np.ndarray
     rows: Rows

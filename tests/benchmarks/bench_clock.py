@@ -90,7 +90,9 @@ def bare() -> float:
             yield Now()
             yield Emit(EndRow(updates=i))
 
-    answers, process, reply = {Now: lambda e: 0.0, Emit: lambda e: None}, asking(), None
+    answers = {Now: lambda e: 0.0, Emit: lambda e: None}
+    process = asking()
+    reply = None
     start = time.process_time()
     try:
         while True:

@@ -68,7 +68,8 @@ def alone(corpus: str, criterion: str, units: str, epochs: str, name: str) -> No
 
     task = settings(criterion, int(units), float(epochs), replicas=1)
     runs.train(Corpus.open(corpus), task, name=name, progress=note)
-    (start, first), (end, last) = begun[0], begun[-1]
+    start, first = begun[0]
+    end, last = begun[-1]
     print((last - first) / (end - start))
 
 
@@ -154,7 +155,8 @@ def main() -> None:
         os.environ["WORKBENCH_DATA"] = folder
         for criterion in ("ce", "mmi"):
             given = (str(source), criterion, args.units, args.epochs)
-            one, two = processes(*given, 1), processes(*given, 2)
+            one = processes(*given, 1)
+            two = processes(*given, 2)
             both, run = on_cluster(*given)
             ages = run.table(PushRow)["staleness_inner"]
             print(

@@ -33,7 +33,8 @@ from workbench.corpus.utterances import DataSet, Utterance
 from workbench.features.logmel import FLOOR, filterbank, log_mel
 from workbench.features.prepare import prepare_features
 
-RATE, SECONDS = 16000, 3.0
+RATE = 16000
+SECONDS = 3.0
 QUERIES = [
     "veður í reykjavík á morgun",
     "hvar er næsta kaffihús",
@@ -85,9 +86,11 @@ def torch_log_mel(samples: np.ndarray) -> np.ndarray:
     import torch
 
     bank = filterbank(RATE)
-    length, shift = len(bank.window), bank.shift
+    length = len(bank.window)
+    shift = bank.shift
     x = torch.from_numpy(samples)
-    ahead, count = length // 2 - shift // 2, (len(samples) + shift // 2) // shift
+    ahead = length // 2 - shift // 2
+    count = (len(samples) + shift // 2) // shift
     behind = (count - 1) * shift + length - ahead - len(samples)
     x = torch.cat([x[:ahead].flip(0), x, x[len(x) - max(0, behind) :].flip(0)])
     frames = x.unfold(0, length, shift)[:count]

@@ -85,8 +85,10 @@ def sentences(task: Recogniser, count: int) -> list[list[str]]:
     """Sentences of two to four words; likely successors of a word are a few others, by
     Zipf's law.
     """
-    draw, words = np.random.default_rng(0), len(task.share)
-    length, rank = draw.integers(2, 5, count), draw.zipf(1.5, (count, 4)) % words
+    draw = np.random.default_rng(0)
+    words = len(task.share)
+    length = draw.integers(2, 5, count)
+    rank = draw.zipf(1.5, (count, 4)) % words
     said = np.empty((count, 4), np.int64)
     said[:, 0] = draw.choice(words, count, p=task.share)
     for k in range(1, 4):
@@ -112,7 +114,8 @@ def openfst(task: Recogniser) -> Callable[[], object]:
         for p in task.lexicon.pronunciations:
             mark = 1000 + alike.setdefault(p.phones, 0)
             alike[p.phones] += 1
-            state, labels = root, (*p.phones, mark)
+            state = root
+            labels = (*p.phones, mark)
             for k, label in enumerate(labels):
                 target = root if k + 1 == len(labels) else fst.add_state()
                 weight = -float(task.unigram[p.word]) if k == 0 else 0.0

@@ -33,7 +33,8 @@ from workbench.training import Item, ParameterServer, Push
 SIZES = {"all, 22.4 MB": 5_600_000, "last layer, 9.8 MB": 1024 * 2400 + 2400}
 SETTINGS = Settings.of(learning_rate=RATE)
 Ways = dict[str, Callable[[], float]]
-LIMIT, SHARED_LIMIT = "limit: memcpy both ways", "limit: bare shared memory"
+LIMIT = "limit: memcpy both ways"
+SHARED_LIMIT = "limit: bare shared memory"
 
 
 def main() -> None:
@@ -65,8 +66,11 @@ def report(name: str, found: dict[str, float], limit: float) -> None:
 
 
 def in_one_process(size: int) -> dict[str, Callable[[], object]]:
-    server, gradient = ParameterServer(np.zeros(size, np.float32), SETTINGS), ones(size)
-    held, into, theta = [server.fetch()], np.empty(size, np.float32), [np.zeros(size, np.float32)]
+    server = ParameterServer(np.zeros(size, np.float32), SETTINGS)
+    gradient = ones(size)
+    held = [server.fetch()]
+    into = np.empty(size, np.float32)
+    theta = [np.zeros(size, np.float32)]
 
     def ours() -> None:
         held[0] = server.fetch()

@@ -152,7 +152,8 @@ def push(i: int) -> PushRow:
 def checkpoints(folder: Path, rounds: int) -> None:
     theta = np.random.default_rng(0).standard_normal(PARAMETERS, np.float32)
     writer = RunWriter.create(folder, "saved", RECORD)
-    state, steps = Checkpoint(servers={"server 0": ServerState(theta)}), iter(range(10**6))
+    state = Checkpoint(servers={"server 0": ServerState(theta)})
+    steps = iter(range(10**6))
 
     def alone() -> None:
         with open(folder / "alone", "wb") as file:
@@ -166,7 +167,8 @@ def checkpoints(folder: Path, rounds: int) -> None:
     }
     found = medians(ways, rounds, time.perf_counter, 0.0)
     for name, seconds in found.items():
-        share, cost = found["limit: one file"] / seconds, seconds / CHECKPOINT_SECONDS
+        share = found["limit: one file"] / seconds
+        cost = seconds / CHECKPOINT_SECONDS
         size = theta.nbytes / 1e6
         print_row(
             f"{name}, {size:.1f} MB",

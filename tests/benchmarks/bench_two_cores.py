@@ -91,12 +91,10 @@ def main() -> None:
 
 # --- loops without a server
 
-ONE, APART, HOGWILD, TORCH = (
-    "one process",
-    "two at once, apart",
-    "Hogwild!, our step",
-    "Hogwild!, plain torch",
-)
+ONE = "one process"
+APART = "two at once, apart"
+HOGWILD = "Hogwild!, our step"
+TORCH = "Hogwild!, plain torch"
 
 
 def loops(
@@ -135,7 +133,8 @@ def loop(
         shared = np.frombuffer(mmap.mmap(same.fileno(), 0), np.float32)[: topology.size]
     pipe.send("ready")
     x, targets = frames(topology)
-    own, plain = shared.copy(), plain_loop(torch, topology, shared)
+    own = shared.copy()
+    plain = plain_loop(torch, topology, shared)
     while True:
         what = pipe.recv()
         theta = shared if what == "shared" else own
@@ -157,7 +156,8 @@ def plain_loop(
     layers = []
     for a, b in zip(topology.widths, topology.widths[1:], strict=False):
         layers += [torch.nn.Linear(a, b), torch.nn.ReLU()]
-    net, flat = torch.nn.Sequential(*layers[:-1]), torch.from_numpy(shared)
+    net = torch.nn.Sequential(*layers[:-1])
+    flat = torch.from_numpy(shared)
     entries = topology.layout().entries.values()
     for parameter, (where, shape) in zip(net.parameters(), entries, strict=True):
         parameter.data = flat[where].view(shape)
@@ -223,7 +223,8 @@ def run_on(
         push=push,
         **more,
     )
-    shards, rows = Shards.split(initial(topology, 0), places=row_ends(topology)), []
+    shards = Shards.split(initial(topology, 0), places=row_ends(topology))
+    rows = []
     places = {"server 0": 0, "replica 0": 0, "replica 1": 1}
     makers = {f"replica {i}": partial(make, i, topology, shards, settings) for i in range(2)}
     Cluster(client, places=places, shares_memory=shares).run(

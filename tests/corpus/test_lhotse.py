@@ -152,7 +152,7 @@ SOURCE = {"type": "file", "channels": [0], "source": "a.wav"}
 
 
 @dataclass(frozen=True)
-class Fault:
+class CutFault:
     """Changes to a recording and to a supervision, for which the utterance is set aside."""
 
     reason: str
@@ -161,31 +161,33 @@ class Fault:
 
 
 FAULTS = {
-    "no audio": Fault("missing audio", {"sources": [{**SOURCE, "source": "none.wav"}]}),
-    "command": Fault(
+    "no audio": CutFault("missing audio", {"sources": [{**SOURCE, "source": "none.wav"}]}),
+    "command": CutFault(
         "unsupported audio source",
         {"sources": [{**SOURCE, "type": "command", "source": "cat a.wav"}]},
     ),
-    "pipe": Fault("unsupported audio source", {"sources": [{**SOURCE, "source": "cat a.wav |"}]}),
-    "address": Fault("unsupported audio source", {"sources": [{**SOURCE, "type": "url"}]}),
-    "two sources": Fault("unsupported audio source", {"sources": [SOURCE, SOURCE]}),
-    "no sources": Fault("unsupported audio source", {"sources": None}),
-    "surrogate": Fault("missing audio", {"sources": [{**SOURCE, "source": "\ud800"}]}),
-    "transformed": Fault("unsupported transform", {"transforms": [{"name": "Speed"}]}),
-    "one of two channels": Fault(
+    "pipe": CutFault(
+        "unsupported audio source", {"sources": [{**SOURCE, "source": "cat a.wav |"}]}
+    ),
+    "address": CutFault("unsupported audio source", {"sources": [{**SOURCE, "type": "url"}]}),
+    "two sources": CutFault("unsupported audio source", {"sources": [SOURCE, SOURCE]}),
+    "no sources": CutFault("unsupported audio source", {"sources": None}),
+    "surrogate": CutFault("missing audio", {"sources": [{**SOURCE, "source": "\ud800"}]}),
+    "transformed": CutFault("unsupported transform", {"transforms": [{"name": "Speed"}]}),
+    "one of two channels": CutFault(
         "unsupported channel", {"sources": [{**SOURCE, "source": "stereo.wav"}]}
     ),
-    "unknown recording": Fault("unknown recording", supervision={"recording_id": "x"}),
-    "no text": Fault("no text", supervision={"text": None}),
-    "empty text": Fault("empty text", supervision={"text": " "}),
-    "surrogate in text": Fault("invisible character in text", supervision={"text": "a\udc00"}),
-    "no start": Fault("bad segment times", supervision={"start": None}),
-    "NaN": Fault("bad segment times", supervision={"duration": float("nan")}),
-    "true": Fault("bad segment times", supervision={"start": True}),
-    "backwards": Fault("bad segment times", supervision={"duration": -0.1}),
-    "outside": Fault("segment outside audio", supervision={"start": 3}),
-    "bad id": Fault("bad id", supervision={"id": "../u"}),
-    "bad speaker": Fault("bad speaker id", supervision={"speaker": "a b"}),
+    "unknown recording": CutFault("unknown recording", supervision={"recording_id": "x"}),
+    "no text": CutFault("no text", supervision={"text": None}),
+    "empty text": CutFault("empty text", supervision={"text": " "}),
+    "surrogate in text": CutFault("invisible character in text", supervision={"text": "a\udc00"}),
+    "no start": CutFault("bad segment times", supervision={"start": None}),
+    "NaN": CutFault("bad segment times", supervision={"duration": float("nan")}),
+    "true": CutFault("bad segment times", supervision={"start": True}),
+    "backwards": CutFault("bad segment times", supervision={"duration": -0.1}),
+    "outside": CutFault("segment outside audio", supervision={"start": 3}),
+    "bad id": CutFault("bad id", supervision={"id": "../u"}),
+    "bad speaker": CutFault("bad speaker id", supervision={"speaker": "a b"}),
 }
 
 

@@ -11,13 +11,12 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from toy import Rows, Toy, of_kind, settings, trace_rows
+from toy import Rows, Toy, ToyRun, of_kind, settings, trace_rows
 
-from workbench.engine import Local, Lost, Outcome, Service
+from workbench.engine import Local, Lost, Service
 from workbench.engine.trace import read_traces, wrap_for_recording, wrap_for_replay
 from workbench.settings import UserError
 
@@ -49,15 +48,6 @@ def client():
 def find_tests(client):
     """Let the workers import the toy."""
     client.run(sys.path.append, str(TESTS))
-
-
-class ToyRun(NamedTuple):
-    """A run of the toy, or a part of it."""
-
-    theta: np.ndarray
-    rows: Rows
-    outcome: Outcome
-    services: dict[str, Any]
 
 
 def run_on(client, s, toy=TOY, states=None, services=None, wrap=None, **more) -> ToyRun:

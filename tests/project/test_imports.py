@@ -233,7 +233,8 @@ def test_exceptions_travel() -> None:
     """No handler keeps every exception to itself; only the command line, or a second Ctrl-C, ends
     the process.
     """
-    wrong, may_end = [], ("workbench.cli", "workbench.runs.stop")
+    wrong = []
+    may_end = ("workbench.cli", "workbench.runs.stop")
     for module in package():
         for node in ast.walk(module.tree):
             if isinstance(node, ast.ExceptHandler) and takes_everything(node):

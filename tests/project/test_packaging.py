@@ -185,10 +185,8 @@ def test_readme_commands_exist() -> None:
     """`make demo` and `make test` of the README are targets, and every `make` command it shows is
     one.
     """
-    readme, targets = (
-        (ROOT / "README.md").read_text(),
-        re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M),
-    )
+    readme = (ROOT / "README.md").read_text()
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M)
     shown = re.findall(r"^ {4}make ([a-z]+)", readme, re.M) + re.findall(r"`make ([a-z]+)`", readme)
     assert {"demo", "test"} <= set(shown) <= set(targets)
 

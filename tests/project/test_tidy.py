@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from sources import ROOT, Module, package, suite, texts
 
-LONGEST_FILE, LONGEST_FUNCTION = 450, 60
+LONGEST_FILE = 450
+LONGEST_FUNCTION = 60
 LANDFILLS = {
     "utils",
     "util",
