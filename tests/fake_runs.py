@@ -21,6 +21,18 @@ from workbench.storage.run import CorpusIdentity, Parent, Run, RunRecord
 
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"]
 
+# Of a run with its parent: 12.5 against 18.75 % of 160 words, p = 0.21, seven speakers.
+FAKE_COMPARISON = {
+    "wer_a": 0.1875,
+    "wer_b": 0.125,
+    "standard_error": 0.0445,
+    "degrees": 6.0,
+    "words": 160,
+    "units": 7,
+    "unit": "speakers",
+    "identical": False,
+}
+
 
 def fake_run(
     name: str,
@@ -72,6 +84,8 @@ def _finish(folder: Path, wrong: int) -> None:
         references.append(f"u{i} {' '.join(WORDS)}\n")
         hypotheses.append(f"u{i} {' '.join(hypothesis)}\n")
 
+    speakers = [f"u{i} speaker-{i % 7}\n" for i in range(20)]
+    (folder / "test.utt2spk").write_text("".join(speakers))
     (folder / "test.ref").write_text("".join(references))
     (folder / "test.hyp").write_text("".join(hypotheses))
     rate = wrong / 16
@@ -88,14 +102,17 @@ def _finish(folder: Path, wrong: int) -> None:
             "test_wer": rate,
             "test_wer_low": rate - 0.01,
             "test_wer_high": rate + 0.01,
-            "p_value": 0.2,
+            "test_speakers": 7,
+            "test_words": 160,
+            "p_value": 0.21,
+            "comparison": FAKE_COMPARISON,
             "frames_seen": 4000,
             "frames_kept": 1000,
             "frames_rejected": 10,
             "utterances_set_aside": 1,
             "set_aside": {"no path": 1},
             "seconds": 100.0,
-            "rows_digest": "0" * 64,
+            "rows_digest": f"{wrong:064}",
             "parameters_digest": "0" * 16,
         },
     )

@@ -204,7 +204,7 @@ def test_comparison_overlays_and_names_differences() -> None:
     before = panel.screen.png
     assert "<th>seed</th>" in panel.tables.value
     assert "<td>r0</td>" in panel.tables.value
-    assert "significant" in panel.tables.value
+    assert "<th>verdict</th>" in panel.tables.value
     panel.against.value = "updates"
     assert panel.screen.png != before
 

@@ -87,7 +87,7 @@ def test_report_has_every_part() -> None:
         "no path: 1",
         "workbench train c --name mmi",
         "python 3.11",
-        "not significant (p = 0.20)",
+        "undecided (p = 0.21)",
         "relative gain",
     )
 
@@ -101,13 +101,13 @@ def test_report_has_every_part() -> None:
 
 
 def test_sweep_report_has_every_part() -> None:
-    """Question, intervals, significance, the paper's numbers, failures, command are there."""
+    """Question, intervals, verdicts, the paper's numbers, failures, command are there."""
     out = write_sweep_report(read_results(finished_sweep()))
     html = out.read_text()
     parts = (
         "Does it matter?",
         "shuffling=none",
-        "Significance",
+        "Verdicts",
         "Effect of each factor",
         "15.2",
         "diverged",

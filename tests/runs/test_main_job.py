@@ -12,15 +12,17 @@ from workbench import runs
 from workbench.batches import FrameOrder, subsets
 from workbench.cli import demo, main
 from workbench.figures.tables import RUN_COLUMNS
+from workbench.metrics.verdicts import VerdictOutcome
 from workbench.model.network import SparseRows, ce_gradient, gradient, initial
 from workbench.prepare.corpus import Corpus
-from workbench.recognise import evaluate, example
+from workbench.recognise import example
 from workbench.recognise.recogniser import Recogniser
 from workbench.runs.task import Task
 from workbench.settings import UserError, preset
 from workbench.storage.files import read_json
 from workbench.storage.rows import DecodeRow, EvaluateRow, RateRow
 from workbench.storage.run import RunState, find_run
+from workbench.storage.transcripts import read_transcripts
 
 pytestmark = pytest.mark.slow
 
@@ -240,6 +242,8 @@ def test_test_table_report_and_transcripts(corpus, ce, mmi, capsys, tmp_path):
     assert 0 <= rows[1]["test_wer_low"] <= rows[1]["test_wer"] <= rows[1]["test_wer_high"]
     assert rows[0]["p_value"] is None
     assert 0 < rows[1]["p_value"] <= 1
+    assert rows[1]["test_speakers"] == len(set(corpus.split("test").speakers)) > 2
+    assert rows[1]["outcome"] in list(VerdictOutcome)
     example.write_example(mmi, [ce])
     page = tmp_path / "report.html"
     assert main.main(["report", ce.name, mmi.name, "--out", str(page)]) == 0
@@ -255,7 +259,7 @@ def test_test_table_report_and_transcripts(corpus, ce, mmi, capsys, tmp_path):
     capsys.readouterr()
     assert main.main(["decode", mmi.name, str(tmp_path / "one.wav")]) == 0
     said = capsys.readouterr().out.strip().split("\t")[1].split()
-    assert tuple(said) == evaluate.read_transcripts(mmi.folder / "test.hyp")[store.ids[0]]
+    assert tuple(said) == read_transcripts(mmi.folder).hypotheses[store.ids[0]]
 
 
 def test_a_network_aligns_a_corpus_anew(corpus, ce, capsys):

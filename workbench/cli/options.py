@@ -39,6 +39,29 @@ def add_search_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_margin_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--margin``: the difference that still counts as equivalent."""
+    parser.add_argument(
+        "--margin",
+        type=parse_margin,
+        default=parse_margin("0.5"),
+        metavar="PERCENT",
+        help="difference of word error rates, in percent absolute, below which two systems count "
+        "as equivalent (default: 0.5)",
+    )
+
+
+def parse_margin(text: str) -> float:
+    """Return a margin in percent as a fraction."""
+    try:
+        percent = float(text)
+    except ValueError:
+        percent = 0.0
+    if not 0 < percent <= 100:
+        raise argparse.ArgumentTypeError(f"{text}: write a number above 0 and at most 100")
+    return percent / 100
+
+
 def split_change(word: str, option: str) -> tuple[str, str]:
     """``FIELD=VALUE`` as (field, value); raises UserError if there is no such setting."""
     name, equals, value = word.partition("=")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workbench.cli.options import add_margin_option
 from workbench.settings import UserError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class Options:
     title: str | None
     bundle: bool
     interactive: bool
+    margin: float
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="a page beside it whose curves can be zoomed, without network",
     )
+    add_margin_option(parser)
 
 
 def run(options: Options) -> None:
@@ -56,10 +59,10 @@ def run(options: Options) -> None:
     extras = Extras(options.bundle, options.interactive)
     shown = runs_or_none(options.names)
     if shown is None:
-        swept = read_results(find_sweep(options.names[0]))
+        swept = read_results(find_sweep(options.names[0]), margin=options.margin)
         print(write_sweep_report(swept, options.out, options.title, extras))
     else:
-        print(write_report(shown, options.out, options.title, extras))
+        print(write_report(shown, options.out, options.title, extras, options.margin))
 
 
 def runs_or_none(names: list[str]) -> "list[Run] | None":

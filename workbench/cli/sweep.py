@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from workbench.cli.exit_codes import FAILED, report_interruption
-from workbench.cli.options import add_settings_options, parse_changes, split_change
+from workbench.cli.options import (
+    add_margin_option,
+    add_settings_options,
+    parse_changes,
+    split_change,
+)
 from workbench.cli.progress import bars
 from workbench.settings import SETTINGS, UserError
 
@@ -47,6 +52,7 @@ class Options:
     no_test: bool
     retry: bool
     dry_run: bool
+    margin: float
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -83,8 +89,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="run cells as Dask tasks: local, or tcp://scheduler:8786 (workers share the data)",
     )
     parser.add_argument(
-        "--no-test", action="store_true", help="do not test the models: faster, but no significance"
+        "--no-test", action="store_true", help="do not test the models: faster, but no verdicts"
     )
+    add_margin_option(parser)
     parser.add_argument("--retry", action="store_true", help="run failed cells again")
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would be run and how long it would take"
@@ -111,7 +118,8 @@ def run(options: Options) -> int:
 
     with bars() as progress, sweeping.cluster_executor(options.cluster, options.jobs) as executor:
         cells = sweeping.run_sweep(sweep, options.jobs, options.retry, progress, executor)
-    print(describe_results(sweeping.read_results(sweeping.find_sweep(sweep.name))))
+    found = sweeping.read_results(sweeping.find_sweep(sweep.name), margin=options.margin)
+    print(describe_results(found))
     if any(cell.state == CellState.FAILED for cell in cells):
         return FAILED
     if any(cell.state.unfinished for cell in cells):
@@ -188,7 +196,7 @@ def sweep_of_axes(options: Options, corpus: str, shared: "SweepChanges") -> "Swe
 def describe_results(results: "Results") -> str:
     """Means over seeds, states, errors and verdicts, for a terminal."""
     from workbench.sweeping import CellState, count_states
-    from workbench.sweeping.results import result_sentences
+    from workbench.sweeping.results import result_sentences, verdict_sentence
 
     table = results.groups[[column for column in TITLES if column in results.groups]].copy()
     for column in PERCENT:
@@ -202,4 +210,7 @@ def describe_results(results: "Results") -> str:
         if failed.state == CellState.FAILED
     ]
     lines = [table.to_string(index=False, float_format="{:.4g}".format), states, *errors]
-    return "\n".join([*lines, *result_sentences(results)])
+    lines += result_sentences(results)
+    if len(results.verdicts) > 1:  # a single one is in the sentences already
+        lines += [f"  {verdict_sentence(verdict)}" for verdict in results.verdicts]
+    return "\n".join(lines)

@@ -1,10 +1,10 @@
-"""``workbench test``: word error rate on the test set, with its interval and significance."""
+"""``workbench test``: word error rate on the test set, with its interval and verdict."""
 
 import argparse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workbench.cli.options import add_search_option
+from workbench.cli.options import add_margin_option, add_search_option
 from workbench.cli.progress import bars
 
 if TYPE_CHECKING:
@@ -19,20 +19,25 @@ class Options:
 
     run: str
     search: "Search"
+    margin: float
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run", metavar="RUN")
     add_search_option(parser)
+    add_margin_option(parser)
 
 
 def run(options: Options) -> None:
-    """Test the run and print its row of the table."""
-    from workbench.figures.tables import text_table
+    """Test the run, and print its row of the table and the verdict in full."""
+    from workbench.figures.tables import run_row, text_table
     from workbench.recognise import evaluate
     from workbench.storage.run import find_run
 
     with bars() as progress:
         tested = evaluate.test(find_run(options.run), progress, options.search)
-    print(text_table([tested]))
+    print(text_table([tested], options.margin))
+    verdict = run_row(tested, options.margin)["verdict"]
+    if verdict is not None:
+        print(f"against {tested.record.parent_run}: {verdict}")

@@ -1,13 +1,18 @@
-"""Tables that compare runs: different settings and versions, and significance."""
+"""Tables that compare runs: different settings and versions, and verdicts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import pandas as pd
 
-from workbench.metrics.significance import verdict
+from workbench.metrics.significance import Comparison
+from workbench.metrics.tested import NotComparable, TestedRun, compare_tested
+from workbench.metrics.verdicts import MARGIN, Verdict, judge_all
 from workbench.storage.run import Run
-from workbench.sweeping.results import compare_runs
+from workbench.storage.transcripts import has_transcripts
+
+PAIR_COLUMNS = ["from", "to", "WER %", "WER % then", "speakers", "p", "verdict"]
 
 
 def settings_difference(runs: Sequence[Run]) -> pd.DataFrame:
@@ -34,27 +39,47 @@ def _description(run: Run) -> pd.Series:
     return pd.Series(entries, dtype=object)
 
 
-def pairwise(runs: Sequence[Run]) -> pd.DataFrame:
-    """Returns a comparison of every two runs that were tested on the same corpus.
+@dataclass(frozen=True)
+class Pair:
+    """Two tested runs and their comparison, or the reason why there is none."""
 
-    Columns: the names of both, both test WERs in percent, p of the paired bootstrap, and the
-    verdict in words.
+    before: str
+    after: str
+    comparison: Comparison | None
+    reason: str = ""
+
+
+def pairwise(runs: Sequence[Run], margin: float = MARGIN) -> pd.DataFrame:
+    """Returns a comparison of every two runs that were tested.
+
+    Columns: the names of both, both test WERs in percent, the number of speakers (or of utterances,
+    where nobody knows the speakers), p corrected by Holm's method for the number of pairs, and the
+    verdict in words. ``margin``: the difference that still counts as equivalent, a fraction.
     """
-    tested = [run for run in runs if (run.folder / "test.hyp").exists()]
-    rows = []
-    for a, b in combinations(tested, 2):
-        if a.record.corpus != b.record.corpus:
-            continue
-        comparison = compare_runs([a], [b])
-        rows.append(
-            {
-                "from": a.name,
-                "to": b.name,
-                "WER %": 100 * comparison.wer_a,
-                "WER % then": 100 * comparison.wer_b,
-                "p": comparison.p,
-                "verdict": verdict(comparison.p, comparison.wer_a, comparison.wer_b),
-            }
-        )
+    tested = [TestedRun.of(run) for run in runs if has_transcripts(run.folder)]
+    pairs = [_compared(a, b) for a, b in combinations(tested, 2)]
+    verdicts = iter(judge_all([pair.comparison for pair in pairs if pair.comparison], margin))
+    rows = [_pair_row(pair, next(verdicts) if pair.comparison else None) for pair in pairs]
+    return pd.DataFrame(rows, columns=PAIR_COLUMNS)
 
-    return pd.DataFrame(rows, columns=["from", "to", "WER %", "WER % then", "p", "verdict"])
+
+def _compared(a: TestedRun, b: TestedRun) -> Pair:
+    try:
+        return Pair(a.name, b.name, compare_tested([a], [b]))
+    except NotComparable as reason:
+        return Pair(a.name, b.name, None, str(reason))
+
+
+def _pair_row(pair: Pair, verdict: Verdict | None) -> dict[str, str | float | None]:
+    """The row of one pair in `pairwise`."""
+    names: dict[str, str | float | None] = {"from": pair.before, "to": pair.after}
+    if pair.comparison is None or verdict is None:
+        return {**names, "verdict": f"not comparable: {pair.reason}"}
+    return {
+        **names,
+        "WER %": 100 * pair.comparison.wer_a,
+        "WER % then": 100 * pair.comparison.wer_b,
+        "speakers": pair.comparison.units,
+        "p": verdict.p,
+        "verdict": str(verdict),
+    }

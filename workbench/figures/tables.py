@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import pandas as pd
 from tabulate import tabulate
 
+from workbench.metrics.tested import comparison_with_parent
+from workbench.metrics.verdicts import MARGIN, judge
 from workbench.storage.run import Run
 
 RUN_COLUMNS = (
@@ -22,7 +24,11 @@ RUN_COLUMNS = (
     "test_wer",
     "test_wer_low",
     "test_wer_high",
+    "test_speakers",
+    "test_words",
     "p_value",
+    "outcome",
+    "verdict",
     "frames_seen",
     "frames_kept",
     "frames_rejected",
@@ -59,7 +65,9 @@ TITLES = {
     "frame_error": "frame err %",
     "test_wer": "test WER %",
     "test_interval": "95 % interval",
+    "test_speakers": "speakers",
     "p_value": "p",
+    "outcome": "verdict",
 }
 TEXT_COLUMNS = ("run", "criterion")  # to the left in a table of text; all others hold numbers
 NOT_MEASURED = "–"
@@ -67,32 +75,46 @@ NOT_MEASURED = "–"
 RunValue = str | int | float | None
 
 
-def run_row(run: Run) -> dict[str, RunValue]:
+def run_row(run: Run, margin: float = MARGIN) -> dict[str, RunValue]:
     """Returns one run's numbers under the names in RUN_COLUMNS.
 
-    WERs and errors are fractions; None stands for what was not measured.
+    WERs and errors are fractions; None stands for what was not measured. The verdict is on the run
+    against the one that it started from; differences below ``margin`` count as equivalent.
     """
     record = run.record
     settings = record.settings
-    known = {
+    known: dict[str, RunValue] = {
         "run": run.name,
         "corpus": record.corpus.name,
         "criterion": settings["criterion"],
         "replicas": settings["replicas"],
         "clock": settings["clock"],
+        **_verdict_columns(run, margin),
     }
     summary = run.summary
     return {column: known.get(column, summary.get(column)) for column in RUN_COLUMNS}
 
 
-def run_rows(runs: Sequence[Run]) -> list[dict[str, RunValue]]:
+def _verdict_columns(run: Run, margin: float) -> dict[str, RunValue]:
+    """The outcome of the comparison with the run that this one started from, and the verdict."""
+    comparison = comparison_with_parent(run)
+    if comparison is not None:
+        verdict = judge(comparison, margin)
+        return {"outcome": str(verdict.outcome), "verdict": str(verdict)}
+    reason = run.summary.get("not_compared")
+    if reason:
+        return {"outcome": "not comparable", "verdict": f"not comparable: {reason}"}
+    return {"outcome": None, "verdict": None}
+
+
+def run_rows(runs: Sequence[Run], margin: float = MARGIN) -> list[dict[str, RunValue]]:
     """Returns the `run_row` of each run."""
-    return [run_row(run) for run in runs]
+    return [run_row(run, margin) for run in runs]
 
 
-def run_frame(runs: Sequence[Run]) -> pd.DataFrame:
+def run_frame(runs: Sequence[Run], margin: float = MARGIN) -> pd.DataFrame:
     """Returns one row per run, with further columns for the settings in which runs differ."""
-    rows = pd.DataFrame(run_rows(runs), columns=list(RUN_COLUMNS))
+    rows = pd.DataFrame(run_rows(runs, margin), columns=list(RUN_COLUMNS))
     settings = pd.DataFrame([run.record.settings for run in runs])
     differing = [
         name for name in settings if settings[name].nunique(dropna=False) > 1 and name not in rows
@@ -100,10 +122,13 @@ def run_frame(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.concat([rows, settings[differing]], axis=1)
 
 
-def display_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
-    """Returns rows to read: rounded, in percent, a dash for what was not measured."""
+def display_rows(runs: Sequence[Run], margin: float = MARGIN) -> list[dict[str, str]]:
+    """Returns rows to read: rounded, in percent, a dash for what was not measured.
+
+    Of the verdict they hold the outcome; `run_row` has it in full.
+    """
     out = []
-    for row in run_rows(runs):
+    for row in run_rows(runs, margin):
         row["test_interval"] = _interval_text(row["test_wer_low"], row["test_wer_high"])
         out.append({title: _cell_text(column, row[column]) for column, title in TITLES.items()})
     return out
@@ -127,9 +152,17 @@ def _cell_text(column: str, value: RunValue) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def text_table(runs: Sequence[Run]) -> str:
+def verdict_note(margin: float) -> str:
+    """Returns what the columns speakers, p and verdict of a table of runs mean."""
+    return (
+        "verdict: test WER against that of the run it started from, speaker by speaker; "
+        f"differences below {100 * margin:g} % absolute count as equivalent"
+    )
+
+
+def text_table(runs: Sequence[Run], margin: float = MARGIN) -> str:
     """Returns a table of runs as plain text, titles in the first line."""
-    rows = display_rows(runs)
+    rows = display_rows(runs, margin)
     if not rows:
         return "no runs yet"
 

@@ -1,1 +1,1 @@
-"""Measures: word errors and their significance, frame errors, the criterion, staleness."""
+"""Measures: word errors, their intervals and verdicts, frame errors, the criterion, staleness."""

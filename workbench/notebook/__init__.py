@@ -17,10 +17,10 @@ from workbench.notebook.calls import (
     prepare_kaldi,
     report,
     results,
-    significance_table,
     sweep,
     tested,
     train,
+    verdict_table,
 )
 from workbench.notebook.laboratory import Laboratory, laboratory
 from workbench.notebook.live import LiveView, attach

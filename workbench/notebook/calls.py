@@ -7,13 +7,14 @@ from typing import Any, Unpack
 import pandas as pd
 
 from workbench.engine.machines import load_machine, write_machine
+from workbench.metrics.verdicts import MARGIN
 from workbench.prepare.corpus import Corpus
 from workbench.prepare.pipeline import Preparation, Source
 from workbench.prepare.pipeline import prepare as prepare_corpus
 from workbench.recognise.evaluate import test
 from workbench.recognise.example import write_example
 from workbench.reports.report import write_report
-from workbench.reports.sweep_report import group_rows, significance_rows, write_sweep_report
+from workbench.reports.sweep_report import group_rows, verdict_rows, write_sweep_report
 from workbench.runs import find_same_run, train_or_resume
 from workbench.settings import Settings, Value, check_name, parse_fields
 from workbench.storage.example import Example, read_example
@@ -96,18 +97,19 @@ def group_table(found: Results) -> pd.DataFrame:
     return pd.DataFrame(group_rows(found)).set_index("setting")
 
 
-def significance_table(found: Results) -> pd.DataFrame:
+def verdict_table(found: Results) -> pd.DataFrame:
     """Returns the comparison of each setting with the baseline, in words."""
-    rows = pd.DataFrame(significance_rows(found))
+    rows = pd.DataFrame(verdict_rows(found))
     return rows.set_index("setting") if len(rows) else rows
 
 
-def results(name: str, baseline: str | None = None) -> Results:
+def results(name: str, baseline: str | None = None, margin: float = MARGIN) -> Results:
     """Returns the results of the sweep of this name so far.
 
-    ``baseline``: the label that others are compared with, by default the first.
+    ``baseline``: the label that others are compared with, by default the first. ``margin``: the
+    difference of test word error rates that still counts as equivalent, a fraction.
     """
-    return read_results(find_sweep(name), baseline)
+    return read_results(find_sweep(name), baseline, margin)
 
 
 def open_runs(*names: str) -> list[Run]:

@@ -2,9 +2,9 @@
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -17,33 +17,28 @@ from workbench.corpus.frames.window import utterance_windows
 from workbench.features import Normalisation, extract_features
 from workbench.hmm.graphs.graph import NoPath
 from workbench.hmm.scores import BadScores
-from workbench.metrics.significance import bootstrap_interval, paired_bootstrap
+from workbench.metrics.significance import Comparison, error_interval
+from workbench.metrics.tested import TestedRun, compare_tested
 from workbench.metrics.words import WordErrors, total_errors, word_errors
 from workbench.model.threads import one_thread
 from workbench.progress import Progress, no_progress
 from workbench.recognise.recogniser import SEARCH, Recogniser, Search, Words
-from workbench.runs import parent_run, trained_model
+from workbench.runs import language_digest, trained_model
 from workbench.sequence.occupancy import best_path
 from workbench.sequence.search import search
 from workbench.settings import UserError
-from workbench.storage.files import write_file
-from workbench.storage.run import Run
+from workbench.storage.run import Run, find_run
+from workbench.storage.transcripts import Transcripts, write_transcripts
 
 LM_SCALES = (0.6, 0.8, 1.0, 1.2, 1.5)
 ACOUSTIC_FACTORS = (0.7, 1.0, 1.5, 2.0)
 """Factors of the acoustic scale that was trained with."""
-
-FIRST_TESTS = "rescoring 14:9:6000"
-"""The search of tests that were made before tests recorded their search."""
 
 HELDOUT_MOST = 400
 """Held-out utterances on which scales are chosen, at most."""
 
 TUNED_UTTERANCES = 300
 """Held-out utterances on which `tune` measures, at most."""
-
-HYPOTHESES = "test.hyp"
-REFERENCES = "test.ref"
 
 
 # --- the test set
@@ -54,56 +49,76 @@ def test(run: Run, progress: Progress | None = None, search: Search = SEARCH) ->
     """Measure the test word error rate of ``run`` with the n-gram, and return the run.
 
     Scales are chosen on held-out data. The run's folder keeps the transcripts, its summary the
-    numbers. A p-value is added if the run that this one started from was tested by the same search
-    and limits.
+    numbers and, if the run that this one started from was tested on the same test set by the same
+    search, the comparison with it.
     """
     report = progress or no_progress
     recogniser = with_best_scales(Recogniser.of(run, search), report)
     store = recogniser.task.corpus.split("test")
     scale = recogniser.lm_scale
     found = recogniser.transcripts(store, range(len(store)), [scale], report, "test, n-gram")
-    hypotheses = [by_scale[0] for by_scale in found]
-    write_transcripts(run.folder / HYPOTHESES, store.ids, hypotheses)
-    write_transcripts(run.folder / REFERENCES, store.ids, store.words)
+    transcripts = Transcripts(
+        references=dict(zip(store.ids, store.words, strict=True)),
+        hypotheses={u: by_scale[0] for u, by_scale in zip(store.ids, found, strict=True)},
+        speakers=known_speakers(store),
+    )
+    write_transcripts(run.folder, transcripts)
+    run.update_summary(
+        test_search=recogniser.description,
+        test_language=language_digest(recogniser.task.corpus),
+        lm_scale=scale,
+        test_acoustic_scale=recogniser.acoustic_scale,
+    )
+    summarise_test(run)
+    return run
 
-    each = [word_errors(ref, hyp) for ref, hyp in zip(store.words, hypotheses, strict=True)]
-    errors = total_errors(each)
-    interval = bootstrap_interval(each, seed=recogniser.task.settings.seed)
+
+def known_speakers(store: FrameStore) -> dict[str, str] | None:
+    """Return the speaker of each utterance; None if every utterance is called its own speaker."""
+    speakers = dict(zip(store.ids, store.speakers, strict=True))
+    unknown = all(utterance == speaker for utterance, speaker in speakers.items())
+    return None if unknown else speakers
+
+
+def summarise_test(run: Run) -> None:
+    """Write the numbers of a run's transcripts of the test set to its summary."""
+    tested = TestedRun.of(run)
+    errors = total_errors(tested.errors)
+    interval = error_interval(tested.errors, tested.speakers)
+    comparison, reason = _comparison_with_parent(run, tested)
     run.update_summary(
         test_wer=errors.wer,
         test_wer_low=interval.low,
         test_wer_high=interval.high,
-        p_value=p_value_against_parent(run, store, each, recogniser.description),
-        test_search=recogniser.description,
-        lm_scale=scale,
-        test_acoustic_scale=recogniser.acoustic_scale,
+        test_unit=str(interval.unit),
+        test_speakers=interval.speakers,
+        test_utterances=len(tested.utterances),
         test_sub=errors.substitutions,
         test_del=errors.deletions,
         test_ins=errors.insertions,
         test_words=errors.reference,
+        p_value=comparison.p if comparison else None,
+        comparison=asdict(comparison) if comparison else None,
+        not_compared=reason,
     )
-    return run
 
 
-def p_value_against_parent(
-    run: Run, store: FrameStore, each: Sequence[WordErrors], search: str
-) -> float | None:
-    """Return the p-value of the difference to the run that ``run`` started from.
+class _ParentComparison(NamedTuple):
+    """The comparison with the run that a run started from, or why there is none."""
 
-    ``each`` are the errors of the test utterances of ``store``. None if the other run was not
-    tested with the same ``search``, or there is no other run.
-    """
-    parent = parent_run(run)
-    if parent is None or not (parent.folder / HYPOTHESES).exists():
-        return None
-    if parent.summary.get("test_search", FIRST_TESTS) != search:
-        return None
-    hypotheses = read_transcripts(parent.folder / HYPOTHESES)
-    of_parent = [
-        word_errors(words, hypotheses.get(utterance, ()))
-        for utterance, words in zip(store.ids, store.words, strict=True)
-    ]
-    return paired_bootstrap(of_parent, each, seed=run.settings.seed).p
+    comparison: Comparison | None
+    reason: str
+
+
+def _comparison_with_parent(run: Run, tested: TestedRun) -> _ParentComparison:
+    parent = run.record.parent_run
+    if parent is None:
+        return _ParentComparison(None, "")
+    try:
+        before = TestedRun.of(find_run(parent))
+        return _ParentComparison(compare_tested([before], [tested]), "")
+    except UserError as reason:  # the numbers of this run do not need the other
+        return _ParentComparison(None, str(reason))
 
 
 class _Scales(NamedTuple):
@@ -138,27 +153,6 @@ def with_best_scales(recogniser: Recogniser, progress: Progress = no_progress) -
 
     best = min(tried)
     return replace(recogniser, acoustic_scale=best.acoustic, lm_scale=best.lm)
-
-
-def write_transcripts(
-    path: Path, utterances: Sequence[str], transcripts: Iterable[Sequence[str]]
-) -> None:
-    """Write transcripts as Kaldi's ``text``: one line per utterance, its name and its words."""
-    lines = [
-        " ".join((utterance, *words))
-        for utterance, words in zip(utterances, transcripts, strict=True)
-    ]
-    write_file(path, ("\n".join(lines) + "\n").encode())
-
-
-def read_transcripts(path: Path) -> dict[str, Words]:
-    """Return the words of each utterance that `write_transcripts` wrote."""
-    transcripts = {}
-    for line in path.read_text().splitlines():
-        words = line.split()
-        if words:
-            transcripts[words[0]] = tuple(words[1:])
-    return transcripts
 
 
 # --- scales of the unigram

@@ -20,7 +20,9 @@ from workbench.figures.staleness import ages, draw_staleness
 from workbench.figures.tables import NOT_MEASURED, display_rows, run_frame
 from workbench.figures.text import csv_text, markdown_code, markdown_text
 from workbench.figures.timeline import draw_queues, draw_usage
-from workbench.metrics.significance import verdict
+from workbench.metrics.significance import Comparison
+from workbench.metrics.tested import comparison_with_parent
+from workbench.metrics.verdicts import MARGIN, judge
 from workbench.reports.bundle import write_bundle
 from workbench.reports.interactive import write_interactive
 from workbench.reports.methods import BIBTEX, CITATION, methods_texts
@@ -50,9 +52,11 @@ LONGEST_NAME = 120  # characters of a report's name that lists its runs
 EXPLANATION = (
     "F_MMI: held-out, per frame, natural logarithm; WER: held-out with the unigram; both at the "
     "scale of the run. Test WER: with the n-gram, at the scales that suit the model on held-out "
-    "data, with its 95 % bootstrap interval; p: paired bootstrap against the run that it started "
-    "from."
+    "data, with its 95 % interval over the speakers of the test set; p and verdict: against the "
+    "run that it started from, speaker by speaker."
 )
+
+NOT_COMPARED = "tested before comparisons were kept; test the run again"
 
 
 @dataclass(frozen=True)
@@ -72,26 +76,35 @@ NONE = Extras()
 
 @dataclass(frozen=True)
 class Improvement:
-    """Test WERs (fractions) of a run and its parent, and p of the paired bootstrap."""
+    """Test WERs (fractions) of a run and its parent, and their comparison.
+
+    Without one, ``reason`` says why.
+    """
 
     run: str
     parent: str
     before: float
     after: float
-    p_value: float | None
+    comparison: Comparison | None
+    reason: str
 
 
 def write_report(
-    runs: Sequence[Run], out: Path | None = None, title: str | None = None, extras: Extras = NONE
+    runs: Sequence[Run],
+    out: Path | None = None,
+    title: str | None = None,
+    extras: Extras = NONE,
+    margin: float = MARGIN,
 ) -> Path:
     """Writes the report on ``runs`` as HTML, Markdown, CSV and notebook; returns the HTML file.
 
     ``out``: the HTML file, by default named after the runs in the folder of reports. ``extras``:
-    what is written beside it.
+    what is written beside it. ``margin``: the difference of test word error rates that still counts
+    as equivalent.
     """
     out = html_file(out, report_name([run.name for run in runs]))
     title = title or f"Asynchronous sequence training: {runs[0].record.corpus.name}"
-    document = runs_document(runs, title)
+    document = runs_document(runs, title, margin)
     if extras.bundle:
         write_bundle(document, runs, out.with_suffix(""))
     if extras.interactive:
@@ -99,8 +112,8 @@ def write_report(
         write_interactive({run.name: [run] for run in runs}, page, title)
     files = {
         ".html": document.html(),
-        ".md": markdown(runs, title),
-        ".csv": csv_text(run_frame(runs)),
+        ".md": markdown(runs, title, margin),
+        ".csv": csv_text(run_frame(runs, margin)),
         ".ipynb": notebook_of_runs([run.name for run in runs], title),
     }
     return write_files(out, files)
@@ -140,13 +153,13 @@ def report_name(names: Sequence[str]) -> str:
     return f"{names[-1]}+{len(names) - 1}-others-{digest}"
 
 
-def runs_document(runs: Sequence[Run], title: str) -> Document:
+def runs_document(runs: Sequence[Run], title: str, margin: float = MARGIN) -> Document:
     """Returns the report as a document."""
-    verdicts = [Paragraph(sentence, strong=True) for sentence in verdict_sentences(runs)]
+    verdicts = [Paragraph(sentence, strong=True) for sentence in verdict_sentences(runs, margin)]
     commands = [run.record.command for run in runs]
     settings_note = Note("Settings that differ from their defaults in any run.")
     sections = [
-        Section("Results", [PageTable(display_rows(runs)), Note(EXPLANATION)]),
+        Section("Results", [PageTable(display_rows(runs, margin)), Note(EXPLANATION)]),
         Section("Curves", curve_pictures(runs)),
         Section("Asynchrony", asynchrony_pictures(runs)),
         *example_sections(runs),
@@ -165,14 +178,14 @@ def methods_blocks(runs: Sequence[Run]) -> list[PageBlock]:
     return [*paragraphs, Note(f"[1] {CITATION}"), Listing(BIBTEX)]
 
 
-def markdown(runs: Sequence[Run], title: str) -> str:
+def markdown(runs: Sequence[Run], title: str, margin: float = MARGIN) -> str:
     """Returns results, verdicts, settings and commands as Markdown."""
     commands = markdown_code("\n".join(run.record.command for run in runs))
     parts = [
         f"# {markdown_text(title)}",
         markdown_text(question(runs)),
-        *[markdown_text(sentence) for sentence in verdict_sentences(runs)],
-        table_markdown(display_rows(runs)),
+        *[markdown_text(sentence) for sentence in verdict_sentences(runs, margin)],
+        table_markdown(display_rows(runs, margin)),
         EXPLANATION,
         "## The paper beside it",
         table_markdown(paper_rows(runs)),
@@ -266,22 +279,33 @@ def question(runs: Sequence[Run]) -> str:
     return f"What do {names} do {effect} (Their settings differ in nothing else.)"
 
 
-def verdict_sentences(runs: Sequence[Run]) -> list[str]:
-    """Returns one sentence per run that was tested against the run it started from."""
+def verdict_sentences(runs: Sequence[Run], margin: float = MARGIN) -> list[str]:
+    """Returns one sentence per run that was tested, as was the run that it started from."""
     sentences = []
     for improvement in improvements(runs):
-        if improvement.p_value is None or not improvement.before:
-            continue
         before = improvement.before
         after = improvement.after
-        gain = 100 * (before - after) / before
-        change = f"{100 * before:.1f} → {100 * after:.1f} % ({gain:+.1f} % relative gain)"
-        words = verdict(improvement.p_value, before, after)
-        sentences.append(
-            f"{improvement.run} against {improvement.parent}: test WER {change}, {words}."
-        )
+        change = f"{100 * before:.1f} → {100 * after:.1f} %"
+        if before:
+            change += f" ({100 * (before - after) / before:+.1f} % relative gain)"
+        beginning = f"{improvement.run} against {improvement.parent}: test WER {change}"
+        sentences.append(f"{beginning}, {_verdict_text(improvement, margin)}.")
 
     return sentences
+
+
+def _verdict_text(improvement: Improvement, margin: float) -> str:
+    """The verdict on a run and the smallest difference that its test could find."""
+    comparison = improvement.comparison
+    if comparison is None:
+        return f"not comparable: {improvement.reason}"
+    verdict = judge(comparison, margin)
+    if verdict.detectable is None:
+        return str(verdict)
+    return (
+        f"{verdict} ({comparison.units} {comparison.unit}; a difference of "
+        f"{100 * verdict.detectable:.2g} % absolute would be found four times in five)"
+    )
 
 
 def improvements(runs: Sequence[Run]) -> list[Improvement]:
@@ -295,8 +319,9 @@ def improvements(runs: Sequence[Run]) -> list[Improvement]:
         before = summaries[parent].get("test_wer")
         after = summaries[run.name].get("test_wer")
         if before is not None and after is not None:
-            p_value = summaries[run.name].get("p_value")
-            found.append(Improvement(run.name, parent, before, after, p_value))
+            comparison = comparison_with_parent(run)
+            reason = summaries[run.name].get("not_compared") or NOT_COMPARED
+            found.append(Improvement(run.name, parent, before, after, comparison, reason))
 
     return found
 

@@ -62,7 +62,7 @@ def notebook_of_runs(names: Sequence[str], title: str) -> str:
             prose("Held-out curves, by audio seen and by update."),
             code("wb.draw_curves(runs)"),
             code('wb.draw_curves(runs, against="updates")'),
-            prose("Tests of significance."),
+            prose("Verdicts on each pair of tested runs."),
             code("wb.pairwise(runs)"),
             prose("Kinds of word errors, and the staleness of gradients."),
             code("wb.draw_word_errors(runs)"),
@@ -80,7 +80,7 @@ def notebook_of_sweep(name: str, title: str, axes: Sequence[str]) -> str:
         [
             prose(f"# {markdown_text(title)}"),
             code(f"import workbench.notebook as wb\n\nfound = wb.results({name!r})\nfound.groups"),
-            code("found.significance"),
+            code("wb.verdict_table(found)"),
             code(f"wb.draw_matrix(found.table, {varied!r})"),
             code("wb.draw_bands(found.runs)"),
             code(f"wb.draw_effects(found.table, {varied!r}, paper=found.sweep.paper)"),

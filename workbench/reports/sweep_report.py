@@ -1,4 +1,4 @@
-"""The report on a sweep: question, results, significance, figures, failures, commands."""
+"""The report on a sweep: question, results, verdicts, figures, failures, commands."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +12,7 @@ from workbench.figures.sweep_matrix import draw_matrix, number_text, scale
 from workbench.figures.sweep_plots import draw_effects, draw_scatter
 from workbench.figures.tables import NOT_MEASURED
 from workbench.figures.text import csv_text, markdown_code, markdown_text
+from workbench.metrics.significance import Comparison
 from workbench.reports.bundle import write_bundle
 from workbench.reports.interactive import write_interactive
 from workbench.reports.page import (
@@ -50,9 +51,10 @@ MEASURE_TITLES = {
 }
 MOST_SENTENCES = 3  # that a page opens with
 SWEEP_EXPLANATION = (
-    "Means over seeds; brackets: Student's 95 % interval over seeds, absent for a single one. p: "
-    "paired bootstrap over the test utterances, errors of common seeds added up; it accounts for "
-    "the choice of utterances, not of seeds."
+    "Means over seeds; brackets: Student's 95 % interval over seeds, absent for a single one. "
+    "Verdicts: test WER against the first setting, speaker by speaker, errors of common seeds "
+    "added up; they account for the choice of speakers, not of seeds. Equivalent: by two one-sided "
+    "tests at 5 %."
 )
 CAPTIONS: dict[Against, str] = {
     "epochs": "Against audio seen",
@@ -103,7 +105,7 @@ def sweep_document(found: Results, title: str) -> Document:
     commands = [sweep.command(), "", sweep.as_python()]
     sections = [
         Section("Results", [*table_blocks(group_rows(found)), Note(SWEEP_EXPLANATION)]),
-        Section("Significance", table_blocks(significance_rows(found))),
+        Section("Verdicts", table_blocks(verdict_rows(found))),
         Section("All runs", [Picture("Held-out word error rate of each setting", matrix)]),
         Section("Curves", sweep_curve_pictures(found)),
         Section("Effect of each factor", effect_pictures(found)),
@@ -140,8 +142,8 @@ def sweep_markdown(found: Results, title: str) -> str:
         table_markdown(group_rows(found)),
         SWEEP_EXPLANATION,
         *[markdown_text(sentence) for sentence in result_sentences(found)],
-        "## Significance",
-        table_markdown(significance_rows(found)),
+        "## Verdicts",
+        table_markdown(verdict_rows(found)),
         "## States of the cells",
         state_sentence(found),
         table_markdown(unfinished_rows(found)),
@@ -187,26 +189,36 @@ def interval_text(group: Mapping[str, float], measure: str) -> str:
     return f"{text} [{number_text(low, measure)}, {number_text(high, measure)}]"
 
 
-def significance_rows(found: Results) -> list[dict[str, str]]:
+def verdict_rows(found: Results) -> list[dict[str, str]]:
     """Returns the comparison of each setting with the baseline, in words."""
     rows = []
-    for row in found.significance.to_dict("records"):
-        difference = 100 * row["difference"]
-        low = 100 * row["low"]
-        high = 100 * row["high"]
+    for each in found.verdicts:
+        comparison = each.comparison
+        tested = f"{comparison.units} {comparison.unit}" if comparison else NOT_MEASURED
         rows.append(
             {
-                "setting": row["label"],
-                "against": row["against"],
-                "seeds": str(row["seeds"]),
-                "difference of test WER, % absolute": (
-                    f"{difference:+.2f} [{low:+.2f}, {high:+.2f}]"
-                ),
-                "verdict": row["verdict"],
+                "setting": each.label,
+                "against": each.against,
+                "seeds": str(each.seeds),
+                "tested on": tested,
+                "difference of test WER, % absolute": difference_text(comparison),
+                "verdict": each.text,
             }
         )
 
     return rows
+
+
+def difference_text(comparison: Comparison | None) -> str:
+    """Returns a difference of error rates with its interval, in percent, or a dash."""
+    if comparison is None:
+        return NOT_MEASURED
+    difference = f"{100 * comparison.difference:+.2f}"
+    low = comparison.low
+    high = comparison.high
+    if low is None or high is None:
+        return difference
+    return f"{difference} [{100 * low:+.2f}, {100 * high:+.2f}]"
 
 
 def sweep_curve_pictures(found: Results) -> list[PageBlock]:

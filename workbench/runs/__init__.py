@@ -1,7 +1,7 @@
 """Train, resume and replay: where training meets the engine, and both meet the run's folder."""
 
 from workbench.model.model_file import load_model
-from workbench.runs.record import corpus_digest
+from workbench.runs.record import corpus_digest, language_digest
 from workbench.runs.train import (
     Transfer,
     experiment_of,
@@ -19,6 +19,7 @@ __all__ = [
     "corpus_digest",
     "experiment_of",
     "find_same_run",
+    "language_digest",
     "load_model",
     "parent_run",
     "resume",

@@ -9,14 +9,11 @@ import numpy as np
 from workbench.hmm.scores import BROKEN_SCORES
 from workbench.metrics.criterion import Criterion
 from workbench.metrics.frames import FrameErrors
-from workbench.metrics.significance import Interval, bootstrap_interval
+from workbench.metrics.significance import Interval, error_interval
 from workbench.metrics.words import WordErrors
 from workbench.sequence.decoded import Decoded
 from workbench.sequence.lattice_pair import OUTSIDE
 from workbench.storage.rows import Measurement
-
-LIVE_DRAWS = 1000
-"""Bootstrap draws for the band around a curve; a test of a model makes ten times as many."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +22,7 @@ class UtteranceMeasurement:
 
     mmi: Criterion  # with the reference added to the lattice where pruning had lost it
     trained: Criterion  # the sequence criterion that is trained, MMI for cross entropy
+    speaker: str
     words: WordErrors
     frames: FrameErrors
     log_posterior: float  # sum over its aligned frames of log p of the aligned state
@@ -50,7 +48,7 @@ def total_measurement(parts: Sequence[UtteranceMeasurement], sequence: bool) -> 
     broken = sum(part.broken for part in parts)
     criterion = average(trained) if sequence else ce
     inside = sum((part.mmi for part in parts if not part.reference_lost), Criterion())
-    interval = word_error_interval([part.words for part in parts])
+    interval = word_error_interval(parts)
     return Measurement(
         criterion=math.nan if broken == len(parts) else criterion,
         mmi=average(mmi),
@@ -70,11 +68,11 @@ def total_measurement(parts: Sequence[UtteranceMeasurement], sequence: bool) -> 
     )
 
 
-def word_error_interval(words: Sequence[WordErrors]) -> Interval | None:
-    """Return the 95 % bootstrap interval of the word error rate; None without reference words."""
-    if not any(errors.reference for errors in words):
+def word_error_interval(parts: Sequence[UtteranceMeasurement]) -> Interval | None:
+    """Return the 95 % interval of the word error rate; None without reference words."""
+    if not any(part.words.reference for part in parts):
         return None
-    return bootstrap_interval(words, draws=LIVE_DRAWS)
+    return error_interval([part.words for part in parts], [part.speaker for part in parts])
 
 
 def average(criterion: Criterion) -> float | None:

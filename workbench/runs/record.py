@@ -8,7 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from workbench.prepare.corpus import Corpus
-from workbench.settings import Settings, preset
+from workbench.settings import Settings, UserError, preset
+from workbench.storage.run import CorpusIdentity
 
 PACKAGES = (
     "workbench",
@@ -24,14 +25,28 @@ PACKAGES = (
 )
 """The packages whose versions are recorded, because numbers depend on them."""
 
-IDENTIFYING_FILES = (
-    "lexiconp.txt",
-    "states.npz",
-    "priors.npy",
-    "train/manifest.json",
-    "heldout/manifest.json",
-)
-"""The files of a corpus that training depends on."""
+TIED_STATES = "tied states"
+
+PARTS = {
+    "lexicon": "lexiconp.txt",
+    TIED_STATES: "states.npz",
+    "state priors": "priors.npy",
+    "unigram": "lm-1.arpa",
+    "n-gram": "lm-[2-9].arpa",
+    "search graph": "denominator.safetensors",
+    "training data": "train/manifest.json",
+    "held-out data": "heldout/manifest.json",
+    "test data": "test/manifest.json",
+}
+"""The files of a corpus that training and tests use, by what they are."""
+
+SILENCE = "probability of silence"
+
+LANGUAGE = ("lexicon", "unigram", "n-gram")
+"""The parts on which the words of a test depend, the model aside."""
+
+FIRST_PARTS = ("lexicon", TIED_STATES, "state priors", "training data", "held-out data")
+"""The parts that the digests of the first runs covered, which kept no digest of each part."""
 
 
 def parameters_digest(theta: np.ndarray) -> str:
@@ -39,9 +54,61 @@ def parameters_digest(theta: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(theta).tobytes()).hexdigest()[:16]
 
 
+def corpus_identity(corpus: Corpus) -> CorpusIdentity:
+    """Return what identifies the content of a prepared corpus, as a whole and part by part."""
+    parts = {part: _digest(_part_content(corpus, part)) for part in PARTS}
+    parts[SILENCE] = str(corpus.silence_probability)
+    whole = "".join(f"{part}: {digest}\n" for part, digest in parts.items())
+    return CorpusIdentity(corpus.name, _digest(whole.encode()), parts)
+
+
 def corpus_digest(corpus: Corpus) -> str:
     """Return 16 hexadecimal digits that identify the content of a prepared corpus."""
-    content = b"".join((corpus.folder / name).read_bytes() for name in IDENTIFYING_FILES)
+    return corpus_identity(corpus).digest
+
+
+def part_digest(corpus: Corpus, part: str) -> str:
+    """Return the digest of one of the `PARTS` of a corpus."""
+    return _digest(_part_content(corpus, part))
+
+
+def language_digest(corpus: Corpus) -> str:
+    """Return the digest of what a test uses beside the model: lexicon and language models."""
+    return _digest("".join(part_digest(corpus, part) for part in LANGUAGE).encode())
+
+
+def same_corpus(recorded: CorpusIdentity, corpus: CorpusIdentity, now: Corpus) -> bool:
+    """Return whether ``now``, whose identity is ``corpus``, is the corpus that was recorded."""
+    if recorded.parts:
+        return recorded.digest == corpus.digest
+    content = b"".join(_part_content(now, part) for part in FIRST_PARTS)
+    return recorded.digest == _digest(content)
+
+
+def require_same_corpus(run: str, recorded: CorpusIdentity, now: Corpus) -> None:
+    """Raise UserError that says what has changed, unless ``now`` is the corpus of the run."""
+    identity = corpus_identity(now)
+    if same_corpus(recorded, identity, now):
+        return
+    changed = [
+        part for part, digest in identity.parts.items() if recorded.parts.get(part) != digest
+    ]
+    which = f" ({', '.join(changed)} changed)" if recorded.parts else ""
+    raise UserError(
+        f"{run}: the corpus {now.name} is not the one that it was trained on{which}; "
+        "prepare that corpus again, or train a new run"
+    )
+
+
+def _part_content(corpus: Corpus, part: str) -> bytes:
+    """The bytes of the file that is this part; UserError if it is missing."""
+    found = sorted(corpus.folder.glob(PARTS[part]))
+    if not found:
+        raise UserError(f"{corpus.folder}: the {part} ({PARTS[part]}) is missing; prepare it again")
+    return b"".join(path.read_bytes() for path in found)
+
+
+def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 

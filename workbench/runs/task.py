@@ -268,6 +268,7 @@ class Task:
         return UtteranceMeasurement(
             mmi=mmi,
             trained=trained,
+            speaker=store.speakers[utterance],
             words=word_errors(store.words[utterance], hypothesis),
             frames=count_frames(logp.argmax(1), alignment, self.corpus.states.silence),
             log_posterior=float(log_posterior),

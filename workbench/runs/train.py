@@ -14,9 +14,13 @@ from workbench.progress import Progress
 from workbench.runs.drive import Drive
 from workbench.runs.execution import ClusterExecutor, Stop, executor_for, never
 from workbench.runs.record import (
-    corpus_digest,
+    TIED_STATES,
+    corpus_identity,
     installed_versions,
     parameters_digest,
+    part_digest,
+    require_same_corpus,
+    same_corpus,
     train_command,
 )
 from workbench.runs.summary import summarise
@@ -25,7 +29,6 @@ from workbench.runs.wiring import Experiment
 from workbench.settings import Settings, UserError, Value, check_name
 from workbench.storage.home import data_folder
 from workbench.storage.run import (
-    CorpusIdentity,
     Parent,
     Run,
     RunRecord,
@@ -139,13 +142,13 @@ def find_same_run(
     wanted = settings.to_dict()
     for run in all_runs():
         record = run.record
-        same = (
+        alike = (
             run.name.startswith(f"{name}-")
             and record.settings == wanted
             and record.corpus.name == corpus.name
             and record.parent_run == (init.name if init else None)
         )
-        if same:
+        if alike and same_corpus(record.corpus, corpus_identity(corpus), corpus):
             return run
 
     return None
@@ -158,7 +161,7 @@ def _run_record(
     settings = task.settings
     return RunRecord(
         settings=settings.to_dict(),
-        corpus=CorpusIdentity(task.corpus.name, corpus_digest(task.corpus)),
+        corpus=corpus_identity(task.corpus),
         parent=start.parent,
         recorded=recorded,
         cluster=cluster,
@@ -210,13 +213,20 @@ class StartingPoint(NamedTuple):
 def starting_point(task: Task, init: Run | Transfer | None = None) -> StartingPoint:
     """Return the parameters of ``init``, or random ones, perhaps with the hidden layers of a run.
 
-    Raises UserError if the network of ``init`` is not the task's.
+    Raises UserError if the network of ``init`` is not the task's, or its outputs are not the tied
+    states of the task's corpus.
     """
     if isinstance(init, Run):
         theta, topology, _ = load_model(init.folder / "model")
         if topology != task.topology:
             raise UserError(
                 f"{init.name}: its network {topology} is not the one wanted, {task.topology}"
+            )
+        if tied_states_of(init) != part_digest(task.corpus, TIED_STATES):
+            raise UserError(
+                f"{init.name}: its outputs are tied states of the corpus "
+                f"{init.record.corpus.name}, which {task.corpus.name} does not share; "
+                f"--transfer {init.name} takes over its hidden layers only"
             )
         return StartingPoint(theta, Parent(parameters_digest(theta), run=init.name))
 
@@ -228,18 +238,37 @@ def starting_point(task: Task, init: Run | Transfer | None = None) -> StartingPo
     return StartingPoint(transfer(theta, task.topology, source, topology), parent)
 
 
+def tied_states_of(run: Run) -> str:
+    """Return the digest of the tied states, and so of the phones, that a model's outputs are."""
+    recorded = run.record.corpus
+    known = recorded.parts.get(TIED_STATES)
+    if known is not None:
+        return known
+    # The run is older than the digests of parts. Its corpus, if it has not changed, has them.
+    corpus = Corpus.open(recorded.name)
+    require_same_corpus(run.name, recorded, corpus)
+    return part_digest(corpus, TIED_STATES)
+
+
 def experiment_of(run: Run) -> Experiment:
-    """Return what a run was started with; raises UserError if its corpus has changed since."""
+    """Return what a run was started with.
+
+    Raises UserError if its corpus, or the model that it started from, has changed since.
+    """
     record = run.record
     task = Task(Corpus.open(record.corpus.name), run.settings)
-    if corpus_digest(task.corpus) != record.corpus.digest:
-        raise UserError(
-            f"{run.name}: the corpus {task.corpus.name} is not the one that it was trained on"
-        )
+    require_same_corpus(run.name, record.corpus, task.corpus)
 
     source = record.parent.transfer if record.parent else None
     init = Transfer(find_run(source)) if source else parent_run(run)
-    return Experiment(task, starting_point(task, init).theta)
+    start = starting_point(task, init)
+    if start.parent != record.parent and record.parent and start.parent:
+        name = record.parent.transfer or record.parent.run
+        raise UserError(
+            f"{run.name}: the model of {name}, from which it started, has changed since "
+            f"({start.parent.digest}, then {record.parent.digest}); train a new run"
+        )
+    return Experiment(task, start.theta)
 
 
 def parent_run(run: Run) -> Run | None:
@@ -251,10 +280,16 @@ def parent_run(run: Run) -> Run | None:
 def trained_model(run: Run, **changes: Value) -> tuple[Task, np.ndarray]:
     """Return the task of a run, with ``changes`` to its settings, and its parameters.
 
-    Raises UserError if the run has no model yet.
+    Raises UserError if the run has no model yet, or if its outputs are not the tied states of the
+    corpus any more.
     """
     if not (run.folder / "model").exists():
         raise UserError(f"{run.name}: has no model yet (state: {run.status().state})")
     theta, _, _ = load_model(run.folder / "model")
     corpus = Corpus.open(run.record.corpus.name)
+    if tied_states_of(run) != part_digest(corpus, TIED_STATES):
+        raise UserError(
+            f"{run.name}: the corpus {corpus.name} was prepared again and has other tied states; "
+            "train a new run"
+        )
     return Task(corpus, run.settings.replace(**changes)), theta

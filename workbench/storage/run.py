@@ -18,7 +18,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -76,10 +76,14 @@ class RunStatus:
 
 @dataclass(frozen=True)
 class CorpusIdentity:
-    """The corpus that a run was trained on."""
+    """The corpus that a run was trained on.
+
+    ``parts``: the digest of each part, empty for runs made before they were kept.
+    """
 
     name: str
-    digest: str  # see `workbench.runs.train.corpus_digest`
+    digest: str  # see `workbench.runs.record.corpus_identity`
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

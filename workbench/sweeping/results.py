@@ -1,18 +1,19 @@
-"""What a sweep found: a row per cell, means over seeds, effects, significance."""
+"""What a sweep found: a row per cell, means over seeds, effects, verdicts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from workbench.metrics.significance import Comparison, paired_bootstrap, verdict
-from workbench.metrics.words import WordErrors, total_errors, word_errors
-from workbench.recognise.evaluate import read_transcripts
+from workbench.metrics.significance import Comparison
+from workbench.metrics.tested import NotComparable, TestedRun, compare_tested
+from workbench.metrics.verdicts import MARGIN, Verdict, VerdictOutcome, judge_all
 from workbench.settings import Value
 from workbench.storage.run import Run
+from workbench.storage.transcripts import has_transcripts
 from workbench.sweeping.plan import CellState, PlannedCell, plan_cells
 from workbench.sweeping.spec import Sweep
 
@@ -38,18 +39,40 @@ SUMMARY_COLUMNS = (*NUMBERS, "rows_digest")
 """What a row per cell takes from the summary of its run."""
 
 EFFECT_COLUMNS = ["axis", "value", "mean", "low", "high", "n"]
-SIGNIFICANCE_COLUMNS = [
+VERDICT_COLUMNS = [
     "label",
     "against",
     "seeds",
+    "units",
+    "unit",
     "test_wer",
     "baseline_wer",
     "difference",
     "low",
     "high",
     "p",
+    "detectable",
+    "words_needed",
+    "outcome",
     "verdict",
 ]
+
+
+@dataclass(frozen=True)
+class LabelVerdict:
+    """One label against the baseline; without a comparison, ``reason`` says why there is none."""
+
+    label: str
+    against: str
+    seeds: int
+    comparison: Comparison | None
+    verdict: Verdict | None
+    reason: str = ""
+
+    @property
+    def text(self) -> str:
+        """The verdict in words."""
+        return f"not comparable: {self.reason}" if self.verdict is None else str(self.verdict)
 
 
 @dataclass(frozen=True)
@@ -58,15 +81,14 @@ class Results:
 
     Columns of ``groups``: the axes, ``label``, ``n`` (runs that ended), ``diverged``, and of each
     measure its mean, ``<measure>_low`` and ``<measure>_high``, Student's 95 % interval over seeds
-    (nan for one seed). Columns of ``significance``: label, its test WER, the baseline's, p of the
-    paired bootstrap, and the verdict in words.
+    (nan for one seed). ``verdicts``: one per label that was tested, against the baseline.
     """
 
     sweep: Sweep
     cells: list[PlannedCell]
     table: pd.DataFrame
     groups: pd.DataFrame
-    significance: pd.DataFrame
+    verdicts: list[LabelVerdict]
 
     @property
     def runs(self) -> dict[str, list[Run]]:
@@ -78,15 +100,16 @@ class Results:
         return by_label
 
 
-def read_results(sweep: Sweep, baseline: str | None = None) -> Results:
+def read_results(sweep: Sweep, baseline: str | None = None, margin: float = MARGIN) -> Results:
     """Return all that ``sweep`` has found so far.
 
-    Settings are tested against the label ``baseline``, by default that of the first cell.
+    Settings are compared with the label ``baseline``, by default that of the first cell.
+    ``margin``: the difference of word error rates that still counts as equivalent, a fraction.
     """
     cells = plan_cells(sweep)
     table = cell_table(cells)
     groups = group_table(table, sweep.varied)
-    return Results(sweep, cells, table, groups, significance_table(cells, baseline))
+    return Results(sweep, cells, table, groups, baseline_verdicts(cells, baseline, margin))
 
 
 def cell_table(cells: Sequence[PlannedCell]) -> pd.DataFrame:
@@ -172,80 +195,134 @@ def effect_table(table: pd.DataFrame, axes: Sequence[str], measure: str) -> pd.D
     return pd.DataFrame(rows, columns=EFFECT_COLUMNS)
 
 
-# --- significance
+# --- verdicts
 
 
-def significance_table(cells: Sequence[PlannedCell], baseline: str | None = None) -> pd.DataFrame:
-    """Compare each label with the baseline by a paired bootstrap over the test utterances.
+def baseline_verdicts(
+    cells: Sequence[PlannedCell], baseline: str | None = None, margin: float = MARGIN
+) -> list[LabelVerdict]:
+    """Compare each label with the baseline on the test set, speaker by speaker.
 
-    The errors of the seeds that both have are added up.
+    The errors of the seeds that both have are added up. P-values are corrected for the number of
+    labels by Holm's method.
     """
-    tested: dict[str, dict[int, Run]] = {}  # label -> seed -> run
-    for planned in cells:
-        run = planned.run
-        if planned.state == CellState.DONE and run and (run.folder / "test.hyp").exists():
-            tested.setdefault(planned.cell.label, {})[planned.cell.seed] = run
-
+    tested = _tests_by_label(cells)
     if not baseline:
         baseline = cells[0].cell.label if cells else ""
-    rows = []
+    of_baseline = tested.get(baseline, {})
+    found = []
     for label, by_seed in tested.items():
-        of_baseline = tested.get(baseline, {})
         seeds = sorted(set(by_seed) & set(of_baseline))
         if label == baseline or not seeds:
             continue
-        found = compare_runs([of_baseline[s] for s in seeds], [by_seed[s] for s in seeds])
-        rows.append(
-            {
-                "label": label,
-                "against": baseline,
-                "seeds": len(seeds),
-                "test_wer": found.wer_b,
-                "baseline_wer": found.wer_a,
-                "difference": found.wer_b - found.wer_a,
-                "low": found.low,
-                "high": found.high,
-                "p": found.p,
-                "verdict": verdict(found.p, found.wer_a, found.wer_b),
+        before = [of_baseline[seed] for seed in seeds]
+        after = [by_seed[seed] for seed in seeds]
+        try:
+            comparison = compare_tested(before, after)
+            found.append(LabelVerdict(label, baseline, len(seeds), comparison, None))
+        except NotComparable as reason:
+            found.append(LabelVerdict(label, baseline, len(seeds), None, None, str(reason)))
+
+    verdicts = iter(judge_all([each.comparison for each in found if each.comparison], margin))
+    return [replace(each, verdict=next(verdicts)) if each.comparison else each for each in found]
+
+
+def verdict_frame(verdicts: Sequence[LabelVerdict]) -> pd.DataFrame:
+    """Return one row per verdict; rates and differences are fractions."""
+    rows = []
+    for each in verdicts:
+        row: dict[str, str | float | None] = {
+            "label": each.label,
+            "against": each.against,
+            "seeds": each.seeds,
+            "verdict": each.text,
+        }
+        if each.comparison and each.verdict:
+            comparison = each.comparison
+            verdict = each.verdict
+            row |= {
+                "units": comparison.units,
+                "unit": str(comparison.unit),
+                "test_wer": comparison.wer_b,
+                "baseline_wer": comparison.wer_a,
+                "difference": comparison.difference,
+                "low": comparison.low,
+                "high": comparison.high,
+                "p": verdict.p,
+                "detectable": verdict.detectable,
+                "words_needed": verdict.words_needed,
+                "outcome": str(verdict.outcome),
             }
-        )
+        rows.append(row)
 
-    return pd.DataFrame(rows, columns=SIGNIFICANCE_COLUMNS)
-
-
-def compare_runs(a: Sequence[Run], b: Sequence[Run]) -> Comparison:
-    """Compare two groups of tested runs, seed by seed: test WERs, their difference, and p."""
-    return paired_bootstrap(_errors_over_runs(a), _errors_over_runs(b))
+    return pd.DataFrame(rows, columns=VERDICT_COLUMNS)
 
 
-def _errors_over_runs(runs: Sequence[Run]) -> list[WordErrors]:
-    """The errors of each test utterance, added up over runs; utterances by name."""
-    by_run = []
-    for run in runs:
-        hypotheses = read_transcripts(run.folder / "test.hyp")
-        references = read_transcripts(run.folder / "test.ref")
-        by_run.append(
-            [
-                word_errors(words, hypotheses.get(utterance, ()))
-                for utterance, words in sorted(references.items())
-            ]
-        )
+def _tests_by_label(cells: Sequence[PlannedCell]) -> dict[str, dict[int, TestedRun]]:
+    """The tests of each label, by seed."""
+    tested: dict[str, dict[int, TestedRun]] = {}
+    for planned in cells:
+        run = planned.run
+        if planned.state == CellState.DONE and run and has_transcripts(run.folder):
+            tested.setdefault(planned.cell.label, {})[planned.cell.seed] = TestedRun.of(run)
+    return tested
 
-    return [total_errors(errors) for errors in zip(*by_run, strict=True)]
+
+def verdict_sentence(found: LabelVerdict) -> str:
+    """Return one verdict as a sentence, with both error rates."""
+    if found.comparison is None:
+        return f"{found.label} against {found.against}: {found.text}."
+    comparison = found.comparison
+    over = f" over {found.seeds} seeds" if found.seeds > 1 else ""
+    change = f"{100 * comparison.wer_a:.1f} → {100 * comparison.wer_b:.1f} %"
+    return f"{found.label} against {found.against}: test WER {change}{over}, {found.text}."
 
 
 def result_sentences(results: Results) -> list[str]:
-    """Return what the significance tests found, in words, and which runs diverged."""
-    sentences = []
-    for row in results.significance.to_dict("records"):
-        over = f" over {row['seeds']} seeds" if row["seeds"] > 1 else ""
-        sentences.append(
-            f"{row['label']} against {row['against']}: "
-            f"test WER {100 * row['baseline_wer']:.1f} → {100 * row['test_wer']:.1f} %{over}, "
-            f"{row['verdict']}."
-        )
-
+    """Return how many settings differ from the baseline and which, and which runs diverged."""
+    sentences = headline(results.verdicts)
     diverged = results.table[results.table.state == CellState.DIVERGED]
     for cell in diverged.itertuples():
         sentences.append(f"{cell.label}, seed {cell.seed}: diverged.")
     return sentences
+
+
+def headline(verdicts: Sequence[LabelVerdict]) -> list[str]:
+    """Return the verdicts in at most three sentences: those that differ first, then how many do
+    not, then how they were reached.
+    """
+    if not verdicts:
+        return []
+    if len(verdicts) == 1:
+        return [verdict_sentence(verdicts[0]), *_method(verdicts)]
+
+    against = verdicts[0].against
+    by_outcome: dict[str, list[str]] = {}
+    for each in verdicts:
+        outcome = str(each.verdict.outcome) if each.verdict else "not comparable"
+        by_outcome.setdefault(outcome, []).append(each.label)
+
+    differ = [
+        f"{label} is {outcome}"
+        for outcome in (VerdictOutcome.BETTER, VerdictOutcome.WORSE)
+        for label in by_outcome.pop(outcome, [])
+    ]
+    which = f": {', '.join(differ)}" if differ else ""
+    first = f"{len(differ)} of {len(verdicts)} settings differ from {against} in test WER{which}."
+    others = [f"{len(labels)} {outcome}" for outcome, labels in by_outcome.items()]
+    rest = [f"The others: {', '.join(others)}."] if others else []
+    return [first, *rest, *_method(verdicts)]
+
+
+def _method(verdicts: Sequence[LabelVerdict]) -> list[str]:
+    """How many units and comparisons the verdicts rest on, and what they can tell apart."""
+    judged = [each.verdict for each in verdicts if each.verdict and each.verdict.p is not None]
+    if not judged:
+        return []
+    first = judged[0]
+    detectable = max(verdict.detectable or 0.0 for verdict in judged)
+    corrected = f", corrected for {len(judged)} comparisons (Holm)" if len(judged) > 1 else ""
+    return [
+        f"Compared over {first.units} {first.unit}{corrected}; "
+        f"a difference of {100 * detectable:.2g} % absolute would be found four times in five."
+    ]

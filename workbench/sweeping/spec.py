@@ -113,7 +113,7 @@ class Sweep:
     seeds: Sequence[int] = (0,)
     init: str | None = None  # run whose model all cells start from
     start: Mapping[str, Value] = field(default_factory=dict)  # or its settings; it is trained first
-    test: bool = True  # whether each model is tested, which significance needs
+    test: bool = True  # whether each model is tested, which verdicts need
     question: str = ""
     paper: str = ""  # entry of data/paper that the results are compared with
     recipe: str = ""  # the command that made it, if that was a recipe

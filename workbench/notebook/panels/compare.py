@@ -1,4 +1,4 @@
-"""The comparison panel: curves of marked runs, their differences and significance."""
+"""The comparison panel: curves of marked runs, their differences and verdicts."""
 
 import ipywidgets as W
 import pandas as pd
