@@ -1,6 +1,7 @@
 """Figures and the tables behind them: what each reads from rows, and the units of axes."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -31,7 +32,15 @@ from workbench.figures.example import (
 )
 from workbench.figures.staleness import ages, draw_staleness, staleness_table
 from workbench.figures.style import COLOURS, DASHES, figure_with_panel, png
-from workbench.figures.sweep_matrix import Colours, Range, draw_matrix, matrix, square_colours
+from workbench.figures.sweep_matrix import (
+    EQUAL_COLOURS,
+    FAILED_COLOURS,
+    Colours,
+    Range,
+    draw_matrix,
+    matrix,
+    square_colours,
+)
 from workbench.figures.sweep_plots import draw_effects, draw_scatter, paper_values
 from workbench.figures.tables import display_rows, text_table
 from workbench.figures.timeline import (
@@ -187,7 +196,16 @@ def test_matrix_averages_seeds_and_names_what_is_missing() -> None:
 
     half = 12.7062 * 0.5  # Student's, of two values one apart: t(1, 0.975) · (1/√2) / √2
     assert m.squares[0][0].half == pytest.approx(half, rel=1e-4)
-    assert m.squares[0][0].words("heldout_wer") == ["10.5 ± 6.4", "2 of 2 seeds"]
+    assert m.squares[0][0].words("heldout_wer") == ["10.5", "2 of 2 seeds"]
+    three = replace(m.squares[0][0], ended=3, planned=3)
+    assert three.words("heldout_wer") == ["10.5 ± 6.4", "3 of 3 seeds"]
+    assert unfinished.colours == FAILED_COLOURS
+
+
+def test_equal_squares_have_no_scale() -> None:
+    """Where all values are one, no square is the best or the worst."""
+    shown = Range(12.0, 12.0)
+    assert square_colours(12.0, shown, "test_wer") == EQUAL_COLOURS
 
 
 def test_squares_are_dark_where_it_is_bad() -> None:

@@ -268,3 +268,25 @@ def test_an_empty_screen_has_the_size_of_its_pictures() -> None:
     assert pixels.shape[:2] == (6, 13)
     assert (pixels == 1).all()
     assert not screen.png  # a saved notebook keeps only what was drawn
+
+
+def test_epoch_share_and_time_left_are_shown(run: Run) -> None:
+    """The line has the epoch, the share of training and, from what was seen, the time left."""
+    view = LiveView(run)
+    began = time.monotonic()
+    reached = view.tail.rows["evaluate"][-1]
+    assert (reached["epochs"], reached["updates"]) == (2.0, 40)
+    assert view.progress_text(began) == "epoch 2.00 of at most 10 (20%)"
+    view.tail.total["push"] += 20
+    later = view.progress_text(began + 1000.0)
+    assert later == "epoch 3.00 of at most 10 (30%), about 1.9 h left"
+    view.tail.total["push"] -= 20
+    assert "left" not in view.progress_text(began + 1100.0)  # the run went back to a checkpoint
+
+
+def test_before_the_first_measurement_nothing_is_claimed(data_folder: Path) -> None:
+    """A run without measurements has no epoch and no time left."""
+    fresh = fake_run("fresh", Settings(), state="new")
+    for path in fresh.row_files():
+        path.unlink()
+    assert LiveView(fresh).progress_text(1.0) == "not measured yet"

@@ -57,8 +57,59 @@ def test_a_form_refuses_what_settings_refuse() -> None:
     """A value out of range is a UserError that names setting and value."""
     form = Form(Settings())
     form.controls["acoustic_scale"].value = "99"
-    with pytest.raises(UserError, match="acoustic_scale=99"):
+    with pytest.raises(UserError, match="acoustic_scale='99'"):
         form.value()
+
+
+def test_a_wrong_value_is_told_at_its_field() -> None:
+    """What is typed out of range is named beside the field at once, and goes when it is right."""
+    form = Form(Settings())
+    tabs = form.widget.children[0]
+    rows = [row for tab in tabs.children for row in tab.children]
+    field = form.controls["acoustic_scale"]
+    help = next(row.children[1] for row in rows if row.children[0] is field)
+    assert "between 0.001 and 2" in help.value
+    field.value = "99"
+    assert "alert" in help.value
+    field.value = "0.5"
+    assert "alert" not in help.value
+
+
+def test_buttons_that_would_do_nothing_are_disabled() -> None:
+    """Without a name nothing starts; only what runs can stop, only what was interrupted resumes."""
+    fake_run("done-00000000", Settings())
+    fake_run("stopped-00000000", Settings(), state="stopped")
+    panel = run_panel("c", "tiny", "")
+    assert panel.start_button.disabled
+    panel.name.value = "x"
+    assert not panel.start_button.disabled
+    panel.runs.value = "done-00000000"
+    assert panel.stop_button.disabled
+    assert panel.resume_button.disabled
+    assert not panel.report_button.disabled
+    panel.runs.value = "stopped-00000000"
+    assert panel.stop_button.disabled
+    assert not panel.resume_button.disabled
+
+
+def test_a_thread_keeps_what_was_said_before() -> None:
+    """The message about a start stays until the thread that waits for it has something to say."""
+    status = Status()
+    status.show_message("starting")
+    status.guard(lambda: None, clear=False)()
+    assert "starting" in status.line.value
+    status.guard(lambda: None)()
+    assert "starting" not in status.line.value
+
+
+def test_sliders_of_wide_ranges_are_logarithmic() -> None:
+    """Every learning rate that the explorer's text names can be set and is shown as it is."""
+    slider = staleness_panel().sliders["learning_rate"]
+    assert isinstance(slider, W.FloatLogSlider)
+    for rate in (0.02, 0.002, 0.0005):
+        slider.value = rate
+        assert slider.value == rate
+        assert float(format(rate, slider.readout_format)) == rate
 
 
 def test_errors_of_buttons_are_seen() -> None:

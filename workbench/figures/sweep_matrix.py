@@ -39,6 +39,10 @@ class Colours(NamedTuple):
 
 
 EMPTY_COLOURS = Colours(EMPTY, BLACK)
+FAILED_COLOURS = Colours("#f6c6c0", BLACK)  # of squares without a value where a run failed
+EQUAL_COLOURS = Colours("#d8dee6", BLACK)  # where all squares have one value, there is no scale
+FAILED_STATES = ("failed", "diverged")
+SEEDS_FOR_INTERVAL = 3  # with two, the interval is wider than what it is about
 
 
 class Range(NamedTuple):
@@ -82,8 +86,7 @@ class Square:
 
     def _value_text(self, measure: str) -> str:
         text = number_text(self.value, measure)
-        # With two seeds the interval may be wider than the value itself, and means nothing.
-        if self.half < abs(self.value):
+        if self.ended >= SEEDS_FOR_INTERVAL:
             text += f" ± {number_text(self.half, measure)}"
         return text
 
@@ -181,8 +184,15 @@ def _square(
         planned=len(cells),
         states=tuple(f"{n} {state}" if n > 1 else state for state, n in states.items()),
         cells=tuple(cells.cell),
-        colours=square_colours(mean, shown, measure),
+        colours=_colours(mean, rest.state.isin(FAILED_STATES).any(), shown, measure),
     )
+
+
+def _colours(mean: float, failed: bool, shown: Range, measure: str) -> Colours:
+    """Returns the colours of a square, which without a value show whether a run failed."""
+    if failed and not np.isfinite(mean):
+        return FAILED_COLOURS
+    return square_colours(mean, shown, measure)
 
 
 def square_colours(value: float, shown: Range, measure: str) -> Colours:
@@ -190,7 +200,9 @@ def square_colours(value: float, shown: Range, measure: str) -> Colours:
     if not np.isfinite(value):
         return EMPTY_COLOURS
 
-    share = (value - shown.low) / (shown.high - shown.low) if shown.high > shown.low else 0.5
+    if shown.high == shown.low:
+        return EQUAL_COLOURS
+    share = (value - shown.low) / (shown.high - shown.low)
     brightness = share if measure == "heldout_mmi" else 1 - share
     background = to_hex(colormaps[COLOUR_MAP](brightness))
     return Colours(background, BLACK if brightness > 0.5 else WHITE)

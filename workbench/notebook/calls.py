@@ -8,6 +8,7 @@ import pandas as pd
 
 from workbench.engine.machines import load_machine, write_machine
 from workbench.metrics.verdicts import MARGIN
+from workbench.notebook.work_line import work_line
 from workbench.prepare.corpus import Corpus
 from workbench.prepare.pipeline import Preparation, Source
 from workbench.prepare.pipeline import prepare as prepare_corpus
@@ -20,7 +21,15 @@ from workbench.settings import Settings, Value, check_name, parse_fields
 from workbench.storage.example import Example, read_example
 from workbench.storage.home import data_folder
 from workbench.storage.run import Run, RunState, find_run
-from workbench.sweeping import Results, Sweep, SweepFields, find_sweep, read_results, run_sweep
+from workbench.sweeping import (
+    CellState,
+    Results,
+    Sweep,
+    SweepFields,
+    find_sweep,
+    read_results,
+    run_sweep,
+)
 
 
 def prepare(name: str, language: str = "is", size: str = "tiny", **how: Value) -> Corpus:
@@ -28,9 +37,9 @@ def prepare(name: str, language: str = "is", size: str = "tiny", **how: Value) -
 
     ``how``: fields of `Preparation`.
     """
-    return prepare_corpus(
-        name, Source(synthetic=language, size=size), parse_fields(Preparation, how)
-    )
+    source = Source(synthetic=language, size=size)
+    with work_line() as progress:
+        return prepare_corpus(name, source, parse_fields(Preparation, how), progress=progress)
 
 
 def prepare_kaldi(name: str, folder: Path | str, **how: Value) -> Corpus:
@@ -38,7 +47,9 @@ def prepare_kaldi(name: str, folder: Path | str, **how: Value) -> Corpus:
 
     ``how``: fields of `Preparation`.
     """
-    return prepare_corpus(name, Source(kaldi=Path(folder)), parse_fields(Preparation, how))
+    source = Source(kaldi=Path(folder))
+    with work_line() as progress:
+        return prepare_corpus(name, source, parse_fields(Preparation, how), progress=progress)
 
 
 def define_machine(name: str, like: str = "paper", **changes: Any) -> Path:
@@ -65,7 +76,8 @@ def train(
     opened = Corpus.open(corpus) if isinstance(corpus, str) else corpus
     start = find_run(init) if isinstance(init, str) else init
     existing = find_same_run(opened, settings, name, start)
-    run = train_or_resume(existing, opened, settings, name=name, init=start)
+    with work_line() as progress:
+        run = train_or_resume(existing, opened, settings, name=name, init=start, progress=progress)
     if run.status().state == RunState.STOPPED:
         raise KeyboardInterrupt(f"{run.name}: stopped; run this cell again to resume")
     return run
@@ -73,7 +85,10 @@ def train(
 
 def tested(run: Run) -> Run:
     """Returns the run, after testing it if that has not been done."""
-    return run if "test_wer" in run.summary else test(run)
+    if "test_wer" in run.summary:
+        return run
+    with work_line() as progress:
+        return test(run, progress)
 
 
 def example(run: Run, *others: Run) -> Example | None:
@@ -88,8 +103,23 @@ def sweep(given: Sweep | None = None, /, jobs: int = 1, **fields: Unpack[SweepFi
     The sweep is given as a `Sweep` or by its ``fields``. ``jobs``: runs at a time.
     """
     wanted = Sweep(**fields) if given is None else given
-    run_sweep(wanted, jobs)
-    return read_results(find_sweep(wanted.name))
+    with work_line() as progress:
+        run_sweep(wanted, jobs, progress=progress)
+    found = read_results(find_sweep(wanted.name))
+    for line in unsuccessful_cells(found):
+        print(line)
+    return found
+
+
+def unsuccessful_cells(found: Results) -> list[str]:
+    """Returns how many cells failed or diverged, and the cause of each, a line for each."""
+    failed = [c for c in found.cells if c.state in (CellState.FAILED, CellState.DIVERGED)]
+    if not failed:
+        return []
+    lines = [f"{len(failed)} of {len(found.cells)} cells have no result:"]
+    for cell in failed:
+        lines.append(f"  {cell.cell.label}, seed {cell.cell.seed}: {cell.state}: {cell.error}")
+    return lines
 
 
 def group_table(found: Results) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from workbench.figures.style import png
 from workbench.figures.tail import Tail
 from workbench.notebook.background import Background
 from workbench.notebook.screen import Screen
+from workbench.notebook.work_line import RATED_SECONDS, duration_text
 from workbench.storage.run import Run, RunState, RunStatus, find_run
 
 LOOK_SECONDS = 0.5  # between looks
@@ -46,6 +47,11 @@ class LiveView:
         self.frames = 0  # pictures drawn
         self.error = ""
 
+        self._epochs = _epochs_of(run)
+        self._first_reached: tuple[float, float] | None = (
+            None  # time (s) and epochs when first seen
+        )
+        self._shown_in: int | None = None  # the cell that showed the view last
         self._state = RunState.NEW
         self._drawing_seconds = 0.0  # of processor time that the last picture took
         self._lock = threading.Lock()
@@ -74,9 +80,31 @@ class LiveView:
         self._drawing_seconds = time.thread_time() - began
 
         recoveries = [row["text"] for row in self.tail.rows["recovery"]]
-        parts = [f"{self.run.name}: {status.state}", status.error, *reasons, *recoveries[-1:]]
+        state = f"{self.run.name}: {status.state}"
+        progress = self.progress_text(time.monotonic()) if status.state.active else ""
+        parts = [state, progress, status.error, *reasons, *recoveries[-1:]]
         alarm = bool(reasons) or status.state in ALARMING
         self.screen.show_message(" — ".join(part for part in parts if part), alarm)
+
+    def progress_text(self, now: float) -> str:
+        """Returns the epoch, the share of training that is done and the time left.
+
+        ``now``: seconds of a clock of the computer, since a run's own clock may be virtual.
+        """
+        reached = reached_epochs(self.tail)
+        if reached is None:
+            return "not measured yet"
+
+        if self._first_reached is None or reached < self._first_reached[1]:
+            self._first_reached = (now, reached)
+        share = min(1.0, reached / self._epochs)
+        text = f"epoch {reached:.2f} of at most {self._epochs:g} ({share:.0%})"
+        began, first = self._first_reached
+        seconds = now - began
+        if seconds >= RATED_SECONDS and reached > first:
+            left = seconds * max(0.0, self._epochs - reached) / (reached - first)
+            text += f", about {duration_text(left)} left"
+        return text
 
     def start(self) -> "LiveView":
         """Follows the run in a thread until it ends; returns at once."""
@@ -108,10 +136,13 @@ class LiveView:
     def show(self) -> "LiveView":
         """Displays the picture in the current cell; every cell shows the same."""
         self.screen.show(live=self._state.active)
+        self._shown_in = _current_cell()
         return self
 
     def _ipython_display_(self) -> None:
-        self.show()
+        cell = _current_cell()
+        if cell is None or cell != self._shown_in:  # `attach` has shown it in this cell
+            self.show()
 
     def detach(self) -> None:
         """Stops following; the run continues."""
@@ -123,6 +154,36 @@ class LiveView:
         self.look()
         self.screen.freeze()
         return self
+
+
+def reached_epochs(tail: Tail) -> float | None:
+    """Returns how many epochs a run has trained; None before its first measurement after a push.
+
+    Measurements are rare, so pushes since the last one count as many epochs as those before it.
+    """
+    evaluations = tail.rows["evaluate"]
+    if not evaluations:
+        return None
+    last = evaluations[-1]
+    if not last["updates"]:
+        return float(last["epochs"])
+    pushed = max(tail.total["push"], last["updates"])
+    return float(last["epochs"]) * pushed / float(last["updates"])
+
+
+def _epochs_of(run: Run) -> float:
+    """Returns for how many epochs a run trains at most."""
+    return max(run.settings.batches.epochs, 1e-9)
+
+
+def _current_cell() -> int | None:
+    """Returns the number of the cell that runs; None outside a notebook."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return None
+    shell = get_ipython()
+    return None if shell is None else int(shell.execution_count)
 
 
 def live_screen() -> Screen:

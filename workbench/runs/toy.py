@@ -72,7 +72,7 @@ class Exploration:
         low=0.0,
         high=3600.0,
     )
-    learning_rate: float = setting(0.002, "step size", low=0.0, high=1.0)
+    learning_rate: float = setting(0.002, "step size", low=0.0001, high=1.0)
     seed: int = setting(0, "seed of speeds and noise", low=0, high=1000)
 
     @property

@@ -10,6 +10,10 @@ SHOWN = 100  # characters of a wrong name that a message repeats
 class UserError(Exception):
     """Something a user can mend; its message is one line that names file, line or setting."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows: the line, without the way through our code."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``; did you mean X?`` for the known name most like ``name``, or an empty string."""

@@ -6,6 +6,7 @@ import ipywidgets as W
 import numpy as np
 
 from workbench.figures.sweep_matrix import (
+    BLACK,
     NAMES,
     WHITE,
     Matrix,
@@ -87,6 +88,7 @@ class MatrixGrid:
             layout=W.Layout(width="auto", height="auto"),
         )
         made.style.button_color = WHITE
+        made.style.text_color = BLACK  # a dark theme has white letters
         made.style.font_weight = "bold"
         made.add_class(SQUARE_CLASS)
         self._choose_on_click(made, [cell for square in squares for cell in square.cells])

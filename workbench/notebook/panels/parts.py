@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from workbench.notebook.screen import NOTEBOOK_PACKAGE, message_html, message_line
 from workbench.reports.render import render
-from workbench.settings import SETTINGS, Setting, Settings, Value
+from workbench.settings import SETTINGS, Setting, Settings, UserError, Value
 
 WIDE = W.Layout(width="auto")
 WRAPPED = W.Layout(flex_flow="row wrap")
@@ -67,7 +67,26 @@ def bounds(field: Setting) -> str:
 
 def help_text(field: Setting) -> W.HTML:
     """Returns a setting's explanation as a widget in small print."""
-    return W.HTML(render(NOTEBOOK_PACKAGE, "help.html", text=bounds(field)))
+    return W.HTML(help_html(field))
+
+
+def help_html(field: Setting, mistake: str = "") -> str:
+    """Returns a setting's explanation, or what is wrong with the value that was typed."""
+    return render(NOTEBOOK_PACKAGE, "help.html", text=bounds(field), mistake=mistake)
+
+
+def check_when_typed(field: Setting, typed: W.Widget, help: W.HTML) -> None:
+    """Shows beside a field of text what is wrong with its value, as soon as it is typed."""
+
+    def check(_: object) -> None:
+        try:
+            field.parse(typed.value)
+        except UserError as mistake:
+            help.value = help_html(field, str(mistake))
+        else:
+            help.value = help_html(field)
+
+    typed.observe(check, "value")
 
 
 class Form:
@@ -82,7 +101,10 @@ class Form:
         """Returns one tab per group of settings, folded away."""
         rows: dict[str, list[W.Widget]] = {}
         for name, field in SETTINGS.items():
-            row = W.HBox([self.controls[name], help_text(field)])
+            help = help_text(field)
+            if isinstance(self.controls[name], W.Text):
+                check_when_typed(field, self.controls[name], help)
+            row = W.HBox([self.controls[name], help])
             rows.setdefault(field.group, []).append(row)
         tabs = W.Tab(children=[W.VBox(group) for group in rows.values()], titles=list(rows))
         return W.Accordion(children=[tabs], titles=["settings"], selected_index=None, layout=WIDE)
@@ -115,11 +137,15 @@ class Status:
         """Shows the last lines of some output."""
         self.log.value = render(NOTEBOOK_PACKAGE, "log.html", text=text) if text else ""
 
-    def guard(self, act: Callback) -> Callable[..., None]:
-        """Returns ``act`` as a callback of a widget; what it raises is shown here, and raised."""
+    def guard(self, act: Callback, clear: bool = True) -> Callable[..., None]:
+        """Returns ``act`` as a callback of a widget; what it raises is shown here, and raised.
+
+        ``clear``: the message before goes; a thread that goes on with what it says keeps it.
+        """
 
         def callback(*_: object) -> None:
-            self.show_message("")
+            if clear:
+                self.show_message("")
             try:
                 act()
             except Exception as problem:

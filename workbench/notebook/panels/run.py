@@ -32,7 +32,7 @@ from workbench.settings import PRESETS, UserError, Value, preset
 from workbench.storage.home import data_folder
 from workbench.storage.run import Run, RunState, all_runs, find_run, newest_run
 
-THREAD = "this thread"
+THREAD = "a process of its own"
 LOCAL_CLUSTER = "Dask on this machine"
 LOCAL_CLUSTER_WITH_DASHBOARD = "Dask with its dashboard"
 # Words of the command line after --cluster.
@@ -41,6 +41,8 @@ PLACES: dict[str, tuple[str, ...]] = {
     LOCAL_CLUSTER: ("local",),
     LOCAL_CLUSTER_WITH_DASHBOARD: ("local", "--dashboard"),
 }
+
+NOT_RESUMED = (RunState.DONE, RunState.NEW, RunState.RUNNING)
 
 # Imports and compilation before a run begins take a while on a cold or busy machine.
 BEGIN_SECONDS = 300.0
@@ -93,6 +95,9 @@ class RunPanel:
         self.components = W.HTML(components_html([], False))
         self.widget = self._layout()
         self.preset.observe(self.status.guard(self._choose_preset), "value")
+        for widget in (self.runs, self.name):
+            widget.observe(self._enable, "value")
+        self._enable()
 
     def _layout(self) -> W.VBox:
         choices = [
@@ -123,14 +128,33 @@ class RunPanel:
         start_help = "train in a separate process; this notebook stays free"
         stop_help = "come to rest at a checkpoint; it can be resumed"
         report_help = "HTML, Markdown, CSV and notebook about this run"
+        attach_help = "watch the run chosen on the left"
+        self.start_button = button("Start", self.start, status, "success", start_help)
+        self.stop_button = button("Stop", self.stop, status, "warning", stop_help)
+        self.resume_button = button(
+            "Resume", self.resume, status, help="resume from the last checkpoint"
+        )
+        self.attach_button = button("Attach", self.attach, status, help=attach_help)
+        self.report_button = button("Report", self.report, status, help=report_help)
         return [
-            button("Start", self.start, status, "success", start_help),
-            button("Stop", self.stop, status, "warning", stop_help),
-            button("Resume", self.resume, status, help="resume from the last checkpoint"),
+            self.start_button,
+            self.stop_button,
+            self.resume_button,
             self.runs,
-            button("Attach", self.attach, status, help="watch the run chosen on the left"),
-            button("Report", self.report, status, help=report_help),
+            self.attach_button,
+            self.report_button,
         ]
+
+    def _enable(self, *_: object) -> None:
+        """Disables each button that would do nothing: without a name, a run, or the right state."""
+        chosen = self.runs.value
+        there = bool(chosen) and (data_folder() / "runs" / chosen).exists()
+        state = find_run(chosen).status().state if there else None
+        self.start_button.disabled = not self.name.value.strip()
+        self.stop_button.disabled = state != RunState.RUNNING
+        self.resume_button.disabled = state is None or state in NOT_RESUMED
+        self.attach_button.disabled = state is None
+        self.report_button.disabled = state is None
 
     def _choose_preset(self) -> None:
         self.form.set(preset(self.preset.value, **self.changes))
@@ -138,6 +162,8 @@ class RunPanel:
     def start(self) -> None:
         """Trains a run with the widgets' settings in a separate process, and watches it."""
         name = self.name.value.strip()
+        if not name:
+            raise UserError("name: give the run a name, by which it is found again")
         settings = self.form.value()
         place = self.place.value.strip() or THREAD
         before = newest_run(name)
@@ -148,7 +174,7 @@ class RunPanel:
             self.init.value or None,
             PLACES.get(place, (place,)),
         )
-        self.status.show_message(f"starting {name}…")
+        self.status.show_message(f"starting {name}: loading what it needs…")
 
         def follow_new_run() -> None:
             self._follow(self._wait_for_run(launched, name, before))
@@ -173,7 +199,7 @@ class RunPanel:
     def _later(self, act: Callable[[], None]) -> None:
         """Waits for a process in a thread, so that the notebook is free at once."""
         self._background = Background("run panel")
-        self._background.start(self.status.guard(act))
+        self._background.start(self.status.guard(act, clear=False))
 
     def _wait_for_run(self, launched: Launched, name: str, before: Run | None) -> Run:
         """Returns the run that was just started; UserError with its output if it ended at once."""
@@ -227,6 +253,7 @@ class RunPanel:
             chosen = self.worker.value
             self.worker.options = workers
             self.worker.value = chosen if chosen in workers else next(iter(workers), None)
+        self._enable()
         self.worker.disabled = not workers
         self.kill.disabled = not workers
         self.dashboard.value = dashboard_html(cluster.dashboard if cluster else "")

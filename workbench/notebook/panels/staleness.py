@@ -20,6 +20,7 @@ EXPLORED_PROCESSES = 12  # that the timeline shows
 EXPLORED_SECONDS = 20.0  # of the timeline
 SETTLED_PART = 0.4  # of the time, after which all slots are full
 SLIDER_STEPS = 200
+LOG_STEP = 0.01  # of a power of ten
 
 
 class ExplorationFigures(NamedTuple):
@@ -116,7 +117,8 @@ def slider(field: Setting, value: Value) -> W.Widget:
     if field.kind is int:
         return W.IntSlider(min=low, max=high, **common)
     if low > 0:
-        return W.FloatLogSlider(min=math.log10(low), max=math.log10(high), **common)
+        limits = {"min": math.log10(low), "max": math.log10(high)}
+        return W.FloatLogSlider(readout_format=".3g", step=LOG_STEP, **limits, **common)
 
     return W.FloatSlider(min=low, max=high, step=(high - low) / SLIDER_STEPS, **common)
 

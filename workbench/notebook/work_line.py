@@ -1,0 +1,110 @@
+"""A line below a cell that shows how far its work is, and how long it will still take."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from workbench.notebook.screen import NOTEBOOK_PACKAGE
+from workbench.progress import Progress, no_progress
+from workbench.reports.render import render
+
+if TYPE_CHECKING:
+    from IPython.display import DisplayHandle
+
+LINE_SECONDS = 0.5  # between two states of the line
+RATED_SECONDS = 2.0  # of work, after which the time left is estimated
+
+Show = Callable[[str], None]
+
+
+class WorkLine:
+    """How far one piece of work after another is; ``show`` gets each new state as HTML."""
+
+    def __init__(self, show: Show, clock: Callable[[], float] = time.monotonic):
+        self._show = show
+        self._clock = clock
+        self._what = ""
+        self._began = 0.0
+        self._begun_at = 0  # units that were done when the work was first reported
+        self._shown = -LINE_SECONDS
+        self._text = ""
+
+    def report(self, done: int, total: int, what: str) -> None:
+        """Shows ``done`` of ``total`` units of ``what``; a `Progress`."""
+        now = self._clock()
+        if what != self._what:
+            self._what = what
+            self._began = now
+            self._begun_at = done
+            self._shown = now - LINE_SECONDS
+
+        self._text = work_text(done, total, what, now - self._began, done - self._begun_at)
+        if now - self._shown >= LINE_SECONDS or done >= total:
+            self._shown = now
+            self._show(
+                render(NOTEBOOK_PACKAGE, "work.html", text=self._text, done=done, total=total)
+            )
+
+    def end(self) -> None:
+        """Leaves the last state without its bar; nothing if nothing was reported."""
+        if self._text:
+            self._show(render(NOTEBOOK_PACKAGE, "work.html", text=self._text, done=1, total=0))
+
+
+def work_text(done: int, total: int, what: str, seconds: float, in_seconds: int) -> str:
+    """Returns how far work is; ``in_seconds`` units of it were done in the last ``seconds``."""
+    if total <= 0:
+        return what
+    text = f"{what}: {100 * done / total:.0f} % ({done} of {total}) in {duration_text(seconds)}"
+    if seconds >= RATED_SECONDS and in_seconds > 0 and done < total:
+        left = seconds * (total - done) / in_seconds
+        text += f", about {duration_text(left)} left"
+    return text
+
+
+def duration_text(seconds: float) -> str:
+    """Returns a time as a person says it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+@contextmanager
+def work_line() -> Iterator[Progress]:
+    """Gives a `Progress` that shows a line in the current cell; outside a notebook it does nothing.
+
+    The line appears with the first report, so that work that is done already shows nothing.
+    """
+    if not _in_notebook():
+        yield no_progress
+        return
+
+    handles: list[DisplayHandle] = []
+
+    def show(html: str) -> None:
+        from IPython.display import HTML, display
+
+        if handles:
+            handles[0].update(HTML(html))
+        else:
+            made = display(HTML(html), display_id=True)
+            handles.extend([made] if made is not None else [])
+
+    line = WorkLine(show)
+    try:
+        yield line.report
+    finally:
+        line.end()
+
+
+def _in_notebook() -> bool:
+    """Returns whether this code runs in a cell of a notebook."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    shell = get_ipython()
+    return shell is not None and getattr(shell, "kernel", None) is not None
