@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations, product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import pytest
 
-from workbench.hmm.graphs.graph import Graph
 from workbench.hmm.states import POSITIONS, SIL, TiedStates
 from workbench.language.lexicon import Lexicon, Pronunciation
 
@@ -77,21 +75,3 @@ def sayings(words: Sequence[int]) -> Iterator[Saying]:
                 phones += pronunciation.phones
                 phones += [SIL] if pause else []
             yield Saying(pronunciations, pauses, tuple(phones))
-
-
-def openfst_graph(graph: Graph) -> Any:
-    """The graph as an OpenFst acceptor over tied state + 1, with costs; skips without kaldifst."""
-    fst = pytest.importorskip("kaldifst")
-    out = fst.StdVectorFst()
-    for _ in range(graph.states):
-        out.add_state()
-    out.start = 0
-
-    for state, weight in enumerate(graph.final.tolist()):
-        if weight > -np.inf:
-            out.set_final(state, -weight)
-    for arc, source in enumerate(graph.sources().tolist()):
-        label = int(graph.state[arc]) + 1
-        cost = -float(graph.weight[arc])
-        out.add_arc(source, fst.StdArc(label, int(graph.word[arc]), cost, int(graph.target[arc])))
-    return out

@@ -6,11 +6,11 @@ from itertools import product
 
 import numpy as np
 import pytest
+from kaldi_decoders import KaldiGraph
 from small_graphs import (
     LEXICON,
     PAUSE,
     all_durations,
-    openfst_graph,
     random_states,
     sayings,
     states_of_phones,
@@ -182,26 +182,10 @@ def test_the_search_agrees_with_rescoring_and_kaldi():
             assert score == pytest.approx(exact, abs=1e-3)
             agreed += 1
 
-        kaldi_words, kaldi_score = kaldi_best_path(graph, scores)
+        kaldi_words, kaldi_score = KaldiGraph(graph, 200.0, 8.0, 10**6).decode_lattice(scores)
         assert kaldi_words == words
         assert kaldi_score == pytest.approx(score, abs=1e-2)
     assert agreed >= 4
-
-
-def kaldi_best_path(graph, scores):
-    """(words, log score) of the best path by Kaldi's decoder."""
-    kaldi = pytest.importorskip("kaldi_decoder")
-    fst = pytest.importorskip("kaldifst")
-    # The decoder keeps pointers only, so the objects must live as long as it does.
-    acceptor = openfst_graph(graph)
-    decodable = kaldi.DecodableCtc(scores)
-    decoder = kaldi.FasterDecoder(
-        acceptor, kaldi.FasterDecoderOptions(beam=200.0, max_active=10**6)
-    )
-    decoder.decode(decodable)
-    _, path = decoder.get_best_path()
-    _, _, words, weight = fst.get_linear_symbol_sequence(path)
-    return tuple(words), -(weight.value1 + weight.value2)
 
 
 def test_what_cannot_be_said_is_refused():
