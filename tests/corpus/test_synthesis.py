@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import json
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import soundfile
 
 from workbench.corpus.synthesis import synthesise
-from workbench.corpus.synthesis.difficulty import NOISES, SPLITS, Difficulty, make_difficulty
+from workbench.corpus.synthesis.difficulty import NOISES, SIZES, SPLITS, Difficulty, make_difficulty
 from workbench.corpus.synthesis.distortion import RATE, distort
 from workbench.corpus.synthesis.voices import describe_voice
 from workbench.settings import UserError, rng
@@ -76,6 +77,27 @@ def read_samples(folder: Path, split: str) -> dict[str, np.ndarray]:
 def test_number_of_processes_changes_no_bit(corpora):
     """One seed and size give the same files, bit for bit, for any number of processes."""
     assert digest_files(corpora / "one") == digest_files(corpora / "two")
+
+
+def test_a_larger_test_set_changes_nothing_else(corpora, tmp_path, monkeypatch):
+    """More test utterances and voices leave training, held-out and LM data as they are."""
+    size = SIZES["tiny"]
+    larger = replace(
+        size,
+        utterances=size.utterances._replace(test=30),
+        voices=size.voices._replace(test=10),
+    )
+    monkeypatch.setitem(SIZES, "tiny", larger)
+    synthesise(tmp_path / "larger", "is", "tiny", jobs=1)
+    before = digest_files(corpora / "one")
+    after = digest_files(tmp_path / "larger")
+    for part in ("train/", "heldout/", "true/train", "true/heldout", "lm.txt", "lexicon.txt"):
+        files = [path for path in before if path.startswith(part)]
+        assert files
+        assert [after[path] for path in files] == [before[path] for path in files]
+    assert len(read_table(tmp_path / "larger" / "test" / "text")) > 2 * len(
+        read_table(corpora / "one" / "test" / "text")
+    )
 
 
 def test_another_seed_makes_another_corpus(corpora):
@@ -241,7 +263,7 @@ def test_a_broken_run_leaves_nothing(tmp_path):
         ("no recipe for language 'fr'; there are is, en", "fr", "tiny", {}),
         ("no size 'huge'; there are tiny", "is", "huge", {}),
         ("no such knob of difficulty: loudness", "is", "tiny", {"loudness": 3}),
-        ("reverb=2: between 0.0 and 1.0", "is", "tiny", {"reverb": 2}),
+        ("reverb=2: must be between 0 and 1", "is", "tiny", {"reverb": 2}),
         ("snr_lowest=30.0 is above snr_highest=20.0", "is", "tiny", {"snr_lowest": 30}),
         ("noises='hum'", "is", "tiny", {"noises": "hum"}),
     ],

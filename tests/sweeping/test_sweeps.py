@@ -22,6 +22,7 @@ from workbench.sweeping import (
     SweepFields,
     all_sweeps,
     find_sweep,
+    idle_in_all_cells,
     plan_cells,
     read_recipe,
     read_results,
@@ -126,6 +127,31 @@ def test_impossible_combinations_are_not_left_out() -> None:
         small(axes={"shuffling": ["none", "full"], "criterion": ["mmi"]}).cells()
 
 
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"axes": {"momentum": [0.5, 0.9]}}, "momentum .* needs optimizer=momentum"),
+        ({"axes": {"decoder_seconds": [1, 60]}}, "decoder_seconds .* needs a sequence criterion"),
+        (
+            {"axes": {"decoder_seconds": [1, 60]}, "settings": {"criterion": "mmi"}},
+            "decoder_seconds .* needs decoder_fetch=seconds",
+        ),
+        ({"points": [{"boost": 0.1}, {"boost": 0.2}], "axes": {}}, "boost .* needs criterion=bmmi"),
+        ({"axes": {"staleness_bound": [0, 5]}}, "staleness_bound .* needs replicas"),
+    ],
+)
+def test_an_axis_without_effect_is_refused(fields: dict, message: str) -> None:
+    """A sweep whose cells would all be the same run is not run, and says what the setting needs."""
+    with pytest.raises(UserError, match=message):
+        run_sweep(small(**fields), executor=Outcomes())
+
+
+def test_an_axis_that_acts_in_some_cells_is_run() -> None:
+    """Crossed with its condition, a setting acts in a part of the cells."""
+    sweep = small(axes={"optimizer": ["sgd", "momentum"], "momentum": [0.5, 0.9]}, seeds=[0])
+    assert {cell.state for cell in run_sweep(sweep, executor=Outcomes())} == {"done"}
+
+
 def test_as_python_makes_the_same_sweep() -> None:
     """The lines that a panel offers to copy describe the very same sweep."""
     sweep = small(settings={"epochs": 1.5}, init="ce", question="why?")
@@ -149,7 +175,9 @@ def test_every_recipe_makes_cells_of_both_sizes() -> None:
     for name, question in recipe_questions().items():
         assert question.strip().endswith((".", "?"))
         for size in ("watch", "laptop"):
-            assert len(read_recipe(name, "c", size).cells()) >= 2
+            recipe = read_recipe(name, "c", size)
+            assert len(recipe.cells()) >= 2
+            assert idle_in_all_cells(recipe, {*recipe.varied, *recipe.settings}) == {}
 
 
 class Outcomes:

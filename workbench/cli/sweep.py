@@ -1,6 +1,7 @@
 """``workbench sweep``: many runs that differ in chosen settings."""
 
 import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -13,7 +14,7 @@ from workbench.cli.options import (
     split_change,
 )
 from workbench.cli.progress import bars
-from workbench.settings import SETTINGS, UserError
+from workbench.settings import SETTINGS, UserError, idle_sentence
 
 if TYPE_CHECKING:
     from workbench.sweeping import Results, Sweep, SweepFields
@@ -109,6 +110,9 @@ def run(options: Options) -> int:
         return 0
 
     sweep = make_sweep(options)
+    sweeping.refuse_idle_axes(sweep)
+    for name, need in sweeping.idle_in_all_cells(sweep, sweep.settings).items():
+        print(f"warning: {idle_sentence(name, need)}", file=sys.stderr)
     print(f"sweep {sweep.name}: {sweeping.estimate_sweep(sweep, options.jobs)}")
     if options.dry_run:
         for planned in sweeping.plan_cells(sweep):

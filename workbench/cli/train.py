@@ -1,13 +1,14 @@
 """``workbench train``: train a new run, or resume one."""
 
 import argparse
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from workbench.cli.exit_codes import report_interruption
 from workbench.cli.options import add_settings_options, parse_changes, settings_help
 from workbench.cli.progress import bars
-from workbench.settings import Settings, UserError, preset
+from workbench.settings import Settings, UserError, idle_sentences, preset
 
 if TYPE_CHECKING:
     from workbench.storage.run import Run
@@ -44,6 +45,11 @@ class Options:
         named = {"criterion": self.criterion, "clock": self.clock}
         given = {name: value for name, value in named.items() if value is not None}
         return preset(self.preset, **given, **parse_changes(self.changes))
+
+    def idle_sentences(self) -> list[str]:
+        """Which of the settings that were given have no effect."""
+        settings = self.settings.replace(clock="wall") if self.cluster else self.settings
+        return idle_sentences(settings, parse_changes(self.changes))
 
     def words(self) -> list[str]:
         """The command line that gives these options, without ``--detach``."""
@@ -120,6 +126,8 @@ def run(options: Options) -> int:
         raise UserError("train: name a corpus, or --resume RUN")
 
     settings = options.settings
+    for sentence in options.idle_sentences():
+        print(f"warning: {sentence}", file=sys.stderr)
     corpus = Corpus.open(options.corpus)
     init: Run | runs.Transfer | None = None
     if options.init:

@@ -21,6 +21,7 @@ from workbench.settings.groups import (
     ModelSettings,
     UpdateSettings,
 )
+from workbench.settings.idle import idle_sentence, idle_sentences, why_idle
 from workbench.settings.names import LONGEST_NAME, check_name
 from workbench.settings.presets import PRESETS, preset
 from workbench.settings.random import rng
@@ -46,6 +47,8 @@ __all__ = [
     "Value",
     "check_name",
     "did_you_mean",
+    "idle_sentence",
+    "idle_sentences",
     "no_such",
     "parse_fields",
     "preset",
@@ -53,4 +56,5 @@ __all__ = [
     "setting",
     "settings_of",
     "unknown_setting",
+    "why_idle",
 ]

@@ -3,11 +3,12 @@
 import os
 import socket
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from workbench.settings import UserError, why_idle
 from workbench.storage.files import read_json, write_json
 from workbench.storage.rows import EvaluateRow, read_rows
 from workbench.storage.run import Run, RunState, newest_run
@@ -175,3 +176,23 @@ def record_end(sweep: Sweep, cell: Cell, error: str, price: Price | None) -> Non
         "seed": cell.seed,
     }
     write_json(record_path(sweep, cell), record)
+
+
+def refuse_idle_axes(sweep: Sweep) -> None:
+    """Raise UserError if a setting that the sweep varies has no effect in any of its cells.
+
+    All of its values would be the same run, and its verdict would say nothing about it.
+    """
+    for name, need in idle_in_all_cells(sweep, sweep.varied).items():
+        raise UserError(f"sweep {sweep.name}: {name} has no effect in any cell: it needs {need}")
+
+
+def idle_in_all_cells(sweep: Sweep, names: Iterable[str]) -> dict[str, str]:
+    """Return which of the settings ``names`` act in no cell, and what they need."""
+    cells = sweep.cells()
+    idle = {}
+    for name in names:
+        reasons = [why_idle(cell.settings, name) for cell in cells]
+        if reasons and all(reasons):
+            idle[name] = reasons[0]
+    return idle

@@ -30,6 +30,7 @@ from workbench.sweeping.plan import (
     record_nothing,
     record_path,
     record_work,
+    refuse_idle_axes,
     run_name,
 )
 from workbench.sweeping.price import Price, Stopwatch
@@ -80,10 +81,12 @@ def run_sweep(
     checkpoint first. Where the sweep describes what its cells start from (``start``), that is
     trained before them, once per corpus. If it is stopped, no cell begins.
 
-    Raises UserError for less than one job, or if a sweep of this name with another base exists.
+    Raises UserError for less than one job, if a sweep of this name with another base exists, or if
+    a setting that varies has no effect.
     """
     if jobs < 1:
         raise UserError(f"jobs={jobs}: at least 1")
+    refuse_idle_axes(sweep)
     sweep = sweep.save()
     (sweep.folder / STOP_FILE).unlink(missing_ok=True)
 
