@@ -1,8 +1,12 @@
 """A run driven from checkpoint to checkpoint by its executor, until it ends or is asked to stop.
 
-Barriers are a part of the schedule of every run, so that on a virtual clock a resumed run equals
-one that was never stopped. On a cluster, a worker that is lost takes its part of the run with it:
-then the run goes back to its newest checkpoint, as if it had been stopped there, and continues.
+Barriers are a part of the schedule of every run, so that on a clock that can be repeated a resumed
+run equals one that was never stopped. Such a run rests nowhere else: a stop goes on to the next
+barrier if that is near, and else gives up what came after the last one, which `resume` computes
+again. On other clocks, where no run can be repeated, a stop rests at once and loses nothing.
+
+On a cluster, a worker that is lost takes its part of the run with it: then the run goes back to its
+newest checkpoint, as if it had been stopped there, and continues.
 """
 
 import math
@@ -32,11 +36,21 @@ from workbench.training import (
 RECOVERIES = 5
 """How often a run recovers with no checkpoint in between before it fails."""
 
+NEAR_SECONDS = 5.0
+"""How far away the next checkpoint may be for a stop to go on to it."""
+
 PROGRESS_ROWS = 20
 """Rows between two reports of progress."""
 
+REPEATABLE_CLOCKS = ("free", "cost")
+"""Clocks on which the same settings give the same run, row for row."""
+
 NOT_VISITED = (PushStatus.ENDED.value, PushStatus.DUPLICATE.value)
 """States of a push whose frames count for nothing."""
+
+
+class Abandoned(Exception):
+    """The run was asked to stop too far from its next checkpoint to go on to it."""
 
 
 @dataclass
@@ -86,12 +100,14 @@ class Drive:
         epoch_frames = experiment.task.train.frames
         self.total_frames = int(epoch_frames * settings.batches.epochs)
         self.checkpoint_frames = max(1, int(epoch_frames * settings.measuring.checkpoint_every))
+        self.repeatable = settings.clock.kind in REPEATABLE_CLOCKS
 
         self.tally = Tally()
         self.at = Checkpoint()
         self.services: dict[str, ParameterServer] = experiment.services()
         self.recoveries = 0  # since the last checkpoint
         self.rested = time.monotonic()  # when the run was at its last checkpoint
+        self.asked: float | None = None  # when the run was first asked to stop
 
     @property
     def frames(self) -> int:
@@ -121,6 +137,8 @@ class Drive:
                     self.advance(stop)
                 except Lost as loss:
                     self.recover(loss, stop)
+                except Abandoned:
+                    self.abandon()
                 if stop():
                     break
 
@@ -132,14 +150,33 @@ class Drive:
         """Train up to the next barrier, and save the run there as a checkpoint."""
         self.placement.renew(self.writer)
         due = (self.at.number + 1) * self.checkpoint_frames
+        began = time.monotonic()
+        frames_before = self.frames
 
         def rest() -> bool:
-            return self.frames >= due or stop()
+            if self.frames >= due:
+                return True
+            if not stop():
+                return False
+            if not self.repeatable:
+                return True
+            per_second = (self.frames - frames_before) / max(1e-3, time.monotonic() - began)
+            if not self._is_near(due, per_second):
+                raise Abandoned
+            return False
 
         outcome = self._execute_recorded(rest) if self.record else self._execute(rest)
         self.tally.segment += 1
         self.tally.frames = self.services["server 0"].frames
         self.save(outcome, checkpoint_due=self.frames >= due)
+
+    def _is_near(self, due: int, frames_per_second: float) -> bool:
+        """Whether ``due`` frames are visited within `NEAR_SECONDS` of the first request to stop."""
+        now = time.monotonic()
+        if self.asked is None:
+            self.asked = now
+        left = self.asked + NEAR_SECONDS - now
+        return due - self.frames <= left * frames_per_second
 
     def _execute(self, rest: Stop) -> Outcome:
         """Execute the run up to its next rest."""
@@ -209,6 +246,13 @@ class Drive:
         self.tally.frames = self.services["server 0"].frames
         self.tally.updates, self.tally.segment = _updates_and_segment(run)
         return f"checkpoint {self.at.number}" if self.at.states else "the start"
+
+    def abandon(self) -> None:
+        """Leave what came after the last checkpoint undone, rows included."""
+        updates_before = self.tally.updates
+        checkpoint = self.restore()
+        undone = updates_before - self.tally.updates
+        self.writer.log(f"stopped at {checkpoint}: resuming computes {undone} updates again")
 
     def recover(self, loss: Lost, stop: Stop) -> None:
         """After a worker was lost, go back to the newest checkpoint and wait for enough workers.

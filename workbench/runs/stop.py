@@ -1,6 +1,7 @@
 """How a run is asked to stop.
 
-Ctrl-C asks it from its terminal, a file ``stop`` in its folder from any process.
+Ctrl-C asks it from its terminal, SIGTERM from a batch system, a file ``stop`` in its folder from
+any process.
 """
 
 import os
@@ -14,7 +15,8 @@ from types import FrameType
 from workbench.storage.run import STOP, Run
 
 POLL_SECONDS = 0.2  # between looks for a file, since runs ask after every effect
-INTERRUPTED = 130  # exit code, as a shell reports an interrupted command
+ENDED_BY_SIGNAL = 128  # plus the signal: the exit code by which a shell reports it
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopFile:
@@ -55,20 +57,20 @@ def stop_file(run: Run) -> StopFile:
 
 
 class _Interrupts:
-    """A signal handler that notes the first Ctrl-C and ends the process at the second."""
+    """A signal handler that notes the first signal and ends the process at the second."""
 
     def __init__(self) -> None:
         self.requested = False
 
     def __call__(self, signal_number: int, frame: FrameType | None) -> None:
         if self.requested:
-            os._exit(INTERRUPTED)
+            os._exit(ENDED_BY_SIGNAL + signal_number)
         self.requested = True
 
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Inside the context, the first Ctrl-C only asks the run to come to rest.
+    """Inside the context, the first Ctrl-C or SIGTERM only asks the run to stop.
 
     The value of the context is a function that returns whether it has.
 
@@ -77,7 +79,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     """
     interrupts = _Interrupts()
     try:
-        before = signal.signal(signal.SIGINT, interrupts)
+        before = {number: signal.signal(number, interrupts) for number in SIGNALS}
     except ValueError:  # this is not the main thread
         yield lambda: False
         return
@@ -85,4 +87,5 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     try:
         yield lambda: interrupts.requested
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -61,7 +61,7 @@ def _frames_and_utterances(decodes: pd.DataFrame, pushes: pd.DataFrame) -> dict[
     decoded = len(decodes) > 0
     seen = decodes if decoded else pushes
     return {
-        "frames_seen": int(seen["frames"].sum()),
+        "frames_seen": int(seen["frames"].sum()) if len(seen) else 0,
         "frames_kept": int(decodes["kept"].sum()) if decoded else None,
         "frames_rejected": int(decodes["rejected"].sum()) if decoded else None,
         "utterances_set_aside": reasons.total(),

@@ -60,7 +60,8 @@ def train(
 ) -> Run:
     """Train a new run to its end, or until ``stop()`` or Ctrl-C, and return it.
 
-    A run that was stopped rests at a checkpoint; its state is STOPPED, and `resume` continues it.
+    A run that was stopped is at a checkpoint; its state is STOPPED, and `resume` continues it. On
+    a clock that can be repeated (free, cost) it then equals a run that was never stopped.
 
     ``name`` is by default that of the criterion. ``init``: a run whose model to start from, or
     whose hidden layers (`Transfer`). ``executor``: a Cluster; without one, everything runs in this

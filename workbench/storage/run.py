@@ -49,7 +49,7 @@ class RunState(StrEnum):
     NEW = "new"  # the folder exists, nothing has been reported yet
     RUNNING = "running"
     DONE = "done"
-    STOPPED = "stopped"  # came to rest at a checkpoint on request
+    STOPPED = "stopped"  # on request; is at a checkpoint
     FAILED = "failed"
     DIVERGED = "diverged"
     LOST = "lost"  # status.json says running, but the process is gone or silent

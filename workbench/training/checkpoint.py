@@ -6,10 +6,10 @@ in `TYPES`.
 
 The state of a whole asynchronous run is small and exact because the run is brought to rest first:
 every component returns a record at a point where it is easy to go on from, and *the run that is not
-stopped goes on from these records too*. So a checkpoint is part of the schedule, and a resumed run
-equals the uninterrupted one by construction, bit for bit on a virtual clock. (Generators cannot be
-saved, and recomputing them by replay would cost the whole run again.) The price is that components
-wait for the slowest one, at most for one utterance or batch per checkpoint.
+stopped goes on from these records too*. So a checkpoint is part of the schedule, and a run resumed
+from one equals the uninterrupted one, bit for bit on the free and the cost clock. (Generators
+cannot be saved, and recomputing them by replay would cost the whole run again.) The price is that
+components wait for the slowest one, at most for one utterance or batch per checkpoint.
 """
 
 import json

@@ -1,0 +1,102 @@
+"""A run that is stopped anywhere and resumed equals one that was never stopped, bit for bit."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from workbench import runs
+from workbench.model.model_file import load_model
+from workbench.prepare.corpus import Corpus
+from workbench.runs import drive
+from workbench.settings import Settings, preset
+from workbench.storage.rows import Row
+from workbench.storage.run import Run, RunState
+
+pytestmark = pytest.mark.slow
+
+FORMS = {
+    "ce-1": preset("tiny", epochs=2.0, checkpoint_every=0.5, learning_rate=0.03),
+    "ce-5": preset(
+        "tiny", epochs=2.0, checkpoint_every=0.5, learning_rate=0.03, replicas=5, clock="cost"
+    ),
+    "mmi-1": preset("tiny", criterion="mmi", epochs=1.0, checkpoint_every=0.3),
+    "mmi-20": preset(
+        "tiny", criterion="mmi", epochs=1.0, checkpoint_every=0.3, replicas=20, clock="cost"
+    ),
+}
+POINTS = (1, 25, 40, 55)
+"""How often a run has looked for a request when it is asked to stop, once after the other."""
+
+
+@pytest.fixture(scope="module")
+def corpus(tiny_home: Path) -> Corpus:
+    """The tiny corpus."""
+    return Corpus.open("tiny")
+
+
+def after(looks: int) -> Callable[[], bool]:
+    """Return a request to stop that is made after so many looks for it."""
+    seen = 0
+
+    def stop() -> bool:
+        nonlocal seen
+        seen += 1
+        return seen > looks
+
+    return stop
+
+
+def assert_equal(run: Run, undisturbed: Run) -> None:
+    """Both runs have ended with the same rows and parameters."""
+    assert run.status().state == RunState.DONE
+    for digest in ("parameters_digest", "rows_digest", "updates"):
+        assert run.summary[digest] == undisturbed.summary[digest]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_stop_changes_nothing(corpus, form, monkeypatch):
+    """Stopped several times off its schedule, a run still is the same run."""
+    settings: Settings = FORMS[form]
+    undisturbed = runs.train(corpus, settings, name=f"{form}-undisturbed")
+    monkeypatch.setattr(drive, "NEAR_SECONDS", 0.0)
+
+    run = runs.train(corpus, settings, name=f"{form}-stopped", stop=after(POINTS[0]))
+    for looks in POINTS[1:]:
+        assert run.status().state == RunState.STOPPED
+        run = runs.resume(run, stop=after(looks))
+
+    assert (run.folder / "log.txt").read_text().count("computes") >= len(POINTS) - 1
+    assert_equal(runs.resume(run), undisturbed)
+
+
+def test_a_stop_before_the_first_checkpoint_is_back_at_the_start(corpus, monkeypatch):
+    """Then the folder holds no rows, and the model that training began from."""
+    monkeypatch.setattr(drive, "NEAR_SECONDS", 0.0)
+    run = runs.train(corpus, FORMS["ce-1"], name="early", stop=after(20))
+    theta, _, _ = load_model(run.folder / "model")
+    assert list(run.rows(Row)) == []
+    assert run.summary["frames_seen"] == 0
+    assert (theta == runs.experiment_of(run).theta).all()
+    assert "stopped at the start" in (run.folder / "log.txt").read_text()
+
+
+def test_a_stop_goes_on_to_a_checkpoint_that_is_near(corpus, monkeypatch):
+    """It then loses nothing: the run is stopped at the next checkpoint, with all its rows."""
+    monkeypatch.setattr(drive, "NEAR_SECONDS", 1e9)
+    run = runs.train(corpus, FORMS["ce-5"], name="near", stop=after(40))
+    assert run.status().state == RunState.STOPPED
+    assert len(run.checkpoints()) == 1
+    half = FORMS["ce-5"].measuring.checkpoint_every
+    assert run.summary["frames_seen"] >= half * runs.experiment_of(run).task.train.frames
+    assert not (run.folder / "log.txt").exists()
+
+
+def test_a_run_that_cannot_be_repeated_loses_nothing(corpus, monkeypatch):
+    """On the measured clock it rests at once, and that rest is saved."""
+    monkeypatch.setattr(drive, "NEAR_SECONDS", 0.0)
+    settings = FORMS["ce-1"].replace(clock="measured")
+    run = runs.train(corpus, settings, name="measured", stop=after(40))
+    assert run.status().state == RunState.STOPPED
+    assert run.summary["updates"] > 0
+    assert len(run.checkpoints()) == 1
