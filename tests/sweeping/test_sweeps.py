@@ -6,12 +6,11 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import get_type_hints
 
-import numpy as np
 import pandas as pd
 import pytest
 from fake_runs import fake_run
+from fake_sweeps import Outcomes, small
 
-from workbench.cli.sweep import describe_results
 from workbench.prepare.corpus import Corpus
 from workbench.runs import stop
 from workbench.settings import Settings, UserError, preset
@@ -36,7 +35,6 @@ from workbench.sweeping import run as running
 from workbench.sweeping.estimate import known_prices, priced_settings, side_by_side_seconds
 from workbench.sweeping.plan import record_nothing, run_name
 from workbench.sweeping.price import Price
-from workbench.sweeping.results import effect_table, headline, mean_interval, verdict_frame
 
 
 @pytest.fixture(autouse=True)
@@ -44,18 +42,6 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder of its own for every test."""
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
     return tmp_path
-
-
-def small(**changes) -> Sweep:
-    """Two values of one axis, two seeds."""
-    given = {
-        "name": "s",
-        "corpus": "c",
-        "preset": "tiny",
-        "axes": {"shuffling": ["none", "full"]},
-        "seeds": [0, 1],
-    }
-    return Sweep(**{**given, **changes})
 
 
 def test_grid_crosses_axes_points_and_seeds() -> None:
@@ -180,38 +166,6 @@ def test_every_recipe_makes_cells_of_both_sizes() -> None:
             assert idle_in_all_cells(recipe, {*recipe.varied, *recipe.settings}) == {}
 
 
-class Outcomes:
-    """An executor that trains nothing: it makes the run of a cell, or fails as told."""
-
-    def __init__(self, failing: dict[str, Exception] | None = None):
-        self.failing = failing or {}
-        self.asked: list[str] = []
-
-    def submit(self, function, sweep: Sweep, cell_id: str, data: str) -> Future:
-        """As ``concurrent.futures`` has it."""
-        cell = next(c for c in sweep.cells() if c.id == cell_id)
-        asked = f"{cell.label} {cell.seed}"
-        self.asked.append(asked)
-
-        error = self.failing.get(asked)
-        if error is None or isinstance(error, FloatingPointError):
-            wrong = {"none": 1, "full": 2}.get(cell.settings.batches.shuffling, 0)
-            fake_run(
-                f"{run_name(sweep, cell)}-0",
-                cell.settings,
-                state="done" if error is None else "diverged",
-                error=str(error or ""),
-                wrong=wrong + cell.seed,
-            )
-
-        future: Future[Price] = Future()
-        if error is None:
-            future.set_result(Price(60.0, 30.0))
-        else:
-            future.set_exception(error)
-        return future
-
-
 def test_failures_are_recorded_and_the_rest_goes_on() -> None:
     """Failed and diverged runs stop no other; only ``retry`` runs a failed cell again."""
     failing = {
@@ -280,71 +234,6 @@ def test_stop_after_current_leaves_the_rest_missing(monkeypatch: pytest.MonkeyPa
     cells = run_sweep(small(), executor=rest)
     assert {c.state for c in cells} == {CellState.DONE}
     assert len(rest.asked) == 3
-
-
-def test_results_take_seeds_together_and_judge() -> None:
-    """Results are means over seeds, effects of factors, and verdicts in words."""
-    run_sweep(small(), executor=Outcomes())
-    found = read_results(small())
-    assert list(found.groups.label) == ["shuffling=none", "shuffling=full"]
-    assert list(found.groups.n) == [2, 2]
-    table = found.table
-    mean = table[table.shuffling == "none"].test_wer.mean()
-    assert found.groups.test_wer[0] == pytest.approx(mean)
-
-    (verdict,) = found.verdicts
-    assert (verdict.against, verdict.seeds) == ("shuffling=none", 2)
-    assert verdict.verdict.outcome == "worse"
-    assert verdict.comparison.units == 7
-    assert verdict.text in describe_results(found)
-    assert "over 7 speakers" in describe_results(found)
-    frame = verdict_frame(found.verdicts)
-    assert frame.outcome[0] == "worse"
-    assert 0 < frame.p[0] < 0.05
-
-    effect = effect_table(table, ["shuffling"], "test_wer")
-    assert list(effect["mean"]) == pytest.approx(list(found.groups.test_wer))
-    assert set(found.runs) == {"shuffling=none", "shuffling=full"}
-    assert len(found.runs["shuffling=none"]) == 2
-
-
-def test_those_that_differ_are_named_first() -> None:
-    """Of several settings the headline names those that differ, and counts the others."""
-    sweep = small(axes={"shuffling": ["none", "full"], "batch": [8, 16, 32]}, seeds=[0])
-    run_sweep(sweep, executor=Outcomes())
-    found = read_results(sweep)
-    assert len(found.verdicts) == 5
-    first, rest, method = headline(found.verdicts)
-    assert first.startswith("3 of 5 settings differ from shuffling=none batch=8 in test WER: ")
-    assert first.count("is worse") == 3
-    assert rest == "The others: 2 identical."
-    assert "corrected for 3 comparisons (Holm)" in method
-
-
-def test_tests_on_other_utterances_have_no_verdict(data: Path) -> None:
-    """A label that was tested on another test set is listed with the reason."""
-    sweep = small(seeds=[0])
-    run_sweep(sweep, executor=Outcomes())
-    run = plan_cells(sweep)[1].run
-    for name in ("test.ref", "test.hyp", "test.utt2spk"):
-        path = run.folder / name
-        path.write_text(path.read_text().replace("u1", "v1"))
-    (verdict,) = read_results(sweep).verdicts
-    assert verdict.verdict is None
-    assert "different utterances" in verdict.text
-    assert verdict_frame([verdict]).verdict[0] == verdict.text
-
-
-def test_interval_is_students() -> None:
-    """Mean and 95 % interval of 1, 2, 3: 2 ± 4.303·1/√3; one value has no interval."""
-    half = 4.30265 / 3**0.5
-    interval = mean_interval(np.array([1.0, 2.0, 3.0, np.nan]))
-    assert interval == pytest.approx((2.0, 2 - half, 2 + half), rel=1e-5)
-
-    single = mean_interval(np.array([1.0]))
-    assert single.mean == 1.0
-    assert np.isnan(single.low)
-    assert np.isnan(single.high)
 
 
 def test_sweep_json_with_an_unknown_field_is_named(data: Path) -> None:
