@@ -42,7 +42,7 @@ def test_an_entry_says_what_the_run_is(data_folder: Path) -> None:
         "rates",
         "mmi",
     ]
-    assert entry.value("test_wer") == run.summary["test_wer"]
+    assert entry.value("test_wer") == run.summary.test_wer
     assert entry.size == sum(path.stat().st_size for path in run.folder.glob("*.*"))
 
 

@@ -84,6 +84,23 @@ def test_corpora_and_checkpoints_as_wanted(home: Callable[[str], Path], tmp_path
     assert find_run("mmi").checkpoints() == []
 
 
+def test_a_corpus_elsewhere_travels_too(home: Callable[[str], Path], tmp_path: Path) -> None:
+    """The corpus of a run is taken from where it lies, and arrives under data/corpora."""
+    run, _ = packed_run(home, tmp_path)
+    elsewhere = tmp_path / "elsewhere" / "c"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "corpus.json").write_text("{}")
+    for each in (find_run("ce"), run):
+        record = json.loads((each.folder / "settings.json").read_text())
+        record["corpus"]["folder"] = str(elsewhere)
+        (each.folder / "settings.json").write_text(json.dumps(record))
+    out = tmp_path / "whole.zip"
+    pack([run], out, corpus=True)
+    yours = home("yours")
+    open_pack(out)
+    assert (yours / "corpora/c/corpus.json").read_text() == "{}"
+
+
 def rewritten(path: Path, out: Path, change: Callable[[str, bytes], bytes]) -> Path:
     """A copy of a zip file with the contents of its members changed."""
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(out, "w") as new:

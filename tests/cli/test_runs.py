@@ -54,7 +54,7 @@ def test_json_and_csv_hold_the_same(three: list[Run], capsys: pytest.CaptureFixt
         [row["run"] for row in rows] == [o["run"] for o in objects] == [r.name for r in three[:2]]
     )
     assert list(rows[0]) == list(objects[0])
-    assert float(rows[0]["test_wer"]) == objects[0]["test_wer"] == three[0].summary["test_wer"]
+    assert float(rows[0]["test_wer"]) == objects[0]["test_wer"] == three[0].summary.test_wer
 
 
 @pytest.mark.parametrize("width", [30, 60, 80, 100, 120, 200])

@@ -44,7 +44,7 @@ def test_a_bundle_has_every_figure_table_and_number() -> None:
         assert len(rows) == len(run.table())
     numbers = pd.read_parquet(folder / "numbers" / "runs.parquet")
     assert list(numbers["run"]) == [run.name for run in runs]
-    assert numbers["test_wer"][0] == runs[0].summary["test_wer"]
+    assert numbers["test_wer"][0] == runs[0].summary.test_wer
 
 
 def test_figures_are_the_same_bytes() -> None:

@@ -68,7 +68,7 @@ def frames(run: Run) -> int:
 def each_push_once(run: Run) -> bool:
     """Return whether every step of every replica was applied, and reported, once."""
     pushes = Counter((r.replica, r.step) for r in run.rows(PushRow))
-    return set(pushes.values()) == {1} and run.summary["updates_applied"] == len(pushes)
+    return set(pushes.values()) == {1} and run.summary.updates_applied == len(pushes)
 
 
 def test_two_replicas_train_and_are_replayed(ce):
@@ -83,7 +83,7 @@ def test_two_replicas_train_and_are_replayed(ce):
     assert ((table.wer_low <= table.wer) & (table.wer <= table.wer_high)).all()
     assert (table.wer_low < table.wer).any()
     found = replay(ce)
-    assert found.parameters_digest == ce.summary["parameters_digest"]
+    assert found.parameters_digest == ce.summary.parameters_digest
     assert found.compared > 10
 
 
@@ -102,9 +102,9 @@ def test_sequence_training_is_stopped_resumed_and_replayed(corpus, cluster, ce):
     run = runs.resume(stopped, executor=cluster)
     assert run.status().state == RunState.DONE
     assert each_push_once(run)
-    assert run.summary["frames_seen"] == 2 * frames(run)
-    assert run.summary["staleness_outer_mean"] > run.summary["staleness_inner_mean"] == 0
-    assert replay(run).parameters_digest == run.summary["parameters_digest"]
+    assert run.summary.frames_seen == 2 * frames(run)
+    assert run.summary.staleness_outer_mean > run.summary.staleness_inner_mean == 0
+    assert replay(run).parameters_digest == run.summary.parameters_digest
 
 
 def test_put_together_by_hand(cluster, ce):
@@ -206,8 +206,8 @@ def test_a_run_goes_on_when_workers_are_killed(corpus, cluster, ce):
     assert each_push_once(run)
     assert sum(r.frames for r in run.rows(PushRow)) == 5 * frames(run)
     assert run.table(EvaluateRow).criterion.map(math.isfinite).all()
-    assert run.summary["updates"] > ce.summary["updates"]
-    assert replay(run).parameters_digest == run.summary["parameters_digest"]
+    assert run.summary.updates > ce.summary.updates
+    assert replay(run).parameters_digest == run.summary.parameters_digest
 
 
 def wait_until(true: Callable[[], Any]) -> None:

@@ -119,8 +119,8 @@ def test_calibration_predicts(corpus, tiny_home):
     path = calibrate.calibrate(measured[0], network=False)
     assert path.parent == tiny_home / "machines"
     cost = runs.train(corpus, settings.replace(clock="cost", machine=path.stem), name="cost")
-    least = min(run.summary["seconds"] for run in measured)
-    assert 0.25 < cost.summary["seconds"] / least < 4.0
+    least = min(run.summary.seconds for run in measured)
+    assert 0.25 < cost.summary.seconds / least < 4.0
     made = read_machine(path)
     assert set(made.prices) == {"forward", "gradient", "decode", "evaluate"}
     assert made.seconds("gradient", 64) < made.seconds("gradient", 640)
@@ -143,7 +143,7 @@ def test_what_was_not_recorded_cannot_be_replayed(corpus):
     """A run on this thread keeps its schedule only if asked; otherwise replay says what to do."""
     run = runs.train(corpus, preset("tiny", **SMALL, epochs=1.0), name="plain")
     recorded = runs.train(corpus, preset("tiny", **SMALL, epochs=1.0), name="recorded", record=True)
-    assert recorded.summary["parameters_digest"] == run.summary["parameters_digest"]
+    assert recorded.summary.parameters_digest == run.summary.parameters_digest
     assert main.main(["replay", recorded.name]) == 0
     with pytest.raises(UserError, match="train with --record"):
         replay(run)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,7 +132,7 @@ def test_a_killed_run_resumes_to_the_same_bits(corpus, ce, mmi):
     assert killed.checkpoints()
     resumed = runs.resume(killed)
     assert resumed.rows_digest() == mmi.rows_digest()
-    assert resumed.summary["parameters_digest"] == mmi.summary["parameters_digest"]
+    assert resumed.summary.parameters_digest == mmi.summary.parameters_digest
     with pytest.raises(UserError, match="done"):
         runs.resume(killed)
 
@@ -142,10 +143,26 @@ def test_a_stopped_run_goes_on(corpus):
     asked = iter([False] * 30 + [True] * 1_000_000)
     stopped = runs.train(corpus, settings, name="stopped", stop=lambda: next(asked))
     assert stopped.status().state == RunState.STOPPED
+    stopped.write_summary(replace(stopped.summary, test_wer=0.5))
     resumed = runs.resume(stopped)
     frames = Task(corpus, settings).train.frames
     assert resumed.status().state == RunState.DONE
-    assert resumed.summary["frames_seen"] == 3 * frames
+    assert resumed.summary.frames_seen == 3 * frames
+    assert not resumed.summary.tested  # the test was of other parameters
+
+
+def test_a_run_on_a_corpus_elsewhere_goes_on(corpus, tmp_path):
+    """A corpus that is not under data/corpora is found again by the run that is resumed."""
+    elsewhere = Corpus(shutil.copytree(corpus.folder, tmp_path / "mine"))
+    settings = preset("tiny", **SMALL, epochs=1.0)
+    asked = iter([False] * 5 + [True] * 1_000_000)
+    stopped = runs.train(elsewhere, settings, name="elsewhere", stop=lambda: next(asked))
+    assert stopped.status().state == RunState.STOPPED
+    assert runs.find_same_run(elsewhere, settings, "elsewhere") == stopped
+    assert runs.find_same_run(corpus, settings, "elsewhere") is None
+    resumed = runs.resume(stopped)
+    assert resumed.status().state == RunState.DONE
+    assert runs.trained_model(resumed)[0].corpus == elsewhere
 
 
 def test_frames_are_accounted_for(mmi):
@@ -154,8 +171,8 @@ def test_frames_are_accounted_for(mmi):
     used = rows[rows.kept + rows.rejected + rows.cancelled > 0]
     assert (used.frames == used.kept + used.rejected + used.cancelled).all()
     assert len(used) > 0
-    assert mmi.summary["frames_seen"] == rows.frames.sum()
-    assert mmi.summary["utterances_set_aside"] == rows.reason.notna().sum()
+    assert mmi.summary.frames_seen == rows.frames.sum()
+    assert mmi.summary.utterances_set_aside == rows.reason.notna().sum()
 
 
 def test_learning_happened(ce, mmi):
@@ -222,7 +239,7 @@ def test_every_kind_of_sequence_training_runs(corpus, ce, changes):
     )
     run = runs.train(corpus, settings, name="-".join(map(str, changes.values())), init=ce)
     assert run.status().state == RunState.DONE
-    assert run.summary["updates"] > 0
+    assert run.summary.updates > 0
     before, after = (runs.load_model(r.folder / "model")[0] for r in (ce, run))
     changed = np.flatnonzero(before != after)
     assert len(changed)
@@ -320,8 +337,6 @@ def test_real_digits_by_the_same_commands(tiny_home, shared_digits, capsys):
     assert main.main(["train", "digits", *options, "--name", "digits-ce"]) == 0
     assert main.main(["test", "digits-ce"]) == 0
     summary = find_run("digits-ce").summary
-    assert (
-        summary["test_wer"] < 0.4
-    )  # chance is about 0.9; the voices of the test are not in training
+    assert summary.test_wer < 0.4  # chance is about 0.9; the voices of the test are not in training
     corpus = read_json(tiny_home / "corpora" / "digits" / "corpus.json")
     assert all(not split["set_aside"] for split in corpus["splits"].values())

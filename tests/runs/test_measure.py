@@ -60,6 +60,7 @@ def measured(trained: Criterion, **changes: bool) -> UtteranceMeasurement:
     part = UtteranceMeasurement(
         mmi=trained,
         trained=trained,
+        speaker="s",
         words=word_errors(("a",), ("a",)),
         frames=count_frames(states, states, np.array([1])),
         log_posterior=-2.0,

@@ -91,8 +91,8 @@ def untraced(run: Run) -> list[dict[str, Any]]:
 def assert_equal(run: Run, unharmed: Run) -> None:
     """Both runs have the same rows in the same order, and the same parameters."""
     assert run.status().state == RunState.DONE
-    assert run.summary["parameters_digest"] == unharmed.summary["parameters_digest"]
-    assert run.summary["updates"] == run.summary["updates_applied"] == unharmed.summary["updates"]
+    assert run.summary.parameters_digest == unharmed.summary.parameters_digest
+    assert run.summary.updates == run.summary.updates_applied == unharmed.summary.updates
     assert untraced(run) == untraced(unharmed)
 
 

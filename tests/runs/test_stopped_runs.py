@@ -51,7 +51,7 @@ def assert_equal(run: Run, undisturbed: Run) -> None:
     """Both runs have ended with the same rows and parameters."""
     assert run.status().state == RunState.DONE
     for digest in ("parameters_digest", "rows_digest", "updates"):
-        assert run.summary[digest] == undisturbed.summary[digest]
+        assert getattr(run.summary, digest) == getattr(undisturbed.summary, digest)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -76,7 +76,7 @@ def test_a_stop_before_the_first_checkpoint_is_back_at_the_start(corpus, monkeyp
     run = runs.train(corpus, FORMS["ce-1"], name="early", stop=after(20))
     theta, _, _ = load_model(run.folder / "model")
     assert list(run.rows(Row)) == []
-    assert run.summary["frames_seen"] == 0
+    assert run.summary.frames_seen == 0
     assert (theta == runs.experiment_of(run).theta).all()
     assert "stopped at the start" in (run.folder / "log.txt").read_text()
 
@@ -88,7 +88,7 @@ def test_a_stop_goes_on_to_a_checkpoint_that_is_near(corpus, monkeypatch):
     assert run.status().state == RunState.STOPPED
     assert len(run.checkpoints()) == 1
     half = FORMS["ce-5"].measuring.checkpoint_every
-    assert run.summary["frames_seen"] >= half * runs.experiment_of(run).task.train.frames
+    assert run.summary.frames_seen >= half * runs.experiment_of(run).task.train.frames
     assert not (run.folder / "log.txt").exists()
 
 
@@ -98,5 +98,5 @@ def test_a_run_that_cannot_be_repeated_loses_nothing(corpus, monkeypatch):
     settings = FORMS["ce-1"].replace(clock="measured")
     run = runs.train(corpus, settings, name="measured", stop=after(40))
     assert run.status().state == RunState.STOPPED
-    assert run.summary["updates"] > 0
+    assert run.summary.updates > 0
     assert len(run.checkpoints()) == 1

@@ -11,6 +11,7 @@ from workbench.settings import UserError, Value
 from workbench.storage.home import data_folder
 from workbench.storage.run import RECORD, Run, RunState
 from workbench.storage.run_notes import RunNotes, read_notes
+from workbench.storage.summary import Number
 
 CELL_RUN = re.compile(r"(?P<sweep>.+)-(?P<cell>[0-9a-f]{10})-[0-9a-f]{8}")
 """The name of a run that is a cell of a sweep; see `workbench.sweeping.plan.run_name`."""
@@ -69,7 +70,7 @@ class RunEntry:
     started: float = 0.0  # seconds since the epoch
     size: int = 0  # bytes on disk
     settings: Mapping[str, Value] = field(default_factory=dict)
-    numbers: Mapping[str, float | None] = field(default_factory=dict)
+    numbers: Mapping[str, Number] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -110,7 +111,7 @@ def read_entry(run: Run) -> RunEntry:
     try:
         record = run.record
         status = run.status()
-        summary = run.summary
+        numbers = run.summary.numbers()
         notes = read_notes(run)
     except UserError as damage:
         return RunEntry(run, RunState.FAILED, str(damage), started=started, size=size)
@@ -127,7 +128,7 @@ def read_entry(run: Run) -> RunEntry:
         started=started,
         size=size,
         settings=record.settings,
-        numbers={name: summary.get(name) for name in NUMBERS},
+        numbers={name: numbers[name] for name in NUMBERS},
     )
 
 

@@ -67,9 +67,10 @@ def pack(runs: Sequence[Run], out: Path, corpus: bool = False, checkpoints: bool
     sources: dict[str, Path] = {}
     for run in every.values():
         sources |= _members("runs", run.folder, checkpoints)
-    corpora = sorted({run.record.corpus.name for run in every.values()}) if corpus else []
+    trained_on = {run.record.corpus.name: run.record.corpus.place for run in every.values()}
+    corpora = sorted(trained_on) if corpus else []
     for name in corpora:
-        folder = data_folder() / "corpora" / name
+        folder = trained_on[name]
         if not folder.is_dir():
             raise UserError(f"{folder}: no such corpus; pack the run without --with-corpus")
         sources |= _members("corpora", folder, checkpoints)

@@ -93,7 +93,7 @@ def run_demo(
             return None
         ce, mmi = models
         for model in (ce, mmi):
-            if "test_wer" not in model.summary:
+            if not model.summary.tested:
                 evaluate.test(model, progress)
     write_example(mmi, ce, out)
 

@@ -186,7 +186,7 @@ def sweep_of_axes(options: Options, corpus: str, shared: "SweepChanges") -> "Swe
     pairs = [split_change(word, "--axis") for word in options.axis]
     axes = {name: values.split(",") for name, values in pairs}
     fields: SweepFields = {
-        "name": "-".join([corpus, *axes]).replace("_", "-"),
+        "name": "-".join([Path(corpus).name, *axes]).replace("_", "-"),
         "corpus": corpus,
         "preset": options.preset,
         "settings": parse_changes(options.changes),

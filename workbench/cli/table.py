@@ -35,5 +35,5 @@ def run(options: Options) -> None:
         print(json.dumps(run_rows(shown, options.margin), indent=1))
         return
     print(text_table(shown, options.margin))
-    if any(run.summary.get("comparison") for run in shown):
+    if any(run.summary.comparison for run in shown):
         print(verdict_note(options.margin))

@@ -19,7 +19,8 @@ import numba
 import numpy as np
 import scipy.fft
 
-from workbench.corpus.frames.window import FRAMES_PER_SECOND, MEL
+from workbench.corpus.frames.window import MEL
+from workbench.settings.frame import FRAMES_PER_SECOND
 
 LOW = 20.0
 """Lower edge of the lowest filter, in Hz."""

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from workbench.corpus.frames.window import FRAME_SECONDS
 from workbench.corpus.utterances import PhoneTime
 from workbench.settings import UserError
+from workbench.settings.frame import FRAME_SECONDS
 
 NOT_KNOWN = -1
 SILENCE = 0

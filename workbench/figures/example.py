@@ -17,8 +17,8 @@ from workbench.figures.style import (
     figure_with_rows,
     set_title,
 )
+from workbench.settings.frame import FRAME_SECONDS
 from workbench.storage.example import (
-    SECONDS_PER_FRAME,
     AlignedUnit,
     Example,
     LatticeWord,
@@ -38,7 +38,7 @@ def draw_spectrogram(example: Example) -> PngFigure:
         example.features.T,
         origin="lower",
         aspect="auto",
-        extent=(0, example.seconds, 0, MEL_BINS),
+        extent=(0, example.frames * FRAME_SECONDS, 0, MEL_BINS),
         cmap="magma",
         interpolation="nearest",
     )
@@ -59,8 +59,8 @@ def draw_spectrogram(example: Example) -> PngFigure:
 def _draw_pieces(ax: Axes, pieces: Sequence[AlignedUnit], bottom: float, font_size: float) -> None:
     """Draws names from ``bottom`` up to half of the panel, between lines at their starts."""
     for piece in pieces:
-        start = piece.first * SECONDS_PER_FRAME
-        end = piece.end * SECONDS_PER_FRAME
+        start = piece.first * FRAME_SECONDS
+        end = piece.end * FRAME_SECONDS
         ax.axvline(start, ymin=bottom, ymax=bottom + 0.5, color="#888888", linewidth=0.5)
         ax.text(
             (start + end) / 2,
@@ -90,7 +90,7 @@ def draw_occupancies(example: Example) -> PngFigure:
     fates.imshow(
         FATE_COLOURS[example.fate][None],
         aspect="auto",
-        extent=(0, example.seconds, 0, 1),
+        extent=(0, example.frames * FRAME_SECONDS, 0, 1),
         interpolation="nearest",
     )
     fates.set_yticks([])
@@ -109,7 +109,7 @@ def _draw_image(
         values.T,
         origin="lower",
         aspect="auto",
-        extent=(0, frames * SECONDS_PER_FRAME, 0, states),
+        extent=(0, frames * FRAME_SECONDS, 0, states),
         cmap=colour_map,
         vmin=limits[0],
         vmax=limits[1],
@@ -133,8 +133,8 @@ def draw_lattice(example: Example, most: int = MOST_WORDS) -> PngFigure:
     segments = []
     colours = []
     for word, row in zip(words, heights, strict=True):
-        start = word.first * SECONDS_PER_FRAME
-        end = word.end * SECONDS_PER_FRAME
+        start = word.first * FRAME_SECONDS
+        end = word.end * FRAME_SECONDS
         colour = COLOURS[0] if word.word in reference else COLOURS[1]
         segments.append([(start, row), (end, row)])
         colours.append((*to_rgb(colour), 0.15 + 0.85 * word.posterior))
@@ -149,7 +149,7 @@ def draw_lattice(example: Example, most: int = MOST_WORDS) -> PngFigure:
             )
 
     ax.add_collection(LineCollection(segments, colors=colours, linewidths=4))
-    ax.set_xlim(0, example.seconds)
+    ax.set_xlim(0, example.frames * FRAME_SECONDS)
     ax.set_ylim(-0.5, max(heights, default=-1) + 1.5)
     ax.set_yticks([])
     ax.set_ylabel("rivals")

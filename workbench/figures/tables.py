@@ -91,8 +91,8 @@ def run_row(run: Run, margin: float = MARGIN) -> dict[str, RunValue]:
         "clock": settings["clock"],
         **_verdict_columns(run, margin),
     }
-    summary = run.summary
-    return {column: known.get(column, summary.get(column)) for column in RUN_COLUMNS}
+    numbers = run.summary.numbers()
+    return {column: known.get(column, numbers.get(column)) for column in RUN_COLUMNS}
 
 
 def _verdict_columns(run: Run, margin: float) -> dict[str, RunValue]:
@@ -101,7 +101,7 @@ def _verdict_columns(run: Run, margin: float) -> dict[str, RunValue]:
     if comparison is not None:
         verdict = judge(comparison, margin)
         return {"outcome": str(verdict.outcome), "verdict": str(verdict)}
-    reason = run.summary.get("not_compared")
+    reason = run.summary.not_compared
     if reason:
         return {"outcome": "not comparable", "verdict": f"not comparable: {reason}"}
     return {"outcome": None, "verdict": None}

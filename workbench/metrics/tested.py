@@ -1,6 +1,6 @@
 """Tested runs, and the comparison of their word errors on the same test set."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -43,9 +43,9 @@ class TestedRun:
         return cls(
             name=run.name,
             transcripts=read_transcripts(run.folder),
-            search=str(summary.get("test_search", FIRST_TESTS)),
-            language=str(summary.get("test_language", "")),
-            rows_digest=str(summary.get("rows_digest", "")),
+            search=summary.test_search or FIRST_TESTS,
+            language=summary.test_language or "",
+            rows_digest=summary.rows_digest or "",
         )
 
     @cached_property
@@ -114,8 +114,11 @@ def comparison_with_parent(run: Run) -> Comparison | None:
 
     None if there is none, or if the test was made before comparisons were kept.
     """
-    kept = run.summary.get("comparison")
-    return Comparison(**{**kept, "unit": Unit(kept["unit"])}) if kept else None
+    kept = run.summary.comparison
+    if not kept:
+        return None
+    make: Callable[..., Comparison] = Comparison
+    return make(**{**kept, "unit": Unit(str(kept["unit"]))})
 
 
 def _errors_over_runs(tests: Sequence[TestedRun]) -> list[WordErrors]:

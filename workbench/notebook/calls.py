@@ -85,7 +85,7 @@ def train(
 
 def tested(run: Run) -> Run:
     """Returns the run, after testing it if that has not been done."""
-    if "test_wer" in run.summary:
+    if run.summary.tested:
         return run
     with work_line() as progress:
         return test(run, progress)

@@ -64,10 +64,17 @@ class Corpus:
                 return cls(folder)
         raise no_such("corpus", name, (p.parent.name for p in corpora.glob("*/corpus.json")))
 
-    def __getstate__(self) -> dict[str, Any]:
+    @property
+    def argument(self) -> str:
+        """How the command line names it: by its name, or by its folder if that is elsewhere."""
+        folder = self.folder.resolve()
+        known = folder == (corpora_folder() / self.name).resolve()
+        return self.name if known else str(folder)
+
+    def __getstate__(self) -> dict[str, Path]:
         return {"folder": self.folder}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, Path]) -> None:
         object.__setattr__(self, "folder", state["folder"])
 
     @property

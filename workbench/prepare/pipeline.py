@@ -16,7 +16,6 @@ import numpy as np
 
 from workbench.corpus.check import check, write_set_aside
 from workbench.corpus.frames.store import FrameStore, write_alignment
-from workbench.corpus.frames.window import FRAMES_PER_SECOND
 from workbench.corpus.kaldi import read_kaldi_splits
 from workbench.corpus.lhotse import read_lhotse
 from workbench.corpus.split import derive_splits
@@ -37,6 +36,7 @@ from workbench.language.text import read_text
 from workbench.prepare.corpus import SPLITS, Corpus, corpora_folder
 from workbench.progress import Progress, no_progress, renamed
 from workbench.settings import UserError, check_name, setting
+from workbench.settings.frame import FRAMES_PER_SECOND
 from workbench.storage.files import read_json, write_json
 
 BEGUN = "begun.json"

@@ -63,12 +63,14 @@ def test(run: Run, progress: Progress | None = None, search: Search = SEARCH) ->
         speakers=known_speakers(store),
     )
     write_transcripts(run.folder, transcripts)
-    run.update_summary(
+    searched = replace(
+        run.summary,
         test_search=recogniser.description,
         test_language=language_digest(recogniser.task.corpus),
         lm_scale=scale,
         test_acoustic_scale=recogniser.acoustic_scale,
     )
+    run.write_summary(searched)
     summarise_test(run)
     return run
 
@@ -86,7 +88,8 @@ def summarise_test(run: Run) -> None:
     errors = total_errors(tested.errors)
     interval = error_interval(tested.errors, tested.speakers)
     comparison, reason = _comparison_with_parent(run, tested)
-    run.update_summary(
+    summary = replace(
+        run.summary,
         test_wer=errors.wer,
         test_wer_low=interval.low,
         test_wer_high=interval.high,
@@ -101,6 +104,7 @@ def summarise_test(run: Run) -> None:
         comparison=asdict(comparison) if comparison else None,
         not_compared=reason,
     )
+    run.write_summary(summary)
 
 
 class _ParentComparison(NamedTuple):
@@ -219,11 +223,9 @@ def decode(
     """
     recogniser = Recogniser.of(run, search)
     summary = run.summary
-    recogniser = replace(
-        recogniser,
-        acoustic_scale=summary.get("test_acoustic_scale", recogniser.acoustic_scale),
-        lm_scale=summary.get("lm_scale", 1.0),
-    )
+    if summary.test_acoustic_scale is not None:
+        recogniser = replace(recogniser, acoustic_scale=summary.test_acoustic_scale)
+    recogniser = replace(recogniser, lm_scale=1.0 if summary.lm_scale is None else summary.lm_scale)
     normalisation = Normalisation.from_dict(recogniser.task.train.about)
     for path in audio:
         if not path.is_file():

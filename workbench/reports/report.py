@@ -316,11 +316,11 @@ def improvements(runs: Sequence[Run]) -> list[Improvement]:
         parent = run.record.parent_run
         if parent is None or parent not in summaries:
             continue
-        before = summaries[parent].get("test_wer")
-        after = summaries[run.name].get("test_wer")
+        before = summaries[parent].test_wer
+        after = summaries[run.name].test_wer
         if before is not None and after is not None:
             comparison = comparison_with_parent(run)
-            reason = summaries[run.name].get("not_compared") or NOT_COMPARED
+            reason = summaries[run.name].not_compared or NOT_COMPARED
             found.append(Improvement(run.name, parent, before, after, comparison, reason))
 
     return found
@@ -392,7 +392,7 @@ def failure_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
     rows = []
     for run in runs:
         status = run.status()
-        reasons = run.summary.get("set_aside") or {}
+        reasons = run.summary.set_aside
         set_aside = ", ".join(f"{reason}: {count}" for reason, count in reasons.items())
         recoveries = sum(1 for _ in run.rows(RecoveryRow))
         rows.append(

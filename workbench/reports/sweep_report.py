@@ -300,6 +300,6 @@ def unfinished_rows(found: Results) -> list[dict[str, str]]:
 def set_aside_rows(found: Results) -> list[dict[str, str]]:
     """Returns one row per run that could not use some of its utterances, with the reasons."""
     runs = [planned.run for planned in found.cells if planned.run is not None]
-    rows = failure_rows([run for run in runs if run.summary.get("set_aside")])
+    rows = failure_rows([run for run in runs if run.summary.set_aside])
     columns = ("run", "utterances set aside")
     return [{column: row[column] for column in columns} for row in rows]

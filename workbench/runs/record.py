@@ -7,9 +7,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from workbench.prepare.corpus import Corpus
+from workbench.prepare.corpus import Corpus, corpora_folder
 from workbench.settings import Settings, UserError, preset
-from workbench.storage.run import CorpusIdentity
+from workbench.storage.run import CorpusIdentity, Run
 
 PACKAGES = (
     "workbench",
@@ -55,11 +55,15 @@ def parameters_digest(theta: np.ndarray) -> str:
 
 
 def corpus_identity(corpus: Corpus) -> CorpusIdentity:
-    """Return what identifies the content of a prepared corpus, as a whole and part by part."""
+    """Return what identifies the content of a prepared corpus, as a whole and part by part.
+
+    The folder is named only if the corpus is not under data/corpora.
+    """
     parts = {part: _digest(_part_content(corpus, part)) for part in PARTS}
     parts[SILENCE] = str(corpus.silence_probability)
     whole = "".join(f"{part}: {digest}\n" for part, digest in parts.items())
-    return CorpusIdentity(corpus.name, _digest(whole.encode()), parts)
+    folder = corpus.argument if corpus.argument != corpus.name else None
+    return CorpusIdentity(corpus.name, _digest(whole.encode()), parts, folder)
 
 
 def corpus_digest(corpus: Corpus) -> str:
@@ -110,6 +114,29 @@ def _part_content(corpus: Corpus, part: str) -> bytes:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
+
+
+def corpus_of(run: Run) -> Corpus:
+    """Return the corpus that a run was trained on.
+
+    A run that came from another computer may name a folder that is not here; then it is the same
+    corpus under data/corpora. Raises UserError if it is in neither place.
+    """
+    identity = run.record.corpus
+    if identity.folder is None:
+        return Corpus.open(identity.name)
+    if (identity.place / "corpus.json").exists():
+        return Corpus(identity.place)
+
+    moved = Corpus(corpora_folder() / identity.name)
+    if (moved.folder / "corpus.json").exists() and same_corpus(
+        identity, corpus_identity(moved), moved
+    ):
+        return moved
+    raise UserError(
+        f"{run.name}: its corpus {identity.folder} is gone; put it back there, or into "
+        f"{moved.folder}"
+    )
 
 
 def installed_versions() -> dict[str, str]:

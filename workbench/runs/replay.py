@@ -74,7 +74,7 @@ def replay(run: Run, progress: Progress | None = None) -> Replay:
     services = replay_segments(run.name, experiment, recording.traces, emit)
 
     digest = parameters_digest(experiment.shards.collect(services))
-    recorded_digest = run.summary.get("parameters_digest")
+    recorded_digest = run.summary.parameters_digest
     if digest != recorded_digest:
         raise UserError(
             f"{run.name}: no call differs, but the parameters do: {digest}, not {recorded_digest}"

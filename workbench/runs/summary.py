@@ -1,74 +1,91 @@
-"""The numbers of `workbench table`, computed from the rows of a run."""
+"""The summary of a run, computed from its rows."""
 
 import math
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
-from workbench.metrics.staleness import staleness, summarise_ages
+from workbench.metrics.staleness import AgeSummary, staleness, summarise_ages
 from workbench.runs.record import parameters_digest
-from workbench.storage.rows import DecodeRow, EvaluateRow, PushRow
+from workbench.storage.rows import DecodeRow, EvaluateRow, PushRow, Row
 from workbench.storage.run import Run
+from workbench.storage.summary import RunSummary
 
 
-def summarise(run: Run, theta: np.ndarray, updates: int, updates_applied: int) -> dict[str, Any]:
-    """Return the content of ``summary.json`` of a run that has ended or was stopped.
+def summarise(run: Run, theta: np.ndarray, updates: int, updates_applied: int) -> RunSummary:
+    """Return the summary of a run that has ended or was stopped, before any test.
 
     ``theta`` are its parameters, ``updates`` the pushes that it reported, ``updates_applied`` those
     that the parameter server applied.
     """
-    return {
-        "updates": updates,
-        "updates_applied": updates_applied,
-        **_last_evaluation(run.table(EvaluateRow)),
-        **_mean_staleness(run),
-        **_frames_and_utterances(run.table(DecodeRow), run.table(PushRow)),
-        "seconds": _last_seconds(run.table(EvaluateRow)),
-        "rows_digest": run.rows_digest(),
-        "parameters_digest": parameters_digest(theta),
-    }
+    evaluations: list[EvaluateRow] = []
+    pushes: list[PushRow] = []
+    decodes: list[DecodeRow] = []
+    for row in run.rows(Row):
+        match row:
+            case EvaluateRow():
+                evaluations.append(row)
+            case PushRow():
+                pushes.append(row)
+            case DecodeRow():
+                decodes.append(row)
+
+    summary = RunSummary(
+        updates=updates,
+        updates_applied=updates_applied,
+        rows_digest=run.rows_digest(),
+        parameters_digest=parameters_digest(theta),
+    )
+    summary = _with_last_evaluation(summary, evaluations)
+    summary = _with_mean_staleness(summary, pushes)
+    return _with_frames_and_utterances(summary, decodes, pushes)
 
 
-def _last_evaluation(evaluations: pd.DataFrame) -> dict[str, Any]:
-    """What was measured last on the held-out set, None where nothing was."""
-    last = evaluations.iloc[-1].to_dict() if len(evaluations) else {}
-    return {
-        "heldout_mmi": last.get("mmi"),
-        "heldout_wer": last.get("wer"),
-        "heldout_sub": last.get("sub"),
-        "heldout_del": last.get("del"),
-        "heldout_ins": last.get("ins"),
-        "frame_error": last.get("frame_error"),
-    }
+def _with_last_evaluation(summary: RunSummary, evaluations: Sequence[EvaluateRow]) -> RunSummary:
+    """Add what was measured last on the held-out set, and when: how long training took."""
+    if not evaluations:
+        return summary
+    last = max(evaluations, key=lambda row: (row.seconds, row.index))
+    return replace(
+        summary,
+        heldout_mmi=last.measured.mmi,
+        heldout_wer=last.measured.wer,
+        heldout_sub=last.measured.substitutions,
+        heldout_del=last.measured.deletions,
+        heldout_ins=last.measured.insertions,
+        frame_error=last.measured.frame_error,
+        seconds=last.seconds,
+    )
 
 
-def _mean_staleness(run: Run) -> dict[str, float | None]:
-    """Mean staleness of inner and outer gradients in updates, and of the outer ones in seconds."""
-    found = staleness(run.rows(PushRow))
-    means = {
-        "staleness_inner_mean": summarise_ages(found.inner).mean,
-        "staleness_outer_mean": summarise_ages(found.outer).mean,
-        "staleness_outer_seconds": summarise_ages(found.outer_seconds).mean,
-    }
-    return {name: None if math.isnan(mean) else mean for name, mean in means.items()}
+def _with_mean_staleness(summary: RunSummary, pushes: Sequence[PushRow]) -> RunSummary:
+    """Add the mean staleness of inner and outer gradients."""
+    found = staleness(pushes)
+    return replace(
+        summary,
+        staleness_inner_mean=_known_mean(summarise_ages(found.inner)),
+        staleness_outer_mean=_known_mean(summarise_ages(found.outer)),
+        staleness_outer_seconds=_known_mean(summarise_ages(found.outer_seconds)),
+    )
 
 
-def _frames_and_utterances(decodes: pd.DataFrame, pushes: pd.DataFrame) -> dict[str, Any]:
-    """Where frames and utterances went; without decoders, frames are those of the pushes."""
-    reasons = Counter(decodes["reason"].dropna()) if "reason" in decodes else Counter()
-    decoded = len(decodes) > 0
-    seen = decodes if decoded else pushes
-    return {
-        "frames_seen": int(seen["frames"].sum()) if len(seen) else 0,
-        "frames_kept": int(decodes["kept"].sum()) if decoded else None,
-        "frames_rejected": int(decodes["rejected"].sum()) if decoded else None,
-        "utterances_set_aside": reasons.total(),
-        "set_aside": dict(reasons),
-    }
+def _known_mean(ages: AgeSummary) -> float | None:
+    return None if math.isnan(ages.mean) else ages.mean
 
 
-def _last_seconds(evaluations: pd.DataFrame) -> float | None:
-    """The time of the last measurement, which is how long training took."""
-    return float(evaluations["seconds"].max()) if len(evaluations) else None
+def _with_frames_and_utterances(
+    summary: RunSummary, decodes: Sequence[DecodeRow], pushes: Sequence[PushRow]
+) -> RunSummary:
+    """Add where frames and utterances went; without decoders, frames are those of the pushes."""
+    reasons = Counter(row.reason for row in decodes if row.reason is not None)
+    summary = replace(summary, utterances_set_aside=reasons.total(), set_aside=dict(reasons))
+    if not decodes:
+        return replace(summary, frames_seen=sum(row.frames for row in pushes))
+    return replace(
+        summary,
+        frames_seen=sum(row.frames for row in decodes),
+        frames_kept=sum(row.kept for row in decodes),
+        frames_rejected=sum(row.rejected for row in decodes),
+    )

@@ -22,6 +22,7 @@ from workbench.engine.effects import Process
 from workbench.engine.machines import Machine
 from workbench.sequence.decoded import Decoded
 from workbench.settings import Settings, rng, setting
+from workbench.settings.frame import FRAME_SECONDS
 from workbench.storage.rows import Measurement, Row
 from workbench.training import (
     Gradient,
@@ -42,7 +43,6 @@ FRAMES = 240  # of an utterance: 2.4 s of a voice query
 KEPT = 36  # frames that survive cancellation in the mean, 15 %
 FEWEST = 8  # frames that are kept of an utterance
 NOISE = 0.3
-FRAME_SECONDS = 0.01
 PARAMETERS = 5_600_000  # of the paper's network, which decide how long messages take
 BYTE_AT_GIGABIT = 8e-9  # seconds
 

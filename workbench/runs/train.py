@@ -16,6 +16,7 @@ from workbench.runs.execution import ClusterExecutor, Stop, executor_for, never
 from workbench.runs.record import (
     TIED_STATES,
     corpus_identity,
+    corpus_of,
     installed_versions,
     parameters_digest,
     part_digest,
@@ -78,7 +79,7 @@ def train(
     recorded = executor is not None if record is None else record
     cluster = executor.about().address if executor else None
     command = train_command(
-        _corpus_argument(corpus),
+        corpus.argument,
         settings,
         name,
         init.name if isinstance(init, Run) else None,
@@ -146,7 +147,7 @@ def find_same_run(
         alike = (
             run.name.startswith(f"{name}-")
             and record.settings == wanted
-            and record.corpus.name == corpus.name
+            and record.corpus.argument == corpus.argument
             and record.parent_run == (init.name if init else None)
         )
         if alike and same_corpus(record.corpus, corpus_identity(corpus), corpus):
@@ -172,12 +173,6 @@ def _run_record(
     )
 
 
-def _corpus_argument(corpus: Corpus) -> str:
-    """How the command line names a corpus: by its name, or by its folder if that is elsewhere."""
-    known = corpus.folder == data_folder() / "corpora" / corpus.name
-    return corpus.name if known else str(corpus.folder)
-
-
 @one_thread()
 def _drive_to_end(drive: Drive) -> Run:
     """Drive a run until it ends, is stopped, or fails; its folder records which."""
@@ -191,8 +186,7 @@ def _drive_to_end(drive: Drive) -> Run:
         save_model(writer.run.folder / "model", theta, task.topology, metadata)
         writer.close(RunState.DONE if finished else RunState.STOPPED)
         applied = int(drive.services["server 0"].version)
-        numbers = summarise(writer.run, theta, drive.tally.updates, applied)
-        writer.run.update_summary(**numbers)
+        writer.run.write_summary(summarise(writer.run, theta, drive.tally.updates, applied))
     except BaseException as error:
         state = RunState.DIVERGED if isinstance(error, Diverged) else RunState.FAILED
         writer.close(state, f"{type(error).__name__}: {error}")
@@ -246,7 +240,7 @@ def tied_states_of(run: Run) -> str:
     if known is not None:
         return known
     # The run is older than the digests of parts. Its corpus, if it has not changed, has them.
-    corpus = Corpus.open(recorded.name)
+    corpus = corpus_of(run)
     require_same_corpus(run.name, recorded, corpus)
     return part_digest(corpus, TIED_STATES)
 
@@ -257,7 +251,7 @@ def experiment_of(run: Run) -> Experiment:
     Raises UserError if its corpus, or the model that it started from, has changed since.
     """
     record = run.record
-    task = Task(Corpus.open(record.corpus.name), run.settings)
+    task = Task(corpus_of(run), run.settings)
     require_same_corpus(run.name, record.corpus, task.corpus)
 
     source = record.parent.transfer if record.parent else None
@@ -287,7 +281,7 @@ def trained_model(run: Run, **changes: Value) -> tuple[Task, np.ndarray]:
     if not (run.folder / "model").exists():
         raise UserError(f"{run.name}: has no model yet (state: {run.status().state})")
     theta, _, _ = load_model(run.folder / "model")
-    corpus = Corpus.open(run.record.corpus.name)
+    corpus = corpus_of(run)
     if tied_states_of(run) != part_digest(corpus, TIED_STATES):
         raise UserError(
             f"{run.name}: the corpus {corpus.name} was prepared again and has other tied states; "

@@ -11,7 +11,6 @@ from workbench.storage.run import Run
 
 ARRAYS = "example.npz"
 TEXT = "example.json"
-SECONDS_PER_FRAME = 0.01
 
 # What became of a frame.
 CANCELLED = 0
@@ -61,9 +60,9 @@ class Example:
     lattice_words: list[LatticeWord]
 
     @property
-    def seconds(self) -> float:
-        """Duration of the utterance."""
-        return len(self.features) * SECONDS_PER_FRAME
+    def frames(self) -> int:
+        """Length of the utterance."""
+        return len(self.features)
 
 
 def save_example(run: Run, example: Example) -> None:

@@ -29,6 +29,7 @@ from workbench.storage.checkpoints import checkpoint_folders
 from workbench.storage.files import Json, is_file, read_json, write_json
 from workbench.storage.home import data_folder
 from workbench.storage.rows import R, Row, read_columns, read_rows
+from workbench.storage.summary import RunSummary
 from workbench.system.processes import process_is_alive
 
 if TYPE_CHECKING:
@@ -84,6 +85,21 @@ class CorpusIdentity:
     name: str
     digest: str  # see `workbench.runs.record.corpus_identity`
     parts: Mapping[str, str] = field(default_factory=dict)
+    folder: str | None = None  # where it is, if not under data/corpora
+
+    @property
+    def argument(self) -> str:
+        """How the command line names it: by its name, or by its folder if that is elsewhere."""
+        return self.folder or self.name
+
+    @property
+    def place(self) -> Path:
+        """The folder where it was when the run was trained."""
+        return Path(self.folder) if self.folder else data_folder() / "corpora" / self.name
+
+    def to_dict(self) -> dict[str, Json]:
+        """Return this for JSON; without a folder if there is none."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -129,13 +145,14 @@ class RunRecord:
     def digest(self) -> str:
         """SHA-256 of what the run is: equal for runs of equal settings, corpus and parent."""
         record = self.to_dict()
-        identity = {name: record[name] for name in ("settings", "corpus", "parent")}
+        identity = {name: record[name] for name in ("settings", "parent")}
+        identity["corpus"] = replace(self.corpus, folder=None).to_dict()
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Json]:
         """Return this for JSON."""
         parent = self.parent.to_dict() if self.parent else None
-        return {**asdict(self), "parent": parent}
+        return {**asdict(self), "corpus": self.corpus.to_dict(), "parent": parent}
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> "RunRecord":
@@ -180,10 +197,15 @@ class Run:
         return Settings.of(**self.record.settings)
 
     @property
-    def summary(self) -> dict[str, Any]:
-        """The numbers of `workbench table`, or an empty dict while there are none."""
+    def summary(self) -> RunSummary:
+        """The numbers of `workbench table`; all of them None while there are none."""
         path = self.folder / SUMMARY
-        return read_json(path) if path.exists() else {}
+        if not path.exists():
+            return RunSummary()
+        numbers = read_json(path)
+        if not isinstance(numbers, dict):
+            raise UserError(f"{path}: damaged: not a summary")
+        return RunSummary.of(numbers)
 
     @property
     def cluster(self) -> ClusterInfo | None:
@@ -193,9 +215,9 @@ class Run:
             return None
         return ClusterInfo(**read_json(path))
 
-    def update_summary(self, **values: Any) -> None:
-        """Add numbers to the summary."""
-        write_json(self.folder / SUMMARY, {**self.summary, **values})
+    def write_summary(self, summary: RunSummary) -> None:
+        """Replace the summary."""
+        write_json(self.folder / SUMMARY, summary.to_dict())
 
     def status(self) -> RunStatus:
         """Return the status: NEW without a status.json, LOST if the process is gone or silent."""

@@ -130,7 +130,7 @@ def plan_cell(sweep: Sweep, cell: Cell) -> PlannedCell:
     state = CellState(status.state.value)
     if state == CellState.FAILED and error.startswith("Diverged"):
         state = CellState.DIVERGED
-    if state == CellState.DONE and sweep.test and "test_wer" not in run.summary:
+    if state == CellState.DONE and sweep.test and not run.summary.tested:
         state = CellState.FAILED if error else CellState.STOPPED
     return PlannedCell(cell, run, state, error, record.price)
 

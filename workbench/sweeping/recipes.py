@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Unpack
 
 from workbench.data import RECIPES, STARTS
@@ -73,7 +74,7 @@ def read_recipe(
         network = {field: settings[field] for field in NETWORK_OF_START if field in settings}
         start = recipe_start(size, **network)
 
-    name = changes.get("name", f"{which}-{size}-{corpus}")
+    name = changes.get("name", f"{which}-{size}-{Path(corpus).name}")
     fields: SweepFields = {
         "corpus": corpus,
         "init": init.name if init else None,

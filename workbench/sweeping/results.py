@@ -13,6 +13,7 @@ from workbench.metrics.tested import NotComparable, TestedRun, compare_tested
 from workbench.metrics.verdicts import MARGIN, Verdict, VerdictOutcome, judge_all
 from workbench.settings import Value
 from workbench.storage.run import Run
+from workbench.storage.summary import RunSummary
 from workbench.storage.transcripts import has_transcripts
 from workbench.sweeping.plan import CellState, PlannedCell, plan_cells
 from workbench.sweeping.spec import Sweep
@@ -125,7 +126,8 @@ def _cell_row(planned: PlannedCell) -> dict[str, Value | None]:
     cell = planned.cell
     run = planned.run
     without_numbers = planned.state in (CellState.FAILED, CellState.DIVERGED)
-    summary = run.summary if run and not without_numbers else {}
+    summary = run.summary if run and not without_numbers else RunSummary()
+    numbers = summary.numbers()
     seconds = planned.price.seconds if planned.price else 0.0
     return {
         "cell": cell.id,
@@ -133,7 +135,7 @@ def _cell_row(planned: PlannedCell) -> dict[str, Value | None]:
         **cell.values,
         "seed": cell.seed,
         "state": planned.state.value,
-        **{column: summary.get(column) for column in SUMMARY_COLUMNS},
+        **{column: numbers[column] for column in SUMMARY_COLUMNS},
         "run": run.name if run else None,
         "minutes": (seconds or np.nan) / 60,
         "error": planned.error,

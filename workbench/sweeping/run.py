@@ -125,16 +125,17 @@ def _trained_start(sweep: Sweep, progress: Progress | None) -> Run:
 
     A run that was asked to stop, by the stop file or Ctrl-C, is returned as it rests.
     """
+    corpus = Corpus.open(sweep.corpus)
     start = runs.train_or_resume(
         find_start(sweep),
-        Corpus.open(sweep.corpus),
+        corpus,
         start_settings(sweep),
-        name=f"ce-{sweep.corpus}",
+        name=f"ce-{corpus.name}",
         progress=progress,
         stop=stop_file(sweep, AFTER_CURRENT, NOW),
     )
     stopped = start.status().state == RunState.STOPPED
-    if sweep.test and not stopped and "test_wer" not in start.summary:
+    if sweep.test and not stopped and not start.summary.tested:
         evaluate.test(start, progress)
     return start
 
@@ -235,7 +236,7 @@ def run_cell(sweep: Sweep, cell_id: str, data_folder: str) -> Price | None:
         trained = _trained_cell(sweep, cell, reporter)
         if trained.status().state == RunState.STOPPED:
             return None
-        if sweep.test and "test_wer" not in trained.summary:
+        if sweep.test and not trained.summary.tested:
             evaluate.test(trained)
     finally:
         record_nothing(sweep, cell)

@@ -1,5 +1,7 @@
 """The run that all cells of a sweep start from, where the sweep describes it by its settings."""
 
+from pathlib import Path
+
 from workbench.settings import Settings, preset
 from workbench.storage.run import Run, RunState, all_runs
 from workbench.sweeping.spec import Sweep
@@ -16,11 +18,12 @@ def find_start(sweep: Sweep) -> Run | None:
     Any run will do, whatever its name. Of several, one that is done is preferred.
     """
     wanted = start_settings(sweep).to_dict()
+    places = (sweep.corpus, str(Path(sweep.corpus).resolve()))  # its name, or its folder
     found = []
     for run in all_runs():
         record = run.record
         from_scratch = record.parent is None
-        same_corpus = record.corpus.name == sweep.corpus
+        same_corpus = record.corpus.argument in places
         if record.settings == wanted and same_corpus and from_scratch:
             found.append(run)
 

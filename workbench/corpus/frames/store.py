@@ -23,7 +23,7 @@ import numpy as np
 
 from workbench.corpus.audio import AudioError, read_audio
 from workbench.corpus.frames.manifest import ADVICE, StoreManifest
-from workbench.corpus.frames.window import FRAME_SECONDS, MEL, NotFiniteFrame, gather_windows
+from workbench.corpus.frames.window import MEL, NotFiniteFrame, gather_windows
 from workbench.corpus.frames.writer import (
     FEATURES,
     OFFSETS,
@@ -34,6 +34,7 @@ from workbench.corpus.frames.writer import (
 )
 from workbench.corpus.utterances import SetAside, Utterance
 from workbench.settings import UserError
+from workbench.settings.frame import FRAME_SECONDS
 from workbench.storage.files import read_json_lines, write_npy
 
 __all__ = ["FrameStore", "FrameStoreWriter", "write_alignment"]

@@ -11,14 +11,14 @@ too. NaN and infinity would become large finite numbers, so they are looked for 
 import numba
 import numpy as np
 
+from workbench.settings.frame import FRAMES_PER_SECOND
+
 LEFT = 20  # frames before
 RIGHT = 5  # frames after
 MEL = 40  # numbers of a frame
 SPAN = LEFT + 1 + RIGHT
 WINDOW = SPAN * MEL  # 1040, the inputs of the network
 
-FRAME_SECONDS = 0.01
-FRAMES_PER_SECOND = 100
 _MAGNITUDE = np.uint16(0x7FFF)  # all bits of a float16 number but its sign
 _INFINITE = np.uint16(0x7C00)  # from this magnitude on it is infinite or NaN
 _EXPONENT = np.float32(2.0**112)  # the difference of the exponents' offsets of float32 and float16

@@ -204,7 +204,7 @@ def detail_rows(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
             "seed": str(cell.cell.seed),
             "state": cell.reached,
         }
-        measured = cell.run.summary if cell.run else {}
+        measured = cell.run.summary.numbers() if cell.run else {}
         for measure in DETAILED_MEASURES:
             value = measured.get(measure)
             row[NAMES[measure]] = NOT_MEASURED if value is None else f"{100 * value:.1f}"
