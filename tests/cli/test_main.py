@@ -34,9 +34,8 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit) as ended:
         main.main([name, "--help"])
     assert ended.value.code == 0
-    assert main.COMMANDS[name].split(":")[0].split(",")[0] in capsys.readouterr().out.replace(
-        "\n", " "
-    )
+    told = " ".join(capsys.readouterr().out.split())
+    assert main.COMMANDS[name] in told
     assert command.run.__doc__
 
 

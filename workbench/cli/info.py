@@ -4,11 +4,12 @@ wrong.
 
 import argparse
 import importlib
+import json
 import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -49,16 +50,22 @@ class Fact:
 
 @dataclass(frozen=True)
 class Options:
-    """The command has no options."""
+    """What the command line gave."""
+
+    json: bool
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add no option."""
+    """Add the command's option."""
+    parser.add_argument("--json", action="store_true", help="print a list with an object per fact")
 
 
 def run(options: Options) -> None:
     """Print all facts."""
-    print(describe())
+    if options.json:
+        print(json.dumps([asdict(fact) for fact in facts()], indent=1))
+    else:
+        print(describe())
 
 
 def describe() -> str:

@@ -11,6 +11,7 @@ import argparse
 import importlib
 import os
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol
 
@@ -38,8 +39,16 @@ COMMANDS = {
     "calibrate": "measure this machine for the cost clock: --set clock=cost machine=FILE",
     "lab": "open the notebooks in JupyterLab, on this computer only",
     "demo": "run the main job: corpus, cross entropy, MMI, word error rates, report",
+    "export": "write the curves of runs for TensorBoard, MLflow, W&B or as CSV",
+    "completion": "print what makes Tab complete commands, options, runs and settings",
     "info": "print versions, processor, kernels, disk, corpora and runs",
 }
+
+
+EXIT_CODES = (
+    "exit codes: 0 done, 1 failed (one line says why), 2 wrong usage, 130 stopped or interrupted "
+    "(what was done is kept and can be resumed)"
+)
 
 
 class Command(Protocol):
@@ -53,6 +62,25 @@ class Command(Protocol):
 
     def run(self, options: Any) -> int | None:
         """Carry the command out; return its exit code, None for 0."""
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """A formatter that keeps lines apart, and breaks those that the terminal has no room for."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(self._broken(line, width, indent) for line in text.splitlines())
+
+    def _broken(self, line: str, width: int, indent: str) -> str:
+        own = indent + line[: len(line) - len(line.lstrip())]
+        if len(own + line.lstrip()) <= width:
+            return own + line.lstrip()
+        return textwrap.fill(
+            line.lstrip(),
+            width,
+            initial_indent=own,
+            subsequent_indent=f"{own}    ",
+            break_on_hyphens=False,
+        )
 
 
 class Parser(argparse.ArgumentParser):
@@ -76,8 +104,9 @@ def overview() -> argparse.ArgumentParser:
         description="What does asynchrony do to my training?",
         epilog="commands:\n"
         + "\n".join(f"  {name:10} {text}" for name, text in COMMANDS.items())
-        + "\n\n`workbench COMMAND --help` explains a command and shows examples.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        + "\n\n`workbench COMMAND --help` explains a command and shows examples.\n\n"
+        + EXIT_CODES,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("command", help=argparse.SUPPRESS)
     return parser
@@ -89,7 +118,7 @@ def command_parser(name: str, command: Command) -> argparse.ArgumentParser:
         prog=f"workbench {name}",
         description=COMMANDS[name],
         epilog=command.EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     command.add_options(parser)
     return parser

@@ -53,6 +53,7 @@ class Options:
     no_test: bool
     retry: bool
     dry_run: bool
+    json: bool
     margin: float
 
 
@@ -97,6 +98,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would be run and how long it would take"
     )
+    parser.add_argument(
+        "--json", action="store_true", help="print an object per cell, error rates as fractions"
+    )
 
 
 def run(options: Options) -> int:
@@ -113,7 +117,11 @@ def run(options: Options) -> int:
     sweeping.refuse_idle_axes(sweep)
     for name, need in sweeping.idle_in_all_cells(sweep, sweep.settings).items():
         print(f"warning: {idle_sentence(name, need)}", file=sys.stderr)
-    print(f"sweep {sweep.name}: {sweeping.estimate_sweep(sweep, options.jobs)}")
+    if options.json and options.dry_run:
+        print(cells_json(sweeping.read_results(sweep)))
+        return 0
+    if not options.json:
+        print(f"sweep {sweep.name}: {sweeping.estimate_sweep(sweep, options.jobs)}")
     if options.dry_run:
         for planned in sweeping.plan_cells(sweep):
             cell = planned.cell
@@ -123,12 +131,17 @@ def run(options: Options) -> int:
     with bars() as progress, sweeping.cluster_executor(options.cluster, options.jobs) as executor:
         cells = sweeping.run_sweep(sweep, options.jobs, options.retry, progress, executor)
     found = sweeping.read_results(sweeping.find_sweep(sweep.name), margin=options.margin)
-    print(describe_results(found))
+    print(cells_json(found) if options.json else describe_results(found))
     if any(cell.state == CellState.FAILED for cell in cells):
         return FAILED
     if any(cell.state.unfinished for cell in cells):
         return report_interruption()
     return 0
+
+
+def cells_json(found: "Results") -> str:
+    """Every cell with its setting, state, numbers and error, as JSON."""
+    return str(found.table.to_json(orient="records", indent=1))
 
 
 def make_sweep(options: Options) -> "Sweep":

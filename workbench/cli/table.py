@@ -3,10 +3,20 @@
 import argparse
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from workbench.cli.options import add_margin_option
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from workbench.cli.table_text import TextColumn
+
 EXAMPLES = ""
+
+# How soon a column is left out where the terminal is narrow, the highest first.
+RANKS = {"run": 0, "test WER %": 1, "WER %": 2, "95 % interval": 3, "criterion": 4, "F_MMI": 5}
+OTHER_RANK = 9
 
 
 @dataclass(frozen=True)
@@ -27,13 +37,30 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: Options) -> None:
     """Print the table."""
-    from workbench.figures.tables import run_rows, text_table, verdict_note
+    from workbench.cli.table_text import show, table_text, terminal_width
+    from workbench.figures.tables import display_rows, run_rows, verdict_note
     from workbench.storage.run import all_runs, find_run
 
     shown = [find_run(name) for name in options.runs] if options.runs else all_runs()
     if options.json:
         print(json.dumps(run_rows(shown, options.margin), indent=1))
         return
-    print(text_table(shown, options.margin))
+    if not shown:
+        print("no runs yet")
+        return
+    show(table_text(table_columns(display_rows(shown, options.margin)), terminal_width()))
     if any(run.summary.comparison for run in shown):
         print(verdict_note(options.margin))
+
+
+def table_columns(rows: "Sequence[Mapping[str, str]]") -> "list[TextColumn]":
+    """The columns of the table; on a narrow terminal the least important are left out."""
+    from workbench.cli.table_text import TextColumn
+    from workbench.figures.tables import TEXT_COLUMNS
+
+    columns = []
+    for title in rows[0]:
+        rank = RANKS.get(title, OTHER_RANK)
+        cells = [row[title] for row in rows]
+        columns.append(TextColumn(title, cells, rank, title in TEXT_COLUMNS))
+    return columns

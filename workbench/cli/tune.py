@@ -17,6 +17,7 @@ class Options:
     run: str
     acoustic: list[float]
     prior: list[float]
+    json: bool
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prior", nargs="+", type=float, default=PRIOR_SCALES, help="prior scales to try"
     )
+    parser.add_argument("--json", action="store_true", help="print a list with an object per pair")
 
 
 def run(options: Options) -> None:
@@ -37,4 +39,7 @@ def run(options: Options) -> None:
 
     with bars() as progress:
         errors = evaluate.tune(find_run(options.run), options.acoustic, options.prior, progress)
-    print(errors.to_string(index=False))
+    if options.json:
+        print(errors.to_json(orient="records", indent=1))
+    else:
+        print(errors.to_string(index=False))
