@@ -195,3 +195,52 @@ def test_text_is_read_as_sentences(write):
     assert read_text(write("text", "utt1 a b\nutt2\n"), ids=True).sentences == (("a", "b"),)
     with pytest.raises(UserError, match=r"lm.txt:2: not UTF-8: byte 0xe9"):
         read_text(write("lm.txt", "a\nb é\n".encode("latin-1")))
+
+
+def test_remarks_are_no_words_and_no_phones(write):
+    """Lines of remarks and remarks behind an entry are left out; "#1" is not taken for one."""
+    text = ";;; # a dictionary\n## two\n# three\n\na x y # place, danish\n#tag z\n"
+    lexicon = read_lexicon(write("lexicon.txt", text))
+    assert lexicon.words == ("<eps>", "a", "#tag")
+    assert lexicon.phones == ("SIL", "x", "y", "z")
+    with pytest.raises(UserError, match="disambiguation"):
+        read_lexicon(write("lexicon.txt", "a x #1\n"))
+
+
+def test_marked_variants_are_pronunciations_of_one_word(write):
+    """A marked variant belongs to its word, but is a word of its own where that is missing."""
+    lexicon = read_lexicon(write("lexicon.txt", "the dh ah\nthe(2) dh iy\nsmile:(1) s m\n"))
+    assert lexicon.words == ("<eps>", "the", "smile:(1)")
+    assert [len(lexicon.of(word)) for word in (1, 2)] == [2, 1]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("between", [" ", "\t"])
+@pytest.mark.parametrize("numbers", ["0.5", "0.5 0.2 1.1 0.97"])
+def test_columns_of_numbers_are_understood(write, numbers, between, end):
+    """A probability is kept and the numbers about silence are dropped, whatever the file is called.
+
+    A byte order mark, tabs and Windows' ends of lines change nothing.
+    """
+    lines = ["<eps> SIL", f"a {numbers} x", f"b {numbers.replace('0.5', '1')} y"]
+    text = "\ufeff" + "".join(line.replace(" ", between) + end for line in lines)
+    lexicon = read_lexicon(write("english.dict", text))
+    assert lexicon.words == ("<eps>", "a", "b")
+    assert lexicon.phones == ("SIL", "x", "y")
+    assert lexicon.of(1)[0].log_probability == math.log(0.5)
+
+
+@pytest.mark.parametrize("odd", ["b y", "b 0.5 0.2 y", "b y 0.3"])
+def test_numbers_on_some_lines_are_refused(write, odd):
+    """Where lines differ nobody can tell phones from numbers: one sentence, with the first line."""
+    path = write("lexicon.txt", f"a 0.5 x\n{odd}\n")
+    with pytest.raises(UserError, match=r"lexicon\.txt:\d: \d lines have numbers") as caught:
+        read_lexicon(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_phones_may_be_numbers(write):
+    """An inventory of whole numbers has no columns: nothing tells them from phones."""
+    lexicon = read_lexicon(write("lexicon.txt", "a 1 2\nb 2\n"))
+    assert lexicon.phones == ("SIL", "1", "2")
+    assert len(lexicon.of(1)[0].phones) == 2

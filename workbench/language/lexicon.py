@@ -1,9 +1,10 @@
 """The lexicon: words, phones, and the phones that each word is made of.
 
 A file has one pronunciation a line, ``word phone...`` (lexicon.txt) or ``word probability
-phone...`` (lexiconp.txt). Probabilities lie in (0, 1] and are kept as given. Usually the likeliest
-pronunciation of a word has 1 (max-normalised), so that a word with many pronunciations is not
-punished for it. Silence is no word; it is phone 0 in every lexicon.
+phone...`` (lexiconp.txt); `dialects` says what else is understood. Probabilities lie in (0, 1] and
+are kept as given. Usually the likeliest pronunciation of a word has 1 (max-normalised), so that a
+word with many pronunciations is not punished for it. Silence is no word; it is phone 0 in every
+lexicon.
 """
 
 import math
@@ -15,6 +16,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from workbench.language.dialects import (
+    Entry,
+    MixedColumns,
+    count_columns,
+    strip_remarks,
+    strip_variants,
+)
 from workbench.language.text import iter_lines, raise_faults
 from workbench.settings import UserError
 
@@ -98,27 +106,28 @@ class _Spelling(NamedTuple):
 def read_lexicon(path: Path, phones: Sequence[str] | None = None) -> Lexicon:
     """Return the lexicon in a file, or in a folder's lexiconp.txt or lexicon.txt.
 
-    Entries of silence are dropped. Words are numbered as they first occur, phones alphabetically
-    after SIL. ``phones``: take this inventory instead (a model's, beginning with SIL).
+    Entries of silence, remarks and the marks of variants are dropped. Words are numbered as they
+    first occur, phones alphabetically after SIL. ``phones``: take this inventory instead (a
+    model's, beginning with SIL).
 
     Raises a UserError that lists every fault with its line if a line has no phones, a probability
     outside (0, 1], silence or a disambiguation symbol inside a word, an unknown phone, occurs
-    twice, or is not UTF-8.
+    twice, is not UTF-8, or has numbers among its phones where other lines have none.
     """
     path = Path(path)
     if path.is_dir():
         with_probabilities = path / "lexiconp.txt"
         path = with_probabilities if with_probabilities.exists() else path / "lexicon.txt"
-    weighted = path.name.startswith(WEIGHTED_PREFIX)
-
     faults: list[str] = []
+    entries = _read_entries(path, faults)
+    weighted = path.name.startswith(WEIGHTED_PREFIX)
+    columns = 1 if weighted else _number_columns(path, entries)
+
     line_of: dict[_Spelling, int] = {}
     log_probability: dict[_Spelling, float] = {}
     known = None if phones is None else frozenset(phones)
-    for number, fields in iter_lines(path, faults):
-        if not fields:
-            continue
-        spelling, probability = _parse(fields, weighted)
+    for entry in entries:
+        spelling, probability = _parse(entry, columns)
         if _is_silence(spelling):
             continue
         found = _faults(spelling, probability, known)
@@ -126,23 +135,52 @@ def read_lexicon(path: Path, phones: Sequence[str] | None = None) -> Lexicon:
             line = line_of[spelling]
             found = [f"{spelling.word!r} is listed with the same phones on line {line}"]
         if found:
-            faults += [f"{path}:{number}: {fault}" for fault in found]
+            faults += [f"{path}:{entry.line}: {fault}" for fault in found]
         else:
-            line_of[spelling] = number
+            line_of[spelling] = entry.line
             log_probability[spelling] = math.log(float(probability))
 
+    # Lines that are not UTF-8 were found first, while the file was read.
+    line_at = len(f"{path}:")
+    faults.sort(key=lambda fault: int(fault[line_at:].partition(":")[0]))
     raise_faults(faults, path)
     if not log_probability:
         raise UserError(f"{path}: no words")
     return _build(log_probability, phones)
 
 
-def _parse(fields: list[str], weighted: bool) -> tuple[_Spelling, str]:
-    """Return the spelling on a line and its probability as text, empty if it is missing."""
-    if weighted:
-        probability = fields[1] if len(fields) > 1 else ""
-        return _Spelling(fields[0], tuple(fields[2:])), probability
-    return _Spelling(fields[0], tuple(fields[1:])), "1"
+def _read_entries(path: Path, faults: list[str]) -> list[Entry]:
+    """The lines that have a word, without remarks and marks of variants."""
+    entries = []
+    for number, content in iter_lines(path, faults):
+        fields = strip_remarks(content)
+        if fields:
+            entries.append(Entry(number, fields[0], tuple(fields[1:])))
+    return strip_variants(entries)
+
+
+def _number_columns(path: Path, entries: list[Entry]) -> int:
+    """How many columns of numbers stand before the phones; raises UserError if lines differ."""
+    spoken = [entry for entry in entries if not _is_silence(_Spelling(entry.word, entry.fields))]
+    try:
+        return count_columns(spoken)
+    except MixedColumns as error:
+        raise UserError(
+            f"{path}:{error.lines[0]}: {len(error.lines)} lines have numbers where phones should "
+            "be; give every line its phones alone, one probability before them, or a probability "
+            "and three numbers about silence"
+        ) from None
+
+
+def _parse(entry: Entry, columns: int) -> tuple[_Spelling, str]:
+    """Return the spelling of an entry and its probability as text, empty if it is missing.
+
+    ``columns``: how many fields are numbers; the first of them is the probability.
+    """
+    spelling = _Spelling(entry.word, entry.fields[columns:])
+    if not columns:
+        return spelling, "1"
+    return spelling, entry.fields[0] if entry.fields else ""
 
 
 def _is_silence(spelling: _Spelling) -> bool:
