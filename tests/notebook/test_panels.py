@@ -260,6 +260,16 @@ def test_comparison_overlays_and_names_differences() -> None:
     assert panel.screen.png != before
 
 
+def test_the_margin_of_a_comparison_is_chosen_in_the_panel() -> None:
+    """Two systems that are undecided at half a percent are equivalent at fifty."""
+    for seed in range(2):
+        fake_run(f"r{seed}", Settings.of(seed=seed), wrong=seed + 1)
+
+    panel = compare_panel("r0", "r1")
+    panel.margin.value = 50.0
+    assert "by less than 50 % absolute" in panel.tables.value
+
+
 def test_wrong_words_are_marked() -> None:
     """Substituted, deleted and inserted words are marked; markup in words is shown as text."""
     words = aligned_words("a b c", "a x c d")

@@ -57,6 +57,17 @@ def test_those_that_differ_are_named_first() -> None:
     assert "corrected for 3 comparisons (Holm)" in method
 
 
+def test_at_most_five_that_differ_are_named() -> None:
+    """The first sentence stays short; how many more differ is said."""
+    axes = {"shuffling": ["none", "full"], "batch": list(range(8, 16))}
+    sweep = small(axes=axes, seeds=[0])
+    run_sweep(sweep, executor=Outcomes())
+    first = headline(read_results(sweep).verdicts)[0]
+    assert first.startswith("8 of 15 settings differ")
+    assert first.count("is worse") == 5
+    assert first.endswith("and 3 more.")
+
+
 def test_tests_on_other_utterances_have_no_verdict(data: Path) -> None:
     """A label that was tested on another test set is listed with the reason."""
     sweep = small(seeds=[0])

@@ -147,9 +147,13 @@ def open_runs(*names: str) -> list[Run]:
     return [find_run(name) for name in names]
 
 
-def report(*subjects: Run | Results, title: str | None = None) -> str:
-    """Writes the report on runs or on one sweep; returns the path of the HTML file."""
+def report(*subjects: Run | Results, title: str | None = None, margin: float = MARGIN) -> str:
+    """Writes the report on runs or on one sweep; returns the path of the HTML file.
+
+    ``margin``: the difference of test word error rates, a fraction, that still counts as equivalent
+    between runs; a sweep's results have their own.
+    """
     if subjects and isinstance(subjects[0], Results):
         return str(write_sweep_report(subjects[0], title=title))
     runs = [subject for subject in subjects if isinstance(subject, Run)]
-    return str(write_report(runs, title=title))
+    return str(write_report(runs, title=title, margin=margin))

@@ -39,6 +39,9 @@ NUMBERS = (
 SUMMARY_COLUMNS = (*NUMBERS, "rows_digest")
 """What a row per cell takes from the summary of its run."""
 
+MOST_NAMED = 5
+"""Settings that differ from the baseline and are named in the first sentence; a table has all."""
+
 EFFECT_COLUMNS = ["axis", "value", "mean", "low", "high", "n"]
 VERDICT_COLUMNS = [
     "label",
@@ -309,7 +312,10 @@ def headline(verdicts: Sequence[LabelVerdict]) -> list[str]:
         for outcome in (VerdictOutcome.BETTER, VerdictOutcome.WORSE)
         for label in by_outcome.pop(outcome, [])
     ]
-    which = f": {', '.join(differ)}" if differ else ""
+    named = differ[:MOST_NAMED]
+    if len(differ) > MOST_NAMED:
+        named.append(f"and {len(differ) - MOST_NAMED} more")
+    which = f": {', '.join(named)}" if differ else ""
     first = f"{len(differ)} of {len(verdicts)} settings differ from {against} in test WER{which}."
     others = [f"{len(labels)} {outcome}" for outcome, labels in by_outcome.items()]
     rest = [f"The others: {', '.join(others)}."] if others else []

@@ -8,6 +8,7 @@ from workbench.figures.compare import pairwise, settings_difference
 from workbench.figures.curves import AXES, draw_curves
 from workbench.figures.style import PANEL_DPI, png
 from workbench.figures.tables import display_rows
+from workbench.metrics.verdicts import MARGIN
 from workbench.notebook.panels.parts import Status, button, display_panel, scrolled_html
 from workbench.notebook.screen import Screen
 from workbench.reports.page import table_html
@@ -36,11 +37,20 @@ class ComparePanel:
         )
         axes = [(title, against) for against, title in AXES.items()]
         self.against = W.ToggleButtons(options=axes, value="epochs")
+        self.margin = W.BoundedFloatText(
+            value=100 * MARGIN,
+            min=0.01,
+            max=100.0,
+            step=0.1,
+            description="margin, %",
+            tooltip="the difference of word error rates, absolute, that still counts as equivalent",
+            layout=W.Layout(width="12em"),
+        )
         report = button("Report", self.report, self.status)
-        beside = W.VBox([self.against, report, self.status.widget])
+        beside = W.VBox([self.against, self.margin, report, self.status.widget])
         self.widget = W.VBox([W.HBox([self.runs, beside]), self.tables])
 
-        for widget in (self.runs, self.against):
+        for widget in (self.runs, self.against, self.margin):
             widget.observe(self.status.guard(self.draw), "value")
         self.draw()
 
@@ -48,17 +58,19 @@ class ComparePanel:
         """Draws curves and tables of the marked runs."""
         runs = self._marked()
         self.screen.put(png(draw_curves(runs, against=self.against.value), PANEL_DPI))
-        tables = [table_html(display_rows(runs))]
+        margin = self.margin.value / 100
+        tables = [table_html(display_rows(runs, margin))]
         if len(runs) > 1:
             tables.append(Markup(settings_difference(runs).to_html(escape=True)))
-        verdicts = pairwise(runs)
+        verdicts = pairwise(runs, margin)
         if len(verdicts):
             tables.append(_verdicts_html(verdicts))
         self.tables.value = scrolled_html(tables)
 
     def report(self) -> None:
         """Writes the report on the marked runs."""
-        self.status.show_message(f"report: {write_report(self._marked())}")
+        out = write_report(self._marked(), margin=self.margin.value / 100)
+        self.status.show_message(f"report: {out}")
 
     def _marked(self) -> list[Run]:
         if not self.runs.value:
