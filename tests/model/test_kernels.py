@@ -14,6 +14,7 @@ from workbench.model.device import device
 from workbench.model.kernels import Kernel
 from workbench.model.network import SparseRows, Topology
 from workbench.settings import UserError
+from workbench.system.processor import Processor
 
 
 @pytest.fixture
@@ -100,6 +101,23 @@ def test_the_measurement_measures(fresh):
     speeds = kernels.measure(*every, kernels.kernel("torch", "bfloat16"))
     assert set(speeds) == {*kernels.NAMES, "bfloat16"}
     assert min(speeds.values()) > 0
+
+
+@pytest.mark.parametrize("features", [{"avx2"}, {"avx2", "avx512f", "avx512bf16"}])
+def test_bfloat16_is_refused_where_it_is_slow(fresh, monkeypatch, features):
+    """Without instructions for it the line says by which factor it is slower; with them it is
+    taken.
+    """
+    processor = Processor("some-processor", frozenset(features))
+    monkeypatch.setattr(kernels, "this_processor", lambda: processor)
+    monkeypatch.setattr(kernels, "measure", lambda *some: {some[0].name: 90.0, "bfloat16": 4.0})
+    monkeypatch.setenv("WORKBENCH_KERNEL", "torch")
+    kernels.check_precision("float32")
+    if processor.bfloat16:
+        kernels.check_precision("bfloat16")
+        return
+    with pytest.raises(UserError, match=r"some-processor.* 22.5 times .* precision=float32"):
+        kernels.check_precision("bfloat16")
 
 
 def test_compilation_on_first_use_does_not_count(fresh):

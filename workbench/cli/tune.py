@@ -1,4 +1,4 @@
-"""``workbench tune``: acoustic scale and prior scale, chosen on held-out data."""
+"""``workbench tune``: the scales of acoustics, priors and transitions, chosen on held-out data."""
 
 import argparse
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from workbench.cli.progress import bars
 EXAMPLES = ""
 ACOUSTIC_SCALES = [0.05, 0.1, 0.15, 0.2, 0.3]
 PRIOR_SCALES = [1.0]
+TRANSITION_SCALES = [0.1, 0.3, 1.0]
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Options:
     acoustic: list[float]
     prior: list[float]
     json: bool
+    transition: list[float]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -29,17 +31,34 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prior", nargs="+", type=float, default=PRIOR_SCALES, help="prior scales to try"
     )
-    parser.add_argument("--json", action="store_true", help="print a list with an object per pair")
+    parser.add_argument(
+        "--transition",
+        nargs="+",
+        type=float,
+        default=TRANSITION_SCALES,
+        help="transition scales to try",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print a list with an object per choice of scales"
+    )
 
 
 def run(options: Options) -> None:
-    """Print the held-out word error rate of each pair of scales, best first."""
-    from workbench.recognise import evaluate
+    """Print the held-out word error rate of each choice of scales, best first.
+
+    A grid whose best value lies at its edge is widened. What is still at an edge is said.
+    """
+    from workbench.recognise import evaluate, scale_grid
     from workbench.storage.run import find_run
 
     with bars() as progress:
-        errors = evaluate.tune(find_run(options.run), options.acoustic, options.prior, progress)
+        errors = evaluate.tune(
+            find_run(options.run), options.acoustic, options.prior, progress, options.transition
+        )
     if options.json:
         print(errors.to_json(orient="records", indent=1))
-    else:
-        print(errors.to_string(index=False))
+        return
+
+    print(errors.to_string(index=False))
+    for sentence in scale_grid.edges(errors):
+        print(sentence)

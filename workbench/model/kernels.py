@@ -158,6 +158,24 @@ def choose(precision: Precision = "float32") -> Kernel:
 
 
 @one_thread()
+def check_precision(precision: Precision) -> None:
+    """Raise UserError for bfloat16 where nothing multiplies it in hardware, with the factor by
+    which products are slower than in float32, measured now.
+    """
+    processor = this_processor()
+    if precision == "float32" or processor.bfloat16 or device().type == "cuda":
+        return
+    usual = kernel(choice().kernel)
+    emulated = kernel(choice().kernel, precision)
+    gflops = measure(usual, emulated)
+    factor = gflops[usual.name] / gflops[emulated.name]
+    raise UserError(
+        f"precision=bfloat16: the processor ({processor.name}) has no instructions for it, and its "
+        f"products take {factor:.1f} times as long as in float32; choose precision=float32"
+    )
+
+
+@one_thread()
 def describe(precision: Precision = "float32") -> Arithmetic:
     """Return what computes in ``precision``; measures the kernel's present speed, which takes a
     moment.

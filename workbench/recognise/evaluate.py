@@ -1,6 +1,7 @@
 """Recognition with a trained model: the test set, scales chosen on held-out data, audio files."""
 
 import itertools
+import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,9 @@ from workbench.metrics.words import WordErrors, total_errors, word_errors
 from workbench.model.threads import one_thread
 from workbench.progress import Progress, no_progress
 from workbench.recognise.recogniser import SEARCH, Recogniser, Search, Words
+from workbench.recognise.scale_grid import Scales, search_grid
 from workbench.runs import language_digest, trained_model
+from workbench.runs.task import Task
 from workbench.sequence.occupancy import best_path
 from workbench.sequence.search import search
 from workbench.settings import UserError
@@ -168,25 +171,37 @@ def tune(
     acoustic_scales: Sequence[float],
     prior_scales: Sequence[float],
     progress: Progress | None = None,
+    transition_scales: Sequence[float] = (),
 ) -> pd.DataFrame:
-    """Return held-out word error rates of the unigram for each pair of scales, the best first.
+    """Return held-out word error rates of the unigram for each choice of scales, the best first.
 
-    Columns: ``acoustic_scale``, ``prior_scale``, ``wer`` (a fraction). At most `TUNED_UTTERANCES`
-    utterances are recognised.
+    Columns: ``acoustic_scale``, ``prior_scale``, ``transition_scale``, ``wer`` (a fraction). At
+    most `TUNED_UTTERANCES` utterances are recognised. Without ``transition_scales`` that of the run
+    is taken. A grid whose best value lies at its edge is widened, see `scale_grid`. Raises
+    UserError for a scale outside the range of its setting.
     """
     task, theta = trained_model(run)
-    utterances = range(min(TUNED_UTTERANCES, len(task.heldout)))
-    pairs = list(itertools.product(acoustic_scales, prior_scales))
+    own = task.settings.criterion.transition_scale
+    grid = {
+        "acoustic_scale": acoustic_scales,
+        "prior_scale": prior_scales,
+        "transition_scale": transition_scales or [own],
+    }
+    planned = math.prod(len(values) for values in grid.values())
+    tried = itertools.count(1)
     report = progress or no_progress
-    rows = []
-    for kappa, prior_scale in pairs:
-        recogniser = Recogniser(task, theta, kappa, prior_scale)
+
+    def measure(scales: Scales) -> float:
+        scaled = Task(task.corpus, task.settings.replace(**scales._asdict()))
+        recogniser = Recogniser(scaled, theta, scales.acoustic_scale, scales.prior_scale)
+        utterances = range(min(TUNED_UTTERANCES, len(task.heldout)))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             errors = total_errors(pool.map(partial(_unigram_errors, recogniser), utterances))
-        rows.append({"acoustic_scale": kappa, "prior_scale": prior_scale, "wer": errors.wer})
-        report(len(rows), len(pairs), "scales")
+        done = next(tried)
+        report(done, max(done, planned), "scales")
+        return errors.wer
 
-    return pd.DataFrame(rows).sort_values("wer", ignore_index=True)
+    return search_grid(grid, measure)
 
 
 def _unigram_errors(recogniser: Recogniser, utterance: int) -> WordErrors:
@@ -196,7 +211,7 @@ def _unigram_errors(recogniser: Recogniser, utterance: int) -> WordErrors:
     scores = recogniser.scores(task.heldout.utterance_windows(utterance))
     try:
         lattice = search(
-            task.corpus.denominator,
+            task.denominator,
             scores,
             lattices.beam,
             lattices.lattice_beam,

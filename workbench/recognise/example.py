@@ -70,8 +70,8 @@ def write_example(run: Run, others: Sequence[Run] = (), utterance: int | None = 
     logp = task.log_posteriors(theta, store.utterance_windows(u))
     decoded = task.decode_split(store, u, logp, task.measuring)
     scores = acoustic_scores(logp, corpus.log_prior, task.settings.criterion)
-    reference = corpus.reference(store.words[u])
-    lattices = find_pair(scores, reference, corpus.denominator, task.settings.lattices)
+    reference = task.reference(store.words[u])
+    lattices = find_pair(scores, reference, task.denominator, task.settings.lattices)
     if isinstance(lattices, NoLatticePair):
         raise UserError(f"{store.ids[u]}: {lattices.reason}")
     _, numerator = occupancies(lattices.numerator)
@@ -82,7 +82,7 @@ def write_example(run: Run, others: Sequence[Run] = (), utterance: int | None = 
     hypotheses = {run.name: decoded.words}
     for other in others:
         hypotheses[other.name] = recognised_words(other, u)
-    alignment = align_reference(corpus, store.words[u], scores)
+    alignment = align_reference(task, store.words[u], scores)
     example = Example(
         utterance=store.ids[u],
         reference=" ".join(store.words[u]),
@@ -157,11 +157,10 @@ def frame_fates(
 # --- the alignment of the reference
 
 
-def align_reference(
-    corpus: Corpus, transcript: Sequence[str], scores: np.ndarray
-) -> ReferenceTimes:
+def align_reference(task: Task, transcript: Sequence[str], scores: np.ndarray) -> ReferenceTimes:
     """Return words and phones of the best path of a reference, with ``scores`` [frames, states]."""
-    graph = corpus.reference(transcript).graph
+    corpus = task.corpus
+    graph = task.reference(tuple(transcript)).graph
     arcs, _ = best_arcs(graph, scores)
     ids, starts = timing(graph, arcs)
     edges = [*starts.tolist(), len(arcs)]

@@ -79,8 +79,8 @@ class Recogniser:
         """The graph that is searched."""
         corpus = self.task.corpus
         if self.search == "graph":
-            return corpus.ngram_graph.scaled(self.lm_scale)
-        return corpus.denominator
+            return self.task.scale_transitions(corpus.ngram_graph.scaled(self.lm_scale))
+        return self.task.denominator
 
     def scores(self, windows: np.ndarray) -> np.ndarray:
         """Return κ (log p(s|x) - prior_scale log p(s)), float32 [frames, states], of windows."""

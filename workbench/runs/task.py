@@ -11,6 +11,8 @@ import numpy as np
 from workbench.batches import FrameBatch, OuterBatch
 from workbench.corpus.frames.store import FrameStore
 from workbench.corpus.frames.window import WINDOW
+from workbench.hmm.graphs.graph import Graph
+from workbench.hmm.graphs.transitions import scale_transitions
 from workbench.metrics.frames import count_frames
 from workbench.metrics.words import word_errors
 from workbench.model import kernels
@@ -129,7 +131,21 @@ class Task:
     @cached_property
     def reference(self) -> Callable[[tuple[str, ...]], Reference]:
         """Return the reference of a transcript, cached because every epoch asks for the same."""
-        return lru_cache(CACHED_REFERENCES)(self.corpus.reference)
+        return lru_cache(CACHED_REFERENCES)(self._make_reference)
+
+    def _make_reference(self, transcript: tuple[str, ...]) -> Reference:
+        reference = self.corpus.reference(transcript)
+        return Reference(reference.words, lambda: self.scale_transitions(reference.make()))
+
+    @cached_property
+    def denominator(self) -> Graph:
+        """The graph that is searched for lattices."""
+        return self.scale_transitions(self.corpus.denominator)
+
+    def scale_transitions(self, graph: Graph) -> Graph:
+        """Return a graph of the corpus with the transitions scaled as the settings ask."""
+        scale = self.settings.criterion.transition_scale
+        return scale_transitions(graph, self.corpus.states, scale)
 
     # --- decoding
 
@@ -154,7 +170,7 @@ class Task:
         return decode_outer(
             logp,
             self.reference(store.words[utterance]),
-            self.corpus.denominator,
+            self.denominator,
             self.corpus.log_prior,
             settings,
             alignment if aligned else None,

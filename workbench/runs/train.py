@@ -75,6 +75,7 @@ def train(
     if executor is not None:
         settings = settings.replace(clock="wall")
     task = Task(corpus, settings)
+    kernels.check_precision(settings.model.precision)
     start = starting_point(task, init)
     recorded = executor is not None if record is None else record
     cluster = executor.about().address if executor else None

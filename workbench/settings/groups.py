@@ -27,6 +27,13 @@ class CriterionSettings(Group):
     acoustic_scale: float = setting(
         0.1, "kappa, the reciprocal of the language-model weight", low=0.001, high=2.0
     )
+    transition_scale: float = setting(
+        1.0,
+        "exponent of the transition probabilities, in numerator and denominator alike; the "
+        "paper's formula has kappa here",
+        low=0.0,
+        high=2.0,
+    )
     prior_scale: float = setting(
         1.0, "exponent of the state prior that divides the posterior", low=0.0, high=2.0
     )
