@@ -31,13 +31,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: Options) -> None:
     """Test the run, and print its row of the table and the verdict in full."""
-    from workbench.figures.tables import run_row, text_table
+    from workbench.figures.tables import no_path_sentence, run_row, text_table
     from workbench.recognise import evaluate
     from workbench.storage.run import find_run
 
     with bars() as progress:
         tested = evaluate.test(find_run(options.run), progress, options.search)
     print(text_table([tested], options.margin))
+    sentence = no_path_sentence(tested)
+    if sentence:
+        print(sentence)
     verdict = run_row(tested, options.margin)["verdict"]
     if verdict is not None:
         print(f"against {tested.record.parent_run}: {verdict}")

@@ -20,12 +20,15 @@ RUN_COLUMNS = (
     "heldout_sub",
     "heldout_del",
     "heldout_ins",
+    "heldout_no_path",
     "frame_error",
     "test_wer",
     "test_wer_low",
     "test_wer_high",
     "test_speakers",
     "test_words",
+    "test_utterances",
+    "test_no_path",
     "p_value",
     "outcome",
     "verdict",
@@ -93,6 +96,17 @@ def run_row(run: Run, margin: float = MARGIN) -> dict[str, RunValue]:
     }
     numbers = run.summary.numbers()
     return {column: known.get(column, numbers.get(column)) for column in RUN_COLUMNS}
+
+
+def no_path_sentence(run: Run) -> str:
+    """Returns in how many test utterances the search found no path; "" if there is none."""
+    summary = run.summary
+    if not summary.test_no_path:
+        return ""
+    return (
+        f"{summary.test_no_path} of {summary.test_utterances} test utterances had no path: "
+        "all their words count as deleted"
+    )
 
 
 def _verdict_columns(run: Run, margin: float) -> dict[str, RunValue]:

@@ -62,7 +62,7 @@ def test(run: Run, progress: Progress | None = None, search: Search = SEARCH) ->
     found = recogniser.transcripts(store, range(len(store)), [scale], report, "test, n-gram")
     transcripts = Transcripts(
         references=dict(zip(store.ids, store.words, strict=True)),
-        hypotheses={u: by_scale[0] for u, by_scale in zip(store.ids, found, strict=True)},
+        hypotheses={u: by_scale[0] for u, by_scale in zip(store.ids, found.words, strict=True)},
         speakers=known_speakers(store),
     )
     write_transcripts(run.folder, transcripts)
@@ -72,6 +72,7 @@ def test(run: Run, progress: Progress | None = None, search: Search = SEARCH) ->
         test_language=language_digest(recogniser.task.corpus),
         lm_scale=scale,
         test_acoustic_scale=recogniser.acoustic_scale,
+        test_no_path=found.no_path,
     )
     run.write_summary(searched)
     summarise_test(run)
@@ -151,7 +152,7 @@ def with_best_scales(recogniser: Recogniser, progress: Progress = no_progress) -
         scaled = replace(recogniser, acoustic_scale=kappa)
         transcripts = scaled.transcripts(store, utterances, LM_SCALES, progress, what)
         for i, lm_scale in enumerate(LM_SCALES):
-            hypotheses = [by_scale[i] for by_scale in transcripts]
+            hypotheses = [by_scale[i] for by_scale in transcripts.words]
             errors = total_errors(
                 word_errors(store.words[u], words)
                 for u, words in zip(utterances, hypotheses, strict=True)
@@ -218,7 +219,7 @@ def _unigram_errors(recogniser: Recogniser, utterance: int) -> WordErrors:
             lattices.max_active,
         )
         words = best_path(lattice).words
-    except NoPath:
+    except (NoPath, BadScores):
         words = ()
 
     hypothesis = [task.corpus.lexicon.words[word] for word in words]

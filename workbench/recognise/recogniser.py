@@ -16,6 +16,7 @@ import numpy as np
 
 from workbench.corpus.frames.store import FrameStore
 from workbench.hmm.graphs.graph import Graph, NoPath
+from workbench.hmm.scores import BadScores
 from workbench.progress import Progress, no_progress
 from workbench.runs import trained_model
 from workbench.runs.task import Task
@@ -44,6 +45,17 @@ LIMITS: dict[Search, Limits] = {
     # The n-gram's best path must be in the unigram lattice.
     "rescoring": Limits(16.0, 11.0, 10000),
 }
+
+
+class Recognition(NamedTuple):
+    """What was recognised in some utterances.
+
+    ``words``: of each utterance for each scale of the n-gram, none where the search found no path;
+    ``no_path``: in how many utterances that was so.
+    """
+
+    words: list[list[Words]]
+    no_path: int
 
 
 @dataclass(frozen=True)
@@ -119,20 +131,23 @@ class Recogniser:
         lm_scales: Sequence[float],
         progress: Progress = no_progress,
         what: str = "",
-    ) -> list[list[Words]]:
-        """Return the best words of each utterance for each scale; none where no path was found."""
+    ) -> Recognition:
+        """Return the best words of each utterance for each scale."""
 
-        def transcripts_of(utterance: int) -> list[Words]:
+        def words_of(utterance: int) -> list[Words] | None:
             try:
                 lattice = self.lattice(store.utterance_windows(utterance))
                 return self.words(lattice, lm_scales)
-            except NoPath:
-                return [()] * len(lm_scales)
+            except (NoPath, BadScores):
+                return None
 
+        nothing: list[Words] = [()] * len(lm_scales)
         transcripts = []
+        no_path = 0
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for words in pool.map(transcripts_of, utterances):
-                transcripts.append(words)
+            for words in pool.map(words_of, utterances):
+                no_path += words is None
+                transcripts.append(nothing if words is None else words)
                 progress(len(transcripts), len(utterances), what)
 
-        return transcripts
+        return Recognition(transcripts, no_path)

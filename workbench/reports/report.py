@@ -387,12 +387,17 @@ def setting_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
     return rows
 
 
+NOT_COUNTED = "not counted"  # for runs that were not tested
+
+
 def failure_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
     """Returns how each run ended, and how many utterances it could not use for which reasons."""
     rows = []
     for run in runs:
         status = run.status()
         reasons = run.summary.set_aside
+        lost = run.summary.test_no_path
+        no_path = NOT_COUNTED if lost is None else str(lost)
         set_aside = ", ".join(f"{reason}: {count}" for reason, count in reasons.items())
         recoveries = sum(1 for _ in run.rows(RecoveryRow))
         rows.append(
@@ -402,6 +407,7 @@ def failure_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
                 "error": status.error,
                 "recoveries after a loss": str(recoveries),
                 "utterances set aside": set_aside or "none",
+                "test utterances without a path": no_path,
             }
         )
 

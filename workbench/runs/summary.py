@@ -55,6 +55,7 @@ def _with_last_evaluation(summary: RunSummary, evaluations: Sequence[EvaluateRow
         heldout_sub=last.measured.substitutions,
         heldout_del=last.measured.deletions,
         heldout_ins=last.measured.insertions,
+        heldout_no_path=last.measured.no_path,
         frame_error=last.measured.frame_error,
         seconds=last.seconds,
     )

@@ -23,6 +23,7 @@ class RunSummary:
     heldout_sub: float | None = None
     heldout_del: float | None = None
     heldout_ins: float | None = None
+    heldout_no_path: int | None = None  # utterances in which the search found no path
     frame_error: float | None = None
     staleness_inner_mean: float | None = None
     staleness_outer_mean: float | None = None
@@ -42,6 +43,7 @@ class RunSummary:
     test_unit: str | None = None  # what the interval is over
     test_speakers: int | None = None
     test_utterances: int | None = None
+    test_no_path: int | None = None  # utterances in which the search found no path
     p_value: float | None = None  # of the difference to the run that this one started from
     comparison: Mapping[str, Json] | None = None  # with that run, see `comparison_with_parent`
     not_compared: str | None = None  # why there is no comparison
