@@ -10,7 +10,7 @@ None is written as null.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Self, TypeVar
@@ -51,14 +51,20 @@ class Row:
 
     def stamp(self, process: str, seconds: float) -> Self:
         """Return the row with who emitted it and when."""
-        return replace(self, process=process, seconds=seconds)
+        # Rows are many, and ``dataclasses.replace`` would set and check every field again.
+        stamped = object.__new__(type(self))
+        vars(stamped).update(vars(self), process=process, seconds=seconds)
+        return stamped
 
     def to_dict(self) -> dict[str, Json]:
         """Return the columns in the order in which they are written, tuples as lists."""
-        columns = _columns_of(self)
-        process = columns.pop("process")
-        seconds = columns.pop("seconds")
-        return {"process": process, "seconds": seconds, "kind": self.kind, **columns}
+        columns: dict[str, Json] = {
+            "process": self.process,
+            "seconds": self.seconds,
+            "kind": self.kind,
+        }
+        _add_columns(self, columns)
+        return columns
 
     @staticmethod
     def from_dict(columns: Mapping[str, Json]) -> "Row":
@@ -270,18 +276,19 @@ def _written_columns(kind: type) -> tuple[_Column, ...]:
     )
 
 
-def _columns_of(record: object) -> dict[str, Json]:
-    columns: dict[str, Json] = {}
+def _add_columns(record: object, columns: dict[str, Json]) -> None:
+    """Add the columns of a row, or of a part of one."""
     kind: type = type(record)
     for attribute, name, spread, optional in _written_columns(kind):
         value = getattr(record, attribute)
         if value is None and optional:
             continue
-        if spread:
-            columns |= value if isinstance(value, Mapping) else _columns_of(value)
-        else:
+        if not spread:
             columns[name] = list(value) if isinstance(value, tuple) else value
-    return columns
+        elif isinstance(value, dict):
+            columns |= value
+        else:
+            _add_columns(value, columns)
 
 
 def _take_values(record: type, columns: dict[str, Json]) -> dict[str, object]:
