@@ -19,7 +19,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(if $(K2),$(INSTALLED_K2),$(INSTALLED)) ## from nothing to a report: synthesised corpus, cross entropy, MMI, word error rates (K2=1: lattices by k2)
-	$(if $(K2),.venv-k2,.venv)/bin/workbench demo $(if $(K2),--engine k2)
+	$(if $(K2),.venv-k2,.venv)/bin/workbench baseline demo --synthetic is --size demo $(if $(K2),--set lattice_engine=k2)
 
 test: check ## formatting, lint, types, then every test
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile

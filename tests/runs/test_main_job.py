@@ -11,7 +11,7 @@ import pytest
 
 from workbench import runs
 from workbench.batches import FrameOrder, subsets
-from workbench.cli import demo, main
+from workbench.cli import main
 from workbench.figures.tables import RUN_COLUMNS
 from workbench.metrics.verdicts import VerdictOutcome
 from workbench.model.network import SparseRows, ce_gradient, gradient, initial
@@ -295,16 +295,6 @@ def test_a_network_aligns_a_corpus_anew(corpus, ce, capsys):
     run = runs.train(new, preset("tiny", **{**SMALL, "epochs": 0.5}), name="again", init=ce)
     assert run.status().state == RunState.DONE
     assert main.main(["align", ce.name, "--name", "tiny-2"]) == 1
-
-
-def test_the_demonstration(tiny_home, capsys):
-    """`workbench demo` goes from nothing to a report, and a second time finds everything done."""
-    report = demo.run_demo("tiny", open_report=False)
-    assert report.exists()
-    first = {r.name: r.summary for r in (find_run("ce-tiny"), find_run("mmi-tiny"))}
-    demo.run_demo("tiny", open_report=False)
-    assert {name: find_run(name).summary for name in first} == first
-    assert "report:" in capsys.readouterr().out
 
 
 def test_errors_are_one_line_and_exit_codes_mean_something(tiny_home, capsys, tmp_path):

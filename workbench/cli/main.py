@@ -23,8 +23,10 @@ from workbench.system.processes import set_environment
 # The commands in the order in which a person meets them, each with its line in the list of
 # commands.
 COMMANDS = {
+    "baseline": "from data to a report: corpus, cross entropy, MMI at rates that are found, test",
     "prepare": "make a corpus: features, lexicon, language models, tied states, graphs",
     "train": "train a model on a corpus, or resume a run",
+    "rates": "find the largest learning rate that converges stably",
     "attach": "follow a run until it ends; Ctrl-C leaves the run alone",
     "stop": "ask a run, wherever it runs, to stop at its next checkpoint",
     "replay": "repeat a recorded run call by call, and name the first difference if there is one",
@@ -38,7 +40,6 @@ COMMANDS = {
     "report": "write an HTML file about runs or a sweep, with Markdown, CSV and a notebook",
     "calibrate": "measure this machine for the cost clock: --set clock=cost machine=FILE",
     "lab": "open the notebooks in JupyterLab, on this computer only",
-    "demo": "run the main job: corpus, cross entropy, MMI, word error rates, report",
     "export": "write the curves of runs for TensorBoard, MLflow, W&B or as CSV",
     "completion": "print what makes Tab complete commands, options, runs and settings",
     "info": "print versions, processor, kernels, disk, corpora and runs",

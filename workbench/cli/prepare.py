@@ -44,10 +44,14 @@ class KeepPreparation(argparse.Action):
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    from workbench.prepare import pipeline
-
     parser.add_argument("name", help="name of the corpus to make")
-    source = parser.add_mutually_exclusive_group(required=True)
+    add_source_options(parser, required=True)
+    add_preparation_options(parser)
+
+
+def add_source_options(parser: argparse.ArgumentParser, required: bool) -> None:
+    """Add the options that say where data come from; ``required``: one of them must be given."""
+    source = parser.add_mutually_exclusive_group(required=required)
     source.add_argument(
         "--synthetic", choices=("is", "en"), help="synthesise Icelandic or English voice search"
     )
@@ -77,6 +81,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="run the command pipes of wav.scp (they run with your rights)",
     )
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
+
+
+def add_preparation_options(parser: argparse.ArgumentParser) -> None:
+    """Add an option for each field of `Preparation`."""
+    from workbench.prepare import pipeline
+
     parser.set_defaults(preparation={})
     for setting in settings_of(pipeline.Preparation).values():
         parser.add_argument(

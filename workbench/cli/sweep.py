@@ -50,6 +50,7 @@ class Options:
     name: str | None
     jobs: int
     cluster: str | None
+    rates: str
     no_test: bool
     retry: bool
     dry_run: bool
@@ -89,6 +90,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--cluster",
         metavar="ADDRESS",
         help="run cells as Dask tasks: local, or tcp://scheduler:8786 (workers share the data)",
+    )
+    parser.add_argument(
+        "--rates",
+        choices=("given", "auto"),
+        default="given",
+        help="auto: find the largest stable learning rate of every cell, seeds aside "
+        "(default: given)",
     )
     parser.add_argument(
         "--no-test", action="store_true", help="do not test the models: faster, but no verdicts"
@@ -175,6 +183,8 @@ def shared_fields(options: Options) -> "SweepChanges":
         shared["name"] = options.name
     if options.seeds:
         shared["seeds"] = [int(SETTINGS["seed"].parse(seed)) for seed in options.seeds.split(",")]
+    if options.rates != "given":
+        shared["rates"] = options.rates
     if options.no_test:
         shared["test"] = False
     return shared

@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING
 from workbench.cli.exit_codes import report_interruption
 from workbench.cli.options import add_settings_options, parse_changes, settings_help
 from workbench.cli.progress import bars
-from workbench.settings import Settings, UserError, idle_sentences, preset
+from workbench.settings import Settings, UserError, Value, idle_sentences, preset
 
 if TYPE_CHECKING:
+    from workbench.prepare.corpus import Corpus
+    from workbench.runs import Transfer
     from workbench.storage.run import Run
 
 EXAMPLES = f"""examples:
   workbench train icelandic --preset laptop --name ce
   workbench train icelandic --preset laptop --criterion mmi --init ce --name mmi
+  workbench train icelandic --criterion mmi --init ce --set learning_rate=auto
   workbench train --resume mmi
 
 {settings_help()}"""
+
+FIND_RATE = "learning_rate=auto"
 
 
 @dataclass(frozen=True)
@@ -41,15 +46,25 @@ class Options:
 
     @property
     def settings(self) -> Settings:
-        """The settings of a new run."""
+        """The settings of a new run; a rate that is to be found has its default."""
         named = {"criterion": self.criterion, "clock": self.clock}
         given = {name: value for name, value in named.items() if value is not None}
-        return preset(self.preset, **given, **parse_changes(self.changes))
+        return preset(self.preset, **given, **self.fixed)
+
+    @property
+    def fixed(self) -> dict[str, Value]:
+        """The settings that were given a value."""
+        return parse_changes([word for word in self.changes if word != FIND_RATE])
+
+    @property
+    def find_rate(self) -> bool:
+        """Whether the learning rate is to be found."""
+        return FIND_RATE in self.changes
 
     def idle_sentences(self) -> list[str]:
         """Which of the settings that were given have no effect."""
         settings = self.settings.replace(clock="wall") if self.cluster else self.settings
-        return idle_sentences(settings, parse_changes(self.changes))
+        return idle_sentences(settings, self.fixed)
 
     def words(self) -> list[str]:
         """The command line that gives these options, without ``--detach``."""
@@ -134,6 +149,8 @@ def run(options: Options) -> int:
         init = find_run(options.init)
     elif options.transfer:
         init = runs.Transfer(find_run(options.transfer))
+    if options.find_rate:
+        settings = found_settings(corpus, settings, init)
     with bars() as progress, cluster_at(options.cluster, settings, options.dashboard) as executor:
         trained = runs.train(
             corpus,
@@ -145,6 +162,16 @@ def run(options: Options) -> int:
             record=options.record or None,
         )
     return report(trained)
+
+
+def found_settings(corpus: "Corpus", settings: Settings, init: "Run | Transfer | None") -> Settings:
+    """The settings with the learning rate that is found for them; print what was found."""
+    from workbench.rates import find_rate
+
+    with bars() as progress:
+        search = find_rate(corpus, settings, init, progress)
+    print(search)
+    return settings.replace(learning_rate=search.found)
 
 
 def resume(interrupted: "Run", options: Options) -> int:

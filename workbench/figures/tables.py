@@ -1,6 +1,6 @@
 """Tables of runs, one row per run: as text, as JSON objects, or as a pandas frame."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from tabulate import tabulate
@@ -176,12 +176,19 @@ def verdict_note(margin: float) -> str:
 
 def text_table(runs: Sequence[Run], margin: float = MARGIN) -> str:
     """Returns a table of runs as plain text, titles in the first line."""
-    rows = display_rows(runs, margin)
+    return plain_table(display_rows(runs, margin), TEXT_COLUMNS) or "no runs yet"
+
+
+def plain_table(rows: Sequence[Mapping[str, str]], left: Sequence[str] = ()) -> str:
+    """Returns rows of cells as plain text, titles in the first line; columns ``left`` to the left.
+
+    Without rows it is empty.
+    """
     if not rows:
-        return "no runs yet"
+        return ""
 
     titles = list(rows[0])
     cells = [titles, *(list(row.values()) for row in rows)]
-    sides = ["left" if title in TEXT_COLUMNS else "right" for title in titles]
+    sides = ["left" if title in left else "right" for title in titles]
     # Titles are a row, since tabulate makes columns two characters wider than their headers.
     return tabulate(cells, tablefmt="plain", colalign=sides, disable_numparse=True)

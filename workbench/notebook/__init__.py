@@ -3,18 +3,22 @@
 from workbench.figures.compare import pairwise, settings_difference
 from workbench.figures.curves import draw_bands, draw_curves, draw_shares, draw_word_errors
 from workbench.figures.example import draw_lattice, draw_occupancies, draw_spectrogram
+from workbench.figures.rates import draw_rates
 from workbench.figures.staleness import draw_staleness, staleness_table
 from workbench.figures.sweep_matrix import draw_matrix
 from workbench.figures.sweep_plots import draw_effects, draw_scatter
 from workbench.figures.tables import run_frame
 from workbench.figures.timeline import draw_queues, draw_timeline, draw_usage
+from workbench.notebook.baseline import baseline
 from workbench.notebook.calls import (
     define_machine,
     example,
+    find_rate,
     group_table,
     open_runs,
     prepare,
     prepare_kaldi,
+    rate_table,
     report,
     results,
     sweep,
@@ -31,7 +35,7 @@ from workbench.notebook.panels.staleness import draw_exploration, staleness_pane
 from workbench.notebook.panels.sweep import sweep_panel
 from workbench.notebook.panels.utterance import utterance_panel
 from workbench.prepare.corpus import Corpus
-from workbench.prepare.pipeline import describe
+from workbench.prepare.pipeline import Source, describe
 from workbench.recognise.evaluate import decode, test, tune
 from workbench.runs.toy import Exploration, explore, explore_on
 from workbench.runs.train import resume

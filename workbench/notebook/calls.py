@@ -2,16 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 import pandas as pd
 
 from workbench.engine.machines import load_machine, write_machine
+from workbench.figures.rates import rate_rows
 from workbench.metrics.verdicts import MARGIN
 from workbench.notebook.work_line import work_line
 from workbench.prepare.corpus import Corpus
 from workbench.prepare.pipeline import Preparation, Source
 from workbench.prepare.pipeline import prepare as prepare_corpus
+from workbench.rates import AUTO, with_found_rate
+from workbench.rates import find_rate as search_rate
 from workbench.recognise.evaluate import test
 from workbench.recognise.example import write_example
 from workbench.reports.report import write_report
@@ -20,6 +23,7 @@ from workbench.runs import find_same_run, train_or_resume
 from workbench.settings import Settings, Value, check_name, parse_fields
 from workbench.storage.example import Example, read_example
 from workbench.storage.home import data_folder
+from workbench.storage.rate_search import RateSearch
 from workbench.storage.run import Run, RunState, find_run
 from workbench.sweeping import (
     CellState,
@@ -66,21 +70,46 @@ def define_machine(name: str, like: str = "paper", **changes: Any) -> Path:
 
 
 def train(
-    corpus: Corpus | str, settings: Settings, name: str, init: Run | str | None = None
+    corpus: Corpus | str,
+    settings: Settings,
+    name: str,
+    init: Run | str | None = None,
+    learning_rate: Literal["auto"] | float | None = None,
 ) -> Run:
     """Returns the run: as it is if finished, resumed if interrupted, trained otherwise.
 
-    ``init``: the run whose model training starts from; without it from a random network. Raises
-    KeyboardInterrupt if the run is stopped, so that the cells below do not run.
+    ``init``: the run whose model training starts from; without it from a random network.
+    ``learning_rate``: another one than that of the settings; "auto": the one that `find_rate`
+    finds. Raises KeyboardInterrupt if the run is stopped, so that the cells below do not run.
     """
     opened = Corpus.open(corpus) if isinstance(corpus, str) else corpus
     start = find_run(init) if isinstance(init, str) else init
+    if learning_rate == AUTO:
+        with work_line() as progress:
+            settings = with_found_rate(opened, settings, start, progress)
+    elif learning_rate is not None:
+        settings = settings.replace(learning_rate=learning_rate)
     existing = find_same_run(opened, settings, name, start)
     with work_line() as progress:
         run = train_or_resume(existing, opened, settings, name=name, init=start, progress=progress)
     if run.status().state == RunState.STOPPED:
         raise KeyboardInterrupt(f"{run.name}: stopped; run this cell again to resume")
     return run
+
+
+def find_rate(
+    corpus: Corpus | str, settings: Settings, init: Run | str | None = None
+) -> RateSearch:
+    """Returns the search for the learning rate of a training, as it is if it was done before."""
+    opened = Corpus.open(corpus) if isinstance(corpus, str) else corpus
+    start = find_run(init) if isinstance(init, str) else init
+    with work_line() as progress:
+        return search_rate(opened, settings, start, progress)
+
+
+def rate_table(search: RateSearch) -> pd.DataFrame:
+    """Returns one row per learning rate that was tried."""
+    return pd.DataFrame(rate_rows(search)).set_index("learning rate")
 
 
 def tested(run: Run) -> Run:

@@ -61,14 +61,15 @@ NOT_COMPARED = "tested before comparisons were kept; test the run again"
 
 @dataclass(frozen=True)
 class Extras:
-    """What is written beside a report.
+    """What is written beside a report, and in its page.
 
     ``bundle``: a folder with figures, tables and numbers for a paper. ``interactive``: a page whose
-    curves can be zoomed.
+    curves can be zoomed. ``sections``: further ones of the page, after its results.
     """
 
     bundle: bool = False
     interactive: bool = False
+    sections: tuple[Section, ...] = ()
 
 
 NONE = Extras()
@@ -99,12 +100,12 @@ def write_report(
     """Writes the report on ``runs`` as HTML, Markdown, CSV and notebook; returns the HTML file.
 
     ``out``: the HTML file, by default named after the runs in the folder of reports. ``extras``:
-    what is written beside it. ``margin``: the difference of test word error rates that still counts
-    as equivalent.
+    what is written beside it and in it. ``margin``: the difference of test word error rates that
+    still counts as equivalent.
     """
     out = html_file(out, report_name([run.name for run in runs]))
     title = title or f"Asynchronous sequence training: {runs[0].record.corpus.name}"
-    document = runs_document(runs, title, margin)
+    document = runs_document(runs, title, margin, extras.sections)
     if extras.bundle:
         write_bundle(document, runs, out.with_suffix(""))
     if extras.interactive:
@@ -153,13 +154,16 @@ def report_name(names: Sequence[str]) -> str:
     return f"{names[-1]}+{len(names) - 1}-others-{digest}"
 
 
-def runs_document(runs: Sequence[Run], title: str, margin: float = MARGIN) -> Document:
-    """Returns the report as a document."""
+def runs_document(
+    runs: Sequence[Run], title: str, margin: float = MARGIN, further: Sequence[Section] = ()
+) -> Document:
+    """Returns the report as a document, with ``further`` sections after the results."""
     verdicts = [Paragraph(sentence, strong=True) for sentence in verdict_sentences(runs, margin)]
     commands = [run.record.command for run in runs]
     settings_note = Note("Settings that differ from their defaults in any run.")
     sections = [
         Section("Results", [PageTable(display_rows(runs, margin)), Note(EXPLANATION)]),
+        *further,
         Section("Curves", curve_pictures(runs)),
         Section("Asynchrony", asynchrony_pictures(runs)),
         *example_sections(runs),

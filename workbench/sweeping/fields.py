@@ -20,7 +20,7 @@ class AxisRange(TypedDict):
 Axis = Sequence[Value] | AxisRange
 
 
-TEXTS = ("name", "corpus", "preset", "question", "paper", "recipe")
+TEXTS = ("name", "corpus", "preset", "rates", "question", "paper", "recipe")
 MAPPINGS = ("settings", "axes", "start")
 
 

@@ -73,8 +73,25 @@ def rehearse(task: Task, init: Run | None, test: bool) -> Price:
     """
     start = runs.starting_point(task, init).theta
     _rehearse_training(task, start, 0.0)  # compiles, and reads from disk
-    rehearsal = _rehearse_training(task, start, SECONDS)
+    return _whole_price(task, _rehearse_training(task, start, SECONDS), test)
 
+
+def rehearse_in_turn(frame: Task, sequence: Task) -> tuple[Price, Price]:
+    """Return what training ``frame`` takes, and training ``sequence`` from its model; both tested.
+
+    The sequence criterion is rehearsed from where the rehearsal of ``frame`` came to. With so poor
+    a model decoding takes longer than it will.
+    """
+    start = runs.starting_point(frame).theta
+    _rehearse_training(frame, start, 0.0)
+    first = _rehearse_training(frame, start, SECONDS)
+    _rehearse_training(sequence, first.theta, 0.0)
+    second = _rehearse_training(sequence, first.theta, SECONDS)
+    return _whole_price(frame, first, True), _whole_price(sequence, second, True)
+
+
+def _whole_price(task: Task, rehearsal: Rehearsal, test: bool) -> Price:
+    """The price of training, measuring and perhaps testing, by a rehearsal."""
     settings = task.settings
     evaluations = 2 + settings.batches.epochs / settings.measuring.evaluate_every
     utterances = evaluations * task.heldout_utterances

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from workbench import runs
 from workbench.prepare.corpus import Corpus
 from workbench.progress import Progress
+from workbench.rates import find_rate
 from workbench.recognise import evaluate
 from workbench.runs.stop import StopFile
 from workbench.settings import UserError
@@ -34,7 +35,7 @@ from workbench.sweeping.plan import (
     run_name,
 )
 from workbench.sweeping.price import Price, Stopwatch
-from workbench.sweeping.spec import Cell, Sweep
+from workbench.sweeping.spec import Cell, Rates, Sweep
 from workbench.sweeping.starting_run import find_start, start_settings
 
 AFTER_CURRENT = "after current"
@@ -234,7 +235,7 @@ def run_cell(sweep: Sweep, cell_id: str, data_folder: str) -> Price | None:
     watch = Stopwatch()
     try:
         trained = _trained_cell(sweep, cell, reporter)
-        if trained.status().state == RunState.STOPPED:
+        if trained is None or trained.status().state == RunState.STOPPED:
             return None
         if sweep.test and not trained.summary.tested:
             evaluate.test(trained)
@@ -244,14 +245,26 @@ def run_cell(sweep: Sweep, cell_id: str, data_folder: str) -> Price | None:
     return watch.price()
 
 
-def _trained_cell(sweep: Sweep, cell: Cell, progress: Progress) -> Run:
-    """The cell's run, trained or resumed; it may have been stopped."""
+def _trained_cell(sweep: Sweep, cell: Cell, progress: Progress) -> Run | None:
+    """The cell's run, trained or resumed; it may have been stopped, None before it began."""
+    existing = newest_run(run_name(sweep, cell))
+    corpus = Corpus.open(sweep.corpus)
+    init = find_run(sweep.init) if sweep.init else None
+    stop = stop_file(sweep, NOW)
+
+    settings = cell.settings
+    if existing is None and sweep.rates == Rates.AUTO:
+        search = find_rate(corpus, settings, init, progress, stop)
+        if search.rate is None:
+            return None
+        settings = settings.replace(learning_rate=search.rate)
+
     return runs.train_or_resume(
-        newest_run(run_name(sweep, cell)),
-        Corpus.open(sweep.corpus),
-        cell.settings,
+        existing,
+        corpus,
+        settings,
         name=run_name(sweep, cell),
-        init=find_run(sweep.init) if sweep.init else None,
+        init=init,
         progress=progress,
-        stop=stop_file(sweep, NOW),
+        stop=stop,
     )

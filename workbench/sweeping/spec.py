@@ -11,6 +11,7 @@ import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import TypedDict, cast
 
@@ -55,6 +56,7 @@ class SweepChanges(TypedDict, total=False):
     draws: int
     seeds: Sequence[int]
     start: Mapping[str, Value]
+    rates: str
     test: bool
     question: str
     paper: str
@@ -68,8 +70,15 @@ class SweepFields(SweepChanges, total=False):
     init: str | None
 
 
-BASE_FIELDS = ("corpus", "preset", "settings", "init", "start")
+BASE_FIELDS = ("corpus", "preset", "settings", "init", "start", "rates")
 """Fields that a saved sweep never changes."""
+
+
+class Rates(StrEnum):
+    """Where the learning rates of a sweep come from."""
+
+    GIVEN = "given"  # from the settings
+    AUTO = "auto"  # found for each cell; cells that differ in their seed share one
 
 
 @dataclass(frozen=True)
@@ -113,6 +122,7 @@ class Sweep:
     seeds: Sequence[int] = (0,)
     init: str | None = None  # run whose model all cells start from
     start: Mapping[str, Value] = field(default_factory=dict)  # or its settings; it is trained first
+    rates: str = Rates.GIVEN  # a value of `Rates`
     test: bool = True  # whether each model is tested, which verdicts need
     question: str = ""
     paper: str = ""  # entry of data/paper that the results are compared with
@@ -130,6 +140,11 @@ class Sweep:
         unknown = sorted(named - SETTINGS.keys())
         if unknown:
             raise UserError(unknown_setting(unknown[0]))
+        if self.rates not in tuple(Rates):
+            raise UserError(f"sweep {self.name}: rates={self.rates}: {' or '.join(Rates)}")
+        chosen = {*self.settings, *self.axes, *self._point_fields}
+        if self.rates == Rates.AUTO and "learning_rate" in chosen:
+            raise UserError("rates=auto finds learning_rate: do not set it as well")
         if "seed" in named:
             raise UserError("seeds are an axis of their own: give seeds=0,1,2")
 
@@ -236,6 +251,7 @@ class Sweep:
             seeds=list(self.seeds),
             init=self.init,
             start=dict(self.start),
+            rates=self.rates,
             test=self.test,
             question=self.question,
             paper=self.paper,
@@ -293,6 +309,8 @@ class Sweep:
             words += ["--set", *(f"{name}={value}" for name, value in self.settings.items())]
         if self.init:
             words += ["--init", self.init]
+        if self.rates != Rates.GIVEN:
+            words += ["--rates", self.rates]
         if not self.test:
             words.append("--no-test")
         return shlex.join(words)

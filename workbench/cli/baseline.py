@@ -1,0 +1,105 @@
+"""``workbench baseline``: from data to a report of cross entropy and sequence training."""
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.cli.options import parse_changes
+from workbench.cli.prepare import add_preparation_options, add_source_options
+from workbench.cli.progress import bars
+from workbench.settings import SETTINGS, UserError
+
+if TYPE_CHECKING:
+    from workbench.prepare.pipeline import Source
+
+EXAMPLES = """examples:
+  workbench baseline mine --kaldi path/to/mine
+  workbench baseline icelandic --synthetic is --size default --seeds 0,1,2
+  workbench baseline mine --set hidden_units=256 --sequence learning_rate=0.001 --hours 2
+
+The command can be stopped and given again at any time: nothing is computed twice."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line gave."""
+
+    name: str
+    synthetic: str | None
+    kaldi: Path | None
+    lhotse: Path | None
+    size: str
+    lexicon: Path | None
+    audio_root: Path | None
+    allow_commands: bool
+    jobs: int
+    criterion: str
+    seeds: str
+    hours: float
+    changes: list[str]
+    frame: list[str]
+    sequence: list[str]
+    preparation: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def source(self) -> "Source | None":
+        """Where the data come from; None for a corpus that exists."""
+        from workbench.prepare.pipeline import Source
+
+        if not (self.synthetic or self.kaldi or self.lhotse):
+            return None
+        return Source(
+            synthetic=self.synthetic,
+            size=self.size,
+            kaldi=self.kaldi,
+            lhotse=self.lhotse,
+            audio_root=self.audio_root,
+            lexicon=self.lexicon,
+            allow_commands=self.allow_commands,
+        )
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("name", help="name of the corpus, prepared already or to be made")
+    add_source_options(parser, required=False)
+    parser.add_argument(
+        "--criterion", default="mmi", help="what follows cross entropy (default: mmi)"
+    )
+    parser.add_argument("--seeds", default="0", metavar="0,1,2", help="seeds (default: 0)")
+    parser.add_argument(
+        "--hours", type=float, default=0.0, help="how long it may take (default: as it takes)"
+    )
+    changes: dict[str, Any] = {"nargs": "+", "action": "extend", "metavar": "FIELD=VALUE"}
+    parser.add_argument(
+        "--set", dest="changes", default=[], help="settings of both trainings", **changes
+    )
+    parser.add_argument("--frame", default=[], help="settings of cross entropy alone", **changes)
+    parser.add_argument(
+        "--sequence", default=[], help="settings of sequence training alone", **changes
+    )
+    add_preparation_options(parser)
+
+
+def run(options: Options) -> None:
+    """Make what is missing of the baseline; its lines are printed as it goes."""
+    from workbench.baseline import Request, make_baseline
+
+    if options.preparation and options.source is None:
+        raise UserError(
+            f"{options.name}: settings of a preparation need --kaldi, --lhotse or --synthetic"
+        )
+    request = Request(
+        name=options.name,
+        source=options.source,
+        preparation=options.preparation,
+        criterion=options.criterion,
+        seeds=tuple(int(SETTINGS["seed"].parse(seed)) for seed in options.seeds.split(",")),
+        both=parse_changes(options.changes),
+        frame=parse_changes(options.frame),
+        sequence=parse_changes(options.sequence),
+        hours=options.hours,
+    )
+    with bars() as progress:
+        make_baseline(request, jobs=options.jobs, progress=progress)

@@ -1,0 +1,72 @@
+"""The curve of a search for a learning rate: criterion against rate, and the same as a table."""
+
+from workbench.figures.style import (
+    COLOURS,
+    LINE_WIDTH,
+    PngFigure,
+    add_legend,
+    figure_with_panel,
+    line_style,
+    set_title,
+)
+from workbench.storage.rate_search import RateSearch
+
+WIDTH = 5.0  # inches
+HEIGHT = 3.0  # inches
+ROOM = 1.6  # factor of the axis beyond the smallest and the largest rate
+
+
+def draw_rates(search: RateSearch) -> PngFigure:
+    """Draws what each rate had reached after each round, and the rate that was chosen.
+
+    A cross at the bottom is a rate that diverged.
+    """
+    fig, ax = figure_with_panel(WIDTH, HEIGHT)
+    most = max((len(trial.points) for trial in search.trials), default=0)
+    for n in range(most):
+        there = [trial for trial in search.trials if len(trial.points) > n]
+        frames = there[0].points[n].frames
+        rates = [trial.rate for trial in there]
+        reached = [trial.points[n].criterion for trial in there]
+        ax.plot(rates, reached, marker="o", label=f"{frames:,} frames", **line_style(n))
+
+    ended = [trial.rate for trial in search.trials if trial.ended]
+    if ended:
+        bottom = ax.get_ylim()[0]
+        ax.plot(ended, [bottom] * len(ended), "x", color=COLOURS[-1], label="diverged")
+    if search.rate is not None:
+        ax.axvline(search.rate, color=COLOURS[-1], linewidth=LINE_WIDTH / 2, linestyle=":")
+
+    ax.set_xscale("log")
+    tried = [trial.rate for trial in search.trials]
+    if tried:
+        ax.set_xlim(min(tried) / ROOM, max(tried) * ROOM)
+    ax.set_xlabel("learning rate")
+    ax.set_ylabel(f"F_{search.criterion.upper()} per frame, training")
+    set_title(ax, _title(search))
+    add_legend(ax)
+    return fig
+
+
+def _title(search: RateSearch) -> str:
+    if search.rate is None:
+        return "the search is not complete"
+    return f"learning_rate={search.rate:g}"
+
+
+def rate_rows(search: RateSearch) -> list[dict[str, str]]:
+    """Returns a row for each rate: how far it was tried, and what it reached."""
+    rows = []
+    for trial in search.trials:
+        reached = trial.reached
+        remark = "chosen" if trial.rate == search.rate else ""
+        rows.append(
+            {
+                "learning rate": f"{trial.rate:g}",
+                "frames": f"{trial.frames:,}",
+                f"F_{search.criterion.upper()}": "–" if reached is None else f"{reached:.4f}",
+                "remark": f"diverged: {trial.ended}" if trial.ended else remark,
+            }
+        )
+
+    return rows
