@@ -25,7 +25,7 @@ COLUMNS = (0, 1, 4)
 """How many columns of numbers a lexicon may have: none, a probability, or silence's too."""
 
 
-class Entry(NamedTuple):
+class LexiconEntry(NamedTuple):
     """A line of a lexicon: its number, its word, and the fields that follow."""
 
     line: int
@@ -51,7 +51,7 @@ def strip_remarks(fields: Sequence[str]) -> list[str]:
     return list(fields)
 
 
-def strip_variants(entries: Sequence[Entry]) -> list[Entry]:
+def strip_variants(entries: Sequence[LexiconEntry]) -> list[LexiconEntry]:
     """Return the entries with "word(2)" as "word", where the file has "word" itself too."""
     words = {entry.word for entry in entries}
 
@@ -62,7 +62,7 @@ def strip_variants(entries: Sequence[Entry]) -> list[Entry]:
     return [entry._replace(word=plain(entry.word)) for entry in entries]
 
 
-def count_columns(entries: Sequence[Entry]) -> int:
+def count_columns(entries: Sequence[LexiconEntry]) -> int:
     """Return how many columns of numbers stand between words and phones: 0, 1 or 4.
 
     Raises MixedColumns if some lines have numbers among their phones and others do not.
@@ -82,7 +82,7 @@ def count_columns(entries: Sequence[Entry]) -> int:
     return shared
 
 
-def _leading_numbers(entry: Entry) -> int:
+def _leading_numbers(entry: LexiconEntry) -> int:
     """How many fields of numbers an entry begins with."""
     count = 0
     for field in entry.fields:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from workbench.language.dialects import (
-    Entry,
+    LexiconEntry,
     MixedColumns,
     count_columns,
     strip_remarks,
@@ -149,17 +149,17 @@ def read_lexicon(path: Path, phones: Sequence[str] | None = None) -> Lexicon:
     return _build(log_probability, phones)
 
 
-def _read_entries(path: Path, faults: list[str]) -> list[Entry]:
+def _read_entries(path: Path, faults: list[str]) -> list[LexiconEntry]:
     """The lines that have a word, without remarks and marks of variants."""
     entries = []
     for number, content in iter_lines(path, faults):
         fields = strip_remarks(content)
         if fields:
-            entries.append(Entry(number, fields[0], tuple(fields[1:])))
+            entries.append(LexiconEntry(number, fields[0], tuple(fields[1:])))
     return strip_variants(entries)
 
 
-def _number_columns(path: Path, entries: list[Entry]) -> int:
+def _number_columns(path: Path, entries: list[LexiconEntry]) -> int:
     """How many columns of numbers stand before the phones; raises UserError if lines differ."""
     spoken = [entry for entry in entries if not _is_silence(_Spelling(entry.word, entry.fields))]
     try:
@@ -172,7 +172,7 @@ def _number_columns(path: Path, entries: list[Entry]) -> int:
         ) from None
 
 
-def _parse(entry: Entry, columns: int) -> tuple[_Spelling, str]:
+def _parse(entry: LexiconEntry, columns: int) -> tuple[_Spelling, str]:
     """Return the spelling of an entry and its probability as text, empty if it is missing.
 
     ``columns``: how many fields are numbers; the first of them is the probability.
