@@ -42,6 +42,7 @@ COMMANDS = {
     "lab": "open the notebooks in JupyterLab, on this computer only",
     "export": "write the curves of runs for TensorBoard, MLflow, W&B or as CSV",
     "completion": "print what makes Tab complete commands, options, runs and settings",
+    "doctor": "find what is wrong or left over, and say what to do",
     "info": "print versions, processor, kernels, disk, corpora and runs",
 }
 

@@ -1,10 +1,10 @@
 """Options that several commands share."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from workbench.settings import PRESETS, SETTINGS, Setting, UserError, Value, unknown_setting
-from workbench.settings.description import bound_text
+from workbench.settings.description import bound_text, parse_number
 
 SEARCHES = ("rescoring", "graph")
 
@@ -26,6 +26,20 @@ def add_settings_options(parser: argparse.ArgumentParser, set_help: str) -> None
         metavar="FIELD=VALUE",
         help=set_help,
     )
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """A type of argparse: whole numbers from ``low`` to ``high``, with the digits 0 to 9."""
+
+    def parse(text: str) -> int:
+        number = parse_number(text, whole=True)
+        if not isinstance(number, int) or not low <= number <= high:
+            raise argparse.ArgumentTypeError(
+                f"{text!r}: must be a whole number between {low} and {high}"
+            )
+        return number
+
+    return parse
 
 
 def add_search_option(parser: argparse.ArgumentParser) -> None:

@@ -33,7 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         default=None,
-        help="file to write (default: data/reports/<names>.html)",
+        help="file or folder to write to (default: data/reports/<names>.html)",
     )
     parser.add_argument("--title", default=None)
     parser.add_argument(
@@ -66,12 +66,13 @@ def run(options: Options) -> None:
 
 
 def runs_or_none(names: list[str]) -> "list[Run] | None":
-    """The runs of these names, or None if there is one name and it is not a run's."""
+    """The runs of these names, or None if there is one name and it is a sweep's and no run's."""
     from workbench.storage.run import find_run
+    from workbench.sweeping.spec import saved_sweeps
 
     try:
         return [find_run(name) for name in names]
     except UserError:
-        if len(names) > 1:
+        if names[1:] or names[0] not in saved_sweeps():
             raise
         return None

@@ -12,6 +12,7 @@ from workbench.cli.options import (
     add_settings_options,
     parse_changes,
     split_change,
+    whole_number,
 )
 from workbench.cli.progress import bars
 from workbench.settings import SETTINGS, UserError, idle_sentence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   workbench sweep icelandic --axis shuffling=none,on-the-fly,full --seeds 0,1,2 --jobs 2
   workbench sweep icelandic --recipe e3-fetch-interval --init ce --dry-run"""
+MOST_JOBS = 1000
 PERCENT = ("heldout_wer", "frame_error", "test_wer")
 TITLES = {
     "label": "",
@@ -85,7 +87,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="name of the sweep (default: made from corpus and axes); "
         "alone, it resumes the sweep of this name",
     )
-    parser.add_argument("--jobs", type=int, default=2, help="runs side by side (default: 2)")
+    parser.add_argument(
+        "--jobs", type=whole_number(1, MOST_JOBS), default=2, help="runs side by side (default: 2)"
+    )
     parser.add_argument(
         "--cluster",
         metavar="ADDRESS",

@@ -4,14 +4,14 @@ A machine is kept as JSON. ``workbench calibrate`` measures one on the computer 
 are below.
 """
 
-import json
 import math
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import NormalDist
 
 from workbench.settings import Alternatives, UserError
-from workbench.storage.files import write_json
+from workbench.storage.files import is_file, write_json
+from workbench.storage.records import read_record
 
 Seconds = float
 NORMAL = NormalDist()
@@ -36,6 +36,23 @@ def lognormal(uniform: float, spread: float) -> float:
 # process, and the machine's spread, and returns the process' speed.
 delay_laws = Alternatives("speed", equal=equal, uniform=uniform, lognormal=lognormal)
 
+LONGEST = 1e6  # seconds that anything may take, 12 days
+WIDEST = 3.0  # standard deviation of a logarithm: 20 times faster or slower is nothing rare then
+LARGEST = {
+    "latency": LONGEST,
+    "byte": LONGEST,
+    "serve_call": LONGEST,
+    "serve_byte": LONGEST,
+    "pause": LONGEST,
+    "pause_every": 1e9,
+    "network_jitter": WIDEST,
+    "jitter": WIDEST,
+    "spread": WIDEST,
+    "straggler_share": 1.0,
+    "straggler_factor": LONGEST,
+}
+"""The largest value of each field of a machine; none is negative."""
+
 
 @dataclass(frozen=True)
 class WorkPrice:
@@ -47,6 +64,11 @@ class WorkPrice:
     call: Seconds = 0.0  # whatever the size: small batches waste it
     frame: Seconds = 0.0
     frame_parameter: Seconds = 0.0  # the arithmetic, per parameter of the network
+
+    def __post_init__(self) -> None:
+        for price in (self.call, self.frame, self.frame_parameter):
+            if not 0 <= price <= LONGEST:
+                raise UserError(f"a price of {price} seconds: between 0 and {LONGEST:g}")
 
 
 @dataclass(frozen=True)
@@ -78,10 +100,15 @@ class Machine:
                 f"machine {self.name}: spread={self.spread}: between 0 and 1 for uniform speeds"
             )
 
-        times = (self.latency, self.byte, self.serve_call, self.serve_byte, self.pause)
-        if self.straggler_factor <= 0 or min(times) < 0:
+        for name, most in LARGEST.items():
+            value = getattr(self, name)
+            if not 0 <= value <= most:
+                raise UserError(f"machine {self.name}: {name}={value}: between 0 and {most:g}")
+        if self.straggler_factor <= 0:
+            raise UserError(f"machine {self.name}: straggler_factor must be above 0")
+        if 0 < self.pause_every < self.pause:
             raise UserError(
-                f"machine {self.name}: times must be >= 0 and straggler_factor must be > 0"
+                f"machine {self.name}: pause_every={self.pause_every}: at least the pause itself"
             )
 
     def seconds(self, kind: str, frames: int) -> Seconds:
@@ -154,17 +181,6 @@ def write_machine(machine: Machine, path: Path) -> None:
 
 def read_machine(path: Path) -> Machine:
     """Return a machine saved by ``write_machine``; UserError if there is none or it is damaged."""
-    try:
-        given = json.loads(path.read_text())
-        prices = {kind: WorkPrice(**price) for kind, price in given.pop("prices").items()}
-    except FileNotFoundError:
-        raise UserError(
-            f"no machine {str(path)!r}: choose one of {', '.join(PRESETS)} or a file"
-        ) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise UserError(f"{path}: not a machine: {problem}") from None
-
-    unknown = sorted(set(given) - {f.name for f in fields(Machine)})
-    if unknown:
-        raise UserError(f"{path}: no such field of a machine: {', '.join(unknown)}")
-    return Machine(prices=prices, **given)
+    if not is_file(path):
+        raise UserError(f"no machine {str(path)!r}: choose one of {', '.join(PRESETS)} or a file")
+    return read_record(Machine, path)

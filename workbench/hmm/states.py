@@ -75,7 +75,7 @@ class TiedStates:
     @classmethod
     def load(cls, path: Path) -> "TiedStates":
         """Return the states that ``save`` wrote."""
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             phones = tuple(str(phone) for phone in file["phones"])
             return cls(phones, file["table"], file["self_loop"])
 

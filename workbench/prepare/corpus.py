@@ -30,10 +30,13 @@ from workbench.hmm.states import TiedStates
 from workbench.language.arpa import read_arpa
 from workbench.language.backoff import NGram
 from workbench.language.lexicon import Lexicon, read_lexicon
+from workbench.prepare.files import check_complete, corpus_manifest, opened
 from workbench.sequence.lattice_pair import Reference
 from workbench.settings import no_such
-from workbench.storage.files import is_file, read_json
+from workbench.storage.files import is_file
 from workbench.storage.home import data_folder
+from workbench.storage.manifest import Manifest
+from workbench.storage.records import read_object
 
 SPLITS = ("train", "heldout", "test")
 
@@ -85,7 +88,12 @@ class Corpus:
     @cached_property
     def info(self) -> dict[str, Any]:
         """The content of corpus.json."""
-        return read_json(self.folder / "corpus.json")
+        return read_object(self.folder / "corpus.json")
+
+    @cached_property
+    def _manifest(self) -> Manifest:
+        complete = is_file(self.folder / "corpus.json")  # it is written last
+        return corpus_manifest(self.folder, self.info if complete else {})
 
     @property
     def silence_probability(self) -> float:
@@ -95,27 +103,33 @@ class Corpus:
     @cached_property
     def lexicon(self) -> Lexicon:
         """Words, phones and pronunciations."""
-        return read_lexicon(self.folder / "lexiconp.txt")
+        with opened(self._manifest, "lexiconp.txt") as path:
+            return read_lexicon(path)
 
     @cached_property
     def states(self) -> TiedStates:
         """The tied states."""
-        return TiedStates.load(self.folder / "states.npz")
+        with opened(self._manifest, "states.npz") as path:
+            return TiedStates.load(path)
 
     @cached_property
     def unigram(self) -> NGram:
         """The language model of training."""
-        return read_arpa(self.folder / "lm-1.arpa", self.lexicon.words)
+        with opened(self._manifest, "lm-1.arpa") as path:
+            return read_arpa(path, self.lexicon.words)
 
     @cached_property
     def ngram(self) -> NGram:
         """The language model of the test, by default a trigram."""
-        return read_arpa(next(self.folder.glob("lm-[2-9].arpa")), self.lexicon.words)
+        found = next(self.folder.glob("lm-[2-9].arpa"), self.folder / "lm-3.arpa")
+        with opened(self._manifest, found.name) as path:
+            return read_arpa(path, self.lexicon.words)
 
     @cached_property
     def denominator(self) -> Graph:
         """The search graph of the unigram."""
-        return Graph.load(self.folder / "denominator.safetensors")
+        with opened(self._manifest, "denominator.safetensors") as path:
+            return Graph.load(path)
 
     @cached_property
     def ngram_graph(self) -> NGramGraph:
@@ -129,14 +143,21 @@ class Corpus:
     @cached_property
     def log_prior(self) -> np.ndarray:
         """Natural logarithm of the state priors, float32 [states]."""
-        return np.load(self.folder / "priors.npy")
+        with opened(self._manifest, "priors.npy") as path:
+            return np.load(path, allow_pickle=False)
 
     def split(self, name: str) -> FrameStore:
         """Return the frame store of train, heldout or test."""
         return FrameStore.open(self.folder / name)
 
+    def check_files(self) -> None:
+        """Raise UserError that names the first file, frame stores aside, that was changed."""
+        self._manifest.verify()
+        check_complete(self._manifest)
+
     def verify(self) -> None:
-        """Read all frame stores; raise UserError that names the first file that was changed."""
+        """Read all files; raise UserError that names the first one that was changed."""
+        self.check_files()
         for split in SPLITS:
             self.split(split).verify()
 

@@ -36,6 +36,7 @@ from workbench.language.lexicon import Lexicon, read_lexicon, write_lexicon
 from workbench.language.ngram import estimate
 from workbench.language.text import read_text
 from workbench.prepare.corpus import SPLITS, Corpus, corpora_folder
+from workbench.prepare.files import file_records
 from workbench.progress import Progress, no_progress, renamed
 from workbench.settings import UserError, check_name, setting
 from workbench.settings.frame import FRAMES_PER_SECOND
@@ -326,6 +327,7 @@ def _finish(work: _Work, splits: Splits) -> Corpus:
         "phones": len(corpus.lexicon.phones),
         "states": corpus.states.count,
         "denominator": {"states": graph.states, "arcs": graph.arcs},
+        "files": file_records(work.folder),
     }
     write_json(work.folder / "corpus.json", info)
     return Corpus(work.folder)

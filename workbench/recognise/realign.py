@@ -12,6 +12,7 @@ from workbench.hmm.priors import log_priors
 from workbench.hmm.realign import align_store
 from workbench.model.threads import one_thread
 from workbench.prepare.corpus import SPLITS, Corpus, corpora_folder
+from workbench.prepare.files import file_records
 from workbench.progress import Progress, no_progress, renamed
 from workbench.runs import trained_model
 from workbench.runs.task import Task
@@ -45,7 +46,8 @@ def realign(run: Run, name: str, progress: Progress | None = None) -> Corpus:
             _write_priors(partial / "priors.npy", log_priors(alignment, task.corpus.states.count))
 
     info = read_json(partial / "corpus.json")
-    write_json(partial / "corpus.json", {**info, "aligned_by": run.name})
+    changed = {"aligned_by": run.name, "files": file_records(partial)}
+    write_json(partial / "corpus.json", {**info, **changed})
     os.replace(partial, folder)
     return Corpus(folder)
 

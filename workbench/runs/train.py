@@ -13,6 +13,7 @@ from workbench.prepare.corpus import Corpus
 from workbench.progress import Progress
 from workbench.runs.drive import Drive
 from workbench.runs.execution import ClusterExecutor, Stop, executor_for, never
+from workbench.runs.limits import check_limits
 from workbench.runs.record import (
     TIED_STATES,
     corpus_identity,
@@ -74,8 +75,10 @@ def train(
     check_name("run", name or settings.criterion.name)
     if executor is not None:
         settings = settings.replace(clock="wall")
+    corpus.check_files()
     task = Task(corpus, settings)
     kernels.check_precision(settings.model.precision)
+    check_limits(task)
     start = starting_point(task, init)
     recorded = executor is not None if record is None else record
     cluster = executor.about().address if executor else None
@@ -253,6 +256,7 @@ def experiment_of(run: Run) -> Experiment:
     """
     record = run.record
     task = Task(corpus_of(run), run.settings)
+    task.corpus.check_files()
     require_same_corpus(run.name, record.corpus, task.corpus)
 
     source = record.parent.transfer if record.parent else None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.settings import UserError
-from workbench.storage.files import FileRecord, read_json, write_file
+from workbench.storage.files import FileRecord, is_file, read_json, write_file
 
 MANIFEST = "manifest.json"
 
@@ -33,22 +33,28 @@ class Manifest:
 
     def check_sizes(self) -> None:
         """Raise UserError that names the first file that is missing or has not its full size."""
-        for name, record in self.files.items():
-            path = self.folder / name
-            if not path.exists():
-                raise self.problem(name, "missing")
-            size = path.stat().st_size
-            if size != record.bytes:
-                raise self.problem(name, f"{size} bytes where {record.bytes} were written")
+        for name in self.files:
+            self._check_size(name)
 
     def verify(self) -> None:
         """Read every file; raise UserError that names the first one that was changed."""
         self.check_sizes()
-        for name, record in self.files.items():
-            with open(self.folder / name, "rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if digest != record.sha256:
-                raise self._damaged(name)
+        for name in self.files:
+            self.verify_file(name)
+
+    def verify_file(self, name: str) -> None:
+        """Read one file; raise UserError if it was changed."""
+        self._check_size(name)
+        if digest_file(self.folder / name) != self.files[name]:
+            raise self._damaged(name)
+
+    def _check_size(self, name: str) -> None:
+        path = self.folder / name
+        if not is_file(path):
+            raise self.problem(name, "missing")
+        size = path.stat().st_size
+        if size != self.files[name].bytes:
+            raise self.problem(name, f"{size} bytes where {self.files[name].bytes} were written")
 
     def read_file(self, name: str) -> bytes:
         """Return the contents of a file; UserError unless they are what was written."""
@@ -68,6 +74,13 @@ class Manifest:
 
     def _damaged(self, name: str) -> UserError:
         return self.problem(name, f"damaged: its SHA-256 is not the one in {MANIFEST}")
+
+
+def digest_file(path: Path) -> FileRecord:
+    """Return size and digest of a file."""
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return FileRecord(file.tell(), digest)
 
 
 def read_manifest(folder: Path, advice: str = "") -> Manifest:

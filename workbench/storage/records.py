@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from workbench.settings import UserError, did_you_mean
-from workbench.storage.files import read_json
+from workbench.storage.files import Json, read_json
 
 T = TypeVar("T")
 SHOWN = 40  # characters of a wrong value that a message repeats
@@ -48,12 +48,12 @@ def record_of(kind: type[T], value: object, path: Path) -> T:
         raise UserError(f"{path}: {error}") from None
 
 
-def read_object(path: Path) -> dict[str, object]:
+def read_object(path: Path) -> dict[str, Json]:
     """Return the JSON object in ``path``, its values as they are."""
     return object_of(read_json(path), path)
 
 
-def object_of(value: object, path: Path) -> dict[str, object]:
+def object_of(value: object, path: Path) -> dict[str, Json]:
     """Return ``value`` if it is a JSON object; UserError that names ``path`` if not."""
     if not isinstance(value, dict):
         raise UserError(f"{path}: must be an object {{...}}, not {shown_json(value)}")
@@ -67,8 +67,8 @@ def shown_json(value: object) -> str:
 
 
 def _convert(kind: object, value: object, place: str) -> object:
-    if kind is object or kind is typing.Any:
-        return value
+    if kind in (object, typing.Any) or isinstance(kind, str | typing.ForwardRef):
+        return value  # any JSON; the type of all JSON refers to itself
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return _convert_record(kind, value, place)
     if isinstance(kind, type) and issubclass(kind, Enum):

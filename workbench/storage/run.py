@@ -22,12 +22,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workbench.settings import Settings, UserError, Value, no_such
 from workbench.storage.checkpoints import checkpoint_folders
-from workbench.storage.files import Json, is_file, read_json, write_json
+from workbench.storage.files import Json, is_file, write_json
 from workbench.storage.home import data_folder
+from workbench.storage.records import read_object, read_record
 from workbench.storage.rows import R, Row, read_columns, read_rows
 from workbench.storage.summary import RunSummary
 from workbench.system.processes import process_is_alive
@@ -154,13 +155,6 @@ class RunRecord:
         parent = self.parent.to_dict() if self.parent else None
         return {**asdict(self), "corpus": self.corpus.to_dict(), "parent": parent}
 
-    @classmethod
-    def of(cls, record: dict[str, Any]) -> "RunRecord":
-        """Make a record from JSON."""
-        parent = Parent(**record["parent"]) if record.get("parent") else None
-        corpus = CorpusIdentity(**record["corpus"])
-        return cls(**{**record, "corpus": corpus, "parent": parent})
-
 
 @dataclass(frozen=True)
 class ClusterInfo:
@@ -185,11 +179,7 @@ class Run:
     @property
     def record(self) -> RunRecord:
         """What the run was started with."""
-        path = self.folder / RECORD
-        try:
-            return RunRecord.of(read_json(path))
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{path}: damaged: {error!r}") from None
+        return read_record(RunRecord, self.folder / RECORD)
 
     @property
     def settings(self) -> Settings:
@@ -200,12 +190,7 @@ class Run:
     def summary(self) -> RunSummary:
         """The numbers of `workbench table`; all of them None while there are none."""
         path = self.folder / SUMMARY
-        if not path.exists():
-            return RunSummary()
-        numbers = read_json(path)
-        if not isinstance(numbers, dict):
-            raise UserError(f"{path}: damaged: not a summary")
-        return RunSummary.of(numbers)
+        return RunSummary.of(read_object(path)) if path.exists() else RunSummary()
 
     @property
     def cluster(self) -> ClusterInfo | None:
@@ -213,7 +198,7 @@ class Run:
         path = self.folder / CLUSTER
         if self.status().state != RunState.RUNNING or not path.exists():
             return None
-        return ClusterInfo(**read_json(path))
+        return read_record(ClusterInfo, path)
 
     def write_summary(self, summary: RunSummary) -> None:
         """Replace the summary."""
@@ -225,12 +210,7 @@ class Run:
         if not path.exists():
             return RunStatus()
 
-        written = read_json(path)
-        try:
-            status = RunStatus(**{**written, "state": RunState(written["state"])})
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}: damaged: {error}") from None
-
+        status = read_record(RunStatus, path)
         if status.state == RunState.RUNNING and not _process_lives(status):
             return replace(status, state=RunState.LOST)
         return status

@@ -123,6 +123,16 @@ class Cluster:
 
         return threads
 
+    def different_versions(self) -> list[str]:
+        """Return the packages of which a worker has another version than this process."""
+        versions = self.client.get_versions()
+        if not isinstance(versions, dict):
+            raise TypeError("the client is asynchronous")
+
+        own = versions["client"]["packages"]
+        theirs = [worker["packages"] for worker in versions["workers"].values()]
+        return sorted(name for name in own if any(w.get(name) != own[name] for w in theirs))
+
     def about(self) -> ClusterInfo:
         """Return its address, the link of its dashboard, and process ids of its workers by name.
 

@@ -2,7 +2,8 @@
 
 This module is also the preload of its workers.
 
-Everything listens on the loopback interface only, and there is no dashboard unless it is asked for:
+Everything listens on the loopback interface only, and is reached with the certificate of this
+cluster only. And there is no dashboard unless it is asked for:
 it has no login, so anybody with an account on this machine could look at it. Workers ignore the
 interrupt of a notebook, which goes to the whole process group and would otherwise kill them all:
 `run` brings a run to rest instead.
@@ -10,6 +11,7 @@ interrupt of a notebook, which goes to the whole process group and would otherwi
 
 import math
 import os
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +19,14 @@ from contextlib import contextmanager
 import dask
 from distributed import Client, LocalCluster
 
+from workbench.engine.dask.certificate import new_security
 from workbench.engine.dask.executor import Cluster
 from workbench.settings import UserError
 from workbench.system.processes import arithmetic_environment
 
 LOOPBACK = "127.0.0.1"
+ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})/?")
+PORTS = 1 << 16
 CONNECT_SECONDS = 10  # within which a scheduler must answer
 # A worker of which nothing is heard for so long is given up. With less, workers of a busy machine
 # would be given up while they import.
@@ -60,6 +65,8 @@ def local_cluster(
                 threads_per_worker=threads,
                 processes=True,
                 host=LOOPBACK,
+                protocol="tls",
+                security=new_security(),
                 dashboard_address=f"{LOOPBACK}:0",
                 worker_dashboard_address=f"{LOOPBACK}:0",
                 scheduler_kwargs={"dashboard": dashboard},
@@ -94,9 +101,11 @@ def connected(
 
 
 def _client(address: str) -> Client:
-    if not address.startswith(("tcp://", "tls://")):
+    parts = ADDRESS.fullmatch(address)
+    if parts is None or not 0 < int(parts["port"]) < PORTS:
         raise UserError(
-            f"cluster {address}: must be local, or the address of a Dask scheduler: tcp://host:port"
+            f"cluster {address!r}: must be local, or the address of a Dask scheduler: "
+            "tcp://host:port or tls://host:port"
         )
 
     try:

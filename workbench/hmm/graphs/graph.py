@@ -134,6 +134,8 @@ def map_arrays(path: Path, types: Mapping[str, type]) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     for name, dtype in types.items():
         first, end = header[name]["data_offsets"]
+        if not 0 <= first <= end <= len(data):
+            raise ValueError(f"{path}: the array {name} goes beyond the end of the file")
         arrays[name] = np.asarray(data[first:end]).view(dtype)
     return arrays
 
