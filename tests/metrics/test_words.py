@@ -99,3 +99,9 @@ def test_without_reference_words_there_is_no_rate():
     assert word_errors([], ["a", "b"]).errors == 2
     assert math.isnan(word_errors([], ["a"]).wer)
     assert total_errors([]) == WordErrors(0, 0, 0, 0)
+
+
+def test_an_unknown_word_is_never_right():
+    """Saying that a word is unknown does not recognise it: such a reference word is an error."""
+    assert word_errors(["a", "<unk>"], ["a", "<unk>"]).substitutions == 1
+    assert word_errors(["a", "b"], ["a", "<unk>"]).errors == 1

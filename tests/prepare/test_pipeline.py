@@ -1,12 +1,14 @@
 """Preparation: a data directory becomes a corpus, and is resumed after an interruption."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from workbench.prepare.alone import alone
 from workbench.prepare.corpus import SPLITS, Corpus
 from workbench.prepare.pipeline import Preparation, Source, describe, prepare
 from workbench.settings import UserError
@@ -39,7 +41,7 @@ def test_preparing_again_returns_what_is_there(home: Path) -> None:
 
 def test_another_preparation_of_a_known_name_is_refused(home: Path) -> None:
     """Another number of states under the same name is a UserError."""
-    with pytest.raises(UserError, match="prepared differently"):
+    with pytest.raises(UserError, match=r"states is 150, not 160.*rm -r .*tiny$"):
         prepare("tiny", TINY, Preparation(states=160))
 
 
@@ -79,7 +81,7 @@ def test_another_preparation_that_was_begun_starts_anew(
     (folder / "corpus.json").unlink()
     with pytest.raises(UserError, match="no such folder"):
         prepare("tiny", Source(kaldi=home / "nowhere"), HOW)
-    assert [path.name for path in folder.iterdir()] == ["begun.json"]
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(
@@ -145,3 +147,21 @@ def test_the_search_graph_of_the_test_is_made_once(home: Path) -> None:
     assert path.stat().st_mtime_ns == written
     assert np.array_equal(first.lm, again.lm)
     assert not list(corpus.folder.glob("*.partial"))
+
+
+def test_a_second_process_is_refused_by_name(home: Path) -> None:
+    """Two preparations of one corpus at once would destroy each other."""
+    with (
+        alone(home / "corpora" / "other"),
+        pytest.raises(UserError, match=f"process {os.getpid()} is preparing"),
+    ):
+        prepare("other", TINY, HOW)
+    with alone(home / "corpora" / "other"):
+        pass
+
+
+def test_too_few_jobs_are_refused(home: Path) -> None:
+    """No job, or less, is a UserError."""
+    for jobs in (0, -1):
+        with pytest.raises(UserError, match=f"jobs={jobs}: at least 1"):
+            prepare("other", TINY, HOW, jobs)

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Protocol
 
 from workbench.corpus.frames.window import frame_count
-from workbench.corpus.utterances import DataSet, SetAside, Utterance, to_printable
+from workbench.corpus.utterances import (
+    UNKNOWN_WORDS,
+    DataSet,
+    SetAside,
+    Utterance,
+    to_printable,
+)
 from workbench.settings import UserError
 from workbench.storage.files import write_file
 
@@ -25,21 +31,29 @@ class WordList(Protocol):
 
 
 def check(
-    dataset: DataSet, lexicon: WordList, shortest_frames: ShortestFrames | None = None
+    dataset: DataSet,
+    lexicon: WordList,
+    shortest_frames: ShortestFrames | None = None,
+    unknown: str | None = None,
 ) -> DataSet:
     """Return ``dataset`` with the utterances set aside that cannot be trained on.
 
     These are utterances with words that the lexicon lacks, and, if ``shortest_frames`` is given,
-    those whose audio is too short for their text. A note lists the missing words with their counts.
+    those whose audio is too short for their text. With ``unknown``, a word of the lexicon, words
+    that it lacks become that word. A note lists the missing words with their counts.
     """
     notes = list(dataset.notes)
     missing = count_missing_words(dataset, lexicon)
     if missing:
         tokens = sum(missing.values())
         words = _list_most_frequent(missing)
-        notes.append(f"{len(missing)} words ({tokens} tokens) not in the lexicon: {words}")
+        become = f", taken for {unknown}" if unknown else ""
+        notes.append(f"{len(missing)} words ({tokens} tokens) not in the lexicon{become}: {words}")
 
     known = _real_words(lexicon)
+    if missing and unknown:
+        utterances = tuple(_replace_unknown(u, known, unknown) for u in dataset.utterances)
+        dataset = replace(dataset, utterances=utterances)
     found = (_find_fault(u, known, shortest_frames) for u in dataset.utterances)
     faulty = [set_aside for set_aside in found if set_aside is not None]
     return replace(dataset.without(faulty), notes=tuple(notes))
@@ -52,6 +66,16 @@ def count_missing_words(dataset: DataSet, lexicon: WordList) -> Counter[str]:
     missing = [(word, count) for word, count in counts.items() if word not in known]
     missing.sort(key=lambda item: (-item[1], item[0]))
     return Counter(dict(missing))
+
+
+def find_unknown_word(lexicon: WordList, named: str | None = None) -> str | None:
+    """Return the word of ``lexicon`` that stands for words it lacks; None if it has none.
+
+    ``named``: what the data call it, which goes before the usual names.
+    """
+    known = _real_words(lexicon)
+    candidates = [named, *UNKNOWN_WORDS] if named in UNKNOWN_WORDS else UNKNOWN_WORDS
+    return next((word for word in candidates if word in known), None)
 
 
 def write_set_aside(path: Path, set_aside: Iterable[SetAside]) -> None:
@@ -68,6 +92,12 @@ def write_set_aside(path: Path, set_aside: Iterable[SetAside]) -> None:
 def _real_words(lexicon: WordList) -> set[str]:
     """Return the words of ``lexicon`` without "<eps>"."""
     return set(lexicon.words[1:])
+
+
+def _replace_unknown(u: Utterance, known: set[str], unknown: str) -> Utterance:
+    """Return ``u`` with the word ``unknown`` in place of those that are not known."""
+    words = tuple(word if word in known else unknown for word in u.words)
+    return u if words == u.words else replace(u, words=words)
 
 
 def _to_field(text: str) -> str:

@@ -18,6 +18,18 @@ ID_RULE = "1 to 128 of A-Z a-z 0-9 . _ - and no dot first"
 
 LONGEST_PRINTED = 128  # characters
 
+UNKNOWN_WORDS = (
+    "<unk>",
+    "<UNK>",
+    "[unk]",
+    "[UNK]",
+    "<oov>",
+    "<OOV>",
+    "<spoken_noise>",
+    "<SPOKEN_NOISE>",
+)
+"""What toolkits call the word that stands for all words outside the lexicon."""
+
 
 @dataclass(frozen=True)
 class Utterance:

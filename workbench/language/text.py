@@ -17,6 +17,7 @@ from workbench.language.backoff import BEGIN, END
 from workbench.settings import UserError
 
 FAULTS_LISTED = 20  # in one message
+
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 

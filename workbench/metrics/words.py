@@ -13,7 +13,10 @@ from typing import NamedTuple
 
 import kaldialign
 
+from workbench.corpus.utterances import UNKNOWN_WORDS
+
 GAP = 0  # number of no word in an alignment
+UNRECOGNISED = "<unrecognised>"  # a word that is in no reference
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,9 @@ class WordPair(NamedTuple):
 
 def word_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> WordErrors:
     """Return the errors of a hypothesis."""
-    counts = kaldialign.edit_distance(reference, hypothesis)
+    # A word that nobody knew is not recognised by saying that it is unknown.
+    heard = [UNRECOGNISED if word in UNKNOWN_WORDS else word for word in hypothesis]
+    counts = kaldialign.edit_distance(reference, heard)
     return WordErrors(counts["sub"], counts["del"], counts["ins"], len(reference))
 
 

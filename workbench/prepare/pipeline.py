@@ -5,7 +5,9 @@ the step that was cut.
 """
 
 import dataclasses
+import hashlib
 import math
+import shlex
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -15,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from workbench.corpus.check import check, write_set_aside
+from workbench.corpus.check import check, find_unknown_word, write_set_aside
 from workbench.corpus.frames.store import FrameStore, write_alignment
 from workbench.corpus.kaldi import read_kaldi_splits
 from workbench.corpus.lhotse import read_lhotse
@@ -35,12 +37,14 @@ from workbench.language.arpa import write_arpa
 from workbench.language.lexicon import Lexicon, read_lexicon, write_lexicon
 from workbench.language.ngram import estimate
 from workbench.language.text import read_text
+from workbench.prepare.alone import alone
 from workbench.prepare.corpus import SPLITS, Corpus, corpora_folder
 from workbench.prepare.files import file_records
+from workbench.prepare.losses import Losses
 from workbench.progress import Progress, no_progress, renamed
 from workbench.settings import UserError, check_name, setting
 from workbench.settings.frame import FRAMES_PER_SECOND
-from workbench.storage.files import read_json, write_json
+from workbench.storage.files import read_json, write_file, write_json
 
 BEGUN = "begun.json"
 """The file that names the preparation of which a folder holds the first results."""
@@ -48,8 +52,12 @@ BEGUN = "begun.json"
 LEXICA = ("lexiconp.txt", "lang/lexiconp.txt", "lexicon.txt", "lang/lexicon.txt")
 """Where a lexicon may be in a data directory; the first one that exists is taken."""
 
-SHOWN_FAULTS = 5
 MOST_STATES = 2400  # that are chosen for a corpus; the paper's number for 60 hours
+
+DATA_DIGEST = "data.sha256"
+"""The file with the digest of the utterances of which a folder holds the first results."""
+
+REMARKS = "remarks.txt"
 FRAMES_PER_HOUR = 3600 * FRAMES_PER_SECOND
 
 Splits = Mapping[str, DataSet]
@@ -116,19 +124,41 @@ def prepare(
     with them.
     """
     check_name("corpus", name)
+    if jobs < 1:
+        raise UserError(f"jobs={jobs}: at least 1")
     work = _Work(corpora_folder() / name, source, how, progress or no_progress)
     if (work.folder / "corpus.json").exists():
         return _existing_corpus(work)
+    with alone(work.folder):
+        _begin(work)
+        try:
+            return _prepare(work, jobs)
+        except UserError:
+            _remove_unless_worth(work.folder)
+            raise
 
-    _begin(work)
+
+def _prepare(work: _Work, jobs: int) -> Corpus:
+    """Make what is missing of a corpus that has begun."""
+    losses = Losses(work.folder.name, work.how.tolerance)
     data = _data_directory(work, jobs)
-    lexicon = _read_lexicon(source, data)
-    splits = _checked_splits(work, data, lexicon)
+    lexicon = _read_lexicon(work.source, data)
+    splits = _checked_splits(work, data, lexicon, losses)
+    _forget_if_changed(work, splits)
     write_lexicon(lexicon, work.folder / "lexiconp.txt")
+
     stores = _feature_stores(work, splits, lexicon)
+    for split, store in stores.items():
+        losses.add(split, store.set_aside)
+    losses.refuse()
+
     _write_language_models(work, data, lexicon, stores)
     _write_states(work, stores, lexicon)
-    return _finish(work, splits)
+    corpus = Corpus(work.folder)
+    for split in SPLITS:
+        losses.add(split, _unaligned(corpus.split(split)))
+    losses.refuse()
+    return _finish(corpus, work, splits, losses)
 
 
 # --- begin, or continue
@@ -140,9 +170,20 @@ def _existing_corpus(work: _Work) -> Corpus:
     wanted = work.description
     if {key: info[key] for key in wanted} != wanted:
         raise UserError(
-            f"{work.folder}: exists, prepared differently; remove it or choose another name"
+            f"{work.folder}: exists, prepared differently ({_name_differences(info, wanted)}); "
+            f"choose another name, or remove it: rm -r {shlex.quote(str(work.folder))}"
         )
     return Corpus(work.folder)
+
+
+def _name_differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """For example "states is 1200, not 600"."""
+    return ", ".join(
+        f"{name} is {there[part].get(name)}, not {value}"
+        for part in wanted
+        for name, value in wanted[part].items()
+        if there[part].get(name) != value
+    )
 
 
 def _begin(work: _Work) -> None:
@@ -157,6 +198,30 @@ def _begin(work: _Work) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     write_json(mark, work.description)
+
+
+def _remove_unless_worth(folder: Path) -> None:
+    """Remove the folder of a preparation that was refused, unless it has made something."""
+    if {path.name for path in folder.iterdir()} <= {BEGUN, "lexiconp.txt", DATA_DIGEST}:
+        shutil.rmtree(folder)
+
+
+def _forget_if_changed(work: _Work, splits: Splits) -> None:
+    """Remove what was made of other data: a transcript may have been corrected in between."""
+    said = [
+        (split, u.id, u.speaker, u.words, u.audio.name, u.start, u.end, u.seconds)
+        for split in SPLITS
+        for u in splits[split].utterances
+    ]
+    digest = hashlib.sha256(repr(said).encode()).hexdigest()
+    path = work.folder / DATA_DIGEST
+    if path.exists() and path.read_text() != digest:
+        for made in work.folder.iterdir():
+            if made.is_dir() and made.name in SPLITS:
+                shutil.rmtree(made)
+            elif made.is_file() and made.name != BEGUN:
+                made.unlink()
+    write_file(path, digest.encode())
 
 
 # --- the data, checked
@@ -200,7 +265,9 @@ def _read_lexicon(source: Source, data: Path) -> Lexicon:
     raise UserError(f"{data}: no lexicon.txt or lexiconp.txt; name one with --lexicon")
 
 
-def _checked_splits(work: _Work, data: Path, lexicon: Lexicon) -> dict[str, DataSet]:
+def _checked_splits(
+    work: _Work, data: Path, lexicon: Lexicon, losses: Losses
+) -> dict[str, DataSet]:
     """All splits, checked against the lexicon; too many unusable utterances are a UserError."""
     source = work.source
     if source.lhotse:
@@ -208,27 +275,28 @@ def _checked_splits(work: _Work, data: Path, lexicon: Lexicon) -> dict[str, Data
     else:
         found = read_kaldi_splits(data, source.audio_root, source.allow_commands)
 
+    for split, dataset in found.items():
+        losses.take_split(split, dataset)
+    losses.refuse()
+
+    unknown = find_unknown_word(lexicon, _unknown_word_named(data))
     splits = {}
     for split, dataset in derive_splits(found, seed=work.how.seed).items():
-        splits[split] = check(dataset, lexicon, lambda words: shortest_frames(words, lexicon))
-        _refuse_too_many_faults(split, splits[split], work.how.tolerance)
+        splits[split] = check(
+            dataset, lexicon, lambda words: shortest_frames(words, lexicon), unknown
+        )
+        losses.take_split(split, splits[split])
+    losses.refuse()
     return splits
 
 
-def _refuse_too_many_faults(split: str, dataset: DataSet, tolerance: float) -> None:
-    """Raise UserError if nothing is usable, or a larger share than ``tolerance`` was set aside."""
-    aside = dataset.set_aside
-    if dataset.utterances and len(aside) <= max(1, tolerance * dataset.seen):
-        return
-    counts = dict(Counter(fault.reason for fault in aside))
-    first = [
-        f"{fault.where}: {fault.utterance}: {fault.reason} {fault.detail}".strip()
-        for fault in aside[:SHOWN_FAULTS]
-    ]
-    raise UserError(
-        f"{split}: {len(aside)} of {dataset.seen} utterances cannot be used {counts}: "
-        f"{'; '.join(first)}; --tolerance allows more"
-    )
+def _unknown_word_named(data: Path) -> str | None:
+    """The word in a Kaldi recipe's oov.txt, if the data have that file."""
+    for path in (data / "oov.txt", data / "lang" / "oov.txt"):
+        if path.is_file():
+            words = path.read_text(errors="replace").split()
+            return words[0] if words else None
+    return None
 
 
 # --- features, language models, tied states
@@ -303,22 +371,18 @@ def states_for(frames: int, phones: int) -> int:
 # --- the end
 
 
-def _finish(work: _Work, splits: Splits) -> Corpus:
-    """Write the denominator graph, the list of what was set aside, and corpus.json."""
-    corpus = Corpus(work.folder)
+def _finish(corpus: Corpus, work: _Work, splits: Splits, losses: Losses) -> Corpus:
+    """Write the denominator graph, remarks, the list of what was set aside, and corpus.json."""
     unigram = corpus.unigram.unigram()
     graph = denominator(corpus.lexicon, unigram, corpus.states, work.how.silence)
     graph.save(work.folder / "denominator.safetensors")
 
-    counts = {}
-    all_aside: list[SetAside] = []
-    for split in SPLITS:
-        store = corpus.split(split)
-        aside = [*splits[split].set_aside, *store.set_aside, *_unaligned(store)]
-        counts[split] = _counts(store, aside)
-        all_aside += aside
-
+    counts = {split: _counts(corpus.split(split), losses.aside[split]) for split in SPLITS}
+    all_aside = [fault for split in SPLITS for fault in losses.aside[split]]
     write_set_aside(work.folder / "set_aside.tsv", all_aside)
+    remarks = [f"{split}: {note}" for split in SPLITS for note in splits[split].notes]
+    remarks += _language_model_remarks(work)
+    write_file(work.folder / REMARKS, "".join(f"{remark}\n" for remark in remarks).encode())
 
     info = {
         **work.description,
@@ -331,6 +395,12 @@ def _finish(work: _Work, splits: Splits) -> Corpus:
     }
     write_json(work.folder / "corpus.json", info)
     return Corpus(work.folder)
+
+
+def _language_model_remarks(work: _Work) -> list[str]:
+    """What was noticed in the text of the language model."""
+    notes = (work.folder / f"lm-{work.how.order}.notes").read_text().splitlines()
+    return [f"language model: {note}" for note in notes]
 
 
 def _counts(store: FrameStore, aside: Iterable[SetAside]) -> dict[str, Any]:
@@ -371,4 +441,7 @@ def describe(corpus: Corpus) -> str:
             f"set aside: {aside or 'none'}"
         )
 
+    remarks = corpus.folder / REMARKS
+    if remarks.exists():
+        lines += [f"  remark: {line}" for line in remarks.read_text().splitlines()]
     return "\n".join(lines)

@@ -1,0 +1,74 @@
+"""What a corpus loses on its way: counted against the tolerance, and always listed."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from workbench.corpus.check import write_set_aside
+from workbench.corpus.utterances import DataSet, SetAside
+from workbench.settings import UserError
+from workbench.storage.home import data_folder
+
+SHOWN_FAULTS = 5
+
+
+class Losses:
+    """The utterances that a corpus has lost so far, by split.
+
+    ``corpus``: its name, after which the list is called when too much is lost.
+    """
+
+    def __init__(self, corpus: str, tolerance: float):
+        self.corpus = corpus
+        self.tolerance = tolerance
+        self.seen: dict[str, int] = {}
+        self.aside: dict[str, list[SetAside]] = {}
+
+    def take_split(self, split: str, dataset: DataSet) -> None:
+        """Count what reading and checking a split set aside; in place of an earlier count."""
+        self.seen[split] = dataset.seen
+        self.aside[split] = list(dataset.set_aside)
+
+    def add(self, split: str, more: Sequence[SetAside]) -> None:
+        """Add what a later step set aside."""
+        self.aside[split] += more
+
+    def refuse(self) -> None:
+        """Raise UserError if a split is empty or has lost more than is tolerated.
+
+        The message has the counts and the first places; a file that it names has all of them.
+        """
+        refused = [split for split in self.seen if self._too_many(split)]
+        if not refused:
+            return
+
+        listed = self.list_path
+        listed.parent.mkdir(parents=True, exist_ok=True)
+        write_set_aside(listed, [fault for aside in self.aside.values() for fault in aside])
+        told = "; ".join(self._describe(split) for split in refused)
+        raise UserError(f"{told}. {listed} lists all of them; --tolerance allows more")
+
+    @property
+    def list_path(self) -> Path:
+        """The file that lists what was set aside when preparation was refused."""
+        return data_folder() / "logs" / f"{self.corpus}-set-aside.tsv"
+
+    def _too_many(self, split: str) -> bool:
+        lost = len(self.aside[split])
+        return lost >= self.seen[split] or lost > max(1, self.tolerance * self.seen[split])
+
+    def _describe(self, split: str) -> str:
+        """For example "test: 12 of 12 utterances cannot be used (no text 12): test/text:1: …"."""
+        aside = self.aside[split]
+        seen = self.seen[split]
+        if not seen:
+            return f"{split}: no utterances"
+        counts = Counter(fault.reason for fault in aside)
+        reasons = ", ".join(f"{reason} {count}" for reason, count in counts.most_common())
+        first = "; ".join(
+            f"{fault.where}: {fault.utterance}: {fault.reason} {fault.detail}".strip()
+            for fault in aside[:SHOWN_FAULTS]
+        )
+        share = f"{100 * len(aside) / seen:.0f} %, and {100 * self.tolerance:g} % are tolerated"
+        lost = f"{split}: {len(aside)} of {seen} utterances cannot be used ({share})"
+        return f"{lost}: {reasons}: {first}"
