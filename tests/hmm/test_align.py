@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from workbench.hmm import align
 from workbench.hmm.align import best_arcs, compact, timing
 from workbench.hmm.graphs.graph import Graph, NoPath, from_arcs
 from workbench.hmm.graphs.numerator import numerator
@@ -108,3 +109,26 @@ def test_priors_are_frequencies_with_a_floor():
     assert p == pytest.approx(np.array([0.75, 0.25, 0.01]) / 1.01, rel=1e-5)
     with pytest.raises(ValueError, match="outside"):
         log_priors(np.array([3]), 3)
+
+
+@pytest.mark.parametrize("frames", [8, 9, 30, 31, 60])
+def test_alignment_in_blocks_is_the_same(frames, monkeypatch):
+    """A long utterance keeps the arcs of a block of frames only; path and score keep their bits."""
+    graph = numerator((1, 2) if frames > 11 else (1,), WORDS, STATES, UNIGRAM)
+    scores = np.random.default_rng(frames).normal(0, 2, (frames, STATES.count)).astype(np.float32)
+    whole = best_arcs(graph, scores)
+    for block in (1, 2, 7, frames - 1, frames, frames + 5):
+        monkeypatch.setattr(align, "block_frames", lambda *size, block=block: block)
+        arcs, score = best_arcs(graph, scores)
+        assert arcs.tolist() == whole[0].tolist()
+        assert score == whole[1]
+
+
+def test_memory_of_a_long_alignment_is_bounded():
+    """Five minutes with 700 words keep less than 100 MB, where all arcs would take 1.5 GB."""
+    frames = 30_000
+    states = 13_000
+    block = align.block_frames(frames, states)
+    kept = 4 * block * states + 8 * -(-frames // block) * states
+    assert kept < 1e8
+    assert align.block_frames(500, 300) == 500
