@@ -82,7 +82,7 @@ def test_notebook_runs_in_a_kernel(path: Path, data: Path, monkeypatch: pytest.M
 def test_notebooks_are_numbered_in_reading_order() -> None:
     """Numbers are two digits without gaps or doubles, and the title of each begins with its own."""
     numbers = [int(path.name[:2]) for path in NOTEBOOKS]
-    assert numbers == list(range(1, len(NOTEBOOKS) + 1))
+    assert numbers == list(range(len(NOTEBOOKS)))
     for number, path in zip(numbers, NOTEBOOKS, strict=True):
         title = sources(path, "markdown")[0].splitlines()[0]
         assert title.startswith(f"# {number}. "), path.name
@@ -97,6 +97,19 @@ def test_cells_hold_no_logic(path: Path) -> None:
         for node in ast.walk(ast.parse(cell)):
             assert not isinstance(node, LOGIC), ast.unparse(node)
             assert not is_path(node), ast.unparse(node)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebooks_have_theory_and_a_question(path: Path) -> None:
+    """Each has one paragraph of theory with an equation, and ends with one question."""
+    prose = sources(path, "markdown")
+    theory = [text for text in prose if text.startswith("**Theory.**")]
+    assert len(theory) == 1
+    assert re.search(r"\$[^$]+\$", theory[0])
+    assert [text.startswith("**A question.**") for text in prose].count(True) == 1
+    assert prose[-1].startswith("**A question.**")
+    for number in re.findall(r"[Nn]otebooks? (\d+)", "\n".join(prose)):
+        assert int(number) < len(NOTEBOOKS)
 
 
 def is_path(node: ast.AST) -> bool:
