@@ -12,7 +12,7 @@ from workbench.metrics.criterion import Criterion
 from workbench.metrics.frames import count_frames
 from workbench.metrics.words import word_errors
 from workbench.prepare.corpus import Corpus
-from workbench.runs.drive import has_diverged
+from workbench.runs.divergence import how_it_diverged
 from workbench.runs.measure import (
     UtteranceMeasurement,
     held_out_criterion,
@@ -101,7 +101,7 @@ def test_an_average_over_nothing_is_not_a_divergence():
     assert total.criterion is None
     assert total.mmi is None
     assert total.set_aside == 3
-    assert not has_diverged(total)
+    assert not how_it_diverged(total, None)
     assert Schedule().after(total.criterion, Settings().updates).flat == 1
 
 
@@ -117,11 +117,11 @@ def test_broken_scores_of_all_utterances_are_a_divergence(reason, sequence):
     good = measured(Criterion.of(-1.0, FRAMES))
 
     total = total_measurement([broken] * 3, sequence)
-    assert has_diverged(total)
+    assert how_it_diverged(total, None)
     assert total.mmi is None
 
     total = total_measurement([good, broken, good], sequence)
-    assert not has_diverged(total)
+    assert not how_it_diverged(total, None)
     assert total.mmi == -0.25
     assert total.broken == 1
     assert total.no_path == 1

@@ -192,5 +192,12 @@ def report(trained: "Run") -> int:
 
     if trained.status().state == RunState.STOPPED:
         return report_interruption()
+    divergences = trained.summary.divergences
+    if divergences:
+        print(
+            f"{trained.name}: training diverged, and the learning rate was halved (divergences: "
+            f"{divergences}; see {trained.folder / 'log.txt'})",
+            file=sys.stderr,
+        )
     print(trained.folder)
     return 0

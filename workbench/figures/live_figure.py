@@ -63,6 +63,10 @@ def _headline(tail: Tail) -> str:
     if recoveries:
         noun = "recovery" if recoveries == 1 else "recoveries"
         words += f", {recoveries} {noun} after a loss (dotted)"
+    divergences = tail.total["divergence"]
+    if divergences:
+        noun = "divergence" if divergences == 1 else "divergences"
+        words += f", learning rate halved after {divergences} {noun} (dashed)"
     return words
 
 
@@ -74,6 +78,8 @@ def _draw_measures(axes: Sequence[Axes], tail: Tail, against: Against) -> None:
             ax.plot(curve.x, curve.y, marker=".", **line_style(0))
         for recovery in tail.rows["recovery"]:
             ax.axvline(recovery[against], color=COLOURS[1], linestyle=":", linewidth=1)
+        for divergence in tail.rows["divergence"]:
+            ax.axvline(divergence[against], color=COLOURS[1], linestyle="--", linewidth=1)
         ax.yaxis.set_major_locator(MaxNLocator(5))
         ax.ticklabel_format(axis="y", useOffset=False)  # an offset would stand in the title
         set_title(ax, MEASURES[measure].title)

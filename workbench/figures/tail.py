@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from workbench.storage.run import DRIVER, Run
+from workbench.storage.run import DIVERGENCE, DRIVER, Run
 
 MOST_ROWS = 4000  # of one kind that are kept; all evaluations are kept
 
@@ -42,16 +42,18 @@ class Tail:
         """Reads the rows that were added since the last call; returns whether there were any.
 
         A run that went back to a checkpoint has cut its files, which may have grown again since.
-        The driver reports that before they grow. Therefore the sizes of all other files are taken
-        before its size, and its rows are read before theirs.
+        That is reported before they grow. Therefore the sizes of all other files are taken before
+        those of the reports, and these are read before the others.
         """
         driver = self.run.row_file(DRIVER)
-        paths = sorted(self.run.row_files(), key=lambda path: path == driver)
+        reports = (self.run.row_file(DIVERGENCE), driver)
+        paths = sorted(self.run.row_files(), key=lambda path: path in reports)
         sizes = {path: path.stat().st_size for path in paths}
 
-        recoveries = self.total["recovery"]
-        added = self._read_file(driver) if driver in sizes else 0
-        if self._was_cut(sizes, driver) or self.total["recovery"] > recoveries:
+        before = self._returns
+        cut = self._was_cut(sizes, driver)
+        added = sum(self._read_file(path) for path in reports if path in sizes)
+        if cut or self._returns > before:
             self.begin()
 
         for path in paths:
@@ -59,6 +61,11 @@ class Tail:
                 added += self._read_file(path)
 
         return added > 0
+
+    @property
+    def _returns(self) -> int:
+        """How often the run went back to a checkpoint, as far as it was read."""
+        return self.total["recovery"] + self.total["divergence"]
 
     def _was_cut(self, sizes: dict[Path, int], driver: Path) -> bool:
         return any(

@@ -80,6 +80,7 @@ class LiveView:
         self._drawing_seconds = time.thread_time() - began
 
         recoveries = [row["text"] for row in self.tail.rows["recovery"]]
+        recoveries += [row["text"] for row in self.tail.rows["divergence"]]
         state = f"{self.run.name}: {status.state}"
         progress = self.progress_text(time.monotonic()) if status.state.active else ""
         parts = [state, progress, status.error, *reasons, *recoveries[-1:]]

@@ -44,7 +44,7 @@ from workbench.storage.example import read_example
 from workbench.storage.files import read_json, write_file
 from workbench.storage.home import data_folder
 from workbench.storage.os_errors import explain_os_error
-from workbench.storage.rows import PushRow, RecoveryRow
+from workbench.storage.rows import DivergenceRow, PushRow, RecoveryRow
 from workbench.storage.run import Run
 
 LONGEST_NAME = 120  # characters of a report's name that lists its runs
@@ -404,12 +404,14 @@ def failure_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
         no_path = NOT_COUNTED if lost is None else str(lost)
         set_aside = ", ".join(f"{reason}: {count}" for reason, count in reasons.items())
         recoveries = sum(1 for _ in run.rows(RecoveryRow))
+        divergences = sum(1 for _ in run.rows(DivergenceRow))
         rows.append(
             {
                 "run": run.name,
                 "state": str(status.state),
                 "error": status.error,
                 "recoveries after a loss": str(recoveries),
+                "halvings after a divergence": str(divergences),
                 "utterances set aside": set_aside or "none",
                 "test utterances without a path": no_path,
             }

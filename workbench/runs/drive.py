@@ -6,10 +6,10 @@ barrier if that is near, and else gives up what came after the last one, which `
 again. On other clocks, where no run can be repeated, a stop rests at once and loses nothing.
 
 On a cluster, a worker that is lost takes its part of the run with it: then the run goes back to its
-newest checkpoint, as if it had been stopped there, and continues.
+newest checkpoint, as if it had been stopped there, and continues. A run that diverges goes back
+too, with half the learning rate (`workbench.runs.divergence`).
 """
 
-import math
 import time
 from dataclasses import dataclass, replace
 
@@ -17,12 +17,17 @@ from workbench.engine import Lost, Outcome
 from workbench.engine.clocks import TICKS
 from workbench.engine.trace import wrap_for_recording
 from workbench.progress import Progress
+from workbench.runs.divergence import (
+    describe,
+    how_it_diverged,
+    largest_gradients,
+)
 from workbench.runs.execution import ClusterExecutor, Placement, Stop, never
 from workbench.runs.stop import interruptible, stop_file
 from workbench.runs.wiring import Experiment
-from workbench.storage.checkpoints import latest_checkpoint
-from workbench.storage.rows import EvaluateRow, Measurement, PushRow, RecoveryRow, Row, TraceRow
-from workbench.storage.run import DRIVER, Run
+from workbench.storage.checkpoints import latest_checkpoint, remove_newest_checkpoint
+from workbench.storage.rows import DivergenceRow, EvaluateRow, PushRow, RecoveryRow, Row, TraceRow
+from workbench.storage.run import DIVERGENCE, DRIVER, Run
 from workbench.storage.run_writer import RunWriter
 from workbench.training import (
     Checkpoint,
@@ -61,6 +66,17 @@ class Tally:
     updates: int = 0  # pushes
     frames: int = 0  # training frames of the pushes that were reported
     segment: int = 0  # number of the next stretch from barrier to barrier
+    at_start: float | None = None  # the held-out criterion of the first evaluation
+
+    @classmethod
+    def of(cls, run: Run) -> "Tally":
+        """Return the tally of the rows that a run has written."""
+        tally = cls()
+        for row in run.rows(Row):
+            tally.add(row)
+            if isinstance(row, TraceRow):
+                tally.segment = max(tally.segment, row.segment + 1)
+        return tally
 
     def add(self, row: Row) -> None:
         """Count one row."""
@@ -69,6 +85,8 @@ class Tally:
             self.updates += 1
             if row.status not in NOT_VISITED:
                 self.frames += row.frames
+        elif isinstance(row, EvaluateRow) and row.index == 0:
+            self.at_start = row.measured.criterion
 
 
 class Drive:
@@ -139,6 +157,8 @@ class Drive:
                     self.recover(loss, stop)
                 except Abandoned:
                     self.abandon()
+                except Diverged as divergence:
+                    self.retreat(divergence)
                 if stop():
                     break
 
@@ -199,13 +219,15 @@ class Drive:
         return outcome
 
     def emit(self, row: Row) -> None:
-        """Write a row to the run's folder; raises Diverged if its criterion is not finite."""
+        """Write a row to the run's folder; raises Diverged if it says that training has."""
         self.writer.emit(row)
-        name = self.writer.run.name
-        if isinstance(row, EvaluateRow) and has_diverged(row.measured):
-            raise Diverged(f"{name}: {divergence(row.measured)}; a lower learning_rate may help")
-
         self.tally.add(row)
+        if isinstance(row, EvaluateRow):
+            cause = how_it_diverged(row.measured, self.tally.at_start)
+            if cause:
+                raise Diverged(cause)
+
+        name = self.writer.run.name
         if self.progress and self.tally.rows % PROGRESS_ROWS == 0:
             done = min(self.frames, self.total_frames)
             self.progress(done, self.total_frames, f"training {name}, frames")
@@ -243,8 +265,8 @@ class Drive:
         self.services = self.experiment.services()
         self.at.restore(self.services)
         self.writer.rewind(self.at.positions)
+        self.tally = Tally.of(run)
         self.tally.frames = self.services["server 0"].frames
-        self.tally.updates, self.tally.segment = _updates_and_segment(run)
         return f"checkpoint {self.at.number}" if self.at.states else "the start"
 
     def abandon(self) -> None:
@@ -253,6 +275,77 @@ class Drive:
         checkpoint = self.restore()
         undone = updates_before - self.tally.updates
         self.writer.log(f"stopped at {checkpoint}: resuming computes {undone} updates again")
+
+    def retreat(self, divergence: Diverged) -> None:
+        """Go back to a checkpoint with half the learning rate; raises Diverged if retries are up.
+
+        The newest checkpoint may be beyond help already. So a run that diverges again with no
+        checkpoint in between goes back one further. The checkpoint is written again with the new
+        rate, and is the one that a resumed run begins from.
+        """
+        run = self.writer.run
+        updates = self.experiment.task.settings.updates
+        earlier = list(run.rows(DivergenceRow))
+        if len(earlier) >= updates.divergence_retries:
+            raise Diverged(self._last_word(divergence, len(earlier))) from divergence
+
+        updates_before = self.tally.updates
+        newest = run.checkpoints()[-1:]
+        if earlier and newest and int(newest[0].name) == earlier[-1].updates:
+            remove_newest_checkpoint(run.folder)
+        checkpoint = self.restore()
+        for row in earlier[sum(1 for _ in run.rows(DivergenceRow)) :]:
+            self.writer.emit(row)  # going back further has cut it off
+
+        if self.placement.cluster is not None:
+            passed = round((time.monotonic() - self.rested) * TICKS)
+            self.at = replace(self.at, ticks=self.at.ticks + passed)
+        self._report_divergence(
+            str(divergence), checkpoint, len(earlier) + 1, updates_before - self.tally.updates
+        )
+
+        for service in self.services.values():
+            service.halvings = len(earlier) + 1
+        servers = {name: service.state() for name, service in self.services.items()}
+        self.at = replace(self.at, servers=servers, positions=self.writer.positions())
+        self.writer.checkpoint(self.tally.updates, pack(self.at))
+
+    def _report_divergence(self, cause: str, checkpoint: str, halvings: int, undone: int) -> None:
+        """Write a row and a line of the log about a return after a divergence."""
+        rate = self.experiment.task.settings.updates.learning_rate / 2**halvings
+        text = (
+            f"diverged: {cause}; back to {checkpoint} with learning_rate {rate:g} "
+            f"({undone} updates undone)"
+        )
+        row = DivergenceRow(
+            process=DIVERGENCE,
+            seconds=self.at.ticks / TICKS,
+            epochs=self.frames / self.experiment.task.train.frames,
+            updates=self.tally.updates,
+            segment=self.tally.segment,
+            halvings=halvings,
+            learning_rate=rate,
+            cause=cause,
+            checkpoint=checkpoint,
+            updates_undone=undone,
+            text=text,
+        )
+        self.writer.emit(row)
+        self.writer.log(text)
+
+    def _last_word(self, divergence: Diverged, halvings: int) -> str:
+        """Return the message of a run that has diverged for good: why, and what to do."""
+        services = self.experiment.services()
+        self.at.restore(services)
+        task = self.experiment.task
+        found = largest_gradients(task, self.experiment.shards.collect(services))
+        rate = task.settings.updates.learning_rate / 2**halvings
+        return (
+            f"{self.writer.run.name}: diverged with learning_rate {rate:g} (halved {halvings} "
+            f"times): {divergence}; the largest gradients at its last checkpoint are those of "
+            f"{describe(found)}: look at these utterances, "
+            f"or train with learning_rate={rate / 2:g} or with max_norm"
+        )
 
     def recover(self, loss: Lost, stop: Stop) -> None:
         """After a worker was lost, go back to the newest checkpoint and wait for enough workers.
@@ -296,30 +389,6 @@ class Drive:
         )
         self.writer.emit(row)
         self.writer.log(text)
-
-
-def has_diverged(measured: Measurement) -> bool:
-    """Return whether the criterion is NaN or infinite; that of no utterance is None and is not."""
-    return measured.criterion is not None and not math.isfinite(measured.criterion)
-
-
-def divergence(measured: Measurement) -> str:
-    """Return how a measurement shows that training has diverged."""
-    if measured.broken:
-        return f"the scores of {measured.broken} held-out utterances are not finite or are huge"
-    return f"the held-out criterion is {measured.criterion}"
-
-
-def _updates_and_segment(run: Run) -> tuple[int, int]:
-    """Count the pushes in a run's rows, and find the number of the segment that comes next."""
-    updates = 0
-    segment = 0
-    for row in run.rows(Row):
-        if isinstance(row, PushRow):
-            updates += 1
-        elif isinstance(row, TraceRow):
-            segment = max(segment, row.segment + 1)
-    return updates, segment
 
 
 def _lost_workers(before: dict[str, int], now: dict[str, int]) -> str:

@@ -3,7 +3,7 @@
 Calls are made in the recorded order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from workbench.engine import Deadlock, Held, Local
@@ -14,7 +14,7 @@ from workbench.runs.record import parameters_digest
 from workbench.runs.train import experiment_of
 from workbench.runs.wiring import Experiment
 from workbench.settings import UserError
-from workbench.storage.rows import PushRow, Row, TraceRow
+from workbench.storage.rows import DivergenceRow, PushRow, Row, TraceRow
 from workbench.storage.run import Run, RunState
 from workbench.training import ComponentState, ParameterServer, component_states
 
@@ -46,7 +46,12 @@ class RecordedRun:
     """What a run has recorded of its schedule."""
 
     traces: Mapping[int, Trace]  # by segment
+    divergences: Sequence[DivergenceRow]
     pushes: int
+
+    def halvings(self, segment: int) -> int:
+        """Return how often the learning rate had been halved when a segment began."""
+        return max((row.halvings for row in self.divergences if row.segment <= segment), default=0)
 
 
 class _PushCounter:
@@ -71,7 +76,7 @@ def replay(run: Run, progress: Progress | None = None) -> Replay:
     recording = recording_of(run)
     experiment = experiment_of(run)
     emit = _PushCounter(run.name, recording.pushes, progress or no_progress)
-    services = replay_segments(run.name, experiment, recording.traces, emit)
+    services = replay_segments(run.name, experiment, recording, emit)
 
     digest = parameters_digest(experiment.shards.collect(services))
     recorded_digest = run.summary.parameters_digest
@@ -92,7 +97,7 @@ def replay(run: Run, progress: Progress | None = None) -> Replay:
 
 
 def replay_segments(
-    name: str, experiment: Experiment, traces: Mapping[int, Trace], emit: _PushCounter
+    name: str, experiment: Experiment, recording: RecordedRun, emit: _PushCounter
 ) -> dict[str, ParameterServer]:
     """Repeat all segments of the run ``name``; return the services as they are at the end."""
     services = experiment.services()
@@ -100,7 +105,9 @@ def replay_segments(
     channels: dict[str, Held] | None = None
     ticks = 0
     executor = Local(capacity=UNBOUNDED)
-    for segment, trace in traces.items():
+    for segment, trace in recording.traces.items():
+        for service in services.values():
+            service.halvings = recording.halvings(segment)
         makers, replayed = wrap_for_replay(experiment.processes(states), services, trace)
         try:
             outcome = executor.run(makers, replayed, emit, channels=channels, ticks=ticks)
@@ -129,4 +136,5 @@ def recording_of(run: Run) -> RecordedRun:
     except ValueError as error:
         raise UserError(f"{run.name}: {error}") from None
 
-    return RecordedRun(traces, sum(1 for _ in run.rows(PushRow)))
+    divergences = list(run.rows(DivergenceRow))
+    return RecordedRun(traces, divergences, sum(1 for _ in run.rows(PushRow)))

@@ -9,7 +9,7 @@ import numpy as np
 
 from workbench.metrics.staleness import AgeSummary, staleness, summarise_ages
 from workbench.runs.record import parameters_digest
-from workbench.storage.rows import DecodeRow, EvaluateRow, PushRow, Row
+from workbench.storage.rows import DecodeRow, DivergenceRow, EvaluateRow, PushRow, Row
 from workbench.storage.run import Run
 from workbench.storage.summary import RunSummary
 
@@ -23,6 +23,7 @@ def summarise(run: Run, theta: np.ndarray, updates: int, updates_applied: int) -
     evaluations: list[EvaluateRow] = []
     pushes: list[PushRow] = []
     decodes: list[DecodeRow] = []
+    divergences = 0
     for row in run.rows(Row):
         match row:
             case EvaluateRow():
@@ -31,10 +32,13 @@ def summarise(run: Run, theta: np.ndarray, updates: int, updates_applied: int) -
                 pushes.append(row)
             case DecodeRow():
                 decodes.append(row)
+            case DivergenceRow():
+                divergences += 1
 
     summary = RunSummary(
         updates=updates,
         updates_applied=updates_applied,
+        divergences=divergences,
         rows_digest=run.rows_digest(),
         parameters_digest=parameters_digest(theta),
     )

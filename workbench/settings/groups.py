@@ -151,6 +151,13 @@ class UpdateSettings(Group):
     flat: float = setting(
         0.002, "relative gain of the held-out criterion that counts as flat", low=0.0, high=1.0
     )
+    divergence_retries: int = setting(
+        3,
+        "how often a run that diverges goes back to a checkpoint with half the learning rate; "
+        "0: it ends",
+        low=0,
+        high=20,
+    )
     warmup: int = setting(
         0,
         "updates over which the learning rate rises from a tenth to its value",

@@ -31,6 +31,7 @@ def write_checkpoint(run: Path, step: int, files: Mapping[str, bytes]) -> Path:
     """Write ``files`` as checkpoint ``step`` and return its folder; old checkpoints are removed."""
     folder = run / "checkpoints" / f"{step:010d}"
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)  # a checkpoint that is written again is none yet
     records = {name: write_file(folder / name, data) for name, data in files.items()}
     write_manifest(folder, {"step": step, "files": records})
 
@@ -38,6 +39,13 @@ def write_checkpoint(run: Path, step: int, files: Mapping[str, bytes]) -> Path:
         (old / MANIFEST).unlink()  # first, so that the rest is never taken for a checkpoint
         shutil.rmtree(old)
     return folder
+
+
+def remove_newest_checkpoint(run: Path) -> None:
+    """Remove the newest complete checkpoint of the run in folder ``run``, if there is one."""
+    for newest in checkpoint_folders(run)[-1:]:
+        (newest / MANIFEST).unlink()  # first, so that the rest is never taken for a checkpoint
+        shutil.rmtree(newest)
 
 
 def read_checkpoint(folder: Path) -> dict[str, bytes]:

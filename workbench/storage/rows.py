@@ -121,6 +121,7 @@ class PushRow(Row, kind="push"):
     staleness_inner: float
     inner_seconds: float  # age of the replica's parameters
     skew: int
+    gradient_norm: float | None = None  # Euclidean, per frame; of every 50th push of a replica
     outer: OuterAge | None = field(default=None, metadata=spread(OuterAge))
     sums: Mapping[str, float] = field(default_factory=dict, metadata=spread(dict))
     frames: int  # of the corpus that were visited since the last push
@@ -231,6 +232,24 @@ class RecoveryRow(Row, kind="recovery"):
     lost: str  # which workers
     checkpoint: str
     recovery_seconds: float
+    updates_undone: int
+    text: str  # all of it as one sentence
+
+
+@dataclass(frozen=True, kw_only=True)
+class DivergenceRow(Row, kind="divergence"):
+    """Training diverged, and the run went back to a checkpoint with half the learning rate.
+
+    ``segment`` is the stretch of the run that begins anew with this rate.
+    """
+
+    epochs: float
+    updates: int
+    segment: int
+    halvings: int  # of the learning rate, this one included
+    learning_rate: float  # from here on, before decays
+    cause: str
+    checkpoint: str
     updates_undone: int
     text: str  # all of it as one sentence
 

@@ -42,6 +42,7 @@ STATUS = "status.json"
 SUMMARY = "summary.json"
 CLUSTER = "cluster.json"
 STOP = "stop"  # a file in a run's folder by which any process asks the run to come to rest
+DIVERGENCE = "divergence"  # the process that writes why a run went back with a smaller rate
 DRIVER = "driver"  # the process that drives a run; a return to a checkpoint keeps its rows
 
 

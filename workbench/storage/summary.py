@@ -18,6 +18,7 @@ class RunSummary:
 
     updates: int | None = None  # pushes that the run reported
     updates_applied: int | None = None  # by the parameter server
+    divergences: int | None = None  # each halved the learning rate
     heldout_mmi: float | None = None
     heldout_wer: float | None = None
     heldout_sub: float | None = None

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import fsum
+from math import fsum, isfinite
 
 from workbench.batches import FrameBatch, OuterBatch
 from workbench.storage.rows import OuterAge, PushRow
+from workbench.training import updates
 from workbench.training.messages import Ack, FetchedParameters, Gradient, Item
+
+NORM_EVERY = 50  # pushes of a replica between two whose norm is taken, which costs a pass
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,23 @@ def push_row(
         inner_seconds=sent.seconds - at.seconds,
         skew=max(at.versions) - min(at.versions),
         outer=outer_age(batches, here, sent.seconds),
+        gradient_norm=mean_norm(total) if sent.item.step % NORM_EVERY == 0 else None,
         sums=total.sums if total else {},
         frames=sent.frames,
         refused=sent.refused,
         idle_seconds=sent.idle_seconds,
     )
+
+
+def mean_norm(total: Gradient | None) -> float | None:
+    """Return the Euclidean norm of the gradient per frame; None without one, or not finite.
+
+    It has six digits, so that the order of a sum does not show.
+    """
+    if total is None or not total.frames:
+        return None
+    norm = updates.gradient_norm(total.value) / total.frames
+    return float(f"{norm:.6g}") if isfinite(norm) else None
 
 
 def outer_age(

@@ -72,6 +72,7 @@ class ParameterServer(Service):
         self.decays = state.decays
         self.ended = state.ended
         self.rejected = state.rejected
+        self.halvings = state.halvings
 
         # Pushes: settled, part of a synchronous update, come before their turn, prepared.
         self.ledger = Ledger(*state.settled)
@@ -110,6 +111,7 @@ class ParameterServer(Service):
             frozen=self.frozen,
             given=tuple(self.given.items()),
             rejected=self.rejected,
+            halvings=self.halvings,
         )
 
     def __reduce__(self) -> tuple[type, tuple[ServerState, Settings]]:
@@ -268,8 +270,7 @@ class ParameterServer(Service):
             self.rejected += 1
         if self.rejected >= REJECTIONS:
             raise Diverged(
-                f"{REJECTIONS} gradients in a row are not finite, "
-                f"the last from {push.replica}: lower learning_rate"
+                f"{REJECTIONS} gradients in a row are not finite, the last from {push.replica}"
             )
         return PushStatus.REJECTED
 
@@ -329,7 +330,8 @@ class ParameterServer(Service):
         With ``staleness_step`` it is divided by the staleness of the gradient (Zhang et al. 2016,
         *Staleness-aware Async-SGD*, equation 6).
         """
-        rate = updates.learning_rate(self.settings.updates, self.version, self.decays)
+        rule = self.settings.updates
+        rate = updates.learning_rate(rule, self.version, self.decays, self.halvings)
         if self.settings.asynchrony.staleness_step:
             rate /= max(1, staleness)
         return rate

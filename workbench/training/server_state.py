@@ -35,3 +35,4 @@ class ServerState:
     given: tuple[tuple[str, Snapshot], ...] = ()
     """The snapshot that each replica fetched last, for delay compensation."""
     rejected: int = 0  # in a row
+    halvings: int = 0  # of the learning rate, after divergences

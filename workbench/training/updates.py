@@ -48,13 +48,13 @@ def is_plain(settings: Settings) -> bool:
     return settings.updates.optimizer == "sgd" and not settings.asynchrony.delay_compensation
 
 
-def learning_rate(updates: UpdateSettings, version: int, decays: int) -> float:
+def learning_rate(updates: UpdateSettings, version: int, decays: int, halvings: int = 0) -> float:
     """Return the step size of the update that follows ``version``.
 
     It rises linearly from a tenth of its value over ``warmup`` updates, and is divided by
-    ``decay_factor`` once per decay.
+    ``decay_factor`` once per decay, and by 2 once per return after a divergence.
     """
-    rate = updates.learning_rate / updates.decay_factor**decays
+    rate = updates.learning_rate / updates.decay_factor**decays / 2**halvings
     if version < updates.warmup:
         rate *= 0.1 + 0.9 * version / updates.warmup
     return rate
@@ -113,6 +113,11 @@ def as_array(gradient: AnyGradient) -> np.ndarray:
 def multiply(gradient: np.ndarray, factor: float) -> np.ndarray:
     """Return ``float32(factor) * gradient``, or ``gradient`` itself where that changes nothing."""
     return gradient if np.float32(factor) == 1 else np.float32(factor) * gradient
+
+
+def gradient_norm(gradient: AnyGradient) -> float:
+    """Return the Euclidean norm, summed in float64."""
+    return float(np.sqrt(np.square(as_array(gradient), dtype=np.float64).sum()))
 
 
 def is_finite(gradient: AnyGradient) -> bool:
