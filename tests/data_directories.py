@@ -37,6 +37,42 @@ def make_directory(root: Path, files: dict[str, str | bytes]) -> Path:
     return root
 
 
+LEXICON = "einn e i n\ntveir t v e i r\nfimm f i m\n"
+SPLIT_SIZES = {"train": 30, "heldout": 3, "test": 3}
+
+
+def make_corpus_directory(root: Path, sizes: dict[str, int] = SPLIT_SIZES) -> Path:
+    """Write a data directory that can be prepared: words in noise, lexicon.txt and all splits."""
+    words = [line.split()[0] for line in LEXICON.splitlines()]
+    chance = random.Random(1)
+    for split, size in sizes.items():
+        folder = root / split
+        folder.mkdir(parents=True)
+        names = [f"{split}-{n:03}" for n in range(size)]
+        for n, name in enumerate(names):
+            make_noise(folder / f"{name}.flac", seed=n)
+        _write_table(folder / "wav.scp", {name: f"{name}.flac" for name in names})
+        texts = {name: f"{chance.choice(words)} {chance.choice(words)}" for name in names}
+        _write_table(folder / "text", texts)
+        _write_table(folder / "utt2spk", {name: f"s{n % 5}" for n, name in enumerate(names)})
+    (root / "lexicon.txt").write_text(LEXICON)
+    return root
+
+
+def make_noise(path: Path, seed: int = 0, seconds: float = 1.0, rate: int = 16000) -> Path:
+    """Write a file with noise whose level goes up and down, and return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count = round(seconds * rate)
+    level = 0.1 * np.abs(np.sin(np.arange(count) * 0.001 * (1 + seed % 7)))
+    samples = level * np.random.default_rng(seed).normal(size=count)
+    soundfile.write(path, samples.clip(-0.99, 0.99), rate)
+    return path
+
+
+def _write_table(path: Path, rows: dict[str, str]) -> None:
+    path.write_text("".join(f"{key} {rest}\n" for key, rest in rows.items()))
+
+
 def count_reasons(data: DataSet) -> Counter[str]:
     """Return how many utterances were set aside for each reason."""
     return Counter(s.reason for s in data.set_aside)

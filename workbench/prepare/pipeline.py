@@ -5,7 +5,6 @@ the step that was cut.
 """
 
 import dataclasses
-import hashlib
 import math
 import shlex
 import shutil
@@ -40,6 +39,7 @@ from workbench.language.text import read_text
 from workbench.prepare.alone import alone
 from workbench.prepare.corpus import SPLITS, Corpus, corpora_folder
 from workbench.prepare.files import file_records
+from workbench.prepare.inputs import digest_inputs
 from workbench.prepare.losses import Losses
 from workbench.progress import Progress, no_progress, renamed
 from workbench.settings import UserError, check_name, setting
@@ -55,7 +55,7 @@ LEXICA = ("lexiconp.txt", "lang/lexiconp.txt", "lexicon.txt", "lang/lexicon.txt"
 MOST_STATES = 2400  # that are chosen for a corpus; the paper's number for 60 hours
 
 DATA_DIGEST = "data.sha256"
-"""The file with the digest of the utterances of which a folder holds the first results."""
+"""The file with the digest of the data of which a folder holds the first results."""
 
 REMARKS = "remarks.txt"
 FRAMES_PER_HOUR = 3600 * FRAMES_PER_SECOND
@@ -144,7 +144,7 @@ def _prepare(work: _Work, jobs: int) -> Corpus:
     data = _data_directory(work, jobs)
     lexicon = _read_lexicon(work.source, data)
     splits = _checked_splits(work, data, lexicon, losses)
-    _forget_if_changed(work, splits)
+    _forget_if_changed(work, data, splits, lexicon)
     write_lexicon(lexicon, work.folder / "lexiconp.txt")
 
     stores = _feature_stores(work, splits, lexicon)
@@ -206,14 +206,9 @@ def _remove_unless_worth(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _forget_if_changed(work: _Work, splits: Splits) -> None:
-    """Remove what was made of other data: a transcript may have been corrected in between."""
-    said = [
-        (split, u.id, u.speaker, u.words, u.audio.name, u.start, u.end, u.seconds)
-        for split in SPLITS
-        for u in splits[split].utterances
-    ]
-    digest = hashlib.sha256(repr(said).encode()).hexdigest()
+def _forget_if_changed(work: _Work, data: Path, splits: Splits, lexicon: Lexicon) -> None:
+    """Remove what was made of other data: they may have been corrected in between."""
+    digest = digest_inputs(data, splits, lexicon)
     path = work.folder / DATA_DIGEST
     if path.exists() and path.read_text() != digest:
         for made in work.folder.iterdir():

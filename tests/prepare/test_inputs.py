@@ -1,0 +1,53 @@
+"""Data that are corrected between an interrupted preparation and the next try."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_directories import make_corpus_directory
+
+from workbench.prepare.pipeline import Preparation, Source, prepare
+
+HOW = Preparation(states=27)
+
+
+def interrupt(data: Path) -> None:
+    """Leave a corpus as an interruption before its last step would."""
+    (data / "corpora" / "c" / "corpus.json").unlink()
+
+
+@pytest.mark.parametrize("table", ["train/text", "train/utt2spk", "lexicon.txt", "lm.txt"])
+def test_corrected_data_are_read_again(table: str, data_folder: Path, tmp_path: Path) -> None:
+    """What was made from the data before is not taken for a result of the data of today."""
+    directory = make_corpus_directory(tmp_path / "kaldi")
+    (directory / "lm.txt").write_text("einn tveir\n")
+    prepare("c", Source(kaldi=directory), HOW)
+    interrupt(data_folder)
+
+    path = directory / table
+    changed = path.read_text().replace("tveir t v", "tveir t").replace("einn tveir", "fimm")
+    path.write_text(changed.replace("train-000 s0", "train-000 s1").replace("tveir\n", "fimm\n"))
+    corpus = prepare("c", Source(kaldi=directory), HOW)
+
+    lines = (directory / "train" / "text").read_text().splitlines()
+    assert [" ".join(words) for words in corpus.split("train").words] == [
+        line.split(maxsplit=1)[1] for line in lines
+    ]
+    assert corpus.split("train").speakers[0] == ("s1" if table == "train/utt2spk" else "s0")
+    pronunciation = corpus.lexicon.of(corpus.lexicon.word_id("tveir"))[0]
+    assert len(pronunciation.phones) == (4 if table == "lexicon.txt" else 5)
+    counted = (corpus.folder / "lm-3.arpa").read_text()
+    assert ("einn tveir" in counted) == (table != "lm.txt")
+
+
+def test_corrected_audio_is_read_again(data_folder: Path, tmp_path: Path) -> None:
+    """A file that was written again since has its features made again."""
+    directory = make_corpus_directory(tmp_path / "kaldi")
+    prepare("c", Source(kaldi=directory), HOW)
+    interrupt(data_folder)
+    audio = directory / "train"
+    (audio / "train-000.flac").write_bytes((audio / "train-001.flac").read_bytes())
+    corpus = prepare("c", Source(kaldi=directory), HOW)
+    store = corpus.split("train")
+    first, second, third = store.offsets[:3]
+    assert np.array_equal(store.features[first:second], store.features[second:third])
