@@ -25,6 +25,7 @@ from workbench.rates.search import (
     usual_rate,
 )
 from workbench.rates.trial import newer_criterion
+from workbench.runs.task import Task
 from workbench.sequence.lattice_pair import OUTSIDE
 from workbench.settings import Settings, UserError, preset
 from workbench.storage.rate_search import RatePoint, RateSearch, RateTrial, read_search
@@ -49,9 +50,12 @@ def trial(rate: float, *reached: float, ended: str = "") -> RateTrial:
 
 def test_grids_fit_their_budget() -> None:
     """The finest grid whose parts are long enough is taken, and none where nothing fits."""
-    assert choose_grid(FINE.parts * 100, 100) == FINE
-    assert choose_grid(FINE.parts * 100 - 1, 100) == COARSE
-    assert choose_grid(COARSE.parts * 100 - 1, 100) is None
+    for sequence in (False, True):
+        fine = round(100 * FINE.parts(sequence))
+        coarse = round(100 * COARSE.parts(sequence))
+        assert choose_grid(fine, 100, sequence) == FINE
+        assert choose_grid(fine - 1, 100, sequence) == COARSE
+        assert choose_grid(coarse - 1, 100, sequence) is None
     assert least_part(Settings.of(batch=50, replicas=10), 300.0) == 3 * 10 * 50
     assert least_part(Settings.of(criterion="mmi", replicas=10), 300.0) == 3 * 10 * 300
 
@@ -111,7 +115,7 @@ def test_a_rate_that_loses_references_looks_no_better(tmp_path: Path) -> None:
     writer.emit(row(None, -8.0, -4.0, OUTSIDE))
     writer.close(RunState.STOPPED)
     lost = -8.0 - math.log(math.exp(-8.0) + math.exp(-4.0))
-    assert newer_criterion(writer.run, sequence=True) == pytest.approx((-1.0 + lost) / 200)
+    assert newer_criterion(writer.run) == pytest.approx((-1.0 + lost) / 200)
 
 
 def test_a_damaged_search_is_named(tmp_path: Path) -> None:
@@ -168,6 +172,18 @@ def test_a_search_finds_a_rate_that_learns(found: RateSearch) -> None:
     assert chosen.reached is not None
     assert by_rate[min(by_rate)].reached is not None
     assert chosen.reached > by_rate[min(by_rate)].reached + 0.5
+
+
+@pytest.mark.slow
+def test_cross_entropy_is_measured_on_frames_of_all_the_data(corpus: Corpus) -> None:
+    """A network that knows nothing has the entropy of equal posteriors on the sample."""
+    task = Task(corpus, SETTINGS)
+    measured = trials.Trials(corpus.folder, task, runs.starting_point(task), part=2_000)
+    sample = measured.sample
+    assert len(set(sample.tolist())) == len(sample) == 1_000
+    assert sample.max() - sample.min() > 0.8 * task.train.frames
+    start = runs.starting_point(task).theta
+    assert measured.cross_entropy(start) == pytest.approx(-math.log(task.topology.states))
 
 
 @pytest.mark.slow

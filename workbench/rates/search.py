@@ -25,7 +25,7 @@ from workbench.model.threads import one_thread
 from workbench.prepare.corpus import Corpus
 from workbench.progress import Progress, no_progress
 from workbench.rates.identity import describe_start, search_key, search_settings
-from workbench.rates.trial import TOO_LONG, Trials
+from workbench.rates.trial import SAMPLED_PARTS, TOO_LONG, Trials
 from workbench.runs import Transfer, starting_point
 from workbench.runs.execution import Stop, never
 from workbench.runs.task import Task
@@ -63,12 +63,14 @@ class Grid:
     step: float
     longer: int
 
-    @property
-    def parts(self) -> int:
-        """Parts of the data that all trials see together, at most."""
-        second = self.count // 2 * (PARTS[1] - PARTS[0])
-        third = self.count // 4 * (PARTS[2] - PARTS[1])
-        return self.count + self.longer + second + third
+    def parts(self, sequence: bool) -> float:
+        """Parts of the data that all trials see together, at most, those for measuring included."""
+        second = self.count // 2
+        third = self.count // 4
+        trained = self.count + self.longer
+        trained += second * (PARTS[1] - PARTS[0]) + third * (PARTS[2] - PARTS[1])
+        measurements = self.count + self.longer + second + third
+        return trained + (0.0 if sequence else SAMPLED_PARTS * measurements)
 
     def rates(self, settings: Settings) -> list[float]:
         """The rates, the smallest first."""
@@ -154,10 +156,10 @@ def least_part(settings: Settings, utterance_frames: float) -> int:
     return math.ceil(PUSHES_EACH * settings.asynchrony.replicas * each)
 
 
-def choose_grid(budget: int, least: int) -> Grid | None:
+def choose_grid(budget: int, least: int, sequence: bool) -> Grid | None:
     """Return the finest grid whose trials all see a part of ``least`` frames; None if none fits."""
     for grid in (FINE, COARSE):
-        if grid.parts * least <= budget:
+        if grid.parts(sequence) * least <= budget:
             return grid
     return None
 
@@ -171,7 +173,7 @@ def _grid(corpus: Corpus, wanted: Settings) -> Grid | None:
     """The grid of a search, None if the training is too short for one."""
     store = corpus.split("train")
     least = least_part(wanted, store.frames / len(store))
-    return choose_grid(_budget(corpus, wanted), least)
+    return choose_grid(_budget(corpus, wanted), least, wanted.sequence)
 
 
 def _budget(corpus: Corpus, wanted: Settings) -> int:
@@ -186,7 +188,7 @@ def _new_search(corpus: Corpus, wanted: Settings, start: str, grid: Grid | None)
         criterion=wanted.criterion.name,
         settings={**wanted.to_dict()},
         start=start,
-        part=budget // grid.parts if grid else 0,
+        part=int(budget / grid.parts(wanted.sequence)) if grid else 0,
         budget=budget,
         served=int(corpus.split("train").frames * wanted.batches.epochs),
     )

@@ -1,24 +1,29 @@
 """Training with one rate for a short time, part by part; at the end of each part is a checkpoint.
 
-A trial measures itself by what its own training sees: every frame or utterance is seen before the
-parameters have learned from it, and all trials see the same ones in the same order. So nothing is
-computed for measuring, and no held-out data is looked at.
+Trials are compared on the training data; no held-out data is looked at. Cross entropy is measured
+on frames drawn from all of it: the frames that come next in training are no measure, since their
+neighbours have just been trained on, and a rate that only follows them would win. Sequence
+criteria measure themselves: an utterance is decoded before it is trained on.
 """
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from workbench.progress import Progress
 from workbench.runs.drive import Drive
 from workbench.runs.execution import never
 from workbench.runs.record import corpus_digest
-from workbench.runs.task import Task
+from workbench.runs.task import Task, alignment_of
 from workbench.runs.train import StartingPoint
 from workbench.runs.wiring import Experiment
 from workbench.sequence.lattice_pair import OUTSIDE
+from workbench.settings import rng
 from workbench.storage.rate_search import RatePoint, RateTrial
 from workbench.storage.rows import DecodeRow, PushRow, Row, read_rows
 from workbench.storage.run import RECORD, CorpusIdentity, Run, RunRecord, RunState
@@ -30,6 +35,11 @@ WORSE_THAN_CHANCE = 1.5
 
 OVERSHOT = 2.0
 """A trial that has decoded so many times the frames of its parts is too long for its search."""
+
+SAMPLED_PARTS = 0.5
+"""Frames on which cross entropy is measured, in parts."""
+
+MEASURED_TOGETHER = 1024  # frames
 
 TOO_LONG = "decoders are too far ahead"
 
@@ -97,14 +107,37 @@ class Trials:
             writer.close(RunState.DIVERGED if ended else RunState.STOPPED)
 
         sequence = self.task.settings.sequence
-        frames = max(drive.frames, _frames_seen(writer.run, sequence))
+        measured = 0 if sequence else (len(trial.points) + 1) * len(self.sample)
+        trained = max(drive.frames, _frames_seen(writer.run, sequence))
+        frames = trained + measured
         if ended:
             return replace(trial, frames=frames, ended=ended)
-        point = RatePoint(frames, newer_criterion(writer.run, sequence))
+        if sequence:
+            criterion = newer_criterion(writer.run)
+        else:
+            criterion = self.cross_entropy(drive.experiment.shards.collect(drive.services))
+        point = RatePoint(trained, criterion)
         fault = self._fault(point.criterion)
         if fault:
             return replace(trial, frames=frames, ended=fault)
         return replace(trial, frames=frames, points=(*trial.points, point))
+
+    @cached_property
+    def sample(self) -> np.ndarray:
+        """The training frames on which cross entropy is measured, int64, the same for all rates."""
+        aligned = np.flatnonzero(alignment_of(self.task.train) >= 0)
+        count = min(len(aligned), max(1, round(SAMPLED_PARTS * self.part)))
+        return np.sort(rng(0, "rates", "sample").choice(aligned, count, replace=False))
+
+    def cross_entropy(self, theta: np.ndarray) -> float:
+        """Return F_CE of the parameters ``theta``, float32 [parameters], on the sample."""
+        total = 0.0
+        for first in range(0, len(self.sample), MEASURED_TOGETHER):
+            positions = self.sample[first : first + MEASURED_TOGETHER]
+            targets = alignment_of(self.task.train)[positions]
+            logp = self.task.log_posteriors(theta, self.task.train.windows(positions))
+            total += float(logp[np.arange(len(positions)), targets].sum(dtype=np.float64))
+        return total / len(self.sample)
 
     def _drive(self, rate: float, progress: Progress) -> TrialDrive:
         """The drive of a trial, restored if it was begun before."""
@@ -142,15 +175,15 @@ class Trials:
         return ""
 
 
-def newer_criterion(run: Run, sequence: bool) -> float:
-    """Return the criterion per frame over the newer half of what a run's training has seen.
+def newer_criterion(run: Run) -> float:
+    """Return the criterion per frame over the newer half of what the decoders of a run have seen.
 
-    Each process counts its own half. It is not finite if nothing could be measured.
+    Each decoder counts its own half. It is not finite if nothing could be measured.
     """
     frames = 0
     value = 0.0
     for path in run.row_files():
-        for seen in _newer_half(_seen(read_rows(path), sequence)):
+        for seen in _newer_half(_seen(read_rows(path), sequence=True)):
             frames += seen.measured
             value += seen.value
 
@@ -171,7 +204,7 @@ def _seen(rows: Iterable[Row], sequence: bool) -> list[Seen]:
             value = _utterance_value(row)
             found.append(Seen(row.frames, row.frames if value is not None else 0, value or 0.0))
         elif not sequence and isinstance(row, PushRow):
-            found.append(Seen(row.frames, row.batch, row.sums.get("ce", 0.0)))
+            found.append(Seen(row.frames, 0, 0.0))
 
     return found
 

@@ -14,10 +14,10 @@ from workbench.storage.records import read_record
 
 @dataclass(frozen=True)
 class RatePoint:
-    """What a trial has reached after ``frames`` of the training data."""
+    """What a trial has reached after training on ``frames``."""
 
     frames: int
-    criterion: float  # per frame, over the newer half of these frames
+    criterion: float  # per frame, on training data
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class RateTrial:
 
     rate: float
     points: tuple[RatePoint, ...] = ()
-    frames: int = 0  # visited, those of a part that diverged included
+    frames: int = 0  # seen, those of a part that diverged and those for measuring included
     ended: str = ""
 
     def __post_init__(self) -> None:
