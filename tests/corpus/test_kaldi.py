@@ -1,8 +1,11 @@
 """Kaldi data directories: what is not usable is set aside with file, line and reason."""
 
+import numpy as np
 import pytest
+import soundfile
 from data_directories import GOOD, count_reasons, make_directory, make_tone
 
+from workbench.corpus.audio import AudioError, AudioReader, read_audio
 from workbench.corpus.kaldi import read_kaldi, read_kaldi_splits
 from workbench.corpus.utterances import DataSet, SetAside, Utterance
 from workbench.settings import UserError
@@ -11,7 +14,8 @@ from workbench.settings import UserError
 def test_a_good_directory(tmp_path):
     """Words, speakers, rates and lengths are read, in the order of text, from wav, flac and ogg."""
     data = read_kaldi(make_directory(tmp_path / "train", GOOD))
-    assert (data.set_aside, data.notes, data.seen) == ((), (), 3)
+    assert (data.set_aside, data.seen) == ((), 3)
+    assert data.notes[0].startswith("1 utterances are the mean of several channels")
     first, second, third = data.utterances
     assert first == Utterance(
         "a", "s1", ("einn", "tveir"), tmp_path / "audio/a.wav", 0.0, None, "train/text:1", 8000, 0.5
@@ -57,7 +61,6 @@ def test_speakers_are_optional(tmp_path):
         make_directory(tmp_path / "train", {k: v for k, v in GOOD.items() if k != "utt2spk"})
     )
     assert [u.speaker for u in data.utterances] == ["a", "b", "c"]
-    assert len(data.notes) == 1
     assert "utt2spk" in data.notes[0]
 
 
@@ -154,3 +157,46 @@ def test_real_digits(shared_digits):
     assert usable == {"train": 394, "heldout": 97, "test": 100}
     assert all(not data.set_aside for data in splits.values())
     assert {u.rate for data in splits.values() for u in data.utterances} == {8000}
+
+
+def test_the_fifth_column_of_segments_chooses_a_channel(tmp_path):
+    """Channels count from 0; the features are those of that channel, and no remark is made."""
+    segments = "c0 c 0 -1 0\nc1 c 0 -1 1\nc2 c 0 -1 2\ncx c 0 -1 left\n"
+    text = "c0 einn\nc1 einn\nc2 einn\ncx einn\n"
+    speakers = "c0 s\nc1 s\nc2 s\ncx s\n"
+    files = {**GOOD, "segments": segments, "text": text, "utt2spk": speakers}
+    train = make_directory(tmp_path / "train", files)
+    both = np.stack([np.full(8000, 0.1), np.full(8000, 0.3)], axis=1)
+    soundfile.write(tmp_path / "audio" / "c.wav", both, 16000)
+    (train / "wav.scp").write_text("c audio/c.wav\n")
+
+    data = read_kaldi(train)
+    assert count_reasons(data) == {"unknown channel": 2}
+    assert not data.notes
+    for utterance, level in zip(data.utterances, (0.1, 0.3), strict=True):
+        samples, _ = read_audio(utterance.audio, channel=utterance.channel)
+        np.testing.assert_allclose(samples, level, atol=1e-3)
+
+
+def test_what_cannot_be_sought_is_read_from_its_beginning(tmp_path):
+    """GSM 6.10 in WAV has no seeking; any segment of it can be read all the same."""
+    path = make_tone(tmp_path / "a.wav", 1.0, 8000, subtype="GSM610")
+    with AudioReader() as reader:
+        whole, _ = reader.read(path)
+        for start, end in ((0.5, 0.75), (0.25, 0.5)):
+            part, rate = reader.read(path, start, end)
+            assert rate == 8000
+            np.testing.assert_array_equal(part, whole[round(8000 * start) : round(8000 * end)])
+
+
+def test_an_estimated_length_is_no_promise(tmp_path):
+    """A little less than an MP3's header estimates is the recording; much less is a cut file."""
+    path = make_tone(tmp_path / "a.mp3", 3.0, 16000)
+    whole = path.read_bytes()
+    for share, is_read in ((0.95, True), (0.4, False)):
+        path.write_bytes(whole[: int(share * len(whole))])
+        if is_read:
+            assert 44000 < len(read_audio(path)[0]) < 48000
+            continue
+        with pytest.raises(AudioError, match="truncated audio"):
+            read_audio(path)

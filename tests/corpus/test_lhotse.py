@@ -174,8 +174,8 @@ FAULTS = {
     "no sources": CutFault("unsupported audio source", {"sources": None}),
     "surrogate": CutFault("missing audio", {"sources": [{**SOURCE, "source": "\ud800"}]}),
     "transformed": CutFault("unsupported transform", {"transforms": [{"name": "Speed"}]}),
-    "one of two channels": CutFault(
-        "unsupported channel", {"sources": [{**SOURCE, "source": "stereo.wav"}]}
+    "third of two channels": CutFault(
+        "unknown channel", {"sources": [{**SOURCE, "source": "stereo.wav"}]}, {"channel": 2}
     ),
     "unknown recording": CutFault("unknown recording", supervision={"recording_id": "x"}),
     "no text": CutFault("no text", supervision={"text": None}),
@@ -275,3 +275,13 @@ def test_fuzzed_manifests_never_crash(tmp_path):
         outcomes.update(s.reason for s in found.set_aside)
         outcomes.update("usable" for _ in found.utterances)
     assert {"usable", "bad manifest line"} < outcomes
+
+
+def test_a_supervision_chooses_its_channel(tmp_path):
+    """Speech on one channel of a stereo file is common: that channel is read, and no other."""
+    write_noise(tmp_path / "stereo.wav", channels=2)
+    source = {**SOURCE, "source": "stereo.wav"}
+    write_manifest(tmp_path / "recordings_train.jsonl.gz", make_recording(sources=[source]))
+    write_manifest(tmp_path / "supervisions_train.jsonl.gz", make_supervision(channel=1))
+    (utterance,) = read_lhotse(tmp_path)["train"].utterances
+    assert utterance.channel == 1

@@ -1,6 +1,6 @@
 """Audio files in any format and at any rate that libsndfile reads (wav, flac, ogg, mp3, ...).
 
-Several channels are averaged into one.
+One channel is read where the caller names it; without a name several are averaged into one.
 """
 
 import stat
@@ -17,6 +17,12 @@ UNKNOWN_LENGTH = 1 << 40
 """Samples; libsndfile reports more if the header has no length (a FLAC file written to a pipe)."""
 
 PIECE = 1 << 22  # samples read at once
+
+ESTIMATED_LENGTH = ("MP3", "MPEG")
+"""Formats whose headers may only estimate their length, from the size of the file."""
+
+ESTIMATE_SECONDS = 0.5
+"""By so much an estimate may promise more than there is; what can be decoded is the recording."""
 
 
 class AudioError(UserError):
@@ -69,13 +75,16 @@ def read_header(path: Path) -> AudioHeader:
     return header
 
 
-def read_audio(path: Path, start: float = 0.0, end: float | None = None) -> tuple[np.ndarray, int]:
+def read_audio(
+    path: Path, start: float = 0.0, end: float | None = None, channel: int | None = None
+) -> tuple[np.ndarray, int]:
     """Return samples float32 [n] in [-1, 1) from ``start`` to ``end`` seconds, and the rate in Hz.
 
-    ``end`` None reads to the end. Raise AudioError if the file cannot be read or ends too early.
+    ``end`` None reads to the end; ``channel`` None averages all. Raise AudioError if the file
+    cannot be read or ends too early.
     """
     with AudioReader() as reader:
-        return reader.read(path, start, end)
+        return reader.read(path, start, end, channel)
 
 
 class AudioReader:
@@ -107,7 +116,11 @@ class AudioReader:
         return AudioHeader(file.samplerate, file.frames, file.channels)
 
     def read(
-        self, path: Path, start: float = 0.0, end: float | None = None
+        self,
+        path: Path,
+        start: float = 0.0,
+        end: float | None = None,
+        channel: int | None = None,
     ) -> tuple[np.ndarray, int]:
         """Return what `read_audio` returns."""
         header = self.header(path)
@@ -115,14 +128,31 @@ class AudioReader:
         last = header.samples if end is None else min(header.samples, round(end * header.rate))
 
         try:
-            samples = _read_samples(self._open(path), first, last)
+            file = self._at(path, first)
+            samples = _read_samples(file, last - first, channel)
         except (RuntimeError, OSError, ValueError) as error:
             self.close()
             raise AudioError("unreadable audio", path, _one_line(error)) from None
-        if len(samples) < last - first:
+        least = last - first
+        if file.format in ESTIMATED_LENGTH:
+            least = max(1, least - round(ESTIMATE_SECONDS * header.rate))
+        if len(samples) < least:
             raise AudioError("truncated audio", path, f"{len(samples)} of {last - first} samples")
 
         return samples, header.rate
+
+    def _at(self, path: Path, first: int) -> soundfile.SoundFile:
+        """The file, at the sample ``first``; what cannot be sought is read from its beginning."""
+        file = self._open(path)
+        if file.seekable():
+            if file.tell() != first:
+                file.seek(first)
+            return file
+
+        self.close()
+        file = self._open(path)
+        _read_samples(file, first, None)
+        return file
 
     def _open(self, path: Path) -> soundfile.SoundFile:
         if self._file is not None and self._path == path:
@@ -154,22 +184,25 @@ def _header_fault(file: soundfile.SoundFile) -> str:
     return ""
 
 
-def _read_samples(file: soundfile.SoundFile, first: int, last: int) -> np.ndarray:
-    """Return samples ``first`` .. ``last - 1``, fewer if the file ends before."""
-    if file.tell() != first:
-        file.seek(first)
-
+def _read_samples(file: soundfile.SoundFile, count: int, channel: int | None) -> np.ndarray:
+    """Return the next ``count`` samples, fewer if the file ends before."""
     # A header may promise any length, so memory is taken piece by piece, as samples are read.
     pieces = [np.empty(0, np.float32)]
-    missing = last - first
+    missing = count
     while missing > 0:
         piece = file.read(min(missing, PIECE), dtype="float32", always_2d=True)
         if not len(piece):
             break
-        mono = piece[:, 0] if piece.shape[1] == 1 else piece.mean(axis=1, dtype=np.float32)
-        pieces.append(mono)
+        pieces.append(_mix(piece, channel))
         missing -= len(piece)
     return np.concatenate(pieces)
+
+
+def _mix(samples: np.ndarray, channel: int | None) -> np.ndarray:
+    """Return one channel of samples [n, channels], or the mean of all."""
+    if channel is not None:
+        return np.ascontiguousarray(samples[:, channel])
+    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
 
 
 def _require_regular_file(path: Path) -> None:

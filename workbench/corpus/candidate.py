@@ -56,6 +56,7 @@ class Candidate:
     recording: Recording | None = None  # None: it has no audio, and a problem states why
     start: Seconds = 0.0
     end: Seconds | None = None  # None: the end of the recording
+    channel: int | None = None  # None: no channel is named
     problems: tuple[Problem, ...] = ()
 
 
@@ -85,7 +86,24 @@ def build_data_set(candidates: Sequence[Candidate], notes: Iterable[str] = ()) -
         else:
             utterances.append(_to_utterance(candidate))
 
-    return DataSet(tuple(utterances), tuple(set_aside), tuple(notes), len(candidates))
+    remarks = [*notes, *_note_averaged(candidates)]
+    return DataSet(tuple(utterances), tuple(set_aside), tuple(remarks), len(candidates))
+
+
+def _note_averaged(candidates: Iterable[Candidate]) -> list[str]:
+    """A remark on recordings of several channels of which none is named."""
+    averaged = sum(
+        candidate.channel is None
+        and candidate.recording is not None
+        and candidate.recording.header.channels > 1
+        for candidate in candidates
+    )
+    if not averaged:
+        return []
+    return [
+        f"{averaged} utterances are the mean of several channels; the fifth column of segments "
+        "names one"
+    ]
 
 
 def _find_duplicates(candidates: Sequence[Candidate]) -> dict[int, Problem]:
@@ -129,6 +147,10 @@ def _find_faults(candidate: Candidate) -> list[Problem]:
         faults.append(Problem("invisible character in text", where, ", ".join(invisible)))
 
     if candidate.recording is not None:
+        channels = candidate.recording.header.channels
+        if candidate.channel is not None and not 0 <= candidate.channel < channels:
+            detail = f"channel {candidate.channel} of a recording with {channels}"
+            faults.append(Problem("unknown channel", where, detail))
         fault = _find_time_fault(candidate, candidate.recording)
         if fault is not None:
             faults.append(fault)
@@ -197,4 +219,5 @@ def _to_utterance(candidate: Candidate) -> Utterance:
         where=candidate.where,
         rate=header.rate,
         seconds=seconds,
+        channel=candidate.channel if header.channels > 1 else None,
     )

@@ -1,7 +1,7 @@
 """Kaldi data directories: wav.scp, text, and optionally segments and utt2spk.
 
     wav.scp   RECORDING path | RECORDING command |      text     UTTERANCE word word ...
-    segments  UTTERANCE RECORDING start end             utt2spk  UTTERANCE speaker
+    segments  UTTERANCE RECORDING start end [channel]   utt2spk  UTTERANCE speaker
 
 Without segments, an utterance is a recording. Relative paths are looked up under ``audio_root``,
 then in the folder of wav.scp, then in its parent: the first under which the file exists. An end of
@@ -30,6 +30,9 @@ SPLIT_NAMES = {
 
 BOM = b"\xef\xbb\xbf"
 END_OF_RECORDING = -1
+
+COLUMNS_OF_SEGMENTS = 3
+"""Recording, start and end; a further column names the channel."""
 
 
 def read_kaldi(
@@ -138,6 +141,7 @@ def _to_candidate(row: _Row, tables: _Tables, recordings: Recordings) -> Candida
         recording=segment.recording,
         start=segment.start,
         end=segment.end,
+        channel=segment.channel,
         problems=tuple(problems),
     )
 
@@ -165,6 +169,7 @@ class _Segment:
     recording: Recording | None = None
     start: Seconds = 0.0
     end: Seconds | None = None
+    channel: int | None = None
 
 
 def _find_segment(
@@ -173,6 +178,7 @@ def _find_segment(
     """Return recording, start and end of an utterance; append to ``problems`` what is missing."""
     start: Seconds = 0.0
     end: Seconds | None = None
+    channel: int | None = None
     if tables.segments is None:
         entry = tables.recordings.get(row.key)
     else:
@@ -188,6 +194,8 @@ def _find_segment(
             problems.append(Problem("unknown recording", segment.where, f"{name}: not in wav.scp"))
             return _Segment()
         start, end = _parse_times(fields[1:])
+        if len(fields) > COLUMNS_OF_SEGMENTS:
+            channel = _parse_channel(fields[COLUMNS_OF_SEGMENTS], segment.where, problems)
 
     if entry is None or entry.problem:
         problems.append(_problem_of(entry, row, "wav.scp"))
@@ -197,7 +205,7 @@ def _find_segment(
     if isinstance(recording, Problem):
         problems.append(recording)
         return _Segment(None, start, end)
-    return _Segment(recording, start, end)
+    return _Segment(recording, start, end, channel)
 
 
 def _problem_of(entry: _Row | None, row: _Row, table: str) -> Problem:
@@ -205,6 +213,14 @@ def _problem_of(entry: _Row | None, row: _Row, table: str) -> Problem:
     if entry is not None and entry.problem is not None:
         return entry.problem
     return Problem("missing audio", row.where, f"{row.key}: not in {table}")
+
+
+def _parse_channel(field: str, where: str, problems: list[Problem]) -> int | None:
+    """Return the channel in the last column of segments, counted from 0 as Kaldi does."""
+    if field.isascii() and field.isdigit():
+        return int(field)
+    problems.append(Problem("unknown channel", where, f"{field}: not a number"))
+    return None
 
 
 def _parse_times(fields: list[str]) -> tuple[Seconds, Seconds | None]:

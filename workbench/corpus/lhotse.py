@@ -203,6 +203,7 @@ def _to_candidate(supervision: _Line, offset: Seconds, recording: Recording | Pr
         recording=None if isinstance(recording, Problem) else recording,
         start=start,
         end=start + _to_number(content.get("duration")),
+        channel=_channel_of(supervision, recording),
         problems=tuple(problems),
     )
 
@@ -224,15 +225,16 @@ def _open_recording(
         detail = "the recording is transformed: save the audio first"
         return Problem("unsupported transform", where, detail)
 
-    found = recordings.open(source, where)
-    if isinstance(found, Problem) or found.header.channels == 1:
-        return found
-    channel = supervision.content.get("channel", 0)
-    channels = channel if isinstance(channel, list) else [channel]
-    if len(channels) != found.header.channels:
-        detail = f"one of {found.header.channels} channels: save it as a separate file"
-        return Problem("unsupported channel", where, detail)
-    return found
+    return recordings.open(source, where)
+
+
+def _channel_of(supervision: _Line, recording: Recording | Problem) -> int | None:
+    """Return the channel that a supervision names; None for the mean of all that there are."""
+    named = supervision.content.get("channel", 0)
+    channels = named if isinstance(named, list) else [named]
+    if isinstance(recording, Problem) or len(channels) > 1:
+        return None
+    return channels[0] if channels and isinstance(channels[0], int) else None
 
 
 def _to_number(value: object) -> float:

@@ -44,6 +44,7 @@ class Utterance:
     where: str = ""  # "train/text:12", for messages
     rate: int = 0  # of the recording, in Hz; 0: the header was not read
     seconds: Seconds | None = None  # of the utterance; None: the header was not read
+    channel: int | None = None  # of the recording; None: the mean of all
 
 
 class PhoneTime(NamedTuple):

@@ -135,7 +135,9 @@ def decode_utterance(utterance: Utterance, reader: AudioReader, rate: int) -> np
     none.
     """
     try:
-        samples, recorded = reader.read(utterance.audio, utterance.start, utterance.end)
+        samples, recorded = reader.read(
+            utterance.audio, utterance.start, utterance.end, utterance.channel
+        )
     except AudioError as error:
         detail = f"{error.path}: {error.detail}".rstrip(": ")
         return SetAside(utterance.id, error.reason, utterance.where, detail)

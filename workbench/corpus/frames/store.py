@@ -105,6 +105,7 @@ class FrameStore:
                 f"{UTTERANCES}:{number}",
                 record["rate"],
                 float(self.seconds[number - 1]),
+                record.get("channel"),
             )
             found.append(utterance)
         return tuple(found)
@@ -164,7 +165,9 @@ class FrameStore:
         Raises AudioError if the recording is gone or has another length than when it was prepared.
         """
         utterance = self.utterances[u]
-        samples, rate = read_audio(utterance.audio, utterance.start, utterance.end)
+        samples, rate = read_audio(
+            utterance.audio, utterance.start, utterance.end, utterance.channel
+        )
         first, end = self.span(u)
         frames = end - first
         frames_now = len(samples) / rate / FRAME_SECONDS
