@@ -93,7 +93,8 @@ def build_data_set(candidates: Sequence[Candidate], notes: Iterable[str] = ()) -
 def _note_averaged(candidates: Iterable[Candidate]) -> list[str]:
     """A remark on recordings of several channels of which none is named."""
     averaged = sum(
-        candidate.channel is None
+        not candidate.problems
+        and candidate.channel is None
         and candidate.recording is not None
         and candidate.recording.header.channels > 1
         for candidate in candidates
