@@ -132,6 +132,7 @@ class Started:
     def __init__(self, running: bool, output: str = ""):
         self.running = running
         self.output = output
+        self.log = Path("panel.log")
 
     def last_lines(self, most: int = 12) -> str:
         """Returns the output, as `Launched` does."""

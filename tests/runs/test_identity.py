@@ -14,6 +14,7 @@ from workbench.hmm.states import TiedStates
 from workbench.model.model_file import save_model
 from workbench.model.network import initial
 from workbench.prepare.corpus import Corpus
+from workbench.prepare.files import file_records
 from workbench.runs.record import (
     FIRST_PARTS,
     PARTS,
@@ -59,7 +60,16 @@ def other_states(corpus: Corpus, name: str) -> Corpus:
     number = np.arange(states.count)
     number[speech] = np.roll(speech, 1)
     replace(states, table=number[states.table]).save(folder / "states.npz")
+    prepare_differently(folder)
     return Corpus(folder)
+
+
+def prepare_differently(folder: Path) -> None:
+    """Record the files as they are now, as another preparation would; else they are damaged."""
+    path = folder / "corpus.json"
+    info = json.loads(path.read_text())
+    info["files"] = file_records(folder)
+    path.write_text(json.dumps(info))
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -96,6 +106,7 @@ def test_resume_and_replay_refuse_another_corpus(corpus: Corpus) -> None:
     run = untrained(corpus, "a")
     path = corpus.folder / "lm-3.arpa"
     path.write_text(path.read_text() + "\n")
+    prepare_differently(corpus.folder)
     with pytest.raises(UserError, match=r"n-gram changed"):
         runs.experiment_of(run)
     with pytest.raises(UserError, match=r"n-gram changed"):

@@ -5,6 +5,7 @@ documented format, so its own library writes it, offline.
 """
 
 import csv
+import importlib
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -160,8 +161,9 @@ def yaml_text(values: Mapping[str, Value]) -> bytes:
 
 def write_wandb(run: Run, folder: Path) -> Path:
     """Write an offline run of W&B by its library; ``wandb sync FOLDER/wandb/...`` uploads it."""
+    # By its name: who wants this has the library, and no set of this package needs it.
     try:
-        import wandb
+        wandb = importlib.import_module("wandb")
     except ImportError:
         raise UserError("wandb-offline needs W&B's library: pip install wandb") from None
 
