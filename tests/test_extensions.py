@@ -27,6 +27,35 @@ def test_a_rule_of_ones_own_trains() -> None:
     assert np.allclose(slow, plain, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (lambda gradient: gradient, "must return a direction and a memory"),
+        (lambda gradient: (gradient[:3], None), r"of the gradient's shape .* not \(3,\)"),
+        (lambda gradient: (0.5, None), r"of the gradient's shape .* not \(\)"),
+    ],
+)
+def test_a_rule_that_returns_something_else_is_named(result, message: str) -> None:
+    """A rule without memory or with a direction of another length is refused, and never added."""
+
+    @update_rules.add("mistaken")
+    def mistaken(updates, gradient, memory):
+        return result(gradient)
+
+    with pytest.raises(UserError, match=f"optimizer=mistaken: .*{message}"):
+        Toy().run(settings(optimizer="mistaken"))
+
+
+def test_an_unknown_name_says_how_a_module_is_named() -> None:
+    """Settings to which users can add values say so; others do not."""
+    for name in ("criterion", "optimizer", "shuffling"):
+        with pytest.raises(UserError, match="name the module in WORKBENCH_EXTENSIONS"):
+            Settings.of(**{name: "mine-alone"})
+    with pytest.raises(UserError) as refused:
+        Settings.of(clock="mine-alone")
+    assert "WORKBENCH_EXTENSIONS" not in str(refused.value)
+
+
 def test_a_delay_law_of_ones_own_delays() -> None:
     """An added delay law decides how fast processes are; with a slow one the same work takes
     longer.

@@ -15,6 +15,9 @@ from typing import Generic, TypeVar
 from workbench.settings.errors import UserError
 
 EXTENSIONS = "WORKBENCH_EXTENSIONS"
+EXTENSIBLE = ("criterion", "optimizer", "shuffling")  # settings whose values users can add
+EXTENSIONS_HINT = f"; if a module of yours adds it, name the module in {EXTENSIONS}"
+
 Function = TypeVar("Function", bound=Callable[..., object])
 
 _added: dict[str, list[str]] = {}  # by setting: the names that users added
@@ -55,8 +58,7 @@ class Alternatives(Generic[Function]):
             load_extensions()
         if name not in self._functions:
             raise UserError(
-                f"{self.setting}={name}: choose one of {', '.join(self)}; "
-                f"if a module of yours adds it, name the module in {EXTENSIONS}"
+                f"{self.setting}={name}: choose one of {', '.join(self)}{EXTENSIONS_HINT}"
             )
         return self._functions[name]
 
@@ -67,6 +69,11 @@ class Alternatives(Generic[Function]):
 def added_choices(setting: str) -> tuple[str, ...]:
     """The names that users added to a setting."""
     return tuple(_added.get(setting, ()))
+
+
+def extensions_hint(setting: str) -> str:
+    """Return what to do about an unknown value of a setting to which users can add values."""
+    return EXTENSIONS_HINT if setting in EXTENSIBLE else ""
 
 
 @cache

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar, get_args, get_origin
 
-from workbench.settings.alternatives import added_choices, load_extensions
+from workbench.settings.alternatives import added_choices, extensions_hint, load_extensions
 from workbench.settings.errors import UserError, did_you_mean, no_such
 
 Value = bool | int | float | str
@@ -63,6 +63,7 @@ class Setting:
             raise UserError(
                 f"{self.name}={shown(value)}: choose one of {', '.join(self.choices)}"
                 f"{did_you_mean(str(value), self.choices)}"
+                f"{extensions_hint(self.name)}"
             )
         return str(value)
 

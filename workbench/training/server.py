@@ -321,7 +321,7 @@ class ParameterServer(Service):
             gradient = updates.compensate(gradient, strength, self.value, then)
 
         rule = self.settings.updates
-        direction, self.memory = updates.update_rules[rule.optimizer](rule, gradient, self.memory)
+        direction, self.memory = updates.follow_rule(rule, gradient, self.memory)
         return Step(direction, self._rate(staleness))
 
     def _rate(self, staleness: int) -> float:

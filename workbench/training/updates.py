@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from workbench.settings import Alternatives, Settings, UpdateSettings
+from workbench.settings import Alternatives, Settings, UpdateSettings, UserError
 from workbench.training.messages import AnyGradient
 from workbench.training.rounding import widen
 
@@ -92,6 +92,30 @@ def adagrad(
 # gradient of a push and its own memory (None at first), float32 [parameters of the shard], and
 # returns the direction of the step and new memory.
 update_rules = Alternatives("optimizer", sgd=sgd, momentum=momentum, adagrad=adagrad)
+
+
+def follow_rule(
+    updates: UpdateSettings, gradient: np.ndarray, memory: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return what the chosen rule makes of a gradient: the direction of the step and new memory.
+
+    Raises UserError if the rule returns something else. The compiled addition does not check the
+    length of a direction.
+    """
+    result: object = update_rules[updates.optimizer](updates, gradient, memory)
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise UserError(
+            f"optimizer={updates.optimizer}: the rule must return a direction and a memory, "
+            "as `return direction, None` does"
+        )
+
+    direction, after = result
+    if not isinstance(direction, np.ndarray) or direction.shape != gradient.shape:
+        raise UserError(
+            f"optimizer={updates.optimizer}: the rule must return a direction of the gradient's "
+            f"shape {gradient.shape}, not {np.shape(direction)}"
+        )
+    return direction, after
 
 
 def compensate(
