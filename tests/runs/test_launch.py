@@ -20,7 +20,6 @@ from workbench.prepare.corpus import Corpus
 from workbench.runs import calibrate
 from workbench.runs.replay import replay
 from workbench.settings import UserError, preset
-from workbench.storage.rows import PushRow
 from workbench.storage.run import RunState, find_run
 
 pytestmark = pytest.mark.slow
@@ -86,13 +85,10 @@ def test_a_detached_run_outlives_its_parent(tiny_home, capsys):
     follower.join(30)
     assert out.getvalue().splitlines()[-1].startswith(f"{run.name}: stopped after")
 
-    def pushes():
-        return len(list(run.rows(PushRow)))
-
-    before = pushes()
-    stopped = runs.resume(run, stop=lambda: pushes() > before)
+    before = run.checkpoints()
+    stopped = runs.resume(run, stop=lambda: run.checkpoints() != before)
     assert stopped.status().state == RunState.STOPPED
-    assert pushes() > before
+    assert run.checkpoints() != before
     capsys.readouterr()
     assert main.main(["stop", run.name]) == 1
     assert "is not running (state: stopped)" in capsys.readouterr().err
