@@ -7,6 +7,7 @@ from data_directories import GOOD, count_reasons, make_directory, make_tone
 
 from workbench.corpus.audio import AudioError, AudioReader, read_audio
 from workbench.corpus.kaldi import read_kaldi, read_kaldi_splits
+from workbench.corpus.set_names import SetNames
 from workbench.corpus.utterances import DataSet, SetAside, Utterance
 from workbench.settings import UserError
 
@@ -200,3 +201,25 @@ def test_an_estimated_length_is_no_promise(tmp_path):
             continue
         with pytest.raises(AudioError, match="truncated audio"):
             read_audio(path)
+
+
+def test_names_of_recipes_are_found(tmp_path):
+    """Sets may have further words in their names; several for one split are refused by name."""
+    for name in ("train_clean_5", "dev_clean_2", "test_clean"):
+        make_directory(tmp_path / "data" / name, GOOD)
+    assert list(read_kaldi_splits(tmp_path / "data")) == ["train", "heldout", "test"]
+
+    make_directory(tmp_path / "data" / "test_other", GOOD)
+    with pytest.raises(UserError, match=r"test: test_clean, test_other; name one with --test"):
+        read_kaldi_splits(tmp_path / "data")
+    named = SetNames(train="test_other", test="test_clean")
+    assert list(read_kaldi_splits(tmp_path / "data", names=named)) == ["train", "heldout", "test"]
+    with pytest.raises(UserError, match=r"--train nothing: no wav.scp"):
+        read_kaldi_splits(tmp_path / "data", names=SetNames(train="nothing"))
+
+
+def test_a_folder_without_train_names_what_is_there(tmp_path):
+    """The message lists the sets that were found, and the option that names one."""
+    make_directory(tmp_path / "data" / "si284", GOOD)
+    with pytest.raises(UserError, match=r"no set is called train.*found: si284; .*--train"):
+        read_kaldi_splits(tmp_path / "data")

@@ -13,6 +13,7 @@ from data_directories import count_reasons, mutilate
 
 from workbench.corpus.audio import read_audio
 from workbench.corpus.lhotse import read_lhotse
+from workbench.corpus.set_names import SetNames
 from workbench.settings import UserError
 
 
@@ -127,7 +128,50 @@ def test_names_of_splits(tmp_path):
     write_manifest(tmp_path / "unrelated.jsonl", {"a": 1})
 
     found = {name: [u.id for u in data.utterances] for name, data in read_lhotse(tmp_path).items()}
-    assert found == {"train": ["u0", "u1"], "heldout": ["u2"], "test": ["u3"], "other": ["u4"]}
+    assert found == {"train": ["u0", "u1"], "heldout": ["u2"], "test": ["u3"]}
+    (note,) = read_lhotse(tmp_path)["train"].notes
+    assert note == "set other is left out (cuts)"
+
+
+def test_noise_beside_speech_is_left_out(tmp_path):
+    """Recordings of noise have no supervisions; they do not spoil the folder, and are named."""
+    write_noise(tmp_path / "a.wav")
+    write_manifest(tmp_path / "x_recordings_train-clean-5.jsonl.gz", make_recording())
+    write_manifest(
+        tmp_path / "x_supervisions_train-clean-5.jsonl.gz", make_supervision(speaker="Anna Jóns")
+    )
+    write_manifest(tmp_path / "musan_recordings_noise.jsonl.gz", make_recording())
+
+    splits = read_lhotse(tmp_path)
+    assert list(splits) == ["train"]
+    assert splits["train"].utterances[0].speaker == "Anna Jóns"
+    assert splits["train"].notes == ("set noise is left out (recordings)",)
+
+
+def test_sets_of_any_name_can_be_named(tmp_path):
+    """Without a set called train the message lists those there are; a named one is taken."""
+    write_noise(tmp_path / "a.wav")
+    for name in ("XS", "DEV", "TRAIN-other"):
+        cut = make_cut(supervisions=[make_supervision(id=f"u-{name}")])
+        write_manifest(tmp_path / f"giga_cuts_{name}.jsonl", cut)
+    found = read_lhotse(tmp_path, names=SetNames(train="XS"))
+    assert {split: data.utterances[0].id for split, data in found.items()} == {
+        "heldout": "u-DEV",
+        "train": "u-XS",
+    }
+
+    (tmp_path / "giga_cuts_TRAIN-other.jsonl").unlink()
+    with pytest.raises(UserError, match=r"no set is called train.*found: DEV, XS; .*--train NAME"):
+        read_lhotse(tmp_path)
+    with pytest.raises(UserError, match=r"no set is called XL; found: DEV, XS"):
+        read_lhotse(tmp_path, names=SetNames(train="XL"))
+
+
+def test_older_manifests_are_named(tmp_path):
+    """Lhotse's .json manifests are not read; the message says how to convert them."""
+    (tmp_path / "cuts_train.json").write_text("[]")
+    with pytest.raises(UserError, match=r"lhotse copy cuts_train\.json cuts_train\.jsonl\.gz"):
+        read_lhotse(tmp_path)
 
 
 def test_a_cut_may_start_anywhere(tmp_path):
@@ -186,8 +230,8 @@ FAULTS = {
     "true": CutFault("bad segment times", supervision={"start": True}),
     "backwards": CutFault("bad segment times", supervision={"duration": -0.1}),
     "outside": CutFault("segment outside audio", supervision={"start": 3}),
-    "bad id": CutFault("bad id", supervision={"id": "../u"}),
-    "bad speaker": CutFault("bad speaker id", supervision={"speaker": "a b"}),
+    "bad id": CutFault("bad id", supervision={"id": "u u"}),
+    "bad speaker": CutFault("bad speaker id", supervision={"speaker": "a\nb"}),
 }
 
 

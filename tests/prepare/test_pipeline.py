@@ -108,7 +108,7 @@ def test_a_data_directory_without_a_lexicon_is_named(
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
     (tmp_path / "data").mkdir()
     with pytest.raises(
-        UserError, match=r"no lexicon\.txt or lexiconp\.txt; name one with --lexicon"
+        UserError, match=r"no lexicon: none of lexiconp\.txt, .*; name one with --lexicon FILE"
     ):
         prepare("c", Source(kaldi=tmp_path / "data"), HOW)
 

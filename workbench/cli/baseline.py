@@ -40,11 +40,15 @@ class Options:
     changes: list[str]
     frame: list[str]
     sequence: list[str]
+    train: str | None
+    heldout: str | None
+    test: str | None
     preparation: dict[str, str] = field(default_factory=dict)
 
     @property
     def source(self) -> "Source | None":
         """Where the data come from; None for a corpus that exists."""
+        from workbench.corpus.set_names import SetNames
         from workbench.prepare.pipeline import Source
 
         if not (self.synthetic or self.kaldi or self.lhotse):
@@ -57,6 +61,7 @@ class Options:
             audio_root=self.audio_root,
             lexicon=self.lexicon,
             allow_commands=self.allow_commands,
+            sets=SetNames(self.train, self.heldout, self.test),
         )
 
 

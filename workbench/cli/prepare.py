@@ -25,6 +25,9 @@ class Options:
     audio_root: Path | None
     allow_commands: bool
     jobs: int
+    train: str | None
+    heldout: str | None
+    test: str | None
     preparation: dict[str, str] = field(default_factory=dict)
 
 
@@ -72,6 +75,12 @@ def add_source_options(parser: argparse.ArgumentParser, required: bool) -> None:
     parser.add_argument(
         "--lexicon", type=Path, help="lexicon.txt or lexiconp.txt, if not in the data directory"
     )
+    for split in ("train", "heldout", "test"):
+        parser.add_argument(
+            f"--{split}",
+            metavar="SET",
+            help=f"the folder or set for {split}, if its name does not begin so",
+        )
     parser.add_argument(
         "--audio-root", type=Path, help="folder against which relative audio paths resolve"
     )
@@ -99,6 +108,7 @@ def add_preparation_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: Options) -> None:
     """Prepare the corpus and print what it holds."""
+    from workbench.corpus.set_names import SetNames
     from workbench.prepare import pipeline
 
     source = pipeline.Source(
@@ -109,6 +119,7 @@ def run(options: Options) -> None:
         audio_root=options.audio_root,
         lexicon=options.lexicon,
         allow_commands=options.allow_commands,
+        sets=SetNames(options.train, options.heldout, options.test),
     )
     preparation = parse_fields(pipeline.Preparation, options.preparation)
     with bars() as progress:

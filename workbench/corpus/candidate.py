@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 
 from workbench.corpus.audio import AudioHeader, Recording
 from workbench.corpus.utterances import (
-    ID,
     ID_RULE,
+    SPEAKER_RULE,
     DataSet,
     Seconds,
     SetAside,
     Utterance,
+    is_id,
+    is_speaker,
     to_printable,
 )
 
@@ -135,10 +137,10 @@ def _find_faults(candidate: Candidate) -> list[Problem]:
     faults = []
     where = candidate.where
 
-    if not ID.fullmatch(candidate.id):
+    if not is_id(candidate.id):
         faults.append(Problem("bad id", where, f"allowed: {ID_RULE}"))
-    if candidate.speaker and not ID.fullmatch(candidate.speaker):
-        detail = f"{to_printable(candidate.speaker)}: allowed: {ID_RULE}"
+    if candidate.speaker and not is_speaker(candidate.speaker):
+        detail = f"{to_printable(candidate.speaker)}: allowed: {SPEAKER_RULE}"
         faults.append(Problem("bad speaker id", where, detail))
 
     if candidate.words == ():

@@ -78,6 +78,15 @@ def find_unknown_word(lexicon: WordList, named: str | None = None) -> str | None
     return next((word for word in candidates if word in known), None)
 
 
+def read_unknown_word(data: Path) -> str | None:
+    """Return the word in a Kaldi recipe's oov.txt, or None if the data have no such file."""
+    for path in (data / "oov.txt", data / "lang" / "oov.txt"):
+        if path.is_file():
+            words = path.read_text(errors="replace").split()
+            return words[0] if words else None
+    return None
+
+
 def write_set_aside(path: Path, set_aside: Iterable[SetAside]) -> None:
     """Write a table (TSV) with the columns utterance, reason, where and detail.
 

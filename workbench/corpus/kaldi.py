@@ -18,15 +18,9 @@ from pathlib import Path
 from workbench.corpus.audio import Recording
 from workbench.corpus.candidate import Candidate, Problem, build_data_set, split_words
 from workbench.corpus.recordings import Recordings
+from workbench.corpus.set_names import BEGINNINGS, SetNames, require_train
 from workbench.corpus.utterances import DataSet, Seconds
 from workbench.settings import UserError
-
-SPLIT_NAMES = {
-    "train": ("train",),
-    "heldout": ("heldout", "dev", "valid", "validation"),
-    "test": ("test",),
-}
-"""For each split, the names its folder may have."""
 
 BOM = b"\xef\xbb\xbf"
 END_OF_RECORDING = -1
@@ -62,25 +56,66 @@ def read_kaldi(
 
 
 def read_kaldi_splits(
-    folder: Path, audio_root: Path | None = None, allow_commands: bool = False
+    folder: Path,
+    audio_root: Path | None = None,
+    allow_commands: bool = False,
+    names: SetNames | None = None,
 ) -> dict[str, DataSet]:
     """Return the splits train, heldout and test, as far as ``folder`` has them.
 
-    The folder of heldout may also be called dev, valid or validation. A folder that is itself a
-    split counts as train. Raise UserError if there is no training split.
+    A split is the folder that ``names`` gives, in ``folder`` or elsewhere; else the one called
+    train, heldout, dev, ...; else the only one whose name begins so, such as train_clean_5. A
+    folder that is itself a split counts as train. Raise UserError if there is no training split,
+    or several folders could be one split.
     """
     folder = Path(folder)
-    if (folder / "wav.scp").exists():
-        return {"train": read_kaldi(folder, audio_root, allow_commands)}
+    sets = _find_sets(folder, names or SetNames())
+    there = [path.parent.name for path in sorted(folder.glob("*/wav.scp"))]
+    require_train(f"{folder}: no Kaldi data directory (a folder with wav.scp)", sets, there)
+    return {split: read_kaldi(path, audio_root, allow_commands) for split, path in sets.items()}
 
-    found: dict[str, DataSet] = {}
-    for split, names in SPLIT_NAMES.items():
-        folders = [folder / name for name in names if (folder / name / "wav.scp").exists()]
-        if folders:
-            found[split] = read_kaldi(folders[0], audio_root, allow_commands)
+
+def _find_sets(folder: Path, names: SetNames) -> dict[str, Path]:
+    """Return the folder of each split that there is."""
+    found: dict[str, Path] = {}
+    for split in BEGINNINGS:
+        named = names.of(split)
+        if named is not None:
+            found[split] = _find_named_set(folder, named, split)
+        elif not (folder / "wav.scp").exists():
+            candidates = _find_candidates(folder, split, names)
+            if len(candidates) > 1:
+                listed = ", ".join(path.name for path in candidates)
+                raise UserError(
+                    f"{folder}: several folders could be {split}: {listed}; "
+                    f"name one with --{split} FOLDER"
+                )
+
+            if candidates:
+                found[split] = candidates[0]
         elif split == "train":
-            raise UserError(f"{folder}: no Kaldi data directory: neither wav.scp nor train/wav.scp")
+            found[split] = folder
+
     return found
+
+
+def _find_named_set(folder: Path, name: str, split: str) -> Path:
+    """Return the folder that a user named, in ``folder`` or elsewhere."""
+    for path in (folder / name, Path(name)):
+        if (path / "wav.scp").exists():
+            return path
+
+    raise UserError(f"--{split} {name}: no wav.scp in {folder / name}")
+
+
+def _find_candidates(folder: Path, split: str, names: SetNames) -> list[Path]:
+    """Return the folders that could be ``split``; only one if it has just the name of a split."""
+    for name in (*BEGINNINGS[split], "validation"):
+        if (folder / name / "wav.scp").exists() and names.split_of(name) == split:
+            return [folder / name]
+
+    sets = (path.parent for path in sorted(folder.glob("*/wav.scp")))
+    return [path for path in sets if names.split_of(path.name) == split]
 
 
 @dataclass(frozen=True)
@@ -159,6 +194,9 @@ def _find_speaker(row: _Row, tables: _Tables, problems: list[Problem]) -> str:
         problems.append(Problem("missing speaker", row.where, entry.where))
     elif entry.problem:
         problems.append(entry.problem)
+    elif len(entry.rest.split()) > 1:
+        detail = f"{entry.rest!a}: one word is expected"
+        problems.append(Problem("bad speaker id", row.where, detail))
     return entry.rest
 
 

@@ -2,10 +2,11 @@
 
 A file is called ``[PREFIX_]KIND_SPLIT.jsonl[.gz]`` or ``[SPLIT_]KIND.jsonl[.gz]``, where KIND is
 one of recordings, supervisions and cuts. Splits that begin with train, dev or valid, test or eval
-become train, heldout and test; other names stay. If a split has cuts, they are read, and its
-recordings and supervisions are not. Every supervision is an utterance; one without a speaker is its
-own speaker. Audio must come from one file. Cuts that mix, and recordings that are transformed
-(speed, volume, ...), cannot be read without Lhotse and are set aside.
+become train, heldout and test, unless the user names others. Further sets (noise, music) are left
+out with a remark. If a split has cuts, they are read, and its recordings and supervisions are not.
+Every supervision is an utterance; one without a speaker is its own speaker. Audio must come from
+one file. Cuts that mix, and recordings that are transformed (speed, volume, ...), cannot be read
+without Lhotse and are set aside.
 """
 
 import gzip
@@ -15,13 +16,14 @@ import re
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from workbench.corpus.audio import Recording
 from workbench.corpus.candidate import Candidate, Problem, build_data_set, split_words
 from workbench.corpus.recordings import Recordings
+from workbench.corpus.set_names import SetNames, require_train
 from workbench.corpus.utterances import DataSet, Seconds
 from workbench.settings import UserError
 
@@ -31,16 +33,6 @@ NAME = re.compile(
     r"(?:[_.-](?P<after>.*))?"
     r"\.jsonl(?:\.gz)?"
 )
-SPLITS = {
-    "train": "train",
-    "dev": "heldout",
-    "valid": "heldout",
-    "heldout": "heldout",
-    "test": "test",
-    "eval": "test",
-}
-"""Beginnings of names, and the splits that they stand for."""
-
 LONGEST_LINE = 1 << 24
 """Bytes; a longer line is not one of a manifest, and must not fill the memory."""
 
@@ -49,24 +41,29 @@ Json = dict[
 ]  # an object of a manifest: any of its values may be missing or of a wrong kind
 
 
-def read_lhotse(folder: Path, audio_root: Path | None = None) -> dict[str, DataSet]:
-    """Return the splits of a folder of manifests.
+def read_lhotse(
+    folder: Path, audio_root: Path | None = None, names: SetNames | None = None
+) -> dict[str, DataSet]:
+    """Return the splits train, heldout and test of a folder of manifests, as far as it has them.
 
     Relative audio paths are looked up under ``audio_root``, then in ``folder``, then in its parent.
-    Raise UserError if there are no manifests, or one is cut short.
+    Raise UserError if there are no manifests, none for training, or one is cut short.
     """
     folder = Path(folder)
     roots = [folder, folder.resolve().parent]
     if audio_root:
         roots.insert(0, Path(audio_root))
     recordings = Recordings(roots)
-    manifests = _find_manifests(folder)
-    return {split: _read_split(files, recordings) for split, files in manifests.items()}
+    found = _find_manifests(folder)
+    manifests, notes = _choose_sets(folder, found, names or SetNames())
+    splits = {split: _read_split(files, recordings) for split, files in manifests.items()}
+    splits["train"] = replace(splits["train"], notes=(*splits["train"].notes, *notes))
+    return splits
 
 
 @dataclass
 class _Manifests:
-    """The manifests of one split, by kind."""
+    """The manifests of one set or split, by kind."""
 
     recordings: list[Path]
     supervisions: list[Path]
@@ -75,35 +72,67 @@ class _Manifests:
     def kinds(self) -> list[str]:
         return [kind for kind, paths in vars(self).items() if paths]
 
+    def add(self, other: "_Manifests") -> None:
+        self.recordings += other.recordings
+        self.supervisions += other.supervisions
+        self.cuts += other.cuts
+
 
 def _find_manifests(folder: Path) -> dict[str, _Manifests]:
-    """Return the manifests in ``folder`` by split; raise UserError if one split lacks a kind."""
+    """Return the manifests in ``folder`` by the name of their set; UserError if there are none."""
     found: dict[str, _Manifests] = defaultdict(lambda: _Manifests([], [], []))
     for path in sorted(folder.glob("*.jsonl*")) if folder.is_dir() else []:
         match = NAME.fullmatch(path.name)
         if match:
-            split = _canonical_split(match["after"] or match["before"] or "train")
-            getattr(found[split], match["kind"]).append(path)
+            name = match["after"] or match["before"] or "train"
+            getattr(found[name], match["kind"]).append(path)
 
     if not found:
         raise UserError(
             f"{folder}: no Lhotse manifests such as recordings_train.jsonl.gz or "
-            "cuts_train.jsonl.gz"
+            f"cuts_train.jsonl.gz{_advise_on_json(folder)}"
         )
-    for split, files in found.items():
-        if not files.cuts and not (files.recordings and files.supervisions):
-            raise UserError(
-                f"{folder}: {split} needs cuts, or recordings and supervisions; "
-                f"it has {', '.join(files.kinds())}"
-            )
     return found
 
 
-def _canonical_split(name: str) -> str:
-    for start, split in SPLITS.items():
-        if name.lower().startswith(start):
-            return split
-    return name
+def _advise_on_json(folder: Path) -> str:
+    """Return what to do with manifests in Lhotse's older form; "" if there are none."""
+    for path in sorted(folder.glob("*.json*")):
+        for ending in (".json", ".json.gz"):
+            stem = path.name.removesuffix(ending)
+            if stem != path.name and NAME.fullmatch(f"{stem}.jsonl"):
+                return f"; convert those in .json: lhotse copy {path.name} {stem}.jsonl.gz"
+    return ""
+
+
+def _choose_sets(
+    folder: Path, found: dict[str, _Manifests], names: SetNames
+) -> tuple[dict[str, _Manifests], list[str]]:
+    """Return the manifests by split, and a note on each set that is left out.
+
+    Raise UserError if a split lacks a kind, a named set is not there, or none is for training.
+    """
+    for name in names.all():
+        if name not in found:
+            raise UserError(f"{folder}: no set is called {name}; found: {', '.join(found)}")
+
+    splits: dict[str, _Manifests] = defaultdict(lambda: _Manifests([], [], []))
+    notes = []
+    for name, files in found.items():
+        split = names.split_of(name)
+        if split is None:
+            notes.append(f"set {name} is left out ({', '.join(files.kinds())})")
+        else:
+            splits[split].add(files)
+
+    require_train(folder, splits, list(found))
+    for split, files in splits.items():
+        if not files.cuts and not (files.recordings and files.supervisions):
+            raise UserError(
+                f"{folder}: {split} needs cuts, or recordings and supervisions; "
+                f"it has only {', '.join(files.kinds())}"
+            )
+    return splits, notes
 
 
 def _read_split(files: _Manifests, recordings: Recordings) -> DataSet:

@@ -3,7 +3,6 @@
 Every utterance of the source is in one of the two: a data set that lost one cannot be made.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import NamedTuple
 
 Seconds = float
 
-ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
-"""Ids of utterances and speakers: safe as the name of a file, a column or a web anchor."""
+LONGEST_ID = 1000  # characters
 
-ID_RULE = "1 to 128 of A-Z a-z 0-9 . _ - and no dot first"
+ID_RULE = f"1 to {LONGEST_ID} visible characters of any script, without white space"
+SPEAKER_RULE = f"1 to {LONGEST_ID} visible characters and spaces"
 
 LONGEST_PRINTED = 128  # characters
 
@@ -95,6 +94,19 @@ class DataSet:
             unknown = set(removed) - {u.id for u in self.utterances}
             raise KeyError(", ".join(sorted(unknown)))
         return replace(self, utterances=kept, set_aside=(*self.set_aside, *removed.values()))
+
+
+def is_id(text: str) -> bool:
+    """Whether ``text`` may be the id of an utterance, by ID_RULE.
+
+    Others put slashes and letters of every script into ids. So no id may become the name of a file.
+    """
+    return is_speaker(text) and " " not in text
+
+
+def is_speaker(text: str) -> bool:
+    """Whether ``text`` may be the name of a speaker, by SPEAKER_RULE: an id, or "Anna Jóns"."""
+    return 0 < len(text) <= LONGEST_ID and text.isprintable()
 
 
 def to_printable(text: str) -> str:

@@ -16,10 +16,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from workbench.corpus.check import check, find_unknown_word, write_set_aside
+from workbench.corpus.check import check, find_unknown_word, read_unknown_word, write_set_aside
 from workbench.corpus.frames.store import FrameStore, write_alignment
 from workbench.corpus.kaldi import read_kaldi_splits
 from workbench.corpus.lhotse import read_lhotse
+from workbench.corpus.set_names import SetNames
 from workbench.corpus.split import derive_splits
 from workbench.corpus.synthesis import synthesise
 from workbench.corpus.utterances import DataSet, SetAside
@@ -49,7 +50,11 @@ from workbench.storage.files import read_json, write_file, write_json
 BEGUN = "begun.json"
 """The file that names the preparation of which a folder holds the first results."""
 
-LEXICA = ("lexiconp.txt", "lang/lexiconp.txt", "lexicon.txt", "lang/lexicon.txt")
+LEXICA = tuple(
+    f"{folder}{name}"
+    for name in ("lexiconp.txt", "lexicon.txt")
+    for folder in ("", "lang/", "local/dict/", "dict/")
+)
 """Where a lexicon may be in a data directory; the first one that exists is taken."""
 
 MOST_STATES = 2400  # that are chosen for a corpus; the paper's number for 60 hours
@@ -96,6 +101,7 @@ class Source:
     audio_root: Path | None = None
     lexicon: Path | None = None
     allow_commands: bool = False
+    sets: SetNames = dataclasses.field(default_factory=SetNames)
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,8 @@ class _Work:
     def description(self) -> dict[str, Any]:
         """Source and settings as JSON; equal for equal preparations."""
         source = {name: str(value) for name, value in dataclasses.asdict(self.source).items()}
+        if not self.source.sets.all():
+            del source["sets"]  # corpora from before there were names have none either
         return {"preparation": dataclasses.asdict(self.how), "source": source}
 
 
@@ -179,10 +187,10 @@ def _existing_corpus(work: _Work) -> Corpus:
 def _name_differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """For example "states is 1200, not 600"."""
     return ", ".join(
-        f"{name} is {there[part].get(name)}, not {value}"
+        f"{name} is {there[part].get(name)}, not {wanted[part].get(name)}"
         for part in wanted
-        for name, value in wanted[part].items()
-        if there[part].get(name) != value
+        for name in {**there[part], **wanted[part]}
+        if there[part].get(name) != wanted[part].get(name)
     )
 
 
@@ -257,7 +265,9 @@ def _read_lexicon(source: Source, data: Path) -> Lexicon:
     for name in LEXICA:
         if (data / name).exists():
             return read_lexicon(data / name)
-    raise UserError(f"{data}: no lexicon.txt or lexiconp.txt; name one with --lexicon")
+    raise UserError(
+        f"{data}: no lexicon: none of {', '.join(LEXICA)}; name one with --lexicon FILE"
+    )
 
 
 def _checked_splits(
@@ -266,15 +276,15 @@ def _checked_splits(
     """All splits, checked against the lexicon; too many unusable utterances are a UserError."""
     source = work.source
     if source.lhotse:
-        found = read_lhotse(data, source.audio_root)
+        found = read_lhotse(data, source.audio_root, source.sets)
     else:
-        found = read_kaldi_splits(data, source.audio_root, source.allow_commands)
+        found = read_kaldi_splits(data, source.audio_root, source.allow_commands, source.sets)
 
     for split, dataset in found.items():
         losses.take_split(split, dataset)
     losses.refuse()
 
-    unknown = find_unknown_word(lexicon, _unknown_word_named(data))
+    unknown = find_unknown_word(lexicon, read_unknown_word(data))
     splits = {}
     for split, dataset in derive_splits(found, seed=work.how.seed).items():
         splits[split] = check(
@@ -283,15 +293,6 @@ def _checked_splits(
         losses.take_split(split, splits[split])
     losses.refuse()
     return splits
-
-
-def _unknown_word_named(data: Path) -> str | None:
-    """The word in a Kaldi recipe's oov.txt, if the data have that file."""
-    for path in (data / "oov.txt", data / "lang" / "oov.txt"):
-        if path.is_file():
-            words = path.read_text(errors="replace").split()
-            return words[0] if words else None
-    return None
 
 
 # --- features, language models, tied states
