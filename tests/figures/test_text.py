@@ -6,11 +6,13 @@ import warnings
 
 import pandas as pd
 import pytest
-from markdown_it import MarkdownIt
 from matplotlib.text import Text
 
 from workbench.figures.style import add_legend, figure_with_panel, png, set_title
 from workbench.figures.text import csv_cell, csv_text, markdown_code, markdown_text, printable_text
+
+# The set with k2 has no documentation tools, and no parser of Markdown with them.
+MarkdownIt = pytest.importorskip("markdown_it").MarkdownIt
 
 HOSTILE = [
     "<script>alert(1)</script>",
