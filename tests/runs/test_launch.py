@@ -27,7 +27,8 @@ pytestmark = pytest.mark.slow
 SMALL = dict(hidden_layers=1, hidden_units=24, checkpoint_every=0.5, evaluate_every=1.0)
 # Start a run as a notebook's kernel would, print its name, and wait for an interrupt.
 PARENT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 from workbench.runs import launch
 print(launch.launch_and_wait(sys.argv[1:], "long").name, flush=True)
 time.sleep(60)
