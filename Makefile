@@ -2,6 +2,7 @@
 PYTHON ?=
 TORCH ?=
 K2 ?=
+TESTS ?=
 BIN := .venv/bin
 NOTHING :=
 SPACE := $(NOTHING) $(NOTHING)
@@ -34,7 +35,7 @@ test-k2: $(INSTALLED_K2) ## the tests of k2 and the golden digests, with k2 and 
 test-python: ## the quick tests with another Python in an environment of its own: make test-python PYTHON=python3.13
 	@[ -n '$(PYTHON)' ] || { echo 'name one: make test-python PYTHON=python3.13' >&2; exit 2; }
 	PYTHON='$(PYTHON)' TORCH='$(TORCH)' .ci/setup .venv-other current
-	$(ONE_THREAD) .venv-other/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow and not dask and not browser and not k2"
+	$(ONE_THREAD) .venv-other/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow and not dask and not browser and not k2" $(TESTS)
 	rm -rf .venv-other
 
 docs: $(INSTALLED) ## the documentation as a site in build/docs, which needs no network
