@@ -3,8 +3,10 @@
 import ast
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 
+import pytest
 from sources import ROOT, Module, package, suite, texts
 
 LONGEST_FILE = 450
@@ -113,6 +115,17 @@ def test_top_level_holds_what_it_should() -> None:
     """At the top there are the six things of the design and what tools demand, nothing else."""
     there = {p.name for p in ROOT.iterdir() if not p.name.startswith(".")}
     assert there <= TOP_LEVEL | MADE_BY_TOOLS
+
+
+def test_only_results_are_kept_of_the_data() -> None:
+    """What the workbench makes under data is ignored, whatever folder it is in."""
+    made = ["data/corpora/a/corpus.json", "data/runs/a/record.json", "data/elsewhere/report.html"]
+    kept = "data/results/RESULTS.md"
+    command = ["git", "check-ignore", "--no-index", *made, kept]
+    asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if asked.returncode > 1:
+        pytest.skip("not a checkout of git")
+    assert asked.stdout.split() == made
 
 
 def test_notebooks_are_clean() -> None:

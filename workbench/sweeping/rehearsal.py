@@ -72,8 +72,8 @@ def rehearse(task: Task, init: Run | None, test: bool) -> Price:
     The run is assumed to train for all of its epochs.
     """
     start = runs.starting_point(task, init).theta
-    _rehearse_training(task, start, 0.0)  # compiles, and reads from disk
-    return _whole_price(task, _rehearse_training(task, start, SECONDS), test)
+    rehearse_training(task, start, 0.0)  # compiles, and reads from disk
+    return _whole_price(task, rehearse_training(task, start, SECONDS), test)
 
 
 def rehearse_in_turn(frame: Task, sequence: Task) -> tuple[Price, Price]:
@@ -83,10 +83,10 @@ def rehearse_in_turn(frame: Task, sequence: Task) -> tuple[Price, Price]:
     a model decoding takes longer than it will.
     """
     start = runs.starting_point(frame).theta
-    _rehearse_training(frame, start, 0.0)
-    first = _rehearse_training(frame, start, SECONDS)
-    _rehearse_training(sequence, first.theta, 0.0)
-    second = _rehearse_training(sequence, first.theta, SECONDS)
+    rehearse_training(frame, start, 0.0)
+    first = rehearse_training(frame, start, SECONDS)
+    rehearse_training(sequence, first.theta, 0.0)
+    second = rehearse_training(sequence, first.theta, SECONDS)
     return _whole_price(frame, first, True), _whole_price(sequence, second, True)
 
 
@@ -101,8 +101,8 @@ def _whole_price(task: Task, rehearsal: Rehearsal, test: bool) -> Price:
     return price + _testing_price(task, rehearsal.theta) if test else price
 
 
-def _rehearse_training(task: Task, theta: np.ndarray, seconds: float) -> Rehearsal:
-    """Train without an evaluator for so many seconds of processor time."""
+def rehearse_training(task: Task, theta: np.ndarray, seconds: float) -> Rehearsal:
+    """Train without an evaluator for so many seconds of processor time, for a push at least."""
     settings = task.settings
     epochs = max(settings.batches.epochs, EPOCHS)
     timed = TimedTask(task.corpus, settings.replace(epochs=epochs))
@@ -115,6 +115,9 @@ def _rehearse_training(task: Task, theta: np.ndarray, seconds: float) -> Rehears
     pushes = 0
 
     def rest() -> bool:
+        # Before the first push, compiled code that it needs may not be there yet.
+        if not pushes:
+            return False
         took = time.process_time() - began
         return took > LONGEST_SECONDS or (took >= seconds and pushes >= enough)
 
