@@ -1,5 +1,5 @@
 """How long work reports how far it is: a function that the caller gives, called as often as it
-suits.
+suits; and how a time is said.
 """
 
 from collections.abc import Callable
@@ -19,3 +19,12 @@ def renamed(progress: Progress, what: str) -> Progress:
         progress(done, total, what)
 
     return report
+
+
+def duration_text(seconds: float) -> str:
+    """Return a time as a person says it: ``40 s``, ``12 min``, ``2.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

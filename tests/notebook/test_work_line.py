@@ -7,7 +7,7 @@ from fake_runs import fake_run
 from IPython.core.interactiveshell import InteractiveShell
 
 from workbench.notebook.calls import unsuccessful_cells
-from workbench.notebook.work_line import WorkLine, duration_text, work_line, work_text
+from workbench.notebook.work_line import WorkLine, work_line, work_text
 from workbench.settings import Settings, UserError
 from workbench.sweeping import Sweep, plan_cells, read_results
 from workbench.sweeping.plan import run_name
@@ -65,11 +65,6 @@ def test_outside_notebooks_there_is_no_line(capsys: pytest.CaptureFixture[str]) 
     with work_line() as progress:
         progress(1, 2, "training")
     assert capsys.readouterr().out == ""
-
-
-def test_times_are_said_as_people_say_them() -> None:
-    """Seconds, minutes and hours, each where they have two digits or so."""
-    assert [duration_text(s) for s in (4.4, 89, 600, 9000)] == ["4 s", "89 s", "10 min", "2.5 h"]
 
 
 def test_an_error_in_a_cell_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

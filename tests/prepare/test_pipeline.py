@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workbench.prepare.alone import alone
 from workbench.prepare.corpus import SPLITS, Corpus
-from workbench.prepare.pipeline import Preparation, Source, describe, prepare
+from workbench.prepare.describe import describe
+from workbench.prepare.pipeline import Preparation, Source, prepare
 from workbench.settings import UserError
+from workbench.storage.lock import hold_lock
 
 TINY = Source(synthetic="is", size="tiny")
 HOW = Preparation(states=150)
@@ -152,11 +153,11 @@ def test_the_search_graph_of_the_test_is_made_once(home: Path) -> None:
 def test_a_second_process_is_refused_by_name(home: Path) -> None:
     """Two preparations of one corpus at once would destroy each other."""
     with (
-        alone(home / "corpora" / "other"),
+        hold_lock(home / "corpora" / ".other.lock", wait=False),
         pytest.raises(UserError, match=f"process {os.getpid()} is preparing"),
     ):
         prepare("other", TINY, HOW)
-    with alone(home / "corpora" / "other"):
+    with hold_lock(home / "corpora" / ".other.lock", wait=False):
         pass
 
 

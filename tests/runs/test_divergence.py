@@ -1,10 +1,10 @@
 """A run that diverges goes back to a checkpoint with half the learning rate, and says so."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from stop_requests import after
 
 from workbench import runs
 from workbench.figures.live_figure import draw_live
@@ -36,18 +36,6 @@ def corpus(tiny_home: Path) -> Corpus:
 def tamed(corpus: Corpus) -> Run:
     """A recorded run that diverged, and ended well."""
     return runs.train(corpus, TAMED, name="tamed", record=True)
-
-
-def after(looks: int) -> Callable[[], bool]:
-    """Return a request to stop that is made after so many looks for it."""
-    seen = 0
-
-    def stop() -> bool:
-        nonlocal seen
-        seen += 1
-        return seen > looks
-
-    return stop
 
 
 def test_a_run_that_diverges_ends_well(corpus, tamed):

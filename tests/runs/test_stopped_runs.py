@@ -1,9 +1,9 @@
 """A run that is stopped anywhere and resumed equals one that was never stopped, bit for bit."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from stop_requests import after
 
 from workbench import runs
 from workbench.model.model_file import load_model
@@ -33,18 +33,6 @@ POINTS = (1, 25, 40, 55)
 def corpus(tiny_home: Path) -> Corpus:
     """The tiny corpus."""
     return Corpus.open("tiny")
-
-
-def after(looks: int) -> Callable[[], bool]:
-    """Return a request to stop that is made after so many looks for it."""
-    seen = 0
-
-    def stop() -> bool:
-        nonlocal seen
-        seen += 1
-        return seen > looks
-
-    return stop
 
 
 def assert_equal(run: Run, undisturbed: Run) -> None:

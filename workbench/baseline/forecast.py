@@ -82,12 +82,3 @@ class Timer:
     def seconds(self) -> float:
         """Seconds since the start."""
         return time.monotonic() - self.began
-
-
-def format_time(seconds: float) -> str:
-    """Return a time as text: ``40 s``, ``12 min``, ``2.5 h``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench import runs
-from workbench.baseline.forecast import Forecast, Timer, foretell, foretell_again, format_time
+from workbench.baseline.forecast import Forecast, Timer, foretell, foretell_again
 from workbench.baseline.plan import Plan, TunedScale, keep_plan, known_plan, make_plan
 from workbench.baseline.request import Request
 from workbench.baseline.sections import choice_section, rate_section
 from workbench.figures.tables import text_table
 from workbench.prepare.corpus import Corpus
-from workbench.prepare.pipeline import Preparation, describe, prepare
-from workbench.progress import Progress, no_progress
+from workbench.prepare.describe import describe
+from workbench.prepare.pipeline import Preparation, prepare
+from workbench.progress import Progress, duration_text, no_progress
 from workbench.rates import find_rate
 from workbench.recognise import evaluate, example
 from workbench.reports.report import Extras, verdict_sentences, write_report
@@ -123,7 +124,9 @@ class _Job:
         self.forecast = foretell(self.corpus, plan)
         count = len(self.request.seeds)
         seconds = self.forecast.seconds(count, count)
-        self.out(f"all of it takes about {format_time(seconds)} on this computer as busy as it is")
+        self.out(
+            f"all of it takes about {duration_text(seconds)} on this computer as busy as it is"
+        )
 
         limit = HOURS_KEPT * SECONDS_PER_HOUR * self.request.hours
         if 0 < limit < seconds:
@@ -132,7 +135,7 @@ class _Job:
             if least * HOURS_KEPT > limit:
                 raise UserError(
                     f"hours={self.request.hours:g}: the least that makes sense takes about "
-                    f"{format_time(least)}; give more hours, a smaller network or fewer seeds"
+                    f"{duration_text(least)}; give more hours, a smaller network or fewer seeds"
                 )
         keep_plan(self.request.name, plan)
         return plan
@@ -201,8 +204,8 @@ class _Job:
 
         to_do = len(self.request.seeds) - self.request.seeds.index(seed)
         seconds = self.forecast.seconds(to_do - (init is not None), to_do)
-        taken = format_time(self.timer.seconds)
-        self.out(f"[{taken}] {what}; about {format_time(seconds)} left")
+        taken = duration_text(self.timer.seconds)
+        self.out(f"[{taken}] {what}; about {duration_text(seconds)} left")
 
     # --- the report
 
@@ -220,7 +223,7 @@ class _Job:
         title = f"Baseline: {self.corpus.name}"
         page = write_report(trained, title=title, extras=Extras(sections=sections))
         self.out("\n" + text_table(trained) + "\n" + "\n".join(verdict_sentences(trained)))
-        self.out(f"\nreport: {page}\ntime: {format_time(self.timer.seconds)}")
+        self.out(f"\nreport: {page}\ntime: {duration_text(self.timer.seconds)}")
         return Baseline(self.corpus, self.plan, tuple(trained), searches, page)
 
 

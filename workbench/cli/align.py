@@ -25,10 +25,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: Options) -> None:
     """Align, and print what the new corpus holds."""
-    from workbench.prepare import pipeline
+    from workbench.prepare.describe import describe
     from workbench.recognise.realign import realign
     from workbench.storage.run import find_run
 
     with bars() as progress:
         corpus = realign(find_run(options.run), options.name, progress)
-        print(pipeline.describe(corpus))
+        print(describe(corpus))

@@ -1,17 +1,13 @@
 """``workbench baseline``: from data to a report of cross entropy and sequence training."""
 
 import argparse
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from workbench.cli.options import parse_changes
-from workbench.cli.prepare import add_preparation_options, add_source_options
+from workbench.cli.prepare import SourceOptions, add_preparation_options, add_source_options
 from workbench.cli.progress import bars
 from workbench.settings import SETTINGS, UserError
-
-if TYPE_CHECKING:
-    from workbench.prepare.pipeline import Source
 
 EXAMPLES = """examples:
   workbench baseline mine --kaldi path/to/mine
@@ -21,48 +17,21 @@ EXAMPLES = """examples:
 The command can be stopped and given again at any time: nothing is computed twice."""
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class Options(SourceOptions):
     """What the command line gave."""
 
-    name: str
-    synthetic: str | None
-    kaldi: Path | None
-    lhotse: Path | None
-    size: str
-    lexicon: Path | None
-    audio_root: Path | None
-    allow_commands: bool
-    jobs: int
     criterion: str
     seeds: str
     hours: float
     changes: list[str]
     frame: list[str]
     sequence: list[str]
-    train: str | None
-    heldout: str | None
-    test: str | None
-    preparation: dict[str, str] = field(default_factory=dict)
 
     @property
-    def source(self) -> "Source | None":
-        """Where the data come from; None for a corpus that exists."""
-        from workbench.corpus.set_names import SetNames
-        from workbench.prepare.pipeline import Source
-
-        if not (self.synthetic or self.kaldi or self.lhotse):
-            return None
-        return Source(
-            synthetic=self.synthetic,
-            size=self.size,
-            kaldi=self.kaldi,
-            lhotse=self.lhotse,
-            audio_root=self.audio_root,
-            lexicon=self.lexicon,
-            allow_commands=self.allow_commands,
-            sets=SetNames(self.train, self.heldout, self.test),
-        )
+    def has_source(self) -> bool:
+        """Whether data are named; without any, the corpus exists."""
+        return bool(self.synthetic or self.kaldi or self.lhotse)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -91,13 +60,13 @@ def run(options: Options) -> None:
     """Make what is missing of the baseline; its lines are printed as it goes."""
     from workbench.baseline import Request, make_baseline
 
-    if options.preparation and options.source is None:
+    if options.preparation and not options.has_source:
         raise UserError(
             f"{options.name}: settings of a preparation need --kaldi, --lhotse or --synthetic"
         )
     request = Request(
         name=options.name,
-        source=options.source,
+        source=options.source if options.has_source else None,
         preparation=options.preparation,
         criterion=options.criterion,
         seeds=tuple(int(SETTINGS["seed"].parse(seed)) for seed in options.seeds.split(",")),

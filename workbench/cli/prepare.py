@@ -3,18 +3,22 @@
 import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workbench.cli.progress import bars
 from workbench.settings import parse_fields, settings_of
+
+if TYPE_CHECKING:
+    from workbench.prepare.pipeline import Source
 
 EXAMPLES = """examples:
   workbench prepare icelandic --synthetic is --size demo
   workbench prepare digits --kaldi path/to/digits --states 90"""
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line gave."""
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """What the command line said of a corpus, its data and its preparation."""
 
     name: str
     synthetic: str | None
@@ -29,6 +33,26 @@ class Options:
     heldout: str | None
     test: str | None
     preparation: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def source(self) -> "Source":
+        """Where the data come from."""
+        from workbench.corpus.set_names import SetNames
+        from workbench.prepare.pipeline import Source
+
+        return Source(
+            synthetic=self.synthetic,
+            size=self.size,
+            kaldi=self.kaldi,
+            lhotse=self.lhotse,
+            audio_root=self.audio_root,
+            lexicon=self.lexicon,
+            allow_commands=self.allow_commands,
+            sets=SetNames(self.train, self.heldout, self.test),
+        )
+
+
+Options = SourceOptions
 
 
 class KeepPreparation(argparse.Action):
@@ -108,20 +132,10 @@ def add_preparation_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: Options) -> None:
     """Prepare the corpus and print what it holds."""
-    from workbench.corpus.set_names import SetNames
     from workbench.prepare import pipeline
+    from workbench.prepare.describe import describe
 
-    source = pipeline.Source(
-        synthetic=options.synthetic,
-        size=options.size,
-        kaldi=options.kaldi,
-        lhotse=options.lhotse,
-        audio_root=options.audio_root,
-        lexicon=options.lexicon,
-        allow_commands=options.allow_commands,
-        sets=SetNames(options.train, options.heldout, options.test),
-    )
     preparation = parse_fields(pipeline.Preparation, options.preparation)
     with bars() as progress:
-        corpus = pipeline.prepare(options.name, source, preparation, options.jobs, progress)
-    print(pipeline.describe(corpus))
+        corpus = pipeline.prepare(options.name, options.source, preparation, options.jobs, progress)
+    print(describe(corpus))

@@ -88,11 +88,13 @@ def _list_text(columns: Sequence[TextColumn], width: int) -> str:
 
 
 def csv_rows(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return rows as CSV with titles; None becomes an empty cell."""
+    """Return rows as CSV with titles; None becomes an empty cell, and no cell is a formula."""
+    from workbench.figures.text import csv_cell
+
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(titles)
-    writer.writerows(["" if value is None else value for value in row] for row in rows)
+    writer.writerows(["" if value is None else csv_cell(value) for value in row] for row in rows)
     return out.getvalue()
 
 

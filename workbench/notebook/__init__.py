@@ -35,7 +35,8 @@ from workbench.notebook.panels.staleness import draw_exploration, staleness_pane
 from workbench.notebook.panels.sweep import sweep_panel
 from workbench.notebook.panels.utterance import utterance_panel
 from workbench.prepare.corpus import Corpus
-from workbench.prepare.pipeline import Source, describe
+from workbench.prepare.describe import describe
+from workbench.prepare.pipeline import Source
 from workbench.recognise.evaluate import decode, test, tune
 from workbench.runs.toy import Exploration, explore, explore_on
 from workbench.runs.train import resume

@@ -15,7 +15,8 @@ from workbench.figures.style import png
 from workbench.figures.tail import Tail
 from workbench.notebook.background import Background
 from workbench.notebook.screen import Screen
-from workbench.notebook.work_line import RATED_SECONDS, duration_text
+from workbench.notebook.work_line import RATED_SECONDS
+from workbench.progress import duration_text
 from workbench.storage.run import Run, RunState, RunStatus, find_run
 
 LOOK_SECONDS = 0.5  # between looks

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from workbench.notebook.screen import NOTEBOOK_PACKAGE
-from workbench.progress import Progress, no_progress
+from workbench.progress import Progress, duration_text, no_progress
 from workbench.reports.render import render
 
 if TYPE_CHECKING:
@@ -61,15 +61,6 @@ def work_text(done: int, total: int, what: str, seconds: float, in_seconds: int)
         left = seconds * (total - done) / in_seconds
         text += f", about {duration_text(left)} left"
     return text
-
-
-def duration_text(seconds: float) -> str:
-    """Returns a time as a person says it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 @contextmanager

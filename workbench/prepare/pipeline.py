@@ -9,7 +9,8 @@ import math
 import shlex
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -37,15 +38,15 @@ from workbench.language.arpa import write_arpa
 from workbench.language.lexicon import Lexicon, read_lexicon, write_lexicon
 from workbench.language.ngram import estimate
 from workbench.language.text import read_text
-from workbench.prepare.alone import alone
 from workbench.prepare.corpus import SPLITS, Corpus, corpora_folder
+from workbench.prepare.describe import REMARKS
 from workbench.prepare.files import file_records
 from workbench.prepare.inputs import digest_inputs
 from workbench.prepare.losses import Losses
 from workbench.progress import Progress, no_progress, renamed
 from workbench.settings import UserError, check_name, setting
-from workbench.settings.frame import FRAMES_PER_SECOND
 from workbench.storage.files import read_json, write_file, write_json
+from workbench.storage.lock import LockHeld, hold_lock
 
 BEGUN = "begun.json"
 """The file that names the preparation of which a folder holds the first results."""
@@ -62,8 +63,6 @@ MOST_STATES = 2400  # that are chosen for a corpus; the paper's number for 60 ho
 DATA_DIGEST = "data.sha256"
 """The file with the digest of the data of which a folder holds the first results."""
 
-REMARKS = "remarks.txt"
-FRAMES_PER_HOUR = 3600 * FRAMES_PER_SECOND
 
 Splits = Mapping[str, DataSet]
 Stores = Mapping[str, FrameStore]
@@ -137,13 +136,26 @@ def prepare(
     work = _Work(corpora_folder() / name, source, how, progress or no_progress)
     if (work.folder / "corpus.json").exists():
         return _existing_corpus(work)
-    with alone(work.folder):
+    with _alone(work.folder):
         _begin(work)
         try:
             return _prepare(work, jobs)
         except UserError:
             _remove_unless_worth(work.folder)
             raise
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Refuse what another process is preparing; the lock lies beside what may be removed."""
+    try:
+        with hold_lock(folder.parent / f".{folder.name}.lock", wait=False):
+            yield
+    except LockHeld as holder:
+        raise UserError(
+            f"{folder.name}: process {holder} is preparing this corpus; wait for it, stop it, "
+            "or choose another name"
+        ) from None
 
 
 def _prepare(work: _Work, jobs: int) -> Corpus:
@@ -417,27 +429,3 @@ def _unaligned(store: FrameStore) -> list[SetAside]:
         SetAside(store.ids[u], "not aligned", store.utterances[u].where, "")
         for u in np.flatnonzero(first_states < 0)
     ]
-
-
-def describe(corpus: Corpus) -> str:
-    """Return a few lines about a prepared corpus: sizes, splits, and what was set aside."""
-    info = corpus.info
-    graph = info["denominator"]
-    lines = [
-        f"{corpus.folder}: {info['words']} words, {info['phones']} phones, "
-        f"{info['states']} tied states, denominator graph of {graph['states']:,} states "
-        f"and {graph['arcs']:,} arcs"
-    ]
-    for split, counts in info["splits"].items():
-        hours = counts["frames"] / FRAMES_PER_HOUR
-        aside = ", ".join(f"{reason}: {n}" for reason, n in counts["set_aside"].items())
-        lines.append(
-            f"  {split:8} {counts['utterances']:6} utterances  {hours:6.2f} h  "
-            f"{counts['words']:7} words  {counts['speakers']:4} speakers  "
-            f"set aside: {aside or 'none'}"
-        )
-
-    remarks = corpus.folder / REMARKS
-    if remarks.exists():
-        lines += [f"  remark: {line}" for line in remarks.read_text().splitlines()]
-    return "\n".join(lines)

@@ -12,11 +12,8 @@ A search is a function of corpus, settings and start. It is kept with the corpus
 off it goes on, at the last part that was complete.
 """
 
-import fcntl
 import math
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -30,6 +27,7 @@ from workbench.runs import Transfer, starting_point
 from workbench.runs.execution import Stop, never
 from workbench.runs.task import Task
 from workbench.settings import Settings, UserError
+from workbench.storage.lock import hold_lock
 from workbench.storage.rate_search import RateSearch, RateTrial, read_search, write_search
 from workbench.storage.run import Run
 
@@ -102,7 +100,7 @@ def find_rate(
     if path.exists() and read_search(path).rate is not None:
         return read_search(path)
 
-    with _alone(path):
+    with hold_lock(path.with_suffix(".lock"), wait=True):
         grid = _grid(corpus, wanted)
         known = read_search(path) if path.exists() else _new_search(corpus, wanted, start, grid)
         if known.rate is not None:
@@ -199,15 +197,6 @@ def _without_search(path: Path, search: RateSearch, wanted: Settings) -> RateSea
     complete = replace(search, rate=usual_rate(wanted), usual=True)
     write_search(path, complete)
     return complete
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Wait until no other process searches for the same."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 @dataclass(frozen=True)

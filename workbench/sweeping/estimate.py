@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workbench.prepare.corpus import Corpus
+from workbench.progress import duration_text
 from workbench.runs.task import Task
 from workbench.settings import Settings
 from workbench.storage.checkpoints import CHECKPOINTS_KEPT
@@ -65,8 +66,8 @@ class Estimate:
             what = f"{self.to_do} of {self.cells} runs to do"
         busy = ""
         if self.minutes > BUSY_FACTOR * self.quiet:
-            busy = f", {format_minutes(self.minutes)} as busy as this computer is now,"
-        quiet = format_minutes(self.quiet)
+            busy = f", {duration_text(60 * self.minutes)} as busy as this computer is now,"
+        quiet = duration_text(60 * self.quiet)
         return f"{what}, about {quiet}{busy} and {self.megabytes:.0f} MB ({self.measured})"
 
 
@@ -150,7 +151,7 @@ def time_left(cells: Sequence[PlannedCell], jobs: int) -> str:
     if not took or not rest:
         return ""
     minutes = sum(took) / len(took) * rest / max(1, jobs) / 60
-    return f"about {format_minutes(minutes)} left"
+    return f"about {duration_text(60 * minutes)} left"
 
 
 def known_prices(sweep: Sweep) -> dict[Settings, Price]:
@@ -190,8 +191,3 @@ def disk_bytes(task: Task) -> float:
     decodes = len(task.train) * batches.epochs
     copies = CHECKPOINTS_KEPT + 1 + (settings.asynchrony.replicas > 1)
     return 4.0 * task.topology.size * copies + ROW_BYTES * (pushes + decodes)
-
-
-def format_minutes(minutes: float) -> str:
-    """Return minutes as text: ``90 s``, ``12 min``."""
-    return f"{60 * minutes:.0f} s" if minutes < 2 else f"{minutes:.0f} min"
