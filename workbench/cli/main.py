@@ -26,7 +26,7 @@ COMMANDS = {
     "baseline": "from data to a report: corpus, cross entropy, MMI at rates that are found, test",
     "prepare": "make a corpus: features, lexicon, language models, tied states, graphs",
     "train": "train a model on a corpus, or resume a run",
-    "rates": "find the largest learning rate that converges stably",
+    "rates": "find a learning rate in short trials",
     "attach": "follow a run until it ends; Ctrl-C leaves the run alone",
     "stop": "ask a run, wherever it runs, to stop at its next checkpoint",
     "replay": "repeat a recorded run call by call, and name the first difference if there is one",

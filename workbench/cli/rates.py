@@ -1,4 +1,4 @@
-"""``workbench rates``: find the largest learning rate that converges stably, and show the curve."""
+"""``workbench rates``: find a learning rate in short trials, and show the curve."""
 
 import argparse
 from dataclasses import dataclass

@@ -99,7 +99,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--rates",
         choices=("given", "auto"),
         default="given",
-        help="auto: find the largest stable learning rate of every cell, seeds aside "
+        help="auto: find the learning rate of every cell in short trials, seeds aside "
         "(default: given)",
     )
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Learning rates are found: the largest that converges stably (paper, section 4.2)."""
+"""Learning rates are found in short trials (paper, section 4.2)."""
 
 from workbench.rates.search import AUTO, find_rate, with_found_rate
 

@@ -1,4 +1,4 @@
-"""The search for the largest learning rate that converges stably, by successive halving.
+"""The search for the best learning rate that converges, by successive halving.
 
 Eight rates, each twice the one before, train on a small part of the data. The better half of them
 goes on for another part, the better half of these for two more; the best that is left is chosen,
@@ -7,6 +7,10 @@ larger ones would. If the best is at the end of the row, the row is made longer.
 see less than a fifth of the frames of the training that they serve. Where that is not enough for
 eight rates it is four, each four times the one before; where it is not enough for these either, the
 usual rate is taken and the search says so.
+
+The paper takes the largest rate that converges stably (section 4.2). Short trials show which rates
+diverge at once and which climb fastest, but not which are stable in the long run. So the best is
+taken, not the largest; where the curve is flat, the choice is close to arbitrary.
 
 A search is a function of corpus, settings and start. It is kept with the corpus. Where it was cut
 off it goes on, at the last part that was complete.

@@ -88,7 +88,7 @@ class RateSearch:
         ended = sum(bool(trial.ended) for trial in self.trials)
         share = self.frames / max(1, self.served)
         return (
-            f"learning_rate={self.found:g}: the largest that converges stably of "
+            f"learning_rate={self.found:g}: the best in short trials of "
             f"{len(self.trials)} rates, {ended} of which diverged; the search took "
             f"{self.frames:,} frames, {share:.0%} of the training that it serves"
         )
