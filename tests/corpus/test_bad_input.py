@@ -211,6 +211,7 @@ def test_all_faults_are_reported_at_once(tmp_path):
     assert "empty text (train/text:1" in found.detail
 
 
+@pytest.mark.slow
 def test_fuzzed_tables_never_crash(tmp_path):
     """1,500 mutilated directories: each ends in a data set that loses nothing."""
     segments = "a b 0.25 0.75\nb b 0.5 1.3\nc c 1 -1\n"

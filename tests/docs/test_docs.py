@@ -33,6 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_the_site_asks_no_network(site: Path) -> None:
     """No page loads a style, script, font or picture from elsewhere."""
     pages = list(site.glob("*.html"))
@@ -43,6 +44,7 @@ def test_the_site_asks_no_network(site: Path) -> None:
     assert [p.name for p in pages if loads.search(p.read_text())] == []
 
 
+@pytest.mark.slow
 def test_equations_are_rendered(site: Path) -> None:
     """The method's equations are MathML, and none is left as TeX."""
     text = (site / "method.html").read_text()

@@ -112,6 +112,7 @@ def test_phones_are_found_where_they_are():
     assert agreement(acoustics.states, alignment.states, data().true_phones) > 0.98
 
 
+@pytest.mark.slow
 def test_true_phone_times_are_found_in_speech(tmp_path):
     """On minutes of synthetic speech with noise most frames are aligned to the phone said."""
     pytest.importorskip("espeakng_loader")
@@ -140,6 +141,7 @@ def without_repetitions(values: np.ndarray) -> np.ndarray:
     return values[np.diff(values, prepend=-1) != 0]
 
 
+@pytest.mark.slow
 def test_same_seed_same_alignment():
     """Everything is determined by the data and the seed."""
     acoustics, alignment = train_and_align(data(), LEXICON, 50)

@@ -285,6 +285,7 @@ def test_sent_to_another_process():
     assert again.score((1,), 2) == score
 
 
+@pytest.mark.slow
 def test_as_large_as_the_paper():
     """A trigram of 100,000 sentences over 29,000 words sums to one after every history tried."""
     r = rng(0, "large text")

@@ -167,6 +167,7 @@ def test_pictures_have_one_size_and_change_with_new_rows_only(run: Run) -> None:
     assert view.screen.image.value == view.screen.png
 
 
+@pytest.mark.slow
 def test_it_follows_in_a_thread_and_freezes(
     run: Run, output: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:

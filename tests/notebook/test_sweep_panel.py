@@ -123,6 +123,7 @@ def test_the_matrix_fills_in(panel: SweepPanel) -> None:
     assert "missing" not in first.description
 
 
+@pytest.mark.slow
 def test_a_click_shows_curves_and_details(panel: SweepPanel) -> None:
     """A square shows the curves of its runs; with seeds apart, a square is one run."""
     view = panel.view

@@ -11,9 +11,15 @@ def counted() -> Measures:
     return measure(package())
 
 
-def test_statements_are_not_packed(counted: Measures) -> None:
+@pytest.fixture(scope="module")
+def counted_in_tests() -> Measures:
+    """Counts over the tests of the package."""
+    return measure(suite())
+
+
+def test_statements_are_not_packed(counted: Measures, counted_in_tests: Measures) -> None:
     """Fewer than one parallel assignment in 1,000 lines of the package, and of its tests."""
-    for part in (counted, measure(suite())):
+    for part in (counted, counted_in_tests):
         assert part.parallel_per_thousand < 1, "\n".join(part.parallel)
 
 
@@ -22,14 +28,14 @@ def test_functions_have_paragraphs(counted: Measures) -> None:
     assert counted.blank_share > 0.05
 
 
-def test_lines_are_short(counted: Measures) -> None:
+def test_lines_are_short(counted: Measures, counted_in_tests: Measures) -> None:
     """No line of the package or the tests is longer than 100 columns."""
-    assert counted.wide + measure(suite()).wide == ()
+    assert counted.wide + counted_in_tests.wide == ()
 
 
-def test_the_formatter_is_everywhere(counted: Measures) -> None:
+def test_the_formatter_is_everywhere(counted: Measures, counted_in_tests: Measures) -> None:
     """Nothing is kept from the formatter."""
-    assert counted.skips + measure(suite()).skips == 0
+    assert counted.skips + counted_in_tests.skips == 0
 
 
 def test_types_are_named(counted: Measures) -> None:
@@ -42,7 +48,7 @@ def test_signatures_are_short(counted: Measures) -> None:
     assert counted.long_signatures == ()
 
 
-def test_a_name_is_one_thing(counted: Measures) -> None:
+def test_a_name_is_one_thing(counted: Measures, counted_in_tests: Measures) -> None:
     """No class name is defined in two modules of the package, or in two of its tests."""
     assert counted.names_twice == ()
-    assert measure(suite()).names_twice == ()
+    assert counted_in_tests.names_twice == ()

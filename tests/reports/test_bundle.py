@@ -27,6 +27,7 @@ def two_runs() -> list[Run]:
     return [ce, mmi]
 
 
+@pytest.mark.slow
 def test_a_bundle_has_every_figure_table_and_number() -> None:
     """Each picture is there as SVG and PDF, each table as CSV and LaTeX, all rows as Parquet."""
     runs = two_runs()
@@ -94,6 +95,7 @@ def test_reports_on_other_runs_have_other_names(count: int) -> None:
     assert names[-1] in own
 
 
+@pytest.mark.slow
 def test_a_report_of_parent_and_child_does_not_replace_the_parents() -> None:
     """Three reports on a parent, its child, and both are three files."""
     ce, mmi = two_runs()
@@ -102,6 +104,7 @@ def test_a_report_of_parent_and_child_does_not_replace_the_parents() -> None:
     assert write_report([ce]) in files
 
 
+@pytest.mark.slow
 def test_an_interactive_page_needs_no_network() -> None:
     """The page has the scripts and every run inside it, and asks for nothing."""
     runs = two_runs()
@@ -147,6 +150,7 @@ def test_methods_say_what_the_settings_say() -> None:
     assert len(methods_texts(same)) == 1
 
 
+@pytest.mark.slow
 def test_pictures_say_what_they_show(data_folder: Path) -> None:
     """The alternative text of a picture is its caption, with its content in words, escaped."""
     picture = Picture("Curves", Figure((4, 2)), 'ends at 5 for "x"')

@@ -71,6 +71,7 @@ def finished_sweep() -> Sweep:
     return sweep
 
 
+@pytest.mark.slow
 def test_report_has_every_part() -> None:
     """Verdicts, tables, pictures, versions and commands are there; every form is read back."""
     runs = cross_entropy_and_mmi()
@@ -128,6 +129,7 @@ def test_a_sweep_that_has_not_begun_is_reported() -> None:
     assert "2 missing" in sweep_document(read_results(missing), "Sweep").html()
 
 
+@pytest.mark.slow
 def test_tables_have_as_many_cells_as_titles() -> None:
     """Every row of every table has one cell per title, also rows of different failures."""
     page = sweep_document(read_results(finished_sweep()), "Sweep").html()
@@ -141,6 +143,7 @@ def test_tables_have_as_many_cells_as_titles() -> None:
         assert {row.count("<td") for row in rows} == {titles}
 
 
+@pytest.mark.slow
 def test_text_of_data_stays_text() -> None:
     """Markup in transcripts, errors and titles is shown and never interpreted, in every form."""
     runs = cross_entropy_and_mmi()

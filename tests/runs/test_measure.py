@@ -136,6 +136,7 @@ def test_what_is_set_aside_is_counted_for_the_criterion_that_is_trained():
     assert total_measurement(parts, sequence=True).set_aside == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

@@ -19,6 +19,7 @@ ROUNDS = 700
 TESTS = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 def test_no_index_leaves_its_array(tmp_path):
     """Compiled with bounds checks, in a process of its own, the code takes hostile scores of every
     kind and raises nothing.

@@ -185,6 +185,7 @@ def faults(seed, hurt=keep_all):
     return found
 
 
+@pytest.mark.slow
 def test_killed_anywhere_every_frame_counts_once():
     """The ledger is exact after kills at every kind of effect, on machines of every kind."""
     FIRED.clear()
@@ -201,6 +202,7 @@ def servers_outlive(checkpoint, services):
     return replace(checkpoint, servers=alive)
 
 
+@pytest.mark.slow
 def test_a_server_that_outlives_its_replicas_counts_nothing_twice():
     """Replicas that went back send items again that the ledger knows: the parameters stay exact."""
     for seed in range(SEEDS):
