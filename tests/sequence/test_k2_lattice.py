@@ -98,3 +98,64 @@ def test_best_path_is_kaldis(decode):
         ours = best_path(native.search(graph, scores, 100.0, 5.0, 10**6))
         assert theirs.score == pytest.approx(ours.score, abs=1e-3)
         assert theirs.words == ours.words
+
+
+@pytest.mark.k2
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6))
+def test_a_lattice_returns_from_k2(k2_search, seed):
+    """A lattice that became k2's automaton and came back has its arcs, its weights to float32 and
+    its occupancies; k2 finds the same total score.
+    """
+    from workbench.notebook import from_k2, to_k2
+
+    graph, scores = larger_case(seed)
+    lattice = native.search(graph, scores, 60.0, 5.0, 10**6)
+    fsa = to_k2(lattice)
+    back = from_k2(fsa)
+
+    assert isinstance(back, Lattice)
+    assert (back.nodes, back.frames) == (lattice.nodes, lattice.frames)
+    assert arcs_of(back) == arcs_of(lattice)
+    assert sorted(back.arc) == sorted(lattice.arc)
+    total, gamma = occupancies(lattice)
+    their_total, their_gamma = occupancies(back)
+    assert their_total == pytest.approx(total, abs=1e-3)
+    np.testing.assert_allclose(their_gamma.dense(12), gamma.dense(12), atol=1e-3)
+
+    import k2
+
+    scored = k2.create_fsa_vec([fsa]).get_tot_scores(use_double_scores=True, log_semiring=True)
+    assert float(scored[0]) == pytest.approx(total, abs=1e-3)
+
+
+@pytest.mark.k2
+def test_a_graph_returns_from_k2_by_the_public_call(k2_search):
+    """A graph comes back as a graph; an automaton that lost its frames is no lattice any more."""
+    from workbench.notebook import from_k2, to_k2
+    from workbench.settings import UserError
+
+    graph, scores = larger_case(1)
+    back = from_k2(to_k2(graph))
+    assert isinstance(back, Graph)
+    assert (back.states, back.arcs) == (graph.states, graph.arcs)
+
+    fsa = to_k2(native.search(graph, scores, 60.0, 5.0, 10**6))
+    fsa.frame = fsa.frame + (fsa.frame == 3).int()
+    with pytest.raises(UserError, match="not in step with their frames"):
+        from_k2(fsa)
+    del fsa.origin
+    with pytest.raises(UserError, match="its arcs have no origin"):
+        from_k2(fsa)
+
+
+def test_without_k2_the_call_says_what_to_do(monkeypatch):
+    """Where k2 does not load, the public call is refused in one line."""
+    import sys
+
+    from workbench.notebook import to_k2
+    from workbench.settings import UserError
+
+    monkeypatch.setitem(sys.modules, "k2", None)
+    with pytest.raises(UserError, match="k2 does not load"):
+        to_k2(larger_case(1)[0])

@@ -171,11 +171,12 @@ class Slots(Generic[S]):
         for slot, loaded in enumerate(self.loaded):
             if loaded is None or not room:
                 continue
-            taken = min(loaded.left, room if self.consecutive else 1)
+            left = loaded.left
+            taken = min(left, room if self.consecutive else 1)
             until = loaded.used + taken
             pieces.append(Piece(loaded.source, loaded.used, until))
             room -= taken
-            self.loaded[slot] = Loaded(loaded.source, until) if taken < loaded.left else None
+            self.loaded[slot] = Loaded(loaded.source, until) if taken < left else None
 
         if self.consecutive:
             self.loaded = [loaded for loaded in self.loaded if loaded is not None]

@@ -9,6 +9,7 @@ from workbench.figures.sweep_matrix import draw_matrix
 from workbench.figures.sweep_plots import draw_effects, draw_scatter
 from workbench.figures.tables import run_frame
 from workbench.figures.timeline import draw_queues, draw_timeline, draw_usage
+from workbench.notebook.automata import from_k2, to_k2
 from workbench.notebook.baseline import baseline
 from workbench.notebook.calls import (
     define_machine,

@@ -1,21 +1,25 @@
 """Lattices by k2: the signature of the native search and, after exact pruning by the same code, the
-same arcs.
+same arcs. Lattices as k2's automata and back.
 
 With `workbench.hmm.graphs.k2_fsa` the only place that imports k2. k2 prunes its lattices within
 windows only and leaves states that lead nowhere, so its result is pruned again. It adapts its
 search beam to ``max_active`` from frame to frame and does not report that.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from workbench.hmm.graphs.graph import Graph, NoPath
-from workbench.hmm.graphs.k2_fsa import to_k2
+from workbench.hmm.graphs.k2_fsa import FINAL, to_k2
 from workbench.sequence.lattice import Lattice, prune
 from workbench.sequence.search import LatticeParts, as_lattice, check_scores
 from workbench.sequence.search_graph import once_per_graph
 
+if TYPE_CHECKING:
+    import k2
+
+ATTRIBUTES = {"aux_labels": "word", "phone": "phone", "frame": "frame", "origin": "arc"}
 MIN_ACTIVE = 30  # graph states per frame below which k2 widens its beam
 MOST_ACTIVE = 2**30
 UNBOUNDED = 1e9  # k2 wants finite beams
@@ -99,3 +103,78 @@ def _in_order_of_time(lattice: Any, frames: int) -> LatticeParts:
         target=number[target[inner]],
         arc=lattice.origin.numpy()[inner],
     )
+
+
+def lattice_to_k2(lattice: Lattice) -> "k2.Fsa":
+    """Return the lattice as an automaton that k2 can draw, compose and score.
+
+    Labels are tied state + 1, scores the weights in float32. Attributes of arcs, all int32:
+    ``aux_labels``, the word; ``phone``; ``frame``; ``origin``, the arc of the search graph. All
+    four are -1 on arcs into the final state, which carry the final weights.
+    """
+    import k2
+    import torch
+
+    ending = np.flatnonzero(lattice.final > -np.inf).astype(np.int32)
+    nothing = np.full(len(ending), FINAL, np.int32)
+    source = np.concatenate([lattice.source, ending])
+    target = np.concatenate([lattice.target, np.full(len(ending), lattice.nodes, np.int32)])
+    label = np.concatenate([lattice.state + 1, nothing])
+    weight = np.concatenate([lattice.weight, lattice.final[ending]]).astype(np.float32)
+
+    order = np.lexsort((label, source))
+    columns = np.stack([source, target, label, weight.view(np.int32)], axis=1)
+    fsa = k2.Fsa(torch.from_numpy(np.ascontiguousarray(columns[order], np.int32)))
+    for name, column in ATTRIBUTES.items():
+        values = np.concatenate([getattr(lattice, column), nothing]).astype(np.int32)
+        setattr(fsa, name, torch.from_numpy(values[order]))
+    return fsa
+
+
+def lattice_from_k2(fsa: "k2.Fsa") -> Lattice:
+    """Return an automaton with the attributes of `lattice_to_k2` as a lattice, of infinite beam.
+
+    What lies on no complete path is dropped. Raises NoPath if nothing is left, ValueError for a
+    missing attribute, for an arc that consumes no frame, and for arcs that are not in step with
+    their frames.
+    """
+    missing = [name for name in ATTRIBUTES if not hasattr(fsa, name)]
+    if missing:
+        raise ValueError(f"no lattice: its arcs have no {', '.join(missing)}")
+
+    source, target, label, _ = fsa.arcs.values().numpy().T
+    weight = fsa.scores.detach().numpy().astype(np.float64)
+    frame = fsa.frame.numpy()
+    inner = label != FINAL
+    if (label[inner] <= 0).any():
+        raise ValueError("no lattice: an arc without a tied state consumes no frame")
+
+    frames = int(frame[inner].max(initial=-1)) + 1
+    node_frame = np.full(fsa.shape[0] - 1, frames, np.int32)
+    node_frame[source[inner]] = frame[inner]
+    starts = node_frame[source[inner]] == frame[inner]
+    meets = node_frame[target[inner]] == frame[inner] + 1
+    if not (starts & meets).all() or (node_frame[source[~inner]] != frames).any():
+        raise ValueError("no lattice: its arcs are not in step with their frames")
+
+    by_frame = np.argsort(node_frame, kind="stable").astype(np.int32)
+    number = np.empty_like(by_frame)
+    number[by_frame] = np.arange(len(by_frame), dtype=np.int32)
+    final = np.full(len(by_frame), -np.inf)
+    final[number[source[~inner]]] = weight[~inner]
+
+    order = np.flatnonzero(inner)[np.argsort(frame[inner], kind="stable")]
+    columns = {column: getattr(fsa, name).numpy()[order] for name, column in ATTRIBUTES.items()}
+    whole = Lattice(
+        frames=frames,
+        node_frame=node_frame[by_frame],
+        final=final,
+        source=number[source[order]],
+        target=number[target[order]],
+        state=label[order] - 1,
+        weight=weight[order],
+        best=-np.inf,
+        beam=np.inf,
+        **columns,
+    )
+    return prune(whole, np.inf)

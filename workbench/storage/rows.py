@@ -298,12 +298,13 @@ def _written_columns(kind: type) -> tuple[_Column, ...]:
 def _add_columns(record: object, columns: dict[str, Json]) -> None:
     """Add the columns of a row, or of a part of one."""
     kind: type = type(record)
+    values = vars(record)
     for attribute, name, spread, optional in _written_columns(kind):
-        value = getattr(record, attribute)
+        value = values[attribute]
         if value is None and optional:
             continue
         if not spread:
-            columns[name] = list(value) if isinstance(value, tuple) else value
+            columns[name] = [*value] if isinstance(value, tuple) else value
         elif isinstance(value, dict):
             columns |= value
         else:

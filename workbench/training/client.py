@@ -7,6 +7,7 @@ consistent fetch) the first shard is asked first and the others follow it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -51,7 +52,7 @@ class ParameterClient:
     shards: Shards
     asynchrony: AsynchronySettings
 
-    @property
+    @cached_property
     def together(self) -> bool:
         """Whether the first shard decides for all."""
         agree = (
@@ -61,11 +62,11 @@ class ParameterClient:
         )
         return agree and self._several
 
-    @property
+    @cached_property
     def _several(self) -> bool:
         return len(self.shards.names) > 1
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
         """Bytes of each shard as it travels."""
         if self.asynchrony.wire == "bfloat16":

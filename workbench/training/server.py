@@ -128,14 +128,14 @@ class ParameterServer(Service):
         match call:
             case Push():
                 return self.push(call)
-            case Fetch(replica):
-                return self.fetch(replica)
+            case FetchInstant():
+                return self.fetch_instant(call.instant)
+            case Fetch():
+                return self.fetch(call.replica)
             case FetchNext(replica, version):
                 return self.fetch_next(replica, version)
             case FetchAt(replica, version):
                 return self.fetch_at(replica, version)
-            case FetchInstant(instant):
-                return self.fetch_instant(instant)
             case AwaitFrames(frames):
                 return self.progress_at(frames)
             case Decay(times):
