@@ -2,11 +2,16 @@
 
 from pathlib import Path
 
+import pytest
 from fake_runs import fake_run
+from fake_sweeps import Outcomes, small
 
-from workbench.settings import preset
+from workbench.prepare.corpus import Corpus
+from workbench.runs import Transfer
+from workbench.settings import Settings, UserError, preset
 from workbench.storage.files import read_json, write_json
-from workbench.sweeping import Sweep
+from workbench.storage.run import Run
+from workbench.sweeping import CellState, Sweep, plan_cells, run_sweep, starting_run
 from workbench.sweeping.starting_run import find_start
 
 
@@ -20,3 +25,81 @@ def test_a_start_is_found_by_the_folder_of_its_corpus(data_folder: Path) -> None
     record["corpus"]["folder"] = elsewhere
     write_json(run.folder / "settings.json", record)
     assert find_start(sweep) == run
+
+
+@pytest.fixture
+def begun(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, str]]:
+    """Corpus, seed and source of the hidden layers of each start that is trained; two corpora."""
+    for name in ("c", "d"):
+        (data_folder / "corpora" / name).mkdir(parents=True)
+        (data_folder / "corpora" / name / "corpus.json").write_text("{}")
+    trained: list[tuple[str, int, str]] = []
+
+    def train_or_resume(
+        existing: Run | None,
+        corpus: Corpus,
+        settings: Settings,
+        *,
+        name: str,
+        init: Transfer | None,
+        **how: object,
+    ) -> Run:
+        if existing is not None:
+            return existing
+        trained.append((corpus.name, settings.seed, init.run.record.corpus.name if init else ""))
+        run = fake_run(f"{name}-0", settings, corpus=corpus.name)
+        if init:
+            record = read_json(run.folder / "settings.json")
+            record["parent"] = {"digest": "0" * 16, "transfer": init.run.name}
+            write_json(run.folder / "settings.json", record)
+        return run
+
+    monkeypatch.setattr(starting_run.runs, "train_or_resume", train_or_resume)
+    return trained
+
+
+class Given(Outcomes):
+    """Notes which run the cells of each seed start from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.starts: dict[int, set[str | None]] = {}
+
+    def submit(self, function, sweep: Sweep, cell_id: str, data: str):
+        """As Outcomes."""
+        cell = next(c for c in sweep.cells() if c.id == cell_id)
+        self.starts.setdefault(cell.seed, set()).add(sweep.init)
+        return super().submit(function, sweep, cell_id, data)
+
+
+def test_each_seed_has_a_start_of_its_own(begun: list[tuple[str, int, str]]) -> None:
+    """Cells start from the start of their seed, and no start is trained twice."""
+    given = Given()
+    sweep = small(start={"epochs": 3.0}, start_per_seed=True)
+    run_sweep(sweep, executor=given)
+    run_sweep(small(name="again", start={"epochs": 3.0}, start_per_seed=True), executor=given)
+    assert begun == [("c", 0, ""), ("c", 1, "")]
+    found = [find_start(sweep, seed) for seed in (0, 1)]
+    assert given.starts == {seed: {run.name} for seed, run in enumerate(found) if run}
+
+
+def test_a_start_takes_over_hidden_layers(begun: list[tuple[str, int, str]]) -> None:
+    """With ``transfer`` the start on the other corpus is trained first; both starts are kept."""
+    sweep = small(start={"epochs": 3.0}, start_per_seed=True, transfer="d", seeds=[0])
+    run_sweep(sweep, executor=Outcomes())
+    assert begun == [("d", 0, ""), ("c", 0, "d")]
+    run_sweep(small(name="t", start={"epochs": 3.0}, start_per_seed=True), executor=Outcomes())
+    assert begun[2:] == [("c", 0, ""), ("c", 1, "")]
+    with pytest.raises(UserError, match="need start"):
+        small(transfer="d")
+
+
+def test_sweeps_with_one_prefix_share_their_cells(data_folder: Path) -> None:
+    """What one sweep has run is done in another with the same prefix, and not run again."""
+    outcomes = Outcomes()
+    run_sweep(small(run_prefix="shared", seeds=[0]), executor=outcomes)
+    other = small(name="other", run_prefix="shared", axes={"shuffling": ["full", "on-the-fly"]})
+    run_sweep(other, executor=outcomes, seeds=[0])
+    assert outcomes.asked == ["shuffling=none 0", "shuffling=full 0", "shuffling=on-the-fly 0"]
+    states = {(c.cell.seed, c.state) for c in plan_cells(other)}
+    assert states == {(0, CellState.DONE), (1, CellState.MISSING)}

@@ -37,6 +37,7 @@ COMMANDS = {
     "table": "print the numbers of runs side by side",
     "decode": "transcribe audio files with a run's model",
     "sweep": "train many runs that differ in chosen settings; repeat the command to resume it",
+    "study": "answer a question of the paper: run a study, list all, redraw their figures",
     "report": "write an HTML file about runs or a sweep, with Markdown, CSV and a notebook",
     "calibrate": "measure this machine for the cost clock: --set clock=cost machine=FILE",
     "lab": "open the notebooks in JupyterLab, on this computer only",

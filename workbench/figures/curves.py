@@ -112,11 +112,12 @@ def bands(
     for label, runs in groups.items():
         group_curves = curves(runs, measure, against)
         if group_curves:
-            all_bands.append(_band_of(label, group_curves))
+            all_bands.append(band_of(label, group_curves))
     return all_bands
 
 
-def _band_of(label: str, group: Sequence[Curve]) -> Band:
+def band_of(label: str, group: Sequence[Curve]) -> Band:
+    """Returns the band of curves that differ in their seeds."""
     if len(group) == 1:
         only = group[0]
         return Band(label, only.x, only.y, only.y, only.y, 1)
@@ -147,17 +148,29 @@ def draw_bands(
 
     ``height``: inches.
     """
-    fig, axes = figure_with_columns(PANEL_WIDTH * len(measures), height, len(measures))
-    labels = list(groups)
-    for ax, measure in zip(axes, measures, strict=True):
-        measured = bands(groups, measure, against)
+    measured = {measure: bands(groups, measure, against) for measure in measures}
+    return draw_measured(measured, list(groups), against, height)
+
+
+def draw_measured(
+    measured: Mapping[str, Sequence[Band]],
+    labels: Sequence[str],
+    against: Against = "epochs",
+    height: float = PANEL_HEIGHT,
+) -> PngFigure:
+    """Draws one panel per measure and one line per band.
+
+    The order of ``labels`` decides which label has which colour.
+    """
+    fig, axes = figure_with_columns(PANEL_WIDTH * len(measured), height, len(measured))
+    for ax, (measure, found) in zip(axes, measured.items(), strict=True):
         if against == "seconds":
-            _set_time_scale(ax, measured)
-        limits = limits_without_start(measured)
+            _set_time_scale(ax, found)
+        limits = limits_without_start(found)
         if limits:
             ax.set_ylim(limits)
 
-        for band in measured:
+        for band in found:
             _draw_band(ax, band, labels.index(band.label))
         set_title(ax, MEASURES[measure].title)
         ax.set_xlabel(AXES[against])

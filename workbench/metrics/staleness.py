@@ -30,6 +30,30 @@ class Staleness:
     skew: np.ndarray
 
 
+class KeptStatistics(NamedTuple):
+    """How many frames of an utterance are trained on.
+
+    ``mean``: E[k]. ``weighted``: E[k²] / E[k], the mean over frames in place of utterances.
+    ``share``: of all frames.
+    """
+
+    mean: float
+    weighted: float
+    share: float
+
+
+class ExpectedAge(NamedTuple):
+    """Bounds of the mean age of outer gradients, in updates of the server."""
+
+    low: float  # the replica waits for its decoder
+    high: float  # the decoder waits for its replica, so the channel is full
+
+    @property
+    def middle(self) -> float:
+        """The middle between the bounds."""
+        return (self.low + self.high) / 2
+
+
 @dataclass(frozen=True)
 class AgeSummary:
     """The number of ages, and their statistics; NaN if there are none."""
@@ -92,6 +116,38 @@ def _check_not_newer(name: str, ages: np.ndarray) -> None:
         raise ValueError(
             f"push {push} used {name} parameters newer than the server's by {-ages[push]:g} updates"
         )
+
+
+def kept_frames(kept: np.ndarray, frames: int) -> KeptStatistics | None:
+    """Return the statistics of ``kept`` [utterances], of ``frames`` in all; None if none is kept.
+
+    Utterances without kept frames never enter a slot, so they do not count for the means.
+    """
+    used = np.asarray(kept, np.float64)
+    used = used[used > 0]
+    if not len(used):
+        return None
+    mean = float(used.mean())
+    return KeptStatistics(mean, float((used**2).mean()) / mean, float(used.sum()) / frames)
+
+
+def expected_outer_age(
+    kept: KeptStatistics, replicas: int, batch: int, channel: int, interval: float = 0.0
+) -> ExpectedAge:
+    """Return how old outer gradients will be on the mean, in closed form.
+
+    An utterance that keeps k frames stays k steps of its replica in its slot, so its frame number j
+    is j steps old; the mean over frames is (E[k²] / E[k] - 1) / 2. Decoding one utterance takes as
+    many steps as pass until a slot is empty, E[k] / N with N slots, and up to ``channel`` decoded
+    utterances wait before it. With R replicas R updates of the server are made in a step.
+
+    There is no speed in this, and the batch is only in the small last terms. ``interval``: updates
+    of the server between two fetches of a decoder; its half is added.
+    """
+    in_slot = (kept.weighted - 1) / 2
+    decoding = kept.mean / batch
+    low = replicas * (in_slot + decoding) + interval / 2
+    return ExpectedAge(low, low + replicas * channel * decoding)
 
 
 def summarise_ages(values: np.ndarray) -> AgeSummary:

@@ -129,7 +129,7 @@ def train_or_resume(
     settings: Settings,
     *,
     name: str,
-    init: Run | None = None,
+    init: Run | Transfer | None = None,
     progress: Progress | None = None,
     stop: Stop = never,
 ) -> Run:

@@ -19,7 +19,7 @@ from workbench.sweeping.plan import CellState, PlannedCell, plan_cells
 from workbench.sweeping.price import Price, mean_price, total_price
 from workbench.sweeping.rehearsal import rehearse
 from workbench.sweeping.spec import Sweep, all_sweeps
-from workbench.sweeping.starting_run import find_start, start_settings
+from workbench.sweeping.starting_run import find_start, start_seeds, start_settings
 
 ROW_BYTES = 500
 KEPT_SHARE = 0.3
@@ -93,8 +93,12 @@ def estimate_sweep(sweep: Sweep, jobs: int = 1) -> Estimate:
     others = mean_price(list(prices.values()))
     each = [prices.get(priced_settings(cell.settings), others) for cell in to_do]
     first = Price()
-    if sweep.start and start is None:
-        first = rehearse(Task(corpus, start_settings(sweep)), None, sweep.test)
+    missing = [
+        seed for seed in start_seeds(sweep) if sweep.start and not _start_is_done(sweep, seed)
+    ]
+    if missing:
+        task = Task(corpus, start_settings(sweep, missing[0]))
+        first = rehearse(task, None, sweep.test).times(len(missing))
     undisturbed = [Price(price.processor, price.processor) for price in each]
     now = first.seconds + side_by_side_seconds(each, jobs)
     quiet = first.processor + side_by_side_seconds(undisturbed, jobs)
@@ -111,13 +115,19 @@ def _origin(new_kinds: int) -> str:
 
 
 def _trained_start(sweep: Sweep) -> Run | None:
-    """The run that all cells start from; None if there is none, or it is still to be trained."""
+    """A run that cells start from; None if there is none, or it is still to be trained."""
     if sweep.init:
         return find_run(sweep.init)
-    start = find_start(sweep) if sweep.start else None
-    if start is not None and start.status().state != RunState.DONE:
+    if not sweep.start:
         return None
-    return start
+    done = [seed for seed in start_seeds(sweep) if _start_is_done(sweep, seed)]
+    return find_start(sweep, done[0]) if done else None
+
+
+def _start_is_done(sweep: Sweep, seed: int) -> bool:
+    """Whether the start of a seed was trained to its end."""
+    start = find_start(sweep, seed)
+    return start is not None and start.status().state == RunState.DONE
 
 
 def side_by_side_seconds(each: Sequence[Price], jobs: int) -> float:

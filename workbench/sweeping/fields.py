@@ -20,7 +20,17 @@ class AxisRange(TypedDict):
 Axis = Sequence[Value] | AxisRange
 
 
-TEXTS = ("name", "corpus", "preset", "rates", "question", "paper", "recipe")
+TEXTS = (
+    "name",
+    "corpus",
+    "preset",
+    "transfer",
+    "run_prefix",
+    "rates",
+    "question",
+    "paper",
+    "recipe",
+)
 MAPPINGS = ("settings", "axes", "start")
 
 
@@ -32,7 +42,8 @@ def check_types(fields: Mapping[str, object]) -> None:
         _check_mapping(name, fields[name])
     _check(bool(fields["corpus"]), "corpus", "the name of a corpus", fields["corpus"])
     _check(isinstance(fields["init"], str | None), "init", "the name of a run", fields["init"])
-    _check(isinstance(fields["test"], bool), "test", "true or false", fields["test"])
+    for name in ("test", "start_per_seed"):
+        _check(isinstance(fields[name], bool), name, "true or false", fields[name])
 
     points = fields["points"]
     _check(is_list(points), "points", "a list of settings", points)

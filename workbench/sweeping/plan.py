@@ -10,6 +10,7 @@ from pathlib import Path
 
 from workbench.settings import UserError, why_idle
 from workbench.storage.files import read_json, write_json
+from workbench.storage.home import data_folder
 from workbench.storage.rows import EvaluateRow, read_rows
 from workbench.storage.run import Run, RunState, newest_run
 from workbench.sweeping.price import Price
@@ -142,15 +143,15 @@ def count_states(cells: Sequence[PlannedCell]) -> dict[str, int]:
 
 def run_name(sweep: Sweep, cell: Cell) -> str:
     """Return the name of the cell's run, without the digest that every run's name ends in."""
-    return f"{sweep.name}-{cell.id}"
+    return f"{sweep.prefix_of_runs}-{cell.id}"
 
 
 # --- the record of a cell
 
 
 def record_path(sweep: Sweep, cell: Cell) -> Path:
-    """Return the path of the cell's record."""
-    return sweep.folder / f"cell-{cell.id}.json"
+    """Return the path of the cell's record; sweeps with one ``run_prefix`` share it."""
+    return data_folder() / "sweeps" / sweep.prefix_of_runs / f"cell-{cell.id}.json"
 
 
 def record_work(sweep: Sweep, cell: Cell, share: float | None = None) -> None:

@@ -36,7 +36,7 @@ from workbench.sweeping.plan import (
 )
 from workbench.sweeping.price import Price, Stopwatch
 from workbench.sweeping.spec import Cell, Rates, Sweep
-from workbench.sweeping.starting_run import find_start, start_settings
+from workbench.sweeping.starting_run import train_start
 
 AFTER_CURRENT = "after current"
 NOW = "now"
@@ -75,12 +75,14 @@ def run_sweep(
     retry: bool = False,
     progress: Progress | None = None,
     executor: Executor | None = None,
+    seeds: Sequence[int] = (),
 ) -> list[PlannedCell]:
     """Save the sweep, run its unfinished cells, ``jobs`` at a time, and return all cells.
 
     ``retry``: run failed cells too, from their last checkpoint. Ctrl-C brings all runs to rest at a
     checkpoint first. Where the sweep describes what its cells start from (``start``), that is
-    trained before them, once per corpus. If it is stopped, no cell begins.
+    trained before them, once per corpus, or once per seed. If it is stopped, no cell begins.
+    ``seeds``: those whose cells are run; by default all.
 
     Raises UserError for less than one job, if a sweep of this name with another base exists, or if
     a setting that varies has no effect.
@@ -89,24 +91,20 @@ def run_sweep(
         raise UserError(f"jobs={jobs}: at least 1")
     refuse_idle_axes(sweep)
     sweep = sweep.save()
+    (data_folder() / "sweeps" / sweep.prefix_of_runs).mkdir(parents=True, exist_ok=True)
     (sweep.folder / STOP_FILE).unlink(missing_ok=True)
 
     waiting = []
     for planned in plan_cells(sweep):
-        if planned.state.unfinished or (retry and planned.state == CellState.FAILED):
+        left = planned.state.unfinished or (retry and planned.state == CellState.FAILED)
+        if left and (not seeds or planned.cell.seed in seeds):
             waiting.append(planned.cell)
     if not waiting:
         return plan_cells(sweep)
 
-    started = sweep
-    if sweep.init:
-        # A run that is missing is reported here, once, and not by every cell.
-        started = replace(sweep, init=find_run(sweep.init).name)
-    elif sweep.start:
-        start = _trained_start(sweep, progress)
-        if start.status().state == RunState.STOPPED:
-            return plan_cells(sweep)
-        started = replace(sweep, init=start.name)
+    started = _with_starts(sweep, waiting, progress)
+    if started is None:
+        return plan_cells(sweep)
 
     if executor is not None:
         _run_cells(started, [executor] * jobs, waiting, progress)
@@ -121,20 +119,32 @@ def run_sweep(
     return plan_cells(sweep)
 
 
-def _trained_start(sweep: Sweep, progress: Progress | None) -> Run:
-    """The run that the sweep describes as its start, trained and tested if it is missing.
+def _with_starts(
+    sweep: Sweep, waiting: Sequence[Cell], progress: Progress | None
+) -> dict[int, Sweep] | None:
+    """The sweep of each seed with the run that its cells start from; None if that was stopped."""
+    started: dict[int, Sweep] = {}
+    for seed in dict.fromkeys(cell.seed for cell in waiting):
+        if sweep.init:
+            # A run that is missing is reported here, once, and not by every cell.
+            started[seed] = replace(sweep, init=find_run(sweep.init).name)
+        elif sweep.start:
+            start = _trained_start(sweep, seed, progress)
+            if start.status().state == RunState.STOPPED:
+                return None
+            started[seed] = replace(sweep, init=start.name)
+        else:
+            started[seed] = sweep
+
+    return started
+
+
+def _trained_start(sweep: Sweep, seed: int, progress: Progress | None) -> Run:
+    """The run that the sweep describes as the start of a seed, trained and tested if missing.
 
     A run that was asked to stop, by the stop file or Ctrl-C, is returned as it rests.
     """
-    corpus = Corpus.open(sweep.corpus)
-    start = runs.train_or_resume(
-        find_start(sweep),
-        corpus,
-        start_settings(sweep),
-        name=f"ce-{corpus.name}",
-        progress=progress,
-        stop=stop_file(sweep, AFTER_CURRENT, NOW),
-    )
+    start = train_start(sweep, seed, progress, stop_file(sweep, AFTER_CURRENT, NOW))
     stopped = start.status().state == RunState.STOPPED
     if sweep.test and not stopped and not start.summary.tested:
         evaluate.test(start, progress)
@@ -150,10 +160,17 @@ class _Attempt:
 
 
 def _run_cells(
-    sweep: Sweep, slots: list[Executor], waiting: Sequence[Cell], progress: Progress | None
+    started: dict[int, Sweep],
+    slots: list[Executor],
+    waiting: Sequence[Cell],
+    progress: Progress | None,
 ) -> None:
-    """Keep every slot busy until no cell is left or the stop file appears."""
+    """Keep every slot busy until no cell is left or the stop file appears.
+
+    ``started``: the sweep of each seed, with the run that its cells start from.
+    """
     queue = list(waiting)
+    sweep = started[queue[0].seed]
     idle = list(range(len(slots)))
     attempts: dict[Future[Price | None], _Attempt] = {}
     stop = stop_file(sweep, AFTER_CURRENT, NOW)
@@ -162,7 +179,8 @@ def _run_cells(
             while queue and idle and not stop():
                 attempt = _Attempt(queue.pop(0), idle.pop())
                 executor = slots[attempt.slot]
-                future = executor.submit(run_cell, sweep, attempt.cell.id, str(data_folder()))
+                own = started[attempt.cell.seed]
+                future = executor.submit(run_cell, own, attempt.cell.id, str(data_folder()))
                 attempts[future] = attempt
 
             ended = wait(attempts, FUTURE_POLL_SECONDS, FIRST_COMPLETED).done

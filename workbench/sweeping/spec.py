@@ -56,6 +56,9 @@ class SweepChanges(TypedDict, total=False):
     draws: int
     seeds: Sequence[int]
     start: Mapping[str, Value]
+    start_per_seed: bool
+    transfer: str
+    run_prefix: str
     rates: str
     test: bool
     question: str
@@ -70,7 +73,17 @@ class SweepFields(SweepChanges, total=False):
     init: str | None
 
 
-BASE_FIELDS = ("corpus", "preset", "settings", "init", "start", "rates")
+BASE_FIELDS = (
+    "corpus",
+    "preset",
+    "settings",
+    "init",
+    "start",
+    "start_per_seed",
+    "transfer",
+    "run_prefix",
+    "rates",
+)
 """Fields that a saved sweep never changes."""
 
 
@@ -110,6 +123,9 @@ class Sweep:
     ``{"low": a, "high": b, "log": true}``. Raises UserError for a description that cannot be, e.g.
     unknown settings; combinations that cannot be (full shuffling of a sequence criterion) are an
     error of `cells`, and never left out silently.
+
+    Sweeps with one ``run_prefix`` share the runs of equal cells. They must have the same corpus,
+    start and rates, since a cell is known by its settings alone.
     """
 
     name: str
@@ -122,6 +138,9 @@ class Sweep:
     seeds: Sequence[int] = (0,)
     init: str | None = None  # run whose model all cells start from
     start: Mapping[str, Value] = field(default_factory=dict)  # or its settings; it is trained first
+    start_per_seed: bool = False  # whether each seed has a start of its own
+    transfer: str = ""  # corpus from whose start the start takes over its hidden layers
+    run_prefix: str = ""  # what the runs are called after; by default the name
     rates: str = Rates.GIVEN  # a value of `Rates`
     test: bool = True  # whether each model is tested, which verdicts need
     question: str = ""
@@ -130,7 +149,10 @@ class Sweep:
 
     def __post_init__(self) -> None:
         check_types(vars(self))
-        check_name("sweep", self.name, added=len("-") + CELL_ID_DIGITS)  # runs have its cells' ids
+        for name in (self.name, self.prefix_of_runs):
+            check_name("sweep", name, added=len("-") + CELL_ID_DIGITS)  # runs have its cells' ids
+        if (self.start_per_seed or self.transfer) and not self.start:
+            raise UserError(f"sweep {self.name}: start_per_seed and transfer need start")
 
         if self.preset not in PRESETS:
             raise no_such("preset", self.preset, PRESETS)
@@ -167,6 +189,11 @@ class Sweep:
     def folder(self) -> Path:
         """The folder of the sweep's files."""
         return data_folder() / "sweeps" / self.name
+
+    @property
+    def prefix_of_runs(self) -> str:
+        """What the runs of the cells are called after."""
+        return self.run_prefix or self.name
 
     @property
     def varied(self) -> tuple[str, ...]:
@@ -251,6 +278,9 @@ class Sweep:
             seeds=list(self.seeds),
             init=self.init,
             start=dict(self.start),
+            start_per_seed=self.start_per_seed,
+            transfer=self.transfer,
+            run_prefix=self.run_prefix,
             rates=self.rates,
             test=self.test,
             question=self.question,
@@ -298,7 +328,7 @@ class Sweep:
         """Return the command that runs this sweep; unlike grids and recipes, others need a file."""
         if self.recipe:
             return self.recipe
-        if self.draws or self.points or self.start:
+        if self.draws or self.points or self.start or self.run_prefix:
             return f"workbench sweep --file {shlex.quote(f'{self.name}.json')}"
 
         words = ["workbench", "sweep", self.corpus, "--name", self.name, "--preset", self.preset]

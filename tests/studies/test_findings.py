@@ -1,0 +1,193 @@
+"""Verdicts follow from the statistics: rows with known truth, and what is said of them."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import pytest
+
+from workbench.metrics.significance import Comparison, Unit
+from workbench.metrics.staleness import KeptStatistics, expected_outer_age
+from workbench.metrics.verdicts import VerdictOutcome, judge
+from workbench.studies.findings import Agreement, agreement_of, overall, study_findings
+from workbench.studies.intervals import NEVER, harmless_interval
+from workbench.studies.rows import StudyCell, StudyComparison, StudyRecord, StudyResults
+from workbench.studies.study import START, find_study
+
+WORDS = 30_000
+RECORD = StudyRecord("e3", "laptop", "", [0], "2026-11-28", "", "", [], 0, 0)
+
+
+def cell(arm: str, label: str, **changes: float | int | str | None) -> StudyCell:
+    """A run of a study, MMI with ten replicas."""
+    numbers = dict.fromkeys(StudyCell.__dataclass_fields__)
+    given = {
+        "arm": arm,
+        "label": label,
+        "seed": 0,
+        "state": "done",
+        "criterion": "mmi",
+        "trained": "last",
+        "auxiliary": "frozen",
+        "shuffling": "on-the-fly",
+        "replicas": 10,
+        "batch": 32,
+        "channel": 4,
+        "learning_rate": 0.0025,
+    }
+    return StudyCell(**{**numbers, **given, **changes})
+
+
+def compared(
+    arm: str, label: str, against: str, difference: float, error: float = 0.001
+) -> StudyComparison:
+    """A comparison of 400 speakers with this difference and standard error."""
+    return StudyComparison(
+        arm=arm,
+        label=label,
+        against=against,
+        seeds=3,
+        wer_a=0.15,
+        wer_b=0.15 + difference,
+        standard_error=error,
+        degrees=399.0,
+        words=WORDS,
+        units=400,
+        unit="speakers",
+        identical=False,
+    )
+
+
+def fetch_results(costs: Mapping[str, Mapping[float, float]], error: float = 0.001) -> StudyResults:
+    """A study of fetch intervals whose costs in test word errors are known, by arm."""
+    cells = []
+    rows = []
+    for arm, by_interval in costs.items():
+        cells.append(cell(arm, f"{arm} 0", decoder_seconds=0.0))
+        for seconds, cost in by_interval.items():
+            cells.append(cell(arm, f"{arm} {seconds:g}", decoder_seconds=seconds))
+            rows.append(compared(arm, f"{arm} {seconds:g}", f"{arm} 0", cost, error))
+    return StudyResults(RECORD, cells, rows, [])
+
+
+def test_the_longest_harmless_interval_has_two_bounds() -> None:
+    """It lies between what is shown to be harmless and what is shown to harm."""
+    costs = {60.0: 0.003, 300.0: 0.001, 900.0: 0.0045, 1800.0: 0.008, NEVER: 0.02}
+    found = harmless_interval(fetch_results({"last": costs}), "last", 0.005)
+    assert (found.at_least, found.below) == (300.0, 900.0)
+    assert str(found) == "harmless up to 300 s, harmful from 900 s on"
+
+
+def test_a_noisy_study_says_nothing() -> None:
+    """With few words no interval is harmless, and none does harm."""
+    results = fetch_results({"last": {900.0: 0.001, NEVER: 0.002}}, error=0.01)
+    found = harmless_interval(results, "last", 0.005)
+    assert (found.at_least, found.below) == (0.0, None)
+    (finding,) = study_findings(find_study("e3"), results)
+    assert finding.agreement is Agreement.UNDECIDED
+    assert "neither harm nor harmlessness" in finding.found
+
+
+def test_the_search_ends_at_the_first_doubt() -> None:
+    """What is harmless beyond an interval that is not, is not called harmless."""
+    costs = {60.0: 0.0, 300.0: 0.004, 900.0: 0.0}
+    assert harmless_interval(fetch_results({"last": costs}), "last", 0.005).at_least == 60.0
+
+
+def test_a_run_that_diverged_did_harm() -> None:
+    """An interval with a diverged run is not harmless, whatever its other seeds say."""
+    results = fetch_results({"last": {60.0: 0.0, 300.0: 0.0}})
+    diverged = cell("last", "last 300", decoder_seconds=300.0, state="diverged", seed=1)
+    results = dataclasses.replace(results, cells=[*results.cells, diverged])
+    found = harmless_interval(results, "last", 0.005)
+    assert (found.at_least, found.below) == (60.0, 300.0)
+
+
+@pytest.mark.parametrize(
+    "cost, agreement",
+    [(0.0, Agreement.AGREE), (0.02, Agreement.DISAGREE), (0.002, Agreement.UNDECIDED)],
+)
+def test_the_paper_is_agreed_with_or_not(cost: float, agreement: Agreement) -> None:
+    """Fifteen minutes are harmless, harmful, or neither is shown."""
+    results = fetch_results({"last": {900.0: cost}}, error=0.002)
+    (finding,) = study_findings(find_study("e3"), results)
+    assert finding.agreement is agreement
+
+
+def test_a_ratio_of_intervals_has_bounds() -> None:
+    """All layers halve the interval if its upper bound is below the other's lower one."""
+    results = fetch_results(
+        {"last": {300.0: 0.0, 900.0: 0.0, 1800.0: 0.02}, "all": {300.0: 0.0, 900.0: 0.02}}
+    )
+    found = study_findings(find_study("e3a"), results)
+    assert [f.agreement for f in found] == [Agreement.UNDECIDED, Agreement.UNDECIDED]
+    assert found[1].found == "at least 0.17, at most 1"
+
+    results = fetch_results(
+        {"last": {300.0: 0.0, 900.0: 0.0, 1800.0: 0.02}, "all": {300.0: 0.02, 900.0: 0.02}}
+    )
+    assert study_findings(find_study("e3a"), results)[1].agreement is Agreement.AGREE
+
+
+def comparison(difference: float, error: float) -> Comparison:
+    """A comparison of error rates around 15 %."""
+    return Comparison(0.15, 0.15 + difference, error, 399.0, WORDS, 400, Unit.SPEAKERS)
+
+
+@pytest.mark.parametrize(
+    "expected, difference, error, agreement",
+    [
+        (VerdictOutcome.BETTER, -0.02, 0.001, Agreement.AGREE),
+        (VerdictOutcome.BETTER, 0.02, 0.001, Agreement.DISAGREE),
+        (VerdictOutcome.BETTER, 0.0, 0.001, Agreement.DISAGREE),
+        (VerdictOutcome.BETTER, -0.004, 0.003, Agreement.UNDECIDED),
+        (VerdictOutcome.EQUIVALENT, 0.0, 0.001, Agreement.AGREE),
+        (VerdictOutcome.EQUIVALENT, 0.003, 0.001, Agreement.AGREE),
+        (VerdictOutcome.EQUIVALENT, 0.02, 0.001, Agreement.DISAGREE),
+        (VerdictOutcome.EQUIVALENT, 0.0, 0.01, Agreement.UNDECIDED),
+    ],
+)
+def test_expectations_meet_verdicts(
+    expected: VerdictOutcome, difference: float, error: float, agreement: Agreement
+) -> None:
+    """No evidence is no agreement, and a difference below the margin does not contradict."""
+    assert agreement_of(expected, judge(comparison(difference, error))) is agreement
+
+
+def test_a_missing_run_is_no_verdict() -> None:
+    """A study of which nothing was run says so of every claim."""
+    found = study_findings(find_study("e4"), StudyResults(RECORD, [], [], []))
+    assert {f.agreement for f in found} == {Agreement.MISSING}
+    assert overall(found) is Agreement.MISSING
+
+
+def test_frame_errors_need_several_seeds() -> None:
+    """The change of a held-out measure is judged by its interval over seeds."""
+    rows = [
+        cell("all", "all", seed=seed, heldout_mmi=-0.011 + 0.0001 * seed, trained="all")
+        for seed in range(3)
+    ]
+    others = [cell("last", "last", seed=seed, heldout_mmi=-0.012) for seed in range(3)]
+    results = StudyResults(RECORD, [*others, *rows], [], [])
+    assert study_findings(find_study("e5"), results)[-1].agreement is Agreement.AGREE
+    one = StudyResults(RECORD, [others[0], rows[0]], [], [])
+    assert study_findings(find_study("e5"), one)[-1].agreement is Agreement.UNDECIDED
+
+
+def test_ages_are_held_against_the_paper_and_the_closed_form() -> None:
+    """Fifty replicas far older than the paper's disagree, though the closed form says so too."""
+    kept = KeptStatistics(36.0, 50.0, 0.15)
+    low = expected_outer_age(kept, 50, 32, 4).low
+    there = cell(
+        "asgd",
+        "asgd",
+        replicas=50,
+        kept_mean=36.0,
+        kept_weighted=50.0,
+        kept_share=0.15,
+        staleness_outer_mean=1.1 * low,
+        staleness_outer_seconds=60.0,
+    )
+    updates, seconds, form = study_findings(find_study("e7"), StudyResults(RECORD, [there], [], []))
+    assert (updates.agreement, seconds.agreement) == (Agreement.DISAGREE, Agreement.AGREE)
+    assert form.found.startswith("1 of 1 runs")
+    assert START == "start"

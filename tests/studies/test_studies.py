@@ -1,0 +1,161 @@
+"""The studies as they are declared, and how they run, stop, go on and are drawn again."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import pytest
+
+from workbench.settings import UserError
+from workbench.storage.run import all_runs
+from workbench.studies.collect import collect_study
+from workbench.studies.overview import all_states, total_minutes
+from workbench.studies.page import (
+    BEGIN,
+    END,
+    answer_lines,
+    study_document,
+    write_all_studies,
+    write_study,
+)
+from workbench.studies.plan import StudyPlan, plan_study, study_state
+from workbench.studies.rows import read_results_of, rows_folder
+from workbench.studies.run import run_study
+from workbench.studies.study import START, find_study, size_names, study_names
+from workbench.sweeping import refuse_idle_axes
+
+
+@pytest.fixture(scope="module")
+def home(prepared_tiny: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A data folder with the corpus that studies of size tiny use."""
+    folder = tmp_path_factory.mktemp("data")
+    shutil.copytree(prepared_tiny, folder / "corpora" / "icelandic-tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_DATA", str(folder))
+        yield folder
+
+
+def labels_of(plan: StudyPlan) -> set[str]:
+    """The labels of all cells of a study."""
+    return {arm.label(planned.cell.label) for arm in plan.arms for planned in arm.cells()}
+
+
+@pytest.mark.parametrize("size", size_names())
+@pytest.mark.parametrize("name", study_names())
+def test_every_study_can_be_planned(data_folder: Path, name: str, size: str) -> None:
+    """Its settings exist and act, its claims name labels and arms that it has at the largest
+    size, and a comparison that it wants is between runs of one corpus.
+    """
+    plan = plan_study(name, size)
+    for arm in plan.arms:
+        refuse_idle_axes(arm.sweep)
+        assert len(arm.cells()) == len({p.cell.id for p in arm.cells()})
+
+    if size != "laptop":
+        return
+    labels = labels_of(plan)
+    arms = {arm.arm.name for arm in plan.arms}
+    study = plan.study
+    named = {e.label for e in study.expected} | {e.against for e in study.expected}
+    named |= {f.label for f in study.faster} | {f.than for f in study.faster}
+    named |= {r.label for r in study.rising} | {r.against for r in study.rising}
+    named |= set(study.paper_wer) | ({study.against} if study.against else set())
+    assert named - {START} <= labels
+    assert {h.arm for h in study.harmless} | {r.arm for r in study.ratios} <= arms
+    assert {r.to for r in study.ratios} <= {h.arm for h in study.harmless} | {"last"} & arms
+
+
+def test_studies_share_their_cells(data_folder: Path) -> None:
+    """Equal settings from one start are one run, whichever study asks for it."""
+
+    def runs_of(name: str) -> set[tuple[str, str]]:
+        plan = plan_study(name, "laptop", [0])
+        return {(a.sweep.run_prefix, p.cell.id) for a in plan.arms for p in a.cells()}
+
+    assert runs_of("e3") < runs_of("e3a")
+    assert runs_of("e3") < runs_of("e3b")
+    assert runs_of("e3a") < runs_of("auxiliary")
+    both = sum(state.cells for state in all_states("laptop", [0]))
+    assert total_minutes(all_states("laptop", [0])) < 12.0 * both
+
+
+def test_a_transfer_is_another_start(data_folder: Path) -> None:
+    """Runs from a start with the hidden layers of another corpus are kept apart."""
+    arms = {arm.arm.name: arm for arm in plan_study("e6", "laptop", [0]).arms}
+    assert arms["icelandic by transfer"].sweep.transfer == "english-default"
+    assert arms["icelandic by transfer"].sweep.run_prefix != arms["icelandic"].sweep.run_prefix
+
+
+def test_an_unknown_study_or_size_is_named() -> None:
+    """The message lists what there is."""
+    with pytest.raises(UserError, match=r"e33: no such study; did you mean e3"):
+        plan_study("e33", "tiny")
+    with pytest.raises(UserError, match=r"huge: no such size of studies; known: laptop"):
+        plan_study("e3", "huge")
+    assert find_study("e3").margin == 0.005
+
+
+def test_real_speech_is_not_synthesised(home: Path) -> None:
+    """A corpus that a person has to prepare is asked for by its command."""
+    plan = plan_study("e6", "laptop", [0])
+    real = tuple(arm for arm in plan.arms if arm.arm.corpus == "real")
+    with pytest.raises(UserError, match="workbench prepare ocean --kaldi DIR"):
+        run_study(dataclasses.replace(plan, arms=real))
+
+
+def test_a_study_stops_goes_on_and_is_drawn_again(home: Path) -> None:
+    """Stopped by its budget, a study goes on where it was; another one uses what it has run, and
+    its pages are drawn again when its runs are gone.
+    """
+    plan = plan_study("e3", "tiny")
+    assert not run_study(plan, budget=1.0)
+    assert study_state(plan).done == 0
+    assert run_study(plan)
+    assert study_state(plan).complete
+    trained = {run.name for run in all_runs()}
+    assert len(trained) == 3  # the start and two intervals
+
+    assert run_study(plan)
+    wider = plan_study("e3a", "tiny")
+    assert study_state(wider).done == 2
+    assert {run.name for run in all_runs()} == trained
+
+    results = collect_study(plan)
+    page = write_study(results)
+    answer = "Fetch interval of the decoders, last layer: this study"
+    assert f"{answer} is undecided" in page.read_text()
+    assert results.compare("last: decoder_seconds=60.0", "last: decoder_seconds=0.0") is not None
+    assert results.compare("last: decoder_seconds=60.0", START) is not None
+    assert answer_lines(results)[0].startswith(answer)
+
+    shutil.rmtree(home / "runs")
+    figures = {path: path.read_bytes() for path in rows_folder().glob("*.png")}
+    assert len(figures) == 2
+    for path in figures:
+        path.unlink()
+    table = rows_folder().parent / "RESULTS.md"
+    table.write_text(f"# Results\n\n{BEGIN}\nold\n{END}\n\n## Older\n")
+    assert table in write_all_studies()
+    again = {path: path.read_bytes() for path in rows_folder().glob("*.png")}
+    assert again == figures
+    text = table.read_text()
+    assert "old\n" not in text and "## Older" in text and "last: the longest harmless" in text
+
+
+def test_rows_come_back_as_they_were(home: Path) -> None:
+    """What is kept of a study is read again, to six digits, and reports the same."""
+    kept = read_results_of("e3", "tiny")
+    assert [cell.label for cell in kept.cells] == [
+        "last: decoder_seconds=0.0",
+        "last: decoder_seconds=60.0",
+    ]
+    assert kept.cells[0].decoder_seconds == 0.0 and kept.cells[0].state == "done"
+    assert kept.compared[0].unit == "speakers"
+    assert kept.record.done == 2 and kept.record.corpora[0].startswith("icelandic-tiny: ")
+    assert "Findings" in study_document(kept).html()
+    with pytest.raises(UserError, match=r"no such kept study; known: e3-tiny"):
+        read_results_of("e3", "laptop")
+    path = rows_folder() / "e3-tiny-cells.csv"
+    path.write_text(path.read_text().replace(",done,", ",done"))
+    with pytest.raises(UserError, match=r"e3-tiny-cells.csv:2: damaged row"):
+        read_results_of("e3", "tiny")

@@ -1,0 +1,256 @@
+"""From the runs of a study to the rows that are kept of it."""
+
+import os
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+
+from workbench.metrics.staleness import KeptStatistics, kept_frames
+from workbench.metrics.tested import NotComparable, TestedRun, compare_tested
+from workbench.prepare.corpus import Corpus
+from workbench.settings import Settings
+from workbench.storage.rows import DecodeRow, EvaluateRow
+from workbench.storage.run import Run
+from workbench.storage.summary import RunSummary
+from workbench.storage.transcripts import has_transcripts
+from workbench.studies.plan import ArmPlan, StudyPlan, corpus_exists
+from workbench.studies.rows import (
+    StudyCell,
+    StudyComparison,
+    StudyEvaluation,
+    StudyRecord,
+    StudyResults,
+)
+from workbench.studies.study import START, CorpusOfSize
+from workbench.sweeping import CellState, PlannedCell
+from workbench.sweeping.starting_run import find_start
+from workbench.system.processor import this_processor
+
+SETTLED = 0.1
+"""Share of the decodes, the first ones, that do not count for the frames that are kept."""
+
+FRAMES_PER_HOUR = 360_000
+
+
+def collect_study(plan: StudyPlan) -> StudyResults:
+    """Return the rows of everything that has ended in a study."""
+    cells: list[StudyCell] = []
+    curves: list[StudyEvaluation] = []
+    tests: dict[str, dict[int, TestedRun]] = {}
+    arm_of: dict[str, str] = {}
+    all_cells = 0
+
+    for arm in plan.arms:
+        planned_cells = arm.cells()
+        all_cells += len(planned_cells)
+        for planned in planned_cells:
+            if not planned.state.ended or planned.run is None:
+                continue
+            label = arm.label(planned.cell.label)
+            arm_of.setdefault(label, arm.arm.name)
+            cells.append(_cell_row(arm, label, planned, planned.run))
+            curves += _curve_rows(arm.arm.name, label, planned.cell.seed, planned.run)
+            if planned.state == CellState.DONE and has_transcripts(planned.run.folder):
+                tests.setdefault(label, {})[planned.cell.seed] = TestedRun.of(planned.run)
+
+    compared = _comparisons(plan, arm_of, tests)
+    return StudyResults(_record(plan, all_cells, len(cells)), cells, compared, curves)
+
+
+def _cell_row(arm: ArmPlan, label: str, planned: PlannedCell, run: Run) -> StudyCell:
+    """The row of a run."""
+    diverged = planned.state == CellState.DIVERGED
+    summary = RunSummary() if diverged else run.summary
+    settings = run.settings
+    kept = _kept_frames(run)
+    return StudyCell(
+        arm=arm.arm.name,
+        label=label,
+        seed=planned.cell.seed,
+        state=str(planned.state),
+        criterion=settings.criterion.name,
+        trained=settings.updates.trained,
+        auxiliary=settings.criterion.auxiliary,
+        shuffling=settings.batches.shuffling,
+        replicas=settings.asynchrony.replicas,
+        batch=settings.batches.size,
+        channel=settings.asynchrony.channel,
+        decoder_seconds=_interval(settings),
+        learning_rate=settings.updates.learning_rate,
+        heldout_mmi=summary.heldout_mmi,
+        heldout_wer=summary.heldout_wer,
+        frame_error=summary.frame_error,
+        test_wer=summary.test_wer,
+        test_words=summary.test_words,
+        updates=summary.updates,
+        seconds=summary.seconds,
+        staleness_inner_mean=summary.staleness_inner_mean,
+        staleness_outer_mean=summary.staleness_outer_mean,
+        staleness_outer_seconds=summary.staleness_outer_seconds,
+        kept_mean=kept.mean if kept else None,
+        kept_weighted=kept.weighted if kept else None,
+        kept_share=kept.share if kept else None,
+        minutes=planned.price.seconds / 60 if planned.price else None,
+    )
+
+
+def _interval(settings: Settings) -> float | None:
+    """Seconds between two fetches of the decoders; None if they fetch for each utterance."""
+    asynchrony = settings.asynchrony
+    timed = asynchrony.decoder_fetch in ("seconds", "synchronous")
+    return asynchrony.decoder_seconds if timed else None
+
+
+def _kept_frames(run: Run) -> KeptStatistics | None:
+    """How many frames utterances keep, once training has settled; None without decodes."""
+    rows = sorted(run.rows(DecodeRow), key=lambda row: row.seconds)
+    settled = rows[int(SETTLED * len(rows)) :]
+    kept = np.array([row.kept for row in settled])
+    return kept_frames(kept, sum(row.frames for row in settled))
+
+
+def _curve_rows(arm: str, label: str, seed: int, run: Run) -> list[StudyEvaluation]:
+    """The evaluations of a run."""
+    return [
+        StudyEvaluation(
+            arm=arm,
+            label=label,
+            seed=seed,
+            epochs=row.epochs,
+            updates=row.updates,
+            seconds=row.seconds,
+            mmi=row.measured.mmi,
+            ce=row.measured.ce,
+            wer=row.measured.wer,
+            frame_error=row.measured.frame_error,
+        )
+        for row in run.rows(EvaluateRow)
+    ]
+
+
+# --- comparisons
+
+
+def _comparisons(
+    plan: StudyPlan, arm_of: dict[str, str], tests: dict[str, dict[int, TestedRun]]
+) -> list[StudyComparison]:
+    """Each label against the first of its arm, the first of the study, and its start."""
+    labels = list(tests)
+    rows = []
+    for label in labels:
+        arm = arm_of[label]
+        first_of_arm = next(other for other in labels if arm_of[other] == arm)
+        named = [expected.against for expected in plan.study.expected if expected.label == label]
+        wanted = [plan.study.against, labels[0], first_of_arm, *named]
+        for against in dict.fromkeys(wanted):
+            if against in tests and against != label:
+                rows += _comparison(arm, label, against, tests[label], tests[against])
+
+        if plan.study.starts:
+            starts = _tests_of_starts(plan, arm)
+            rows += _comparison(arm, label, START, tests[label], starts)
+
+    return rows
+
+
+def _comparison(
+    arm: str,
+    label: str,
+    against: str,
+    after: dict[int, TestedRun],
+    before: dict[int, TestedRun],
+) -> list[StudyComparison]:
+    """The comparison of two labels over the seeds that both have; none without such seeds."""
+    seeds = sorted(set(after) & set(before))
+    if not seeds:
+        return []
+    try:
+        found = compare_tested([before[s] for s in seeds], [after[s] for s in seeds])
+    except NotComparable:
+        return []  # arms on different corpora: there is no comparison to keep
+
+    return [
+        StudyComparison(
+            arm=arm,
+            label=label,
+            against=against,
+            seeds=len(seeds),
+            wer_a=found.wer_a,
+            wer_b=found.wer_b,
+            standard_error=found.standard_error,
+            degrees=found.degrees,
+            words=found.words,
+            units=found.units,
+            unit=str(found.unit),
+            identical=found.identical,
+        )
+    ]
+
+
+def _tests_of_starts(plan: StudyPlan, arm_name: str) -> dict[int, TestedRun]:
+    """The tests of what an arm starts from, by seed."""
+    sweep = next(arm.sweep for arm in plan.arms if arm.arm.name == arm_name)
+    starts = {seed: find_start(sweep, seed) for seed in plan.seeds}
+    return {
+        seed: TestedRun.of(run)
+        for seed, run in starts.items()
+        if run is not None and has_transcripts(run.folder)
+    }
+
+
+# --- what was run, and where
+
+
+def _record(plan: StudyPlan, cells: int, done: int) -> StudyRecord:
+    """The record of a study that was collected now."""
+    corpora = [corpus for arm in plan.arms for corpus in arm.corpora]
+    return StudyRecord(
+        study=plan.study.name,
+        size=plan.size_name,
+        command=plan.command,
+        seeds=list(plan.seeds),
+        date=datetime.now(UTC).date().isoformat(),
+        machine=machine_text(),
+        versions=_versions_text(plan),
+        corpora=[_corpus_text(each) for each in dict.fromkeys(corpora) if corpus_exists(each)],
+        cells=cells,
+        done=done,
+    )
+
+
+def machine_text() -> str:
+    """Return the processor and the number of its cores that this process may use."""
+    processor = this_processor()
+    features = ", ".join(processor.recorded)
+    return f"{processor.name} ({features}), {os.cpu_count()} cores, {platform.system()}"
+
+
+def _versions_text(plan: StudyPlan) -> str:
+    """The versions of Python and torch that the first run was made with."""
+    for arm in plan.arms:
+        for planned in arm.cells():
+            if planned.run is not None:
+                versions = planned.run.record.versions
+                return f"Python {versions.get('python')}, torch {versions.get('torch')}"
+    return ""
+
+
+def _corpus_text(corpus: CorpusOfSize) -> str:
+    """A sentence about the amounts of a corpus."""
+    opened = Corpus.open(corpus.name)
+    train = opened.split("train")
+    test = opened.split("test")
+    words = _words_of(test.words)
+    voices = len(set(test.speakers))
+    return (
+        f"{corpus.name}: {train.frames / FRAMES_PER_HOUR:.2f} h of training speech "
+        f"({len(train):,} utterances), {opened.states.count} tied states, "
+        f"{len(opened.lexicon.words):,} words; test of {len(test):,} utterances, {words:,} words, "
+        f"{voices} voices"
+    )
+
+
+def _words_of(texts: Sequence[Sequence[str]]) -> int:
+    return sum(len(words) for words in texts)

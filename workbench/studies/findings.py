@@ -1,0 +1,377 @@
+"""What a study found: each claim of the paper with our numbers and a verdict that they carry."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from workbench.metrics.staleness import ExpectedAge, KeptStatistics, expected_outer_age
+from workbench.metrics.verdicts import Verdict, VerdictOutcome, judge_all
+from workbench.studies.intervals import HarmlessInterval, harmless_interval, interval_text
+from workbench.studies.rows import StudyCell, StudyComparison, StudyResults
+from workbench.studies.study import (
+    Expected,
+    Faster,
+    Harmless,
+    IntervalRatio,
+    PaperAges,
+    Rising,
+    Study,
+)
+from workbench.sweeping.results import mean_interval
+
+OPPOSITE = {
+    VerdictOutcome.BETTER: VerdictOutcome.WORSE,
+    VerdictOutcome.WORSE: VerdictOutcome.BETTER,
+}
+
+
+class Agreement(StrEnum):
+    """Whether what was found is what the paper says."""
+
+    AGREE = "agree"
+    DISAGREE = "disagree"
+    UNDECIDED = "undecided"
+    OPEN = "open"  # the paper says nothing to compare with
+    MISSING = "not run"
+
+
+@dataclass(frozen=True)
+class StudyFinding:
+    """One claim, what was found, whether they agree, and what the verdict rests on."""
+
+    claim: str
+    found: str
+    agreement: Agreement
+    weight: str = ""
+
+    def __str__(self) -> str:
+        weight = f" ({self.weight})" if self.weight else ""
+        return f"{self.claim}: {self.agreement}. {self.found}{weight}"
+
+
+def study_findings(study: Study, results: StudyResults) -> list[StudyFinding]:
+    """Return the findings of a study, in the order of its claims."""
+    verdicts = _verdicts(study, results)
+    found = [_expected(expected, results, verdicts) for expected in study.expected]
+    found += [_faster(faster, results) for faster in study.faster]
+    found += [_rising(rising, results) for rising in study.rising]
+    found += [_harmless(each, study, results) for each in study.harmless]
+    found += [_ratio(ratio, study, results) for ratio in study.ratios]
+    if study.ages is not None:
+        found += _ages(study.ages, results)
+    if not found:
+        found = _against_first(study, results, verdicts)
+    return found
+
+
+def overall(found: Sequence[StudyFinding]) -> Agreement:
+    """Return one word for all findings: the worst of those that the paper says something about."""
+    said = [finding.agreement for finding in found if finding.agreement != Agreement.OPEN]
+    if not said:
+        return Agreement.OPEN
+    for worst in (Agreement.DISAGREE, Agreement.UNDECIDED, Agreement.MISSING):
+        if worst in said:
+            return worst
+
+    return Agreement.AGREE
+
+
+# --- test word errors
+
+
+def _verdicts(study: Study, results: StudyResults) -> dict[tuple[str, str], Verdict]:
+    """The verdict on each comparison that the study expects something of, corrected for their
+    number; without expectations, on all comparisons with ``against``.
+    """
+    wanted = [(expected.label, expected.against) for expected in study.expected]
+    if not wanted:
+        wanted = [(label, study.against) for label in results.labels]
+    compared = {pair: results.compare(*pair) for pair in wanted}
+    there = {pair: row for pair, row in compared.items() if row is not None}
+    judged = judge_all([row.comparison for row in there.values()], study.margin)
+    return dict(zip(there, judged, strict=True))
+
+
+def _expected(
+    expected: Expected, results: StudyResults, verdicts: dict[tuple[str, str], Verdict]
+) -> StudyFinding:
+    """What became of an expectation about test word errors."""
+    claim = f"{expected.label} is {expected.outcome} against {expected.against}"
+    row = results.compare(expected.label, expected.against)
+    if row is None:
+        return StudyFinding(claim, "not compared yet", Agreement.MISSING)
+    verdict = verdicts[expected.label, expected.against]
+    return StudyFinding(
+        claim,
+        comparison_text(row, verdict),
+        agreement_of(expected.outcome, verdict),
+        weight_of(row),
+    )
+
+
+def agreement_of(expected: VerdictOutcome, verdict: Verdict) -> Agreement:
+    """Return whether a verdict is what was expected, the contrary, or neither."""
+    outcome = verdict.outcome
+    if outcome is VerdictOutcome.IDENTICAL:
+        outcome = VerdictOutcome.EQUIVALENT
+    if outcome is expected:
+        return Agreement.AGREE
+    if outcome is VerdictOutcome.UNDECIDED:
+        return Agreement.UNDECIDED
+    if expected is VerdictOutcome.EQUIVALENT:
+        # A difference that was found and is smaller than the margin is no contradiction.
+        return Agreement.AGREE if verdict.within_margin else Agreement.DISAGREE
+
+    if outcome is OPPOSITE.get(expected):
+        return Agreement.DISAGREE
+    return Agreement.DISAGREE if outcome is VerdictOutcome.EQUIVALENT else Agreement.UNDECIDED
+
+
+def comparison_text(row: StudyComparison, verdict: Verdict) -> str:
+    """Return a comparison in words: both error rates, the difference and the verdict."""
+    comparison = row.comparison
+    change = f"test WER {100 * row.wer_a:.1f} → {100 * row.wer_b:.1f} %"
+    if comparison.low is None or comparison.high is None:
+        return f"{change}, {verdict}"
+    bounds = f"[{100 * comparison.low:+.2f}, {100 * comparison.high:+.2f}]"
+    return f"{change}, {100 * comparison.difference:+.2f} {bounds}, {verdict}"
+
+
+def weight_of(row: StudyComparison) -> str:
+    """Return what a comparison rests on."""
+    seeds = f"{row.seeds} seed" + ("s" if row.seeds > 1 else "")
+    return f"{seeds}, {row.words:,} words, {row.units} {row.unit}"
+
+
+def _against_first(
+    study: Study, results: StudyResults, verdicts: dict[tuple[str, str], Verdict]
+) -> list[StudyFinding]:
+    """What a study without expectations found: each label against the one that it names."""
+    found = []
+    for label, against in verdicts:
+        row = results.compare(label, against)
+        if row is not None:
+            text = comparison_text(row, verdicts[label, against])
+            claim = f"{label} against {against}"
+            found.append(StudyFinding(claim, text, Agreement.OPEN, weight_of(row)))
+
+    return found
+
+
+# --- held-out measures and time
+
+
+def _faster(faster: Faster, results: StudyResults) -> StudyFinding:
+    """Whether one label takes less time for its epochs than another, with every common seed."""
+    claim = f"{faster.label} takes less time than {faster.than}"
+    seconds = [
+        (cell.seconds, other.seconds)
+        for cell, other in _pairs(results, faster.label, faster.than)
+        if cell.seconds and other.seconds
+    ]
+    if not seconds:
+        return StudyFinding(claim, "not run yet", Agreement.MISSING)
+    ratios = [slow / fast for fast, slow in seconds]
+    text = f"{np.mean(ratios):.1f} times less time on the virtual clock for the same epochs"
+    agreement = Agreement.AGREE if min(ratios) > 1 else Agreement.DISAGREE
+    return StudyFinding(claim, text, agreement, f"{len(ratios)} seeds")
+
+
+def _rising(rising: Rising, results: StudyResults) -> StudyFinding:
+    """Whether a held-out measure is larger for one label, by Student's interval over seeds."""
+    claim = f"{rising.measure} of {rising.label} is larger than that of {rising.against}"
+    changes = _changes(rising, results)
+    if not len(changes):
+        return StudyFinding(claim, "not run yet", Agreement.MISSING)
+    mean, low, high = mean_interval(changes)
+    text = f"changes by {mean:+.4f}"
+    if len(changes) < 2:
+        return StudyFinding(claim, f"{text}; one seed has no interval", Agreement.UNDECIDED)
+    text += f" [{low:+.4f}, {high:+.4f}]"
+    agreement = Agreement.UNDECIDED
+    if low > 0:
+        agreement = Agreement.AGREE
+    elif high < 0:
+        agreement = Agreement.DISAGREE
+
+    return StudyFinding(claim, text, agreement, f"{len(changes)} seeds")
+
+
+def _changes(rising: Rising, results: StudyResults) -> np.ndarray:
+    """The difference of the measure with each seed."""
+    if rising.against == "start":
+        curve_measure = {"frame_error": "frame_error", "heldout_mmi": "mmi", "heldout_wer": "wer"}
+        name = curve_measure[rising.measure]
+        changes = []
+        for cell in results.of_label(rising.label):
+            own = [
+                getattr(row, name)
+                for row in results.curves
+                if (row.label, row.seed) == (cell.label, cell.seed)
+            ]
+            measured = [value for value in own if value is not None]
+            if len(measured) > 1:
+                changes.append(measured[-1] - measured[0])
+        return np.array(changes)
+
+    pairs = _pairs(results, rising.label, rising.against)
+    both = [(getattr(a, rising.measure), getattr(b, rising.measure)) for a, b in pairs]
+    return np.array([a - b for a, b in both if a is not None and b is not None])
+
+
+def _pairs(results: StudyResults, label: str, other: str) -> list[tuple[StudyCell, StudyCell]]:
+    """The runs of two labels, seed by seed."""
+    of_other = {cell.seed: cell for cell in results.of_label(other)}
+    own = results.of_label(label)
+    return [(cell, of_other[cell.seed]) for cell in own if cell.seed in of_other]
+
+
+# --- intervals
+
+
+def _harmless(each: Harmless, study: Study, results: StudyResults) -> StudyFinding:
+    """Whether the longest harmless interval of an arm is the paper's."""
+    claim = f"{each.arm}: the longest harmless interval"
+    if each.paper is not None:
+        claim += f" is {interval_text(each.paper)} or more"
+    found = harmless_interval(results, each.arm, study.margin)
+    if not found.points:
+        return StudyFinding(claim, "not run yet", Agreement.MISSING)
+    weight = weight_of(found.points[0].compared)
+    text = f"{found} (Δ = {100 * study.margin:g} % absolute)"
+    if each.paper is None:
+        return StudyFinding(claim, text, Agreement.OPEN, weight)
+    agreement = Agreement.UNDECIDED
+    if found.at_least >= each.paper:
+        agreement = Agreement.AGREE
+    elif found.below is not None and found.below <= each.paper:
+        agreement = Agreement.DISAGREE
+
+    return StudyFinding(claim, text, agreement, weight)
+
+
+def _ratio(ratio: IntervalRatio, study: Study, results: StudyResults) -> StudyFinding:
+    """How the harmless intervals of two arms compare, with bounds from both."""
+    own = harmless_interval(results, ratio.arm, study.margin)
+    other = harmless_interval(results, ratio.to, study.margin)
+    claim = f"interval of {ratio.arm} over that of {ratio.to}"
+    if ratio.paper is not None:
+        claim += f" is {ratio.paper:g}"
+    if not own.points or not other.points:
+        return StudyFinding(claim, "not run yet", Agreement.MISSING)
+
+    low = _quotient(own.at_least, other.below)
+    high = _quotient(own.below, other.at_least)
+    text = f"at least {low:.2g}" if low else "no lower bound"
+    text += f", at most {high:.2g}" if high is not None else ", no upper bound"
+    return StudyFinding(claim, text, _ratio_agreement(ratio.paper, low, high))
+
+
+def _quotient(above: float | None, below: float | None) -> float | None:
+    """A quotient of two bounds; None where one of them is not known."""
+    if above is None or not below:
+        return None
+    return above / below
+
+
+def _ratio_agreement(paper: float | None, low: float | None, high: float | None) -> Agreement:
+    """Whether bounds of a ratio lie on the paper's side of 1."""
+    if paper is None:
+        return Agreement.OPEN
+    shorter = high is not None and high < 1
+    longer = low is not None and low > 1
+    if (paper < 1 and shorter) or (paper > 1 and longer):
+        return Agreement.AGREE
+    if (paper < 1 and longer) or (paper > 1 and shorter):
+        return Agreement.DISAGREE
+    return Agreement.UNDECIDED
+
+
+# --- ages
+
+
+@dataclass(frozen=True)
+class AgePoint:
+    """The mean outer age of a run in updates, and what the closed form says of it."""
+
+    cell: StudyCell
+    measured: float
+    expected: ExpectedAge
+
+    @property
+    def error(self) -> float:
+        """By how much the measured age lies outside the expected bounds, relative to it."""
+        inside = min(max(self.measured, self.expected.low), self.expected.high)
+        return abs(self.measured - inside) / max(1.0, self.measured)
+
+
+def age_points(results: StudyResults) -> list[AgePoint]:
+    """Return the ages of all runs whose decoders fetch for each utterance."""
+    points = []
+    for cell in results.cells:
+        if cell.staleness_outer_mean is None or cell.decoder_seconds:
+            continue
+        expected = expected_age(cell)
+        if expected is not None:
+            points.append(AgePoint(cell, cell.staleness_outer_mean, expected))
+
+    return points
+
+
+def expected_age(cell: StudyCell) -> ExpectedAge | None:
+    """Return the closed form for a run from the frames that its utterances kept."""
+    if cell.kept_mean is None or cell.kept_weighted is None:
+        return None
+    kept = KeptStatistics(cell.kept_mean, cell.kept_weighted, cell.kept_share or 0.0)
+    return expected_outer_age(kept, cell.replicas, cell.batch, cell.channel)
+
+
+def _ages(paper: PaperAges, results: StudyResults) -> list[StudyFinding]:
+    """The paper's ages against ours, and the closed form against what was measured."""
+    points = age_points(results)
+    here = [point for point in points if point.cell.replicas == paper.replicas]
+    claim = f"outer gradients of {paper.replicas} replicas"
+    found = [
+        _age_in_range(
+            f"{claim} are {_range(paper.updates)} updates old", here, paper.updates, True
+        ),
+        _age_in_range(f"{claim} are {_range(paper.seconds)} s old", here, paper.seconds, False),
+    ]
+
+    claim = f"the closed form is right within {100 * paper.within:.0f} %"
+    if not points:
+        return [*found, StudyFinding(claim, "not run yet", Agreement.MISSING)]
+    worst = max(points, key=lambda point: point.error)
+    right = sum(point.error <= paper.within for point in points)
+    text = (
+        f"{right} of {len(points)} runs lie within; the worst is {worst.cell.label}: "
+        f"{worst.measured:.0f} measured, {worst.expected.low:.0f} to {worst.expected.high:.0f} "
+        "expected"
+    )
+
+    return [*found, StudyFinding(claim, text, Agreement.OPEN, f"{len(points)} runs")]
+
+
+def _age_in_range(
+    claim: str, points: Sequence[AgePoint], bounds: Sequence[float], updates: bool
+) -> StudyFinding:
+    """Whether measured ages lie in the paper's range."""
+    ages = [
+        point.measured if updates else point.cell.staleness_outer_seconds or 0.0 for point in points
+    ]
+    if not ages:
+        return StudyFinding(claim, "not run yet", Agreement.MISSING)
+    inside = all(bounds[0] <= age <= bounds[1] for age in ages)
+    text = f"{min(ages):,.0f} to {max(ages):,.0f} here"
+    return StudyFinding(claim, text, Agreement.AGREE if inside else Agreement.DISAGREE)
+
+
+def _range(bounds: Sequence[float]) -> str:
+    return f"{bounds[0]:g} to {bounds[1]:g}"
+
+
+def harmless_of_arms(study: Study, results: StudyResults) -> list[HarmlessInterval]:
+    """Return the harmless interval of every arm of which a study asks for it."""
+    return [harmless_interval(results, each.arm, study.margin) for each in study.harmless]

@@ -1,0 +1,192 @@
+"""What a study trains: a sweep for each arm, and how far all of them are."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from workbench.settings import Value
+from workbench.storage.files import is_file
+from workbench.storage.home import data_folder
+from workbench.studies.study import (
+    Arm,
+    CorpusOfSize,
+    Study,
+    StudySize,
+    corpus_of,
+    find_size,
+    find_study,
+)
+from workbench.sweeping import CellState, PlannedCell, Sweep, SweepFields, plan_cells
+from workbench.sweeping.plan import run_name
+from workbench.sweeping.spec import Rates
+from workbench.sweeping.starting_run import start_prefix
+
+PRESET = "laptop"
+PREFIX_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class ArmPlan:
+    """An arm of a study at a size: its sweep, and the corpora that it needs."""
+
+    arm: Arm
+    sweep: Sweep
+    corpora: tuple[CorpusOfSize, ...]
+
+    @property
+    def prepared(self) -> bool:
+        """Whether all of its corpora exist."""
+        return all(corpus_exists(corpus) for corpus in self.corpora)
+
+    def label(self, cell_label: str) -> str:
+        """Return how a study calls a setting of this arm."""
+        alone = not self.sweep.axes
+        return self.arm.name if alone else f"{self.arm.name}: {cell_label}"
+
+    def cells(self) -> list[PlannedCell]:
+        """Return all cells and how they stand."""
+        return plan_cells(self.sweep)
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """A study at a size with its seeds, arm by arm."""
+
+    study: Study
+    size_name: str
+    size: StudySize
+    seeds: tuple[int, ...]
+    arms: tuple[ArmPlan, ...]
+
+    @property
+    def command(self) -> str:
+        """The command that runs this study, or goes on with it."""
+        seeds = ",".join(str(seed) for seed in self.seeds)
+        return f"workbench study {self.study.name} --size {self.size_name} --seeds {seeds}"
+
+
+def plan_study(name: str, size_name: str, seeds: Sequence[int] | None = None) -> StudyPlan:
+    """Return the plan of a study; ``seeds`` are by default those of the size.
+
+    Raises UserError for an unknown study or size.
+    """
+    study = find_study(name).of_size(size_name)
+    size = find_size(size_name)
+    chosen = tuple(size.seeds if seeds is None else seeds)
+    arms = tuple(_plan_arm(study, arm, size_name, size, chosen) for arm in study.arms)
+    return StudyPlan(study, size_name, size, chosen, arms)
+
+
+def _plan_arm(
+    study: Study, arm: Arm, size_name: str, size: StudySize, seeds: Sequence[int]
+) -> ArmPlan:
+    """The sweep of an arm."""
+    corpus = corpus_of(size, arm, arm.corpus)
+    corpora = [corpus]
+    transfer = ""
+    if arm.transfer:
+        source = corpus_of(size, arm, arm.transfer)
+        corpora.append(source)
+        transfer = source.name
+
+    start: dict[str, Value] = {**size.network, **size.frame} if study.starts else {}
+    finds_rates = study.own_rates and size.finds_rates
+    settings = _settings(study, arm, size)
+    if study.starts and not finds_rates:
+        settings.setdefault("learning_rate", arm.rate_factor * size.rate)
+
+    fields: SweepFields = {
+        "name": f"study-{study.name}-{size_name}-{arm.name}".replace(" ", "-"),
+        "corpus": corpus.name,
+        "preset": PRESET,
+        "settings": settings,
+        "axes": dict(arm.axes),
+        "seeds": list(seeds),
+        "start": start,
+        "start_per_seed": study.starts,
+        "transfer": transfer,
+        "rates": Rates.AUTO if finds_rates else Rates.GIVEN,
+        "test": study.test,
+        "question": study.question,
+        "paper": study.paper,
+    }
+    fields["run_prefix"] = _prefix(fields) if study.starts else start_prefix(corpus.name)
+    return ArmPlan(arm, Sweep(**fields), tuple(corpora))
+
+
+def _settings(study: Study, arm: Arm, size: StudySize) -> dict[str, Value]:
+    """The settings that all cells of an arm share."""
+    chosen = {**study.settings, **arm.settings}
+    frame = chosen.get("criterion") == "ce" and not study.starts
+    return {**size.network, **(size.frame if frame else size.sequence), **chosen}
+
+
+def _prefix(fields: SweepFields) -> str:
+    """The prefix of the runs of all arms that have this corpus, start and way to find rates."""
+    shared = {
+        "start": dict(fields["start"]),
+        "transfer": fields["transfer"],
+        "rates": str(fields["rates"]),
+    }
+    digest = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
+    return f"study-{fields['corpus']}-{digest[:PREFIX_DIGITS]}"
+
+
+def corpus_exists(corpus: CorpusOfSize) -> bool:
+    """Return whether a corpus is prepared."""
+    return is_file(data_folder() / "corpora" / corpus.name / "corpus.json")
+
+
+# --- how far a study is
+
+
+@dataclass(frozen=True)
+class StudyState:
+    """How many cells of a study there are, how many have ended, and what one takes."""
+
+    plan: StudyPlan
+    cells: int
+    done: int
+    failed: int
+    minutes_each: float
+    unprepared: tuple[str, ...]  # corpora that are to be prepared first
+
+    @property
+    def complete(self) -> bool:
+        """Whether every cell has ended."""
+        return self.done == self.cells
+
+    @property
+    def minutes(self) -> float:
+        """What the cells take that have not ended, one after another."""
+        return self.minutes_each * (self.cells - self.done)
+
+
+def study_state(plan: StudyPlan, known_minutes: Sequence[float] = ()) -> StudyState:
+    """Return how far a study is.
+
+    ``known_minutes``: of runs of this size in any study; without them the size has a figure.
+    """
+    cells = [planned for arm in plan.arms for planned in arm.cells()]
+    missing = [c.name for arm in plan.arms for c in arm.corpora if not corpus_exists(c)]
+    known = sum(known_minutes) / len(known_minutes) if known_minutes else plan.size.minutes
+    return StudyState(
+        plan=plan,
+        cells=len(cells),
+        done=sum(planned.state.ended for planned in cells),
+        failed=sum(planned.state == CellState.FAILED for planned in cells),
+        minutes_each=known,
+        unprepared=tuple(dict.fromkeys(missing)),
+    )
+
+
+def minutes_of_runs(plan: StudyPlan) -> dict[str, float]:
+    """Return the minutes that each ended run of a study took, by its name."""
+    took = {}
+    for arm in plan.arms:
+        for planned in arm.cells():
+            if planned.price is not None and planned.price.seconds:
+                took[run_name(arm.sweep, planned.cell)] = planned.price.seconds / 60
+
+    return took

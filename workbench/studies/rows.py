@@ -1,0 +1,255 @@
+"""The rows that are kept of a study: small files from which its figures are drawn again.
+
+<study>-<size>.json             what was run: command, seeds, date, machine, versions, corpora
+<study>-<size>-cells.csv        one row per run: its setting and its numbers
+<study>-<size>-compared.csv     one row per comparison of test word errors
+<study>-<size>-curves.csv       one row per evaluation on held-out data
+"""
+
+import csv
+import io
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TypeVar
+
+from workbench.metrics.significance import Comparison, Unit
+from workbench.settings import UserError, no_such
+from workbench.storage.files import write_file, write_json
+from workbench.storage.home import data_folder
+from workbench.storage.records import read_record
+
+DIGITS = 6
+"""Significant digits of a number in a file of rows."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyCell:
+    """A run of a study; rates are fractions, None stands for what was not measured.
+
+    ``kept_mean`` and ``kept_weighted``: frames that an utterance keeps, E[k] and E[k²] / E[k].
+    """
+
+    arm: str
+    label: str
+    seed: int
+    state: str
+    criterion: str
+    trained: str
+    auxiliary: str
+    shuffling: str
+    replicas: int
+    batch: int
+    channel: int
+    decoder_seconds: float | None  # None: at the start of each utterance
+    learning_rate: float
+    heldout_mmi: float | None
+    heldout_wer: float | None
+    frame_error: float | None
+    test_wer: float | None
+    test_words: int | None
+    updates: int | None
+    seconds: float | None
+    staleness_inner_mean: float | None
+    staleness_outer_mean: float | None
+    staleness_outer_seconds: float | None
+    kept_mean: float | None
+    kept_weighted: float | None
+    kept_share: float | None
+    minutes: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyComparison:
+    """The comparison of the test word errors of one label with another's, seeds added up."""
+
+    arm: str
+    label: str
+    against: str
+    seeds: int
+    wer_a: float
+    wer_b: float
+    standard_error: float
+    degrees: float
+    words: int
+    units: int
+    unit: str
+    identical: bool
+
+    @property
+    def comparison(self) -> Comparison:
+        """The comparison as verdicts need it."""
+        return Comparison(
+            self.wer_a,
+            self.wer_b,
+            self.standard_error,
+            self.degrees,
+            self.words,
+            self.units,
+            Unit(self.unit),
+            self.identical,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyEvaluation:
+    """A point of a held-out curve; error rates are fractions."""
+
+    arm: str
+    label: str
+    seed: int
+    epochs: float
+    updates: int
+    seconds: float
+    mmi: float | None
+    ce: float | None
+    wer: float | None
+    frame_error: float | None
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """What was run for a study, and where."""
+
+    study: str
+    size: str
+    command: str
+    seeds: Sequence[int]
+    date: str
+    machine: str
+    versions: str
+    corpora: Sequence[str]  # a sentence about each
+    cells: int
+    done: int
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """Everything that is kept of a study."""
+
+    record: StudyRecord
+    cells: Sequence[StudyCell]
+    compared: Sequence[StudyComparison]
+    curves: Sequence[StudyEvaluation]
+
+    @property
+    def name(self) -> str:
+        """The study and its size, as its files are called."""
+        return f"{self.record.study}-{self.record.size}"
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels in the order of the arms."""
+        return list(dict.fromkeys(cell.label for cell in self.cells))
+
+    def of_label(self, label: str) -> list[StudyCell]:
+        """Return the cells of a label, one per seed."""
+        return [cell for cell in self.cells if cell.label == label]
+
+    def compare(self, label: str, against: str) -> StudyComparison | None:
+        """Return the comparison of two labels; None if there is none."""
+        found = (c for c in self.compared if (c.label, c.against) == (label, against))
+        return next(found, None)
+
+
+# --- files
+
+
+def rows_folder() -> Path:
+    """Return the folder of the rows that are kept."""
+    return data_folder() / "results" / "studies"
+
+
+def keep_results(results: StudyResults) -> Path:
+    """Write all files of a study and return the first."""
+    folder = rows_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{results.name}.json"
+    write_file(_table(path, "cells"), csv_of(StudyCell, results.cells))
+    write_file(_table(path, "compared"), csv_of(StudyComparison, results.compared))
+    write_file(_table(path, "curves"), csv_of(StudyEvaluation, results.curves))
+    write_json(path, asdict(results.record))
+    return path
+
+
+def read_results_of(name: str, size: str) -> StudyResults:
+    """Return what is kept of a study; raises UserError that lists what there is."""
+    path = rows_folder() / f"{name}-{size}.json"
+    if not path.exists():
+        raise no_such("kept study", f"{name}-{size}", kept_names())
+    return StudyResults(
+        read_record(StudyRecord, path),
+        rows_of(StudyCell, _table(path, "cells")),
+        rows_of(StudyComparison, _table(path, "compared")),
+        rows_of(StudyEvaluation, _table(path, "curves")),
+    )
+
+
+def kept_names() -> list[str]:
+    """Return the studies of which rows are kept, each with its size: ``e3-small``."""
+    return sorted(path.stem for path in rows_folder().glob("*.json"))
+
+
+def all_results() -> list[StudyResults]:
+    """Return everything that is kept, by study and size."""
+    split = [name.rpartition("-") for name in kept_names()]
+    return [read_results_of(study, size) for study, _, size in split]
+
+
+def _table(path: Path, which: str) -> Path:
+    """The file of one kind of rows beside the record of a study."""
+    return path.with_name(f"{path.stem}-{which}.csv")
+
+
+def csv_of(kind: type[T], rows: Sequence[T]) -> bytes:
+    """Return dataclasses as CSV with a line of titles."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    names = [field.name for field in fields(typing.cast("typing.Any", kind))]
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([_text(getattr(row, name)) for name in names])
+    return out.getvalue().encode()
+
+
+def rows_of(kind: type[T], path: Path) -> list[T]:
+    """Return the dataclasses in a file of CSV; UserError names a line that is none."""
+    hints = typing.get_type_hints(kind)
+    found = []
+    with open(path, newline="") as file:
+        for number, row in enumerate(csv.DictReader(file), start=2):
+            try:
+                found.append(kind(**{name: _value(hints[name], row[name]) for name in hints}))
+            except (KeyError, TypeError, ValueError) as error:
+                raise UserError(f"{path}:{number}: damaged row: {error}") from None
+
+    return found
+
+
+def _text(value: object) -> str:
+    """A value as CSV has it: numbers short, nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.{DIGITS}g}"
+    return str(value)
+
+
+def _value(kind: object, text: str) -> object:
+    """The value of a field of this type."""
+    if isinstance(kind, types.UnionType):
+        if not text:
+            return None
+        kind = next(part for part in typing.get_args(kind) if part is not type(None))
+
+    if kind is bool:
+        return {"True": True, "False": False}[text]
+    if kind is int:
+        return int(text)
+    if kind is float:
+        return float(text)
+    return text
