@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from toy import Toy, settings
 
 from workbench.engine import Cost, Local, load_machine
-from workbench.metrics.staleness import histogram, staleness, summarise_ages
+from workbench.metrics.staleness import (
+    expected_outer_age,
+    histogram,
+    kept_frames,
+    staleness,
+    summarise_ages,
+)
+from workbench.runs.toy import Exploration, expected_age, explore
 from workbench.storage.rows import OuterAge, PushRow, Row
 
 
@@ -139,3 +146,28 @@ def test_histogram_counts_every_value_once(values, whole, bins):
     assert len(found.edges) == len(found.counts) + 1
     if whole:
         assert not ((found.edges - 0.5) % 1).any() and found.edges[0] == -0.5
+
+
+def test_the_closed_form_by_hand() -> None:
+    """Frames of an utterance that keeps k are 0 to k - 1 steps old; each replica makes a step."""
+    kept = kept_frames(np.array([3, 0, 1]), 40)
+    assert kept is not None
+    assert kept == (2.0, 2.5, 0.1)
+    by_frame = np.mean([0, 1, 2, 0])  # three frames of one utterance, one of the other
+    assert (kept.weighted - 1) / 2 == by_frame
+    age = expected_outer_age(kept, replicas=10, batch=4, channel=3)
+    assert age.low == pytest.approx(10 * (by_frame + 2.0 / 4))
+    assert age.high == pytest.approx(10 * (by_frame + (1 + 3) * 2.0 / 4))
+    assert kept_frames(np.zeros(5), 40) is None
+
+
+@pytest.mark.parametrize("replicas, batch", [(1, 32), (4, 128)])
+def test_the_closed_form_foretells_the_machine(replicas: int, batch: int) -> None:
+    """Replicas, decoders and channels on the cost clock come within a tenth of it."""
+    exploration = Exploration(replicas=replicas, batch=batch, utterances=1200 * replicas)
+    rows = explore(exploration)
+    pushes = rows[rows.kind == "push"]
+    middle = pushes.seconds.between(*(share * pushes.seconds.max() for share in (0.4, 0.8)))
+    age = expected_age(exploration)
+    measured = pushes[middle].staleness_outer.mean()
+    assert 0.9 * age.low < measured < 1.1 * age.high

@@ -63,7 +63,7 @@ def foretell_again(corpus: Corpus, plan: Plan, trained: Run, before: Forecast) -
     """Return the forecast with sequence training rehearsed from a trained model."""
     settings = plan.sequence_settings
     calm = settings.replace(learning_rate=LEAST_SHARE * usual_rate(settings))
-    sequence = rehearse(Task(corpus, calm), trained, test=True)
+    sequence = rehearse(Task(corpus, calm), trained, test=True).price
     return Forecast(before.frame, sequence.seconds, before.searches, refined=True)
 
 

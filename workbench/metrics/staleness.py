@@ -12,7 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from workbench.storage.rows import PushRow
+from workbench.storage.rows import DecodeRow, PushRow
+from workbench.storage.run import Run
+
+UNSETTLED = 0.1
+"""Share of a run's decodes, the first ones, that do not count for the frames that it keeps."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,14 @@ def kept_frames(kept: np.ndarray, frames: int) -> KeptStatistics | None:
         return None
     mean = float(used.mean())
     return KeptStatistics(mean, float((used**2).mean()) / mean, float(used.sum()) / frames)
+
+
+def kept_of_run(run: Run) -> KeptStatistics | None:
+    """Return the statistics of the frames that a run kept, without its first decodes."""
+    rows = sorted(run.rows(DecodeRow), key=lambda row: row.seconds)
+    settled = rows[int(UNSETTLED * len(rows)) :]
+    kept = np.array([row.kept for row in settled])
+    return kept_frames(kept, sum(row.frames for row in settled))
 
 
 def expected_outer_age(

@@ -35,6 +35,7 @@ from workbench.notebook.panels.runs import runs_panel
 from workbench.notebook.panels.staleness import draw_exploration, staleness_panel
 from workbench.notebook.panels.sweep import sweep_panel
 from workbench.notebook.panels.utterance import utterance_panel
+from workbench.notebook.study import study
 from workbench.prepare.corpus import Corpus
 from workbench.prepare.describe import describe
 from workbench.prepare.pipeline import Source

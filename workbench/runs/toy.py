@@ -20,6 +20,7 @@ from workbench.batches import OuterBatch, UtteranceOrder, subsets
 from workbench.engine import Cost, Local, load_machine
 from workbench.engine.effects import Process
 from workbench.engine.machines import Machine
+from workbench.metrics.staleness import ExpectedAge, expected_outer_age, kept_frames
 from workbench.sequence.decoded import Decoded
 from workbench.settings import Settings, rng, setting
 from workbench.settings.frame import FRAME_SECONDS
@@ -102,6 +103,17 @@ class Exploration:
             decays=0,
             patience=100,
         )
+
+
+def expected_age(exploration: Exploration) -> ExpectedAge:
+    """Return how old outer gradients will be, in closed form, if each utterance is a new fetch.
+
+    An exploration that ends soon has younger ones: its slots have hardly filled.
+    """
+    kept = kept_frames(np.arange(FEWEST, 2 * KEPT - FEWEST + 1), FRAMES)
+    assert kept is not None  # every utterance keeps frames
+    channel = exploration.settings.asynchrony.channel
+    return expected_outer_age(kept, exploration.replicas, exploration.batch, channel)
 
 
 def explore(exploration: Exploration) -> pd.DataFrame:

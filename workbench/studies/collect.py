@@ -5,13 +5,11 @@ import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import numpy as np
-
-from workbench.metrics.staleness import KeptStatistics, kept_frames
+from workbench.metrics.staleness import kept_of_run
 from workbench.metrics.tested import NotComparable, TestedRun, compare_tested
 from workbench.prepare.corpus import Corpus
 from workbench.settings import Settings
-from workbench.storage.rows import DecodeRow, EvaluateRow
+from workbench.storage.rows import EvaluateRow
 from workbench.storage.run import Run
 from workbench.storage.summary import RunSummary
 from workbench.storage.transcripts import has_transcripts
@@ -27,9 +25,6 @@ from workbench.studies.study import START, CorpusOfSize
 from workbench.sweeping import CellState, PlannedCell
 from workbench.sweeping.starting_run import find_start
 from workbench.system.processor import this_processor
-
-SETTLED = 0.1
-"""Share of the decodes, the first ones, that do not count for the frames that are kept."""
 
 FRAMES_PER_HOUR = 360_000
 
@@ -64,7 +59,7 @@ def _cell_row(arm: ArmPlan, label: str, planned: PlannedCell, run: Run) -> Study
     diverged = planned.state == CellState.DIVERGED
     summary = RunSummary() if diverged else run.summary
     settings = run.settings
-    kept = _kept_frames(run)
+    kept = kept_of_run(run)
     return StudyCell(
         arm=arm.arm.name,
         label=label,
@@ -101,14 +96,6 @@ def _interval(settings: Settings) -> float | None:
     asynchrony = settings.asynchrony
     timed = asynchrony.decoder_fetch in ("seconds", "synchronous")
     return asynchrony.decoder_seconds if timed else None
-
-
-def _kept_frames(run: Run) -> KeptStatistics | None:
-    """How many frames utterances keep, once training has settled; None without decodes."""
-    rows = sorted(run.rows(DecodeRow), key=lambda row: row.seconds)
-    settled = rows[int(SETTLED * len(rows)) :]
-    kept = np.array([row.kept for row in settled])
-    return kept_frames(kept, sum(row.frames for row in settled))
 
 
 def _curve_rows(arm: str, label: str, seed: int, run: Run) -> list[StudyEvaluation]:

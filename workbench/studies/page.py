@@ -218,10 +218,10 @@ def figure_file(results: StudyResults, kind: StudyFigure) -> Path:
 
 def write_study(results: StudyResults) -> Path:
     """Keep the rows of a study and write its pages; return the HTML report."""
-    keep_results(results)
-    write_pages(results)
-    out = data_folder() / "reports" / f"study-{results.name}.html"
-    document = study_document(results)
+    kept = keep_results(results)
+    write_pages(kept)
+    out = data_folder() / "reports" / f"study-{kept.name}.html"
+    document = study_document(kept)
     return write_files(out, {".html": document.html()})
 
 

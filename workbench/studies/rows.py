@@ -18,7 +18,7 @@ from typing import TypeVar
 from workbench.metrics.significance import Comparison, Unit
 from workbench.settings import UserError, no_such
 from workbench.storage.files import write_file, write_json
-from workbench.storage.home import data_folder
+from workbench.storage.home import CHECKOUT, data_folder
 from workbench.storage.records import read_record
 
 DIGITS = 6
@@ -164,8 +164,8 @@ def rows_folder() -> Path:
     return data_folder() / "results" / "studies"
 
 
-def keep_results(results: StudyResults) -> Path:
-    """Write all files of a study and return the first."""
+def keep_results(results: StudyResults) -> StudyResults:
+    """Write all files of a study and return it as it was kept, its numbers rounded."""
     folder = rows_folder()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{results.name}.json"
@@ -173,14 +173,21 @@ def keep_results(results: StudyResults) -> Path:
     write_file(_table(path, "compared"), csv_of(StudyComparison, results.compared))
     write_file(_table(path, "curves"), csv_of(StudyEvaluation, results.curves))
     write_json(path, asdict(results.record))
-    return path
+    return _read_results(path)
 
 
 def read_results_of(name: str, size: str) -> StudyResults:
     """Return what is kept of a study; raises UserError that lists what there is."""
-    path = rows_folder() / f"{name}-{size}.json"
-    if not path.exists():
-        raise no_such("kept study", f"{name}-{size}", kept_names())
+    for folder in _folders():
+        path = folder / f"{name}-{size}.json"
+        if path.exists():
+            return _read_results(path)
+
+    known = [each for folder in _folders() for each in kept_names(folder)]
+    raise no_such("kept study", f"{name}-{size}", known)
+
+
+def _read_results(path: Path) -> StudyResults:
     return StudyResults(
         read_record(StudyRecord, path),
         rows_of(StudyCell, _table(path, "cells")),
@@ -189,15 +196,26 @@ def read_results_of(name: str, size: str) -> StudyResults:
     )
 
 
-def kept_names() -> list[str]:
-    """Return the studies of which rows are kept, each with its size: ``e3-small``."""
-    return sorted(path.stem for path in rows_folder().glob("*.json"))
+def _folders() -> list[Path]:
+    """Where rows are kept: with the data, and those that came with a checkout."""
+    return list(dict.fromkeys([rows_folder(), CHECKOUT / "data" / "results" / "studies"]))
+
+
+def kept_names(folder: Path) -> list[str]:
+    """Return the studies of which a folder keeps rows, each with its size: ``e3-small``."""
+    return sorted(path.stem for path in folder.glob("*.json"))
+
+
+def kept_sizes(name: str) -> set[str]:
+    """Return the sizes at which rows of a study are kept."""
+    names = [each.rpartition("-") for folder in _folders() for each in kept_names(folder)]
+    return {size for study, _, size in names if study == name}
 
 
 def all_results() -> list[StudyResults]:
-    """Return everything that is kept, by study and size."""
-    split = [name.rpartition("-") for name in kept_names()]
-    return [read_results_of(study, size) for study, _, size in split]
+    """Return everything that is kept with the data, by study and size."""
+    folder = rows_folder()
+    return [_read_results(folder / f"{name}.json") for name in kept_names(folder)]
 
 
 def _table(path: Path, which: str) -> Path:

@@ -9,6 +9,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from workbench.metrics.staleness import (
+    ExpectedAge,
+    KeptStatistics,
+    expected_outer_age,
+    kept_of_run,
+)
 from workbench.prepare.corpus import Corpus
 from workbench.progress import duration_text
 from workbench.runs.task import Task
@@ -18,7 +24,7 @@ from workbench.storage.run import Run, RunState, find_run
 from workbench.sweeping.plan import CellState, PlannedCell, plan_cells
 from workbench.sweeping.price import Price, mean_price, total_price
 from workbench.sweeping.rehearsal import rehearse
-from workbench.sweeping.spec import Sweep, all_sweeps
+from workbench.sweeping.spec import Cell, Sweep, all_sweeps
 from workbench.sweeping.starting_run import find_start, start_seeds, start_settings
 
 ROW_BYTES = 500
@@ -59,6 +65,7 @@ class Estimate:
     quiet: float  # minutes if nothing else ran on it
     megabytes: float
     measured: str  # where the minutes come from
+    age: ExpectedAge | None = None  # of outer gradients, from the freshest run to the stalest
 
     def __str__(self) -> str:
         what = f"{self.cells} runs"
@@ -68,7 +75,8 @@ class Estimate:
         if self.minutes > BUSY_FACTOR * self.quiet:
             busy = f", {duration_text(60 * self.minutes)} as busy as this computer is now,"
         quiet = duration_text(60 * self.quiet)
-        return f"{what}, about {quiet}{busy} and {self.megabytes:.0f} MB ({self.measured})"
+        age = f"; {age_text(self.age)}" if self.age else ""
+        return f"{what}, about {quiet}{busy} and {self.megabytes:.0f} MB ({self.measured}){age}"
 
 
 def estimate_sweep(sweep: Sweep, jobs: int = 1) -> Estimate:
@@ -87,8 +95,11 @@ def estimate_sweep(sweep: Sweep, jobs: int = 1) -> Estimate:
     kinds = dict.fromkeys(priced_settings(cell.settings) for cell in to_do)
     new = [kind for kind in kinds if kind not in prices]
     start = _trained_start(sweep)
+    kept = [planned.run and kept_of_run(planned.run) for planned in cells if planned.state.ended]
     for kind in new[:REHEARSED_KINDS]:
-        prices[kind] = rehearse(Task(corpus, kind), start, sweep.test)
+        forecast = rehearse(Task(corpus, kind), start, sweep.test)
+        prices[kind] = forecast.price
+        kept.append(forecast.kept)
 
     others = mean_price(list(prices.values()))
     each = [prices.get(priced_settings(cell.settings), others) for cell in to_do]
@@ -98,12 +109,42 @@ def estimate_sweep(sweep: Sweep, jobs: int = 1) -> Estimate:
     ]
     if missing:
         task = Task(corpus, start_settings(sweep, missing[0]))
-        first = rehearse(task, None, sweep.test).times(len(missing))
+        first = rehearse(task, None, sweep.test).price.times(len(missing))
     undisturbed = [Price(price.processor, price.processor) for price in each]
     now = first.seconds + side_by_side_seconds(each, jobs)
     quiet = first.processor + side_by_side_seconds(undisturbed, jobs)
     size = sum(disk_bytes(Task(corpus, cell.settings)) for cell in to_do)
-    return Estimate(len(cells), len(to_do), now / 60, quiet / 60, size / 1e6, _origin(len(new)))
+    return Estimate(
+        cells=len(cells),
+        to_do=len(to_do),
+        minutes=now / 60,
+        quiet=quiet / 60,
+        megabytes=size / 1e6,
+        measured=_origin(len(new)),
+        age=_expected_age(to_do, next((known for known in kept if known), None)),
+    )
+
+
+def _expected_age(cells: Sequence[Cell], kept: KeptStatistics | None) -> ExpectedAge | None:
+    """The age of outer gradients that the closed form expects, over all cells that have any."""
+    ages = [
+        expected_outer_age(
+            kept,
+            cell.settings.asynchrony.replicas,
+            cell.settings.batches.size,
+            cell.settings.asynchrony.channel,
+        )
+        for cell in cells
+        if kept and cell.settings.sequence
+    ]
+    if not ages:
+        return None
+    return ExpectedAge(min(age.low for age in ages), max(age.high for age in ages))
+
+
+def age_text(age: ExpectedAge) -> str:
+    """Return what the closed form says of outer gradients, in words."""
+    return f"outer gradients {age.low:,.0f} to {age.high:,.0f} updates old by the closed form"
 
 
 def _origin(new_kinds: int) -> str:

@@ -6,11 +6,13 @@ rehearsal has reached: an untrained network makes lattices many times as large a
 
 import time
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from workbench import runs
 from workbench.engine import Local, free
+from workbench.metrics.staleness import KeptStatistics, kept_frames
 from workbench.recognise import evaluate
 from workbench.recognise.recogniser import Recogniser
 from workbench.runs.task import Task
@@ -66,14 +68,24 @@ class Rehearsal:
     theta: np.ndarray  # the parameters that were reached, float32 [parameters]
 
 
-def rehearse(task: Task, init: Run | None, test: bool) -> Price:
+class RunForecast(NamedTuple):
+    """What a run will take, and the frames that its utterances keep, if it decodes any."""
+
+    price: Price
+    kept: KeptStatistics | None
+
+
+def rehearse(task: Task, init: Run | None, test: bool) -> RunForecast:
     """Return what a run of ``task`` from the model of ``init`` takes, tested if ``test``.
 
     The run is assumed to train for all of its epochs.
     """
     start = runs.starting_point(task, init).theta
     rehearse_training(task, start, 0.0)  # compiles, and reads from disk
-    return _whole_price(task, rehearse_training(task, start, SECONDS), test)
+    rehearsal = rehearse_training(task, start, SECONDS)
+    kept = np.array([decode.kept for decode in rehearsal.decodes])
+    statistics = kept_frames(kept, sum(decode.frames for decode in rehearsal.decodes))
+    return RunForecast(_whole_price(task, rehearsal, test), statistics)
 
 
 def rehearse_in_turn(frame: Task, sequence: Task) -> tuple[Price, Price]:

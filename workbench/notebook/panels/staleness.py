@@ -11,7 +11,7 @@ from workbench.figures.style import PngFigure, figure_with_panel, line_style, pn
 from workbench.figures.timeline import draw_stretches, stretches
 from workbench.notebook.panels.parts import Status, display_panel, help_text
 from workbench.notebook.screen import Screen
-from workbench.runs.toy import Exploration, explore
+from workbench.runs.toy import Exploration, expected_age, explore
 from workbench.settings import Setting, Value, parse_fields, settings_of
 
 EXPLORED_AGES = ("staleness_inner", "staleness_outer", "outer_seconds")
@@ -81,13 +81,24 @@ class StalenessPanel:
 
     def draw(self) -> None:
         """Runs the toy and draws its rows."""
-        rows = explore(self.value())
+        exploration = self.value()
+        expected = f"expected before the run: {_expected(exploration)}"
+        self.status.show_message(expected)
+        rows = explore(exploration)
         for screen, fig in zip(self.screens, draw_exploration(rows), strict=True):
             screen.put(png(fig, EXPLORER_DPI))
-        self.status.show_message(_summary(rows))
+        self.status.show_message(f"{expected}; measured: {_summary(rows)}")
 
     def _ipython_display_(self) -> None:
         display_panel(self.widget, self.screens)
+
+
+def _expected(exploration: Exploration) -> str:
+    """What the closed form says of the ages of outer gradients, or why it says nothing."""
+    if exploration.decoder_seconds:
+        return "more updates than without common fetches"
+    age = expected_age(exploration)
+    return f"outer gradients {age.low:.0f} to {age.high:.0f} updates old"
 
 
 def _summary(rows: pd.DataFrame) -> str:
