@@ -23,7 +23,7 @@ from workbench.sweeping.spec import Rates
 from workbench.sweeping.starting_run import start_prefix
 
 PRESET = "laptop"
-PREFIX_DIGITS = 6
+DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _plan_arm(
         settings.setdefault("learning_rate", arm.rate_factor * size.rate)
 
     fields: SweepFields = {
-        "name": f"study-{study.name}-{size_name}-{arm.name}".replace(" ", "-"),
+        "name": "",
         "corpus": corpus.name,
         "preset": PRESET,
         "settings": settings,
@@ -112,6 +112,7 @@ def _plan_arm(
         "paper": study.paper,
     }
     fields["run_prefix"] = _prefix(fields) if study.starts else start_prefix(corpus.name)
+    fields["name"] = _name(study, size_name, arm, fields)
     return ArmPlan(arm, Sweep(**fields), tuple(corpora))
 
 
@@ -129,8 +130,20 @@ def _prefix(fields: SweepFields) -> str:
         "transfer": fields["transfer"],
         "rates": str(fields["rates"]),
     }
-    digest = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
-    return f"study-{fields['corpus']}-{digest[:PREFIX_DIGITS]}"
+    return f"study-{fields['corpus']}-{_digest(shared)}"
+
+
+def _name(study: Study, size_name: str, arm: Arm, fields: SweepFields) -> str:
+    """The name of the sweep of an arm; an arm that is declared anew is another sweep."""
+    declared = {name: value for name, value in fields.items() if name not in ("name", "seeds")}
+    words = f"study-{study.name}-{size_name}-{arm.name}".replace(" ", "-")
+    return f"{words}-{_digest(declared)}"
+
+
+def _digest(value: object) -> str:
+    """Some digits that are a function of a value of JSON."""
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
 def corpus_exists(corpus: CorpusOfSize) -> bool:
