@@ -170,13 +170,17 @@ def home(tiny_home: Path) -> Path:
 
 
 def refused(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> int:
-    """Run a command that must fail with one line that has ``message``; returns the exit code."""
+    """Run a command that must fail with one line that has ``message``; returns the exit code.
+
+    Warnings may come before it.
+    """
     before = {path for path in data_folder().rglob("*") if path.is_dir()}
     try:
         code = main(words)
     except SystemExit as ended:
         code = int(ended.code or 0)
-    said = capsys.readouterr().err.rstrip("\n").split("\n")
+    lines = capsys.readouterr().err.rstrip("\n").split("\n")
+    said = [line for line in lines if not line.startswith("warning: ")]
     assert message in said[-1] or (words == ["trian"] and message in said[0])
     assert "Traceback" not in "".join(said)
     assert len(said) == 1 or code == WRONG_USAGE
@@ -243,6 +247,15 @@ def test_a_network_that_does_not_fit(home: Path, capsys: pytest.CaptureFixture[s
     with pytest.raises(UserError, match=r"needs at least 28\.\d GB to train, and 8\.0 GB are free"):
         check_limits(Task(Corpus.open("tiny"), large), memory=8 * 10**9)
     check_limits(Task(Corpus.open("tiny"), large), memory=10**12)
+
+
+def test_too_few_utterances_for_the_slots_are_said(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before a run begins, a warning says that the slots will not be used as intended."""
+    assert main([*TRAIN, "--init", "nope", "--set", "replicas=4", "batch=64"]) == FAILED
+    said = capsys.readouterr().err
+    assert "warning: batch=64 replicas=4: a replica has" in said
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "3", "", "null", '{"settings": []}', '{"corpus": 3}'])

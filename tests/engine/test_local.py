@@ -1,6 +1,6 @@
 """The local executor: order, channels, services, rest, and deadlocks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -156,6 +156,83 @@ def test_a_service_serves_one_call_at_a_time():
     there = 0.5 + 2 * 0.25
     back = 0.5
     assert answers == [("a", 1, there + 1.0 + back), ("b", 2, there + 2.0 + back)]
+
+
+SECOND_PER_BYTE = Machine("test", "", {}, byte=1.0)
+
+
+def caller(answers, name, asks):
+    """Makes calls all at once, and notes when all are answered."""
+
+    def process():
+        yield All(tuple(asks))
+        answers[name] = yield Now()
+
+    return process()
+
+
+def come(service, size=0, reply=0):
+    """A call with data."""
+    return Ask(service, Come("x"), size, reply)
+
+
+@pytest.mark.parametrize("sent, received", [(3, 0), (0, 3), (3, 3)])
+@pytest.mark.parametrize("processes", [1, 4, 10])
+def test_messages_share_the_link_of_a_service(sent, received, processes):
+    """A service takes in, and gives out, no more bytes a second than its link carries."""
+    answers = {}
+    callers = [caller(answers, i, [come("desk", sent, received)]) for i in range(processes)]
+    run(*callers, clock=Cost(SECOND_PER_BYTE), services={"desk": Desk()})
+    one_way = max(sent, received)
+    first = sent + received
+    assert sorted(answers.values()) == [first + i * one_way for i in range(processes)]
+
+
+def test_messages_share_the_link_of_a_process():
+    """A process that asks several services at once gets all it gets by one link."""
+    answers = {}
+    desks = {f"desk {i}": Desk() for i in range(4)}
+    fetch = caller(answers, "fetch", [come(name, reply=2) for name in desks])
+    push = caller(answers, "push", [come(name, size=2) for name in desks])
+    run(fetch, push, clock=Cost(SECOND_PER_BYTE), services=desks)
+    assert answers == {"fetch": 8.0, "push": 8.0}  # both at once: links have two directions
+
+
+def test_services_have_links_of_their_own():
+    """Two services carry twice what one carries, and a message without data waits for nobody."""
+    answers = {}
+    desks = {f"desk {i}": Desk() for i in range(2)}
+    callers = [caller(answers, i, [come(f"desk {i % 2}", size=5)]) for i in range(4)]
+    callers.append(caller(answers, "no data", [come("desk 0")]))
+    run(*callers, clock=Cost(SECOND_PER_BYTE), services=desks)
+    assert answers == {0: 5.0, 1: 5.0, 2: 10.0, 3: 10.0, "no data": 0.0}
+
+
+def test_a_link_is_not_kept_for_a_message_that_has_not_come():
+    """A message that its sender has not begun to send takes nobody's turn at the receiver."""
+    answers = {}
+    desks = {"near": Desk(), "far": Desk()}
+    busy = caller(answers, "busy", [come("near", size=10), come("far", size=10)])
+
+    def later():
+        yield Work(int, (), 2, "step")
+        yield come("far", size=3)
+        answers["later"] = yield Now()
+
+    machine = replace(SECOND_PER_BYTE, prices={"step": WorkPrice(frame=1.0)})
+    run(busy, later(), clock=Cost(machine), services=desks)
+    assert answers == {"later": 5.0, "busy": 20.0}
+
+
+def test_the_use_of_a_services_link_is_recorded():
+    """The row of a service says how long its link sent and received."""
+    rows = []
+    callers = [caller({}, i, [come("desk", 2, 5)]) for i in range(3)]
+    run(*callers, clock=Cost(SECOND_PER_BYTE), services={"desk": Desk()}, rows=rows)
+    usage = {row.process: row for row in rows if isinstance(row, UsageRow)}
+    assert usage["desk"].receiving_seconds == 6.0
+    assert usage["desk"].sending_seconds == 15.0
+    assert usage["p0"].sending_seconds is None
 
 
 def test_a_call_that_is_not_yet_answered_waits():

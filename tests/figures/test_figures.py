@@ -47,6 +47,7 @@ from workbench.figures.timeline import (
     draw_queues,
     draw_timeline,
     draw_usage,
+    link_load,
     queues,
     stretches,
     usage,
@@ -150,6 +151,18 @@ def test_queues_and_usage_are_read_as_written(runs: list[Run]) -> None:
     table = usage(pd.concat([runs[0].table(UsageRow)] * 2))
     assert table.loc["replica 0", "work"] == 120
     assert table.loc["decoder 0", "put"] == 50
+
+
+def test_the_load_of_a_link_is_that_of_the_busiest_direction(runs: list[Run]) -> None:
+    """Two stretches of a shard add up; processes without links, and other clocks, have no load."""
+    assert link_load(runs[0].table(UsageRow)) is None
+    rows = [
+        UsageRow(process="server 0", seconds=40.0, sending_seconds=10.0, receiving_seconds=30.0),
+        UsageRow(process="server 0", seconds=80.0, sending_seconds=10.0, receiving_seconds=34.0),
+        UsageRow(process="server 1", seconds=80.0, sending_seconds=30.0, receiving_seconds=1.0),
+        UsageRow(process="replica 0", seconds=80.0, work_seconds=80.0),
+    ]
+    assert link_load(pd.DataFrame([row.to_dict() for row in rows])) == 0.8
 
 
 def test_shares_add_up(runs: list[Run]) -> None:

@@ -143,7 +143,7 @@ def test_a_decoder_by_hand():
         Put: always(1),
     }
     seen, end = drive_by_hand(process, {**replies, Close: always(None)})
-    one = [Rest, Now, All, Now, Now, Work, Emit, Now, Put, Now]
+    one = [Rest, Now, Now, All, Now, Work, Emit, Now, Put, Now]
     assert [type(e) for e in seen] == [*one, *one, Close]
     assert end.finished
     put = seen[8].item

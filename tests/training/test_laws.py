@@ -297,6 +297,22 @@ def test_more_replicas_are_faster_in_virtual_time():
     assert 4 < np.mean(stale) < 12
 
 
+@pytest.mark.parametrize("shards", [1, 3])
+def test_replicas_cannot_push_more_than_the_servers_links_carry(shards):
+    """Where links are narrow, more replicas are no faster, and more shards are."""
+    machine = replace(PAPER.machine, byte=2e-3, network_jitter=0.0, latency=0.0)
+    s = settings(shards=shards, epochs=4.0, shuffling="none")
+    runs = [TOY.run(s.replace(replicas=n), Cost(machine, 1)) for n in (10, 20)]
+    for run in runs:
+        bytes_each = run.theta.nbytes / shards
+        seconds = len(of_kind(run.rows, "push")) * bytes_each * machine.byte
+        assert seconds < run.outcome.seconds
+        assert seconds > 0.6 * run.outcome.seconds
+
+    ten, twenty = (run.outcome.seconds / len(of_kind(run.rows, "push")) for run in runs)
+    assert twenty == pytest.approx(ten, rel=0.15)
+
+
 def test_time_never_runs_backwards():
     """The rows of a process, and all rows together, are in the order of time."""
     _, rows, _, _ = TOY.run(settings(criterion="mmi", replicas=6, shards=2), PAPER)

@@ -89,10 +89,10 @@ def test_a_version_can_be_asked_for_exactly():
 def test_a_common_fetch_is_the_same_for_all():
     """The first decoder that asks for an instant fixes the parameters that all get for it."""
     server = a_server()
-    first = server.fetch_instant(1)
+    first = server.fetch_instant(1, 0.0)
     server.push(a_push(0))
-    assert server.fetch_instant(1) is first
-    assert server.fetch_instant(2).version == 1
+    assert server.fetch_instant(1, 0.0) is first
+    assert server.fetch_instant(2, 0.0).version == 1
 
 
 def test_progress_is_reported_when_it_is_reached():
@@ -120,7 +120,7 @@ def test_after_the_end_nothing_changes():
     assert (server.version, server.frames) == (0, 0)
     assert server.fetch().ended
     assert server.fetch_next("", 5).ended
-    assert server.fetch_instant(3).ended
+    assert server.fetch_instant(3, 0.0).ended
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_server_resumes_from_its_state(changes):
     for step in range(3):
         server.fetch("replica 0")
         server.push(a_push(step, version=server.version, subset=0, frames=2))
-    server.fetch_instant(1)
+    server.fetch_instant(1, 0.0)
     server.decay(1)
     again = ParameterServer(unpack(pack(server.state())), server.settings)
     for s in (server, again):
@@ -148,7 +148,7 @@ def test_a_server_resumes_from_its_state(changes):
             s.push(a_push(step, G * step, version=s.version, subset=step % 2, frames=2))
     assert again.digest() == server.digest()
     assert again.frames == server.frames
-    assert again.fetch_instant(1).version == server.fetch_instant(1).version
+    assert again.fetch_instant(1, 0.0).version == server.fetch_instant(1, 0.0).version
 
 
 def test_calls_are_answered_by_their_type():
@@ -159,7 +159,7 @@ def test_calls_are_answered_by_their_type():
     assert server.answer(FetchNext("", 1)).version == 1
     assert server.answer(FetchNext("", 2)) is NOT_YET
     assert server.answer(FetchAt("", 1)).version == 1
-    assert server.answer(FetchInstant(0)).version == 1
+    assert server.answer(FetchInstant(0, 0.0)).version == 1
     assert server.answer(AwaitFrames(5)) == TrainingProgress(1, 5, False)
     assert server.answer(Decay(2)) is None
     assert server.decays == 2

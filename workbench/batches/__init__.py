@@ -3,6 +3,7 @@
 from workbench.batches.orders import FrameBatch, FrameOrder, UtteranceOrder, shufflings
 from workbench.batches.slots import Loaded, OuterBatch, Piece, Slots
 from workbench.batches.subsets import subsets
+from workbench.batches.turnover import slot_sentences
 
 __all__ = [
     "FrameBatch",
@@ -13,5 +14,6 @@ __all__ = [
     "Slots",
     "UtteranceOrder",
     "shufflings",
+    "slot_sentences",
     "subsets",
 ]

@@ -2,8 +2,9 @@
 
 All passes over the data make one stream. A batch may hold the last frames of one epoch and the
 first of the next, so every batch is full until the stream ends; with on-the-fly shuffling the
-remaining slots then drain, one after another. Batch ``n`` is a pure function of the order's fields
-and ``n``: a run that resumes asks for ``batches(first=n)``.
+remaining slots then drain, one after another, which takes long where utterances are few
+(`turnover`). Batch ``n`` is a pure function of the order's fields and ``n``: a run that resumes
+asks for ``batches(first=n)``.
 """
 
 import heapq

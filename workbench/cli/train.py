@@ -126,6 +126,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: Options) -> int:
     """Train or resume, and print the run's folder; return the exit code."""
     from workbench import runs
+    from workbench.batches import slot_sentences
     from workbench.prepare.corpus import Corpus
     from workbench.runs import launch
     from workbench.runs.execution import cluster_at
@@ -141,9 +142,10 @@ def run(options: Options) -> int:
         raise UserError("train: name a corpus, or --resume RUN")
 
     settings = options.settings
-    for sentence in options.idle_sentences():
-        print(f"warning: {sentence}", file=sys.stderr)
     corpus = Corpus.open(options.corpus)
+    crowded = slot_sentences(settings, len(corpus.split("train")))
+    for sentence in [*options.idle_sentences(), *crowded]:
+        print(f"warning: {sentence}", file=sys.stderr)
     init: Run | runs.Transfer | None = None
     if options.init:
         init = find_run(options.init)

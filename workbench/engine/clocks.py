@@ -1,7 +1,8 @@
 """Clocks: time stands still, is real, or is that of a model of a machine.
 
-A clock answers three questions: how long a piece of work takes a process, how long bytes travel,
-and how long a service is busy with a call. It keeps no state. The random numbers of the cost clock
+A clock answers three questions: how long a piece of work takes a process, how long bytes travel if
+they meet no others (`links` makes them wait), and how long a service is busy with a call. It keeps
+no state. The random numbers of the cost clock
 are a pure function of (seed, process, virtual time), so a run that is resumed, or has one more
 replica, meets the same ones.
 """
@@ -11,7 +12,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from workbench.engine.effects import Ask, Work
 from workbench.engine.machines import Machine, Seconds, delay_laws
@@ -21,14 +22,24 @@ NORMAL = NormalDist()
 TICKS = 1_000_000  # per second: virtual time is a whole number of microseconds, so sums never drift
 
 
+class Journey(NamedTuple):
+    """How long a message is under way if it meets no other."""
+
+    transfer: Seconds = 0.0  # for which its bytes occupy a link
+    latency: Seconds = 0.0  # until the last of them has arrived
+
+
+AT_ONCE = Journey()
+
+
 class Clock(Protocol):
     """``elapsed`` is the real time in seconds, ``now`` the virtual time in microseconds."""
 
     def work(self, process: str, work: Work, elapsed: Seconds, now: int) -> Seconds:
         """Return the time that work takes a process."""
 
-    def travel(self, process: str, service: str, size: int, now: int) -> Seconds:
-        """Return the time that ``size`` bytes take between a process and a service, either way."""
+    def travel(self, process: str, service: str, size: int, now: int) -> Journey:
+        """Return the way of ``size`` bytes between a process and a service, in either direction."""
 
     def serve(self, ask: Ask, elapsed: Seconds) -> Seconds:
         """Return the time for which a call keeps its service busy."""
@@ -42,9 +53,9 @@ class Free:
         """Return 0."""
         return 0.0
 
-    def travel(self, process: str, service: str, size: int, now: int) -> Seconds:
-        """Return 0."""
-        return 0.0
+    def travel(self, process: str, service: str, size: int, now: int) -> Journey:
+        """Return a journey that takes no time."""
+        return AT_ONCE
 
     def serve(self, ask: Ask, elapsed: Seconds) -> Seconds:
         """Return 0."""
@@ -59,9 +70,9 @@ class Measured:
         """Return the real time."""
         return elapsed
 
-    def travel(self, process: str, service: str, size: int, now: int) -> Seconds:
-        """Return 0."""
-        return 0.0
+    def travel(self, process: str, service: str, size: int, now: int) -> Journey:
+        """Return a journey that takes no time."""
+        return AT_ONCE
 
     def serve(self, ask: Ask, elapsed: Seconds) -> Seconds:
         """Return the real time."""
@@ -90,13 +101,13 @@ class Cost:
             seconds += pauses(m, self.seed, process, now, seconds)
         return seconds
 
-    def travel(self, process: str, service: str, size: int, now: int) -> Seconds:
-        """Return latency and transfer time of a message, with jitter."""
+    def travel(self, process: str, service: str, size: int, now: int) -> Journey:
+        """Return latency and transfer time of a message, with the same jitter."""
         m = self.machine
-        seconds = m.latency + size * m.byte
+        slower = 1.0
         if m.network_jitter:
-            seconds *= math.exp(m.network_jitter * normal(now, self.seed, process, service))
-        return seconds
+            slower = math.exp(m.network_jitter * normal(now, self.seed, process, service))
+        return Journey(size * m.byte * slower, m.latency * slower)
 
     def serve(self, ask: Ask, elapsed: Seconds) -> Seconds:
         """Return the service's time per call and per byte in both directions."""

@@ -4,6 +4,7 @@
 * Work and calls take turns even where they take no time. Effects that need no waiting (rows, the
   time, a channel with room) are answered at once.
 * A service serves one call at a time, in the order of arrival; calls queue while it is busy.
+  Messages with data queue for the links of both ends (`links`).
 * Components that come to rest (see ``effects``) leave a run that can be resumed: give the outcome's
   ``channels`` and ``ticks`` to the next ``run``.
 * Work is a pure function of its arguments, so threads may do it meanwhile; the result is waited for
@@ -20,7 +21,7 @@ from functools import partial
 from typing import Any
 
 from workbench.engine.channels import WAIT, Channel, Woken
-from workbench.engine.clocks import TICKS, Clock, free, measured
+from workbench.engine.clocks import AT_ONCE, TICKS, Clock, free, measured
 from workbench.engine.effects import (
     NOT_YET,
     RESTING,
@@ -37,6 +38,7 @@ from workbench.engine.effects import (
     Take,
     Work,
 )
+from workbench.engine.links import Message, SharedLinks
 from workbench.engine.workers import Done, Workers
 from workbench.storage.rows import Row, UsageRow
 
@@ -150,6 +152,7 @@ class Timeline:
         self.alive: dict[str, Running] = {}
         self.returned: dict[str, object] = {}
         self.channels: dict[str, Channel[Running]] = {}
+        self.links = SharedLinks(self.at)
         self.effects = 0
         self.work_seconds = 0.0
 
@@ -195,7 +198,7 @@ class Timeline:
             self.pass_time()
 
         for name, busy in sorted(self.busy.items()):
-            self.emit_usage(name, {"busy": busy})
+            self.emit_usage(name, {"busy": busy, **self.links.use(name)})
         held = {name: channel.held() for name, channel in self.channels.items()}
         return Outcome(self.now, self.returned, held, self.effects, self.work_seconds)
 
@@ -253,6 +256,8 @@ class Timeline:
             put_seconds=seconds.get("put"),
             take_seconds=seconds.get("take"),
             busy_seconds=seconds.get("busy"),
+            sending_seconds=seconds.get("sending"),
+            receiving_seconds=seconds.get("receiving"),
         )
         self.emit(row.stamp(name, self.now / TICKS))
 
@@ -303,13 +308,14 @@ class Timeline:
 
     def send(self, sent: Sent) -> None:
         """Let a call travel to its service."""
-        ask = sent.ask
-        seconds = self.clock.travel(sent.process.name, ask.service, ask.size, self.now)
-        ticks = round(seconds * TICKS)
-        if ticks:
-            self.at(self.now + ticks, partial(self.arrive, sent))
-        else:
+        name = sent.process.name
+        service = sent.ask.service
+        journey = self.clock.travel(name, service, sent.ask.size, self.now)
+        if journey == AT_ONCE:
             self.arrive(sent)
+        else:
+            message = Message(name, service, journey, partial(self.arrive, sent))
+            self.links.carry(message, self.now)
 
     def arrive(self, sent: Sent) -> None:
         """Serve a call, and then the waiting ones while the service releases some.
@@ -345,15 +351,14 @@ class Timeline:
         end = max(self.now, self.free_at[name]) + busy
         self.free_at[name] = end
         back = self.clock.travel(sent.process.name, name, ask.reply, end)
-        self.reply(sent, reply, end + round(back * TICKS))
+        self.links.carry(Message(name, sent.process.name, back, self.reply(sent, reply)), end)
         return True
 
-    def reply(self, sent: Sent, value: object, ticks: int) -> None:
-        """Let a reply arrive at this time."""
+    def reply(self, sent: Sent, value: object) -> Callable[[], None]:
+        """Return what happens when a reply arrives."""
         if sent.gather is None:
-            self.at(ticks, partial(self.step, sent.process, value))
-        else:
-            self.at(ticks, partial(self.collect, sent.process, sent.gather, sent.index, value))
+            return partial(self.step, sent.process, value)
+        return partial(self.collect, sent.process, sent.gather, sent.index, value)
 
     def collect(self, process: Running, gather: Gather, index: int, value: object) -> None:
         """Add one part of an ``All``; the last one lets the process continue."""
@@ -414,7 +419,7 @@ class Timeline:
             self.wake(channel.rest())
         for calls in self.waiting.values():
             for sent in calls:
-                self.reply(sent, RESTING, self.now)
+                self.at(self.now, self.reply(sent, RESTING))
             calls.clear()
 
     def stuck(self) -> Iterator[str]:

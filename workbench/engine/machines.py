@@ -80,7 +80,10 @@ class Machine:
     prices: dict[str, WorkPrice] = field(default_factory=dict)
     """By kind of work: gradient, forward, decode, evaluate."""
     latency: Seconds = 0.0  # of one message
-    byte: Seconds = 0.0  # per byte of a message, the reciprocal of the bandwidth
+    byte: Seconds = 0.0
+    """Per byte of a message: the reciprocal of the bandwidth of a link, in and out. Each process
+    and each shard has a link of its own, which all its messages share (`links`).
+    """
     network_jitter: float = 0.0  # sigma of the logarithm of each message's duration
     serve_call: Seconds = 0.0  # for which a shard is busy per call
     serve_byte: Seconds = 0.0  # for which it is busy per byte in either direction
@@ -122,12 +125,15 @@ class Machine:
 # The paper gives no costs. These are chosen so that the figures it does give come out about right:
 # with 50 replicas, outer gradients are a minute old (section 3), and an MMI step costs two to three
 # CE steps (the paper: about two). Decoding takes 1.45 times real time; voice queries of 2.4 s of
-# which 15 % of the frames are kept, and 32 slots, give 59 s and 970 updates in simulation (the
-# paper: a few hundred). An Ethernet of 1 Gbit/s; machines shared with other jobs.
+# which 15 % of the frames are kept, and 32 slots, give 59 s and 970 updates in simulation where the
+# server has shards enough (the paper: a few hundred). An Ethernet of 1 Gbit/s, which a shard shares
+# among all replicas and decoders: fifty replicas of the paper's network need eight shards or more.
+# Machines shared with other jobs.
 PAPER = Machine(
     "paper",
     "a data centre of 2013 as in Heigold et al.: "
-    "outer gradients are about a minute old with 50 replicas",
+    "outer gradients are about a minute old with 50 replicas; "
+    "each process and each shard has one link of 1 Gbit/s",
     {
         "gradient": WorkPrice(call=0.05, frame=0.005),
         "forward": WorkPrice(call=0.02, frame=0.002),
@@ -149,7 +155,8 @@ PAPER = Machine(
 )
 LAPTOP = Machine(
     "laptop",
-    "every process on a laptop core of its own, memory in place of a network",
+    "every process on a laptop core of its own, memory in place of a network: "
+    "5 GB/s to each process and each shard",
     {
         "gradient": WorkPrice(call=5e-4, frame_parameter=3e-10),
         "forward": WorkPrice(call=2e-4, frame_parameter=1e-10),

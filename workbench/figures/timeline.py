@@ -216,6 +216,18 @@ def usage(rows: pd.DataFrame) -> pd.DataFrame:
     return table.rename(columns=_without_unit)
 
 
+def link_load(rows: pd.DataFrame) -> float | None:
+    """Returns the share of the time for which the busiest link of the parameter server was in use.
+
+    None where links were not simulated, or no message with data went through them.
+    """
+    columns = ["sending_seconds", "receiving_seconds"]
+    if not len(rows) or not set(columns) <= set(rows):
+        return None
+    in_use = rows.groupby("process")[columns].sum().to_numpy(float).max()
+    return float(in_use / rows.seconds.max()) if in_use else None
+
+
 def _without_unit(column: str) -> str:
     return column.removesuffix("_seconds")
 

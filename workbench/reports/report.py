@@ -19,7 +19,7 @@ from workbench.figures.example import draw_lattice, draw_occupancies, draw_spect
 from workbench.figures.staleness import ages, draw_staleness
 from workbench.figures.tables import NOT_MEASURED, display_rows, run_frame
 from workbench.figures.text import csv_text, markdown_code, markdown_text
-from workbench.figures.timeline import draw_queues, draw_usage
+from workbench.figures.timeline import draw_queues, draw_usage, link_load
 from workbench.metrics.significance import Comparison
 from workbench.metrics.tested import comparison_with_parent
 from workbench.metrics.verdicts import MARGIN, judge
@@ -44,7 +44,7 @@ from workbench.storage.example import read_example
 from workbench.storage.files import read_json, write_file
 from workbench.storage.home import data_folder
 from workbench.storage.os_errors import explain_os_error
-from workbench.storage.rows import DivergenceRow, PushRow, RecoveryRow
+from workbench.storage.rows import DivergenceRow, PushRow, RecoveryRow, UsageRow
 from workbench.storage.run import Run
 
 LONGEST_NAME = 120  # characters of a report's name that lists its runs
@@ -251,6 +251,9 @@ def asynchrony_pictures(runs: Sequence[Run]) -> list[PageBlock]:
         pictures.append(Picture("Staleness of gradients", draw_staleness(several)))
     for run in timed:
         caption = f"How processes of {run.name} spent their time"
+        load = link_load(run.table(UsageRow))
+        if load is not None:
+            caption += f"; the server's busiest link was in use for {load:.0%} of it"
         pictures.append(Picture(caption, draw_usage(run)))
 
     for run in timed:

@@ -64,8 +64,10 @@ class Exploration:
     decoding: float = setting(
         1.45, "decoding time, as a multiple of the audio's", low=0.05, high=10.0
     )
-    network: float = setting(1.0, "bandwidth of the network", "Gbit/s", low=0.01, high=100.0)
-    shards: int = setting(2, "shards of the parameter server", low=1, high=16)
+    network: float = setting(1.0, "bandwidth of each link", "Gbit/s", low=0.01, high=100.0)
+    shards: int = setting(
+        8, "shards of the parameter server, each with a link of its own", low=1, high=16
+    )
     decoder_seconds: float = setting(
         0.0,
         "decoders fetch together every so many seconds; 0: each utterance",

@@ -174,7 +174,12 @@ class AsynchronySettings(Group):
     replicas: int = setting(
         1, "model replicas, each on its own subset of the data", low=1, high=10000
     )
-    shards: int = setting(1, "shards of the parameter server", low=1, high=256)
+    shards: int = setting(
+        1,
+        "shards of the parameter server; with clock=cost each has a link of its own",
+        low=1,
+        high=256,
+    )
     fetch_every: int = setting(
         1, "batches between a replica's fetches", unit="batches", low=1, high=100000
     )

@@ -206,13 +206,18 @@ class EndRow(Row, kind="end"):
 
 @dataclass(frozen=True, kw_only=True)
 class UsageRow(Row, kind="usage"):
-    """How a process spent its time in one stretch of the run, or how long a service was busy."""
+    """How a process spent its time in one stretch of the run, or how long a service was busy.
+
+    On virtual clocks also for how long a service's link was sending and receiving.
+    """
 
     work_seconds: float | None = None
     ask_seconds: float | None = None
     put_seconds: float | None = None
     take_seconds: float | None = None
     busy_seconds: float | None = None
+    sending_seconds: float | None = None
+    receiving_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ join different versions, as in the paper. Where shards must agree (synchronous, 
 consistent fetch) the first shard is asked first and the others follow it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -36,6 +37,7 @@ from workbench.training.shards import Shards
 Reply = TypeVar("Reply")
 Value = TypeVar("Value")
 Snapshots = list[Snapshot | Signal]
+FOREVER_AGO = -math.inf
 
 
 class ScaledGradient(NamedTuple):
@@ -81,6 +83,7 @@ class ParameterClient:
         ``replica`` names the replica that will push gradients made with them. With ``next_version``
         the fetch waits until they are at least of that version.
         """
+        asked = yield Now()
         call: Call[Snapshot] = FetchNext(replica, next_version) if next_version else Fetch(replica)
         if self._several and self.asynchrony.consistent_fetch:
             snapshots = yield from self._fetch_one_version(call, replica)
@@ -89,24 +92,25 @@ class ParameterClient:
         else:
             snapshots = yield from self._fetch_from_each(call)
 
-        return self._join(snapshots, (yield Now()))
+        return self._join(snapshots, asked)
 
     def fetch_instant(self, instant: int) -> Steps[FetchedParameters | None]:
         """Fetch the parameters of the decoders' common fetch number ``instant``; None as above."""
-        snapshots = yield from self._fetch_from_each(FetchInstant(instant))
-        return self._join(snapshots, (yield Now()))
+        asked = yield Now()
+        snapshots = yield from self._fetch_from_each(FetchInstant(instant, asked))
+        return self._join(snapshots, FOREVER_AGO)
 
     def fetch_during(
         self, work: Work[Value], replica: str
     ) -> Steps[tuple[Value, FetchedParameters | None]]:
         """Fetch while ``work`` is done; return its value, and the parameters or None as above."""
-        seconds = yield Now()
+        asked = yield Now()
         asks = tuple(
             Ask(name, Fetch(replica), reply=size)
             for name, size in zip(self.shards.names, self.sizes, strict=True)
         )
         *snapshots, value = yield All(asks, work)
-        return value, self._join(snapshots, seconds)
+        return value, self._join(snapshots, asked)
 
     def _fetch_from_each(self, call: Call[Snapshot]) -> Steps[Snapshots]:
         calls = [call] * len(self.shards.names)
@@ -141,14 +145,19 @@ class ParameterClient:
         others = yield from self._ask_each(calls, 1, replies=self.sizes[1:])
         return [first, *others]
 
-    def _join(self, answers: Snapshots, seconds: float) -> FetchedParameters | None:
+    def _join(self, answers: Snapshots, asked: float) -> FetchedParameters | None:
+        """Return the parameters, dated by the shard whose part is the oldest.
+
+        A part was current when it was ``asked`` for, so that the way back belongs to its age. If
+        the fetch waited for a push, the part was current from then on.
+        """
         snapshots = [answer for answer in answers if isinstance(answer, Snapshot)]
         if len(snapshots) < len(answers):
             return None  # the run is coming to rest
         return FetchedParameters(
             self.shards.join([snapshot.value for snapshot in snapshots]),
             tuple(snapshot.version for snapshot in snapshots),
-            seconds,
+            max(asked, min(snapshot.seconds for snapshot in snapshots)),
             any(snapshot.ended for snapshot in snapshots),
         )
 
@@ -168,13 +177,14 @@ class ParameterClient:
         Where the first shard decides and does not apply the push, the others are not asked.
         ``frames`` and ``weight``: see ``messages.Push``.
         """
+        sent = yield Now()
         parts = [self._for_the_wire(part) for part in self.shards.parts(gradient.total)]
         sizes = [
             size if part is None else part.nbytes
             for part, size in zip(parts, self.sizes, strict=True)
         ]
         pushes = [
-            Push(item, part, version, replica, frames, weight, gradient.scale)
+            Push(item, part, version, replica, frames, weight, sent, gradient.scale)
             for part, version in zip(parts, at.versions, strict=True)
         ]
         if not self.together:

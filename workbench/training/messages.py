@@ -54,7 +54,7 @@ class FetchedParameters:
 
     theta: np.ndarray  # float32 [parameters]
     versions: tuple[int, ...]  # one per shard; they may differ
-    seconds: float  # time of the fetch
+    seconds: float  # time at which they were current; the way to the component comes after it
     ended: bool = False  # training has ended
 
 
@@ -64,7 +64,7 @@ class DecodedUtterance:
 
     decoded: Decoded
     versions: tuple[int, ...]  # of the parameters that it was decoded with, one per shard
-    seconds: float  # time at which these were fetched
+    seconds: float  # time at which these were current
 
 
 # --- replies of a shard
@@ -77,6 +77,8 @@ class Snapshot:
     version: int  # updates applied so far
     value: np.ndarray  # [parameters of the shard], float32, or uint16 where wire=bfloat16
     ended: bool = False  # training has ended: decode and push no more
+    seconds: float = 0.0
+    """Time at which the push that led to them was sent; of a common fetch, that of the fetch."""
 
 
 class PushStatus(Enum):
@@ -139,6 +141,7 @@ class FetchInstant(Call[Snapshot]):
     """Ask for the parameters of the ``instant``-th common fetch of all decoders."""
 
     instant: int
+    seconds: float  # time at which this caller asks; the first caller's is that of the fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +165,7 @@ class Push(Call[Ack]):
     replica: str
     frames: int = 0  # of the corpus, visited since the last push; epochs are counted in these
     weight: int = 1  # frames that the mean is over
+    seconds: float = 0.0  # time at which it was sent
     scale: float = 1.0
     """Factor that makes the sum the mean, or a shorter one; NaN: the gradient was not finite."""
     order: int | None = None

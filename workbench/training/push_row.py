@@ -1,4 +1,9 @@
-"""The row of a push: the age of its parameters (paper, section 3.2)."""
+"""The row of a push: the age of its parameters (paper, section 3.2).
+
+An age in seconds counts both journeys, that of the parameters and that of the push: it begins when
+the parameters were asked for and ends when the push was acknowledged. The request and the
+acknowledgement carry no data, so this is longer by two latencies than the age at the server.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,18 +18,18 @@ NORM_EVERY = 50  # pushes of a replica between two whose norm is taken, which co
 
 
 @dataclass(frozen=True)
-class SentPush:
-    """What a replica knows of a push when it sends it."""
+class SettledPush:
+    """What a replica knows of a push that the server has answered."""
 
     item: Item
-    seconds: float  # when it was sent
+    seconds: float  # when it was acknowledged
     frames: int  # of the corpus that were visited since the last push
     refused: int  # times that it was too stale and computed again
     idle_seconds: float  # spent waiting for batches since the last push
 
 
 def push_row(
-    sent: SentPush,
+    push: SettledPush,
     at: FetchedParameters,
     acks: Sequence[Ack],
     batches: Sequence[FrameBatch | OuterBatch],
@@ -39,22 +44,22 @@ def push_row(
     here = [ack.version for ack in acks]
     behind = [version - then for version, then in zip(here, at.versions, strict=False)]
     return PushRow(
-        replica=sent.item.subset,
-        step=sent.item.step,
+        replica=push.item.subset,
+        step=push.item.step,
         status=acks[0].status.value,
         batch=total.frames if total else 0,
         version=here[0],
         versions=tuple(here),
         inner_versions=tuple(at.versions),
         staleness_inner=sum(behind) / len(behind),
-        inner_seconds=sent.seconds - at.seconds,
+        inner_seconds=push.seconds - at.seconds,
         skew=max(at.versions) - min(at.versions),
-        outer=outer_age(batches, here, sent.seconds),
-        gradient_norm=mean_norm(total) if sent.item.step % NORM_EVERY == 0 else None,
+        outer=outer_age(batches, here, push.seconds),
+        gradient_norm=mean_norm(total) if push.item.step % NORM_EVERY == 0 else None,
         sums=total.sums if total else {},
-        frames=sent.frames,
-        refused=sent.refused,
-        idle_seconds=sent.idle_seconds,
+        frames=push.frames,
+        refused=push.refused,
+        idle_seconds=push.idle_seconds,
     )
 
 

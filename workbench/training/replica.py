@@ -19,7 +19,7 @@ from workbench.settings import Settings
 from workbench.training import updates
 from workbench.training.client import ParameterClient, ScaledGradient
 from workbench.training.messages import FetchedParameters, Gradient, Item, PushStatus
-from workbench.training.push_row import SentPush, push_row
+from workbench.training.push_row import SettledPush, push_row
 from workbench.training.shards import Shards
 from workbench.training.sources import Batch, BatchSource, SourceState, Supply
 
@@ -177,7 +177,6 @@ class Replica(Generic[Batch]):
         frames = self.settings.batches.size * len(self.batches)
         refused = 0
         while True:
-            now = yield Now()
             gradient = scaled_gradient(self.total, frames, self.settings)
             acks = yield from self.server.push(
                 item, gradient, self.parameters, self.name, credit, frames
@@ -187,8 +186,8 @@ class Replica(Generic[Batch]):
             refused += 1
             yield from self._recompute()
 
-        sent = SentPush(item, now, credit, refused, self.idle)
-        yield Emit(push_row(sent, self.parameters, acks, self.batches, self.total))
+        settled = SettledPush(item, (yield Now()), credit, refused, self.idle)
+        yield Emit(push_row(settled, self.parameters, acks, self.batches, self.total))
 
         self.pushes += 1
         self.batches = []

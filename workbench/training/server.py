@@ -18,6 +18,7 @@ import hashlib
 import math
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -90,6 +91,8 @@ class ParameterServer(Service):
         kept = 2 * settings.asynchrony.replicas + 2 if settings.asynchrony.consistent_fetch else 0
         self.history: deque[Snapshot] = deque(maxlen=kept)
 
+        self.pushed_at = 0.0  # when the newest push was sent
+        self.changed_at = 0.0  # when the push that led to the present version was sent
         self.awaited = math.inf  # smallest number of frames for which a caller waits
         self.released = 0
 
@@ -129,7 +132,7 @@ class ParameterServer(Service):
             case Push():
                 return self.push(call)
             case FetchInstant():
-                return self.fetch_instant(call.instant)
+                return self.fetch_instant(call.instant, call.seconds)
             case Fetch():
                 return self.fetch(call.replica)
             case FetchNext(replica, version):
@@ -155,7 +158,7 @@ class ParameterServer(Service):
         if self.snapshot is None:
             view = narrow(self.value, self.settings.asynchrony.wire).view()
             view.flags.writeable = False
-            self.snapshot = Snapshot(self.version, view, self.ended)
+            self.snapshot = Snapshot(self.version, view, self.ended, self.changed_at)
         self._remember(replica, self.snapshot)
         return self.snapshot
 
@@ -178,13 +181,16 @@ class ParameterServer(Service):
 
         return None
 
-    def fetch_instant(self, instant: int) -> Snapshot:
-        """Return the parameters that were current when number ``instant`` was first asked for."""
+    def fetch_instant(self, instant: int, seconds: float) -> Snapshot:
+        """Return the parameters that were current when number ``instant`` was first asked for.
+
+        The first caller, who asks at ``seconds``, dates them for all.
+        """
         if self.ended:
             return self.fetch()
         if instant > self.instant or self.frozen is None:
             self.instant = instant
-            self.frozen = self.fetch()
+            self.frozen = replace(self.fetch(), seconds=max(seconds, self.changed_at))
         return self.frozen
 
     def _remember(self, replica: str, snapshot: Snapshot) -> None:
@@ -195,6 +201,7 @@ class ParameterServer(Service):
 
     def push(self, push: Push) -> Ack:
         """Apply the gradient, or return why it was not applied."""
+        self.pushed_at = max(self.pushed_at, push.seconds)
         if push.order is not None:
             return Ack(self._follow(push, push.order), push.order, self.ended)
 
@@ -352,6 +359,7 @@ class ParameterServer(Service):
             self.value = value
         self.snapshot = None
         self.version += 1
+        self.changed_at = self.pushed_at
         self.rejected = 0
         if self.settings.asynchrony.synchronous or self.settings.asynchrony.consistent_fetch:
             self.released += 1
