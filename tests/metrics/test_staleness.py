@@ -161,6 +161,7 @@ def test_the_closed_form_by_hand() -> None:
     assert kept_frames(np.zeros(5), 40) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas, batch", [(1, 32), (4, 128)])
 def test_the_closed_form_foretells_the_machine(replicas: int, batch: int) -> None:
     """Replicas, decoders and channels on the cost clock come within a tenth of it."""

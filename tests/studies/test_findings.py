@@ -38,18 +38,25 @@ def cell(arm: str, label: str, **changes: float | int | str | None) -> StudyCell
 
 
 def compared(
-    arm: str, label: str, against: str, difference: float, error: float = 0.001
+    arm: str,
+    label: str,
+    against: str,
+    difference: float,
+    error: float = 0.001,
+    seeds: int = 3,
+    seed_error: float | None = 0.0,
 ) -> StudyComparison:
-    """A comparison of 400 speakers with this difference and standard error."""
+    """A comparison of 400 speakers with this difference and these standard errors."""
     return StudyComparison(
         arm=arm,
         label=label,
         against=against,
-        seeds=3,
+        seeds=seeds,
         wer_a=0.15,
         wer_b=0.15 + difference,
         standard_error=error,
         degrees=399.0,
+        seed_error=seed_error,
         words=WORDS,
         units=400,
         unit="speakers",
@@ -191,3 +198,22 @@ def test_ages_are_held_against_the_paper_and_the_closed_form() -> None:
     assert (updates.agreement, seconds.agreement) == (Agreement.DISAGREE, Agreement.AGREE)
     assert form.found.startswith("1 of 1 runs")
     assert START == "start"
+
+
+def test_one_seed_decides_nothing() -> None:
+    """Whatever its words say, another seed may say something else; with three their scatter
+    counts.
+    """
+    study = find_study("e4")
+    cells = [cell("mmi", "mmi")]
+
+    def agreement(row: StudyComparison) -> Agreement:
+        return study_findings(study, StudyResults(RECORD, cells, [row], []))[0].agreement
+
+    assert agreement(compared("mmi", "mmi", START, -0.02)) is Agreement.AGREE
+    alone = compared("mmi", "mmi", START, -0.02, seeds=1, seed_error=None)
+    assert agreement(alone) is Agreement.UNDECIDED
+    scattered = compared("mmi", "mmi", START, -0.02, seed_error=0.01)
+    assert agreement(scattered) is Agreement.UNDECIDED
+    assert scattered.comparison.standard_error == pytest.approx(0.01005, rel=1e-3)
+    assert 2.0 < scattered.comparison.degrees < 2.1

@@ -13,13 +13,14 @@ from workbench.studies.overview import all_states, total_minutes
 from workbench.studies.page import (
     BEGIN,
     END,
+    GAINS,
     answer_lines,
     study_document,
     write_all_studies,
     write_study,
 )
 from workbench.studies.plan import StudyPlan, plan_study, study_state
-from workbench.studies.rows import read_results_of, rows_folder
+from workbench.studies.rows import kept_sizes, read_results_of, rows_folder
 from workbench.studies.run import run_study
 from workbench.studies.study import START, find_study, size_names, study_names
 from workbench.sweeping import refuse_idle_axes
@@ -103,6 +104,7 @@ def test_real_speech_is_not_synthesised(home: Path) -> None:
         run_study(dataclasses.replace(plan, arms=real))
 
 
+@pytest.mark.slow
 def test_a_study_stops_goes_on_and_is_drawn_again(home: Path) -> None:
     """Stopped by its budget, a study goes on where it was; another one uses what it has run, and
     its pages are drawn again when its runs are gone.
@@ -137,13 +139,18 @@ def test_a_study_stops_goes_on_and_is_drawn_again(home: Path) -> None:
     table.write_text(f"# Results\n\n{BEGIN}\nold\n{END}\n\n## Older\n")
     assert table in write_all_studies()
     again = {path: path.read_bytes() for path in rows_folder().glob("*.png")}
+    assert again.pop(rows_folder() / GAINS)
     assert again == figures
     text = table.read_text()
     assert "old\n" not in text and "## Older" in text and "last: the longest harmless" in text
 
 
+@pytest.mark.slow
 def test_rows_come_back_as_they_were(home: Path) -> None:
     """What is kept of a study is read again, to six digits, and reports the same."""
+    if "tiny" not in kept_sizes("e3"):
+        run_study(plan_study("e3", "tiny"))
+        write_study(collect_study(plan_study("e3", "tiny")))
     kept = read_results_of("e3", "tiny")
     assert [cell.label for cell in kept.cells] == [
         "last: decoder_seconds=0.0",

@@ -5,8 +5,11 @@ import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import numpy as np
+
 from workbench.metrics.staleness import kept_of_run
 from workbench.metrics.tested import NotComparable, TestedRun, compare_tested
+from workbench.metrics.words import total_errors
 from workbench.prepare.corpus import Corpus
 from workbench.settings import Settings
 from workbench.storage.rows import EvaluateRow
@@ -168,12 +171,25 @@ def _comparison(
             wer_b=found.wer_b,
             standard_error=found.standard_error,
             degrees=found.degrees,
+            seed_error=_seed_error([_difference(before[s], after[s]) for s in seeds]),
             words=found.words,
             units=found.units,
             unit=str(found.unit),
             identical=found.identical,
         )
     ]
+
+
+def _difference(before: TestedRun, after: TestedRun) -> float:
+    """By how much the error rate of one run is above that of another."""
+    return total_errors(after.errors).wer - total_errors(before.errors).wer
+
+
+def _seed_error(differences: Sequence[float]) -> float | None:
+    """The standard error of the mean over seeds; None for a single one."""
+    if len(differences) < 2:
+        return None
+    return float(np.std(differences, ddof=1) / np.sqrt(len(differences)))
 
 
 def _tests_of_starts(plan: StudyPlan, arm_name: str) -> dict[int, TestedRun]:

@@ -103,12 +103,17 @@ def _expected(
     if row is None:
         return StudyFinding(claim, "not compared yet", Agreement.MISSING)
     verdict = verdicts[expected.label, expected.against]
-    return StudyFinding(
-        claim,
-        comparison_text(row, verdict),
-        agreement_of(expected.outcome, verdict),
-        weight_of(row),
-    )
+    agreement = carried(agreement_of(expected.outcome, verdict), row.seeds)
+    return StudyFinding(claim, comparison_text(row, verdict), agreement, weight_of(row))
+
+
+def carried(agreement: Agreement, seeds: int) -> Agreement:
+    """Return the agreement that so many seeds carry.
+
+    How far another seed lies from the one that was run is not known, so a single one decides
+    nothing, however many words it was tested on.
+    """
+    return agreement if seeds > 1 else Agreement.UNDECIDED
 
 
 def agreement_of(expected: VerdictOutcome, verdict: Verdict) -> Agreement:
@@ -249,7 +254,7 @@ def _harmless(each: Harmless, study: Study, results: StudyResults) -> StudyFindi
     elif found.below is not None and found.below <= each.paper:
         agreement = Agreement.DISAGREE
 
-    return StudyFinding(claim, text, agreement, weight)
+    return StudyFinding(claim, text, carried(agreement, found.seeds), weight)
 
 
 def _ratio(ratio: IntervalRatio, study: Study, results: StudyResults) -> StudyFinding:
@@ -266,7 +271,11 @@ def _ratio(ratio: IntervalRatio, study: Study, results: StudyResults) -> StudyFi
     high = _quotient(own.below, other.at_least)
     text = f"at least {low:.2g}" if low else "no lower bound"
     text += f", at most {high:.2g}" if high is not None else ", no upper bound"
-    return StudyFinding(claim, text, _ratio_agreement(ratio.paper, low, high))
+    agreement = _ratio_agreement(ratio.paper, low, high)
+    if agreement is not Agreement.OPEN:
+        agreement = carried(agreement, min(own.seeds, other.seeds))
+
+    return StudyFinding(claim, text, agreement)
 
 
 def _quotient(above: float | None, below: float | None) -> float | None:

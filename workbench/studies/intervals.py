@@ -4,7 +4,8 @@ An interval is harmless if the upper 95 % bound of what it costs in test word er
 margin (one-sided, as in a test of non-inferiority). Intervals are tried from the shortest, and the
 first that is not shown to be harmless ends the search; such a fixed sequence needs no correction
 for the number of tests. An interval does harm if its test word errors are larger, by Holm's method
-over the intervals of its arm, and its bound is not below the margin.
+over the intervals of its arm, and its bound is not below the margin. Bounds account for the choice
+of speakers and, with several seeds, for their scatter.
 """
 
 from collections.abc import Sequence
@@ -46,6 +47,11 @@ class HarmlessInterval:
     margin: float
     at_least: float
     below: float | None
+
+    @property
+    def seeds(self) -> int:
+        """The seeds that every point rests on."""
+        return min((point.compared.seeds for point in self.points), default=0)
 
     def __str__(self) -> str:
         if not self.points:

@@ -26,6 +26,7 @@ from workbench.storage.files import read_json, write_file
 from workbench.storage.home import data_folder
 from workbench.studies.figures import draw_study
 from workbench.studies.findings import Agreement, StudyFinding, overall, study_findings
+from workbench.studies.gains import draw_gains, gain_points, gain_sentence
 from workbench.studies.rows import (
     StudyCell,
     StudyResults,
@@ -39,6 +40,9 @@ from workbench.sweeping.results import mean_interval
 BEGIN = "<!-- studies: `workbench study figures` writes what follows -->"
 END = "<!-- end of studies -->"
 
+GAINS = "gains.png"
+"""The figure of all studies together."""
+
 CAPTIONS = {
     StudyFigure.INTERVAL: "What a fetch interval costs, and the longest harmless ones",
     StudyFigure.CURVES: "Held-out curves against audio seen",
@@ -48,9 +52,9 @@ CAPTIONS = {
     StudyFigure.STALENESS: "Ages of outer gradients, and the closed form",
 }
 METHOD = (
-    "Differences are of test word errors, speaker by speaker, errors of common seeds added up; "
-    "brackets: 95 % interval over speakers. They account for the choice of speakers, not of seeds. "
-    "Held-out numbers: means over seeds."
+    "Differences are of test word errors, errors of common seeds added up; brackets: 95 % "
+    "interval, over speakers and, with several seeds, over seeds too. A single seed decides "
+    "nothing: its verdict holds for these models only. Held-out numbers: means over seeds."
 )
 
 
@@ -244,6 +248,7 @@ def write_all_studies() -> list[Path]:
     pages = [write_pages(results) for results in kept]
     table = rows_folder().parent / "RESULTS.md"
     if table.exists() and BEGIN in table.read_text():
+        write_file(rows_folder() / GAINS, png(draw_gains(gain_points(kept))))
         write_file(table, with_summary(table.read_text(), kept).encode())
         pages.append(table)
 
@@ -255,7 +260,15 @@ def with_summary(text: str, kept: Sequence[StudyResults]) -> str:
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     rows = [row for results in kept for row in summary_rows(results)]
-    return f"{before}{BEGIN}\n\n{table_markdown(rows)}\n\n{END}{after}"
+    parts = [
+        BEGIN,
+        table_markdown(rows),
+        f"![Gains of F_MMI against gains in words](studies/{GAINS})",
+        gain_sentence(gain_points(kept)),
+        "Pages: " + ", ".join(f"[{each.name}](studies/{each.name}.md)" for each in kept),
+        f"{END}{after}",
+    ]
+    return before + "\n\n".join(parts)
 
 
 def summary_rows(results: StudyResults) -> list[dict[str, str]]:

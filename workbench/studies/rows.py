@@ -8,6 +8,7 @@
 
 import csv
 import io
+import math
 import types
 import typing
 from collections.abc import Sequence
@@ -65,7 +66,11 @@ class StudyCell:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyComparison:
-    """The comparison of the test word errors of one label with another's, seeds added up."""
+    """The comparison of the test word errors of one label with another's, seeds added up.
+
+    ``standard_error`` and ``degrees`` are over speakers. ``seed_error``: the standard error of the
+    mean over seeds, from the scatter of their differences; None for a single seed.
+    """
 
     arm: str
     label: str
@@ -75,6 +80,7 @@ class StudyComparison:
     wer_b: float
     standard_error: float
     degrees: float
+    seed_error: float | None
     words: int
     units: int
     unit: str
@@ -82,12 +88,22 @@ class StudyComparison:
 
     @property
     def comparison(self) -> Comparison:
-        """The comparison as verdicts need it."""
+        """The comparison as verdicts need it, with both errors.
+
+        Their degrees of freedom are joined by Welch and Satterthwaite's formula.
+        """
+        error = self.standard_error
+        degrees = self.degrees
+        if self.seed_error:
+            error = math.hypot(self.standard_error, self.seed_error)
+            parts = self.standard_error**4 / self.degrees + self.seed_error**4 / (self.seeds - 1)
+            degrees = error**4 / parts
+
         return Comparison(
             self.wer_a,
             self.wer_b,
-            self.standard_error,
-            self.degrees,
+            error,
+            degrees,
             self.words,
             self.units,
             Unit(self.unit),
