@@ -5,7 +5,7 @@ import pytest
 import soundfile
 from data_directories import GOOD, count_reasons, make_directory, make_tone
 
-from workbench.corpus.audio import AudioError, AudioReader, read_audio
+from workbench.corpus.audio import AudioError, AudioReader, read_audio, read_header
 from workbench.corpus.kaldi import read_kaldi, read_kaldi_splits
 from workbench.corpus.set_names import SetNames
 from workbench.corpus.utterances import DataSet, SetAside, Utterance
@@ -201,6 +201,31 @@ def test_an_estimated_length_is_no_promise(tmp_path):
             continue
         with pytest.raises(AudioError, match="truncated audio"):
             read_audio(path)
+
+
+def test_an_estimate_that_is_too_short_loses_nothing(tmp_path):
+    """An MP3 that begins with large frames is read to its end, and a part of it from its place."""
+    draw = np.random.default_rng(0)
+    noise = (0.1 * draw.normal(size=48000)).astype(np.float32)
+    pieces = []
+    for level in (0.0, 0.9):  # of compression: the largest bit rate, and nearly the smallest
+        path = tmp_path / f"{level}.mp3"
+        soundfile.write(
+            path, noise, 16000, format="MP3", compression_level=level, bitrate_mode="CONSTANT"
+        )
+        data = path.read_bytes()
+        length = data.index(data[:2], 4)  # the first frame holds the tag with the true length
+        pieces.append(data[length:])
+    large, small = pieces
+    both = tmp_path / "both.mp3"
+    both.write_bytes(large + small)
+    assert soundfile.info(both).frames < 70_000
+
+    samples, rate = read_audio(both)
+    assert abs(len(samples) - 2 * len(noise)) < 4000
+    assert read_header(both).samples >= len(samples)
+    part, _ = read_audio(both, 4.0, 4.5)
+    assert np.abs(part - samples[4 * rate : 4 * rate + rate // 2]).mean() < 0.01
 
 
 def test_names_of_recipes_are_found(tmp_path):

@@ -207,7 +207,7 @@ class CutFault:
 FAULTS = {
     "no audio": CutFault("missing audio", {"sources": [{**SOURCE, "source": "none.wav"}]}),
     "command": CutFault(
-        "unsupported audio source",
+        "command refused",
         {"sources": [{**SOURCE, "type": "command", "source": "cat a.wav"}]},
     ),
     "pipe": CutFault(
@@ -215,6 +215,11 @@ FAULTS = {
     ),
     "address": CutFault("unsupported audio source", {"sources": [{**SOURCE, "type": "url"}]}),
     "two sources": CutFault("unsupported audio source", {"sources": [SOURCE, SOURCE]}),
+    "channel of no source": CutFault(
+        "unsupported audio source",
+        {"sources": [SOURCE, {**SOURCE, "channels": [1]}]},
+        {"channel": [0, 1]},
+    ),
     "no sources": CutFault("unsupported audio source", {"sources": None}),
     "surrogate": CutFault("missing audio", {"sources": [{**SOURCE, "source": "\ud800"}]}),
     "transformed": CutFault("unsupported transform", {"transforms": [{"name": "Speed"}]}),
@@ -329,3 +334,60 @@ def test_a_supervision_chooses_its_channel(tmp_path):
     write_manifest(tmp_path / "supervisions_train.jsonl.gz", make_supervision(channel=1))
     (utterance,) = read_lhotse(tmp_path)["train"].utterances
     assert utterance.channel == 1
+
+
+def test_commands_run_if_they_are_allowed(tmp_path):
+    """A source that is a command is refused with the option that allows it, and then run."""
+    write_noise(tmp_path / "a.wav")
+    source = {**SOURCE, "type": "command", "source": f"cat {tmp_path / 'a.wav'}"}
+    write_manifest(tmp_path / "recordings_train.jsonl.gz", make_recording(sources=[source]))
+    write_manifest(tmp_path / "supervisions_train.jsonl.gz", make_supervision())
+    (refused,) = read_lhotse(tmp_path)["train"].set_aside
+    assert "--allow-commands" in refused.detail
+
+    (utterance,) = read_lhotse(tmp_path, allow_commands=True)["train"].utterances
+    np.testing.assert_array_equal(read_audio(utterance.audio)[0], read_audio(tmp_path / "a.wav")[0])
+
+
+def test_a_recording_may_be_several_files(tmp_path):
+    """The file that has the channel of a supervision is read, at the channel's place in it."""
+    write_noise(tmp_path / "a.wav")
+    write_noise(tmp_path / "stereo.wav", channels=2)
+    sources = [SOURCE, {"type": "file", "channels": [2, 1], "source": "stereo.wav"}]
+    write_manifest(tmp_path / "recordings_train.jsonl.gz", make_recording(sources=sources))
+    supervisions = [make_supervision(id=f"u{channel}", channel=channel) for channel in (0, 1, 2)]
+    write_manifest(tmp_path / "supervisions_train.jsonl.gz", *supervisions)
+    read = [(u.audio.name, u.channel) for u in read_lhotse(tmp_path)["train"].utterances]
+    assert read == [("a.wav", None), ("stereo.wav", 1), ("stereo.wav", 0)]
+
+
+def test_what_a_second_file_repeats_is_read_once(tmp_path):
+    """Shards beside the whole lose nothing; an id with another text is still a contradiction."""
+    write_noise(tmp_path / "a.wav")
+    cuts = [make_cut(id=f"c{n}", supervisions=[make_supervision(id=f"u{n}")]) for n in range(3)]
+    write_manifest(tmp_path / "cuts_train.jsonl", *cuts)
+    write_manifest(tmp_path / "cuts_train.00.jsonl", *cuts[:2])
+    train = read_lhotse(tmp_path)["train"]
+    assert sorted(u.id for u in train.utterances) == ["u0", "u1", "u2"]
+    assert not train.set_aside
+    assert train.notes == ("2 utterances are in several files, and are read once",)
+
+    other = make_cut(id="c2", supervisions=[make_supervision(id="u2", text="annad")])
+    write_manifest(tmp_path / "cuts_train.01.jsonl", other)
+    assert count_reasons(read_lhotse(tmp_path)["train"]) == {"duplicate id": 2}
+
+
+def test_copies_at_another_speed_are_left_out(tmp_path):
+    """Perturbed copies lose nothing where the utterance itself is there; alone they do."""
+    write_noise(tmp_path / "a.wav")
+    fast = make_recording(transforms=[{"name": "Speed", "kwargs": {"factor": 0.9}}])
+    cuts = [
+        make_cut(id="c", supervisions=[make_supervision()]),
+        make_cut(id="c_sp0.9", recording=fast, supervisions=[make_supervision(id="u_sp0.9")]),
+        make_cut(id="d_sp0.9", recording=fast, supervisions=[make_supervision(id="v_sp0.9")]),
+    ]
+    write_manifest(tmp_path / "cuts_train.jsonl", *cuts)
+    train = read_lhotse(tmp_path)["train"]
+    assert [u.id for u in train.utterances] == ["u"]
+    assert [s.utterance for s in train.set_aside] == ["v_sp0.9"]
+    assert train.notes == ("1 copies at another speed or volume are left out",)

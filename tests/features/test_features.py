@@ -128,7 +128,17 @@ def test_audio_that_is_not_finite_has_no_features(value):
     """One sample that is NaN, infinite or as large as float32 allows is refused in a line."""
     samples = make_speech(0.5)
     samples[3000] = value
-    with pytest.raises(UserError, match=r"NaN or infinite|far out of range"):
+    with pytest.raises(UserError, match=r"audio not finite|audio out of range"):
+        extract_features(samples, 16000, Normalisation("utterance", 16000, (1.0,) * MEL))
+
+
+@pytest.mark.parametrize(
+    "samples, fault",
+    [(np.zeros(0), "empty"), (np.zeros(9000), "silent"), (np.arange(60) / 99, "too short")],
+)
+def test_new_audio_is_checked_as_preparation_does(samples, fault):
+    """Audio that preparation would set aside has no features, and no warning of numpy."""
+    with pytest.raises(UserError, match=fault):
         extract_features(samples, 16000, Normalisation("utterance", 16000, (1.0,) * MEL))
 
 

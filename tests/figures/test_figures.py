@@ -364,3 +364,12 @@ def test_a_text_table_has_a_line_per_run(runs: list[Run]) -> None:
     assert len({len(line) for line in lines}) == 1
     assert display_rows(runs)[0]["95 % interval"] in lines[1]
     assert text_table([]) == "no runs yet"
+
+
+def test_a_table_tells_what_never_will_be_measured(data_folder: Path) -> None:
+    """Diverged, failed and lost runs have their state; where all are done there is no column."""
+    done = fake_run("one", Settings())
+    assert "state" not in display_rows([done])[0]
+    others = [fake_run(state, Settings(), state=state) for state in ("diverged", "failed", "new")]
+    rows = display_rows([done, *others])
+    assert [row["state"] for row in rows] == ["done", "diverged", "failed", "new"]

@@ -166,3 +166,15 @@ def test_too_few_jobs_are_refused(home: Path) -> None:
     for jobs in (0, -1):
         with pytest.raises(UserError, match=f"jobs={jobs}: at least 1"):
             prepare("other", TINY, HOW, jobs)
+
+
+def test_a_corpus_of_an_older_release_is_known_again(home: Path) -> None:
+    """What was no option when a corpus was prepared has its default, and is not a difference."""
+    path = home / "corpora" / "tiny" / "corpus.json"
+    info = json.loads(path.read_text())
+    for name in ("lm", "sets", "lexicon"):
+        del info["source"][name]
+    path.write_text(json.dumps(info))
+    assert prepare("tiny", TINY, HOW).folder == home / "corpora" / "tiny"
+    with pytest.raises(UserError, match=r"lm is None, not own\.arpa"):
+        prepare("tiny", Source(synthetic="is", size="tiny", lm=Path("own.arpa")), HOW)

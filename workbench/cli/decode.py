@@ -5,13 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workbench.cli.options import add_search_option
+from workbench.cli.exit_codes import print_error, print_remark
+from workbench.cli.options import add_search_option, whole_number
 
 if TYPE_CHECKING:
     from workbench.recognise.recogniser import Search
 
+MOST_CHANNELS = 1023  # that libsndfile reads, less one
+
 EXAMPLES = """examples:
-  workbench decode mmi one.wav two.flac"""
+  workbench decode mmi one.wav two.flac
+
+A file that cannot be used is named on the error output and does not end the others; then the exit
+code is 1."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,7 @@ class Options:
     run: str
     audio: list[Path]
     search: "Search"
+    channel: int | None
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -28,13 +35,28 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN")
     parser.add_argument("audio", nargs="+", type=Path)
     add_search_option(parser)
+    parser.add_argument(
+        "--channel",
+        type=whole_number(0, MOST_CHANNELS),
+        help="the channel to read, from 0 (default: the mean of all)",
+    )
 
 
-def run(options: Options) -> None:
-    """Print one line per file: its path, a tab, and the words."""
+def run(options: Options) -> int:
+    """Print one line per file: its path, a tab, and the words; return 1 if some have none.
+
+    What is wrong with a file is told on the error output, and the others follow.
+    """
     from workbench.recognise import evaluate
     from workbench.storage.run import find_run
 
     run = find_run(options.run)
-    for path, words in evaluate.decode(run, options.audio, options.search):
-        print(f"{path}\t{' '.join(words)}")
+    exit_code = 0
+    for file in evaluate.decode(run, options.audio, options.search, options.channel):
+        if file.fault:
+            exit_code = print_error(f"{file.path}: {file.fault}")
+            continue
+        if file.remark:
+            print_remark(f"{file.path}: {file.remark}")
+        print(f"{file.path}\t{' '.join(file.words)}", flush=True)
+    return exit_code

@@ -15,7 +15,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol
 
-from workbench.cli.exit_codes import FAILED, WRONG_USAGE, report_interruption
+from workbench.cli.exit_codes import FAILED, WRONG_USAGE, print_error, report_interruption
 from workbench.settings import UserError, did_you_mean
 from workbench.storage.os_errors import explain_os_error
 from workbench.system.processes import set_environment
@@ -24,6 +24,7 @@ from workbench.system.processes import set_environment
 # commands.
 COMMANDS = {
     "baseline": "from data to a report: corpus, cross entropy, MMI at rates that are found, test",
+    "check": "say what is in a data directory before anything is computed, and what is wrong",
     "prepare": "make a corpus: features, lexicon, language models, tied states, graphs",
     "train": "train a model on a corpus, or resume a run",
     "rates": "find a learning rate in short trials",
@@ -157,16 +158,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if explained is None:
             raise
         return print_error(explained)
-
-
-def print_error(message: str) -> int:
-    """Print what went wrong as one line, and return the exit code.
-
-    What could move the cursor or colour the terminal is printed as an escape.
-    """
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
-    print(f"workbench: {shown}", file=sys.stderr)
-    return FAILED
 
 
 def explain(words: Sequence[str]) -> int:

@@ -26,6 +26,7 @@ class SourceOptions:
     lhotse: Path | None
     size: str
     lexicon: Path | None
+    lm: Path | None
     audio_root: Path | None
     allow_commands: bool
     jobs: int
@@ -47,6 +48,7 @@ class SourceOptions:
             lhotse=self.lhotse,
             audio_root=self.audio_root,
             lexicon=self.lexicon,
+            lm=self.lm,
             allow_commands=self.allow_commands,
             sets=SetNames(self.train, self.heldout, self.test),
         )
@@ -96,8 +98,21 @@ def add_source_options(parser: argparse.ArgumentParser, required: bool) -> None:
         default="demo",
         help="size of the synthetic corpus: tiny, smoke, demo, default, paper (default: demo)",
     )
+    add_reading_options(parser)
+    parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how a data directory is read."""
     parser.add_argument(
         "--lexicon", type=Path, help="lexicon.txt or lexiconp.txt, if not in the data directory"
+    )
+    parser.add_argument(
+        "--lm",
+        type=Path,
+        metavar="ARPA",
+        help="language model of the test, ARPA up to order 5, perhaps .gz (default: lm.arpa[.gz] "
+        "in the data directory, else one is estimated)",
     )
     for split in ("train", "heldout", "test"):
         parser.add_argument(
@@ -111,9 +126,8 @@ def add_source_options(parser: argparse.ArgumentParser, required: bool) -> None:
     parser.add_argument(
         "--allow-commands",
         action="store_true",
-        help="run the command pipes of wav.scp (they run with your rights)",
+        help="run the commands of wav.scp and manifests (they run with your rights)",
     )
-    parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
 
 
 def add_preparation_options(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 EXAMPLES = ""
 
 # How soon a column is left out where the terminal is narrow, the highest first.
-RANKS = {"run": 0, "test WER %": 1, "WER %": 2, "95 % interval": 3, "criterion": 4, "F_MMI": 5}
+RANKS = {
+    "run": 0,
+    "state": 1,
+    "test WER %": 1,
+    "WER %": 2,
+    "95 % interval": 3,
+    "criterion": 4,
+    "F_MMI": 5,
+}
 OTHER_RANK = 9
 
 

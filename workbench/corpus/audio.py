@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 import soundfile
 
+from workbench.corpus.mpeg import LongFile, count_samples
 from workbench.settings import UserError
 
 UNKNOWN_LENGTH = 1 << 40
@@ -22,7 +23,10 @@ ESTIMATED_LENGTH = ("MP3", "MPEG")
 """Formats whose headers may only estimate their length, from the size of the file."""
 
 ESTIMATE_SECONDS = 0.5
-"""By so much an estimate may promise more than there is; what can be decoded is the recording."""
+"""By so much an estimate may promise more than there is; what can be decoded is the recording.
+
+Where it promises less by more than that, frames are counted (`mpeg`).
+"""
 
 
 class AudioError(UserError):
@@ -96,6 +100,8 @@ class AudioReader:
     def __init__(self) -> None:
         self._path: Path | None = None
         self._file: soundfile.SoundFile | None = None
+        self._samples = 0  # of each channel of the open file
+        self._long_file: LongFile | None = None  # that libsndfile reads in the place of the path
 
     def __enter__(self) -> Self:
         return self
@@ -107,13 +113,16 @@ class AudioReader:
         """Close the file that is open, if any."""
         if self._file is not None:
             self._file.close()
+        if self._long_file is not None:
+            self._long_file.close()
+        self._long_file = None
         self._path = None
         self._file = None
 
     def header(self, path: Path) -> AudioHeader:
         """Return the header of ``path``; raise AudioError if it cannot be read."""
         file = self._open(path)
-        return AudioHeader(file.samplerate, file.frames, file.channels)
+        return AudioHeader(file.samplerate, self._samples, file.channels)
 
     def read(
         self,
@@ -162,6 +171,11 @@ class AudioReader:
         _require_regular_file(path)
         try:
             file = soundfile.SoundFile(path)
+            samples = _true_length(file, path)
+            if samples > file.frames:
+                file.close()
+                self._long_file = LongFile(path)
+                file = soundfile.SoundFile(self._long_file)
         # TypeError: soundfile asks for the format of files that are called .raw.
         except (RuntimeError, OSError, TypeError, ValueError) as error:
             raise AudioError("unreadable audio", path, _one_line(error)) from None
@@ -172,7 +186,17 @@ class AudioReader:
             raise AudioError("unreadable audio", path, fault)
         self._path = path
         self._file = file
+        self._samples = samples
         return file
+
+
+def _true_length(file: soundfile.SoundFile, path: Path) -> int:
+    """Return the samples of a file: those of its header, unless an estimate is far too small."""
+    if file.format not in ESTIMATED_LENGTH:
+        return file.frames
+    counted = count_samples(path)
+    is_longer = counted > file.frames + ESTIMATE_SECONDS * file.samplerate
+    return counted if is_longer else file.frames
 
 
 def _header_fault(file: soundfile.SoundFile) -> str:

@@ -223,4 +223,5 @@ def _to_utterance(candidate: Candidate) -> Utterance:
         rate=header.rate,
         seconds=seconds,
         channel=candidate.channel if header.channels > 1 else None,
+        channels=header.channels,
     )

@@ -12,7 +12,7 @@ are brought to Unicode's form NFC. No fault of a single utterance stops the read
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from workbench.corpus.audio import Recording
@@ -52,7 +52,7 @@ def read_kaldi(
             problem = Problem("no text", row.where, "not in text")
             candidates.append(Candidate(row.key, row.where, None, problems=(problem,)))
 
-    return build_data_set(candidates, tables.notes)
+    return replace(build_data_set(candidates, tables.notes), origin=folder.name or str(folder))
 
 
 def read_kaldi_splits(

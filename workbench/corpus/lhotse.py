@@ -4,9 +4,10 @@ A file is called ``[PREFIX_]KIND_SPLIT.jsonl[.gz]`` or ``[SPLIT_]KIND.jsonl[.gz]
 one of recordings, supervisions and cuts. Splits that begin with train, dev or valid, test or eval
 become train, heldout and test, unless the user names others. Further sets (noise, music) are left
 out with a remark. If a split has cuts, they are read, and its recordings and supervisions are not.
-Every supervision is an utterance; one without a speaker is its own speaker. Audio must come from
-one file. Cuts that mix, and recordings that are transformed (speed, volume, ...), cannot be read
-without Lhotse and are set aside.
+Every supervision is an utterance; one without a speaker is its own speaker. What a second file of
+the split repeats (a shard beside the whole) is read once. `lhotse_sources` finds the audio. Cuts
+that mix cannot be read without Lhotse and are set aside, as are recordings that are transformed
+(speed, volume, ...); but a transformed copy of an utterance that is there itself is left out.
 """
 
 import gzip
@@ -20,8 +21,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from workbench.corpus.audio import Recording
 from workbench.corpus.candidate import Candidate, Problem, build_data_set, split_words
+from workbench.corpus.lhotse_sources import UNSUPPORTED_TRANSFORM, OpenedSource, open_source
 from workbench.corpus.recordings import Recordings
 from workbench.corpus.set_names import SetNames, require_train
 from workbench.corpus.utterances import DataSet, Seconds
@@ -33,6 +34,12 @@ NAME = re.compile(
     r"(?:[_.-](?P<after>.*))?"
     r"\.jsonl(?:\.gz)?"
 )
+PERTURBED = re.compile(r"(?:_(?:sp|vp|tp|wp|volume)-?[\d.]*)+$")
+"""How Lhotse ends the id of a copy whose speed, volume or tempo was changed."""
+
+COMMANDS = "from-commands"
+"""The folder, beside the manifests, for the output of commands."""
+
 LONGEST_LINE = 1 << 24
 """Bytes; a longer line is not one of a manifest, and must not fill the memory."""
 
@@ -42,18 +49,23 @@ Json = dict[
 
 
 def read_lhotse(
-    folder: Path, audio_root: Path | None = None, names: SetNames | None = None
+    folder: Path,
+    audio_root: Path | None = None,
+    names: SetNames | None = None,
+    allow_commands: bool = False,
 ) -> dict[str, DataSet]:
     """Return the splits train, heldout and test of a folder of manifests, as far as it has them.
 
     Relative audio paths are looked up under ``audio_root``, then in ``folder``, then in its parent.
-    Raise UserError if there are no manifests, none for training, or one is cut short.
+    ``allow_commands`` runs sources that are commands, and keeps the audio in
+    ``folder``/from-commands. Raise UserError if there are no manifests, none for training, or one
+    is cut short.
     """
     folder = Path(folder)
     roots = [folder, folder.resolve().parent]
     if audio_root:
         roots.insert(0, Path(audio_root))
-    recordings = Recordings(roots)
+    recordings = Recordings(roots, folder / COMMANDS if allow_commands else None)
     found = _find_manifests(folder)
     manifests, notes = _choose_sets(folder, found, names or SetNames())
     splits = {split: _read_split(files, recordings) for split, files in manifests.items()}
@@ -136,16 +148,57 @@ def _choose_sets(
 
 
 def _read_split(files: _Manifests, recordings: Recordings) -> DataSet:
-    if not files.cuts:
-        return build_data_set(_read_supervisions(files, recordings))
-
-    notes = []
-    if files.recordings or files.supervisions:
-        notes.append(f"{files.cuts[0]}: cuts are read, recordings and supervisions are not")
+    notes: list[str] = []
     candidates: list[Candidate] = []
-    for line in _read_lines(files.cuts):
-        candidates.extend(_candidates_of_cut(line, recordings))
-    return build_data_set(candidates, notes)
+    if not files.cuts:
+        candidates = _read_supervisions(files, recordings)
+    else:
+        if files.recordings or files.supervisions:
+            notes.append(f"{files.cuts[0]}: cuts are read, recordings and supervisions are not")
+        for line in _read_lines(files.cuts):
+            candidates.extend(_candidates_of_cut(line, recordings))
+
+    once = _without_repetitions(candidates, notes)
+    data = build_data_set(_without_perturbed_copies(once, notes), notes)
+    return replace(data, origin=", ".join(path.name for path in files.cuts or files.supervisions))
+
+
+def _without_repetitions(candidates: list[Candidate], notes: list[str]) -> list[Candidate]:
+    """Return the candidates without those that another file repeats, which a note counts."""
+    first: dict[str, Candidate] = {}
+    kept = []
+    repeated = 0
+    for candidate in candidates:
+        known = first.setdefault(candidate.id, candidate)
+        in_other_file = _file_of(known.where) != _file_of(candidate.where)
+        if in_other_file and replace(candidate, where=known.where) == known:
+            repeated += 1
+        else:
+            kept.append(candidate)
+
+    if repeated:
+        notes.append(f"{repeated} utterances are in several files, and are read once")
+    return kept
+
+
+def _file_of(where: str) -> str:
+    return where.rpartition(":")[0]
+
+
+def _without_perturbed_copies(candidates: list[Candidate], notes: list[str]) -> list[Candidate]:
+    """Return the candidates without transformed copies of others, which a note counts."""
+    ids = {candidate.id for candidate in candidates}
+
+    def is_copy(candidate: Candidate) -> bool:
+        transformed = any(each.reason == UNSUPPORTED_TRANSFORM for each in candidate.problems)
+        original = PERTURBED.sub("", candidate.id)
+        return transformed and original != candidate.id and original in ids
+
+    kept = [candidate for candidate in candidates if not is_copy(candidate)]
+    left_out = len(candidates) - len(kept)
+    if left_out:
+        notes.append(f"{left_out} copies at another speed or volume are left out")
+    return kept
 
 
 def _read_supervisions(files: _Manifests, recordings: Recordings) -> list[Candidate]:
@@ -163,8 +216,9 @@ def _read_supervisions(files: _Manifests, recordings: Recordings) -> list[Candid
 
         name = str(line.content.get("recording_id"))
         recording = known.get(name)
+        found: OpenedSource | Problem
         if recording:
-            found = _open_recording(recording, line, recordings)
+            found = open_source(recording, _channels_named(line), line.where, recordings)
         else:
             found = Problem("unknown recording", line.where, f"{name}: not in the recordings")
         candidates.append(_to_candidate(line, 0.0, found))
@@ -204,18 +258,24 @@ def _candidates_of_cut(cut: _Line, recordings: Recordings) -> list[Candidate]:
     candidates = []
     for supervision in supervisions:
         line = _Line(cut.where, supervision if isinstance(supervision, dict) else {})
+        found: OpenedSource | Problem
         if isinstance(recording, dict):
-            found = _open_recording(recording, line, recordings)
+            found = open_source(recording, _channels_named(line), line.where, recordings)
         else:
             found = Problem("missing audio", cut.where, "the cut has no recording")
         candidates.append(_to_candidate(line, offset, found))
     return candidates
 
 
-def _to_candidate(supervision: _Line, offset: Seconds, recording: Recording | Problem) -> Candidate:
+def _channels_named(supervision: _Line) -> object:
+    """Return the channel or channels that a supervision names; without a word it is the first."""
+    return supervision.content.get("channel", 0)
+
+
+def _to_candidate(supervision: _Line, offset: Seconds, source: OpenedSource | Problem) -> Candidate:
     """Return the utterance of a supervision whose times count from ``offset``."""
     content = supervision.content
-    problems = [recording] if isinstance(recording, Problem) else []
+    problems = [source] if isinstance(source, Problem) else []
     words = None
     text = content.get("text")
     if isinstance(text, str):
@@ -229,41 +289,12 @@ def _to_candidate(supervision: _Line, offset: Seconds, recording: Recording | Pr
         where=supervision.where,
         words=words,
         speaker=str(content.get("speaker") or supervision.id),
-        recording=None if isinstance(recording, Problem) else recording,
+        recording=None if isinstance(source, Problem) else source.recording,
         start=start,
         end=start + _to_number(content.get("duration")),
-        channel=_channel_of(supervision, recording),
+        channel=None if isinstance(source, Problem) else source.channel,
         problems=tuple(problems),
     )
-
-
-def _open_recording(
-    content: Json, supervision: _Line, recordings: Recordings
-) -> Recording | Problem:
-    """Return the recording of ``supervision`` if it is in one file, else the problem."""
-    where = supervision.where
-    sources = content.get("sources")
-    if not isinstance(sources, list) or len(sources) != 1 or not isinstance(sources[0], dict):
-        return Problem("unsupported audio source", where, "the recording must have one source")
-
-    kind = sources[0].get("type")
-    source = sources[0].get("source")
-    if kind != "file" or not isinstance(source, str) or not source or source.endswith("|"):
-        return Problem("unsupported audio source", where, f"{kind}: only files")
-    if content.get("transforms"):
-        detail = "the recording is transformed: save the audio first"
-        return Problem("unsupported transform", where, detail)
-
-    return recordings.open(source, where)
-
-
-def _channel_of(supervision: _Line, recording: Recording | Problem) -> int | None:
-    """Return the channel that a supervision names; None for the mean of all that there are."""
-    named = supervision.content.get("channel", 0)
-    channels = named if isinstance(named, list) else [named]
-    if isinstance(recording, Problem) or len(channels) > 1:
-        return None
-    return channels[0] if channels and isinstance(channels[0], int) else None
 
 
 def _to_number(value: object) -> float:

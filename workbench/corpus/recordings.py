@@ -32,7 +32,7 @@ class Recordings:
             else:
                 command = source[:-1].strip()
                 if self._commands is None:
-                    detail = f"{command}: commands in wav.scp must be allowed explicitly"
+                    detail = f"{command}: --allow-commands runs commands, with your rights"
                     return Problem("command refused", where, detail)
                 path = run_command(command, self._commands)
             return Recording(path, read_header(path))

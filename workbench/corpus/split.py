@@ -49,10 +49,10 @@ def take_off(train: DataSet, name: str, seed: int = 0) -> tuple[DataSet, DataSet
     kept = tuple(u for u in utterances if u.id not in chosen)
     minutes = _total_seconds(taken) / 60
     amount = f"{len(taken)} utterances ({minutes:.1f} min)"
-    note = f"{name}: {amount} taken off the training data, by {unit}"
+    note = f"{amount} taken off the training data, by {unit}"
     # Utterances that were set aside stay with train, so that each is counted once.
-    rest = replace(train, utterances=kept, notes=(*train.notes, note), seen=-1)
-    return rest, DataSet(taken, notes=(note,))
+    rest = replace(train, utterances=kept, seen=-1)
+    return rest, DataSet(taken, notes=(note,), origin=f"{train.origin}, a part")
 
 
 def _choose_by_speakers(

@@ -44,6 +44,7 @@ class Utterance:
     rate: int = 0  # of the recording, in Hz; 0: the header was not read
     seconds: Seconds | None = None  # of the utterance; None: the header was not read
     channel: int | None = None  # of the recording; None: the mean of all
+    channels: int = 1  # that the recording has; known where its header was read
 
 
 class PhoneTime(NamedTuple):
@@ -69,13 +70,14 @@ class DataSet:
     """The utterances of one split in the order of the corpus, those set aside, and remarks.
 
     ``seen`` is the number of utterances that the source names; ValueError if it is neither -1 (not
-    counted) nor usable + set aside.
+    counted) nor usable + set aside. ``origin``: the folder or files that it was read from.
     """
 
     utterances: tuple[Utterance, ...]
     set_aside: tuple[SetAside, ...] = ()
     notes: tuple[str, ...] = ()
     seen: int = -1
+    origin: str = ""
 
     def __post_init__(self) -> None:
         total = len(self.utterances) + len(self.set_aside)

@@ -67,17 +67,31 @@ class Normalisation:
 def extract_features(samples: np.ndarray, rate: int, like: Normalisation) -> np.ndarray:
     """Return features float32 [T, 40] of new audio, ``samples`` [n] at ``rate`` Hz.
 
-    They are normalised as ``like``, but the mean is that of this audio. Raise UserError if the
-    audio has a lower rate than the features, or samples that are not finite or out of range.
+    They are normalised as ``like``, but the mean is that of this audio. Raise UserError for audio
+    that preparation would set aside.
     """
-    if rate < like.rate:
-        raise UserError(f"audio of {rate} Hz; the model needs at least {like.rate} Hz")
-    if not np.isfinite(samples).all():
-        raise UserError("the audio has samples that are NaN or infinite")
+    fault = fault_of_samples(samples, rate, like.rate)
+    if fault:
+        raise UserError(f"{fault} ({len(samples)} samples at {rate} Hz; {like.rate} Hz is needed)")
     energies = log_mel(samples, rate, like.rate)
+    if not len(energies):
+        raise UserError(f"too short for a frame ({len(samples)} samples at {rate} Hz)")
     if not np.isfinite(energies).all():
-        raise UserError("the audio has samples far out of range; they belong between -1 and 1")
+        raise UserError("audio out of range: samples belong between -1 and 1")
     return like.apply(energies)
+
+
+def fault_of_samples(samples: np.ndarray, recorded: int, rate: int) -> str:
+    """Return why samples at ``recorded`` Hz give no features at ``rate`` Hz; "" if they do."""
+    if recorded < rate:
+        return "sample rate too low"
+    if not len(samples):
+        return "empty audio"
+    if not np.isfinite(samples).all():
+        return "audio not finite"
+    if samples.min() == samples.max():
+        return "silent audio"
+    return ""
 
 
 class Moments:

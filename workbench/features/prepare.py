@@ -16,7 +16,7 @@ from workbench.corpus.audio import AudioError, AudioReader
 from workbench.corpus.frames.store import FrameStore, FrameStoreWriter
 from workbench.corpus.utterances import DataSet, SetAside, Utterance
 from workbench.features.logmel import MEL, feature_rate, log_mel
-from workbench.features.normalise import MeanOver, Moments, Normalisation
+from workbench.features.normalise import MeanOver, Moments, Normalisation, fault_of_samples
 from workbench.features.phones import TruePhones
 from workbench.progress import Progress, no_progress
 
@@ -143,7 +143,7 @@ def decode_utterance(utterance: Utterance, reader: AudioReader, rate: int) -> np
         return SetAside(utterance.id, error.reason, utterance.where, detail)
 
     detail = f"{utterance.audio}: {len(samples)} samples at {recorded} Hz"
-    reason = _fault_of_samples(samples, recorded, rate)
+    reason = fault_of_samples(samples, recorded, rate)
     if reason:
         return SetAside(utterance.id, reason, utterance.where, detail)
 
@@ -153,16 +153,3 @@ def decode_utterance(utterance: Utterance, reader: AudioReader, rate: int) -> np
     if not np.isfinite(features).all():
         return SetAside(utterance.id, "audio out of range", utterance.where, detail)
     return features
-
-
-def _fault_of_samples(samples: np.ndarray, recorded: int, rate: int) -> str:
-    """Return why samples at ``recorded`` Hz give no features at ``rate`` Hz; "" if they do."""
-    if recorded < rate:
-        return "sample rate too low"
-    if not len(samples):
-        return "empty audio"
-    if not np.isfinite(samples).all():
-        return "audio not finite"
-    if samples.min() == samples.max():
-        return "silent audio"
-    return ""

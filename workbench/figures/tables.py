@@ -7,10 +7,11 @@ from tabulate import tabulate
 
 from workbench.metrics.tested import comparison_with_parent
 from workbench.metrics.verdicts import MARGIN, judge
-from workbench.storage.run import Run
+from workbench.storage.run import Run, RunState
 
 RUN_COLUMNS = (
     "run",
+    "state",
     "corpus",
     "criterion",
     "replicas",
@@ -57,6 +58,7 @@ FRACTIONS = {
 }
 TITLES = {
     "run": "run",
+    "state": "state",
     "criterion": "criterion",
     "replicas": "replicas",
     "updates": "updates",
@@ -72,7 +74,11 @@ TITLES = {
     "p_value": "p",
     "outcome": "verdict",
 }
-TEXT_COLUMNS = ("run", "criterion")  # to the left in a table of text; all others hold numbers
+TEXT_COLUMNS = (
+    "run",
+    "state",
+    "criterion",
+)  # to the left in a table of text; all others hold numbers
 NOT_MEASURED = "–"
 
 RunValue = str | int | float | None
@@ -88,6 +94,7 @@ def run_row(run: Run, margin: float = MARGIN) -> dict[str, RunValue]:
     settings = record.settings
     known: dict[str, RunValue] = {
         "run": run.name,
+        "state": run.status().state.value,
         "corpus": record.corpus.name,
         "criterion": settings["criterion"],
         "replicas": settings["replicas"],
@@ -139,12 +146,18 @@ def run_frame(runs: Sequence[Run], margin: float = MARGIN) -> pd.DataFrame:
 def display_rows(runs: Sequence[Run], margin: float = MARGIN) -> list[dict[str, str]]:
     """Returns rows to read: rounded, in percent, a dash for what was not measured.
 
-    Of the verdict they hold the outcome; `run_row` has it in full.
+    Of the verdict they hold the outcome; `run_row` has it in full. They hold states where some run
+    is not done: what has not measured yet then differs from what never will.
     """
+    rows = run_rows(runs, margin)
+    columns = dict(TITLES)
+    if all(row["state"] == RunState.DONE.value for row in rows):
+        del columns["state"]
+
     out = []
-    for row in run_rows(runs, margin):
+    for row in rows:
         row["test_interval"] = _interval_text(row["test_wer_low"], row["test_wer_high"])
-        out.append({title: _cell_text(column, row[column]) for column, title in TITLES.items()})
+        out.append({title: _cell_text(column, row[column]) for column, title in columns.items()})
     return out
 
 

@@ -25,6 +25,7 @@ OVERSHOOT = 1e-6  # log10 by which other tools may round a probability above 1
 UNKNOWN = ("<unk>", "<UNK>")
 DATA = "\\data\\"
 FILE_END = "\\end\\"
+FIELDS_SHOWN = 8  # of a line that is not what it should be
 OUTSIDE = -1  # in place of the id of a word that is not in the lexicon
 
 
@@ -130,9 +131,16 @@ def _read_header(reader: _Reader) -> list[int]:
         counts.append(int(count))
         fields = reader.next_fields()
 
-    if not counts or fields != ["\\1-grams:"]:
-        raise reader.fault(f"expected \\1-grams:, found {' '.join(fields)!r}")
+    if not counts:
+        raise reader.fault(f"expected ngram 1=COUNT, found {_first_of(fields)}")
+    if fields != ["\\1-grams:"]:
+        raise reader.fault(f"expected \\1-grams:, found {_first_of(fields)}")
     return counts
+
+
+def _first_of(fields: Sequence[str]) -> str:
+    """The first fields of a line, for a message."""
+    return " ".join(fields[:FIELDS_SHOWN])
 
 
 def _read_section(reader: _Reader, length: int, counts: list[int], ids: dict[str, int]) -> _Section:
@@ -162,7 +170,7 @@ def _read_section(reader: _Reader, length: int, counts: list[int], ids: dict[str
         raise reader.fault(f"{listed} {length}-grams listed, {counts[length - 1]} announced")
     expected = f"\\{length + 1}-grams:" if has_backoff else FILE_END
     if fields != [expected]:
-        raise reader.fault(f"expected {expected}, found {' '.join(fields)!r}")
+        raise reader.fault(f"expected {expected}, found {_first_of(fields)}")
     return _Section(
         ids=np.array(grams, np.int64).reshape(-1, length),
         log_p=np.array(log_p),

@@ -12,6 +12,7 @@ from workbench.figures.timeline import draw_queues, draw_timeline, draw_usage
 from workbench.notebook.automata import from_k2, to_k2
 from workbench.notebook.baseline import baseline
 from workbench.notebook.calls import (
+    check_data,
     define_machine,
     example,
     find_rate,

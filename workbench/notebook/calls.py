@@ -13,6 +13,7 @@ from workbench.notebook.work_line import work_line
 from workbench.prepare.corpus import Corpus
 from workbench.prepare.pipeline import Preparation, Source
 from workbench.prepare.pipeline import prepare as prepare_corpus
+from workbench.prepare.survey import Survey, guess_source, survey
 from workbench.rates import AUTO, with_found_rate
 from workbench.rates import find_rate as search_rate
 from workbench.recognise.evaluate import test
@@ -54,6 +55,15 @@ def prepare_kaldi(name: str, folder: Path | str, **how: Value) -> Corpus:
     source = Source(kaldi=Path(folder))
     with work_line() as progress:
         return prepare_corpus(name, source, parse_fields(Preparation, how), progress=progress)
+
+
+def check_data(folder: Path | str, **how: Value) -> Survey:
+    """Returns what is in a Kaldi or Lhotse folder, before anything is computed; print it.
+
+    ``how``: fields of `Preparation`.
+    """
+    source = guess_source(Path(folder))
+    return survey(source, parse_fields(Preparation, how))
 
 
 def define_machine(name: str, like: str = "paper", **changes: Any) -> Path:

@@ -5,7 +5,7 @@ The folder holds:
     corpus.json              source, settings, counts, what was set aside and why; written last
     source/                  the data directory, if it was synthesised here
     lexiconp.txt             words and phones
-    lm-1.arpa, lm-3.arpa     the language models
+    lm-1.arpa, lm-3.arpa     the language models of training and of the test, by their order
     states.npz               tied states
     priors.npy               the log prior of each state
     denominator.safetensors  the unigram search graph

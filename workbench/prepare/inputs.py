@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from workbench.corpus.utterances import DataSet, Utterance
@@ -12,13 +12,17 @@ from workbench.language.lexicon import Lexicon
 from workbench.storage.files import is_file
 
 
-def digest_inputs(data: Path, splits: Mapping[str, DataSet], lexicon: Lexicon) -> str:
-    """Return a digest of utterances, sizes and times of audio files, lexicon and lm.txt."""
+def digest_inputs(
+    data: Path, splits: Mapping[str, DataSet], lexicon: Lexicon, texts: Sequence[Path]
+) -> str:
+    """Return a digest of utterances, sizes and times of audio files, lexicon and ``texts``.
+
+    ``texts``: files about language, as far as they exist.
+    """
     digest = hashlib.sha256()
     for line in _iter_lines(data, splits, lexicon):
         digest.update(json.dumps(line).encode())
-    text = data / "lm.txt"
-    if is_file(text):
+    for text in filter(is_file, texts):
         digest.update(text.read_bytes())
     return digest.hexdigest()
 

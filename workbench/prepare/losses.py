@@ -15,17 +15,21 @@ SHOWN_FAULTS = 5
 class Losses:
     """The utterances that a corpus has lost so far, by split.
 
-    ``corpus``: its name, after which the list is called when too much is lost.
+    ``corpus``: its name, after which the list is called when too much is lost. ``raises``:
+    whether too much is an error, or only told by `refusal`.
     """
 
-    def __init__(self, corpus: str, tolerance: float):
+    def __init__(self, corpus: str, tolerance: float, raises: bool = True):
         self.corpus = corpus
         self.tolerance = tolerance
+        self.raises = raises
+        self.data: dict[str, DataSet] = {}  # the splits as far as they were read
         self.seen: dict[str, int] = {}
         self.aside: dict[str, list[SetAside]] = {}
 
     def take_split(self, split: str, dataset: DataSet) -> None:
         """Count what reading and checking a split set aside; in place of an earlier count."""
+        self.data[split] = dataset
         self.seen[split] = dataset.seen
         self.aside[split] = list(dataset.set_aside)
 
@@ -38,15 +42,30 @@ class Losses:
 
         The message has the counts and the first places; a file that it names has all of them.
         """
+        told = self.refusal()
+        if told and self.raises:
+            raise UserError(f"{told}; {self._write_list()} lists all of them")
+
+    def refusal(self) -> str:
+        """Return which splits are empty or have lost too much, and what to do; empty if none."""
         refused = [split for split in self.seen if self._too_many(split)]
         if not refused:
-            return
+            return ""
+        told = "; ".join(self._describe(split) for split in refused)
+        return f"{told}. {self._advise(refused)}"
 
+    def _write_list(self) -> Path:
+        """Write all that was set aside to a file, and return its path."""
         listed = self.list_path
         listed.parent.mkdir(parents=True, exist_ok=True)
         write_set_aside(listed, [fault for aside in self.aside.values() for fault in aside])
-        told = "; ".join(self._describe(split) for split in refused)
-        raise UserError(f"{told}. {listed} lists all of them; --tolerance allows more")
+        return listed
+
+    def _advise(self, refused: Sequence[str]) -> str:
+        """What to do about the splits that are refused; no tolerance makes an empty one usable."""
+        if any(self._is_empty(split) for split in refused):
+            return "A set must keep some utterances, whatever is tolerated"
+        return "--tolerance allows more"
 
     @property
     def list_path(self) -> Path:
@@ -55,7 +74,10 @@ class Losses:
 
     def _too_many(self, split: str) -> bool:
         lost = len(self.aside[split])
-        return lost >= self.seen[split] or lost > max(1, self.tolerance * self.seen[split])
+        return self._is_empty(split) or lost > max(1, self.tolerance * self.seen[split])
+
+    def _is_empty(self, split: str) -> bool:
+        return len(self.aside[split]) >= self.seen[split]
 
     def _describe(self, split: str) -> str:
         """For example "test: 12 of 12 utterances cannot be used (no text 12): test/text:1: …"."""

@@ -17,24 +17,20 @@ from typing import Any, Literal
 
 import numpy as np
 
-from workbench.corpus.check import check, find_unknown_word, read_unknown_word, write_set_aside
+from workbench.corpus.check import write_set_aside
 from workbench.corpus.frames.store import FrameStore, write_alignment
-from workbench.corpus.kaldi import read_kaldi_splits
-from workbench.corpus.lhotse import read_lhotse
-from workbench.corpus.set_names import SetNames
-from workbench.corpus.split import derive_splits
 from workbench.corpus.synthesis import synthesise
-from workbench.corpus.utterances import DataSet, SetAside
+from workbench.corpus.utterances import SetAside
 from workbench.features import Normalisation
 from workbench.features.phones import TruePhones
 from workbench.features.prepare import prepare_features
 from workbench.hmm.gaussians.bootstrap import train as train_gaussians
 from workbench.hmm.graphs.denominator import denominator
-from workbench.hmm.graphs.numerator import shortest_frames
 from workbench.hmm.priors import log_priors
 from workbench.hmm.realign import align_store
 from workbench.hmm.states import POSITIONS
 from workbench.language.arpa import write_arpa
+from workbench.language.backoff import NGram
 from workbench.language.lexicon import Lexicon, read_lexicon, write_lexicon
 from workbench.language.ngram import estimate
 from workbench.language.text import read_text
@@ -43,6 +39,14 @@ from workbench.prepare.describe import REMARKS
 from workbench.prepare.files import file_records
 from workbench.prepare.inputs import digest_inputs
 from workbench.prepare.losses import Losses
+from workbench.prepare.reading import (
+    Source,
+    Splits,
+    find_language_model,
+    find_lexicon,
+    read_language_model,
+    read_splits,
+)
 from workbench.progress import Progress, no_progress, renamed
 from workbench.settings import UserError, check_name, setting
 from workbench.storage.files import read_json, write_file, write_json
@@ -51,21 +55,18 @@ from workbench.storage.lock import LockHeld, hold_lock
 BEGUN = "begun.json"
 """The file that names the preparation of which a folder holds the first results."""
 
-LEXICA = tuple(
-    f"{folder}{name}"
-    for name in ("lexiconp.txt", "lexicon.txt")
-    for folder in ("", "lang/", "local/dict/", "dict/")
-)
-"""Where a lexicon may be in a data directory; the first one that exists is taken."""
-
 MOST_STATES = 2400  # that are chosen for a corpus; the paper's number for 60 hours
+
+TEST_MODEL = "lm-[2-9].arpa"
+LEAST_ORDER = 2
+"""The file of the test's language model; lm-1 is that of training, so a unigram is called lm-2."""
 
 DATA_DIGEST = "data.sha256"
 """The file with the digest of the data of which a folder holds the first results."""
 
 
-Splits = Mapping[str, DataSet]
 Stores = Mapping[str, FrameStore]
+Description = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -90,20 +91,6 @@ class Preparation:
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where the data come from: ``synthetic`` (a language), ``kaldi`` or ``lhotse`` (folders)."""
-
-    synthetic: str | None = None
-    size: str = "demo"
-    kaldi: Path | None = None
-    lhotse: Path | None = None
-    audio_root: Path | None = None
-    lexicon: Path | None = None
-    allow_commands: bool = False
-    sets: SetNames = dataclasses.field(default_factory=SetNames)
-
-
-@dataclass(frozen=True)
 class _Work:
     """A preparation under way: from where, how, and into which folder."""
 
@@ -113,12 +100,20 @@ class _Work:
     progress: Progress
 
     @property
-    def description(self) -> dict[str, Any]:
+    def description(self) -> Description:
         """Source and settings as JSON; equal for equal preparations."""
-        source = {name: str(value) for name, value in dataclasses.asdict(self.source).items()}
-        if not self.source.sets.all():
-            del source["sets"]  # corpora from before there were names have none either
-        return {"preparation": dataclasses.asdict(self.how), "source": source}
+        return _describe(self.source, self.how)
+
+
+def _describe(source: Source, how: Preparation) -> Description:
+    values = {name: str(value) for name, value in dataclasses.asdict(source).items()}
+    return {"preparation": dataclasses.asdict(how), "source": values}
+
+
+def _completed(there: Mapping[str, Any]) -> Description:
+    """The description of a corpus, with what was no option yet when it was prepared."""
+    defaults = _describe(Source(), Preparation())
+    return {part: {**default, **there.get(part, {})} for part, default in defaults.items()}
 
 
 def prepare(
@@ -162,8 +157,8 @@ def _prepare(work: _Work, jobs: int) -> Corpus:
     """Make what is missing of a corpus that has begun."""
     losses = Losses(work.folder.name, work.how.tolerance)
     data = _data_directory(work, jobs)
-    lexicon = _read_lexicon(work.source, data)
-    splits = _checked_splits(work, data, lexicon, losses)
+    lexicon = read_lexicon(find_lexicon(work.source, data))
+    splits = read_splits(work.source, data, lexicon, work.how.seed, losses)
     _forget_if_changed(work, data, splits, lexicon)
     write_lexicon(lexicon, work.folder / "lexiconp.txt")
 
@@ -188,9 +183,10 @@ def _existing_corpus(work: _Work) -> Corpus:
     """The corpus that is there already, if it was prepared in the same way."""
     info = read_json(work.folder / "corpus.json")
     wanted = work.description
-    if {key: info[key] for key in wanted} != wanted:
+    there = _completed(info)
+    if there != wanted:
         raise UserError(
-            f"{work.folder}: exists, prepared differently ({_name_differences(info, wanted)}); "
+            f"{work.folder}: exists, prepared differently ({_name_differences(there, wanted)}); "
             f"choose another name, or remove it: rm -r {shlex.quote(str(work.folder))}"
         )
     return Corpus(work.folder)
@@ -211,7 +207,7 @@ def _begin(work: _Work) -> None:
     folder = work.folder
     mark = folder / BEGUN
     if mark.exists():
-        if read_json(mark) != work.description:
+        if _completed(read_json(mark)) != work.description:
             shutil.rmtree(folder)
     elif folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder}: exists but was not made by workbench; choose another name")
@@ -228,7 +224,8 @@ def _remove_unless_worth(folder: Path) -> None:
 
 def _forget_if_changed(work: _Work, data: Path, splits: Splits, lexicon: Lexicon) -> None:
     """Remove what was made of other data: they may have been corrected in between."""
-    digest = digest_inputs(data, splits, lexicon)
+    texts = [data / "lm.txt", find_language_model(work.source, data)]
+    digest = digest_inputs(data, splits, lexicon, [text for text in texts if text])
     path = work.folder / DATA_DIGEST
     if path.exists() and path.read_text() != digest:
         for made in work.folder.iterdir():
@@ -270,43 +267,6 @@ def _data_directory(work: _Work, jobs: int) -> Path:
     return folder
 
 
-def _read_lexicon(source: Source, data: Path) -> Lexicon:
-    """The lexicon that was named, or the one in the data directory."""
-    if source.lexicon is not None:
-        return read_lexicon(source.lexicon)
-    for name in LEXICA:
-        if (data / name).exists():
-            return read_lexicon(data / name)
-    raise UserError(
-        f"{data}: no lexicon: none of {', '.join(LEXICA)}; name one with --lexicon FILE"
-    )
-
-
-def _checked_splits(
-    work: _Work, data: Path, lexicon: Lexicon, losses: Losses
-) -> dict[str, DataSet]:
-    """All splits, checked against the lexicon; too many unusable utterances are a UserError."""
-    source = work.source
-    if source.lhotse:
-        found = read_lhotse(data, source.audio_root, source.sets)
-    else:
-        found = read_kaldi_splits(data, source.audio_root, source.allow_commands, source.sets)
-
-    for split, dataset in found.items():
-        losses.take_split(split, dataset)
-    losses.refuse()
-
-    unknown = find_unknown_word(lexicon, read_unknown_word(data))
-    splits = {}
-    for split, dataset in derive_splits(found, seed=work.how.seed).items():
-        splits[split] = check(
-            dataset, lexicon, lambda words: shortest_frames(words, lexicon), unknown
-        )
-        losses.take_split(split, splits[split])
-    losses.refuse()
-    return splits
-
-
 # --- features, language models, tied states
 
 
@@ -332,19 +292,33 @@ def _feature_stores(work: _Work, splits: Splits, lexicon: Lexicon) -> dict[str, 
 
 
 def _write_language_models(work: _Work, data: Path, lexicon: Lexicon, stores: Stores) -> None:
-    """Estimate unigram and n-gram on lm.txt, or on the transcripts of train."""
-    order = work.how.order
-    if (work.folder / f"lm-{order}.arpa").exists():
+    """Estimate unigram and n-gram on lm.txt, or on the transcripts of train.
+
+    The n-gram of the test is read in the place of that where the data have one.
+    """
+    if any(work.folder.glob(TEST_MODEL)):
         return
     text = data / "lm.txt"
     sentences: Iterable[tuple[str, ...]] = stores["train"].words
     if text.exists():
         sentences = read_text(text).sentences
-    for n in (1, order):
-        model = estimate(sentences, lexicon.words, n)
-        notes = "".join(f"{note}\n" for note in model.notes)
-        (work.folder / f"lm-{n}.notes").write_text(notes)
-        write_arpa(model, work.folder / f"lm-{n}.arpa")
+
+    _keep_language_model(work.folder, estimate(sentences, lexicon.words, 1), 1)
+    given = find_language_model(work.source, data)
+    if given is None:
+        order = work.how.order
+        _keep_language_model(work.folder, estimate(sentences, lexicon.words, order), order)
+        return
+
+    model = read_language_model(given, lexicon)
+    _keep_language_model(work.folder, model, max(LEAST_ORDER, model.order))
+
+
+def _keep_language_model(folder: Path, model: NGram, order: int) -> None:
+    """Write a model and what was noticed about it; the name of the file has the ``order``."""
+    notes = "".join(f"{note}\n" for note in model.notes)
+    write_file(folder / f"lm-{order}.notes", notes.encode())
+    write_arpa(model, folder / f"lm-{order}.arpa")
 
 
 def _write_states(work: _Work, stores: Stores, lexicon: Lexicon) -> None:
@@ -406,8 +380,9 @@ def _finish(corpus: Corpus, work: _Work, splits: Splits, losses: Losses) -> Corp
 
 
 def _language_model_remarks(work: _Work) -> list[str]:
-    """What was noticed in the text of the language model."""
-    notes = (work.folder / f"lm-{work.how.order}.notes").read_text().splitlines()
+    """What was noticed about the language model of the test."""
+    paths = sorted(work.folder.glob("lm-[2-9].notes"))
+    notes = [note for path in paths for note in path.read_text().splitlines()]
     return [f"language model: {note}" for note in notes]
 
 

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from workbench.corpus.audio import read_audio
+from workbench.corpus.audio import AudioError, read_audio, read_header
+from workbench.corpus.candidate import LONGEST
 from workbench.corpus.frames.store import FrameStore
 from workbench.corpus.frames.window import utterance_windows
 from workbench.features import Normalisation, extract_features
@@ -229,31 +230,53 @@ def _unigram_errors(recogniser: Recogniser, utterance: int) -> WordErrors:
 # --- audio files
 
 
+class TranscribedFile(NamedTuple):
+    """An audio file with the words that were recognised in it, or with why there are none."""
+
+    path: Path
+    words: Words
+    fault: str = ""
+    remark: str = ""
+
+
 @one_thread()
 def decode(
-    run: Run, audio: Sequence[Path], search: Search = SEARCH
-) -> Iterator[tuple[Path, Words]]:
-    """Yield each audio file and its words, with the scales that a test of the run has chosen.
+    run: Run, audio: Sequence[Path | str], search: Search = SEARCH, channel: int | None = None
+) -> Iterator[TranscribedFile]:
+    """Yield the words of each audio file, with the scales that a test of the run has chosen.
 
-    Raises UserError for a file that is missing, unreadable or in which nothing is recognised.
+    A file that cannot be used is yielded with its fault, and does not end the others: what
+    preparation would set aside, and what nothing is recognised in. ``channel``: the one that is
+    read, from 0; None: the mean of all, with a remark if there are several.
     """
     recogniser = Recogniser.of(run, search)
     summary = run.summary
     if summary.test_acoustic_scale is not None:
         recogniser = replace(recogniser, acoustic_scale=summary.test_acoustic_scale)
     recogniser = replace(recogniser, lm_scale=1.0 if summary.lm_scale is None else summary.lm_scale)
-    normalisation = Normalisation.from_dict(recogniser.task.train.about)
-    for path in audio:
-        if not path.is_file():
-            raise UserError(f"{path}: no such file")
-        samples, rate = read_audio(path)
+    for path in map(Path, audio):
         try:
-            features = extract_features(samples, rate, normalisation)
+            yield _transcribe(recogniser, path, channel)
+        except AudioError as error:
+            yield TranscribedFile(path, (), f"{error.reason} {error.detail}".strip())
         except UserError as error:
-            raise UserError(f"{path}: {error}") from None
-        try:
-            lattice = recogniser.lattice(utterance_windows(features))
-            words = recogniser.words(lattice, [recogniser.lm_scale])[0]
+            yield TranscribedFile(path, (), str(error))
         except (NoPath, BadScores) as reason:
-            raise UserError(f"{path}: nothing recognised: {reason}") from None
-        yield path, words
+            yield TranscribedFile(path, (), f"nothing recognised: {reason}")
+
+
+def _transcribe(recogniser: Recogniser, path: Path, channel: int | None) -> TranscribedFile:
+    """Return an audio file's words; raises UserError, NoPath or BadScores if it has none."""
+    header = read_header(path)
+    if header.seconds > LONGEST:
+        raise UserError(f"too long: {header.seconds:.0f} s of at most {LONGEST:.0f}")
+    if channel is not None and channel >= header.channels:
+        raise UserError(f"it has no channel {channel}, only {header.channels}")
+    remark = ""
+    if channel is None and header.channels > 1:
+        remark = f"the mean of its {header.channels} channels; --channel chooses one"
+
+    samples, rate = read_audio(path, channel=channel)
+    like = Normalisation.from_dict(recogniser.task.train.about)
+    lattice = recogniser.lattice(utterance_windows(extract_features(samples, rate, like)))
+    return TranscribedFile(path, recogniser.words(lattice, [recogniser.lm_scale])[0], remark=remark)

@@ -1,0 +1,140 @@
+"""What `workbench check` says of data before anything is computed, and what it foretells."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from data_directories import make_corpus_directory
+
+from workbench.cli import main
+from workbench.prepare.corpus import SPLITS
+from workbench.prepare.pipeline import Preparation, prepare
+from workbench.prepare.reading import Source
+from workbench.prepare.survey import Survey, guess_source, survey
+from workbench.settings import UserError
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Kaldi folder that can be prepared, and a data folder of the test's own."""
+    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path / "home"))
+    return make_corpus_directory(tmp_path / "mine")
+
+
+def look(data: Path, **how: float) -> Survey:
+    """What is said of a folder."""
+    return survey(guess_source(data), Preparation(**how))
+
+
+def change_line(path: Path, number: int, line: str) -> None:
+    """Put another line into a table."""
+    lines = path.read_text().splitlines()
+    lines[number] = line
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_good_data_are_told_in_numbers(data: Path, capsys: pytest.CaptureFixture) -> None:
+    """Sets, lexicon, rates, channels and durations are there, and nothing is written."""
+    before = sorted(path for path in data.parent.rglob("*"))
+    assert main.main(["check", str(data)]) == 0
+    text = capsys.readouterr().out
+    for part in (
+        "3 words, 3 pronunciations, 9 phones",
+        "train: 30 utterances, 0.01 h, 60 words (3 different), 5 speakers",
+        "16000 Hz; one channel",
+        "durations: 1 to 1 s",
+        "features of 16000 Hz",
+        "prepare can begin",
+    ):
+        assert part in text
+    assert sorted(path for path in data.parent.rglob("*")) == before
+
+
+def test_json_has_the_same_as_an_object(data: Path, capsys: pytest.CaptureFixture) -> None:
+    """With --json the numbers can be read by a program."""
+    assert main.main(["check", str(data), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [each["split"] for each in found["sets"]] == list(SPLITS)
+    assert found["sets"][0]["seconds"] == [1.0] * 5
+    assert found["refusal"] == ""
+
+
+def test_all_faults_are_told_together(data: Path) -> None:
+    """What is lost when sets are read does not hide unknown words and low rates."""
+    for n in range(8):
+        (data / "train" / f"train-{n:03}.flac").unlink()
+    change_line(data / "train" / "text", 20, "train-020 einn kona")
+    soundfile.write(data / "heldout" / "heldout-001.flac", 0.1 * np.ones(9000), 8000)
+    stereo = 0.1 * np.random.default_rng(0).normal(size=(16000, 2))
+    soundfile.write(data / "test" / "test-000.flac", stereo, 16000)
+
+    found = look(data)
+    train, heldout, test = found.sets
+    assert {lost.reason: lost.count for lost in train.lost} == {
+        "missing audio": 8,
+        "word not in lexicon": 1,
+    }
+    assert train.lost[0].first[0].startswith("train/wav.scp:1: train-000")
+    assert "kona 1" in train.notes[-1]
+    assert [lost.reason for lost in heldout.lost] == ["sample rate too low"]
+    assert (test.averaged, dict(test.channels)) == (1, {"1": 2, "2": 1})
+    assert "train: 9 of 30 utterances cannot be used" in found.refusal
+    assert "tolerance" in found.refusal
+    assert main.main(["check", str(data)]) == 1
+
+
+def test_it_foretells_what_prepare_does(data: Path) -> None:
+    """Where it refuses, preparation refuses with the same words; else that takes the same sets."""
+    source = Source(kaldi=data)
+    for n in range(3):
+        soundfile.write(data / "test" / f"test-00{n}.flac", 0.1 * np.ones(9000), 8000)
+    refused = look(data, states=27).refusal
+    assert "test: 3 of 3" in refused
+    assert "whatever is tolerated" in refused
+    assert "--tolerance" not in refused
+    with pytest.raises(UserError) as caught:
+        prepare("c", source, Preparation(states=27))
+    assert str(caught.value).startswith(refused)
+
+    for path in (data / "test").iterdir():
+        path.unlink()
+    (data / "test").rmdir()
+    found = look(data, states=27)
+    assert found.refusal == ""
+    info = prepare("c", source, Preparation(states=27)).info["splits"]
+    assert {each.split: each.utterances for each in found.sets} == {
+        split: counts["utterances"] for split, counts in info.items()
+    }
+    (taken,) = found.sets[2].notes
+    assert "taken off the training data, by" in taken
+    remarks = (data.parent / "home" / "corpora" / "c" / "remarks.txt").read_text()
+    assert remarks.splitlines()[0] == f"test: {taken}"
+
+
+@pytest.mark.parametrize(
+    "name, content, part",
+    [
+        ("lexicon.txt", "einn\n", "1 fault"),
+        ("lm.arpa", "\\data\\\n\\1-grams:\n", "expected ngram 1=COUNT, found \\1-grams:"),
+        ("train/wav.scp", None, "no set is called train"),
+    ],
+)
+def test_what_cannot_be_read_is_the_refusal(
+    data: Path, name: str, content: str | None, part: str
+) -> None:
+    """A fault of a whole file is told in the words of prepare, not as a traceback."""
+    if content is None:
+        (data / name).unlink()
+    else:
+        (data / name).write_text(content)
+    assert part in look(data).refusal
+
+
+def test_no_folder_is_an_error(tmp_path: Path) -> None:
+    """A folder that is not there is named."""
+    with pytest.raises(UserError, match="nowhere: no such folder"):
+        look(tmp_path / "nowhere")
+    (tmp_path / "cuts_train.jsonl.gz").touch()
+    assert guess_source(tmp_path) == Source(lhotse=tmp_path)
