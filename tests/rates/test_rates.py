@@ -13,18 +13,11 @@ from workbench.figures.rates import draw_rates, rate_rows
 from workbench.prepare.corpus import Corpus
 from workbench.rates import find_rate, with_found_rate
 from workbench.rates import trial as trials
+from workbench.rates.halving import COARSE, FINE, best_rates, choose_grid, chosen_rate
 from workbench.rates.identity import describe_start, search_settings
-from workbench.rates.search import (
-    COARSE,
-    FINE,
-    best_rates,
-    choose_grid,
-    chosen_rate,
-    least_part,
-    search_file,
-    usual_rate,
-)
-from workbench.rates.trial import newer_criterion
+from workbench.rates.measured import newer_criterion
+from workbench.rates.search import least_part, search_file
+from workbench.rates.work import usual_rate
 from workbench.runs.task import Task
 from workbench.sequence.lattice_pair import OUTSIDE
 from workbench.settings import Settings, UserError, preset
@@ -50,12 +43,11 @@ def trial(rate: float, *reached: float, ended: str = "") -> RateTrial:
 
 def test_grids_fit_their_budget() -> None:
     """The finest grid whose parts are long enough is taken, and none where nothing fits."""
-    for sequence in (False, True):
-        fine = round(100 * FINE.parts(sequence))
-        coarse = round(100 * COARSE.parts(sequence))
-        assert choose_grid(fine, 100, sequence) == FINE
-        assert choose_grid(fine - 1, 100, sequence) == COARSE
-        assert choose_grid(coarse - 1, 100, sequence) is None
+    fine = round(100 * FINE.parts)
+    coarse = round(100 * COARSE.parts)
+    assert choose_grid(fine, 100) == FINE
+    assert choose_grid(fine - 1, 100) == COARSE
+    assert choose_grid(coarse - 1, 100) is None
     assert least_part(Settings.of(batch=50, replicas=10), 300.0) == 3 * 10 * 50
     assert least_part(Settings.of(criterion="mmi", replicas=10), 300.0) == 3 * 10 * 300
 
@@ -132,7 +124,7 @@ def test_the_curve_and_the_table_show_every_rate() -> None:
     search = searched(trial(0.1, -2.0), trial(0.2, ended="too fast"), rate=0.1)
     rows = rate_rows(search)
     assert [row["learning rate"] for row in rows] == ["0.1", "0.2"]
-    assert [row["remark"] for row in rows] == ["chosen", "diverged: too fast"]
+    assert [row["remark"] for row in rows] == ["chosen", "given up: too fast"]
     ax = draw_rates(search).axes[0]
     assert ax.get_xscale() == "log"
     drawn = [float(x) for line in ax.lines for x in line.get_xdata()]

@@ -30,8 +30,14 @@ MEASURED_SHARE = 0.15
 
 LEAST_MEASURED = 60  # utterances
 
-FIRST_SCALE = 0.15
-"""The acoustic scale by which cross entropy is measured, before scales are chosen."""
+FIRST_SCALE = 0.1
+"""The acoustic scale by which cross entropy is measured, before scales are chosen.
+
+A network that is not sure of itself yet, or of new speakers, needs a small one.
+"""
+
+MEASUREMENTS = 20
+"""Evaluations of a training, about; each may find that the rate is to fall."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,6 @@ def network_choices(size: CorpusSize) -> list[ChosenSetting]:
 def frame_choices(size: CorpusSize) -> list[ChosenSetting]:
     """Return the settings of cross entropy."""
     epochs = _epochs(FRAME_WORK, size.frames, FRAME_EPOCHS)
-    every = 0.5 if epochs <= 10 else 1.0
     small = size.frames < FEW_FRAMES
     return [
         *network_choices(size),
@@ -85,7 +90,7 @@ def frame_choices(size: CorpusSize) -> list[ChosenSetting]:
         ChosenSetting(
             "epochs", epochs, f"about {FRAME_WORK:,} frames in all, within {FRAME_EPOCHS}"
         ),
-        *_measuring(size, every),
+        *_measuring(size, epochs),
         ChosenSetting("patience", 1, "the rate falls as soon as the held-out curve is flat"),
         ChosenSetting(
             "flat", 0.03, "relative gain that counts as flat while much is still learned"
@@ -107,7 +112,7 @@ def sequence_choices(
         ChosenSetting(
             "epochs", epochs, f"about {SEQUENCE_WORK:,} frames, within {SEQUENCE_EPOCHS}"
         ),
-        *_measuring(size, 0.5),
+        *_measuring(size, epochs),
         ChosenSetting("patience", 2, "the curve of sequence training is noisier"),
         ChosenSetting("flat", 0.01, "relative gain that counts as flat"),
         ChosenSetting("decays", 2, "training ends when two smaller rates gain nothing more"),
@@ -120,8 +125,9 @@ def _epochs(work: int, frames: int, bounds: tuple[float, float]) -> float:
     return min(high, max(low, round(2 * work / max(1, frames)) / 2))
 
 
-def _measuring(size: CorpusSize, every: float) -> list[ChosenSetting]:
+def _measuring(size: CorpusSize, epochs: float) -> list[ChosenSetting]:
     """How often, and on how many utterances, training is measured, and how often it is saved."""
+    every = next((share for share in (0.25, 0.5) if epochs <= MEASUREMENTS * share + 1), 1.0)
     frames_each = size.heldout_frames / max(1, size.heldout_utterances)
     affordable = round(MEASURED_SHARE * every * size.frames / max(1.0, frames_each))
     utterances = min(size.heldout_utterances, max(LEAST_MEASURED, affordable))
@@ -129,7 +135,7 @@ def _measuring(size: CorpusSize, every: float) -> list[ChosenSetting]:
     if utterances < size.heldout_utterances:
         what = f"{MEASURED_SHARE:.0%} of the frames that are trained on meanwhile"
     return [
-        ChosenSetting("evaluate_every", every, "a curve of at least some points"),
+        ChosenSetting("evaluate_every", every, "soon enough for the rate to fall in time"),
         ChosenSetting("evaluate_utterances", utterances, what),
         ChosenSetting("checkpoint_every", max(0.5, every), "what a kill can cost at most"),
     ]

@@ -241,4 +241,6 @@ def _require_regular_file(path: Path) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    """The message of an error; of libsndfile's without the path, which ours names already."""
+    text = error.error_string if isinstance(error, soundfile.LibsndfileError) else str(error)
+    return " ".join(text.split())[:200]

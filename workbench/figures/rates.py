@@ -9,17 +9,18 @@ from workbench.figures.style import (
     line_style,
     set_title,
 )
-from workbench.storage.rate_search import RateSearch
+from workbench.storage.rate_search import RateSearch, RateTrial
 
 WIDTH = 5.0  # inches
 HEIGHT = 3.0  # inches
+GAIN = "gain on the smallest"
 ROOM = 1.6  # factor of the axis beyond the smallest and the largest rate
 
 
 def draw_rates(search: RateSearch) -> PngFigure:
     """Draws what each rate had reached after each round, and the rate that was chosen.
 
-    A cross at the bottom is a rate that diverged.
+    A cross at the bottom is a rate that was given up.
     """
     fig, ax = figure_with_panel(WIDTH, HEIGHT)
     most = max((len(trial.points) for trial in search.trials), default=0)
@@ -33,7 +34,7 @@ def draw_rates(search: RateSearch) -> PngFigure:
     ended = [trial.rate for trial in search.trials if trial.ended]
     if ended:
         bottom = ax.get_ylim()[0]
-        ax.plot(ended, [bottom] * len(ended), "x", color=COLOURS[-1], label="diverged")
+        ax.plot(ended, [bottom] * len(ended), "x", color=COLOURS[-1], label="given up")
     if search.rate is not None:
         ax.axvline(search.rate, color=COLOURS[-1], linewidth=LINE_WIDTH / 2, linestyle=":")
 
@@ -65,8 +66,19 @@ def rate_rows(search: RateSearch) -> list[dict[str, str]]:
                 "learning rate": f"{trial.rate:g}",
                 "frames": f"{trial.frames:,}",
                 f"F_{search.criterion.upper()}": "–" if reached is None else f"{reached:.4f}",
-                "remark": f"diverged: {trial.ended}" if trial.ended else remark,
+                **_gain_cells(search, trial),
+                "remark": f"given up: {trial.ended}" if trial.ended else remark,
             }
         )
 
     return rows
+
+
+def _gain_cells(search: RateSearch, trial: RateTrial) -> dict[str, str]:
+    """The gain over the trial whose model hardly moves, where trials were compared so."""
+    if all(point.gain is None for each in search.trials for point in each.points):
+        return {}
+    last = trial.points[-1] if trial.points else None
+    if last is None or last.gain is None or last.error is None:
+        return {GAIN: "–"}
+    return {GAIN: f"{last.gain:+.2g} ± {2 * last.error:.2g}"}

@@ -34,7 +34,7 @@ LENGTHS = (0.0, 0.05, 0.5, 0.95, 1.0)
 
 
 @dataclass(frozen=True)
-class Lost:
+class LostUtterances:
     """Utterances that cannot be used for one ``reason``, and the first places of them."""
 
     reason: str
@@ -61,7 +61,7 @@ class SetSurvey:
     channels: Mapping[str, int]
     averaged: int
     seconds: tuple[float, ...]
-    lost: tuple[Lost, ...]
+    lost: tuple[LostUtterances, ...]
     notes: tuple[str, ...]
 
 
@@ -211,13 +211,15 @@ def _total_seconds(utterances: Sequence[Utterance]) -> float:
     return sum(u.seconds or 0.0 for u in utterances)
 
 
-def _group_lost(set_aside: Sequence[SetAside]) -> list[Lost]:
+def _group_lost(set_aside: Sequence[SetAside]) -> list[LostUtterances]:
     """What was set aside by reason, the most frequent first."""
     by_reason: dict[str, list[str]] = {}
     for fault in set_aside:
         place = f"{fault.where}: {fault.utterance} {fault.detail}".rstrip()
         by_reason.setdefault(fault.reason, []).append(place)
-    groups = [Lost(reason, len(at), tuple(at[:NAMED])) for reason, at in by_reason.items()]
+    groups = [
+        LostUtterances(reason, len(at), tuple(at[:NAMED])) for reason, at in by_reason.items()
+    ]
     return sorted(groups, key=lambda lost: -lost.count)
 
 

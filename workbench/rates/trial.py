@@ -7,25 +7,31 @@ criteria measure themselves: an utterance is decoded before it is trained on.
 """
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from workbench.progress import Progress
+from workbench.rates.measured import (
+    TrialDifference,
+    UtteranceDifference,
+    all_values,
+    frames_seen,
+    mean_difference,
+    newer_criterion,
+    newer_values,
+)
 from workbench.runs.drive import Drive
 from workbench.runs.execution import never
 from workbench.runs.record import corpus_digest
 from workbench.runs.task import Task, alignment_of
 from workbench.runs.train import StartingPoint
 from workbench.runs.wiring import Experiment
-from workbench.sequence.lattice_pair import OUTSIDE
 from workbench.settings import rng
 from workbench.storage.rate_search import RatePoint, RateTrial
-from workbench.storage.rows import DecodeRow, PushRow, Row, read_rows
+from workbench.storage.rows import DecodeRow, Row
 from workbench.storage.run import RECORD, CorpusIdentity, Run, RunRecord, RunState
 from workbench.storage.run_writer import RunWriter
 from workbench.training import Diverged
@@ -48,14 +54,6 @@ NEVER_EVALUATED = 1000.0
 
 LEAST_PART = 0.001
 """Epochs of a part, as few as the setting for checkpoints allows."""
-
-
-class Seen(NamedTuple):
-    """What one row tells: frames of the corpus, and the sum of the criterion over ``measured``."""
-
-    frames: int
-    measured: int
-    value: float
 
 
 class TooLong(Exception):
@@ -108,7 +106,7 @@ class Trials:
 
         sequence = self.task.settings.sequence
         measured = 0 if sequence else (len(trial.points) + 1) * len(self.sample)
-        trained = max(drive.frames, _frames_seen(writer.run, sequence))
+        trained = max(drive.frames, frames_seen(writer.run, sequence))
         frames = trained + measured
         if ended:
             return replace(trial, frames=frames, ended=ended)
@@ -121,6 +119,26 @@ class Trials:
         if fault:
             return replace(trial, frames=frames, ended=fault)
         return replace(trial, frames=frames, points=(*trial.points, point))
+
+    def compare(self, rate: float, other: float) -> TrialDifference:
+        """Return by how much one trial is ahead of another on the utterances of its newer half.
+
+        Both have decoded them, in the same order.
+        """
+        mine = newer_values(self._run_of(rate))
+        theirs = all_values(self._run_of(other))
+        pairs = [
+            UtteranceDifference(
+                seen.value - theirs[u].value, seen.frames, self.task.train.speakers[u]
+            )
+            for u, seen in mine.items()
+            if u in theirs
+        ]
+        return mean_difference(pairs)
+
+    def _run_of(self, rate: float) -> Run:
+        """The run of a trial that was begun."""
+        return Run(next(self.folder.glob(f"rate-{rate:g}-*/{RECORD}")).parent)
 
     @cached_property
     def sample(self) -> np.ndarray:
@@ -173,60 +191,3 @@ class Trials:
         if not self.task.settings.sequence and criterion < WORSE_THAN_CHANCE * chance:
             return "worse than a network that knows nothing"
         return ""
-
-
-def newer_criterion(run: Run) -> float:
-    """Return the criterion per frame over the newer half of what the decoders of a run have seen.
-
-    Each decoder counts its own half. It is not finite if nothing could be measured.
-    """
-    frames = 0
-    value = 0.0
-    for path in run.row_files():
-        for seen in _newer_half(_seen(read_rows(path), sequence=True)):
-            frames += seen.measured
-            value += seen.value
-
-    return value / frames if frames else math.nan
-
-
-def _frames_seen(run: Run, sequence: bool) -> int:
-    """Frames that the training of a run has seen; decoders are ahead of what was trained on."""
-    each = [_seen(read_rows(path), sequence) for path in run.row_files()]
-    return sum(seen.frames for process in each for seen in process)
-
-
-def _seen(rows: Iterable[Row], sequence: bool) -> list[Seen]:
-    """What the rows of one process tell: of decodes for sequence criteria, else of pushes."""
-    found = []
-    for row in rows:
-        if sequence and isinstance(row, DecodeRow):
-            value = _utterance_value(row)
-            found.append(Seen(row.frames, row.frames if value is not None else 0, value or 0.0))
-        elif not sequence and isinstance(row, PushRow):
-            found.append(Seen(row.frames, 0, 0.0))
-
-    return found
-
-
-def _utterance_value(row: DecodeRow) -> float | None:
-    """The criterion of an utterance, None if it has none.
-
-    A lattice that has lost the reference counts as in measuring, with the reference added to it: a
-    rate that loses more references must not look better for it.
-    """
-    if row.reason == OUTSIDE and row.num is not None and row.den is not None:
-        return row.num - max(row.num, row.den) - math.log1p(math.exp(-abs(row.num - row.den)))
-    return row.value if row.reason is None else None
-
-
-def _newer_half(seen: list[Seen]) -> list[Seen]:
-    """Those after the first half of all frames."""
-    half = sum(each.frames for each in seen) / 2
-    passed = 0
-    newer = []
-    for each in seen:
-        passed += each.frames
-        if passed > half:
-            newer.append(each)
-    return newer

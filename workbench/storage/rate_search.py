@@ -14,10 +14,17 @@ from workbench.storage.records import read_record
 
 @dataclass(frozen=True)
 class RatePoint:
-    """What a trial has reached after training on ``frames``."""
+    """What a trial has reached after training on ``frames``.
+
+    ``gain``: by how much its criterion is above that of the trial whose model hardly moves, on the
+    same utterances; ``error``: the standard error of this difference over speakers. None where
+    trials were not compared so.
+    """
 
     frames: int
     criterion: float  # per frame, on training data
+    gain: float | None = None  # per frame
+    error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -88,10 +95,19 @@ class RateSearch:
         ended = sum(bool(trial.ended) for trial in self.trials)
         share = self.frames / max(1, self.served)
         return (
-            f"learning_rate={self.found:g}: the best in short trials of "
-            f"{len(self.trials)} rates, {ended} of which diverged; the search took "
-            f"{self.frames:,} frames, {share:.0%} of the training that it serves"
+            f"learning_rate={self.found:g}: {self._how_chosen}, of {len(self.trials)} rates, "
+            f"{ended} of which were given up; the search took {self.frames:,} frames, "
+            f"{share:.0%} of the training that it serves"
         )
+
+    @property
+    def _how_chosen(self) -> str:
+        """What distinguishes the rate that was found."""
+        if self.criterion == "ce":
+            return "the best in short trials"
+        if not self.trial(self.found).points:
+            return "smaller than all that were too large, and not tried itself"
+        return "the largest that was stable and not worse than a smaller one beyond the noise"
 
 
 def write_search(path: Path, search: RateSearch) -> None:

@@ -1,0 +1,133 @@
+"""What the rows of a trial tell: frames, the criterion, and how it differs from another trial's."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from workbench.sequence.lattice_pair import OUTSIDE
+from workbench.storage.rows import DecodeRow, PushRow, Row, read_rows
+from workbench.storage.run import Run
+
+FEWEST_SPEAKERS = 10
+"""With fewer, the noise of a difference is that over utterances."""
+
+NO_UTTERANCE = -1
+
+
+class Seen(NamedTuple):
+    """What one row tells: frames of the corpus, and the sum of the criterion over ``measured``."""
+
+    frames: int
+    measured: int
+    value: float
+    utterance: int = NO_UTTERANCE
+
+
+class UtteranceDifference(NamedTuple):
+    """The difference of two trials in the criterion of one utterance, summed over its frames."""
+
+    difference: float
+    frames: int
+    speaker: str
+
+
+class TrialDifference(NamedTuple):
+    """The difference of two trials per frame, and its standard error."""
+
+    gain: float
+    error: float
+
+
+def mean_difference(pairs: Sequence[UtteranceDifference]) -> TrialDifference:
+    """Return the difference per frame, and its standard error over speakers.
+
+    The error is that of a ratio of sums. It is infinite for less than two speakers or utterances.
+    """
+    frames = sum(pair.frames for pair in pairs)
+    if not frames:
+        return TrialDifference(0.0, math.inf)
+
+    gain = math.fsum(pair.difference for pair in pairs) / frames
+    rests: dict[str, float] = defaultdict(float)
+    few = len({pair.speaker for pair in pairs}) < FEWEST_SPEAKERS
+    for number, pair in enumerate(pairs):
+        unit = str(number) if few else pair.speaker
+        rests[unit] += pair.difference - gain * pair.frames
+
+    units = len(rests)
+    if units < 2:
+        return TrialDifference(gain, math.inf)
+    squares = math.fsum(rest * rest for rest in rests.values())
+    return TrialDifference(gain, math.sqrt(units / (units - 1) * squares) / frames)
+
+
+def all_values(run: Run) -> dict[int, Seen]:
+    """Return what the decoders of a run have measured, by utterance."""
+    each = (_seen(read_rows(path), sequence=True) for path in run.row_files())
+    return {seen.utterance: seen for process in each for seen in process if seen.measured}
+
+
+def newer_values(run: Run) -> dict[int, Seen]:
+    """Return what they have measured on the newer half of what each of them has seen."""
+    each = (_seen(read_rows(path), sequence=True) for path in run.row_files())
+    halves = (_newer_half(process) for process in each)
+    return {seen.utterance: seen for process in halves for seen in process if seen.measured}
+
+
+def newer_criterion(run: Run) -> float:
+    """Return the criterion per frame over the newer half of what the decoders of a run have seen.
+
+    Each decoder counts its own half. It is not finite if nothing could be measured.
+    """
+    frames = 0
+    value = 0.0
+    for path in run.row_files():
+        for seen in _newer_half(_seen(read_rows(path), sequence=True)):
+            frames += seen.measured
+            value += seen.value
+
+    return value / frames if frames else math.nan
+
+
+def frames_seen(run: Run, sequence: bool) -> int:
+    """Return the frames that the training of a run has seen; decoders are ahead of pushes."""
+    each = [_seen(read_rows(path), sequence) for path in run.row_files()]
+    return sum(seen.frames for process in each for seen in process)
+
+
+def _seen(rows: Iterable[Row], sequence: bool) -> list[Seen]:
+    """What the rows of one process tell: of decodes for sequence criteria, else of pushes."""
+    found = []
+    for row in rows:
+        if sequence and isinstance(row, DecodeRow):
+            value = _utterance_value(row)
+            measured = row.frames if value is not None else 0
+            found.append(Seen(row.frames, measured, value or 0.0, row.utterance))
+        elif not sequence and isinstance(row, PushRow):
+            found.append(Seen(row.frames, 0, 0.0))
+
+    return found
+
+
+def _utterance_value(row: DecodeRow) -> float | None:
+    """The criterion of an utterance, None if it has none.
+
+    A lattice that has lost the reference counts as in measuring, with the reference added to it: a
+    rate that loses more references must not look better for it.
+    """
+    if row.reason == OUTSIDE and row.num is not None and row.den is not None:
+        return row.num - max(row.num, row.den) - math.log1p(math.exp(-abs(row.num - row.den)))
+    return row.value if row.reason is None else None
+
+
+def _newer_half(seen: list[Seen]) -> list[Seen]:
+    """Those after the first half of all frames."""
+    half = sum(each.frames for each in seen) / 2
+    passed = 0
+    newer = []
+    for each in seen:
+        passed += each.frames
+        if passed > half:
+            newer.append(each)
+    return newer
