@@ -10,18 +10,24 @@ from data_directories import make_noise
 
 from workbench import runs
 from workbench.cli import main
+from workbench.language.arpa import read_arpa, write_arpa
+from workbench.language.ngram import estimate
 from workbench.prepare.corpus import Corpus
+from workbench.recognise import evaluate
 from workbench.recognise.evaluate import decode
-from workbench.settings import preset
+from workbench.recognise.recogniser import Recogniser
+from workbench.sequence.rescore import rescore
+from workbench.settings import UserError, preset
 from workbench.storage.run import Run
 
 RATE = 16000
+SCALE = 5.0  # of a language model, so large that it decides
 
 
 @pytest.fixture(scope="module")
 def model(tiny_home: Path) -> Run:
-    """A model that has hardly been trained; it recognises something in anything."""
-    settings = preset("tiny", hidden_units=8, epochs=0.1, evaluate_utterances=1)
+    """A small model, trained for a moment; it recognises something in anything."""
+    settings = preset("tiny", hidden_units=16, epochs=2.0, evaluate_utterances=1)
     return runs.train(Corpus.open("tiny"), settings, name="hasty")
 
 
@@ -94,3 +100,31 @@ def test_a_channel_is_chosen_or_the_mean_is_said(
     assert "no channel 2" in capfd.readouterr().err
     assert main.main(["decode", model.name, "--channel", "0", str(stereo)]) == 1
     assert "silent" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_language_model_of_ones_own_is_used(model: Run, files: dict[str, Path]) -> None:
+    """Lattices are rescored by it, tests with it are told apart from others, and the graph of the
+    corpus's own model cannot be searched with it.
+    """
+    corpus = Corpus.open("tiny")
+    lexicon = corpus.lexicon.words
+    usual = Recogniser.of(model)
+    lattice = usual.lattice(corpus.split("test").utterance_windows(4))
+    path = files[""].parent / "one.arpa.gz"
+    differ = 0
+    for word in sorted(set(lattice.word.tolist()) - {0})[:10]:
+        write_arpa(estimate([(lexicon[word],)] * 500, lexicon, 2), path)
+        (words,) = evaluate.with_language(usual, path).words(lattice, [SCALE])
+        ngram = read_arpa(path, lexicon)
+        expected, _ = rescore(lattice, ngram, corpus.unigram.unigram(), SCALE)
+        assert words == tuple(lexicon[word] for word in expected)
+        differ += words != usual.words(lattice, [SCALE])[0]
+    assert differ > 0
+    assert [file.fault for file in decode(model, [files[""]], language=path)] == [""]
+    with pytest.raises(UserError, match="--search rescoring"):
+        list(decode(model, [files[""]], search="graph", language=path))
+
+    tested = evaluate.test(model, language=path).summary
+    again = evaluate.test(model).summary
+    assert tested.test_language != again.test_language

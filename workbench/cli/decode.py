@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.cli.exit_codes import print_error, print_remark
-from workbench.cli.options import add_search_option, whole_number
+from workbench.cli.options import add_language_option, add_search_option, whole_number
 
 if TYPE_CHECKING:
     from workbench.recognise.recogniser import Search
@@ -27,6 +27,7 @@ class Options:
     run: str
     audio: list[Path]
     search: "Search"
+    lm: Path | None
     channel: int | None
 
 
@@ -35,6 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN")
     parser.add_argument("audio", nargs="+", type=Path)
     add_search_option(parser)
+    add_language_option(parser)
     parser.add_argument(
         "--channel",
         type=whole_number(0, MOST_CHANNELS),
@@ -52,7 +54,7 @@ def run(options: Options) -> int:
 
     run = find_run(options.run)
     exit_code = 0
-    for file in evaluate.decode(run, options.audio, options.search, options.channel):
+    for file in evaluate.decode(run, options.audio, options.search, options.channel, options.lm):
         if file.fault:
             exit_code = print_error(f"{file.path}: {file.fault}")
             continue

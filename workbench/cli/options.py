@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from workbench.settings import PRESETS, SETTINGS, Setting, UserError, Value, unknown_setting
 from workbench.settings.description import bound_text, parse_number
@@ -50,6 +51,16 @@ def add_search_option(parser: argparse.ArgumentParser) -> None:
         default="rescoring",
         help="rescore a wide unigram lattice by the n-gram, or search the n-gram's own graph "
         "(default: rescoring)",
+    )
+
+
+def add_language_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--lm``: a language model of one's own."""
+    parser.add_argument(
+        "--lm",
+        type=Path,
+        metavar="ARPA",
+        help="take this n-gram, ARPA up to order 5 and perhaps .gz, in the place of the corpus's",
     )
 
 

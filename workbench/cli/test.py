@@ -2,9 +2,10 @@
 
 import argparse
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workbench.cli.options import add_margin_option, add_search_option
+from workbench.cli.options import add_language_option, add_margin_option, add_search_option
 from workbench.cli.progress import bars
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ class Options:
 
     run: str
     search: "Search"
+    lm: Path | None
     margin: float
 
 
@@ -26,6 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run", metavar="RUN")
     add_search_option(parser)
+    add_language_option(parser)
     add_margin_option(parser)
 
 
@@ -36,7 +39,7 @@ def run(options: Options) -> None:
     from workbench.storage.run import find_run
 
     with bars() as progress:
-        tested = evaluate.test(find_run(options.run), progress, options.search)
+        tested = evaluate.test(find_run(options.run), progress, options.search, options.lm)
     print(text_table([tested], options.margin))
     sentence = no_path_sentence(tested)
     if sentence:

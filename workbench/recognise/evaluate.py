@@ -1,5 +1,6 @@
 """Recognition with a trained model: the test set, scales chosen on held-out data, audio files."""
 
+import hashlib
 import itertools
 import math
 import os
@@ -23,6 +24,8 @@ from workbench.metrics.significance import Comparison, error_interval
 from workbench.metrics.tested import TestedRun, compare_tested
 from workbench.metrics.words import WordErrors, total_errors, word_errors
 from workbench.model.threads import one_thread
+from workbench.prepare.corpus import Corpus
+from workbench.prepare.reading import read_language_model
 from workbench.progress import Progress, no_progress
 from workbench.recognise.recogniser import SEARCH, Recogniser, Search, Words
 from workbench.recognise.scale_grid import Scales, search_grid
@@ -49,15 +52,21 @@ TUNED_UTTERANCES = 300
 
 
 @one_thread()
-def test(run: Run, progress: Progress | None = None, search: Search = SEARCH) -> Run:
+def test(
+    run: Run,
+    progress: Progress | None = None,
+    search: Search = SEARCH,
+    language: Path | None = None,
+) -> Run:
     """Measure the test word error rate of ``run`` with the n-gram, and return the run.
 
     Scales are chosen on held-out data. The run's folder keeps the transcripts, its summary the
     numbers and, if the run that this one started from was tested on the same test set by the same
-    search, the comparison with it.
+    search, the comparison with it. ``language``: an ARPA file in the place of the corpus's n-gram.
     """
     report = progress or no_progress
-    recogniser = with_best_scales(Recogniser.of(run, search), report)
+    recogniser = with_language(Recogniser.of(run, search), language)
+    recogniser = with_best_scales(recogniser, report)
     store = recogniser.task.corpus.split("test")
     scale = recogniser.lm_scale
     found = recogniser.transcripts(store, range(len(store)), [scale], report, "test, n-gram")
@@ -70,7 +79,7 @@ def test(run: Run, progress: Progress | None = None, search: Search = SEARCH) ->
     searched = replace(
         run.summary,
         test_search=recogniser.description,
-        test_language=language_digest(recogniser.task.corpus),
+        test_language=_language_digest(recogniser.task.corpus, language),
         lm_scale=scale,
         test_acoustic_scale=recogniser.acoustic_scale,
         test_no_path=found.no_path,
@@ -78,6 +87,22 @@ def test(run: Run, progress: Progress | None = None, search: Search = SEARCH) ->
     run.write_summary(searched)
     summarise_test(run)
     return run
+
+
+def with_language(recogniser: Recogniser, language: Path | None) -> Recogniser:
+    """Return the recogniser with the n-gram of an ARPA file; None leaves that of the corpus."""
+    if language is None:
+        return recogniser
+    model = read_language_model(language, recogniser.task.corpus.lexicon)
+    return replace(recogniser, language=model)
+
+
+def _language_digest(corpus: Corpus, language: Path | None) -> str:
+    """The digest of all that a test uses beside the model."""
+    digest = language_digest(corpus)
+    if language is None:
+        return digest
+    return hashlib.sha256(digest.encode() + language.read_bytes()).hexdigest()[: len(digest)]
 
 
 def known_speakers(store: FrameStore) -> dict[str, str] | None:
@@ -241,15 +266,20 @@ class TranscribedFile(NamedTuple):
 
 @one_thread()
 def decode(
-    run: Run, audio: Sequence[Path | str], search: Search = SEARCH, channel: int | None = None
+    run: Run,
+    audio: Sequence[Path | str],
+    search: Search = SEARCH,
+    channel: int | None = None,
+    language: Path | None = None,
 ) -> Iterator[TranscribedFile]:
     """Yield the words of each audio file, with the scales that a test of the run has chosen.
 
     A file that cannot be used is yielded with its fault, and does not end the others: what
     preparation would set aside, and what nothing is recognised in. ``channel``: the one that is
-    read, from 0; None: the mean of all, with a remark if there are several.
+    read, from 0; None: the mean of all, with a remark if there are several. ``language``: as for
+    `test`.
     """
-    recogniser = Recogniser.of(run, search)
+    recogniser = with_language(Recogniser.of(run, search), language)
     summary = run.summary
     if summary.test_acoustic_scale is not None:
         recogniser = replace(recogniser, acoustic_scale=summary.test_acoustic_scale)

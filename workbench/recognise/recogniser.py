@@ -17,6 +17,7 @@ import numpy as np
 from workbench.corpus.frames.store import FrameStore
 from workbench.hmm.graphs.graph import Graph, NoPath
 from workbench.hmm.scores import BadScores
+from workbench.language.backoff import NGram
 from workbench.progress import Progress, no_progress
 from workbench.runs import trained_model
 from workbench.runs.task import Task
@@ -24,6 +25,7 @@ from workbench.sequence.lattice import Lattice
 from workbench.sequence.occupancy import best_path
 from workbench.sequence.rescore import rescore
 from workbench.sequence.search import search
+from workbench.settings import UserError
 from workbench.storage.run import Run
 
 Words = tuple[str, ...]
@@ -63,7 +65,7 @@ class Recogniser:
     """A model and how its scores are scaled.
 
     ``lm_scale`` is that of the n-gram in the graph, if the search is ``graph``; with ``rescoring``
-    the scale is chosen for each lattice.
+    the scale is chosen for each lattice. ``language`` takes the place of the corpus's n-gram.
     """
 
     task: Task
@@ -72,6 +74,11 @@ class Recogniser:
     prior_scale: float
     search: Search = SEARCH
     lm_scale: float = 1.0
+    language: NGram | None = None
+
+    def __post_init__(self) -> None:
+        if self.language is not None and self.search != "rescoring":
+            raise UserError("a language model of one's own needs --search rescoring")
 
     @classmethod
     def of(cls, run: Run, search: Search = SEARCH) -> "Recogniser":
@@ -115,7 +122,8 @@ class Recogniser:
     def _rescored(self, lattice: Lattice, lm_scale: float) -> Sequence[int]:
         """The best words of a unigram lattice whose unigram is replaced by the n-gram."""
         corpus = self.task.corpus
-        words, *_ = rescore(lattice, corpus.ngram, corpus.unigram.unigram(), lm_scale)
+        ngram = self.language or corpus.ngram
+        words, *_ = rescore(lattice, ngram, corpus.unigram.unigram(), lm_scale)
         return words
 
     def _rescaled(self, lattice: Lattice, lm_scale: float) -> Sequence[int]:
