@@ -5,16 +5,13 @@ It is a `dask scheduler` and two `dask worker`, plain and with TLS.
 
 import os
 import re
-import shlex
-import shutil
-import subprocess
-import sys
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 from bouncing import ROUNDS, SIZE, Wall, catcher, thrower
+from dask_commands import start_dask, tls_configuration
 
 from workbench.system.processes import child_environment
 
@@ -25,34 +22,6 @@ TESTS = Path(__file__).parents[1]
 LOOPBACK = "127.0.0.1"
 THREADS = 3
 CATCHER_SUM = 2 * 2 * SIZE * sum(range(ROUNDS))  # two walls, each doubles what it gets
-
-
-def tls_configuration(folder: Path) -> dict[str, str]:
-    """Dask's configuration for TLS, as environment, with a certificate made for this test."""
-    if not shutil.which("openssl"):
-        pytest.skip("there is no openssl to make a certificate with")
-    key = str(folder / "key.pem")
-    certificate = str(folder / "certificate.pem")
-    command = shlex.split("openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=workbench")
-    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
-
-    variables = {
-        "DASK_DISTRIBUTED__COMM__TLS__CA_FILE": certificate,
-        "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true",
-    }
-    for role in ("SCHEDULER", "WORKER", "CLIENT"):
-        variables[f"DASK_DISTRIBUTED__COMM__TLS__{role}__KEY"] = key
-        variables[f"DASK_DISTRIBUTED__COMM__TLS__{role}__CERT"] = certificate
-    return variables
-
-
-def start_dask(stack: ExitStack, environment: dict[str, str], *words: str) -> subprocess.Popen:
-    """A process of `dask WORDS`, which is killed with the stack."""
-    command = [sys.executable, "-m", f"distributed.cli.dask_{words[0]}", *words[1:]]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
-    stack.enter_context(process)
-    stack.callback(process.kill)
-    return process
 
 
 @contextmanager

@@ -69,14 +69,14 @@ def test_notebook_runs(
 def test_notebook_runs_in_a_kernel(path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A notebook that starts processes runs in a real kernel, and shows its pictures."""
     monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
-    client = NotebookClient(nbformat.read(path, 4), timeout=120, kernel_name="python3")
+    client = NotebookClient(nbformat.read(path, 4), timeout=300, kernel_name="python3")
     executed = client.execute()
     pictures = 0
 
     for cell in executed.cells:
         for output in cell.get("outputs", []):
             pictures += "image/png" in output.get("data", {})
-    assert pictures == 2
+    assert pictures == 3
 
 
 def test_notebooks_are_numbered_in_reading_order() -> None:

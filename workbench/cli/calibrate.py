@@ -1,13 +1,31 @@
-"""``workbench calibrate``: measure this machine for the cost clock."""
+"""``workbench calibrate``: measure this machine for the cost clock, and check what it foretells."""
 
 import argparse
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from workbench.cli.options import parse_changes, whole_number
 from workbench.cli.progress import bars
+from workbench.cli.table_text import TextColumn, table_text, terminal_width
+
+if TYPE_CHECKING:
+    from workbench.runs.clock_check import ClockCheck
 
 EXAMPLES = """examples:
-  workbench calibrate mmi --out data/machines/desk.json"""
+  workbench calibrate mmi --out data/machines/desk.json
+  workbench calibrate mmi --verify 1 2 4 --set epochs=2"""
+
+MOST_REPLICAS = 100
+REPLICAS = (1, 2, 4)
+UNITS = {
+    "inner": "updates",
+    "outer": "updates",
+    "inner_seconds": "s",
+    "outer_seconds": "s",
+}
 
 
 @dataclass(frozen=True)
@@ -17,6 +35,9 @@ class Options:
     run: str
     out: Path | None
     no_network: bool
+    verify: list[int] | None
+    changes: list[str]
+    json: bool
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -34,13 +55,83 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="do not start a small Dask cluster to measure messages",
     )
+    parser.add_argument(
+        "--verify",
+        nargs="*",
+        type=whole_number(1, MOST_REPLICAS),
+        metavar="REPLICAS",
+        help="then train on this machine's clock and on a real cluster here, for each of these "
+        "numbers of replicas (default: 1 2 4), and compare",
+    )
+    parser.add_argument(
+        "--set",
+        dest="changes",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="with --verify: settings that differ from the run's, for example epochs=2",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="with --verify: print a list with an object per number"
+    )
 
 
 def run(options: Options) -> None:
-    """Measure, and print the file that was written."""
+    """Measure, and print the file that was written; with ``--verify`` what it foretells."""
     from workbench.runs.calibrate import calibrate
     from workbench.storage.run import find_run
 
     with bars() as progress:
         run = find_run(options.run)
-        print(calibrate(run, options.out, not options.no_network, progress))
+        path = calibrate(run, options.out, not options.no_network, progress)
+    if options.verify is None:
+        print(path)
+        return
+
+    from workbench.runs.clock_check import check_clock
+
+    replicas = options.verify or REPLICAS
+    with bars() as progress:
+        checks = check_clock(run, path, replicas, parse_changes(options.changes), progress)
+    if options.json:
+        print(json.dumps([asdict(check) for check in checks], indent=1))
+        return
+
+    print(path)
+    print(table_text(throughput_columns(checks), terminal_width()))
+    print()
+    print(table_text(age_columns(checks), terminal_width()))
+    for check in checks:
+        print(f"{check.replicas} replicas: {check.predicted_run}, {check.measured_run}")
+
+
+def throughput_columns(checks: Sequence["ClockCheck"]) -> list[TextColumn]:
+    """Return updates a second as foretold and as measured, a row for each number of replicas."""
+    return [
+        TextColumn("replicas", [str(check.replicas) for check in checks]),
+        TextColumn("updates/s foretold", [f"{check.predicted.updates:.3g}" for check in checks]),
+        TextColumn("if cores are shared", [f"{check.shared_updates:.3g}" for check in checks]),
+        TextColumn("measured", [f"{check.measured.updates:.3g}" for check in checks]),
+        TextColumn("foretold / measured", [f"{check.ratio:.2f}" for check in checks]),
+        TextColumn("shared / measured", [f"{check.shared_ratio:.2f}" for check in checks]),
+        TextColumn("busy at once", [f"{check.predicted.busy:.1f}" for check in checks], 1),
+        TextColumn("cores", [str(check.cores) for check in checks], 2),
+        TextColumn("load before", [f"{check.load:.1f}" for check in checks], 3),
+    ]
+
+
+def age_columns(checks: Sequence["ClockCheck"]) -> list[TextColumn]:
+    """Return the ages of gradients as foretold and as measured, with the distances between them."""
+    rows = [(check.replicas, age) for check in checks for age in check.ages]
+    return [
+        TextColumn("replicas", [str(replicas) for replicas, _ in rows]),
+        TextColumn("age", [age.name.removesuffix("_seconds") for _, age in rows], left=True),
+        TextColumn("unit", [UNITS[age.name] for _, age in rows], left=True),
+        TextColumn("mean foretold", [f"{age.predicted.mean:.3g}" for _, age in rows]),
+        TextColumn("measured", [f"{age.measured.mean:.3g}" for _, age in rows]),
+        TextColumn("95 % foretold", [f"{age.predicted.p95:.3g}" for _, age in rows], 1),
+        TextColumn("95 % measured", [f"{age.measured.p95:.3g}" for _, age in rows], 1),
+        TextColumn("KS", [f"{age.distance.kolmogorov_smirnov:.2f}" for _, age in rows]),
+        TextColumn("Wasserstein", [f"{age.distance.wasserstein:.3g}" for _, age in rows]),
+    ]

@@ -28,6 +28,7 @@ from workbench.notebook.calls import (
     train,
     verdict_table,
 )
+from workbench.notebook.clock import check_clock, clock_runs, clock_table
 from workbench.notebook.laboratory import Laboratory, laboratory
 from workbench.notebook.live import LiveView, attach
 from workbench.notebook.panels.compare import compare_panel

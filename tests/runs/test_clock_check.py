@@ -1,0 +1,113 @@
+"""The comparison of the cost clock with a cluster, on rows that are known and as a whole."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fake_runs import fake_run
+
+from workbench import runs
+from workbench.cli import main
+from workbench.metrics.distance import Distance
+from workbench.prepare.corpus import Corpus
+from workbench.runs.clock_check import check_settings, compare, steady_pushes
+from workbench.settings import preset
+from workbench.storage.rows import PushRow
+from workbench.storage.run import Run, all_runs
+
+PUSH_EVERY = 2.0  # seconds, in fake runs
+SPENT = (60 + 50) / 80  # by processes that work, in fake runs
+
+
+@pytest.fixture
+def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Run, Run]:
+    """Two runs with equal rows."""
+    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
+    settings = preset("tiny", criterion="mmi", replicas=3)
+    return fake_run("one", settings), fake_run("two", settings)
+
+
+def slower(run: Run, factor: float) -> Run:
+    """The same run, whose clock went slower."""
+    for path in run.row_files():
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        for row in rows:
+            row["seconds"] *= factor
+            if row["kind"] == "push":
+                row["inner_seconds"] *= factor
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return run
+
+
+def test_equal_runs_have_no_distance(fakes):
+    """Rates, ages and their distributions are the same, and no distance is between them."""
+    check = compare(*fakes, replicas=3, load=0.5)
+    assert check.ratio == 1.0
+    assert check.measured.updates == pytest.approx(1 / PUSH_EVERY)
+    assert check.predicted.busy == pytest.approx(SPENT)
+    assert {age.name for age in check.ages} == {"inner", "outer", "inner_seconds", "outer_seconds"}
+    for age in check.ages:
+        assert age.predicted == age.measured
+        assert age.distance == Distance(0.0, 0.0)
+
+
+def test_a_slower_cluster_is_found(fakes):
+    """Half the updates a second and twice the age in seconds; ages in updates stay."""
+    one, two = fakes
+    check = compare(one, slower(two, 2.0), replicas=3, load=0.5)
+    assert check.ratio == pytest.approx(2.0)
+    ages = {age.name: age for age in check.ages}
+    assert ages["inner"].distance == Distance(0.0, 0.0)
+    moved = ages["inner_seconds"]
+    assert moved.measured.mean == pytest.approx(2 * moved.predicted.mean)
+    assert moved.distance.wasserstein == pytest.approx(moved.predicted.mean)
+
+
+@pytest.mark.parametrize("cores, share", [(1, 1 / SPENT), (2, 1.0), (8, 1.0)])
+def test_shared_cores_are_priced(fakes, cores, share):
+    """Where more processes work at once than there are cores, updates come so much later."""
+    check = replace(compare(*fakes, replicas=3, load=0.5), cores=cores)
+    assert check.shared_updates == pytest.approx(check.predicted.updates * share)
+    assert check.shared_ratio == pytest.approx(share)
+
+
+def test_ends_do_not_count(fakes):
+    """The first and the last fifth of the pushes are left out."""
+    pushes = steady_pushes(fakes[0])
+    assert [push.step for push in pushes] == list(range(8, 32))
+    assert sum(1 for _ in fakes[0].rows(PushRow)) == 40
+
+
+def test_a_comparison_is_not_disturbed():
+    """Its runs stop for no checkpoint or measurement but those at the ends, unless told to."""
+    settings = check_settings(preset("tiny", criterion="mmi"), 4, {"epochs": 3.0})
+    assert settings.asynchrony.replicas == 4
+    assert settings.measuring.checkpoint_every > settings.batches.epochs
+    assert settings.measuring.evaluate_every > settings.batches.epochs
+    assert settings.batches.epochs == 3.0
+
+
+@pytest.mark.slow
+@pytest.mark.dask
+@pytest.mark.filterwarnings("default")  # Dask's own warnings are not this project's to mend
+def test_calibrate_verifies(tiny_home, capsys):
+    """The command measures, trains by either clock from one model, and prints both."""
+    pytest.importorskip("distributed")
+    small = preset("tiny", hidden_units=16, epochs=1.0, batch=8)
+    start = runs.train(Corpus.open("tiny"), small, name="start")
+    words = ["calibrate", start.name, "--no-network", "--verify", "2", "--json"]
+    assert main.main([*words, "--set", "epochs=2"]) == 0
+    (check,) = json.loads(capsys.readouterr().out)
+    assert check["replicas"] == 2
+    assert check["measured"]["updates"] > 0
+    assert 0 <= check["ages"][0]["distance"]["kolmogorov_smirnov"] <= 1
+
+    pushes = {}
+    clocks = {}
+    for run in all_runs():
+        if run.name in (check["predicted_run"], check["measured_run"]):
+            pushes[run.name] = sum(1 for _ in run.rows(PushRow))
+            clocks[run.settings.clock.kind] = run.settings.batches.epochs
+    assert clocks == {"cost": 2.0, "wall": 2.0}
+    assert len(set(pushes.values())) == 1

@@ -1,0 +1,179 @@
+"""Is the virtual clock true? A run as a machine foretells it, beside the same run on a cluster.
+
+Both start from the model of one run and have its settings; only the clock differs. Compared are the
+updates a second and how old gradients were. The first and the last fifth of the pushes do not
+count: workers import and compile in the one, slots drain in the other.
+
+A machine of the cost clock gives every process a core. Where more processes work at once than there
+are cores, the cluster cannot keep up; ``shared_updates`` says how much of the difference that
+explains.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from workbench.metrics.distance import Distance, distance
+from workbench.metrics.staleness import AgeSummary, Staleness, staleness, summarise_ages
+from workbench.progress import Progress, no_progress
+from workbench.runs.execution import ClusterExecutor, cluster_at
+from workbench.runs.record import corpus_of
+from workbench.runs.train import train
+from workbench.settings import Settings, Value
+from workbench.storage.rows import PushRow, UsageRow
+from workbench.storage.run import Run
+
+MARGIN = 0.2  # of the pushes at either end that do not count
+NEVER = 1000.0  # epochs
+AGES = ("inner", "outer", "inner_seconds", "outer_seconds")  # fields of Staleness
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """How fast a run was."""
+
+    updates: float  # a second
+    busy: float  # processes that worked at once, on average
+
+
+@dataclass(frozen=True)
+class AgeCheck:
+    """One kind of age (a field of `Staleness`) as foretold and as measured."""
+
+    name: str
+    predicted: AgeSummary
+    measured: AgeSummary
+    distance: Distance
+
+
+@dataclass(frozen=True)
+class ClockCheck:
+    """The comparison for one number of replicas."""
+
+    replicas: int
+    cores: int
+    load: float  # processes that others ran while the cluster began, from the system's load average
+    predicted: Throughput
+    measured: Throughput
+    ages: tuple[AgeCheck, ...]
+    predicted_run: str
+    measured_run: str
+
+    @property
+    def ratio(self) -> float:
+        """Updates a second as foretold, as a multiple of those measured."""
+        return self.predicted.updates / self.measured.updates
+
+    @property
+    def shared_updates(self) -> float:
+        """Updates a second as foretold, if the processes share the cores of this computer."""
+        return self.predicted.updates * min(1.0, self.cores / self.predicted.busy)
+
+    @property
+    def shared_ratio(self) -> float:
+        """The same as a multiple of those measured."""
+        return self.shared_updates / self.measured.updates
+
+
+def check_clock(
+    run: Run,
+    machine: str | Path,
+    replicas: Sequence[int] = (1, 2, 4),
+    changes: dict[str, Value] | None = None,
+    progress: Progress | None = None,
+    cluster: ClusterExecutor | None = None,
+) -> list[ClockCheck]:
+    """Train from the model of ``run`` on a machine's clock and on a cluster, and compare.
+
+    ``machine``: a file made by `calibrate`, or a preset. ``changes``: settings that differ from the
+    run's. ``cluster``: by default one on this computer, started for each number of replicas.
+    """
+    report = progress or no_progress
+    checks = []
+    for done, count in enumerate(replicas):
+        report(done, len(replicas), "comparing clocks")
+        settings = check_settings(run.settings, count, changes or {})
+        checks.append(_check(run, settings, str(machine), cluster))
+
+    report(len(replicas), len(replicas), "comparing clocks")
+    return checks
+
+
+def check_settings(settings: Settings, replicas: int, changes: dict[str, Value]) -> Settings:
+    """Return the settings of a comparison: the run's, without stops for measuring and saving."""
+    undisturbed = settings.replace(
+        replicas=replicas,
+        evaluate_every=NEVER,
+        checkpoint_every=NEVER,
+        evaluate_utterances=1,
+    )
+    return undisturbed.replace(**changes)
+
+
+def _check(
+    run: Run, settings: Settings, machine: str, cluster: ClusterExecutor | None
+) -> ClockCheck:
+    count = settings.asynchrony.replicas
+    corpus = corpus_of(run)
+    begun = time.strftime("%Y%m%d-%H%M%S")  # prices differ each time, so these are other runs
+    foretold = train(
+        corpus,
+        settings.replace(clock="cost", machine=machine),
+        name=f"foretold-{count}-{begun}",
+        init=run,
+    )
+
+    load = os.getloadavg()[0]
+    name = f"measured-{count}-{begun}"
+    if cluster is not None:
+        real = train(corpus, settings, name=name, init=run, executor=cluster, record=False)
+    else:
+        with cluster_at("local", settings) as local:
+            real = train(corpus, settings, name=name, init=run, executor=local, record=False)
+    return compare(foretold, real, count, load)
+
+
+def compare(foretold: Run, real: Run, replicas: int, load: float) -> ClockCheck:
+    """Return the comparison of two runs that have ended."""
+    predicted = steady_pushes(foretold)
+    measured = steady_pushes(real)
+    predicted_ages = staleness(predicted)
+    measured_ages = staleness(measured)
+    checks = (check_age(name, predicted_ages, measured_ages) for name in AGES)
+    return ClockCheck(
+        replicas=replicas,
+        cores=os.cpu_count() or 1,
+        load=load,
+        predicted=throughput(foretold, predicted),
+        measured=throughput(real, measured),
+        ages=tuple(check for check in checks if check.measured.count),  # CE has no outer ones
+        predicted_run=foretold.name,
+        measured_run=real.name,
+    )
+
+
+def steady_pushes(run: Run) -> list[PushRow]:
+    """Return the pushes of a run without the first and the last fifth, in the order of time."""
+    pushes = sorted(run.rows(PushRow), key=lambda push: push.seconds)
+    out = int(MARGIN * len(pushes))
+    return pushes[out : len(pushes) - out]
+
+
+def throughput(run: Run, pushes: Sequence[PushRow]) -> Throughput:
+    """Return how fast a run made these pushes, and how many processes worked at once."""
+    seconds = pushes[-1].seconds - pushes[0].seconds
+    rows = list(run.rows(UsageRow))
+    work = sum(row.work_seconds or 0.0 for row in rows if row.process != "evaluator")
+    until = max(row.seconds for row in rows)
+    return Throughput((len(pushes) - 1) / seconds, work / until)
+
+
+def check_age(name: str, predicted: Staleness, measured: Staleness) -> AgeCheck:
+    """Return the comparison of one kind of age."""
+    one: np.ndarray = getattr(predicted, name)
+    other: np.ndarray = getattr(measured, name)
+    return AgeCheck(name, summarise_ages(one), summarise_ages(other), distance(one, other))
