@@ -322,6 +322,23 @@ def test_a_cell_that_is_stopped_is_no_failure(data: Path, monkeypatch: pytest.Mo
     assert planned.state.unfinished
 
 
+def test_rates_of_recipes_can_be_found() -> None:
+    """With rates=auto no recipe has a rate of its own, its cells are as many, and its command has
+    the option; a rate that is given besides is refused.
+    """
+    for name in recipe_questions():
+        for size in ("watch", "laptop"):
+            given = read_recipe(name, "c", size)
+            found = read_recipe(name, "c", size, rates="auto")
+            assert found.rates == "auto"
+            named = {*found.settings, *found.axes, *(f for point in found.points for f in point)}
+            assert "learning_rate" not in named
+            assert len(found.cells()) == len(given.cells())
+            assert "--rates auto" in found.recipe
+    with pytest.raises(UserError, match="learning_rate"):
+        read_recipe("e1-shuffling", "c", rates="auto", settings={"learning_rate": 0.1})
+
+
 def test_a_recipe_takes_the_network_of_its_start() -> None:
     """With ``init`` the cells of a recipe have that run's network, else the recipe's own."""
     big = fake_run("big-0", Settings.of(hidden_layers=5, hidden_units=64))

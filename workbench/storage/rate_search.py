@@ -89,8 +89,8 @@ class RateSearch:
     def __str__(self) -> str:
         if self.usual:
             return (
-                f"learning_rate={self.found:g}: the usual one, since {self.served:,} frames of "
-                "training are too few for a search"
+                f"learning_rate={self.found:g}: the usual one, since in {self.served:,} frames of "
+                "training there are too few updates for a search"
             )
         ended = sum(bool(trial.ended) for trial in self.trials)
         share = self.frames / max(1, self.served)

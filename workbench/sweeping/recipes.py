@@ -9,13 +9,13 @@ from workbench.data import RECIPES, STARTS
 from workbench.settings import Value, no_such
 from workbench.storage.files import read_json
 from workbench.storage.run import Run
-from workbench.sweeping.spec import Sweep, SweepChanges, SweepFields
+from workbench.sweeping.spec import Rates, Sweep, SweepChanges, SweepFields
 
 NETWORK = ("hidden_layers", "hidden_units")
 NETWORK_OF_START = (*NETWORK, "precision")
 """Settings that a sweep has in common with the run that it starts from."""
 
-ADDED_BY_COMMAND = {"name", "settings", "seeds", "test"}
+ADDED_BY_COMMAND = {"name", "settings", "seeds", "test", "rates"}
 """Changes to a recipe that its command line can express."""
 
 
@@ -56,13 +56,17 @@ def read_recipe(
 
     ``size`` is watch or laptop; ``changes`` replace fields of the sweep. A recipe that starts from
     a trained network takes that of ``init``, whatever its size. Without ``init``, the sweep first
-    trains its own start, once per corpus and size. Raises UserError for an unknown recipe or size.
+    trains its own start, once per corpus and size. With ``rates`` auto the recipe's own learning
+    rates are left out. Raises UserError for an unknown recipe or size.
     """
     recipe = _read_file(which)
     sizes = recipe["sizes"]
     if size not in sizes:
         raise no_such(f"size of {which}", size, sizes)
     of_size = sizes[size]
+    if changes.get("rates") == Rates.AUTO:
+        recipe = _without_rates(recipe)
+        of_size = _without_rates(of_size)
 
     changed = changes.get("settings", {})
     settings = {**recipe.get("settings", {}), **of_size.get("settings", {}), **changed}
@@ -87,6 +91,20 @@ def read_recipe(
         "settings": settings,
     }
     return Sweep.of(fields, RECIPES / f"{which}.json")
+
+
+def _without_rates(fields: RecipeFile | SweepChanges) -> RecipeFile:
+    """Return fields of a recipe or of its size without learning rates in settings and points."""
+    kept: RecipeFile = {**fields}
+    if "settings" in kept:
+        kept["settings"] = _without_rate(kept["settings"])
+    if "points" in kept:
+        kept["points"] = [_without_rate(point) for point in kept["points"]]
+    return kept
+
+
+def _without_rate(settings: Mapping[str, Value]) -> dict[str, Value]:
+    return {name: value for name, value in settings.items() if name != "learning_rate"}
 
 
 def _fields_of_sweep(recipe: RecipeFile) -> SweepChanges:
@@ -116,6 +134,8 @@ def _command(
         words += ["--set", *(f"{field}={value}" for field, value in settings.items())]
     if "seeds" in changes:
         words += ["--seeds", ",".join(str(seed) for seed in changes["seeds"])]
+    if "rates" in changes:
+        words += ["--rates", changes["rates"]]
     if changes.get("test") is False:
         words.append("--no-test")
     return shlex.join(words)
