@@ -1,5 +1,7 @@
 """A run that is stopped anywhere and resumed equals one that was never stopped, bit for bit."""
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from workbench import runs
 from workbench.model.model_file import load_model
 from workbench.prepare.corpus import Corpus
 from workbench.runs import drive
+from workbench.runs.task import Task
 from workbench.settings import Settings, preset
 from workbench.storage.rows import Row
 from workbench.storage.run import Run, RunState
@@ -67,6 +70,30 @@ def test_a_stop_before_the_first_checkpoint_is_back_at_the_start(corpus, monkeyp
     assert run.summary.frames_seen == 0
     assert (theta == runs.experiment_of(run).theta).all()
     assert "stopped at the start" in (run.folder / "log.txt").read_text()
+
+
+def test_a_stop_does_not_wait_for_an_evaluation(corpus, monkeypatch):
+    """An evaluation under way is left where it is, and is made when the run is resumed."""
+    monkeypatch.setattr(drive, "NEAR_SECONDS", 0.0)
+    measured = []
+    slow = threading.Event()
+    slow.set()
+    measure = Task._measure_utterance
+
+    def measure_slowly(task, theta, utterance):
+        measured.append(utterance)
+        if slow.is_set():
+            time.sleep(0.6)
+        return measure(task, theta, utterance)
+
+    monkeypatch.setattr(Task, "_measure_utterance", measure_slowly)
+    settings = FORMS["ce-1"].replace(evaluate_utterances=0)
+    run = runs.train(corpus, settings, name="impatient", stop=lambda: len(measured) > 2)
+    assert run.status().state == RunState.STOPPED
+    assert len(measured) < len(Task(corpus, settings).heldout)
+
+    slow.clear()
+    assert runs.resume(run).status().state == RunState.DONE
 
 
 def test_a_stop_goes_on_to_a_checkpoint_that_is_near(corpus, monkeypatch):

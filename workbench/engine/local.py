@@ -272,11 +272,14 @@ class Timeline:
         return self.suspend(process, "work")
 
     def finish_work(
-        self, process: Running, wait: Callable[[], Done], gather: Gather | None
+        self,
+        process: Running,
+        wait: Callable[[Callable[[], object]], Done],
+        gather: Gather | None,
     ) -> None:
-        """Hand the value of work to its process."""
+        """Hand the value of work to its process; meanwhile ``rest`` may raise to end the run."""
         try:
-            done = wait()
+            done = wait(self.rest)
         except BaseException as problem:
             self.blame(process, problem)
             raise

@@ -1,11 +1,24 @@
-"""Work is done at once, or meanwhile in threads; its values are the same."""
+"""Work is done at once, or meanwhile in threads; its values are the same.
 
+Work whose run is given up has no use any more. Long work, such as an evaluation, asks now and then
+with ``giving_up`` and raises ``GivenUp``, so that the run can end at once.
+"""
+
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import NamedTuple
 
 from workbench.engine.effects import Work
+
+POLL_SECONDS = 0.2  # between two looks at whether a run whose work is waited for is given up
+
+_here = threading.local()  # .closing: the event of the workers that this thread works for
+
+
+class GivenUp(Exception):
+    """Nobody waits for the value of this work any more."""
 
 
 class Done(NamedTuple):
@@ -18,29 +31,49 @@ class Done(NamedTuple):
 class Started(NamedTuple):
     """Work that has begun, and perhaps is done."""
 
-    wait: Callable[[], Done]
+    wait: Callable[[Callable[[], object]], Done]
+    """Wait for it; meanwhile call the argument now and then, which may raise."""
     seconds: float  # that it took, if it is done; else 0
 
 
 class Workers:
-    """A number of ``threads`` that work; 0: the caller does the work, before ``start`` returns."""
+    """A number of ``threads`` that work; 0: the caller does the work, before ``start`` returns.
+
+    Leaving the context by an error gives up what is under way.
+    """
 
     def __init__(self, threads: int):
         self.pool = ThreadPoolExecutor(threads) if threads else None
+        self.closing = threading.Event()
 
     def __enter__(self) -> "Workers":
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.closing.set()
         if self.pool:
             self.pool.shutdown(cancel_futures=True)
 
     def start(self, work: Work) -> Started:
         """Begin to do ``work``; what it raises is raised here or by ``wait``."""
         if self.pool:
-            return Started(self.pool.submit(do, work).result, 0.0)
+            future = self.pool.submit(do_beside, work, self.closing)
+            return Started(lambda look: wait_for(future, look), 0.0)
         done = do(work)
-        return Started(lambda: done, done.seconds)
+        return Started(lambda look: done, done.seconds)
+
+
+def wait_for(future: "Future[Done]", look: Callable[[], object]) -> Done:
+    """Return the result of a future, and call ``look`` from time to time until it is there."""
+    while not wait([future], POLL_SECONDS).done:
+        look()
+    return future.result()
+
+
+def do_beside(work: Work, closing: threading.Event) -> Done:
+    """Do work in a thread of workers, which set ``closing`` when they give it up."""
+    _here.closing = closing
+    return do(work)
 
 
 def do(work: Work) -> Done:
@@ -48,3 +81,17 @@ def do(work: Work) -> Done:
     start = time.perf_counter()
     value = work.fn(*work.args)
     return Done(value, time.perf_counter() - start)
+
+
+def giving_up() -> Callable[[], bool]:
+    """Return a function that says whether the work that this thread does has been given up.
+
+    That function may be called from any thread. Work in a thread of no `Workers` is never given up.
+    """
+    closing: threading.Event | None = getattr(_here, "closing", None)
+    return never if closing is None else closing.is_set
+
+
+def never() -> bool:
+    """Return False."""
+    return False

@@ -4,13 +4,14 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from workbench.batches import FrameBatch, OuterBatch
 from workbench.corpus.frames.store import FrameStore
 from workbench.corpus.frames.window import WINDOW
+from workbench.engine.workers import GivenUp, giving_up
 from workbench.hmm.graphs.graph import Graph
 from workbench.hmm.graphs.transitions import scale_transitions
 from workbench.metrics.frames import count_frames
@@ -260,10 +261,19 @@ class Task:
     # --- measuring
 
     def evaluate(self, theta: np.ndarray) -> Measurement:
-        """Measure the model ``theta`` on the held-out set; word errors are those of the unigram."""
+        """Measure the model ``theta`` on the held-out set; word errors are those of the unigram.
+
+        Raises GivenUp if its run is ended meanwhile.
+        """
+        given_up = giving_up()
+
+        def measure(utterance: int) -> UtteranceMeasurement:
+            if given_up():
+                raise GivenUp
+            return self._measure_utterance(theta, utterance)
+
         with ThreadPoolExecutor(EVALUATION_THREADS) as pool:
-            utterances = range(self.heldout_utterances)
-            parts = list(pool.map(partial(self._measure_utterance, theta), utterances))
+            parts = list(pool.map(measure, range(self.heldout_utterances)))
         return total_measurement(parts, self.settings.sequence)
 
     def _measure_utterance(self, theta: np.ndarray, utterance: int) -> UtteranceMeasurement:
