@@ -95,20 +95,22 @@ class OuterBatch(Generic[S]):
         values = [np.empty(0, np.float32)]
 
         # Python's integers: most pieces are one row, too small for arrays.
-        for piece in pieces:
-            decoded = piece.source.decoded
-            kept = decoded.kept[piece.first : piece.until].tolist()
-            bounds = decoded.indptr[piece.first : piece.until + 1].tolist()
+        for source, first, until in pieces:
+            decoded = source.decoded
+            kept = decoded.kept[first:until].tolist()
+            bounds = decoded.indptr[first : until + 1].tolist()
+            start = bounds[0]
+            stop = bounds[-1]
 
             utterance += [decoded.utterance] * len(kept)
             frame += kept
-            targets += [decoded.numerator_states.item(t) for t in kept]
-            sources += [piece.source] * len(kept)
+            targets += map(decoded.numerator_states.item, kept)
+            sources += [source] * len(kept)
 
-            shift = indptr[-1] - bounds[0]
+            shift = indptr[-1] - start
             indptr += [bound + shift for bound in bounds[1:]]
-            states.append(decoded.states[bounds[0] : bounds[-1]])
-            values.append(decoded.values[bounds[0] : bounds[-1]])
+            states.append(decoded.states[start:stop])
+            values.append(decoded.values[start:stop])
 
         return cls(
             utterance=np.array(utterance, np.int64),

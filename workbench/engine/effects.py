@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from workbench.storage.rows import Row
 
@@ -91,8 +91,7 @@ class Work(Generic[Value_co]):
     kind: str = "work"  # forward | gradient | decode | evaluate
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """Send a call to a service and wait; the answer is the reply, or ``RESTING``."""
 
     service: str

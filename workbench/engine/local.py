@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from workbench.engine.channels import WAIT, Channel, Woken
 from workbench.engine.clocks import AT_ONCE, TICKS, Clock, free, measured
@@ -86,8 +86,7 @@ class Gather:
     missing: int
 
 
-@dataclass(slots=True, eq=False)
-class Sent:
+class Sent(NamedTuple):
     """A call on its way, and the place of its reply."""
 
     process: Running
@@ -314,7 +313,7 @@ class Timeline:
         name = sent.process.name
         service = sent.ask.service
         journey = self.clock.travel(name, service, sent.ask.size, self.now)
-        if journey == AT_ONCE:
+        if journey is AT_ONCE:
             self.arrive(sent)
         else:
             message = Message(name, service, journey, partial(self.arrive, sent))
@@ -353,8 +352,13 @@ class Timeline:
         self.busy[name] += busy
         end = max(self.now, self.free_at[name]) + busy
         self.free_at[name] = end
-        back = self.clock.travel(sent.process.name, name, ask.reply, end)
-        self.links.carry(Message(name, sent.process.name, back, self.reply(sent, reply)), end)
+        process = sent.process.name
+        arrive = self.reply(sent, reply)
+        back = self.clock.travel(process, name, ask.reply, end)
+        if back is AT_ONCE:
+            self.at(end, arrive)
+        else:
+            self.links.carry(Message(name, process, back, arrive), end)
         return True
 
     def reply(self, sent: Sent, value: object) -> Callable[[], None]:

@@ -10,8 +10,10 @@ None is written as null.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import cache
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Self, TypeVar
 
@@ -277,42 +279,63 @@ def read_rows(path: Path) -> Iterator[Row]:
             raise UserError(f"{path}:{number}: damaged row: {error}") from None
 
 
-class _Column(NamedTuple):
-    """A field of a row as it is written."""
+class _Columns(NamedTuple):
+    """Neighbouring fields of a row that are one column each."""
+
+    names: tuple[str, ...]
+    values: Callable[[object], tuple[Json, ...]]
+    optional: tuple[str, ...]  # no column while the field is None
+    lists: tuple[str, ...]  # tuples, written as lists
+
+
+class _Spread(NamedTuple):
+    """A field of a row whose own fields, or items, are columns."""
 
     attribute: str
-    name: str  # of the column
-    spread: bool  # the field's own fields are columns
-    optional: bool  # no column while the field is None
 
 
 @cache
-def _written_columns(kind: type) -> tuple[_Column, ...]:
+def _written_parts(kind: type) -> tuple[_Columns | _Spread, ...]:
     """Return the fields of a class of rows, or of a part; looked up once, since rows are many."""
-    return tuple(
-        _Column(
-            each.name,
-            each.metadata.get("column", each.name),
-            "spread" in each.metadata,
-            each.default is None,
-        )
-        for each in fields(kind)
+    parts: list[_Columns | _Spread] = []
+    for spread, group in groupby(fields(kind), key=lambda each: "spread" in each.metadata):
+        members = list(group)
+        parts += [_Spread(each.name) for each in members] if spread else [_columns_of(members)]
+
+    return tuple(parts)
+
+
+def _columns_of(members: Sequence[Field[Json]]) -> _Columns:
+    """Return the columns of neighbouring fields."""
+    names = {each.name: str(each.metadata.get("column", each.name)) for each in members}
+    values = attrgetter(*names)
+    return _Columns(
+        names=tuple(names.values()),
+        values=values if len(names) > 1 else lambda record: (values(record),),
+        optional=tuple(names[each.name] for each in members if each.default is None),
+        lists=tuple(names[each.name] for each in members if "tuple[" in str(each.type)),
     )
 
 
 def _add_columns(record: object, columns: dict[str, Json]) -> None:
     """Add the columns of a row, or of a part of one."""
     kind: type = type(record)
-    values = vars(record)
-    for attribute, name, spread, optional in _written_columns(kind):
-        value = values[attribute]
-        if value is None and optional:
+    for part in _written_parts(kind):
+        if isinstance(part, _Columns):
+            columns.update(zip(part.names, part.values(record), strict=True))
+            for name in part.optional:
+                if columns[name] is None:
+                    del columns[name]
+            for name in part.lists:
+                values = columns.get(name)
+                if isinstance(values, tuple):
+                    columns[name] = [*values]
             continue
-        if not spread:
-            columns[name] = [*value] if isinstance(value, tuple) else value
-        elif isinstance(value, dict):
+
+        value = getattr(record, part.attribute)
+        if isinstance(value, dict):
             columns |= value
-        else:
+        elif value is not None:
             _add_columns(value, columns)
 
 
