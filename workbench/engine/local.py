@@ -92,7 +92,7 @@ class Sent(NamedTuple):
     process: Running
     ask: Ask
     gather: Gather | None  # None: the call stands alone
-    index: int
+    place: int  # in it
 
 
 class Local:
@@ -365,7 +365,7 @@ class Timeline:
         """Return what happens when a reply arrives."""
         if sent.gather is None:
             return partial(self.step, sent.process, value)
-        return partial(self.collect, sent.process, sent.gather, sent.index, value)
+        return partial(self.collect, sent.process, sent.gather, sent.place, value)
 
     def collect(self, process: Running, gather: Gather, index: int, value: object) -> None:
         """Add one part of an ``All``; the last one lets the process continue."""
