@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from fake_runs import fake_run
 
-from workbench.notebook.baseline import BaselineCell, baseline, source_of
+from workbench.notebook.baseline import BaselineCell, baseline
+from workbench.prepare.reading import guess_source
 from workbench.settings import Settings
 from workbench.storage.files import write_json
 from workbench.storage.run import RunState, RunStatus
@@ -16,9 +17,9 @@ from workbench.storage.run import RunState, RunStatus
 
 def test_a_folder_tells_what_it_holds(tmp_path: Path) -> None:
     """A folder with manifests is Lhotse's, any other one Kaldi's."""
-    assert source_of(tmp_path).kaldi == tmp_path
+    assert guess_source(tmp_path).kaldi == tmp_path
     (tmp_path / "cuts_train.jsonl.gz").touch()
-    assert source_of(tmp_path).lhotse == tmp_path
+    assert guess_source(tmp_path).lhotse == tmp_path
 
 
 def test_a_run_is_followed_until_the_next_begins(data_folder: Path) -> None:

@@ -11,8 +11,8 @@ from data_directories import make_corpus_directory
 from workbench.cli import main
 from workbench.prepare.corpus import SPLITS
 from workbench.prepare.pipeline import Preparation, prepare
-from workbench.prepare.reading import Source
-from workbench.prepare.survey import Survey, guess_source, survey
+from workbench.prepare.reading import Source, guess_source
+from workbench.prepare.survey import Survey, survey
 from workbench.settings import UserError
 
 
@@ -130,6 +130,18 @@ def test_what_cannot_be_read_is_the_refusal(
     else:
         (data / name).write_text(content)
     assert part in look(data).refusal
+
+
+def test_without_a_lexicon_the_sets_are_told(data: Path) -> None:
+    """A lexicon that is missing does not hide what else is there, or wrong."""
+    (data / "lexicon.txt").unlink()
+    found = look(data)
+    assert "no lexicon" in found.refusal
+    assert [each.utterances for each in found.sets] == [30, 3, 3]
+    (data / "train" / "wav.scp").unlink()
+    refusal = look(data).refusal
+    assert "no lexicon" in refusal
+    assert "no set is called train" in refusal
 
 
 def test_no_folder_is_an_error(tmp_path: Path) -> None:

@@ -42,8 +42,7 @@ class Options:
     def source(self) -> "Source":
         """The folder and how it is read."""
         from workbench.corpus.set_names import SetNames
-        from workbench.prepare.reading import Source
-        from workbench.prepare.survey import guess_source
+        from workbench.prepare.reading import Source, guess_source
 
         if self.kaldi:
             source = Source(kaldi=self.folder)

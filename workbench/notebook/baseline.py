@@ -8,7 +8,7 @@ from workbench.notebook.background import Background
 from workbench.notebook.live import LiveView, live_screen
 from workbench.notebook.screen import Screen
 from workbench.notebook.work_line import work_line
-from workbench.prepare.pipeline import Source
+from workbench.prepare.reading import Source, guess_source
 from workbench.settings import Value
 from workbench.storage.run import Run, RunState, newest_run
 
@@ -35,7 +35,7 @@ def baseline(
     """
     request = Request(
         name=name,
-        source=source_of(Path(source)) if isinstance(source, str | Path) else source,
+        source=guess_source(Path(source)) if isinstance(source, str | Path) else source,
         criterion=criterion,
         seeds=tuple(seeds),
         both=both,
@@ -49,13 +49,6 @@ def baseline(
             return make_baseline(request, progress=progress, follow=cell.follow)
     finally:
         cell.finish()
-
-
-def source_of(folder: Path) -> Source:
-    """Returns the source in a folder: Lhotse manifests if it has any, else Kaldi directories."""
-    if any(folder.glob("*.jsonl*")):
-        return Source(lhotse=folder)
-    return Source(kaldi=folder)
 
 
 class BaselineCell:

@@ -13,7 +13,8 @@ from workbench.notebook.work_line import work_line
 from workbench.prepare.corpus import Corpus
 from workbench.prepare.pipeline import Preparation, Source
 from workbench.prepare.pipeline import prepare as prepare_corpus
-from workbench.prepare.survey import Survey, guess_source, survey
+from workbench.prepare.reading import guess_source
+from workbench.prepare.survey import Survey, survey
 from workbench.rates import AUTO, with_found_rate
 from workbench.rates import find_rate as search_rate
 from workbench.recognise.evaluate import test

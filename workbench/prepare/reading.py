@@ -54,6 +54,13 @@ class Source:
     sets: SetNames = dataclasses.field(default_factory=SetNames)
 
 
+def guess_source(folder: Path) -> Source:
+    """Return the folder as Lhotse's if it holds manifests, else as Kaldi's."""
+    if any(folder.glob("*.jsonl*")):
+        return Source(lhotse=folder)
+    return Source(kaldi=folder)
+
+
 def find_lexicon(source: Source, data: Path) -> Path:
     """Return the lexicon that was named, or the one in the data directory; UserError without."""
     if source.lexicon is not None:
@@ -87,6 +94,13 @@ def read_language_model(path: Path, lexicon: Lexicon) -> NGram:
     return NGram(model.words, model.levels, (note, *model.notes))
 
 
+def read_sets(source: Source, data: Path) -> dict[str, DataSet]:
+    """Return the sets of a data directory by split, as far as it has them; no word is checked."""
+    if source.lhotse:
+        return read_lhotse(data, source.audio_root, source.sets, source.allow_commands)
+    return read_kaldi_splits(data, source.audio_root, source.allow_commands, source.sets)
+
+
 def read_splits(
     source: Source, data: Path, lexicon: Lexicon, seed: int, losses: Losses
 ) -> dict[str, DataSet]:
@@ -94,11 +108,7 @@ def read_splits(
 
     ``losses`` counts what is set aside, and refuses what is too much with a UserError.
     """
-    if source.lhotse:
-        found = read_lhotse(data, source.audio_root, source.sets, source.allow_commands)
-    else:
-        found = read_kaldi_splits(data, source.audio_root, source.allow_commands, source.sets)
-
+    found = read_sets(source, data)
     for split, dataset in found.items():
         losses.take_split(split, dataset)
     losses.refuse()

@@ -22,6 +22,7 @@ from workbench.prepare.reading import (
     find_language_model,
     find_lexicon,
     read_language_model,
+    read_sets,
     read_splits,
 )
 from workbench.settings import UserError
@@ -121,10 +122,10 @@ def survey(source: Source, how: Preparation) -> Survey:
         raise UserError(f"{data}: no such folder")
     losses = Losses(data.name, how.tolerance, raises=False)
     try:
-        lexicon_path = find_lexicon(source, data)
-        lexicon = read_lexicon(lexicon_path)
+        path = find_lexicon(source, data)
+        lexicon = read_lexicon(path)
     except UserError as error:
-        return Survey(str(data), str(error))
+        return _without_lexicon(source, data, str(error))
 
     refusal = ""
     model = ""
@@ -142,7 +143,7 @@ def survey(source: Source, how: Preparation) -> Survey:
     return Survey(
         folder=str(data),
         refusal=refusal,
-        lexicon=str(lexicon_path),
+        lexicon=str(path),
         words=len(lexicon.words) - 1,
         pronunciations=len(lexicon.pronunciations),
         phones=len(lexicon.phones),
@@ -153,11 +154,14 @@ def survey(source: Source, how: Preparation) -> Survey:
     )
 
 
-def guess_source(folder: Path) -> Source:
-    """Return the folder as Lhotse's if it holds manifests, else as Kaldi's."""
-    if any(folder.glob("*.jsonl*")):
-        return Source(lhotse=folder)
-    return Source(kaldi=folder)
+def _without_lexicon(source: Source, data: Path, reason: str) -> Survey:
+    """What can be said of a folder whose lexicon is missing or cannot be read."""
+    try:
+        found = read_sets(source, data)
+    except UserError as error:
+        return Survey(str(data), f"{reason}; {error}")
+    sets = tuple(_survey_set(split, dataset) for split, dataset in found.items())
+    return Survey(str(data), reason, sets=sets)
 
 
 def _describe_language_model(source: Source, data: Path, lexicon: Lexicon, how: Preparation) -> str:
