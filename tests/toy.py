@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from workbench.batches import FrameBatch, FrameOrder, OuterBatch, UtteranceOrder, subsets
-from workbench.engine import Local, Outcome, Process, free
+from workbench.engine import Local, Outcome, Process, Take, free
 from workbench.sequence.decoded import Decoded
 from workbench.settings import Settings
 from workbench.storage.rows import Measurement, Row, TraceRow
@@ -232,6 +232,11 @@ def advance(
     number = at.number + (first.frames >= due)
     resting = Checkpoint.of(number, outcome.returned, outcome.channels, outcome.ticks, services, {})
     return unpack(pack(resting))
+
+
+def waiting_for(channel: str) -> Process:
+    """A component that waits for what nobody puts."""
+    yield Take(channel)
 
 
 def has_ended(at: Checkpoint) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toy import Rows, Toy, ToyRun, of_kind, settings, trace_rows
+from toy import Rows, Toy, ToyRun, of_kind, settings, trace_rows, waiting_for
 
 from workbench.engine import Local, Lost, Service
 from workbench.engine.trace import read_traces, wrap_for_recording, wrap_for_replay
@@ -237,13 +237,15 @@ def lose_a_worker_while_hosts_are_made(client):
 class KillAWorker:
     """Kills a worker the first time that the run asks whether to rest, and lets the run go on."""
 
+    number = signal.SIGKILL
+
     def __init__(self, pid):
         self.pid = pid
         self.killed = False
 
     def __call__(self):
         if not self.killed:
-            os.kill(self.pid, signal.SIGKILL)
+            os.kill(self.pid, self.number)
             self.killed = True
         return False
 
@@ -266,3 +268,36 @@ def test_a_lost_worker_ends_the_run():
         with pytest.raises(Lost, match="resume the run from its last checkpoint"):
             run_on(client, settings(replicas=4, epochs=1e3, evaluate_every=1e3), rest=rest)
         assert rest.killed
+
+
+class StopAWorker(KillAWorker):
+    """Stops a worker for good the first time that the run asks whether to rest."""
+
+    number = signal.SIGSTOP
+
+
+def test_a_worker_that_hangs_is_replaced():
+    """A run with a worker that hangs is lost; it is ended, and another takes its place."""
+    with new_cluster(2, 4) as cluster, distributed.Client(cluster) as client:
+        find_tests(client)
+        before = list(client.run(os.getpid).values())
+        rest = StopAWorker(before[0])
+        with pytest.raises(Lost, match=r"\(hung\)"):
+            run_on(client, settings(replicas=4, epochs=1e3, evaluate_every=1e3), rest=rest)
+
+        client.wait_for_workers(2, timeout=60)
+        after = set(client.run(os.getpid).values())
+        assert len(after) == 2
+        assert not after & {rest.pid}
+        find_tests(client)
+        assert run_on(client, settings(replicas=2)).outcome.returned
+
+
+def test_a_run_that_stands_still_is_lost(client, monkeypatch):
+    """Components that wait for each other for ever end the run, which says so."""
+    from workbench.engine.dask import Cluster, watch
+
+    monkeypatch.setattr(watch, "STILL_SECONDS", 1.0)
+    makers = {name: partial(waiting_for, name) for name in ("a", "b")}
+    with pytest.raises(Lost, match="no process has gone on"):
+        Cluster(client).run(makers, {}, print)

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from toy import Rows, Toy, advance, has_ended, of_kind, pretended_decoding, settings
+from counting import Counting
+from toy import Rows, advance, has_ended, of_kind, settings
 
 from workbench.engine import Cost, Local, load_machine
 from workbench.settings import Settings
-from workbench.storage.rows import Measurement
-from workbench.training import Checkpoint, Gradient, ParameterServer, SourceState, pack, unpack
+from workbench.training import Checkpoint, ParameterServer, SourceState, pack, unpack
 from workbench.training.ledger import Ledger
 
 SEEDS = 60
@@ -29,44 +29,7 @@ class Crash(Exception):
     """All processes and services are lost; only what was saved remains."""
 
 
-class Counting(Toy):
-    """Parameters are counts of frames; the pretended decoder keeps two frames of three."""
-
-    def __init__(self):
-        super().__init__(utterances=15, lengths=(3, 8))
-        self.theta = np.zeros(self.offsets[-1], np.float32)
-
-    def gradient(self, theta, batch):
-        positions = getattr(batch, "positions", None)
-        if positions is None:
-            positions = self.offsets[batch.utterance] + batch.frame
-        g = np.zeros(len(self.theta), np.float32)
-        np.add.at(g, positions, 1)
-        return Gradient(g, len(positions))
-
-    def decode(self, theta, utterance):
-        frames = np.arange(self.lengths[utterance])
-        kept = frames[(self.offsets[utterance] + frames) % 3 > 0].astype(np.int32)
-        return pretended_decoding(
-            utterance,
-            frames=len(frames),
-            kept=kept,
-            indptr=np.arange(len(kept) + 1, dtype=np.int64),
-            states=np.zeros(len(kept), np.int32),
-            values=np.ones(len(kept), np.float32),
-            numerator_states=np.zeros(len(frames), np.int32),
-        )
-
-    def evaluate(self, theta):
-        return Measurement(criterion=0.0)
-
-    def counts(self, s):
-        """What the parameters must be in the end."""
-        kept = np.arange(len(self.theta)) % 3 > 0 if s.sequence else np.ones(len(self.theta), bool)
-        return kept * np.float32(s.batches.epochs)
-
-
-TOY = Counting()
+TOY = Counting(utterances=15, lengths=(3, 8))
 
 
 def draw_settings(draw):

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
+    from workbench.figures.tail import Tail
     from workbench.storage.run import Run, RunState
 
 EXAMPLES = ""
 PERIOD = 0.5  # seconds between looks at the run's files
+RETURNS_KEPT = 100  # returns to a checkpoint, and other rows of one kind, that are kept
+QUIET_SECONDS = 10.0  # without a new row, after which the line of updates says so
 
 
 @dataclass(frozen=True)
@@ -35,21 +38,28 @@ def run(options: Options) -> None:
 def follow(run: "Run", out: TextIO, period: float = PERIOD) -> "RunState":
     """Print the last measurement and every new one until the run ends, and return the run's state.
 
-    Ctrl-C only ends the following; the answer is then ``running``.
+    Returns to a checkpoint are printed too, with their causes. Ctrl-C only ends the following; the
+    answer is then ``running``.
     """
     from workbench.figures.tail import Tail
     from workbench.storage.run import RunState
 
-    tail = Tail(run, most=1)
+    tail = Tail(run, most=RETURNS_KEPT)
     tail.read()
     shown = max(0, len(tail.rows["evaluate"]) - 1)
+    told = len(returns(tail))
+    changed = time.monotonic()
     terminal = out.isatty()
     print(f"{run.name}: {run.status()}", file=out, flush=True)
 
     try:
         while True:
             status = run.status()  # read before the rows, so that the last rows are printed
-            tail.read()
+            if tail.read():
+                changed = time.monotonic()
+            for text in returns(tail)[told:]:
+                print(f"{clear_line(terminal)}{text}", file=out, flush=True)
+            told = len(returns(tail))
             rows = list(tail.rows["evaluate"])
             if shown > len(rows):  # the run went back to a checkpoint
                 shown = 0
@@ -60,8 +70,8 @@ def follow(run: "Run", out: TextIO, period: float = PERIOD) -> "RunState":
             if not status.state.active:
                 break
             if terminal:
-                updates = f"{clear_line(terminal)}{tail.total['push']} updates"
-                print(updates, end="", file=out, flush=True)
+                updates = f"{tail.total['push']} updates{quiet(time.monotonic() - changed)}"
+                print(f"{clear_line(terminal)}{updates}", end="", file=out, flush=True)
             time.sleep(period)
     except KeyboardInterrupt:
         print(
@@ -77,6 +87,16 @@ def follow(run: "Run", out: TextIO, period: float = PERIOD) -> "RunState":
         flush=True,
     )
     return status.state
+
+
+def returns(tail: "Tail") -> list[str]:
+    """The returns of the run to a checkpoint, each as a sentence."""
+    return [row["text"] for kind in ("recovery", "divergence") for row in tail.rows[kind]]
+
+
+def quiet(seconds: float) -> str:
+    """Say for how long nothing has happened, if that is long."""
+    return f", nothing new for {seconds:.0f} s" if seconds > QUIET_SECONDS else ""
 
 
 def clear_line(terminal: bool) -> str:

@@ -14,6 +14,7 @@ component must reach such a point. Therefore a run that comes to rest accepts ev
 the capacity, and answers ``RESTING`` to each ``Take`` or ``Ask`` that would otherwise wait.
 """
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -42,7 +43,14 @@ NOT_YET = Signal.NOT_YET
 
 
 class Lost(RuntimeError):
-    """A worker of a cluster was lost with all it held: the run must resume from a checkpoint."""
+    """A worker of a cluster was lost with all it held: the run must resume from a checkpoint.
+
+    ``noticed``: when that was, in seconds of the monotonic clock.
+    """
+
+    def __init__(self, *what: object):
+        super().__init__(*what)
+        self.noticed = time.monotonic()
 
 
 class Call(Generic[Reply_co]):

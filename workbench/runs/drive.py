@@ -353,7 +353,6 @@ class Drive:
         The run's time goes on meanwhile. Raises Lost after too many recoveries without a checkpoint
         in between, UserError if the workers do not return.
         """
-        noticed = time.monotonic()
         workers_before = self.placement.workers
         updates_before = self.tally.updates
         self.recoveries += 1
@@ -368,7 +367,7 @@ class Drive:
         self.at = replace(self.at, ticks=self.at.ticks + round((now - self.rested) * TICKS))
         lost = _lost_workers(workers_before, self.placement.workers) or str(loss)
         self._report_recovery(
-            lost, checkpoint, seconds=now - noticed, undone=updates_before - self.tally.updates
+            lost, checkpoint, seconds=now - loss.noticed, undone=updates_before - self.tally.updates
         )
 
     def _report_recovery(self, lost: str, checkpoint: str, seconds: float, undone: int) -> None:

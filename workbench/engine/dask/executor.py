@@ -22,8 +22,11 @@ from distributed import Client, Future, wait
 from distributed.scheduler import KilledWorker
 
 from workbench.engine.clocks import TICKS
+from workbench.engine.dask.heartbeats import Heartbeats, own_workers
 from workbench.engine.dask.host import Aborted, Collected, Host
-from workbench.engine.dask.process import Returned, Site, drive, place
+from workbench.engine.dask.members import ComponentTask, Contents, HostWorker
+from workbench.engine.dask.process import Returned, Site, drive
+from workbench.engine.dask.watch import START_SECONDS, STILL_SECONDS, Stillness
 from workbench.engine.effects import Held, Lost, Process, Service
 from workbench.engine.local import Outcome
 from workbench.settings import UserError
@@ -33,7 +36,9 @@ from workbench.storage.run import ClusterInfo
 POLL_SECONDS = 0.05  # between looks at rows and at whether to rest
 ANSWER_SECONDS = 30.0  # within which a host must answer, and the last rows must arrive
 NOTICE_SECONDS = 2.0  # within which Dask notices that a worker has gone
-END_SECONDS = 10.0  # that a task is given to end
+END_SECONDS = 4.0  # that a task is given to end
+ABORT_SECONDS = 2.0  # within which a host must hear that the run is over
+WAIT_SECONDS = 0.5  # between looks at the workers while a host is waited for
 TOKEN_BYTES = 32
 ACTOR_LOST = "Worker holding Actor was lost"  # how the message of Dask's RuntimeError begins
 
@@ -56,11 +61,13 @@ class Cluster:
         capacity: int = 4,
         places: Mapping[str, int] | None = None,
         shares_memory: bool = True,
+        heartbeats: Heartbeats | None = None,
     ):
         self.client = client
         self.capacity = capacity
         self.places = dict(places or {})
         self.shares_memory = shares_memory
+        self.heartbeats = heartbeats or Heartbeats(client)
 
     def fitted(
         self, capacity: int, processes: int, places: Callable[[Sequence[int]], Mapping[str, int]]
@@ -71,7 +78,8 @@ class Cluster:
         ``processes``.
         """
         more_places = places(list(self.workers(processes).values()))
-        return Cluster(self.client, capacity, {**more_places, **self.places}, self.shares_memory)
+        all_places = {**more_places, **self.places}
+        return Cluster(self.client, capacity, all_places, self.shares_memory, self.heartbeats)
 
     def run(
         self,
@@ -91,9 +99,9 @@ class Cluster:
         """
         workers = self.workers(len(processes))
         places = {name: i % len(workers) for i, name in enumerate(services)} | self.places
-        execution = _Execution(self.client, emit, rest, ticks)
+        execution = _Execution(self.client, emit, rest, ticks, self.heartbeats)
         try:
-            hosts = _Contents(services, channels or {}, self.capacity, places)
+            hosts = Contents(services, channels or {}, self.capacity, places)
             execution.make_hosts(workers, hosts, self.shares_memory)
             execution.start(processes, self.seats(processes, workers))
             outcome = execution.watch()
@@ -110,9 +118,9 @@ class Cluster:
 
         UserError if they are too few.
         """
-        found = self.client.scheduler_info(n_workers=-1)["workers"]
-        by_name = sorted(found.items(), key=lambda item: str(item[1]["name"]))
-        threads = {address: worker["nthreads"] for address, worker in by_name}
+        heard = self.heartbeats.look()
+        by_name = sorted(heard.values(), key=lambda heartbeat: heartbeat.name)
+        threads = {heartbeat.address: heartbeat.threads for heartbeat in by_name}
         total = sum(threads.values())
         if processes > total:
             raise UserError(
@@ -143,8 +151,8 @@ class Cluster:
             address = self.client.scheduler_info()["address"]
             return ClusterInfo(address, self.client.dashboard_link or "", {})
         has_dashboard = own.scheduler_spec["options"].get("dashboard", True)
-        workers = {str(name): nanny.pid for name, nanny in own.workers.items() if nanny.pid}
-        return ClusterInfo("local", own.dashboard_link if has_dashboard else "", workers)
+        link = own.dashboard_link if has_dashboard else ""
+        return ClusterInfo("local", link, own_workers(self.client))
 
     def seats(self, processes: Mapping[str, object], workers: dict[str, int]) -> dict[str, str]:
         """Return the worker's address of each process; those with a place are seated first."""
@@ -168,52 +176,6 @@ class Cluster:
         return seats
 
 
-@dataclass(frozen=True)
-class _Contents:
-    """What the hosts of a run hold when it starts."""
-
-    services: Mapping[str, Service]
-    channels: Mapping[str, Held]
-    capacity: int  # of each channel
-    places: Mapping[str, int]
-
-    def of_host(self, number: int, hosts: int) -> tuple[dict[str, Service], dict[str, Held]]:
-        """Return the services and channels of one of so many hosts."""
-        services = {
-            name: service
-            for name, service in self.services.items()
-            if place(name, self.places) % hosts == number
-        }
-        channels = {
-            name: held
-            for name, held in self.channels.items()
-            if place(name, self.places) % hosts == number
-        }
-        return services, channels
-
-
-@dataclass
-class _Worker:
-    """A worker with its host."""
-
-    address: str
-    actor: Future
-    host: Any = None  # Dask's proxy, once the host is made
-
-    @property
-    def lost(self) -> bool:
-        """Whether it has left, or Dask has given it up because it hung; either ends its actor."""
-        return self.actor.status != "finished"
-
-
-@dataclass
-class _Task:
-    """A process, which runs as a task."""
-
-    future: Future
-    worker: str  # address
-
-
 @dataclass
 class _Execution:
     """A run from its start, or from a rest, to its end or the next rest."""
@@ -222,9 +184,10 @@ class _Execution:
     emit: Callable[[Row], None]
     rest: Callable[[], bool]
     ticks: int
+    heartbeats: Heartbeats
     resting: bool = False
-    workers: list[_Worker] = field(default_factory=list)
-    tasks: dict[str, _Task] = field(default_factory=dict)
+    workers: list[HostWorker] = field(default_factory=list)
+    tasks: dict[str, ComponentTask] = field(default_factory=dict)
     services: dict[str, Any] = field(default_factory=dict)  # at the end
     rows: "queue.SimpleQueue[list[dict]]" = field(default_factory=queue.SimpleQueue)
     rows_received: int = 0
@@ -232,10 +195,11 @@ class _Execution:
     def __post_init__(self) -> None:
         self.name = f"workbench-{uuid.uuid4().hex}"
         self.began = time.time() - self.ticks / TICKS
+        self.zero = time.monotonic() - self.ticks / TICKS  # the same, if no clock is set meanwhile
         self.client.subscribe_topic(self.name, lambda event: self.rows.put(event[1]))
 
     def make_hosts(
-        self, workers: Mapping[str, int], contents: _Contents, shares_memory: bool
+        self, workers: Mapping[str, int], contents: Contents, shares_memory: bool
     ) -> None:
         """Make a listening host on each worker, before processes take the threads."""
         for number, address in enumerate(workers):
@@ -252,10 +216,10 @@ class _Execution:
                 workers=[address],
                 allow_other_workers=False,
             )
-            self.workers.append(_Worker(address, actor))
+            self.workers.append(HostWorker(address, actor))
 
         for worker in self.workers:
-            worker.host = worker.actor.result(ANSWER_SECONDS)
+            worker.host = self.answer_of(worker.actor, START_SECONDS)
 
         several_machines = len(set(self.call_hosts("machine"))) > 1
         tcp = several_machines or not shares_memory
@@ -265,6 +229,7 @@ class _Execution:
 
     def start(self, processes: Mapping[str, Make], seats: Mapping[str, str]) -> None:
         """Start every process as a task."""
+        self.stillness = Stillness(len(processes))
         for name, make in processes.items():
             future = self.client.submit(
                 drive,
@@ -277,7 +242,7 @@ class _Execution:
                 pure=False,
                 retries=0,
             )
-            self.tasks[name] = _Task(future, seats[name])
+            self.tasks[name] = ComponentTask(future, seats[name])
 
     def watch(self) -> Outcome:
         """Wait until all processes have returned; the first failure ends the run for all."""
@@ -287,8 +252,11 @@ class _Execution:
             if not self.resting and self.rest():
                 self.resting = True
                 self.call_hosts("rest")
+            self.look()
             if self.has_failed() or self.lost_workers():
                 self.fail()
+            if self.stillness.too_long:
+                raise Lost(f"no process has gone on for {STILL_SECONDS:g} s")
             time.sleep(POLL_SECONDS)
 
         if self.has_failed():
@@ -322,12 +290,36 @@ class _Execution:
 
     def now(self) -> float:
         """Return the seconds since the run began."""
-        return time.time() - self.began
+        return time.monotonic() - self.zero
 
     def call_hosts(self, method: str, *args: object) -> list[Any]:
         """Make the same call to every host at once, and return the answers."""
         answers = [getattr(worker.host, method)(*args) for worker in self.workers]
-        return [answer.result(ANSWER_SECONDS) for answer in answers]
+        return [self.answer_of(answer) for answer in answers]
+
+    def answer_of(self, promised: Any, seconds: float = ANSWER_SECONDS) -> Any:
+        """Wait for what a host, or Dask, has promised; Lost if a worker is lost meanwhile."""
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                return promised.result(WAIT_SECONDS)
+            except TimeoutError:
+                if time.monotonic() > until:
+                    raise
+            self.look()
+            if self.lost_workers():
+                self.fail()
+
+    def look(self) -> None:
+        """Note workers that hang or have gone, if it is time for a look."""
+        if not self.heartbeats.due():
+            return
+        heard = self.heartbeats.look(self.name)
+        for worker in self.workers:
+            worker.gone = worker.address not in heard
+            worker.hung = worker.gone and worker.address in self.heartbeats.given_up
+        if self.tasks:
+            self.stillness.look([heartbeat.activity for heartbeat in heard.values()])
 
     def emit_rows(self, awaited: int = 0) -> None:
         """Emit the rows that have arrived, and wait until there have been ``awaited`` in all."""
@@ -349,7 +341,7 @@ class _Execution:
         for error in errors:
             if not isinstance(error, Aborted | Lost | KilledWorker):
                 raise error
-        what = ", ".join(self.lost_workers()) or errors
+        what = ", ".join(str(worker) for worker in self.workers if worker.lost) or errors
         raise Lost(f"lost: {what}: resume the run from its last checkpoint")
 
     def raise_if_lost(self, error: Exception) -> None:
@@ -367,6 +359,7 @@ class _Execution:
         until = time.monotonic() + NOTICE_SECONDS
         while time.monotonic() < until and not self.lost_workers():
             time.sleep(POLL_SECONDS)
+            self.look()
         if self.lost_workers():
             raise Lost(f"lost: {', '.join(self.lost_workers())}") from error
 
@@ -389,13 +382,25 @@ class _Execution:
         if running:
             self.abort()
             if self.client.status == "running":
-                with suppress(TimeoutError):  # a task that waits for a lost host ends later
-                    wait(running, timeout=END_SECONDS)
+                self.end(running)
 
         self.client.cancel(
             [task.future for task in self.tasks.values()]
             + [worker.actor for worker in self.workers]
         )
+
+    def end(self, tasks: Sequence[Future]) -> None:
+        """Wait until these tasks end; own workers on which one does not are ended.
+
+        A task cannot be ended from outside, and would keep its thread from the run that is resumed.
+        """
+        try:
+            wait(tasks, timeout=END_SECONDS)
+        except TimeoutError:
+            busy = {task.worker for task in self.tasks.values() if not task.future.done()}
+            for heartbeat in self.heartbeats.look().values():
+                if heartbeat.address in busy and heartbeat.pid is not None:
+                    self.heartbeats.give_up(heartbeat)
 
     def abort(self) -> None:
         """End the run on all hosts that are left."""
@@ -403,4 +408,4 @@ class _Execution:
         answers = [host.abort("the run was ended") for host in hosts]
         for answer in answers:
             with suppress(OSError, RuntimeError, TimeoutError):  # its worker may be lost by now
-                answer.result(END_SECONDS)
+                answer.result(ABORT_SECONDS)

@@ -20,8 +20,10 @@ from distributed import get_worker
 
 from workbench.engine.channels import WAIT, Channel, Woken
 from workbench.engine.dask.connection import Connection
+from workbench.engine.dask.heartbeats import HEARTBEAT_FIELD
 from workbench.engine.dask.listener import Address, Listener
 from workbench.engine.dask.shared_memory import Segment, machine_id
+from workbench.engine.dask.watch import Activity
 from workbench.engine.effects import NOT_YET, RESTING, Ask, Close, Held, Lost, Put, Service, Take
 from workbench.system import memory
 
@@ -35,6 +37,14 @@ class HostSignal(Enum):
 
 
 AGAIN = HostSignal.AGAIN
+
+
+@dataclass
+class Progress:
+    """How far one process of this worker has come."""
+
+    effects: int = 0  # that were answered
+    working: bool = False  # it computes at the moment
 
 
 @dataclass(frozen=True)
@@ -98,6 +108,7 @@ class Host:
         self.resting = False
         self.aborted = ""  # why, if the run has failed
         self.started: set[str] = set()  # processes
+        self.progress: dict[str, Progress] = {}  # of the processes of this worker
         self.changed = threading.Condition()  # anything that a caller may wait for
 
         self.services = dict(services)
@@ -126,6 +137,7 @@ class Host:
         self.listener = Listener(self.number, token, answer, shares_memory, worker_address)
         weakref.finalize(self, self.listener.close)
         _hosts_here[self.run, self.number] = self
+        get_worker().metrics[HEARTBEAT_FIELD] = _report_activity
         return self.listener.address
 
     def answer(self, request: object) -> Reply:
@@ -288,6 +300,28 @@ _hosts_here: weakref.WeakValueDictionary[tuple[str, int], Host] = weakref.WeakVa
 def host_here(run: str, number: int) -> Host | None:
     """Return that host of the run if it lives in this process."""
     return _hosts_here.get((run, number))
+
+
+def follow(run: str, process: str) -> Progress:
+    """Return where a process of this worker keeps how far it is, for the worker's heartbeats."""
+    progress = Progress()
+    for (name, _), host in list(_hosts_here.items()):
+        if name == run:
+            host.progress[process] = progress
+    return progress
+
+
+def _report_activity(worker: object) -> dict[str, Activity]:
+    """Return what the processes of every run do on this worker; called for each heartbeat."""
+    found: dict[str, Activity] = {}
+    for (run, _), host in list(_hosts_here.items()):
+        parts = list(host.progress.values())
+        found[run] = Activity(
+            begun=len(parts),
+            effects=sum(part.effects for part in parts),
+            working=sum(part.working for part in parts),
+        )
+    return found
 
 
 def _answer_weakly(host: "weakref.ref[Host]") -> Callable[[object], Reply]:

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from distributed import get_worker
 
 from workbench.engine.dask.connection import Connection
-from workbench.engine.dask.host import AGAIN, Calls, Host, Reply, Request, Start, host_here
+from workbench.engine.dask.host import (
+    AGAIN,
+    Calls,
+    Host,
+    Reply,
+    Request,
+    Start,
+    follow,
+    host_here,
+)
 from workbench.engine.dask.listener import CONNECTION_ERRORS, Address, Failed, connect
 from workbench.engine.effects import (
     All,
@@ -65,9 +74,11 @@ class _Driver:
     def __init__(self, name: str, site: Site):
         self.name = name
         self.site = site
+        # From here on the monotonic clock counts: the machine's may be set while the run lasts.
+        self.zero = time.monotonic() - (time.time() - site.began)
         self.resting = False
         self.connections: dict[int, Connection] = {}  # by number of the host
-        self.effects = 0
+        self.progress = follow(site.run, name)
         self.spent = {"work": 0.0, "ask": 0.0, "put": 0.0, "take": 0.0}  # seconds
 
         self.rows: list[dict] = []  # not sent yet
@@ -81,11 +92,11 @@ class _Driver:
             while True:
                 effect = process.send(reply)
                 reply = self.answer(effect)
-                self.effects += 1
+                self.progress.effects += 1
         except StopIteration as end:
             self.emit_usage()
             self.send_rows()
-            return Returned(end.value, self.rows_sent, self.effects, self.spent["work"])
+            return Returned(end.value, self.rows_sent, self.progress.effects, self.spent["work"])
         except BaseException as error:
             error.add_note(f"in process {self.name!r} at {self.now():.3f} s")
             raise
@@ -151,14 +162,16 @@ class _Driver:
     def spending(self, activity: str) -> Iterator[None]:
         """Add the time inside the context to the seconds of ``activity``."""
         start = time.perf_counter()
+        self.progress.working = activity == "work"
         try:
             yield
         finally:
+            self.progress.working = False
             self.spent[activity] += time.perf_counter() - start
 
     def now(self) -> float:
         """Return the seconds since the run began."""
-        return time.time() - self.site.began
+        return time.monotonic() - self.zero
 
     def host_of(self, name: str) -> int:
         """Return the number of the host of a service or a channel."""

@@ -1,0 +1,140 @@
+"""A worker that hangs, and a run that stands still, are told from heartbeats.
+
+Time is that of a clock that the tests set.
+"""
+
+import pytest
+
+pytest.importorskip("distributed")
+
+from workbench.engine.dask import watch
+from workbench.engine.dask.watch import Activity, Heartbeat, Silences, Stillness
+
+STEP = 0.5  # seconds between two looks
+
+
+class HandClock:
+    """A clock that is set by hand, and the processor times of processes."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.used: dict[int, float] = {}
+
+    def monotonic(self) -> float:
+        """As `time.monotonic`."""
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock of the module."""
+    clock = HandClock()
+    monkeypatch.setattr(watch, "time", clock)
+    monkeypatch.setattr(watch, "processor_time", clock.used.get)
+    return clock
+
+
+def looks_until_hung(clock, silences, make, most=400):
+    """The seconds after which a worker is found to hang; None if it is not."""
+    began = clock.now
+    for _ in range(most):
+        clock.now += STEP
+        if silences.look([make(clock)]):
+            return clock.now - began
+    return None
+
+
+def test_a_worker_that_does_nothing_and_says_nothing_hangs(clock):
+    """Of a worker of this machine this is known within seconds."""
+    clock.used[7] = 20.0
+    found = looks_until_hung(clock, Silences(), lambda c: Heartbeat("0", "tls://a", 3.0, pid=7))
+    assert watch.HUNG_SECONDS < found <= watch.HUNG_SECONDS + 3 * STEP
+
+
+def test_a_worker_that_is_heard_of_does_not_hang(clock):
+    """However idle it is."""
+    clock.used[7] = 20.0
+    talking = looks_until_hung(clock, Silences(), lambda c: Heartbeat("0", "a", c.now, pid=7))
+    assert talking is None
+
+
+def test_a_worker_that_computes_is_waited_for(clock):
+    """It imports or compiles; only after a minute is it given up."""
+
+    def computing(c):
+        c.used[7] = c.now
+        return Heartbeat("0", "a", 3.0, pid=7)
+
+    found = looks_until_hung(clock, Silences(), computing)
+    assert found > watch.SILENT_SECONDS
+
+
+def test_computing_before_it_hung_does_not_hide_it(clock):
+    """A worker that was silent because it imported, and then was stopped, is found as fast."""
+    silences = Silences()
+
+    def importing_at_first(c):
+        c.used[7] = min(c.now, 1010.0)
+        return Heartbeat("0", "a", 3.0, pid=7)
+
+    found = looks_until_hung(clock, silences, importing_at_first)
+    assert found < 10 + watch.HUNG_SECONDS + 3 * STEP
+
+
+def test_a_worker_elsewhere_has_longer(clock):
+    """Its processor time is not known here."""
+    found = looks_until_hung(clock, Silences(), lambda c: Heartbeat("0", "tls://far", 3.0))
+    assert found > watch.SILENT_SECONDS
+
+
+def test_time_in_which_nobody_looked_does_not_count(clock):
+    """This process was stopped, or the machine slept, or a clock was set: no worker is blamed."""
+    clock.used[7] = 20.0
+    silences = Silences()
+    heartbeat = Heartbeat("0", "a", 3.0, pid=7)
+    silences.look([heartbeat])
+    clock.now += 3600
+    assert silences.look([heartbeat]) == []
+
+
+def test_a_worker_in_its_place_begins_anew(clock):
+    """The silence of the one that was killed is not that of the next."""
+    clock.used |= {7: 1.0, 8: 1.0}
+    silences = Silences()
+    assert looks_until_hung(clock, silences, lambda c: Heartbeat("0", pid=7))
+    assert silences.look([Heartbeat("0", pid=8)]) == []
+    assert silences.look([Heartbeat("0", pid=8)]) == []
+
+
+def still_after(clock, activities, processes, most=1000):
+    """The seconds after which a run stands still; None if it does not."""
+    stillness = Stillness(processes)
+    began = clock.now
+    for look in range(most):
+        clock.now += STEP
+        stillness.look(activities(look))
+        if stillness.too_long:
+            return clock.now - began
+    return None
+
+
+def test_a_run_in_which_nobody_goes_on_stands_still(clock):
+    """All processes have begun, no effect is answered and nobody works."""
+    found = still_after(clock, lambda look: [Activity(2, 50), Activity(1, 9)], 3)
+    assert watch.STILL_SECONDS < found < watch.STILL_SECONDS + 3 * STEP
+
+
+@pytest.mark.parametrize(
+    "activities",
+    [lambda look: [Activity(3, look)], lambda look: [Activity(3, 7), Activity(1, 1, 1)]],
+    ids=["effects", "work"],
+)
+def test_a_run_in_which_somebody_goes_on_does_not(clock, activities):
+    """One process is answered, or computes for as long as it likes."""
+    assert still_after(clock, activities, 4) is None
+
+
+def test_processes_have_longer_to_begin(clock):
+    """They unpack their data; but one that never gets a thread is noticed too."""
+    found = still_after(clock, lambda look: [Activity(2, 7)], 3)
+    assert watch.START_SECONDS < found < watch.START_SECONDS + 10

@@ -1,0 +1,343 @@
+"""Kill and stop random components of real runs, and check that each work item counts exactly once.
+
+    PYTHONPATH=tests python tests/faults/kill_components.py --minutes 10
+
+Prepares the tiny corpus in a folder of its own, and trains it on local clusters. While a run lasts,
+random components get a random signal: a worker is killed, a worker is stopped and never goes on,
+all workers are killed, or the process that drives the run, or everything at once; then the run is
+resumed from the command line. A run that ends is compared with its own settings: every push of
+every replica was applied once, none is missing, and the frames of the corpus were visited as often
+as there are epochs. The script prints the seed of every run, each fault, and how long it took to be
+noticed and mended; it fails if an item counts twice or not at all, if a run does not end, or if a
+fault did not take place.
+"""
+
+import argparse
+import os
+import random
+import resource
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from workbench.storage.rows import PushRow, RecoveryRow
+from workbench.storage.run import Run, RunState, all_runs
+
+PREPARE = ["prepare", "tiny", "--synthetic", "is", "--size", "tiny", "--states", "150"]
+SETTINGS = [
+    "hidden_layers=1",
+    "hidden_units=64",
+    "epochs=60",
+    "batch=16",
+    "learning_rate=0.002",
+    "evaluate_every=5",
+    "checkpoint_every=2",
+    "patience=100",
+]
+RUN_SECONDS = 300.0  # within which a run must end, its faults included
+MEND_SECONDS = 120.0  # within which a fault must have been mended
+POLL_SECONDS = 0.02
+
+
+@dataclass
+class Findings:
+    """What was seen over all runs."""
+
+    fired: Counter[str] = field(default_factory=Counter)
+    noticed: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    mended: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    resumed: list[float] = field(default_factory=list)  # processor seconds to the first new row
+    faults: list[str] = field(default_factory=list)  # what was wrong
+
+
+class Training:
+    """A run on a local cluster, driven by the command line, which can be resumed."""
+
+    def __init__(self, data: Path, name: str, criterion: str, replicas: int, seed: int):
+        self.data = data
+        self.name = name
+        self.log = open(data / f"{name}.txt", "a")  # noqa: SIM115  as long as the run
+        changes = [*SETTINGS, f"replicas={replicas}", f"seed={seed}"]
+        self.start(
+            *("train", "tiny", "--preset", "tiny", "--cluster", "local", "--name", name),
+            *("--criterion", criterion, "--set", *changes),
+        )
+
+    def start(self, *arguments: str) -> None:
+        """Start the command that drives the run."""
+        self.driver = subprocess.Popen(
+            [sys.executable, "-m", "workbench", *arguments],
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "WORKBENCH_DATA": str(self.data)},
+            start_new_session=True,
+        )
+
+    def resume(self) -> None:
+        """Resume the run after its driver was killed."""
+        run = self.run
+        if run is None:
+            raise RuntimeError(f"{self.name}: was killed before it had a folder")
+        self.start("train", "--resume", run.name, "--cluster", "local")
+
+    @property
+    def run(self) -> Run | None:
+        """The run, once it has a folder."""
+        return next((r for r in all_runs(self.data / "runs") if r.name.startswith(self.name)), None)
+
+    @property
+    def workers(self) -> list[int]:
+        """The process ids of the workers of now."""
+        run = self.run
+        cluster = run.cluster if run else None
+        return [pid for pid in cluster.workers.values() if exists(pid)] if cluster else []
+
+    @property
+    def pushes(self) -> int:
+        """How many bytes of rows the replicas have written."""
+        files = self.run.folder.glob("rows-replica*.jsonl") if self.run else []
+        return sum(path.stat().st_size for path in files)
+
+    @property
+    def recoveries(self) -> list[RecoveryRow]:
+        """How often the run went back to a checkpoint because of a loss."""
+        return list(self.run.rows(RecoveryRow)) if self.run else []
+
+    @property
+    def ended(self) -> bool:
+        """Whether the command has ended."""
+        return self.driver.poll() is not None
+
+
+def exists(pid: int) -> bool:
+    """Whether there is such a process, and it is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until(what: Callable[[], bool], seconds: float) -> bool:
+    """Wait until ``what`` is so; returns False if that takes too long."""
+    until = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > until:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+# --- faults: each returns what it did to which processes
+
+
+def kill_one(training: Training, draw: random.Random) -> list[int]:
+    """Kill one worker."""
+    return strike([draw.choice(training.workers)], signal.SIGKILL)
+
+
+def stop_one(training: Training, draw: random.Random) -> list[int]:
+    """Stop one worker for good."""
+    return strike([draw.choice(training.workers)], signal.SIGSTOP)
+
+
+def kill_all_workers(training: Training, draw: random.Random) -> list[int]:
+    """Kill all workers at once."""
+    return strike(training.workers, signal.SIGKILL)
+
+
+def kill_twice(training: Training, draw: random.Random) -> list[int]:
+    """Kill one worker, and the next one while the run recovers."""
+    first = kill_one(training, draw)
+    time.sleep(draw.uniform(0, 3))
+    left = training.workers
+    return first + (strike([draw.choice(left)], signal.SIGKILL) if left else [])
+
+
+def pause_driver(training: Training, draw: random.Random) -> list[int]:
+    """Stop the process that drives the run, with its scheduler, for some seconds."""
+    struck = strike([training.driver.pid], signal.SIGSTOP)
+    time.sleep(draw.uniform(1, 12))
+    strike(struck, signal.SIGCONT)
+    return struck
+
+
+def kill_driver(training: Training, draw: random.Random) -> list[int]:
+    """Kill the process that drives the run."""
+    return strike([training.driver.pid], signal.SIGKILL)
+
+
+def kill_everything(training: Training, draw: random.Random) -> list[int]:
+    """Kill the driver and all workers."""
+    return strike([training.driver.pid, *training.workers], signal.SIGKILL)
+
+
+def strike(pids: list[int], number: signal.Signals) -> list[int]:
+    """Send a signal to each process."""
+    for pid in pids:
+        os.kill(pid, number)
+    return pids
+
+
+WORKER_FAULTS = (kill_one, kill_one, kill_one, stop_one, stop_one, kill_all_workers, kill_twice)
+DRIVER_FAULTS = (kill_driver, kill_everything)
+PAUSES = (pause_driver,)
+
+
+def hurt(training: Training, draw: random.Random, measured: Findings) -> None:
+    """Do one random fault to the run, and wait until it is mended."""
+    fault = draw.choice([*WORKER_FAULTS, *DRIVER_FAULTS, *PAUSES])
+    kind = fault.__name__
+    recoveries = len(training.recoveries)
+    began = time.time()
+    struck = fault(training, draw)
+    measured.fired[kind] += 1
+
+    if fault in DRIVER_FAULTS:
+        training.driver.wait()
+        wait_until(lambda: not any(exists(pid) for pid in training.workers), 10)
+        before = training.pushes
+        training.resume()
+        if wait_until(lambda: training.pushes > before or training.ended, MEND_SECONDS):
+            measured.resumed.append(processor_seconds(training.driver.pid))
+            measured.mended[kind].append(time.time() - began)
+    elif fault in WORKER_FAULTS:
+        wait_until(lambda: len(training.recoveries) > recoveries or training.ended, MEND_SECONDS)
+        found = training.recoveries[recoveries:]
+        if found:
+            written = training.run.row_file("driver").stat().st_mtime
+            if len(found) == 1:
+                measured.noticed[kind].append(written - found[0].recovery_seconds - began)
+            measured.mended[kind].append(written - began)
+        elif not training.ended:
+            measured.faults.append(f"{training.name}: {kind} was not mended")
+        if any(exists(pid) for pid in struck) and not training.ended:
+            measured.faults.append(f"{training.name}: {kind}: {struck} still exist")
+    print(f"  {time.time() - began:6.1f} s  {kind} {struck}", flush=True)
+
+
+def processor_seconds(pid: int) -> float:
+    """Return the processor time of a process so far; 0 if it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def faults_of(run: Run, epoch_frames: int) -> list[str]:
+    """Return what is wrong with a run that has ended; nothing if every item counts once."""
+    found = []
+    if run.status().state != RunState.DONE:
+        return [f"{run.name}: ended as {run.status()}"]
+
+    pushes = list(run.rows(PushRow))
+    items = Counter((row.replica, row.step) for row in pushes)
+    twice = [item for item, count in items.items() if count > 1]
+    steps = Counter(row.replica for row in pushes)
+    holes = [
+        (replica, step)
+        for replica, count in steps.items()
+        for step in range(count)
+        if (replica, step) not in items
+    ]
+    frames = sum(row.frames for row in pushes)
+    wanted = round(epoch_frames * run.settings.batches.epochs)
+    if twice or holes:
+        found.append(f"{run.name}: twice {twice[:3]}, never {holes[:3]}")
+    if any(row.status != "applied" for row in pushes):
+        found.append(f"{run.name}: pushes that were not applied")
+    if run.summary.updates_applied != len(pushes):
+        found.append(f"{run.name}: {len(pushes)} rows, {run.summary.updates_applied} updates")
+    if frames > wanted or frames < wanted - epoch_frames:
+        found.append(f"{run.name}: {frames} frames visited in place of {wanted}")
+    return found
+
+
+def one_run(data: Path, number: int, seed: int, epoch_frames: int, measured: Findings) -> None:
+    """Train a run with faults to its end, and check it."""
+    draw = random.Random(seed)
+    replicas = draw.choice([2, 3, 4])
+    criterion = draw.choice(["ce", "mmi"])
+    faults = draw.randint(3, 6)
+    print(f"run {number}: seed {seed}, {criterion}, {replicas} replicas", flush=True)
+    training = Training(data, f"f{number}", criterion, replicas, seed)
+    until = time.monotonic() + RUN_SECONDS
+
+    while faults and not training.ended and time.monotonic() < until:
+        ready = wait_until(lambda: bool(training.workers and training.pushes) or training.ended, 60)
+        time.sleep(draw.uniform(0, 4))
+        if ready and training.workers and not training.ended:
+            hurt(training, draw, measured)
+            faults -= 1
+
+    wait_until(lambda: training.ended, max(1.0, until - time.monotonic()))
+    if not training.ended:
+        measured.faults.append(f"{training.name}: does not end (seed {seed})")
+        training.driver.kill()
+        training.driver.wait()
+    elif training.run is None:
+        measured.faults.append(f"{training.name}: has no folder (seed {seed})")
+    else:
+        measured.faults += faults_of(training.run, epoch_frames)
+
+
+def tell(measured: Findings, runs: int) -> None:
+    """Print what was measured."""
+    print(f"\n{sum(measured.fired.values())} faults in {runs} runs: {dict(measured.fired)}")
+    for title, by_kind in (("noticed", measured.noticed), ("mended", measured.mended)):
+        for kind, seconds in by_kind.items():
+            middle = statistics.median(seconds)
+            print(
+                f"{title:8} {kind:18} {len(seconds):4} times: median {middle:.2f} s, "
+                f"most {max(seconds):.2f} s"
+            )
+    if measured.resumed:
+        print(f"resumed after {max(measured.resumed):.1f} s of the driver's processor time at most")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"load {os.getloadavg()[0]:.1f}, {used.ru_utime + used.ru_stime:.0f} s of processor time")
+    for fault in measured.faults:
+        print(f"FAULT: {fault}")
+
+
+def main() -> int:
+    """Run until the time is over; returns 1 if anything was wrong."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+
+    measured = Findings()
+    with tempfile.TemporaryDirectory(prefix="workbench-faults-") as folder:
+        data = Path(folder)
+        environment = {**os.environ, "WORKBENCH_DATA": folder}
+        command = [sys.executable, "-m", "workbench", *PREPARE]
+        subprocess.run(
+            command,
+            env=environment,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.environ["WORKBENCH_DATA"] = folder
+        from workbench.prepare.corpus import Corpus
+
+        epoch_frames = Corpus.open("tiny").split("train").frames
+        until = time.monotonic() + 60 * options.minutes
+        runs = 0
+        while time.monotonic() < until:
+            one_run(data, runs, options.seed + runs, epoch_frames, measured)
+            runs += 1
+
+    tell(measured, runs)
+    return 1 if measured.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
