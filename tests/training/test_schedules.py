@@ -85,7 +85,8 @@ def follows_at_once(original):
     def follow(server, push, order):
         if push.item in server.ledger:
             return PushStatus.DUPLICATE
-        server._apply(server._step(push.gradient, push.scale, push.replica, 0), agreed=True)
+        step = server._step(push.gradient, push.scale, push.replica, 0)
+        server._apply(step, push.replica, agreed=True)
         server._settle(push)
         return PushStatus.APPLIED
 
@@ -97,7 +98,8 @@ def follows_without_ledger(original):
 
     def follow(server, push, order):
         if push.item in server.ledger:
-            server._apply(server._step(push.gradient, push.scale, push.replica, 0), agreed=True)
+            step = server._step(push.gradient, push.scale, push.replica, 0)
+            server._apply(step, push.replica, agreed=True)
             return PushStatus.DUPLICATE
         return original(server, push, order)
 
@@ -107,8 +109,9 @@ def follows_without_ledger(original):
 def writes_what_it_has_published(original):
     """An update changes the array that others have fetched."""
 
-    def apply(server, step, agreed=False):
+    def apply(server, step, replica, agreed=False):
         server.value[:] = server._value_after(step)
+        server.snapshot = None
         server.version += 1
         return True
 

@@ -226,6 +226,12 @@ class Factors:
             return True
         return bool(np.isfinite(self.array()).all())
 
+    def is_below(self, limit: float) -> bool:
+        """Return whether no number of the gradient is beyond ``limit``, NaN included."""
+        if all(part.largest < min(LARGEST, limit) for part in self.parts):
+            return True
+        return bool((np.abs(self.array()) <= limit).all())
+
     def array(self) -> np.ndarray:
         """Return the gradient itself, float32 [parameters]."""
         out = memory.floats(sum(part.size for part in self.parts))
@@ -234,15 +240,12 @@ class Factors:
             part.write(out[part.at : part.at + part.size], kernel)
         return out
 
-    def write_moved(self, theta: np.ndarray, rate: np.float32, out: np.ndarray) -> bool:
-        """Write ``theta + rate * gradient`` to ``out``, all float32 [parameters]; return whether it
-        is finite.
-        """
+    def write_moved(self, theta: np.ndarray, rate: np.float32, out: np.ndarray) -> None:
+        """Write ``theta + rate * gradient`` to ``out``, all float32 [parameters]."""
         kernel = self.kernel
         for part in self.parts:
             here = slice(part.at, part.at + part.size)
             part.write_moved(theta[here], rate, out[here], kernel)
-        return self.finite()
 
 
 def _clip(place: int, size: int) -> int:

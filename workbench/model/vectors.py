@@ -8,12 +8,14 @@ from workbench.model.gemm.rounding import INFINITE, MAGNITUDE, rounded
 QUIET = np.uint32(0x400000)  # a bit of a NaN that rounding leaves alone
 
 
-def add_scaled(theta: np.ndarray, rate: np.float32, step: np.ndarray, out: np.ndarray) -> bool:
-    """Write ``theta + rate * step`` to ``out``; return whether all of ``step`` is finite.
+def add_scaled(theta: np.ndarray, rate: np.float32, step: np.ndarray, out: np.ndarray) -> float:
+    """Write ``theta + rate * step`` to ``out``; return the largest magnitude of ``step``.
 
-    All arrays are contiguous, float32 [n]. Each product and each sum is rounded as numpy rounds it.
+    It is infinite or NaN if a number of ``step`` is. All arrays are contiguous, float32 [n]. Each
+    product and each sum is rounded as numpy rounds it.
     """
-    return bool(_add_scaled(theta, rate, step, step.view(np.uint32), out) < INFINITE)
+    top = _add_scaled(theta, rate, step, step.view(np.uint32), out)
+    return float(np.uint32(top).view(np.float32))
 
 
 def narrow(x: np.ndarray, out: np.ndarray) -> None:

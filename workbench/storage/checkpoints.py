@@ -1,4 +1,8 @@
-"""Checkpoints of a run: written whole, read if their digests match, passed over if not."""
+"""Checkpoints of a run: written whole, read if their digests match, passed over if not.
+
+The manifest of a checkpoint names its step and its run, so that one that was copied from elsewhere
+is found too.
+"""
 
 import shutil
 from collections.abc import Mapping
@@ -6,9 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.settings import UserError
-from workbench.storage.files import write_file
-from workbench.storage.manifest import MANIFEST, read_manifest, write_manifest
+from workbench.storage.files import is_file, write_file
+from workbench.storage.manifest import (
+    MANIFEST,
+    Manifest,
+    digest_file,
+    read_manifest,
+    write_manifest,
+)
 
+RECORD = "settings.json"  # in a run's folder, written once; its digest names the run
+FIRST_FIELDS = {"step"}  # of the manifests that had no run
+FIELDS = {"step", "run"}
 CHECKPOINTS_KEPT = 3  # newest checkpoints that are not removed
 
 
@@ -33,7 +46,7 @@ def write_checkpoint(run: Path, step: int, files: Mapping[str, bytes]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)  # a checkpoint that is written again is none yet
     records = {name: write_file(folder / name, data) for name, data in files.items()}
-    write_manifest(folder, {"step": step, "files": records})
+    write_manifest(folder, {"step": step, "run": _run_digest(run), "files": records})
 
     for old in checkpoint_folders(run)[:-CHECKPOINTS_KEPT]:
         (old / MANIFEST).unlink()  # first, so that the rest is never taken for a checkpoint
@@ -51,7 +64,27 @@ def remove_newest_checkpoint(run: Path) -> None:
 def read_checkpoint(folder: Path) -> dict[str, bytes]:
     """Return the files of one checkpoint; UserError that names the first one that is damaged."""
     manifest = read_manifest(folder)
+    _check_place(manifest)
     return {name: manifest.read_file(name) for name in manifest.files}
+
+
+def _check_place(manifest: Manifest) -> None:
+    """Raise UserError if the manifest is not that of a checkpoint with this step, of this run."""
+    fields = manifest.fields
+    if fields.keys() not in (FIELDS, FIRST_FIELDS):
+        raise manifest.problem(MANIFEST, f"damaged: it has the fields {', '.join(fields)}")
+
+    number = manifest.folder.name
+    if fields["step"] != int(number):
+        raise manifest.problem(MANIFEST, f"is of step {fields['step']}, in the folder of {number}")
+    run = manifest.folder.parents[1]
+    if "run" in fields and fields["run"] != _run_digest(run):
+        raise manifest.problem(MANIFEST, f"is of another run than {run / RECORD}")
+
+
+def _run_digest(run: Path) -> str:
+    """Return the digest of the record of a run; empty if it has none."""
+    return digest_file(run / RECORD).sha256 if is_file(run / RECORD) else ""
 
 
 def latest_checkpoint(run: Path) -> SavedCheckpoint:

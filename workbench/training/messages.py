@@ -30,8 +30,11 @@ class Factored(Protocol):
     def finite(self) -> bool:
         """Return whether all numbers of the gradient are finite."""
 
-    def write_moved(self, theta: np.ndarray, rate: np.float32, out: np.ndarray) -> bool:
-        """Write ``theta + rate * gradient`` to ``out``; return whether the gradient is finite."""
+    def is_below(self, limit: float) -> bool:
+        """Return whether no number of the gradient is beyond ``limit``; NaN is."""
+
+    def write_moved(self, theta: np.ndarray, rate: np.float32, out: np.ndarray) -> None:
+        """Write ``theta + rate * gradient`` to ``out``."""
 
 
 AnyGradient = np.ndarray | Factored

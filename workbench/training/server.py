@@ -230,16 +230,16 @@ class ParameterServer(Service):
             return self._reject(push)
         if self._too_stale(staleness):
             return PushStatus.STALE
-        if not self._apply(self._step(gradient, push.scale, push.replica, staleness)):
+        step = self._step(gradient, push.scale, push.replica, staleness)
+        if not self._apply(step, push.replica):
             return self._reject(push)
         return PushStatus.APPLIED
 
     def _usable(self, gradient: AnyGradient | None) -> AnyGradient | None:
         """Return the gradient, or None where it would leave numbers behind that are not finite.
 
-        A plain update is checked while it is applied. The memory of an optimizer and the sum of a
-        synchronous update would keep such numbers for good, so there the gradient is checked
-        before.
+        A plain update is checked while it is applied. The memory of an optimizer and a synchronous
+        sum would keep such numbers for good, so there the gradient is checked before.
         """
         keeps = self.settings.asynchrony.synchronous or self.settings.updates.optimizer != "sgd"
         if gradient is None or (keeps and not updates.is_finite(gradient)):
@@ -262,7 +262,8 @@ class ParameterServer(Service):
             due = self.early.pop(self.version)
             assert due.gradient is not None  # the first shard has applied it
             staleness = self.version - due.version
-            self._apply(self._step(due.gradient, due.scale, due.replica, staleness), agreed=True)
+            step = self._step(due.gradient, due.scale, due.replica, staleness)
+            self._apply(step, due.replica, agreed=True)
             self._settle(due)
 
         return PushStatus.APPLIED
@@ -274,12 +275,16 @@ class ParameterServer(Service):
     def _reject(self, push: Push) -> PushStatus:
         """Count gradients that were not finite; a push of no frames at all does not count."""
         if push.gradient is not None or math.isnan(push.scale):
-            self.rejected += 1
+            self._count_rejection(push.replica)
+        return PushStatus.REJECTED
+
+    def _count_rejection(self, replica: str) -> None:
+        """Count one more in a row; raises Diverged if these are too many."""
+        self.rejected += 1
         if self.rejected >= REJECTIONS:
             raise Diverged(
-                f"{REJECTIONS} gradients in a row are not finite, the last from {push.replica}"
+                f"{REJECTIONS} gradients in a row are not finite, the last from {replica}"
             )
-        return PushStatus.REJECTED
 
     # --- push: synchronous updates
 
@@ -311,13 +316,16 @@ class ParameterServer(Service):
 
         done = self.deposit
         self.deposit = Deposit()
-        total = np.zeros_like(self.value) if done.total is None else done.total
-        self._apply(self._step(total, 1 / max(1, done.weight), "", 0), agreed=True)
+        if done.total is None:  # all of them were refused and counted
+            self._publish(None, self.memory)
+            return
+        step = self._step(done.total, 1 / max(1, done.weight), "", 0)
+        self._apply(step, done.replicas[-1], agreed=True)
 
     # --- push: apply
 
     def _step(self, total: AnyGradient, scale: float, replica: str, staleness: int) -> Step:
-        """Return the step that ``scale * total`` leads to, and update the optimizer's memory."""
+        """Return the step that ``scale * total`` leads to, with the optimizer's memory after it."""
         if updates.is_plain(self.settings):
             return Step(total, self._rate(staleness) * scale)
 
@@ -328,8 +336,8 @@ class ParameterServer(Service):
             gradient = updates.compensate(gradient, strength, self.value, then)
 
         rule = self.settings.updates
-        direction, self.memory = updates.follow_rule(rule, gradient, self.memory)
-        return Step(direction, self._rate(staleness))
+        direction, after = updates.follow_rule(rule, gradient, self.memory)
+        return Step(direction, self._rate(staleness), after)
 
     def _rate(self, staleness: int) -> float:
         """Return the learning rate of the next update.
@@ -343,8 +351,8 @@ class ParameterServer(Service):
             rate /= max(1, staleness)
         return rate
 
-    def _apply(self, step: Step, agreed: bool = False) -> bool:
-        """Publish the parameters that the step leads to; return False if it is not finite.
+    def _apply(self, step: Step, replica: str, agreed: bool = False) -> bool:
+        """Publish the parameters that the step leads to; return False if it is not usable.
 
         Then nothing has changed, unless shards or replicas have ``agreed`` on this version: then it
         is published in any case, with the old parameters.
@@ -353,22 +361,32 @@ class ParameterServer(Service):
         if value is None and not agreed:
             return False
 
+        if value is None:
+            self._count_rejection(replica)
+        else:
+            self.rejected = 0
+        self._publish(value, self.memory if value is None else step.memory)
+        return True
+
+    def _publish(self, value: np.ndarray | None, memory: np.ndarray | None) -> None:
+        """Publish a version, with parameters that are new unless they are None."""
         if self.settings.asynchrony.consistent_fetch:
             self.history.append(self.fetch())
         if value is not None:
             self.value = value
+        self.memory = memory
         self.snapshot = None
         self.version += 1
         self.changed_at = self.pushed_at
-        self.rejected = 0
         if self.settings.asynchrony.synchronous or self.settings.asynchrony.consistent_fetch:
             self.released += 1
-        return True
 
     def _value_after(self, step: Step) -> np.ndarray | None:
-        """Return the parameters after the step, prepared or new; None if it is not finite."""
+        """Return the parameters after the step, prepared or new; None if it is not usable."""
         ready = self.prepared
         self.prepared = None
+        if step.memory is not None and not updates.is_finite(step.memory):
+            return None
         if ready is not None and ready.leads_from(self.version, step):
             return ready.value if ready.finite else None
 

@@ -19,12 +19,18 @@ from workbench.training.rounding import widen
 
 ADAGRAD_FLOOR = 1e-8  # keeps the first step of a parameter finite
 
+LARGEST_CHANGE = 1e6
+"""Largest change of a parameter by one update. Parameters that are trained stay below a hundred,
+and sums of larger changes would become infinite in the end.
+"""
+
 
 class Step(NamedTuple):
-    """A change of the parameters: ``rate * direction``."""
+    """A change of the parameters, ``rate * direction``, and the memory of the rule after it."""
 
     direction: AnyGradient  # float32 [parameters of the shard]
     rate: float
+    memory: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,19 +173,21 @@ def mean_scale(gradient: AnyGradient, frames: int, limit: float) -> float:
 def add_scaled(theta: np.ndarray, step: Step, out: np.ndarray) -> bool:
     """Write ``theta + float32(rate) * direction`` to ``out``.
 
-    Return whether the direction is finite. ``theta`` and ``out`` are float32 [parameters of the
-    shard].
+    Return whether the change is one to train with: finite, and not beyond `LARGEST_CHANGE`.
+    ``theta`` and ``out`` are float32 [parameters of the shard].
     """
     rate = np.float32(step.rate)
+    limit = LARGEST_CHANGE / abs(float(rate)) if rate else float(np.finfo(np.float32).max)
     if not isinstance(step.direction, np.ndarray):
-        return step.direction.write_moved(theta, rate, out)
+        step.direction.write_moved(theta, rate, out)
+        return step.direction.is_below(limit)
 
     values = np.ascontiguousarray(widen(step.direction), np.float32)
-    return _compiled_pass()(theta, rate, values, out)
+    return _compiled_pass()(theta, rate, values, out) <= limit
 
 
 @cache
-def _compiled_pass() -> Callable[[np.ndarray, np.float32, np.ndarray, np.ndarray], bool]:
+def _compiled_pass() -> Callable[[np.ndarray, np.float32, np.ndarray, np.ndarray], float]:
     from workbench.model import vectors
 
     return vectors.add_scaled

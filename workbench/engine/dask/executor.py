@@ -225,6 +225,7 @@ class _Execution:
         tcp = several_machines or not shares_memory
         token = secrets.token_bytes(TOKEN_BYTES)
         addresses = self.call_hosts("open", token, shares_memory, tcp)
+        self.call_hosts("report")
         self.site = Site(self.name, addresses, contents.places, self.began)
 
     def start(self, processes: Mapping[str, Make], seats: Mapping[str, str]) -> None:

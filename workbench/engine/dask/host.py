@@ -137,8 +137,11 @@ class Host:
         self.listener = Listener(self.number, token, answer, shares_memory, worker_address)
         weakref.finalize(self, self.listener.close)
         _hosts_here[self.run, self.number] = self
-        get_worker().metrics[HEARTBEAT_FIELD] = _report_activity
         return self.listener.address
+
+    def report(self) -> None:
+        """Let the heartbeats of this worker say how far its processes are."""
+        get_worker().metrics[HEARTBEAT_FIELD] = _report_activity
 
     def answer(self, request: object) -> Reply:
         """Do what ``request`` wants; TypeError if it is no request."""
