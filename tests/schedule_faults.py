@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from workbench.engine import All, Ask, Lost, Now, Process, Work
-from workbench.engine.clocks import Seconds
+from workbench.engine.clocks import Journey, Seconds
 from workbench.training import Push, PushStatus, Snapshot
 
 REPLY_TIMEOUT = 60.0  # virtual seconds, as `workbench.engine.dask.process` has it
@@ -36,13 +36,13 @@ class Weather:
             return work.size / 1000
         return self.draw.expovariate(100)
 
-    def travel(self, process: str, service: str, size: int, now: int) -> Seconds:
-        """Return a random time; so messages overtake one another."""
+    def travel(self, process: str, service: str, size: int, now: int) -> Journey:
+        """Return a journey of random length; so messages overtake one another."""
         seconds = self.draw.expovariate(1000)
         if self.draw.random() < 0.02:
             seconds += self.draw.expovariate(0.2)
         self.fired["delay"] += seconds > SLOW
-        return seconds
+        return Journey(latency=seconds)
 
     def serve(self, ask: Ask, elapsed: Seconds) -> Seconds:
         """Return next to nothing."""

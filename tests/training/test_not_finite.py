@@ -8,7 +8,7 @@ from toy import settings
 
 from workbench.settings import UserError
 from workbench.training import Diverged, Item, ParameterServer, Push, PushStatus
-from workbench.training.server import REJECTIONS
+from workbench.training.rejections import REJECTIONS
 
 CASES = 2000  # of each rule
 SIZE = 6

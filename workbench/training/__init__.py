@@ -52,9 +52,10 @@ from workbench.training.messages import (
     PushStatus,
     Snapshot,
 )
+from workbench.training.rejections import Diverged
 from workbench.training.replica import ReplicaState, replica
 from workbench.training.schedule import Schedule
-from workbench.training.server import Diverged, ParameterServer
+from workbench.training.server import ParameterServer
 from workbench.training.server_state import ServerState
 from workbench.training.shards import Shards
 from workbench.training.sources import FrameSource, OuterSource, SourceState

@@ -24,7 +24,7 @@ from functools import partial
 import numpy as np
 
 from workbench.engine.effects import NOT_YET, Call, Service, Signal
-from workbench.settings import Settings, UserError
+from workbench.settings import Settings
 from workbench.system import memory
 from workbench.training import updates
 from workbench.training.ledger import Ledger
@@ -44,16 +44,12 @@ from workbench.training.messages import (
     Snapshot,
     TrainingProgress,
 )
+from workbench.training.rejections import check_rejections
 from workbench.training.rounding import narrow, widen
 from workbench.training.server_state import Deposit, ServerState
 from workbench.training.updates import PreparedUpdate, Step
 
-REJECTIONS = 10  # in a row, at which training has diverged
 SETTLING = (PushStatus.APPLIED, PushStatus.LATE, PushStatus.REJECTED)
-
-
-class Diverged(UserError):
-    """Ten gradients in a row were not finite."""
 
 
 class ParameterServer(Service):
@@ -265,7 +261,6 @@ class ParameterServer(Service):
             step = self._step(due.gradient, due.scale, due.replica, staleness)
             self._apply(step, due.replica, agreed=True)
             self._settle(due)
-
         return PushStatus.APPLIED
 
     def _settle(self, push: Push) -> None:
@@ -281,10 +276,7 @@ class ParameterServer(Service):
     def _count_rejection(self, replica: str) -> None:
         """Count one more in a row; raises Diverged if these are too many."""
         self.rejected += 1
-        if self.rejected >= REJECTIONS:
-            raise Diverged(
-                f"{REJECTIONS} gradients in a row are not finite, the last from {replica}"
-            )
+        check_rejections(self.rejected, replica)
 
     # --- push: synchronous updates
 

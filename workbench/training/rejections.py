@@ -1,0 +1,15 @@
+"""When gradients that are not finite are a divergence."""
+
+from workbench.settings import UserError
+
+REJECTIONS = 10  # in a row, at which training has diverged
+
+
+class Diverged(UserError):
+    """Ten gradients in a row were not finite."""
+
+
+def check_rejections(in_a_row: int, replica: str) -> None:
+    """Raise Diverged that names ``replica``, whose gradient was the last, if these are too many."""
+    if in_a_row >= REJECTIONS:
+        raise Diverged(f"{REJECTIONS} gradients in a row are not finite, the last from {replica}")
