@@ -3,6 +3,7 @@ other user.
 """
 
 import asyncio
+import importlib
 import os
 import re
 import shutil
@@ -178,3 +179,33 @@ def test_without_openssl_nothing_starts(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda _: "/bin/false")
     with pytest.raises(UserError, match="made no certificate"):
         new_security()
+
+
+def enter(address):
+    """Connect to a cluster and leave it."""
+    from workbench.engine.dask import connected
+
+    with connected(address, 1, 1):
+        pass
+
+
+@pytest.mark.parametrize("address", ["tcp://192.0.2.7:8786", "tcp://[2001:db8::1]:8786"])
+def test_plain_tcp_to_another_machine_is_refused(address, monkeypatch):
+    """The message says why and what to do; who owns the network may say so."""
+
+    def no_client(address, timeout):
+        raise TimeoutError
+
+    module = importlib.import_module("workbench.engine.dask.local_cluster")
+    monkeypatch.setattr(module, "Client", no_client)
+    monkeypatch.delenv("WORKBENCH_PLAIN_TCP", raising=False)
+    with pytest.raises(UserError, match=r"without TLS.*tls://.*WORKBENCH_PLAIN_TCP=1"):
+        enter(address)
+
+    monkeypatch.setenv("WORKBENCH_PLAIN_TCP", "1")
+    with pytest.raises(UserError, match="no scheduler answers"):
+        enter(address)
+    monkeypatch.delenv("WORKBENCH_PLAIN_TCP")
+    for allowed in (address.replace("tcp", "tls"), "tcp://127.0.0.1:1", "tcp://localhost:1"):
+        with pytest.raises(UserError, match="no scheduler answers"):
+            enter(allowed)

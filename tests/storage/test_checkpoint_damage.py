@@ -122,10 +122,10 @@ class Disk:
     def __init__(self, budget: int):
         self.left = budget
 
-    def open(self, path, mode):
+    def open(self, path, mode, **options):
         """As `open`."""
         disk = self
-        file = open(path, mode)  # noqa: SIM115  FileWriter closes it
+        file = open(path, mode, **options)  # noqa: SIM115  FileWriter closes it
 
         class OnDisk:
             """A file of the disk."""

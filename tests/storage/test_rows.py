@@ -141,4 +141,4 @@ def test_a_line_that_is_no_row_is_named(tmp_path, columns, message):
     good = json.dumps({"kind": "end", "updates": 1})
     path.write_text(f"{good}\n{json.dumps(columns)}\n")
     with pytest.raises(UserError, match=rf"rows-x\.jsonl:2: damaged row: .*{message}"):
-        list(read_rows(path))
+        list(read_rows(path, Row))

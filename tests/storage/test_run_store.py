@@ -77,8 +77,8 @@ def test_rows_become_a_table(tmp_path):
     writer.emit(ListRow(process="replica 0", seconds=1.0, versions=(0, 1)))
     writer.close(RunState.DONE)
     table = pd.read_parquet(writer.run.folder / "rows.parquet")
-    assert list(table.seconds) == [1.0, 2.0]
-    assert table.versions[0] == "[0, 1]"
+    assert list(table.process) == ["replica 0", "replica 1"]
+    assert list(table.versions) == ["[0, 1]", "[1, 2]"]
 
 
 def flip_a_bit(path):
@@ -203,3 +203,25 @@ def test_a_damaged_status_is_named(writer, text):
     (writer.run.folder / "status.json").write_text(text)
     with pytest.raises(UserError, match=r"status\.json: (damaged|.*must|no such)"):
         writer.run.status()
+
+
+def test_a_run_is_for_its_owner_only(tmp_path):
+    """Folders have the mode 0700 and files 0600, whatever the umask."""
+    before = os.umask(0)
+    try:
+        writer = RunWriter.create(tmp_path, "run", RECORD)
+        writer.emit(EndRow(process="a", updates=1))
+        writer.write_status(RunState.RUNNING)
+        writer.log("a line")
+        writer.checkpoint(1, {"state.json": b"{}"})
+        writer.close(RunState.DONE)
+    finally:
+        os.umask(before)
+
+    paths = [writer.run.folder, *writer.run.folder.rglob("*")]
+    modes = {path.name: path.stat().st_mode & 0o777 for path in paths}
+    assert len(modes) > 8
+    assert set(modes.values()) == {0o700, 0o600}
+    assert {path.name for path in paths if path.is_dir()} == {
+        name for name, mode in modes.items() if mode == 0o700
+    }

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from concurrent.futures import Future
 from pathlib import Path
 from typing import get_type_hints
@@ -14,6 +15,7 @@ from fake_sweeps import Outcomes, small
 from workbench.prepare.corpus import Corpus
 from workbench.runs import stop
 from workbench.settings import Settings, UserError, preset
+from workbench.storage.lock import hold_lock
 from workbench.storage.run import Run
 from workbench.sweeping import (
     CellState,
@@ -381,3 +383,13 @@ def test_runs_of_the_same_kind_price_the_next(monkeypatch: pytest.MonkeyPatch, d
     assert known_prices(small(corpus="d")) == {} == known_prices(small(test=False))
     assert time_left(plan_cells(small(seeds=[0, 1, 2])), 2) == "about 60 s left"
     assert time_left(plan_cells(small()), 2) == ""
+
+
+def test_two_processes_do_not_run_one_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second is refused in one line that names the first, and the first goes on."""
+    sweep = small()
+    refused = pytest.raises(UserError, match=f"{sweep.name}: process {os.getpid()} is running")
+    with hold_lock(sweep.folder / running.LOCK, wait=False), refused:
+        run_sweep(sweep)
+    monkeypatch.setattr(running, "plan_cells", lambda sweep: [])
+    assert run_sweep(sweep) == []

@@ -92,8 +92,9 @@ def staleness(pushes: Iterable[PushRow]) -> Staleness:
 
     Raises ValueError if a push had used a version that the server did not have yet.
     """
-    ages = [_ages_of(push) for push in pushes]
-    table = np.array(ages, np.float64).reshape(-1, len(_PushAges._fields))
+    # One number after another, so that no push of a long run is kept as an object.
+    numbers = (age for push in pushes for age in _ages_of(push))
+    table = np.fromiter(numbers, np.float64).reshape(-1, len(_PushAges._fields))
     found = Staleness(*table.T)
     _check_not_newer("inner", found.inner)
     _check_not_newer("outer", found.outer)

@@ -17,7 +17,7 @@ from safetensors.numpy import load, save
 
 from workbench.model.topology import Topology
 from workbench.settings import UserError
-from workbench.storage.files import write_file
+from workbench.storage.files import make_private_folder, write_file
 from workbench.storage.manifest import MANIFEST, read_manifest, write_manifest
 
 FORMAT = 1
@@ -38,7 +38,7 @@ def save_model(
     folder: Path, theta: np.ndarray, topology: Topology, metadata: Mapping[str, Any]
 ) -> None:
     """Write parameters float32 [parameters] and ``metadata`` (JSON), replacing a model."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder)
     # A crash from here on leaves no model rather than the wrong one.
     (folder / MANIFEST).unlink(missing_ok=True)
 

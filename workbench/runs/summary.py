@@ -2,14 +2,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from workbench.metrics.staleness import AgeSummary, staleness, summarise_ages
 from workbench.runs.record import parameters_digest
-from workbench.storage.rows import DecodeRow, DivergenceRow, EvaluateRow, PushRow, Row
+from workbench.storage.rows import DecodeRow, DivergenceRow, EvaluateRow, PushRow
 from workbench.storage.run import Run
 from workbench.storage.summary import RunSummary
 
@@ -20,31 +20,16 @@ def summarise(run: Run, theta: np.ndarray, updates: int, updates_applied: int) -
     ``theta`` are its parameters, ``updates`` the pushes that it reported, ``updates_applied`` those
     that the parameter server applied.
     """
-    evaluations: list[EvaluateRow] = []
-    pushes: list[PushRow] = []
-    decodes: list[DecodeRow] = []
-    divergences = 0
-    for row in run.rows(Row):
-        match row:
-            case EvaluateRow():
-                evaluations.append(row)
-            case PushRow():
-                pushes.append(row)
-            case DecodeRow():
-                decodes.append(row)
-            case DivergenceRow():
-                divergences += 1
-
     summary = RunSummary(
         updates=updates,
         updates_applied=updates_applied,
-        divergences=divergences,
+        divergences=sum(1 for _ in run.rows(DivergenceRow)),
         rows_digest=run.rows_digest(),
         parameters_digest=parameters_digest(theta),
     )
-    summary = _with_last_evaluation(summary, evaluations)
-    summary = _with_mean_staleness(summary, pushes)
-    return _with_frames_and_utterances(summary, decodes, pushes)
+    summary = _with_last_evaluation(summary, list(run.rows(EvaluateRow)))
+    summary = _with_mean_staleness(summary, run.rows(PushRow))
+    return _with_frames_and_utterances(summary, run)
 
 
 def _with_last_evaluation(summary: RunSummary, evaluations: Sequence[EvaluateRow]) -> RunSummary:
@@ -65,7 +50,7 @@ def _with_last_evaluation(summary: RunSummary, evaluations: Sequence[EvaluateRow
     )
 
 
-def _with_mean_staleness(summary: RunSummary, pushes: Sequence[PushRow]) -> RunSummary:
+def _with_mean_staleness(summary: RunSummary, pushes: Iterable[PushRow]) -> RunSummary:
     """Add the mean staleness of inner and outer gradients."""
     found = staleness(pushes)
     return replace(
@@ -80,17 +65,23 @@ def _known_mean(ages: AgeSummary) -> float | None:
     return None if math.isnan(ages.mean) else ages.mean
 
 
-def _with_frames_and_utterances(
-    summary: RunSummary, decodes: Sequence[DecodeRow], pushes: Sequence[PushRow]
-) -> RunSummary:
+def _with_frames_and_utterances(summary: RunSummary, run: Run) -> RunSummary:
     """Add where frames and utterances went; without decoders, frames are those of the pushes."""
-    reasons = Counter(row.reason for row in decodes if row.reason is not None)
+    reasons: Counter[str] = Counter()
+    frames: Counter[str] = Counter()
+    for row in run.rows(DecodeRow):
+        if row.reason is not None:
+            reasons[row.reason] += 1
+        frames["seen"] += row.frames
+        frames["kept"] += row.kept
+        frames["rejected"] += row.rejected
+
     summary = replace(summary, utterances_set_aside=reasons.total(), set_aside=dict(reasons))
-    if not decodes:
-        return replace(summary, frames_seen=sum(row.frames for row in pushes))
+    if not frames:
+        return replace(summary, frames_seen=sum(row.frames for row in run.rows(PushRow)))
     return replace(
         summary,
-        frames_seen=sum(row.frames for row in decodes),
-        frames_kept=sum(row.kept for row in decodes),
-        frames_rejected=sum(row.rejected for row in decodes),
+        frames_seen=frames["seen"],
+        frames_kept=frames["kept"],
+        frames_rejected=frames["rejected"],
     )

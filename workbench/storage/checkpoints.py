@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.settings import UserError
-from workbench.storage.files import is_file, write_file
+from workbench.storage.files import is_file, make_private_folder, write_file
 from workbench.storage.manifest import (
     MANIFEST,
     Manifest,
@@ -43,7 +43,7 @@ def checkpoint_folders(run: Path) -> list[Path]:
 def write_checkpoint(run: Path, step: int, files: Mapping[str, bytes]) -> Path:
     """Write ``files`` as checkpoint ``step`` and return its folder; old checkpoints are removed."""
     folder = run / "checkpoints" / f"{step:010d}"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder)
     (folder / MANIFEST).unlink(missing_ok=True)  # a checkpoint that is written again is none yet
     records = {name: write_file(folder / name, data) for name, data in files.items()}
     write_manifest(folder, {"step": step, "run": _run_digest(run), "files": records})

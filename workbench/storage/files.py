@@ -36,12 +36,14 @@ class FileWriter:
     """A file that is written piece by piece and gets its name when it is complete.
 
     As a context manager it commits at the end of the block, and leaves nothing if the block raises.
+    In a private folder the file is private too.
     """
 
     def __init__(self, path: Path):
         self._path = path
         self._part = path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}.tmp")
-        self._file = open(self._part, "wb")  # noqa: SIM115  closed by commit or discard
+
+        self._file = open(self._part, "wb", opener=open_like_folder)  # noqa: SIM115
         self._bytes = 0
         self._digest = hashlib.sha256()
 
@@ -79,6 +81,18 @@ class FileWriter:
                 self.commit()
         finally:
             self.discard()
+
+
+def open_like_folder(path: str, flags: int) -> int:
+    """Open a file, for `open`; one that is made in a private folder is for its owner only."""
+    others = os.stat(os.path.dirname(path) or ".").st_mode & 0o077
+    return os.open(path, flags, 0o666 if others else 0o600)
+
+
+def make_private_folder(path: Path) -> None:
+    """Make a folder, unless there is one, that only its owner may enter."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
 
 
 def write_file(path: Path, data: bytes) -> FileRecord:

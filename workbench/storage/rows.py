@@ -270,13 +270,21 @@ def read_columns(path: Path) -> Iterator[dict[str, Json]]:
         yield columns
 
 
-def read_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of a file; UserError names a line that is no row."""
+def read_rows(path: Path, kind: type[R]) -> Iterator[R]:
+    """Yield the rows of one kind in a file; ``Row``: of all. UserError names a line that is no row.
+
+    Rows of other kinds are not made, which takes longer than reading them.
+    """
+    wanted = {each for each in KINDS.values() if issubclass(each, kind)} | {kind}
     for number, columns in read_json_lines(path, growing=True):
         try:
-            yield Row.from_dict(columns)
-        except (TypeError, ValueError) as error:
+            if KINDS.get(columns.get("kind"), kind) not in wanted:
+                continue
+            row = Row.from_dict(columns)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path}:{number}: damaged row: {error}") from None
+        if isinstance(row, kind):
+            yield row
 
 
 class _Columns(NamedTuple):

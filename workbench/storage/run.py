@@ -3,7 +3,7 @@
     settings.json            a `RunRecord`: settings, corpus, parent run, versions; written once
     status.json              a `RunStatus`: state, process, heartbeat; rewritten whole
     rows-<process>.jsonl     one JSON object per line, append-only, one writer per file
-    rows.parquet             all rows as one table, made when the run ends
+    rows.parquet             all rows as one table, process by process, made when the run ends
     checkpoints/<step>/      safetensors and JSON, and a manifest with SHA-256 digests
     cluster.json             a `ClusterInfo`, while the run is on a Dask cluster
     summary.json             the numbers of `workbench table`
@@ -29,6 +29,7 @@ from workbench.storage.checkpoints import checkpoint_folders
 from workbench.storage.files import Json, is_file, write_json
 from workbench.storage.home import data_folder
 from workbench.storage.records import read_object, read_record
+from workbench.storage.row_tables import table_of
 from workbench.storage.rows import R, Row, read_columns, read_rows
 from workbench.storage.summary import RunSummary
 from workbench.system.processes import process_is_alive
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HEARTBEAT_LOST_SECONDS = 30.0
+PIECE = 1 << 20  # bytes of a file that are read at once
 RECORD = "settings.json"
 STATUS = "status.json"
 SUMMARY = "summary.json"
@@ -231,29 +233,29 @@ class Run:
         A torn last line of a file is skipped; damage before it is a UserError.
         """
         for path in self.row_files():
-            for row in read_rows(path):
-                if isinstance(row, kind):
-                    yield row
+            yield from read_rows(path, kind)
 
     def table(self, kind: type[Row] = Row) -> "pd.DataFrame":
         """Return the rows of one kind, by default of all kinds, as a table in order of time."""
-        import pandas as pd
-
-        found = [
-            columns
-            for path in self.row_files()
-            for columns in read_columns(path)
-            if kind is Row or columns.get("kind") == kind.kind
-        ]
-        table = pd.DataFrame(found)
+        table = table_of(
+            columns for columns in self.columns() if kind is Row or columns.get("kind") == kind.kind
+        )
         order = [name for name in ("seconds", "process", "index") if name in table]
         return table.sort_values(order, kind="stable", ignore_index=True) if order else table
+
+    def columns(self) -> Iterator[dict[str, Json]]:
+        """Yield the columns of all rows as they were written, file by file."""
+        for path in self.row_files():
+            yield from read_columns(path)
 
     def rows_digest(self) -> str:
         """Return the SHA-256 of all rows: equal for equal runs on a virtual clock."""
         digest = hashlib.sha256()
         for path in self.row_files():
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+            digest.update(path.name.encode() + b"\0")
+            with open(path, "rb") as file:
+                while piece := file.read(PIECE):
+                    digest.update(piece)
         return digest.hexdigest()
 
     def checkpoints(self) -> list[Path]:

@@ -12,7 +12,8 @@ from typing import TextIO
 
 from workbench.settings import UserError, check_name
 from workbench.storage.checkpoints import write_checkpoint
-from workbench.storage.files import write_json
+from workbench.storage.files import make_private_folder, open_like_folder, write_json
+from workbench.storage.row_tables import write_table
 from workbench.storage.rows import Row
 from workbench.storage.run import (
     CLUSTER,
@@ -36,7 +37,8 @@ class RunWriter:
 
     def __init__(self, run: Run):
         self.run = run
-        self._lock = open(run.folder / LOCK, "w")  # noqa: SIM115  held as long as the writer
+
+        self._lock = open(run.folder / LOCK, "w", opener=open_like_folder)  # noqa: SIM115
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -52,7 +54,8 @@ class RunWriter:
         folder = root / f"{check_name('run', name)}-{record.digest[:8]}"
         if (folder / RECORD).exists():
             raise UserError(f"{folder}: this run exists; resume it, remove it, or give --name")
-        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
+        make_private_folder(folder / "checkpoints")
         writer = cls(Run(folder))
         write_json(folder / RECORD, record.to_dict())
         return writer
@@ -61,7 +64,9 @@ class RunWriter:
         """Append one row to the file of its process."""
         if row.process not in self._files:
             path = self.run.row_file(row.process)
-            self._files[row.process] = open(path, "a", buffering=ROW_BUFFER)  # noqa: SIM115  kept
+            self._files[row.process] = open(  # noqa: SIM115  kept
+                path, "a", buffering=ROW_BUFFER, opener=open_like_folder
+            )
         line = json.dumps(row.to_dict(), separators=(",", ":"))
         self._files[row.process].write(line + "\n")
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
@@ -81,7 +86,7 @@ class RunWriter:
 
     def log(self, line: str) -> None:
         """Append a line to log.txt."""
-        with open(self.run.folder / "log.txt", "a") as out:
+        with open(self.run.folder / "log.txt", "a", opener=open_like_folder) as out:
             out.write(line.rstrip("\n") + "\n")
 
     def checkpoint(self, step: int, files: Mapping[str, bytes]) -> Path:
@@ -126,13 +131,8 @@ class RunWriter:
         self._files.clear()
 
     def _write_table(self) -> None:
-        """Write all rows as one parquet table; lists become text."""
-        table = self.run.table()
-        for column in table.columns:
-            if table[column].map(lambda value: isinstance(value, list | dict)).any():
-                table[column] = table[column].map(json.dumps)
-        if len(table):
-            table.to_parquet(self.run.folder / "rows.parquet")
+        """Write all rows as one Parquet table, process by process."""
+        write_table(self.run.folder / "rows.parquet", self.run.columns)
 
 
 def is_being_written(run: Run) -> bool:

@@ -107,7 +107,7 @@ def _last_evaluation(run: Run) -> EvaluateRow | None:
     path = run.row_file("evaluator")
     if not path.exists():
         return None
-    evaluations = [row for row in read_rows(path) if isinstance(row, EvaluateRow)]
+    evaluations = list(read_rows(path, EvaluateRow))
     return evaluations[-1] if evaluations else None
 
 

@@ -20,6 +20,7 @@ from workbench.runs.stop import StopFile
 from workbench.settings import UserError
 from workbench.storage.files import write_file
 from workbench.storage.home import data_folder
+from workbench.storage.lock import LockHeld, hold_lock
 from workbench.storage.run import Run, RunState, find_run, newest_run
 from workbench.sweeping.executors import local_executor
 from workbench.sweeping.plan import (
@@ -41,6 +42,7 @@ from workbench.sweeping.starting_run import train_start
 AFTER_CURRENT = "after current"
 NOW = "now"
 STOP_FILE = "stop"
+LOCK = ".runner"  # a file that the process that runs a sweep holds locked
 
 PARTS = 100
 """Into so many parts the progress of a cell is divided."""
@@ -84,13 +86,30 @@ def run_sweep(
     trained before them, once per corpus, or once per seed. If it is stopped, no cell begins.
     ``seeds``: those whose cells are run; by default all.
 
-    Raises UserError for less than one job, if a sweep of this name with another base exists, or if
-    a setting that varies has no effect.
+    Raises UserError for less than one job, if a sweep of this name with another base exists, if a
+    setting that varies has no effect, or if another process runs this sweep.
     """
     if jobs < 1:
         raise UserError(f"jobs={jobs}: at least 1")
     refuse_idle_axes(sweep)
-    sweep = sweep.save()
+    try:
+        with hold_lock(sweep.folder / LOCK, wait=False):
+            return _run_unfinished(sweep.save(), jobs, retry, progress, executor, seeds)
+    except LockHeld as holder:
+        raise UserError(
+            f"{sweep.name}: process {holder} is running this sweep: wait for it, or end it"
+        ) from None
+
+
+def _run_unfinished(
+    sweep: Sweep,
+    jobs: int,
+    retry: bool,
+    progress: Progress | None,
+    executor: Executor | None,
+    seeds: Sequence[int],
+) -> list[PlannedCell]:
+    """Do what `run_sweep` says, for a sweep that no other process runs."""
     (data_folder() / "sweeps" / sweep.prefix_of_runs).mkdir(parents=True, exist_ok=True)
     (sweep.folder / STOP_FILE).unlink(missing_ok=True)
 

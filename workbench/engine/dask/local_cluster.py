@@ -9,10 +9,12 @@ interrupt of a notebook, which goes to the whole process group and would otherwi
 `run` brings a run to rest instead.
 """
 
+import ipaddress
 import math
 import os
 import re
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,7 +27,10 @@ from workbench.settings import UserError
 from workbench.system.processes import arithmetic_environment
 
 LOOPBACK = "127.0.0.1"
-ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})/?")
+ADDRESS = re.compile(
+    r"(?P<protocol>tcp|tls)://(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})/?"
+)
+PLAIN_TCP = "WORKBENCH_PLAIN_TCP"  # variable that allows schedulers elsewhere without TLS
 PORTS = 1 << 16
 CONNECT_SECONDS = 10  # within which a scheduler must answer
 # A worker of which nothing is heard for so long is given up. With less, workers of a busy machine
@@ -107,6 +112,12 @@ def _client(address: str) -> Client:
             f"cluster {address!r}: must be local, or the address of a Dask scheduler: "
             "tcp://host:port or tls://host:port"
         )
+    if parts["protocol"] == "tcp" and not _may_be_plain(parts["host"].strip("[]")):
+        raise UserError(
+            f"cluster {address}: without TLS, everybody who reaches this port can run code on its "
+            "workers as you: use tls:// with certificates (workbench/docs/security.md), or set "
+            f"{PLAIN_TCP}=1 where the network is yours alone"
+        )
 
     try:
         return Client(address, timeout=CONNECT_SECONDS)
@@ -114,6 +125,20 @@ def _client(address: str) -> Client:
         raise UserError(
             f"cluster {address}: no scheduler answers ({type(error).__name__})"
         ) from None
+
+
+def _may_be_plain(host: str) -> bool:
+    """Return whether a scheduler on ``host`` may be reached without TLS.
+
+    It may be on this machine's loopback, and anywhere if the user has said so.
+    """
+    if os.environ.get(PLAIN_TCP) == "1":
+        return True
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+    except OSError:  # no such host: connecting says so
+        return True
+    return all(ipaddress.ip_address(each).is_loopback for each in found)
 
 
 def dask_setup(worker: object) -> None:
