@@ -18,6 +18,7 @@ import dataclasses
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from enum import Enum
 from functools import cache
 from typing import NamedTuple, Protocol
@@ -83,7 +84,8 @@ def _name_of_imported(kind: type) -> str:
 def _find_imported(name: str) -> type:
     module, _, path = name.partition(":")
     if module.partition(".")[0] == PACKAGE:
-        importlib.import_module(module)
+        with suppress(ModuleNotFoundError):
+            importlib.import_module(module)
     found: object = sys.modules.get(module)
     for part in path.split("."):
         found = getattr(found, part, None)
@@ -183,12 +185,17 @@ class _Decoder:
         if "tuple" in json:
             return tuple([self.decode(item) for item in json["tuple"]])
         if "array" in json:
-            return self._arrays[json["array"]]
+            return self._array(json["array"])
         if "dict" in json:
             return {self.decode(key): self.decode(value) for key, value in json["dict"]}
         if "number" in json:
             return np.dtype(json["dtype"]).type(json["number"])
         raise TypeError(f"not an encoded value: {list(json)}")
+
+    def _array(self, number: object) -> np.ndarray:
+        if not isinstance(number, int) or not 0 <= number < len(self._arrays):
+            raise TypeError(f"there is no array {number!r}")
+        return self._arrays[number]
 
     def _decode_object(self, kind: type, json: dict) -> object:
         if "fields" in json:

@@ -153,6 +153,9 @@ def read_json_lines(path: Path, growing: bool = False) -> Iterator[tuple[int, An
             if growing and not line.endswith(b"\n"):
                 return
             try:
-                yield number, json.loads(line)
+                value = json.loads(line.decode())
+                if b"\\ud" in line.lower():
+                    json.dumps(value, ensure_ascii=False).encode()  # half a character is none
             except (ValueError, RecursionError) as error:
                 raise UserError(f"{path}:{number}: damaged: {error}") from None
+            yield number, value

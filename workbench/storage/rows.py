@@ -266,8 +266,20 @@ def read_columns(path: Path) -> Iterator[dict[str, Json]]:
 
     A last line that is still being written is left out. UserError names a damaged line.
     """
-    for _, columns in read_json_lines(path, growing=True):
+    for number, columns in read_json_lines(path, growing=True):
+        if not _has_common_columns(columns):
+            raise UserError(f"{path}:{number}: damaged row: no process, seconds and kind")
         yield columns
+
+
+def _has_common_columns(columns: object) -> bool:
+    """Return whether a value is an object with the columns that every row has."""
+    return (
+        isinstance(columns, dict)
+        and isinstance(columns.get("process"), str)
+        and isinstance(columns.get("seconds"), float | int)
+        and isinstance(columns.get("kind"), str)
+    )
 
 
 def read_rows(path: Path, kind: type[R]) -> Iterator[R]:
