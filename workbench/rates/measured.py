@@ -64,13 +64,13 @@ def mean_difference(pairs: Sequence[UtteranceDifference]) -> TrialDifference:
 
 def all_values(run: Run) -> dict[int, Seen]:
     """Return what the decoders of a run have measured, by utterance."""
-    each = (_seen(read_rows(path), sequence=True) for path in run.row_files())
+    each = (_seen(read_rows(path, Row), sequence=True) for path in run.row_files())
     return {seen.utterance: seen for process in each for seen in process if seen.measured}
 
 
 def newer_values(run: Run) -> dict[int, Seen]:
     """Return what they have measured on the newer half of what each of them has seen."""
-    each = (_seen(read_rows(path), sequence=True) for path in run.row_files())
+    each = (_seen(read_rows(path, Row), sequence=True) for path in run.row_files())
     halves = (_newer_half(process) for process in each)
     return {seen.utterance: seen for process in halves for seen in process if seen.measured}
 
@@ -83,7 +83,7 @@ def newer_criterion(run: Run) -> float:
     frames = 0
     value = 0.0
     for path in run.row_files():
-        for seen in _newer_half(_seen(read_rows(path), sequence=True)):
+        for seen in _newer_half(_seen(read_rows(path, Row), sequence=True)):
             frames += seen.measured
             value += seen.value
 
@@ -92,7 +92,7 @@ def newer_criterion(run: Run) -> float:
 
 def frames_seen(run: Run, sequence: bool) -> int:
     """Return the frames that the training of a run has seen; decoders are ahead of pushes."""
-    each = [_seen(read_rows(path), sequence) for path in run.row_files()]
+    each = [_seen(read_rows(path, Row), sequence) for path in run.row_files()]
     return sum(seen.frames for process in each for seen in process)
 
 
