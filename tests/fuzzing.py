@@ -64,7 +64,7 @@ class Reader:
 
 
 @dataclass(frozen=True)
-class Fault:
+class FaultyInput:
     """An input that was neither taken nor refused as it should be."""
 
     reader: str
@@ -124,10 +124,10 @@ def megabytes() -> float:
 
 def fuzz(
     reader: Reader, folder: Path, numbers: range, seconds: float = SECONDS
-) -> tuple[Counter, list[Fault]]:
+) -> tuple[Counter, list[FaultyInput]]:
     """Read the inputs of these numbers; returns how many were taken and refused, and the faults."""
     ends: Counter = Counter()
-    faults: list[Fault] = []
+    faults: list[FaultyInput] = []
     reader.read(folder, reader.examples[0])  # imports, and caches
     before = megabytes()
     for number in numbers:
@@ -139,9 +139,13 @@ def fuzz(
         except reader.refusals:
             ends["refused"] += 1
         except (Exception, Hang) as error:
-            faults.append(Fault(reader.name, number, f"{type(error).__name__}: {error!s:.120}"))
+            faults.append(
+                FaultyInput(reader.name, number, f"{type(error).__name__}: {error!s:.120}")
+            )
         if megabytes() > before + MEGABYTES:
-            faults.append(Fault(reader.name, number, f"{megabytes() - before:.0f} MB more memory"))
+            faults.append(
+                FaultyInput(reader.name, number, f"{megabytes() - before:.0f} MB more memory")
+            )
             before = megabytes()
     return ends, faults
 

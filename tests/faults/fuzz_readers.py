@@ -15,12 +15,12 @@ from collections import Counter
 from multiprocessing import get_context
 from pathlib import Path
 
-from fuzzing import Fault, fuzz, readers
+from fuzzing import FaultyInput, fuzz, readers
 
 BLOCK = 2000  # inputs that a process takes at once
 
 
-def run_block(job: tuple[str, int, int]) -> tuple[str, Counter, list[Fault], float]:
+def run_block(job: tuple[str, int, int]) -> tuple[str, Counter, list[FaultyInput], float]:
     """Fuzz one reader with a block of inputs."""
     name, first, count = job
     began = time.process_time()
