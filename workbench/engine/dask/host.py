@@ -151,7 +151,7 @@ class Host:
     def _carry_out(self, request: object) -> object:
         match request:
             case Calls(asks):
-                return self.call(asks)
+                return self.call([Ask(*ask) for ask in asks])  # a tuple travels without its names
             case Put(channel, item):
                 return self.put(channel, item)
             case Take(channel):
