@@ -1,7 +1,5 @@
 """The local executor: order, channels, services, rest, and deadlocks."""
 
-import threading
-import time
 from dataclasses import dataclass, replace
 
 import pytest
@@ -27,7 +25,6 @@ from workbench.engine import (
     Work,
     WorkPrice,
 )
-from workbench.engine.workers import GivenUp, giving_up
 from workbench.storage.rows import Row, UsageRow
 
 
@@ -387,52 +384,6 @@ def test_a_stuck_run_may_come_to_rest_instead():
         return (yield Take("empty"))
 
     assert run(taker(), rest=lambda: True).returned == {"p0": RESTING}
-
-
-class StopNowError(Exception):
-    """The run is given up."""
-
-
-def test_long_work_ends_when_its_run_is_given_up():
-    """A run that is ended while work is waited for does not wait for its end."""
-    begun = threading.Event()
-    ended = threading.Event()
-
-    def long_work():
-        given_up = giving_up()
-        begun.set()
-        for _ in range(2000):
-            if given_up():
-                ended.set()
-                raise GivenUp
-            time.sleep(0.01)
-
-    def rest():
-        if begun.is_set():
-            raise StopNowError
-        return False
-
-    def process():
-        yield Work(long_work, (), 1, "step")
-
-    with pytest.raises(StopNowError):
-        Local(seconds(step=1.0), threads=1).run({"p": process()}, {}, [].append, rest=rest)
-    assert ended.is_set()
-
-
-@pytest.mark.parametrize("threads", [0, 1])
-def test_work_that_times_out_by_itself_says_so(threads):
-    """An error of the work is not taken for that of waiting, and no work is given up by itself."""
-
-    def impatient():
-        assert not giving_up()()
-        raise TimeoutError("too late")
-
-    def process():
-        yield Work(impatient, (), 1, "step")
-
-    with pytest.raises(TimeoutError, match="too late"):
-        Local(seconds(step=1.0), threads=threads).run({"p": process()}, {}, [].append)
 
 
 def test_usage_is_how_time_was_spent():
