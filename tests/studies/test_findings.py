@@ -9,8 +9,15 @@ from workbench.metrics.significance import Comparison, Unit
 from workbench.metrics.staleness import KeptStatistics, expected_outer_age
 from workbench.metrics.verdicts import VerdictOutcome, judge
 from workbench.studies.findings import Agreement, agreement_of, overall, study_findings
+from workbench.studies.gains import draw_gains, gain_points, gain_sentence
 from workbench.studies.intervals import NEVER, harmless_interval
-from workbench.studies.rows import StudyCell, StudyComparison, StudyRecord, StudyResults
+from workbench.studies.rows import (
+    StudyCell,
+    StudyComparison,
+    StudyEvaluation,
+    StudyRecord,
+    StudyResults,
+)
 from workbench.studies.study import START, find_study
 
 WORDS = 30_000
@@ -217,3 +224,38 @@ def test_one_seed_decides_nothing() -> None:
     assert agreement(scattered) is Agreement.UNDECIDED
     assert scattered.comparison.standard_error == pytest.approx(0.01005, rel=1e-3)
     assert 2.0 < scattered.comparison.degrees < 2.1
+
+
+def evaluation(label: str, epochs: float, mmi: float) -> StudyEvaluation:
+    """A point of a held-out curve."""
+    return StudyEvaluation(
+        arm="a",
+        label=label,
+        seed=0,
+        epochs=epochs,
+        updates=0,
+        seconds=0.0,
+        mmi=mmi,
+        ce=None,
+        wer=None,
+        frame_error=None,
+    )
+
+
+def test_gains_of_the_criterion_are_held_against_gains_in_words() -> None:
+    """Settings that raise F_MMI most lower word errors most, but for one of contrary signs."""
+    gains = {"a": (0.003, -0.02), "b": (0.002, -0.01), "c": (0.001, 0.002), "d": (-0.001, 0.01)}
+    cells = [cell("a", label) for label in gains]
+    rows = [compared("a", label, START, words) for label, (_, words) in gains.items()]
+    curves = [
+        evaluation(label, epochs, epochs * criterion)
+        for label, (criterion, _) in gains.items()
+        for epochs in (0.0, 1.0)
+    ]
+    results = StudyResults(RECORD, cells, rows, curves)
+    points = gain_points([results, results])
+    assert [point.label for point in points] == list(gains)
+    assert "correlation of gains in F_MMI and in test words is 1.00" in gain_sentence(points)
+    assert "in 1 of them they have contrary signs" in gain_sentence(points)
+    assert len(draw_gains(points).axes[0].containers) == 1
+    assert "too few" in gain_sentence(points[:2])

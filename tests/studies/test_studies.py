@@ -13,7 +13,6 @@ from workbench.studies.overview import all_states, total_minutes
 from workbench.studies.page import (
     BEGIN,
     END,
-    GAINS,
     answer_lines,
     study_document,
     write_all_studies,
@@ -139,10 +138,11 @@ def test_a_study_stops_goes_on_and_is_drawn_again(home: Path) -> None:
     table.write_text(f"# Results\n\n{BEGIN}\nold\n{END}\n\n## Older\n")
     assert table in write_all_studies()
     again = {path: path.read_bytes() for path in rows_folder().glob("*.png")}
-    assert again.pop(rows_folder() / GAINS)
-    assert again == figures
+    assert again == figures  # two settings are too few for the figure of all gains
     text = table.read_text()
     assert "old\n" not in text and "## Older" in text and "last: the longest harmless" in text
+    for name in study_names():
+        assert f"| {name}" in text  # those that were not run say so
 
 
 @pytest.mark.slow

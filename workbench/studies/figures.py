@@ -30,7 +30,7 @@ from workbench.studies.study import START, Study, StudyFigure
 
 PAPER_COLOUR = "#555555"
 FIRST_INTERVAL = 30.0  # seconds, from which an axis of intervals is logarithmic
-FIRST_AGE = 10.0  # updates, likewise
+LAST_INTERVAL = 20_000.0  # seconds, where an axis of intervals has what never ends
 DODGE = 0.12  # of a step of the axis, between the arms of one interval
 BAR_HEIGHT = 0.5
 
@@ -168,7 +168,8 @@ def draw_intervals(study: Study, results: StudyResults) -> PngFigure:
     axes[0].axhspan(-100 * study.margin, 100 * study.margin, color="#eeeeee", zorder=0)
     axes[0].axhline(0, color=PAPER_COLOUR, linewidth=0.8)
     axes[0].set_xscale("symlog", linthresh=FIRST_INTERVAL)
-    axes[0].set_xlabel("fetch interval (s); the last: never")
+    axes[0].set_xlim(0, 2 * LAST_INTERVAL)
+    axes[0].set_xlabel("fetch interval (s); at the right edge: never")
     set_title(axes[0], "test WER less that of fetching at once (% absolute)")
 
     _draw_harmless(axes[1], study, found)
@@ -179,7 +180,7 @@ def draw_intervals(study: Study, results: StudyResults) -> PngFigure:
 
 def _place(point: IntervalPoint, number: int) -> float:
     """Where an interval stands on the axis; never fetching stands after everything else."""
-    seconds = min(point.seconds, 20_000.0)
+    seconds = min(point.seconds, LAST_INTERVAL)
     return seconds * (1 + DODGE * number)
 
 
@@ -200,7 +201,7 @@ def _draw_harmless(ax: Axes, study: Study, found: Sequence[HarmlessInterval]) ->
     """Draws the range in which the longest harmless interval of each arm lies."""
     paper = {each.arm: each.paper for each in study.harmless}
     for number, each in enumerate(found):
-        end = 20_000.0 if each.below is None else min(each.below, 20_000.0)
+        end = LAST_INTERVAL if each.below is None else min(each.below, LAST_INTERVAL)
         color = line_style(number)["color"]
         ax.barh(-number, each.at_least, BAR_HEIGHT, color=color)
         ax.barh(-number, end - each.at_least, BAR_HEIGHT, each.at_least, color=color, alpha=0.2)

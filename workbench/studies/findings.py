@@ -246,6 +246,8 @@ def _harmless(each: Harmless, study: Study, results: StudyResults) -> StudyFindi
         return StudyFinding(claim, "not run yet", Agreement.MISSING)
     weight = weight_of(found.points[0].compared)
     text = f"{found} (Δ = {100 * study.margin:g} % absolute)"
+    if found.seeds == 1:
+        text = f"these models of one seed: {text}"
     if each.paper is None:
         return StudyFinding(claim, text, Agreement.OPEN, weight)
     agreement = Agreement.UNDECIDED

@@ -26,7 +26,7 @@ from workbench.storage.files import read_json, write_file
 from workbench.storage.home import data_folder
 from workbench.studies.figures import draw_study
 from workbench.studies.findings import Agreement, StudyFinding, overall, study_findings
-from workbench.studies.gains import draw_gains, gain_points, gain_sentence
+from workbench.studies.gains import FEWEST_POINTS, draw_gains, gain_points, gain_sentence
 from workbench.studies.rows import (
     StudyCell,
     StudyResults,
@@ -34,7 +34,7 @@ from workbench.studies.rows import (
     keep_results,
     rows_folder,
 )
-from workbench.studies.study import Study, StudyFigure, find_study
+from workbench.studies.study import Study, StudyFigure, find_study, study_names
 from workbench.sweeping.results import mean_interval
 
 BEGIN = "<!-- studies: `workbench study figures` writes what follows -->"
@@ -248,7 +248,9 @@ def write_all_studies() -> list[Path]:
     pages = [write_pages(results) for results in kept]
     table = rows_folder().parent / "RESULTS.md"
     if table.exists() and BEGIN in table.read_text():
-        write_file(rows_folder() / GAINS, png(draw_gains(gain_points(kept))))
+        points = gain_points(kept)
+        if len(points) >= FEWEST_POINTS:
+            write_file(rows_folder() / GAINS, png(draw_gains(points)))
         write_file(table, with_summary(table.read_text(), kept).encode())
         pages.append(table)
 
@@ -260,11 +262,15 @@ def with_summary(text: str, kept: Sequence[StudyResults]) -> str:
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     rows = [row for results in kept for row in summary_rows(results)]
+    there = {results.record.study for results in kept}
+    rows += [missing_row(find_study(name)) for name in study_names() if name not in there]
+    points = gain_points(kept)
+    shown = len(points) >= FEWEST_POINTS
     parts = [
         BEGIN,
         table_markdown(rows),
-        f"![Gains of F_MMI against gains in words](studies/{GAINS})",
-        gain_sentence(gain_points(kept)),
+        *([f"![Gains of F_MMI against gains in words](studies/{GAINS})"] if shown else []),
+        gain_sentence(points),
         "Pages: " + ", ".join(f"[{each.name}](studies/{each.name}.md)" for each in kept),
         f"{END}{after}",
     ]
@@ -285,3 +291,15 @@ def summary_rows(results: StudyResults) -> list[dict[str, str]]:
         }
         for finding in study_findings(study, results)
     ]
+
+
+def missing_row(study: Study) -> dict[str, str]:
+    """Return the row of a study of which nothing is kept: its claim, and that it was not run."""
+    return {
+        "study": study.name,
+        "claim": study.claim,
+        "ours": NOT_MEASURED,
+        "verdict": str(Agreement.MISSING),
+        "Δ": f"{100 * study.margin:g} %",
+        "rests on": "",
+    }
