@@ -63,6 +63,22 @@ def test_larger_corpora_have_larger_networks_and_fewer_epochs() -> None:
     assert (states[0], states[-1]) == (3 * 40, MOST_STATES)
 
 
+def test_short_trainings_are_measured_often_enough_for_their_rate_to_fall() -> None:
+    """With hours of speech there are six evaluations or more, at a bounded share of the cost."""
+    for frames in (10_000, 150_000, 720_000, 2_000_000, 20_000_000):
+        size = replace(DEMO, frames=frames)
+        for choices in (
+            chosen(frame_choices(size)),
+            chosen(sequence_choices(size, network_choices(size), "mmi")),
+        ):
+            every = float(choices["evaluate_every"])
+            assert float(choices["epochs"]) / every >= 3
+            if frames >= 720_000:
+                each = int(choices["evaluate_utterances"]) * size.heldout_frames / 360
+                assert float(choices["epochs"]) / every >= 6
+                assert each <= 0.16 * every * frames
+
+
 def test_what_is_given_takes_the_place_of_what_is_chosen() -> None:
     """A given value replaces a choice, also as text, and names itself as given."""
     choices = with_given(frame_choices(DEMO), {"epochs": "3", "momentum": 0.5})

@@ -39,6 +39,10 @@ A network that is not sure of itself yet, or of new speakers, needs a small one.
 MEASUREMENTS = 20
 """Evaluations of a training, about; each may find that the rate is to fall."""
 
+OFTEN = 0.25
+SELDOM = 0.5
+"""Epochs between evaluations: of a short training where that is affordable, and else."""
+
 
 @dataclass(frozen=True)
 class ChosenSetting:
@@ -127,9 +131,8 @@ def _epochs(work: int, frames: int, bounds: tuple[float, float]) -> float:
 
 def _measuring(size: CorpusSize, epochs: float) -> list[ChosenSetting]:
     """How often, and on how many utterances, training is measured, and how often it is saved."""
-    every = next((share for share in (0.25, 0.5) if epochs <= MEASUREMENTS * share + 1), 1.0)
-    frames_each = size.heldout_frames / max(1, size.heldout_utterances)
-    affordable = round(MEASURED_SHARE * every * size.frames / max(1.0, frames_each))
+    every = _interval(size, epochs)
+    affordable = _affordable(size, every)
     utterances = min(size.heldout_utterances, max(LEAST_MEASURED, affordable))
     what = "all held-out utterances"
     if utterances < size.heldout_utterances:
@@ -139,6 +142,19 @@ def _measuring(size: CorpusSize, epochs: float) -> list[ChosenSetting]:
         ChosenSetting("evaluate_utterances", utterances, what),
         ChosenSetting("checkpoint_every", max(0.5, every), "what a kill can cost at most"),
     ]
+
+
+def _interval(size: CorpusSize, epochs: float) -> float:
+    """Epochs between evaluations: often where training is short, seldom where data are few."""
+    if epochs <= MEASUREMENTS * OFTEN + 1 and _affordable(size, OFTEN) >= LEAST_MEASURED:
+        return OFTEN
+    return SELDOM if epochs <= MEASUREMENTS * SELDOM + 1 else 1.0
+
+
+def _affordable(size: CorpusSize, every: float) -> int:
+    """Utterances of an evaluation after every so many epochs, as `MEASURED_SHARE` allows."""
+    frames_each = size.heldout_frames / max(1, size.heldout_utterances)
+    return round(MEASURED_SHARE * every * size.frames / max(1.0, frames_each))
 
 
 def with_given(choices: Sequence[ChosenSetting], given: Mapping[str, Value]) -> list[ChosenSetting]:
