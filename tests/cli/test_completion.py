@@ -1,8 +1,12 @@
 """Completion: what Tab offers is what the command takes."""
 
+import os
+import pty
+import select
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -92,6 +96,59 @@ def test_bash_completes(home: Path, tmp_path: Path) -> None:
     )
     done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["--criterion"]
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("tra", "train "),
+        ("train di", "train digits "),
+        ("train digits --crit", "train digits --criterion "),
+        ("train digits --set crit", "train digits --set criterion="),
+        ("train digits --set criterion=mm", "train digits --set criterion=mmi "),
+        ("report ce", "report ce-00000000 "),
+        ("report not", "report notes.txt "),
+    ],
+)
+def test_zsh_completes(home: Path, tmp_path: Path, typed: str, completed: str) -> None:
+    """In a zsh at a terminal, Tab writes the rest of the word; files where nothing is known."""
+    command = tmp_path / "workbench"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m workbench "$@"\n')
+    command.chmod(0o755)
+    (tmp_path / "notes.txt").write_text("")
+    buffer = tmp_path / "buffer"
+    program = [
+        "autoload -Uz compinit && compinit -D -u",
+        SCRIPTS["zsh"],
+        f"path=({tmp_path} $path); cd {tmp_path}",
+        f"keep-buffer() {{ print -rn -- $BUFFER >{buffer}.new && mv {buffer}.new {buffer} }}",
+        "zle -N keep-buffer; bindkey '^Xk' keep-buffer; bindkey '^I' complete-word",
+    ]
+    (tmp_path / ".zshrc").write_text("\n".join(program) + "\n")
+    (tmp_path / ".zshenv").write_text("setopt no_global_rcs\n")
+
+    # At a terminal of its own: zsh has no completion elsewhere.
+    mine, its = pty.openpty()
+    environment = {**os.environ, "ZDOTDIR": str(tmp_path), "TERM": "dumb"}
+    with subprocess.Popen(
+        ["zsh", "-i"], stdin=its, stdout=its, stderr=its, env=environment, start_new_session=True
+    ) as shell:
+        os.close(its)
+        os.write(mine, f"workbench {typed}\t\x18k".encode())
+        deadline = time.monotonic() + 60
+        while not buffer.exists() and time.monotonic() < deadline:
+            read_some(mine)
+        shell.kill()
+    os.close(mine)
+    assert buffer.read_text() == f"workbench {completed}"
+
+
+def read_some(terminal: int) -> None:
+    """Takes what a terminal shows, so that the program that writes there never waits."""
+    ready, _, _ = select.select([terminal], [], [], 0.1)
+    if ready:
+        os.read(terminal, 4096)
 
 
 @pytest.mark.parametrize("columns", [80, 100])

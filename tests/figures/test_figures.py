@@ -35,13 +35,15 @@ from workbench.figures.style import COLOURS, DASHES, figure_with_panel, png
 from workbench.figures.sweep_matrix import (
     EQUAL_COLOURS,
     FAILED_COLOURS,
+    LONGEST_CAUSE,
     Colours,
+    ColumnHead,
     Range,
-    draw_matrix,
     matrix,
     square_colours,
 )
 from workbench.figures.sweep_plots import draw_effects, draw_scatter, paper_values
+from workbench.figures.sweep_squares import draw_matrix
 from workbench.figures.tables import display_rows, text_table
 from workbench.figures.timeline import (
     draw_queues,
@@ -197,8 +199,8 @@ def sweep_table() -> pd.DataFrame:
 def test_matrix_averages_seeds_and_names_what_is_missing() -> None:
     """A square is the mean of the seeds that ended, in percent; one without shows the states."""
     m = matrix(sweep_table(), ["shuffling", "batch"], reached={"full-2-1": "at 40%"})
-    assert m.rows == ["shuffling=none", "shuffling=full"]
-    assert m.columns == ["batch=1", "batch=2"]
+    assert (m.row_axis, m.rows) == ("shuffling", ["none", "full"])
+    assert (m.column_axes, m.columns) == (("batch",), [("1",), ("2",)])
     assert [s.value for s in m.squares[0]] == pytest.approx([10.5, 20.5])
     assert [[s.ended for s in row] for row in m.squares] == [[2, 2], [2, 0]]
 
@@ -243,6 +245,47 @@ def test_seeds_apart_have_squares_of_their_own() -> None:
     assert m.squares[0][3].value == pytest.approx(21.0)
     assert m.squares[1][3].planned == 0
     assert np.isnan(m.squares[0][0].half)
+
+
+def test_heads_have_a_level_per_axis() -> None:
+    """Of two axes that go across, a value of the first stands once, above those of the second."""
+    table = sweep_table()
+    table["seed"] = table.seed.astype(int)
+    outer, inner = matrix(table, ["shuffling", "batch", "seed"]).levels
+    assert (outer.axis, inner.axis) == ("batch", "seed")
+    assert outer.heads == [ColumnHead("1", 0, 1), ColumnHead("2", 2, 3)]
+    assert inner.heads == [ColumnHead(seed, n, n) for n, seed in enumerate(["0", "1", "0", "1"])]
+    assert matrix(table, ["shuffling"]).levels == []
+
+
+def test_columns_with_one_value_stand_side_by_side() -> None:
+    """Whatever the order in which cells come, the columns of a head are neighbours."""
+    table = sweep_table().iloc[[0, 6, 2, 4, 1, 3, 5, 7]]
+    m = matrix(table, ["seed", "batch", "shuffling"])
+    assert [values[0] for values in m.columns] == sorted(values[0] for values in m.columns)
+
+
+def test_points_that_are_no_grid_go_down() -> None:
+    """Settings that vary together make one row each, not a grid that is mostly empty."""
+    table = sweep_table().iloc[[0, 1, 6, 7]]
+    m = matrix(table, ["shuffling", "batch"])
+    assert m.row_axis == "setting"
+    assert m.rows == ["shuffling=none batch=1", "shuffling=full batch=2"]
+    assert m.columns == [()]
+
+
+def test_a_failed_square_says_why() -> None:
+    """The cause of a failure stands on the square, cut to what fits; the whole is kept."""
+    table = sweep_table()
+    table["error"] = ""
+    cause = "UserError: replicas=50: only 44 utterances to share among them; " + "long " * 20
+    table.loc[table.state == "diverged", "error"] = cause
+    square = matrix(table, ["shuffling", "batch"]).squares[1][1]
+    assert square.causes == (cause.removeprefix("UserError: "),)
+    *states, shown = square.words("heldout_wer")
+    assert states == ["diverged", "missing"]
+    assert shown.startswith("replicas=50: only 44")
+    assert len(shown) <= LONGEST_CAUSE
 
 
 def test_the_papers_numbers_stand_beside_ours() -> None:

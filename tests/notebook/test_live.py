@@ -5,38 +5,33 @@ import json
 import struct
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 from fake_output import Output
-from fake_runs import fake_run
+from fake_runs import evaluate_row, fake_run, push_row
 from matplotlib.image import imread
 
 from workbench.figures.alarms import alarms
-from workbench.figures.live_figure import busy_shares
+from workbench.figures.curves import point_marker
+from workbench.figures.live_figure import busy_shares, draw_live, shown_measures
 from workbench.figures.tail import Tail
 from workbench.notebook import live
 from workbench.notebook.background import Background
 from workbench.notebook.components import components, components_html
 from workbench.notebook.live import LiveView, attach
 from workbench.notebook.screen import Screen
-from workbench.settings import Settings
+from workbench.settings import Settings, UserError
+from workbench.storage.rows import EvaluateRow, RecoveryRow, Row
 from workbench.storage.run import Run
 
 WAIT = 20.0  # seconds, for threads
 PUSHES = 40  # of the run
 PUSHES_OF_REPLICA_0 = 14  # among them
 
-EVALUATION = {
-    "kind": "evaluate",
-    "seconds": 99,
-    "epochs": 9.0,
-    "updates": 99,
-    "wer": 0.1,
-    "mmi": -0.2,
-}
+EVALUATION = replace(evaluate_row(5), seconds=99.0, epochs=9.0, updates=99)
 
 
 @pytest.fixture
@@ -52,9 +47,9 @@ def append_text(run: Run, process: str, text: str) -> None:
         out.write(text)
 
 
-def append_row(run: Run, process: str, row: dict[str, Any]) -> None:
+def append_row(run: Run, process: str, row: Row) -> None:
     """Appends a row to those of one process."""
-    append_text(run, process, json.dumps(row) + "\n")
+    append_text(run, process, json.dumps(row.to_dict()) + "\n")
 
 
 def end(run: Run, state: str, error: str = "") -> None:
@@ -75,12 +70,20 @@ def test_every_row_is_read_once(run: Run) -> None:
     assert tail.total["push"] == PUSHES
     assert not tail.read()
 
-    append_text(run, "evaluator", '{"kind":"evaluate","seconds":99,')
+    line = json.dumps(EVALUATION.to_dict()) + "\n"
+    append_text(run, "evaluator", line[:40])
     assert not tail.read()
-    append_text(run, "evaluator", '"wer":0.1}\n')
+    append_text(run, "evaluator", line[40:])
     assert tail.read()
     assert tail.total["evaluate"] == 6
-    assert tail.rows["evaluate"][-1]["wer"] == 0.1
+    assert tail.evaluations[-1] == EVALUATION
+
+
+def test_a_row_of_another_kind_is_named(run: Run) -> None:
+    """A line that is no row of this package is a mistake that names the run, not a KeyError."""
+    append_text(run, "evaluator", '{"kind":"evaluate","seconds":99,"wer":0.1}\n')
+    with pytest.raises(UserError, match="r: damaged row"):
+        Tail(run).read()
 
 
 def test_rows_cut_back_by_a_resume_are_forgotten(run: Run) -> None:
@@ -102,17 +105,20 @@ def test_a_recovery_is_seen(run: Run) -> None:
     before = view.screen.png
     path = run.folder / "rows-replica-0.jsonl"
     first = json.loads(path.read_text().splitlines()[0])
-    grown = [{**first, "seconds": 1000 + n, "and": "longer"} for n in range(60)]
+    grown = [{**first, "seconds": 1000.0 + n} for n in range(60)]
     path.write_text("".join(json.dumps(row) + "\n" for row in grown))
     text = "worker 1 lost, back after 3.1 s from checkpoint 4"
-    recovery = {
-        "process": "driver",
-        "seconds": 40.0,
-        "kind": "recovery",
-        "epochs": 1.0,
-        "updates": 9,
-        "text": text,
-    }
+    recovery = RecoveryRow(
+        process="driver",
+        seconds=40.0,
+        epochs=1.0,
+        updates=9,
+        lost="worker 1",
+        checkpoint="4",
+        recovery_seconds=3.1,
+        updates_undone=5,
+        text=text,
+    )
     append_row(run, "driver", recovery)
     view.look()
     assert view.screen.png != before
@@ -147,9 +153,9 @@ def test_memory_is_bounded(run: Run) -> None:
     """Of pushes the newest are kept, of evaluations all, and the total is known."""
     tail = Tail(run, most=10)
     tail.read()
-    assert len(tail.rows["push"]) == 10
+    assert len(tail.pushes) == 10
     assert tail.total["push"] == PUSHES
-    assert len(tail.rows["evaluate"]) == 5
+    assert len(tail.evaluations) == 5
 
 
 def test_pictures_have_one_size_and_change_with_new_rows_only(run: Run) -> None:
@@ -187,7 +193,7 @@ def test_it_follows_in_a_thread_and_freezes(
 
     end(run, "done")
     assert view.wait(WAIT)
-    assert list(output.updates[-1]) == ["image/png", "text/plain"]
+    assert list(output.updates[-1]) == ["text/html", "image/png", "text/plain"]
     view.finish()
     assert "r: done" in view.screen.line.value
 
@@ -227,7 +233,7 @@ def test_without_widgets_there_is_a_picture(run: Run, monkeypatch: pytest.Monkey
     shown: list[dict] = []
     monkeypatch.setattr("IPython.display.display", lambda data, **how: shown.append(data))
     attach(run)
-    assert list(shown[0]) == ["image/png", "text/plain"]
+    assert list(shown[0]) == ["text/html", "image/png", "text/plain"]
 
 
 def test_shares_of_time_are_of_the_time_that_is_known() -> None:
@@ -247,9 +253,15 @@ def test_shares_of_time_are_of_the_time_that_is_known() -> None:
 
 def test_alarms_report_rising_deletions() -> None:
     """Deletions that double raise an alarm, falling ones do not."""
-    falling = [{"del": d, "mmi": -1.0, "criterion": -1.0} for d in (0.6, 0.3, 0.1)]
+    falling = [measured(deletions=share) for share in (0.6, 0.3, 0.1)]
     assert alarms(falling) == []
-    assert "deletions run away: 10.0 → 35.0 %" in alarms([*falling, {"del": 0.35}])[0]
+    assert "deletions run away: 10.0 → 35.0 %" in alarms([*falling, measured(deletions=0.35)])[0]
+
+
+def measured(**values: float) -> EvaluateRow:
+    """Returns an evaluation with these values."""
+    row = evaluate_row(0)
+    return replace(row, measured=replace(row.measured, **values))
 
 
 def test_alarms_report_values_that_are_not_finite() -> None:
@@ -257,9 +269,32 @@ def test_alarms_report_values_that_are_not_finite() -> None:
 
     Empty pushes do not.
     """
-    assert "not a finite number" in alarms([{"mmi": float("nan")}])[0]
-    pushes = [{"status": "rejected", "batch": 3}, {"status": "rejected", "batch": 0}]
-    assert "1 gradients" in alarms([], pushes)[0]
+    assert "not a finite number" in alarms([measured(mmi=float("nan"))])[0]
+    assert "not a finite number" in alarms([measured(criterion=float("inf"))])[0]
+    push = replace(push_row(0, 0, 0), status="rejected")
+    assert "1 gradients" in alarms([], [push, replace(push, batch=0)])[0]
+
+
+def test_panels_show_the_criterion_that_is_trained(run: Run, data_folder: Path) -> None:
+    """Cross entropy is followed by F_CE, a sequence criterion by F_MMI."""
+    assert shown_measures(run) == ("mmi", "wer", "frame_error")
+    assert shown_measures(fake_run("ce", Settings()))[0] == "ce"
+
+
+def test_before_the_first_row_nothing_false_is_said(data_folder: Path) -> None:
+    """A run with decoders and a clock, from which nothing was heard yet, has both."""
+    fresh = fake_run("fresh", Settings.of(criterion="mmi", clock="cost"), state="new")
+    for path in fresh.row_files():
+        path.unlink()
+    texts = [text.get_text() for ax in draw_live(Tail(fresh)).axes for text in ax.texts]
+    assert "none decoded yet" in texts
+    assert "nothing done yet" in texts
+
+
+def test_many_points_have_no_marks() -> None:
+    """A curve of 300 evaluations is a line; one of few has a mark at each."""
+    assert point_marker(300) == ""
+    assert point_marker(10) == "."
 
 
 def test_an_empty_screen_has_the_size_of_its_pictures() -> None:
@@ -275,8 +310,8 @@ def test_epoch_share_and_time_left_are_shown(run: Run) -> None:
     """The line has the epoch, the share of training and, from what was seen, the time left."""
     view = LiveView(run)
     began = time.monotonic()
-    reached = view.tail.rows["evaluate"][-1]
-    assert (reached["epochs"], reached["updates"]) == (2.0, 40)
+    reached = view.tail.evaluations[-1]
+    assert (reached.epochs, reached.updates) == (2.0, 40)
     assert view.progress_text(began) == "epoch 2.00 of at most 10 (20%)"
     view.tail.total["push"] += 20
     later = view.progress_text(began + 1000.0)

@@ -173,12 +173,42 @@ def test_a_run_is_started_on_the_chosen_cluster(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(run_module, "launch_run", launch)
     panel = run_panel("c", "tiny", "mine")
-    for place in ("Dask with its dashboard", "tcp://there:8786"):
+    assert panel.address.disabled
+    for place in ("Dask with its dashboard", "a Dask cluster at"):
         panel.place.value = place
+        panel.address.value = "tcp://there:8786"
         panel.start()
 
     assert asked == [("local", "--dashboard"), ("tcp://there:8786",)]
     assert panel.kill.disabled
+
+
+def test_a_cluster_without_an_address_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start says at which field the address is missing, and launches nothing."""
+    monkeypatch.setattr(run_module, "launch_run", lambda *words: pytest.fail("launched"))
+    panel = run_panel("c", "tiny", "mine")
+    panel.place.value = "a Dask cluster at"
+    assert not panel.address.disabled
+    with pytest.raises(UserError, match="runs on: write the address"):
+        panel.start()
+
+
+def test_two_runs_stand_in_the_same_panels() -> None:
+    """Another run's curves are added to those of the run that is followed, and go again."""
+    fake_run("a-00000000", Settings())
+    fake_run("b-00000000", Settings())
+    panel = run_panel("c", "tiny", "mine")
+    assert ("a-00000000: done", "a-00000000") in panel.runs.options
+    panel.runs.value = "a-00000000"
+    panel.attach()
+    assert panel.wait(WAIT)
+    alone = panel.screen.png
+    panel.beside.value = "b-00000000"
+    assert panel.wait(WAIT)
+    assert panel.screen.png != alone
+    panel.beside.value = ""
+    assert panel.wait(WAIT)
+    assert panel.screen.png == alone
 
 
 def test_a_run_on_a_cluster_shows_its_workers() -> None:
@@ -309,9 +339,9 @@ def test_the_toy_is_the_machine() -> None:
 def test_the_explorer_follows_its_sliders() -> None:
     """Moving a slider runs the toy again and changes every picture."""
     panel = staleness_panel(replicas=2, utterances=60)
-    before = [screen.png for screen in panel.screens]
+    before = [picture.value for picture in panel.pictures]
     panel.sliders["replicas"].value = 5
-    assert all(s.png != old for s, old in zip(panel.screens, before, strict=True))
+    assert all(p.value != old for p, old in zip(panel.pictures, before, strict=True))
     assert "updates old" in panel.status.line.value
 
 
@@ -323,5 +353,5 @@ def test_a_screen_is_frozen_and_thawed(output: Output) -> None:
     screen.freeze()
     screen.thaw()
     frozen, thawed = output.updates
-    assert list(frozen) == ["image/png", "text/plain"]
+    assert list(frozen) == ["text/html", "image/png", "text/plain"]
     assert "application/vnd.jupyter.widget-view+json" in thawed

@@ -4,11 +4,13 @@ import json
 import os
 import socket
 
+import ipywidgets as W
 import pytest
 from fake_runs import fake_run
 
 from workbench.notebook.panels import sweep as sweep_module
 from workbench.notebook.panels.sweep import SweepPanel, sweep_panel
+from workbench.notebook.panels.sweep_view import short_labels
 from workbench.settings import UserError
 from workbench.storage.home import data_folder
 from workbench.sweeping import Sweep, estimate_sweep, find_sweep, plan_cells, request_stop
@@ -151,6 +153,77 @@ def test_a_click_shows_curves_and_details(panel: SweepPanel) -> None:
     assert len(view.grid.squares) == 4
     view.measure.value = "test_wer"
     assert "test word error rate" in view.grid.legend.value
+
+
+def test_a_report_on_clicked_runs_is_one_click_away(panel: SweepPanel) -> None:
+    """The button works once a square with runs is chosen; the table then links the report."""
+    view = panel.view
+    end_cell(0, wrong=1)
+    view.look(panel.value())
+    assert view.report_button.disabled
+    next(iter(view.grid.squares.values())).click()
+    assert not view.report_button.disabled
+    assert "report</a>" not in view.detail.value
+    view.report_button.click()
+    assert list((data_folder() / "reports").glob("*.html"))
+    assert "<a " in panel.status.line.value
+    assert "report</a>" in view.detail.value
+
+
+def test_labels_of_curves_hold_what_differs() -> None:
+    """Words that all labels share are left out; a single label is kept as it is."""
+    long = {"batch=8 shuffling=none, seed 1": [], "batch=8 shuffling=full, seed 1": []}
+    assert list(short_labels(long)) == ["shuffling=none", "shuffling=full"]
+    assert list(short_labels({"batch=8": []})) == ["batch=8"]
+    assert short_labels({}) == {}
+
+
+def test_any_column_is_drawn_against_any(panel: SweepPanel) -> None:
+    """What can be drawn is offered once it was measured; a choice survives what comes later."""
+    view = panel.view
+    end_cell(0, wrong=1)
+    view.look(panel.value())
+    curves = view.curves.png
+    chart = view.chart
+    assert chart.columns.layout.display == "none"
+    shown = [w for w in all_widgets(panel.widget) if getattr(w, "layout", None) is not None]
+    hidden = [w for w in shown if w.layout.display == "none"]
+    assert hidden == [chart.columns]  # a layout that is shared would hide the buttons too
+    chart.kind.value = "any column against any"
+    assert view.curves.png != curves
+    assert chart.columns.layout.display == ""
+    assert chart.x.value == "shuffling"
+    offered = [name for _, name in chart.x.options]
+    assert {"shuffling", "seed", "seconds"} <= set(offered)
+
+    chart.x.value = "seconds"
+    chart.y.value = "frame_error"
+    drawn = view.curves.png
+    end_cell(2, wrong=3)
+    view.look(panel.value())
+    assert (chart.x.value, chart.y.value) == ("seconds", "frame_error")
+    assert view.curves.png != drawn
+
+
+def all_widgets(widget: W.Widget) -> list[W.Widget]:
+    """Returns a widget and everything in it."""
+    inside = [each for child in getattr(widget, "children", ()) for each in all_widgets(child)]
+    return [widget, *inside]
+
+
+def test_the_picture_can_be_zoomed(panel: SweepPanel) -> None:
+    """The same picture appears below as a page with tools, and goes at the second click."""
+    pytest.importorskip("bokeh")
+    view = panel.view
+    end_cell(0, wrong=1)
+    view.look(panel.value())
+    assert view.chart.zoomed.value == ""
+    view.chart.zoom.value = True
+    assert "<iframe srcdoc=" in view.chart.zoomed.value
+    view.chart.kind.value = "any column against any"
+    assert "seed 0" in view.chart.zoomed.value
+    view.chart.zoom.value = False
+    assert view.chart.zoomed.value == ""
 
 
 def test_a_cell_at_work_shows_how_far_it_is(panel: SweepPanel) -> None:

@@ -4,10 +4,11 @@ import argparse
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from workbench.figures.tail import Tail
+    from workbench.storage.rows import EvaluateRow
     from workbench.storage.run import Run, RunState
 
 EXAMPLES = ""
@@ -46,7 +47,7 @@ def follow(run: "Run", out: TextIO, period: float = PERIOD) -> "RunState":
 
     tail = Tail(run, most=RETURNS_KEPT)
     tail.read()
-    shown = max(0, len(tail.rows["evaluate"]) - 1)
+    shown = max(0, len(tail.evaluations) - 1)
     told = len(returns(tail))
     changed = time.monotonic()
     terminal = out.isatty()
@@ -60,7 +61,7 @@ def follow(run: "Run", out: TextIO, period: float = PERIOD) -> "RunState":
             for text in returns(tail)[told:]:
                 print(f"{clear_line(terminal)}{text}", file=out, flush=True)
             told = len(returns(tail))
-            rows = list(tail.rows["evaluate"])
+            rows = tail.evaluations
             if shown > len(rows):  # the run went back to a checkpoint
                 shown = 0
             for row in rows[shown:]:
@@ -91,7 +92,8 @@ def follow(run: "Run", out: TextIO, period: float = PERIOD) -> "RunState":
 
 def returns(tail: "Tail") -> list[str]:
     """The returns of the run to a checkpoint, each as a sentence."""
-    return [row["text"] for kind in ("recovery", "divergence") for row in tail.rows[kind]]
+    recoveries = [row.text for row in tail.recoveries]
+    return recoveries + [row.text for row in tail.divergences]
 
 
 def quiet(seconds: float) -> str:
@@ -104,13 +106,14 @@ def clear_line(terminal: bool) -> str:
     return "\r\x1b[K" if terminal else ""
 
 
-def describe_measurement(row: dict[str, Any]) -> str:
+def describe_measurement(row: "EvaluateRow") -> str:
     """One evaluation as a line."""
-    parts = [f"epoch {row['epochs']:.2f}", f"{row['updates']} updates", f"{row['seconds']:.1f} s"]
-    if row.get("mmi") is not None:
-        parts.append(f"F_MMI {row['mmi']:.4f}")
-    if row.get("wer") is not None:
-        parts.append(f"WER % {100 * row['wer']:.1f}")
-    if row.get("frame_error") is not None:
-        parts.append(f"frame error % {100 * row['frame_error']:.1f}")
+    parts = [f"epoch {row.epochs:.2f}", f"{row.updates} updates", f"{row.seconds:.1f} s"]
+    measured = row.measured
+    if measured.mmi is not None:
+        parts.append(f"F_MMI {measured.mmi:.4f}")
+    if measured.wer is not None:
+        parts.append(f"WER % {100 * measured.wer:.1f}")
+    if measured.frame_error is not None:
+        parts.append(f"frame error % {100 * measured.frame_error:.1f}")
     return "  ".join(parts)

@@ -1,36 +1,37 @@
 """Reasons to look at a running experiment: deletions that run away, values that are not finite."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
+
+from workbench.storage.rows import EvaluateRow, PushRow
 
 # Deletions are reported when their share of the reference words has risen by this much.
 RISE = 0.1
+REFUSED = "rejected"  # the status of a push whose gradient was not finite
 
 
-def alarms(
-    evaluations: Iterable[Mapping[str, object]], pushes: Iterable[Mapping[str, object]] = ()
-) -> list[str]:
+def alarms(evaluations: Sequence[EvaluateRow], pushes: Iterable[PushRow] = ()) -> list[str]:
     """Returns one sentence per reason to look at the run, none while all is well.
 
     Deletions that rise while the criterion improves are the classical failure of sequence training:
     a model that recognises nothing leaves the lattice.
     """
-    rows = list(evaluations)
-    reasons = _deletion_alarms(rows)
-    for name in ("criterion", "mmi"):
-        if any(name in row and _finite(row[name]) is None for row in rows):
-            reasons.append(f"the held-out {name} is not a finite number")
-            break
+    reasons = _deletion_alarms(evaluations)
+    measured = [row.measured for row in evaluations]
+    if any(each.criterion is None or not math.isfinite(each.criterion) for each in measured):
+        reasons.append("the held-out criterion is not a finite number")
+    elif any(each.mmi is not None and not math.isfinite(each.mmi) for each in measured):
+        reasons.append("the held-out mmi is not a finite number")
 
-    refused = sum(1 for push in pushes if push.get("status") == "rejected" and push.get("batch"))
+    refused = sum(1 for push in pushes if push.status == REFUSED and push.batch)
     if refused:
         reasons.append(f"{refused} gradients were not finite and were refused")
     return reasons
 
 
-def _deletion_alarms(rows: Iterable[Mapping[str, object]]) -> list[str]:
-    shares = [_finite(row.get("del")) for row in rows]
-    deletions = [share for share in shares if share is not None]
+def _deletion_alarms(evaluations: Sequence[EvaluateRow]) -> list[str]:
+    shares = [row.measured.deletions for row in evaluations]
+    deletions = [share for share in shares if share is not None and math.isfinite(share)]
     if len(deletions) < 2:
         return []
 
@@ -39,10 +40,3 @@ def _deletion_alarms(rows: Iterable[Mapping[str, object]]) -> list[str]:
     if last <= max(2 * lowest, lowest + RISE):
         return []
     return [f"deletions run away: {100 * lowest:.1f} → {100 * last:.1f} % of the words"]
-
-
-def _finite(value: object) -> float | None:
-    """Returns the value if it is a finite number, else None."""
-    if isinstance(value, int | float) and math.isfinite(value):
-        return float(value)
-    return None

@@ -51,6 +51,7 @@ LOGARITHMIC_RATIO = 8.0
 LINEAR_PART = 100.0
 # The first evaluations are cut off where all values span so many times the range of the later ones.
 OUTLYING_START = 2.0
+MOST_MARKED = 60  # points of a curve that each have a mark
 GRID_POINTS = 60  # of the common grid on which seeds are averaged
 PANEL_WIDTH = 3.4  # inches
 PANEL_HEIGHT = 2.8  # inches
@@ -177,18 +178,24 @@ def draw_measured(
 
     handles, _ = axes[0].get_legend_handles_labels()
     if handles:
-        add_legend_below(fig, handles, columns=min(len(handles), 3))
+        add_legend_below(fig, handles)
     return fig
 
 
 def _draw_band(ax: Axes, band: Band, number: int) -> None:
     style = line_style(number)
     if band.runs == 1:
-        ax.plot(band.x, band.mean, label=band.label, marker=".", markersize=4, **style)
+        marker = point_marker(len(band.x))
+        ax.plot(band.x, band.mean, label=band.label, marker=marker, markersize=4, **style)
         return
 
     ax.plot(band.x, band.mean, label=f"{band.label} ({band.runs} seeds)", **style)
     ax.fill_between(band.x, band.low, band.high, color=style["color"], alpha=0.15, linewidth=0)
+
+
+def point_marker(points: int) -> str:
+    """Returns the mark of each point of a curve: none where marks would hide the line."""
+    return "." if points <= MOST_MARKED else ""
 
 
 def _set_time_scale(ax: Axes, measured: Sequence[Band]) -> None:

@@ -34,6 +34,7 @@ LABELLED_SECONDS = 0.08  # a shorter word of a lattice has no room for its label
 def draw_spectrogram(example: Example) -> PngFigure:
     """Draws the log-mel energies with phones and words of the alignment."""
     fig, (ax, bar) = figure_with_rows(WIDTH, 3.6, row_heights=(5, 1.4))
+    fig.keeps_colours = True
     ax.imshow(
         example.features.T,
         origin="lower",
@@ -79,6 +80,7 @@ def draw_occupancies(example: Example) -> PngFigure:
     Each frame's fate is below.
     """
     fig, axes = figure_with_rows(WIDTH, 4.6, row_heights=(3, 3, 3, 0.5))
+    fig.keeps_colours = True
     difference = example.numerator - example.denominator
     most = max(0.01, float(np.abs(difference).max()))
     _draw_image(axes[0], "numerator γ", example.numerator, "Greys", (0, 1))

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from workbench.figures.curves import AXES, DEFAULT_MEASURES, MEASURES, Against, curve_of
+from workbench.figures.curves import AXES, MEASURES, Against, Curve, curve_of, point_marker
 from workbench.figures.staleness import OUTLINE_WIDTH, ages
 from workbench.figures.style import (
     COLOURS,
@@ -21,6 +21,8 @@ from workbench.figures.style import (
 )
 from workbench.figures.tail import Tail
 from workbench.figures.timeline import ACTIVITIES, number_and_kind, stack_bars, stretches
+from workbench.storage.rows import DecodeRow, DivergenceRow, EvaluateRow, PushRow, RecoveryRow
+from workbench.storage.run import Run
 
 # Always 882 x 436 pixels: a picture that changes its size makes the page jump.
 LIVE_WIDTH = 10.5  # inches
@@ -29,14 +31,20 @@ LIVE_DPI = PANEL_DPI
 
 MOST_NAMED_ROWS = 12  # that have room for a name each
 RECENT_ROWS = 400  # newest pushes and decodes from which the last stretch of time is drawn
+BESIDE_COLOUR = "#666666"
 LEAST_ROWS_EACH = 10  # of them per process
 
 
-def draw_live(tail: Tail, against: Against = "epochs", alarm: str = "") -> PngFigure:
-    """Draws F_MMI, word errors by kind and frame error; staleness, queues, recent work."""
+def draw_live(
+    tail: Tail, against: Against = "epochs", alarm: str = "", beside: Run | None = None
+) -> PngFigure:
+    """Draws the criterion, word errors by kind and frame error; staleness, queues, recent work.
+
+    ``beside``: another run, whose curves are drawn in the same panels.
+    """
     fig, axes = figure_with_grid(LIVE_WIDTH, LIVE_HEIGHT, rows=2, columns=3)
     fig.subplots_adjust(left=0.08, right=0.985, top=0.88, bottom=0.1, wspace=0.28, hspace=0.5)
-    _draw_measures(axes[0], tail, against)
+    _draw_measures(axes[0], tail, against, beside)
     _draw_staleness(axes[1][0], tail)
     _draw_queues(axes[1][1], tail)
     _draw_busy(axes[1][2], tail)
@@ -70,16 +78,20 @@ def _headline(tail: Tail) -> str:
     return words
 
 
-def _draw_measures(axes: Sequence[Axes], tail: Tail, against: Against) -> None:
-    table = tail.table("evaluate")
-    for ax, measure in zip(axes, DEFAULT_MEASURES, strict=True):
+def _draw_measures(axes: Sequence[Axes], tail: Tail, against: Against, beside: Run | None) -> None:
+    table = tail.table(EvaluateRow)
+    other = beside.table(EvaluateRow) if beside else None
+    measures = shown_measures(tail.run)
+    for ax, measure in zip(axes, measures, strict=True):
+        if beside is not None and other is not None:
+            _draw_beside(ax, curve_of(other, measure, against), beside.name)
         curve = curve_of(table, measure, against) if len(table) else None
         if curve is not None:
-            ax.plot(curve.x, curve.y, marker=".", **line_style(0))
-        for recovery in tail.rows["recovery"]:
-            ax.axvline(recovery[against], color=COLOURS[1], linestyle=":", linewidth=1)
-        for divergence in tail.rows["divergence"]:
-            ax.axvline(divergence[against], color=COLOURS[1], linestyle="--", linewidth=1)
+            ax.plot(curve.x, curve.y, marker=point_marker(len(curve.x)), **line_style(0))
+        for recovery in tail.recoveries:
+            ax.axvline(place_of(recovery, against), color=COLOURS[1], linestyle=":", linewidth=1)
+        for divergence in tail.divergences:
+            ax.axvline(place_of(divergence, against), color=COLOURS[1], linestyle="--", linewidth=1)
         ax.yaxis.set_major_locator(MaxNLocator(5))
         ax.ticklabel_format(axis="y", useOffset=False)  # an offset would stand in the title
         set_title(ax, MEASURES[measure].title)
@@ -87,6 +99,27 @@ def _draw_measures(axes: Sequence[Axes], tail: Tail, against: Against) -> None:
 
     if len(table):
         _draw_word_errors(axes[1], table, against)
+
+
+def shown_measures(run: Run) -> tuple[str, str, str]:
+    """Returns what the panels show first: the criterion that is trained, then the error rates."""
+    criterion = "mmi" if run.settings.sequence else "ce"
+    return (criterion, "wer", "frame_error")
+
+
+def _draw_beside(ax: Axes, curve: Curve | None, name: str) -> None:
+    """Draws the curve of another run in grey, so that both can be told apart at once."""
+    if curve is not None:
+        ax.plot(curve.x, curve.y, color=BESIDE_COLOUR, linestyle="--", linewidth=1.2)
+        end = (curve.x[-1], curve.y[-1])
+        ax.annotate(name, end, fontsize=6, color=BESIDE_COLOUR, ha="right", va="bottom")
+
+
+def place_of(row: RecoveryRow | DivergenceRow, against: Against) -> float:
+    """Returns where on an axis of curves something happened."""
+    if against == "seconds":
+        return row.seconds
+    return float(row.updates) if against == "updates" else row.epochs
 
 
 def _draw_word_errors(ax: Axes, table: pd.DataFrame, against: Against) -> None:
@@ -103,7 +136,7 @@ def _draw_word_errors(ax: Axes, table: pd.DataFrame, against: Against) -> None:
 
 
 def _draw_staleness(ax: Axes, tail: Tail) -> None:
-    found = ages(tail.table("push"), columns=("staleness_inner", "staleness_outer"))
+    found = ages(tail.table(PushRow), columns=("staleness_inner", "staleness_outer"))
     for number, a in enumerate(found):
         mean = format(a.summary.mean, ".0f" if a.summary.mean >= 100 else ".3g")
         label = f"{a.column.removeprefix('staleness_')}, mean {mean}"
@@ -121,9 +154,9 @@ def _draw_staleness(ax: Axes, tail: Tail) -> None:
 
 def _draw_queues(ax: Axes, tail: Tail) -> None:
     set_title(ax, "utterances waiting for a replica")
-    table = tail.table("decode").tail(RECENT_ROWS)
+    table = tail.table(DecodeRow).tail(RECENT_ROWS)
     if not len(table):
-        _draw_reason(ax, "no decoders")
+        _draw_reason(ax, "none decoded yet" if tail.run.settings.sequence else "no decoders")
         return
 
     waiting = table.groupby("process")["queue"]
@@ -140,13 +173,14 @@ def _draw_queues(ax: Axes, tail: Tail) -> None:
 
 def _draw_busy(ax: Axes, tail: Tail) -> None:
     set_title(ax, "busy and waiting")
-    table = tail.table("push", "decode")
+    table = tail.table(PushRow, DecodeRow)
     if len(table):
         processes = table.process.nunique()
         table = table.tail(max(RECENT_ROWS, LEAST_ROWS_EACH * processes))
     shares = busy_shares(table)
     if not shares:
-        _draw_reason(ax, "time stands still on this clock")
+        free = tail.run.settings.clock.kind == "free"
+        _draw_reason(ax, "time stands still on this clock" if free else "nothing done yet")
         return
 
     widths = {what: np.array([own[what] for own in shares.values()]) for what in ACTIVITIES}

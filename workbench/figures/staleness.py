@@ -1,5 +1,6 @@
 """Figures of the age of the parameters that gradients came from (section 3.2 of the paper)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from workbench.figures.style import (
     PngFigure,
     add_legend,
     add_legend_below,
-    figure_with_columns,
+    figure_with_wrapped_panels,
     line_style,
     set_title,
 )
@@ -41,6 +42,11 @@ AGE_COLUMNS = {
 # Histograms reach to this quantile: one pause of a machine would squeeze all else into one bin.
 REACH = 0.99
 OUTLINE_WIDTH = 1.0  # points
+MOST_ACROSS = 3  # panels, so that letters can be read where a page is narrower than the figure
+MOST_SUMMARIES = 3  # runs whose means have room in a panel; `staleness_table` has all
+ROOM_FOR_SUMMARIES = 1.4  # of the height of the outlines
+PANEL_WIDTH = 3.1  # inches
+PANEL_HEIGHT = 2.8  # inches
 
 
 @dataclass(frozen=True)
@@ -81,35 +87,48 @@ def ages(
     return found
 
 
-def draw_staleness(runs: Sequence[Run], columns: Sequence[str] = tuple(AGE_COLUMNS)) -> PngFigure:
+def draw_staleness(
+    runs: Sequence[Run],
+    columns: Sequence[str] = tuple(AGE_COLUMNS),
+    labels: Sequence[str] | None = None,
+) -> PngFigure:
     """Draws one panel per column that any run has, with one outline per run.
 
-    Heights are shares of the pushes.
+    Heights are shares of the pushes. ``labels``: of the runs, by default their names.
     """
-    found = [a for run in runs for a in ages(run.table(PushRow), run.name, columns)]
-    return draw_ages(found, [run.name for run in runs])
+    names = list(labels or [run.name for run in runs])
+    found = []
+    for name, run in zip(names, runs, strict=True):
+        found += ages(run.table(PushRow), name, columns)
+    return draw_ages(found, names)
 
 
 def draw_ages(found: Sequence[Ages], names: Sequence[str]) -> PngFigure:
     """Draws what ``ages`` returned; the order of ``names`` decides which run has which colour."""
     drawn = {a.column for a in found}
     columns = [column for column in AGE_COLUMNS if column in drawn] or ["staleness_inner"]
-    fig, axes = figure_with_columns(2.9 * max(len(columns), 2), 2.9, len(columns))
+    across = min(len(columns), MOST_ACROSS)
+    down = math.ceil(len(columns) / across)
+    fig, axes = figure_with_wrapped_panels(
+        PANEL_WIDTH * max(across, 2), PANEL_HEIGHT * down, len(columns), across
+    )
     numbers = {name: number for number, name in enumerate(names)}
+    summaries = len(names) <= MOST_SUMMARIES
 
-    for ax, column in zip(axes, columns, strict=True):
+    for number, (ax, column) in enumerate(zip(axes, columns, strict=True)):
         for a in found:
             if a.column == column:
                 _draw_outline(ax, a, numbers[a.run])
         set_title(ax, AGE_COLUMNS[column].title)
         ax.set_xlabel(AGE_COLUMNS[column].unit)
-        if ax.has_data():
-            ax.set_ylim(0, 1.4 * ax.get_ylim()[1])  # room for the legend
+        if number % across == 0:
+            ax.set_ylabel("share of pushes (%)")
+        if ax.has_data() and summaries:
+            ax.set_ylim(0, ROOM_FOR_SUMMARIES * ax.get_ylim()[1])
             add_legend(ax, "upper right")
 
-    axes[0].set_ylabel("share of pushes (%)")
     lines = [Line2D([], [], label=name, **line_style(i)) for i, name in enumerate(names)]
-    add_legend_below(fig, lines, columns=min(len(lines), 4) or 1)
+    add_legend_below(fig, lines)
     return fig
 
 

@@ -6,6 +6,7 @@ them, and a thread may draw while another one draws or changes them.
 
 import base64
 import io
+import textwrap
 from collections.abc import Sequence
 from typing import Literal, TypedDict
 
@@ -17,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
 
+from workbench.figures.dark import picture_html
 from workbench.figures.text import printable_text
 
 # Okabe and Ito's palette, in an order in which neighbours differ in lightness too.
@@ -37,6 +39,8 @@ DASHES: tuple[Dash, ...] = (
 FONT_SIZE = 9.0  # points
 LEGEND_SIZE = 8.0  # points
 LINE_WIDTH = 1.6  # points
+LEGEND_SAMPLE = 0.6  # inches, of a line's sample in a legend and what is around it
+CHARACTER_WIDTH = 0.068  # inches, of a character in a legend
 HATCH_WIDTH = 0.4  # points
 GRID_WIDTH = 0.6  # points
 GRID_COLOUR = "#dddddd"
@@ -58,8 +62,11 @@ class LineStyle(TypedDict):
 class PngFigure(Figure):
     """A figure that a notebook shows as a PNG, without pyplot or settings of IPython.
 
-    Its texts come from data, so none of them is a formula, whatever it holds.
+    Its texts come from data, so none of them is a formula, whatever it holds. ``keeps_colours``:
+    whether light and dark mean something in it, so that a dark page leaves it as it is.
     """
+
+    keeps_colours = False
 
     def draw(self, renderer: RendererBase) -> None:
         """Draws the figure, with every text taken literally."""
@@ -68,6 +75,9 @@ class PngFigure(Figure):
 
     def _repr_png_(self) -> bytes:
         return png(self)
+
+    def _repr_html_(self) -> str:
+        return picture_html(png(self), self.keeps_colours)
 
 
 def figure_with_panel(width: float, height: float) -> tuple[PngFigure, Axes]:
@@ -83,6 +93,19 @@ def figure_with_columns(
     fig = _empty_figure(width, height)
     axes = fig.subplots(ncols=columns, squeeze=False, sharey=share_y)
     return fig, [_apply_style(ax) for ax in axes[0]]
+
+
+def figure_with_wrapped_panels(
+    width: float, height: float, panels: int, across: int
+) -> tuple[PngFigure, list[Axes]]:
+    """Returns a figure of ``width`` x ``height`` inches with ``panels``, ``across`` of them a row.
+
+    They stand in the order of reading.
+    """
+    fig = _empty_figure(width, height)
+    down = -(-panels // across)
+    axes = [fig.add_subplot(down, across, number + 1) for number in range(panels)]
+    return fig, [_apply_style(ax) for ax in axes]
 
 
 def figure_with_rows(
@@ -175,22 +198,39 @@ def add_legend(ax: Axes, place: Place = "best", columns: int = 1) -> None:
     ax.legend(loc=place, ncols=columns, fontsize=LEGEND_SIZE, frameon=False)
 
 
-def add_legend_below(fig: Figure, handles: Sequence[Artist], columns: int) -> None:
-    """Adds a legend below all panels, with one entry per handle that has a label."""
+def add_legend_below(fig: Figure, handles: Sequence[Artist], columns: int | None = None) -> None:
+    """Adds a legend below all panels, with one entry per handle that has a label.
+
+    Without ``columns`` there are as many as the longest label allows. Longer labels than the figure
+    is wide are broken.
+    """
+    room = fig.get_figwidth()
+    labels = [_broken(str(handle.get_label()), room) for handle in handles]
+    lines = [line for label in labels for line in label.splitlines()]
+    widest = LEGEND_SAMPLE + CHARACTER_WIDTH * max(map(len, lines), default=0)
+    most = max(1, min(len(labels), int(room / widest)))
     fig.legend(
         handles=handles,
+        labels=labels,
         loc="outside lower center",
-        ncols=columns,
+        ncols=min(columns or most, most),
         fontsize=LEGEND_SIZE,
         frameon=False,
     )
 
 
+def _broken(label: str, room: float) -> str:
+    """Returns a label in lines that fit into ``room`` inches."""
+    characters = max(8, int((room - LEGEND_SAMPLE) / CHARACTER_WIDTH))
+    return "\n".join(textwrap.wrap(label, characters)) or label
+
+
 def line_style(number: int, width: float = LINE_WIDTH) -> LineStyle:
-    """Returns the style of line ``number`` of a plot; colours repeat after seven."""
+    """Returns the style of line ``number`` of a plot; no two of the first 49 are the same."""
+    again = number // len(COLOURS)  # colours that come again have other dashes
     return {
         "color": COLOURS[number % len(COLOURS)],
-        "linestyle": DASHES[number % len(DASHES)],
+        "linestyle": DASHES[(number + again) % len(DASHES)],
         "linewidth": width,
     }
 

@@ -1,9 +1,11 @@
 """The matrix of a sweep: one square per setting, dark where it is bad.
 
-`matrix` computes what each square shows and in which colours; the figure here and the buttons of
-the sweep panel draw it.
+`matrix` computes what each square shows and in which colours; `draw_matrix` and the buttons of the
+sweep panel draw it.
 """
 
+import re
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
-from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from workbench.figures.style import PngFigure, figure_with_panel, set_title
 from workbench.sweeping.results import mean_interval
 
 NAMES = {
@@ -42,6 +42,10 @@ EMPTY_COLOURS = Colours(EMPTY, BLACK)
 FAILED_COLOURS = Colours("#f6c6c0", BLACK)  # of squares without a value where a run failed
 EQUAL_COLOURS = Colours("#d8dee6", BLACK)  # where all squares have one value, there is no scale
 FAILED_STATES = ("failed", "diverged")
+LONGEST_CAUSE = 56  # characters of a cause in a square
+USER_MISTAKE = re.compile(r"^(UserError|Diverged): ")  # whose words are meant for people
+RUN_NAME = re.compile(r"^\S+-[0-9a-f]{8}: ")
+SETTING = "setting"  # the head of rows that have all axes in their names
 SEEDS_FOR_INTERVAL = 3  # with two, the interval is wider than what it is about
 
 
@@ -58,7 +62,8 @@ class Square:
 
     ``value``: the mean of ``ended`` seeds of ``planned``, in percent or per frame; ``half``: half
     of its 95 % interval over seeds; nan where there is none. ``states``: those of cells that have
-    not ended well, with what they have reached. ``cells``: the cells' ids.
+    not ended well, with what they have reached. ``causes``: why cells failed or diverged, each
+    once. ``cells``: the cells' ids.
     """
 
     label: str = ""
@@ -67,11 +72,12 @@ class Square:
     ended: int = 0
     planned: int = 0
     states: tuple[str, ...] = ()
+    causes: tuple[str, ...] = ()
     cells: tuple[str, ...] = ()
     colours: Colours = EMPTY_COLOURS
 
     def words(self, measure: str) -> list[str]:
-        """Returns the lines of text in the square, at most MOST_LINES."""
+        """Returns the lines of text in the square: at most MOST_LINES, and a cause below."""
         lines = []
         if np.isfinite(self.value):
             lines.append(self._value_text(measure))
@@ -82,6 +88,8 @@ class Square:
         surplus = len(lines) - MOST_LINES
         if surplus > 0:
             lines = [*lines[: MOST_LINES - 1], f"and {surplus + 1} more"]
+        if self.causes:
+            lines.append(textwrap.shorten(self.causes[0], LONGEST_CAUSE, placeholder=" …"))
         return lines
 
     def _value_text(self, measure: str) -> str:
@@ -91,15 +99,51 @@ class Square:
         return text
 
 
+class ColumnHead(NamedTuple):
+    """A value that the columns ``first`` to ``last`` share."""
+
+    text: str
+    first: int
+    last: int
+
+
+class HeadLevel(NamedTuple):
+    """The heads of one axis, from left to right."""
+
+    axis: str
+    heads: list[ColumnHead]
+
+
 @dataclass(frozen=True)
 class Matrix:
-    """``squares`` [rows][columns]; a square with ``planned`` 0 is no cell of the sweep."""
+    """``squares`` [rows][columns]; a square with ``planned`` 0 is no cell of the sweep.
 
+    ``rows``: the values of ``row_axis``. ``columns``: the values of ``column_axes``, outermost
+    first; empty tuples where nothing goes across.
+    """
+
+    row_axis: str
+    column_axes: tuple[str, ...]
     rows: list[str]
-    columns: list[str]
+    columns: list[tuple[str, ...]]
     squares: list[list[Square]]
     measure: str
     range: Range
+
+    @property
+    def levels(self) -> list[HeadLevel]:
+        """The heads of the columns, a level per axis, outermost first."""
+        levels = []
+        for depth, axis in enumerate(self.column_axes):
+            heads: list[ColumnHead] = []
+            for number, values in enumerate(self.columns):
+                begins = number == 0 or values[: depth + 1] != self.columns[number - 1][: depth + 1]
+                if begins:
+                    heads.append(ColumnHead(values[depth], number, number))
+                else:
+                    heads[-1] = heads[-1]._replace(last=number)
+            levels.append(HeadLevel(axis, heads))
+        return levels
 
 
 def scale(measure: str) -> float:
@@ -120,43 +164,79 @@ def matrix(
 ) -> Matrix:
     """Returns the matrix of a sweep's ``table`` (see `sweeping.results`).
 
-    The first axis goes down, the others go across.
+    The first axis goes down, the others go across. Where most settings of such a grid are no cells
+    of the sweep, all settings go down.
 
     ``axes`` may end in "seed", which shows each seed apart; otherwise values are means over seeds.
     ``reached``: how far running cells have come, by their ids.
     """
-    names = pd.DataFrame({"row": _names(table, axes[:1]), "column": _names(table, axes[1:])})
-    rows = list(dict.fromkeys(names.row))
-    columns = list(dict.fromkeys(names.column))
-    cells = {
-        key: table.loc[group.index] for key, group in names.groupby(["row", "column"], sort=False)
-    }
+    row_axis = axes[0]
+    column_axes = tuple(axes[1:])
+    keys = _grid_keys(table, axes)
+    if column_axes and _is_sparse(keys):
+        row_axis = SETTING
+        column_axes = ()
+        keys = [
+            GridKey(" ".join(map("=".join, zip(axes, key.values, strict=True))), ()) for key in keys
+        ]
 
-    shown = _shown_range(table, names, measure)
+    rows = list(dict.fromkeys(key.row for key in keys))
+    columns = _in_order([key.column for key in keys])
+    places = pd.Series([str(key) for key in keys], index=table.index)
+    cells = {key: table[places == str(key)] for key in dict.fromkeys(keys)}
+    shown = _shown_range(table, places, measure)
+
     squares = []
     for row in rows:
-        keys = [(row, column) for column in columns]
-        squares.append([_square(cells.get(key), measure, shown, reached or {}) for key in keys])
+        in_row = [cells.get(GridKey(row, column)) for column in columns]
+        squares.append([_square(group, measure, shown, reached or {}) for group in in_row])
 
-    return Matrix(rows, columns, squares, measure, shown)
-
-
-def _names(table: pd.DataFrame, axes: Sequence[str]) -> pd.Series:
-    """Returns the values of ``axes`` in each row of the table, as ``axis=value axis=value``."""
-    names = [""] * len(table)
-    for axis in axes:
-        values = [_axis_value(axis, value) for value in table[axis]]
-        names = [f"{name} {value}".strip() for name, value in zip(names, values, strict=True)]
-    return pd.Series(names, index=table.index, dtype=object)
+    return Matrix(row_axis, column_axes, rows, columns, squares, measure, shown)
 
 
-def _axis_value(axis: str, value: object) -> str:
-    return f"{axis}={value:g}" if isinstance(value, float) else f"{axis}={value}"
+class GridKey(NamedTuple):
+    """The place of a cell: the value of the first axis, and those of the others."""
+
+    row: str
+    column: tuple[str, ...]
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The values of all axes."""
+        return (self.row, *self.column)
 
 
-def _shown_range(table: pd.DataFrame, names: pd.DataFrame, measure: str) -> Range:
+def _grid_keys(table: pd.DataFrame, axes: Sequence[str]) -> list[GridKey]:
+    """Returns the place of each row of the table."""
+    values = [[_value_text(value) for value in table[axis]] for axis in axes]
+    return [GridKey(row, tuple(column)) for row, *column in zip(*values, strict=True)]
+
+
+def _value_text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _is_sparse(keys: Sequence[GridKey]) -> bool:
+    """Returns whether each row or each column of the grid has one cell only, of several."""
+    there = set(keys)
+    rows = {key.row for key in there}
+    columns = {key.column for key in there}
+    return len(there) == max(len(rows), len(columns)) and min(len(rows), len(columns)) > 1
+
+
+def _in_order(columns: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Returns each of ``columns`` once, equal values side by side, in the order of their coming."""
+    levels = [list(dict.fromkeys(level)) for level in zip(*columns, strict=True)]
+
+    def places(values: tuple[str, ...]) -> tuple[int, ...]:
+        return tuple(level.index(value) for level, value in zip(levels, values, strict=True))
+
+    return sorted(dict.fromkeys(columns), key=places)
+
+
+def _shown_range(table: pd.DataFrame, places: pd.Series, measure: str) -> Range:
     ended = table.loc[table.state == "done"]
-    means = scale(measure) * ended.groupby([names.row, names.column])[measure].mean()
+    means = scale(measure) * ended.groupby(places)[measure].mean()
     if not means.notna().any():
         return Range(np.nan, np.nan)
     return Range(float(means.min()), float(means.max()))
@@ -183,9 +263,23 @@ def _square(
         ended=len(values),
         planned=len(cells),
         states=tuple(f"{n} {state}" if n > 1 else state for state, n in states.items()),
+        causes=_causes(rest),
         cells=tuple(cells.cell),
         colours=_colours(mean, rest.state.isin(FAILED_STATES).any(), shown, measure),
     )
+
+
+def _causes(rest: pd.DataFrame) -> tuple[str, ...]:
+    """Returns why cells failed or diverged, each cause once."""
+    if "error" not in rest:
+        return ()
+    failed = rest[rest.state.isin(FAILED_STATES)]
+    return tuple(dict.fromkeys(cause_text(str(error)) for error in failed.error if error))
+
+
+def cause_text(error: str) -> str:
+    """Returns the error of a cell without the class of the exception and the name of its run."""
+    return RUN_NAME.sub("", USER_MISTAKE.sub("", error))
 
 
 def _colours(mean: float, failed: bool, shown: Range, measure: str) -> Colours:
@@ -206,43 +300,3 @@ def square_colours(value: float, shown: Range, measure: str) -> Colours:
     brightness = share if measure == "heldout_mmi" else 1 - share
     background = to_hex(colormaps[COLOUR_MAP](brightness))
     return Colours(background, BLACK if brightness > 0.5 else WHITE)
-
-
-def draw_matrix(
-    table: pd.DataFrame, axes: Sequence[str], measure: str = "heldout_wer"
-) -> PngFigure:
-    """Draws the matrix of a sweep's table: dark is bad; an unfinished cell shows its state."""
-    return draw_squares(matrix(table, axes, measure))
-
-
-def draw_squares(m: Matrix) -> PngFigure:
-    """Draws a matrix."""
-    fig, ax = figure_with_panel(max(4.0, 2.2 + 1.3 * len(m.columns)), 1.0 + 0.6 * len(m.rows))
-    for row, squares in enumerate(m.squares):
-        for column, square in enumerate(squares):
-            _draw_square(ax, row, column, square, m)
-
-    ax.set_xlim(-0.5, len(m.columns) - 0.5)
-    ax.set_ylim(len(m.rows) - 0.5, -0.5)
-    ax.set_xticks(range(len(m.columns)), [name.replace(" ", "\n") for name in m.columns])
-    ax.set_yticks(range(len(m.rows)), m.rows)
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-    ax.grid(False)
-    set_title(ax, NAMES[m.measure])
-
-    return fig
-
-
-def _draw_square(ax: Axes, row: int, column: int, square: Square, m: Matrix) -> None:
-    ax.axhspan(
-        row - 0.48,
-        row + 0.48,
-        (column + 0.01) / len(m.columns),
-        (column + 0.99) / len(m.columns),
-        color=square.colours.background,
-        lw=0,
-    )
-    words = "\n".join(square.words(m.measure))
-    text_colour = square.colours.text
-    ax.text(column, row, words, ha="center", va="center", fontsize=8, color=text_colour)

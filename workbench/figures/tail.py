@@ -3,23 +3,34 @@
 import json
 from collections import defaultdict, deque
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from workbench.settings import UserError
+from workbench.storage.files import Json
+from workbench.storage.rows import (
+    DecodeRow,
+    DivergenceRow,
+    EvaluateRow,
+    PushRow,
+    R,
+    RecoveryRow,
+    Row,
+)
 from workbench.storage.run import DIVERGENCE, DRIVER, Run
 
 MOST_ROWS = 4000  # of one kind that are kept; all evaluations are kept
+
+Columns = dict[str, Json]  # of a row, as it was written
 
 
 class Tail:
     """The newest ``most`` rows of each kind of a run that is being written, and their number.
 
-    ``rows`` and ``total`` are by kind, ``counts`` by process and kind; ``heard`` holds the time of
-    the newest row of each process in seconds of the run's clock.
+    ``total`` is by kind, ``counts`` by process and kind; ``heard`` holds the time of the newest row
+    of each process in seconds of the run's clock.
     """
 
-    rows: dict[str, deque[dict[str, Any]]]
     total: dict[str, int]
     counts: dict[str, dict[str, int]]
     heard: dict[str, float]
@@ -32,8 +43,10 @@ class Tail:
     def begin(self) -> None:
         """Forgets all rows, because a resumed run cuts its files back."""
         self._positions: dict[Path, int] = {}
-        self.rows = defaultdict(lambda: deque(maxlen=self.most))
-        self.rows["evaluate"] = deque()
+        self._new: dict[str, deque[Columns]] = defaultdict(lambda: deque(maxlen=self.most))
+        self._new[EvaluateRow.kind] = deque()
+        self._rows: dict[str, deque[Row]] = defaultdict(lambda: deque(maxlen=self.most))
+        self._rows[EvaluateRow.kind] = deque()
         self.total = defaultdict(int)
         self.counts = defaultdict(lambda: defaultdict(int))
         self.heard = {}
@@ -60,7 +73,46 @@ class Tail:
             if sizes[path] > self._positions.get(path, 0):
                 added += self._read_file(path)
 
+        self._take_new()
         return added > 0
+
+    @property
+    def evaluations(self) -> list[EvaluateRow]:
+        """All measurements."""
+        return self._of(EvaluateRow)
+
+    @property
+    def pushes(self) -> list[PushRow]:
+        """The newest pushes."""
+        return self._of(PushRow)
+
+    @property
+    def decodes(self) -> list[DecodeRow]:
+        """The newest utterances that were decoded."""
+        return self._of(DecodeRow)
+
+    @property
+    def recoveries(self) -> list[RecoveryRow]:
+        """The returns to a checkpoint after a loss."""
+        return self._of(RecoveryRow)
+
+    @property
+    def divergences(self) -> list[DivergenceRow]:
+        """The returns to a checkpoint after a divergence."""
+        return self._of(DivergenceRow)
+
+    def _of(self, kind: type[R]) -> list[R]:
+        return [row for row in self._rows[kind.kind] if isinstance(row, kind)]
+
+    def _take_new(self) -> None:
+        """Makes rows of the newest columns; of those that are not kept, only the number counts."""
+        for kind, columns in self._new.items():
+            for each in columns:
+                try:
+                    self._rows[kind].append(Row.from_dict(each))
+                except (TypeError, ValueError) as error:
+                    raise UserError(f"{self.run.name}: damaged row: {error}") from None
+            columns.clear()
 
     @property
     def _returns(self) -> int:
@@ -88,17 +140,18 @@ class Tail:
         self._positions[path] = position + len(whole)
         return len(whole)
 
-    def _add(self, row: dict[str, Any]) -> None:
-        kind = row["kind"]
-        process = row.get("process", "")
-        self.rows[kind].append(row)
+    def _add(self, columns: Columns) -> None:
+        kind = str(columns["kind"])
+        process = str(columns.get("process", ""))
+        self._new[kind].append(columns)
         self.total[kind] += 1
         self.counts[process][kind] += 1
-        self.heard[process] = row["seconds"]
+        seconds = columns["seconds"]
+        self.heard[process] = float(seconds) if isinstance(seconds, int | float) else 0.0
 
-    def table(self, *kinds: str) -> pd.DataFrame:
-        """Returns the rows of these kinds in order of time."""
-        rows = [row for kind in kinds for row in self.rows[kind]]
+    def table(self, *kinds: type[Row]) -> pd.DataFrame:
+        """Returns the kept rows of these kinds in order of time, a column per field."""
+        rows = [row.to_dict() for kind in kinds for row in self._rows[kind.kind]]
         table = pd.DataFrame(rows)
         if rows:
             table = table.sort_values("seconds", kind="stable", ignore_index=True)

@@ -5,8 +5,8 @@ from workbench.figures.curves import draw_bands, draw_curves, draw_shares, draw_
 from workbench.figures.example import draw_lattice, draw_occupancies, draw_spectrogram
 from workbench.figures.rates import draw_rates
 from workbench.figures.staleness import draw_staleness, staleness_table
-from workbench.figures.sweep_matrix import draw_matrix
 from workbench.figures.sweep_plots import draw_effects, draw_scatter
+from workbench.figures.sweep_squares import draw_matrix
 from workbench.figures.tables import run_frame
 from workbench.figures.timeline import draw_queues, draw_timeline, draw_usage
 from workbench.notebook.automata import from_k2, to_k2

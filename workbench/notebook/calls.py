@@ -9,6 +9,7 @@ import pandas as pd
 from workbench.engine.machines import load_machine, write_machine
 from workbench.figures.rates import rate_rows
 from workbench.metrics.verdicts import MARGIN
+from workbench.notebook.links import ReportFile
 from workbench.notebook.work_line import work_line
 from workbench.prepare.corpus import Corpus
 from workbench.prepare.pipeline import Preparation, Source
@@ -187,13 +188,15 @@ def open_runs(*names: str) -> list[Run]:
     return [find_run(name) for name in names]
 
 
-def report(*subjects: Run | Results, title: str | None = None, margin: float = MARGIN) -> str:
-    """Writes the report on runs or on one sweep; returns the path of the HTML file.
+def report(
+    *subjects: Run | Results, title: str | None = None, margin: float = MARGIN
+) -> ReportFile:
+    """Writes the report on runs or on one sweep; returns its HTML file, shown as a link.
 
     ``margin``: the difference of test word error rates, a fraction, that still counts as equivalent
     between runs; a sweep's results have their own.
     """
     if subjects and isinstance(subjects[0], Results):
-        return str(write_sweep_report(subjects[0], title=title))
+        return ReportFile(write_sweep_report(subjects[0], title=title))
     runs = [subject for subject in subjects if isinstance(subject, Run)]
-    return str(write_report(runs, title=title, margin=margin))
+    return ReportFile(write_report(runs, title=title, margin=margin))

@@ -30,7 +30,8 @@ class LiveView:
     """The live picture of one run; `show` displays it in any number of cells.
 
     ``after_look`` is called after each look, with the rows and whether the run is still active.
-    ``error`` describes why following failed, or is empty.
+    ``beside``: another run, whose curves are drawn in the same panels. ``error`` describes why
+    following failed, or is empty.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class LiveView:
         against: Against = "epochs",
         screen: Screen | None = None,
         after_look: Observer | None = None,
+        beside: Run | None = None,
     ):
         self.run = run
+        self.beside = beside
         self.against = against
         self.screen = screen or live_screen()
         self.after_look = after_look
@@ -74,14 +77,14 @@ class LiveView:
 
     def _draw(self, status: RunStatus) -> None:
         began = time.thread_time()
-        reasons = alarms(self.tail.rows["evaluate"], self.tail.rows["push"])
-        fig = draw_live(self.tail, self.against, reasons[0] if reasons else "")
+        reasons = alarms(self.tail.evaluations, self.tail.pushes)
+        fig = draw_live(self.tail, self.against, reasons[0] if reasons else "", self.beside)
         self.screen.put(png(fig, LIVE_DPI))
         self.frames += 1
         self._drawing_seconds = time.thread_time() - began
 
-        recoveries = [row["text"] for row in self.tail.rows["recovery"]]
-        recoveries += [row["text"] for row in self.tail.rows["divergence"]]
+        recoveries = [row.text for row in self.tail.recoveries]
+        recoveries += [row.text for row in self.tail.divergences]
         state = f"{self.run.name}: {status.state}"
         progress = self.progress_text(time.monotonic()) if status.state.active else ""
         parts = [state, progress, status.error, *reasons, *recoveries[-1:]]
@@ -163,14 +166,14 @@ def reached_epochs(tail: Tail) -> float | None:
 
     Measurements are rare, so pushes since the last one count as many epochs as those before it.
     """
-    evaluations = tail.rows["evaluate"]
+    evaluations = tail.evaluations
     if not evaluations:
         return None
     last = evaluations[-1]
-    if not last["updates"]:
-        return float(last["epochs"])
-    pushed = max(tail.total["push"], last["updates"])
-    return float(last["epochs"]) * pushed / float(last["updates"])
+    if not last.updates:
+        return last.epochs
+    pushed = max(tail.total["push"], last.updates)
+    return last.epochs * pushed / last.updates
 
 
 def _epochs_of(run: Run) -> float:
@@ -193,10 +196,16 @@ def live_screen() -> Screen:
     return Screen(round(LIVE_WIDTH * LIVE_DPI), round(LIVE_HEIGHT * LIVE_DPI))
 
 
-def attach(run: str | Run, against: Against = "epochs") -> LiveView:
-    """Displays a run live, whichever process started it, or as it ended."""
+def attach(
+    run: str | Run, against: Against = "epochs", beside: str | Run | None = None
+) -> LiveView:
+    """Displays a run live, whichever process started it, or as it ended.
+
+    ``beside``: another run, whose curves stand in the same panels.
+    """
     found = run if isinstance(run, Run) else find_run(run)
-    view = LiveView(found, against).show()
+    other = find_run(beside) if isinstance(beside, str) else beside
+    view = LiveView(found, against, beside=other).show()
     if found.status().state.active:
         view.start()
     return view

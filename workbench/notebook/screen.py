@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from matplotlib.image import imsave
 
+from workbench.figures.dark import DARK_STYLE, picture_class, picture_html
 from workbench.reports.render import render
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ MimeBundle = dict[str, Any]  # contents by MIME type; that of a widget is JSON
 
 
 class ScreenWidgets(NamedTuple):
-    """The widgets of a screen."""
+    """The widgets of a screen: ``head`` is the line with the rule for dark themes."""
 
     image: "Image"
     line: "HTML"
+    head: "Widget"
 
 
 class Screen:
@@ -38,14 +40,22 @@ class Screen:
 
     ``shown``: a widget to show in place of the picture while there is a kernel. A saved notebook
     keeps the picture. ``image`` and ``line`` are the widgets, or None without ipywidgets; ``png``
-    is the picture.
+    is the picture. ``keeps_colours``: whether a dark theme leaves the picture as it is.
     """
 
-    def __init__(self, width: int, height: int, shown: "Widget | None" = None):
+    def __init__(
+        self,
+        width: int,
+        height: int,
+        shown: "Widget | None" = None,
+        keeps_colours: bool = False,
+    ):
         self.png = b""
-        widgets = _make_widgets(width, height)
+        self.keeps_colours = keeps_colours
+        widgets = _make_widgets(width, height, keeps_colours)
         self.image = widgets.image if widgets else None
         self.line = widgets.line if widgets else None
+        self._head = widgets.head if widgets else None
         self.shown = shown or self.image
         self._handles: list[DisplayHandle] = []
 
@@ -68,7 +78,7 @@ class Screen:
             display(self.static_bundle(), raw=True)
             return
 
-        display(self.line)
+        display(self._head)
         handle = display(self._live_bundle(), raw=True, display_id=True)
         if handle is not None:  # outside a notebook there is none
             self._handles.append(handle)
@@ -85,13 +95,16 @@ class Screen:
         """Returns the picture as a saved notebook keeps it."""
         bundle = {"text/plain": "a picture of the workbench"}
         if self.png:
-            bundle = {"image/png": base64.b64encode(self.png).decode(), **bundle}
+            png = base64.b64encode(self.png).decode()
+            html = picture_html(self.png, self.keeps_colours)
+            bundle = {"text/html": html, "image/png": png, **bundle}
         return bundle
 
     def _live_bundle(self) -> MimeBundle:
         static = self.static_bundle()
         if self.shown is None:
             return static
+        static.pop("text/html", None)  # a widget makes its own picture dark
         bundle = self.shown._repr_mimebundle_()
         data = bundle[0] if isinstance(bundle, tuple) else bundle
         return {WIDGET_VIEW: data[WIDGET_VIEW], **static}
@@ -101,22 +114,34 @@ class Screen:
             handle.update(bundle, raw=True)
 
 
-def _make_widgets(width: int, height: int) -> ScreenWidgets | None:
+def _make_widgets(width: int, height: int, keeps_colours: bool) -> ScreenWidgets | None:
     try:
         import ipywidgets
     except ImportError:
         return None
 
-    # A blank picture takes the place of the first one, since a place that changes its height makes
-    # the page jump. A narrow page makes pictures smaller, live and frozen alike. JupyterLab puts a
-    # frozen picture on 2 pixels, hence the margin.
+    image = picture_widget(width, height, keeps_colours)
+    image.add_class("workbench-live")
+    rule = ipywidgets.HTML(DARK_STYLE, layout=ipywidgets.Layout(height="0", margin="0"))
+    line = message_line()
+    return ScreenWidgets(image, line, ipywidgets.VBox([rule, line]))
+
+
+def picture_widget(width: int, height: int, keeps_colours: bool = False) -> "Image":
+    """Returns a widget for a picture of ``width`` x ``height`` pixels, at first a blank one.
+
+    A place that changes its height makes the page jump. A narrow page makes pictures smaller, live
+    and frozen alike. JupyterLab puts a frozen picture on 2 pixels, hence the margin.
+    """
+    import ipywidgets
+
     image = ipywidgets.Image(
         value=blank_png(width, height), format="png", width=str(width), height=str(height)
     )
     image.layout.display = "block"
     image.layout.margin = "0 0 2px 0"
-    image.add_class("workbench-live")
-    return ScreenWidgets(image, message_line())
+    image.add_class(picture_class(keeps_colours))
+    return image
 
 
 def message_line() -> "HTML":

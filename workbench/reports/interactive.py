@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from workbench.figures.curves import AXES, DEFAULT_MEASURES, MEASURES, Against, curves
 from workbench.figures.style import COLOURS
+from workbench.figures.sweep_columns import ColumnPlot, PointPanel, offset_of
 from workbench.settings import UserError
 from workbench.storage.files import write_file
 from workbench.storage.run import Run
@@ -26,14 +27,11 @@ def write_interactive(groups: Mapping[str, Sequence[Run]], out: Path, title: str
 
 def interactive_page(groups: Mapping[str, Sequence[Run]], title: str) -> str:
     """Returns a page with a tab per axis and a figure per measure, the scripts inside it."""
-    try:
-        from bokeh.embed import file_html
-        from bokeh.models import TabPanel, Tabs
-        from bokeh.resources import INLINE
-    except ImportError:
-        raise UserError("interactive pages need bokeh: pip install 'workbench[cluster]'") from None
-
+    _require_bokeh()
+    from bokeh.embed import file_html
     from bokeh.layouts import column
+    from bokeh.models import TabPanel, Tabs
+    from bokeh.resources import INLINE
 
     panels = []
     for against, name in AXES.items():
@@ -45,7 +43,80 @@ def interactive_page(groups: Mapping[str, Sequence[Run]], title: str) -> str:
 
     if not panels:
         raise UserError("nothing was measured yet, so there is no curve to draw")
+
     return file_html(Tabs(tabs=panels, sizing_mode="stretch_width"), INLINE, title)
+
+
+def column_page(plot: ColumnPlot, title: str) -> str:
+    """Returns a page of columns against each other: hover names a run, the panels zoom together."""
+    _require_bokeh()
+    from bokeh.embed import file_html
+    from bokeh.layouts import row
+    from bokeh.resources import INLINE
+
+    figures: list[BokehFigure] = []
+    for panel in plot.panels:
+        fig = _column_figure(plot, panel)
+        if figures:
+            fig.x_range = figures[0].x_range
+            fig.y_range = figures[0].y_range
+        figures.append(fig)
+
+    return file_html(row(*figures, sizing_mode="stretch_width"), INLINE, title)
+
+
+def _column_figure(plot: ColumnPlot, panel: PointPanel) -> "BokehFigure":
+    from bokeh.models import ColumnDataSource, HoverTool
+    from bokeh.plotting import figure
+
+    fig = figure(
+        height=HEIGHT,
+        sizing_mode="stretch_width",
+        x_axis_label=plot.x_title,
+        y_axis_label=plot.y_title,
+        title=panel.title,
+        tools=TOOLS,
+    )
+    labels = [group.label for group in panel.groups]
+    for number, group in enumerate(panel.groups):
+        offset = offset_of(group.label, labels) if plot.categories else 0.0
+        points = {"x": group.x + offset, "y": group.y, "run": group.names}
+        fig.scatter(
+            "x",
+            "y",
+            source=ColumnDataSource(points),
+            size=9,
+            alpha=0.8,
+            color=COLOURS[number % len(COLOURS)],
+            legend_label=group.label,
+        )
+
+    if plot.categories:
+        fig.xaxis.ticker = list(range(len(plot.categories)))
+        fig.xaxis.major_label_overrides = dict(enumerate(plot.categories))
+        tips = [("run", "@run"), (plot.y_title, "@y{0.[0000]}")]
+    else:
+        tips = [
+            ("run", "@run"),
+            (plot.x_title, "@x{0.[0000]}"),
+            (plot.y_title, "@y{0.[0000]}"),
+        ]
+
+    fig.add_tools(HoverTool(tooltips=tips))
+
+    if panel.groups:
+        fig.legend.click_policy = "hide"
+        fig.add_layout(fig.legend[0], "below")
+
+    return fig
+
+
+def _require_bokeh() -> None:
+    """Raises UserError where bokeh is not installed."""
+    try:
+        import bokeh  # noqa: F401
+    except ImportError:
+        raise UserError("interactive pages need bokeh: pip install 'workbench[cluster]'") from None
 
 
 def _figure(
@@ -79,10 +150,12 @@ def _figure(
 
     if not lines:
         return None
+
     tips = [("run", "@run"), (AXES[against], "@x{0.[00]}"), (shown.title, "@y{0.[0000]}")]
     fig.add_tools(HoverTool(tooltips=tips))
     fig.legend.click_policy = "hide"
     fig.legend.orientation = "horizontal"
     fig.legend.location = "left"
     fig.add_layout(fig.legend[0], "below")
+
     return fig

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
+from workbench.figures.dark import picture_class
 from workbench.figures.style import data_uri
 from workbench.figures.text import markdown_text
 from workbench.reports.render import render
@@ -76,6 +77,7 @@ class Picture:
             caption=self.caption,
             alt=f"{self.caption}: {self.text}" if self.text else self.caption,
             uri=data_uri(self.figure),
+            style=picture_class(getattr(self.figure, "keeps_colours", False)),
             width=round(inches[0] * SHOWN_DPI),
             height=round(inches[1] * SHOWN_DPI),
         )

@@ -8,8 +8,9 @@ import pandas as pd
 from workbench.data import PAPER
 from workbench.figures.curves import Against, draw_bands
 from workbench.figures.staleness import draw_staleness
-from workbench.figures.sweep_matrix import draw_matrix, number_text, scale
+from workbench.figures.sweep_matrix import number_text, scale
 from workbench.figures.sweep_plots import draw_effects, draw_scatter
+from workbench.figures.sweep_squares import draw_matrix
 from workbench.figures.tables import NOT_MEASURED
 from workbench.figures.text import csv_text, markdown_code, markdown_text
 from workbench.metrics.significance import Comparison
@@ -229,10 +230,11 @@ def sweep_curve_pictures(found: Results) -> list[PageBlock]:
         if against != "seconds" or not time_stands_still:
             pictures.append(Picture(caption, draw_bands(found.runs, against=against)))
 
-    first_seeds = [runs[0] for runs in found.runs.values() if has_staleness(runs[0])]
+    first_seeds = {label: runs[0] for label, runs in found.runs.items() if has_staleness(runs[0])}
     if first_seeds:
         caption = "Staleness, first seed of each setting"
-        pictures.append(Picture(caption, draw_staleness(first_seeds)))
+        fig = draw_staleness(list(first_seeds.values()), labels=list(first_seeds))
+        pictures.append(Picture(caption, fig))
 
     return pictures
 

@@ -33,10 +33,10 @@ class ComparePanel:
             options=known,
             value=marked,
             rows=min(8, len(known)),
-            layout=W.Layout(width="24em"),
+            layout=W.Layout(width="32em"),
         )
         axes = [(title, against) for against, title in AXES.items()]
-        self.against = W.ToggleButtons(options=axes, value="epochs")
+        self.against = W.ToggleButtons(options=axes, value="epochs", style={"button_width": "auto"})
         self.margin = W.BoundedFloatText(
             value=100 * MARGIN,
             min=0.01,
@@ -70,7 +70,7 @@ class ComparePanel:
     def report(self) -> None:
         """Writes the report on the marked runs."""
         out = write_report(self._marked(), margin=self.margin.value / 100)
-        self.status.show_message(f"report: {out}")
+        self.status.show_link("report: ", out)
 
     def _marked(self) -> list[Run]:
         if not self.runs.value:

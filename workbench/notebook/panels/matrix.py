@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 
 import ipywidgets as W
 import numpy as np
+from markupsafe import escape
 
 from workbench.figures.sweep_matrix import (
-    BLACK,
     NAMES,
-    WHITE,
+    HeadLevel,
     Matrix,
     Range,
     Square,
@@ -18,12 +18,18 @@ from workbench.figures.sweep_matrix import (
 from workbench.notebook.screen import NOTEBOOK_PACKAGE
 from workbench.reports.render import render
 
-COLUMN_WIDTH = "minmax(9.5em, 12em)"
-ROW_HEAD_WIDTH = "minmax(11em, 16em)"
-SQUARE_HEIGHT = "4.4em"
+COLUMN_WIDTH = "minmax(8em, 12em)"
+ROW_HEAD_WIDTH = "minmax(9em, 16em)"
+SQUARE_HEIGHT = "4.4em"  # at least
+HEAD_HEIGHT = 2.4  # em, of a level of heads
+MOST_HEIGHT = "34em"  # of the matrix, which then scrolls below its heads
 CHOSEN_BORDER = "3px solid #D55E00"
-PLAIN_BORDER = "1px solid #ffffff"
+PLAIN_BORDER = "1px solid transparent"
 SQUARE_CLASS = "workbench-square"
+HEAD_CLASS = "workbench-head"
+ROW_HEAD_CLASS = "workbench-row-head"
+NAME_CLASS = "workbench-axis-name"
+GROUP_CLASS = "workbench-group"  # of squares where a group of columns begins
 LEGEND_STOPS = 9  # colours of the legend's gradient
 
 Choose = Callable[[Sequence[str]], None]
@@ -39,8 +45,9 @@ class MatrixGrid:
         self.on_choose = on_choose
         self.legend = W.HTML()
         self.grid = W.GridBox()
-        style = W.HTML(render(NOTEBOOK_PACKAGE, "squares.html", name=SQUARE_CLASS))
-        self.widget = W.VBox([style, self.legend, self.grid])
+        style = W.HTML(render(NOTEBOOK_PACKAGE, "squares.html"))
+        scrolling = W.Layout(max_height=MOST_HEIGHT, overflow="auto", max_width="100%")
+        self.widget = W.VBox([style, self.legend, W.Box([self.grid], layout=scrolling)])
         self.squares: dict[tuple[str, ...], W.Button] = {}
         self._shown: Matrix | None = None
 
@@ -48,13 +55,14 @@ class MatrixGrid:
         """Shows a matrix; buttons are made anew only where rows or columns have changed."""
         old = self._shown
         self._shown = m
-        if old is None or old.rows != m.rows or old.columns != m.columns:
+        if old is None or _frame(old) != _frame(m):
             self._lay_out(m)
 
         for row in m.squares:
             for square in row:
                 if square.planned:
                     self._paint(self.squares[square.cells], square, m.measure)
+
         self.legend.value = legend_html(m)
 
     def choose(self, cells: Sequence[str]) -> None:
@@ -65,32 +73,48 @@ class MatrixGrid:
 
     def _lay_out(self, m: Matrix) -> None:
         self.squares = {}
-        everything = [square for row in m.squares for square in row]
-        widgets = [self._head("all", everything)]
+        levels = m.levels
+        groups = {head.first for level in levels[:-1] for head in level.heads}
+        widgets: list[W.Widget] = []
+        for depth, level in enumerate(levels):
+            widgets += self._level(m, level, depth)
 
-        for number, name in enumerate(m.columns):
-            column = [row[number] for row in m.squares]
-            widgets.append(self._head(name or "word error", column))
+        row = len(levels) + 1
+        everything = [square for squares in m.squares for square in squares]
+        corner = self._head("any value", f"{m.row_axis} ↓ all", everything)
+        widgets.append(_placed(corner.add_class(ROW_HEAD_CLASS), row, 1))
 
-        for name, row in zip(m.rows, m.squares, strict=True):
-            widgets.append(self._head(name, row))
-            widgets += [self._square(square) for square in row]
+        for name, squares in zip(m.rows, m.squares, strict=True):
+            row += 1
+            head = self._head(f"{m.row_axis}={name}", name, squares)
+            widgets.append(_placed(head.add_class(ROW_HEAD_CLASS), row, 1))
+            for column, square in enumerate(squares):
+                made = self._square(square)
+                if column in groups:
+                    made.add_class(GROUP_CLASS)
+                widgets.append(_placed(made, row, column + 2))
 
         columns = f"{ROW_HEAD_WIDTH} repeat({len(m.columns)}, {COLUMN_WIDTH})"
-        self.grid.layout = W.Layout(grid_template_columns=columns, grid_gap="2px", max_width="100%")
+        self.grid.layout = W.Layout(grid_template_columns=columns, grid_gap="2px")
         self.grid.children = widgets
 
-    def _head(self, name: str, squares: Sequence[Square]) -> W.Button:
+    def _level(self, m: Matrix, level: HeadLevel, depth: int) -> list[W.Widget]:
+        """Returns the name of an axis, and the heads of its values above their columns."""
+        name = W.HTML(f"<b>{escape(level.axis)} →</b>").add_class(NAME_CLASS)
+        widgets = [_placed(name, depth + 1, 1)]
+        for head in level.heads:
+            below = [s for row in m.squares for s in row[head.first : head.last + 1]]
+            made = self._head(f"{level.axis}={head.text}", head.text, below)
+            made.add_class(f"{HEAD_CLASS}-{depth}")
+            widgets.append(_placed(made, depth + 1, head.first + 2, head.last - head.first + 1))
+
+        return widgets
+
+    def _head(self, label: str, text: str, squares: Sequence[Square]) -> W.Button:
         """Returns the button that chooses all ``squares``."""
-        made = W.Button(
-            description=name.replace(" ", "\n"),
-            tooltip=f"curves of all with {name}",
-            layout=W.Layout(width="auto", height="auto"),
-        )
-        made.style.button_color = WHITE
-        made.style.text_color = BLACK  # a dark theme has white letters
-        made.style.font_weight = "bold"
-        made.add_class(SQUARE_CLASS)
+        layout = W.Layout(width="auto", height="auto", min_height=f"{HEAD_HEIGHT}em")
+        made = W.Button(description=text, tooltip=f"curves of all with {label}", layout=layout)
+        made.add_class(SQUARE_CLASS).add_class(HEAD_CLASS)
         self._choose_on_click(made, [cell for square in squares for cell in square.cells])
 
         return made
@@ -99,7 +123,9 @@ class MatrixGrid:
         if not square.planned:
             return W.HTML()
 
-        layout = W.Layout(width="auto", height=SQUARE_HEIGHT, border=PLAIN_BORDER)
+        layout = W.Layout(
+            width="auto", height="auto", min_height=SQUARE_HEIGHT, border=PLAIN_BORDER
+        )
         made = W.Button(layout=layout)
         made.add_class(SQUARE_CLASS)
         self._choose_on_click(made, square.cells)
@@ -117,9 +143,20 @@ class MatrixGrid:
         text = "\n".join(square.words(measure))
         if made.description != text:
             made.description = text
-            made.tooltip = f"{square.label}\n{NAMES[measure]}\n{text}"
+            made.tooltip = "\n".join([square.label, NAMES[measure], text, *square.causes])
         made.style.button_color = square.colours.background
         made.style.text_color = square.colours.text
+
+
+def _frame(m: Matrix) -> tuple[object, ...]:
+    """Returns what decides where squares and heads are."""
+    return m.row_axis, m.column_axes, m.rows, m.columns
+
+
+def _placed(made: W.Widget, row: int, column: int, columns: int = 1) -> W.Widget:
+    """Returns the widget with its place in the grid."""
+    made.layout.grid_area = f"{row} / {column} / span 1 / span {columns}"
+    return made
 
 
 def legend_html(m: Matrix) -> str:

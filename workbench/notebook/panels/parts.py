@@ -5,16 +5,19 @@ kernel shows the same.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Literal, Protocol
 
 import ipywidgets as W
 from markupsafe import Markup
 
+from workbench.notebook.links import file_html
 from workbench.notebook.screen import NOTEBOOK_PACKAGE, message_html, message_line
 from workbench.reports.render import render
 from workbench.settings import SETTINGS, Setting, Settings, UserError, Value
 
 WIDE = W.Layout(width="auto")
+# Shared by many widgets: what changes its layout needs one of its own.
 WRAPPED = W.Layout(flex_flow="row wrap")
 
 Callback = Callable[[], None]
@@ -132,6 +135,12 @@ class Status:
     def show_message(self, text: str, alarm: bool = False) -> None:
         """Shows a message, red if it is an alarm; markup in it is shown as text."""
         self.line.value = message_html(text, alarm)
+
+    def show_link(self, text: str, path: Path) -> None:
+        """Shows a file that was written, as a link that the browser can open."""
+        self.line.value = render(
+            NOTEBOOK_PACKAGE, "link.html", text=text, link=Markup(file_html(path))
+        )
 
     def show_log(self, text: str) -> None:
         """Shows the last lines of some output."""

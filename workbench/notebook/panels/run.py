@@ -9,6 +9,7 @@ import ipywidgets as W
 from workbench.figures.tail import Tail
 from workbench.notebook.background import Background
 from workbench.notebook.components import components, components_html
+from workbench.notebook.links import find_server
 from workbench.notebook.live import LiveView, live_screen
 from workbench.notebook.panels.parts import (
     WIDE,
@@ -35,6 +36,7 @@ from workbench.storage.run import Run, RunState, all_runs, find_run, newest_run
 THREAD = "a process of its own"
 LOCAL_CLUSTER = "Dask on this machine"
 LOCAL_CLUSTER_WITH_DASHBOARD = "Dask with its dashboard"
+OTHER_CLUSTER = "a Dask cluster at"
 # Words of the command line after --cluster.
 PLACES: dict[str, tuple[str, ...]] = {
     THREAD: (),
@@ -72,13 +74,20 @@ class RunPanel:
         self.name = W.Text(value=name, description="name")
         self.init = W.Dropdown(options=_starting_points(), description="start from")
         self.form = Form(preset(preset_name, **changes))
-        self.runs = W.Dropdown(options=_newest_first(), description="run")
-        self.place = W.Combobox(
-            value=THREAD,
-            options=list(PLACES),
-            description="runs on",
-            placeholder="tcp://host:port",
-            ensure_option=False,
+        self.runs = W.Dropdown(
+            options=_newest_first(), description="run", layout=W.Layout(width="30em")
+        )
+        self.beside = W.Dropdown(
+            options=[("no other run", ""), *_newest_first()],
+            description="beside",
+            tooltip="its curves stand in the same panels, grey",
+            layout=W.Layout(width="30em"),
+        )
+        self.place = W.Dropdown(
+            value=THREAD, options=[*PLACES, OTHER_CLUSTER], description="runs on"
+        )
+        self.address = W.Text(
+            placeholder="tcp://host:port", layout=W.Layout(width="14em"), disabled=True
         )
         self.worker = W.Dropdown(
             options=[], description="worker", layout=W.Layout(width="11em"), disabled=True
@@ -95,9 +104,14 @@ class RunPanel:
         self.components = W.HTML(components_html([], False))
         self.widget = self._layout()
         self.preset.observe(self.status.guard(self._choose_preset), "value")
-        for widget in (self.runs, self.name):
+        self.beside.observe(self.status.guard(self._show_beside), "value")
+        for widget in (self.runs, self.name, self.place):
             widget.observe(self._enable, "value")
         self._enable()
+        self.screen.show_message(
+            "No run is followed yet. Start trains a new one, Attach shows the one that is chosen; "
+            "its curves appear here."
+        )
 
     def _layout(self) -> W.VBox:
         choices = [
@@ -106,6 +120,7 @@ class RunPanel:
             self.name,
             self.init,
             self.place,
+            self.address,
             self.worker,
             self.kill,
         ]
@@ -117,6 +132,7 @@ class RunPanel:
                 W.HBox(choices, layout=WRAPPED),
                 self.form.widget,
                 W.HBox(self._actions(), layout=WRAPPED),
+                self.beside,
                 self.dashboard,
                 self.status.widget,
                 progress,
@@ -150,6 +166,7 @@ class RunPanel:
         chosen = self.runs.value
         there = bool(chosen) and (data_folder() / "runs" / chosen).exists()
         state = find_run(chosen).status().state if there else None
+        self.address.disabled = self.place.value != OTHER_CLUSTER
         self.start_button.disabled = not self.name.value.strip()
         self.stop_button.disabled = state != RunState.RUNNING
         self.resume_button.disabled = state is None or state in NOT_RESUMED
@@ -165,14 +182,14 @@ class RunPanel:
         if not name:
             raise UserError("name: give the run a name, by which it is found again")
         settings = self.form.value()
-        place = self.place.value.strip() or THREAD
+        place = self._cluster_words()
         before = newest_run(name)
         launched = launch_run(
             self.corpus.value,
             settings,
             name,
             self.init.value or None,
-            PLACES.get(place, (place,)),
+            place,
         )
         self.status.show_message(f"starting {name}: loading what it needs…")
 
@@ -180,6 +197,22 @@ class RunPanel:
             self._follow(self._wait_for_run(launched, name, before))
 
         self._later(follow_new_run)
+
+    def _cluster_words(self) -> tuple[str, ...]:
+        """Returns the words of the command line about where the run is trained."""
+        if self.place.value != OTHER_CLUSTER:
+            return PLACES[self.place.value]
+        address = self.address.value.strip()
+        if not address:
+            raise UserError("runs on: write the address of the cluster, as tcp://host:8786")
+        return (address,)
+
+    def _show_beside(self) -> None:
+        """Draws another run's curves in the panels of the run that is followed."""
+        if self.view is None:
+            return
+        run = self.view.run
+        self._follow(run)
 
     def resume(self) -> None:
         """Resumes the chosen run and watches it."""
@@ -241,7 +274,8 @@ class RunPanel:
         self.screen.thaw()
         self.runs.options = _newest_first()
         self.runs.value = run.name
-        self.view = LiveView(run, screen=self.screen, after_look=self._show_progress)
+        other = find_run(self.beside.value) if self.beside.value else None
+        self.view = LiveView(run, screen=self.screen, after_look=self._show_progress, beside=other)
         self.view.start()
         self.status.show_message(f"watching {run.name}")
 
@@ -281,16 +315,16 @@ class RunPanel:
         run = self._chosen()
         parent = run.record.parent_run
         runs = [find_run(parent), run] if parent else [run]
-        self.status.show_message(f"report: {write_report(runs)}")
+        self.status.show_link("report: ", write_report(runs))
 
     def _ipython_display_(self) -> None:
         display_panel(self.widget, [self.screen])
 
 
-def _newest_first() -> list[str]:
-    """Returns the names of all runs, the one that changed last first."""
+def _newest_first() -> list[tuple[str, str]]:
+    """Returns labels with their states and names of all runs, the one that changed last first."""
     newest_first = sorted(all_runs(), key=_changed, reverse=True)
-    return [run.name for run in newest_first]
+    return [(f"{run.name}: {run.status().state}", run.name) for run in newest_first]
 
 
 def _changed(run: Run) -> float:
@@ -307,7 +341,11 @@ def dashboard_html(link: str) -> str:
     """Returns links to Dask's dashboard: directly, and through JupyterLab's proxy."""
     if not link:
         return ""
-    return render(NOTEBOOK_PACKAGE, "dashboard.html", link=link, port=urlsplit(link).port)
+    server = find_server()
+    base = server.base_url if server else "/"
+    return render(
+        NOTEBOOK_PACKAGE, "dashboard.html", link=link, base=base, port=urlsplit(link).port
+    )
 
 
 def run_panel(

@@ -1,5 +1,6 @@
 """The panel of all runs: a list to filter and sort, notes, what differs, a file, deletion."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from workbench.archive.entry import (
 )
 from workbench.archive.pack import pack
 from workbench.archive.query import Condition, select, sort_entries
+from workbench.figures.sweep_matrix import cause_text
 from workbench.figures.tables import NOT_MEASURED
 from workbench.notebook.panels.parts import (
     WRAPPED,
@@ -30,6 +32,7 @@ from workbench.storage.home import data_folder
 from workbench.storage.run import Run, all_runs, find_run
 from workbench.storage.run_notes import RunNotes, read_notes, write_notes
 
+LONGEST_ERROR = 60  # characters in the list; the report on the run has the whole
 PAGE_LENGTH = 25  # runs in one page of the list
 SHOWN = ("run", "title", "state", "corpus", "criterion", "sweep", "tags")
 MEASURED = {"heldout_wer": "WER %", "test_wer": "test WER %"}
@@ -191,7 +194,7 @@ def entry_rows(entries: Sequence[RunEntry]) -> list[dict[str, str]]:
             row[title] = f"{100 * value:.1f}" if isinstance(value, float) else NOT_MEASURED
         row["started"] = _cell_text(entry.value("started"))
         row["size"] = size_text(entry.size)
-        row["error"] = entry.error
+        row["error"] = textwrap.shorten(cause_text(entry.error), LONGEST_ERROR, placeholder=" …")
         rows.append(row)
     return rows
 

@@ -9,8 +9,8 @@ import pandas as pd
 from workbench.figures.staleness import ages, draw_ages
 from workbench.figures.style import PngFigure, figure_with_panel, line_style, png
 from workbench.figures.timeline import draw_stretches, stretches
-from workbench.notebook.panels.parts import Status, display_panel, help_text
-from workbench.notebook.screen import Screen
+from workbench.notebook.panels.parts import Status, help_text
+from workbench.notebook.screen import Screen, picture_widget
 from workbench.runs.toy import Exploration, expected_age, explore
 from workbench.settings import Setting, Value, parse_fields, settings_of
 
@@ -21,6 +21,11 @@ EXPLORED_SECONDS = 20.0  # of the timeline
 SETTLED_PART = 0.4  # of the time, after which all slots are full
 SLIDER_STEPS = 200
 LOG_STEP = 0.01  # of a power of ten
+
+
+AGES_SIZE = (744, 224)  # pixels
+TIMELINE_SIZE = (680, 310)  # pixels
+CONVERGENCE_SIZE = (600, 176)  # pixels
 
 
 class ExplorationFigures(NamedTuple):
@@ -66,9 +71,16 @@ class StalenessPanel:
         self.sliders = {
             name: slider(field, getattr(exploration, name)) for name, field in self.fields.items()
         }
-        self.screens = [Screen(690, 210), Screen(680, 310), Screen(600, 176)]
-        rows = [W.HBox([self.sliders[name], help_text(f)]) for name, f in self.fields.items()]
-        self.widget = W.VBox([*rows, self.status.widget])
+        sizes = (AGES_SIZE, TIMELINE_SIZE, CONVERGENCE_SIZE)
+        self.pictures = [picture_widget(*size) for size in sizes]
+        rows = [W.VBox([self.sliders[name], help_text(f)]) for name, f in self.fields.items()]
+        sliders = W.VBox(
+            [*rows, self.status.widget], layout=W.Layout(width="29em", flex="0 0 auto")
+        )
+        # Pictures shrink where there is little room: below the sliders they would be out of sight.
+        beside = W.VBox(self.pictures, layout=W.Layout(flex="1 1 0", min_width="20em"))
+        self.widget = W.HBox([sliders, beside])
+        self.screen = Screen(*AGES_SIZE, shown=self.widget)  # of what a saved notebook keeps
 
         for made in self.sliders.values():
             made.observe(self.status.guard(self.draw), "value")
@@ -84,13 +96,16 @@ class StalenessPanel:
         exploration = self.value()
         expected = f"expected before the run: {_expected(exploration)}"
         self.status.show_message(expected)
+
         rows = explore(exploration)
-        for screen, fig in zip(self.screens, draw_exploration(rows), strict=True):
-            screen.put(png(fig, EXPLORER_DPI))
+        drawn = [png(fig, EXPLORER_DPI) for fig in draw_exploration(rows)]
+        for picture, data in zip(self.pictures, drawn, strict=True):
+            picture.value = data
+        self.screen.put(drawn[0])
         self.status.show_message(f"{expected}; measured: {_summary(rows)}")
 
     def _ipython_display_(self) -> None:
-        display_panel(self.widget, self.screens)
+        self.screen.show()
 
 
 def _expected(exploration: Exploration) -> str:

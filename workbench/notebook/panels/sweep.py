@@ -214,7 +214,7 @@ class SweepPanel:
     def report(self) -> None:
         """Writes the report on the sweep."""
         out = write_sweep_report(read_results(find_sweep(self.name.value)))
-        self.status.show_message(f"report: {out}")
+        self.status.show_link("report: ", out)
 
     def _choose_known(self) -> None:
         if self.known.value:

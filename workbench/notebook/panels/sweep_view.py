@@ -4,32 +4,39 @@ The view reads the folders of the sweep and its runs and holds no state: shown a
 notebook, it is the same.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import ipywidgets as W
+from markupsafe import Markup
 
-from workbench.figures.curves import AXES, draw_bands
-from workbench.figures.style import COLOURS, PANEL_DPI, png
-from workbench.figures.sweep_matrix import NAMES, draw_squares, matrix
+from workbench.figures.style import PANEL_DPI, png
+from workbench.figures.sweep_matrix import NAMES, cause_text, matrix
+from workbench.figures.sweep_squares import draw_squares
 from workbench.figures.tables import NOT_MEASURED
 from workbench.notebook.background import Background
+from workbench.notebook.links import file_html
+from workbench.notebook.panels.charts import MOST_CURVES, SweepChart
 from workbench.notebook.panels.matrix import MatrixGrid
-from workbench.notebook.panels.parts import Status, scrolled_html
+from workbench.notebook.panels.parts import WRAPPED, Status, button, scrolled_html
 from workbench.notebook.screen import Screen
 from workbench.reports.page import table_html
+from workbench.reports.report import report_name, write_report
 from workbench.reports.sweep_report import varied_axes
+from workbench.settings import UserError
+from workbench.storage.home import data_folder
 from workbench.storage.run import Run
 from workbench.sweeping import CellState, PlannedCell, Sweep, count_states, plan_cells, time_left
 from workbench.sweeping.results import cell_table
 
 SWEEP_LOOK_SECONDS = 1.0  # between looks
-MOST_CURVES = len(COLOURS)
-CURVES_WIDTH = 857  # pixels
-CURVES_HEIGHT = 262  # pixels
-CURVES_INCHES = 3.1  # of height
 TOGETHER = "seeds together"
 APART = "apart"
-DETAILED_MEASURES = ("heldout_wer", "test_wer", "frame_error")
+DETAILED_MEASURES = {
+    "heldout_wer": "WER %",
+    "test_wer": "test WER %",
+    "frame_error": "frame err %",
+}
+MOST_REPORTED = 12  # runs that one report can hold and be read
 
 
 class SweepView:
@@ -38,8 +45,9 @@ class SweepView:
     def __init__(self, status: Status):
         self.status = status
         self.grid = MatrixGrid(self.choose)
-        self.matrix = Screen(0, 0, self.grid.widget)
-        self.curves = Screen(CURVES_WIDTH, CURVES_HEIGHT)
+        self.matrix = Screen(0, 0, self.grid.widget, keeps_colours=True)
+        self.chart = SweepChart(status, self._redraw)
+        self.curves = self.chart.screen
         self.detail = W.HTML()
         self.measure = W.Dropdown(
             options=[(title, measure) for measure, title in NAMES.items()],
@@ -49,12 +57,15 @@ class SweepView:
             layout=W.Layout(width="auto"),
         )
         self.seeds = W.ToggleButtons(options=[TOGETHER, APART], style={"button_width": "auto"})
-        self.against = W.ToggleButtons(
-            options=[(title, against) for against, title in AXES.items()],
-            value="epochs",
-            style={"button_width": "auto"},
+        self.report_button = button(
+            "Report on these runs",
+            self.report,
+            status,
+            help="one page about the runs of the chosen squares",
         )
-        self.widget = W.HBox([self.measure, self.seeds, self.against])
+        self.report_button.disabled = True
+        squares = W.HBox([self.measure, self.seeds, self.report_button], layout=WRAPPED)
+        self.widget = W.VBox([squares, self.chart.widget])
         self.chosen: tuple[str, ...] = ()  # ids of cells
 
         self._sweep: Sweep | None = None
@@ -63,7 +74,7 @@ class SweepView:
         self._frozen = False
         self._background = Background("view of a sweep")
 
-        for toggle in (self.measure, self.seeds, self.against):
+        for toggle in (self.measure, self.seeds):
             toggle.observe(status.guard(self._redraw), "value")
 
     def look(self, sweep: Sweep, jobs: int = 1) -> bool:
@@ -79,6 +90,7 @@ class SweepView:
             self._seen = seen
             self.matrix.show_message(f"{sweep.name}: {state_summary(cells, jobs)}")
             self.draw()
+
         return any(cell.state == CellState.RUNNING for cell in cells)
 
     def draw(self) -> None:
@@ -91,28 +103,44 @@ class SweepView:
         apart = self.seeds.value == APART and table.seed.nunique() > 1
         if apart:
             axes.append("seed")
+
         reached = {cell.cell.id: cell.reached for cell in self._cells}
         shown = matrix(table, axes, self.measure.value, reached)
         self.grid.show(shown)
         self.matrix.put(png(draw_squares(shown), PANEL_DPI))
-        self._draw_curves(apart)
-
+        self._draw_chart(apart, axes)
         rows = detail_rows(self._chosen_cells()) if self.chosen else []
         self.detail.value = scrolled_html([table_html(rows)])
+        self.report_button.disabled = not any(cell.run for cell in self._chosen_cells())
 
-    def _draw_curves(self, apart: bool) -> None:
-        groups = groups_of(self._chosen_cells() if self.chosen else self._cells, apart)
-        drawn = dict(list(groups.items())[:MOST_CURVES])
-        fig = draw_bands(drawn, against=self.against.value, height=CURVES_INCHES)
-        self.curves.put(png(fig, PANEL_DPI))
+    def _draw_chart(self, apart: bool, axes: Sequence[str]) -> None:
+        shown = self._chosen_cells() or self._cells
+        groups = short_labels(groups_of(shown, apart))
+        self.chart.draw(cell_table(shown), axes, groups)
 
+        what = "Numbers" if self.chart.shows_columns else "Curves"
         if self.chosen:
-            text = "Curves of the chosen squares"
+            text = f"{what} of the chosen squares"
         else:
-            text = "Curves of all started runs; click a square to show only its runs"
-        if len(groups) > MOST_CURVES:
+            text = f"{what} of all started runs; click a square to show only its runs"
+        if len(groups) > MOST_CURVES and not self.chart.shows_columns:
             text += f"; the first {MOST_CURVES} of {len(groups)}"
+
         self.curves.show_message(text)
+
+    def report(self) -> None:
+        """Writes one report on the runs of the chosen squares, and shows its link."""
+        runs = [cell.run for cell in self._chosen_cells() if cell.run is not None]
+        if not runs:
+            raise UserError("click a square whose runs have started")
+        if len(runs) > MOST_REPORTED:
+            raise UserError(
+                f"{len(runs)} runs are too many for one page: choose at most {MOST_REPORTED}, "
+                "or write the report on the sweep"
+            )
+
+        self.status.show_link("report: ", write_report(runs))
+        self.draw()
 
     def _chosen_cells(self) -> list[PlannedCell]:
         return [cell for cell in self._cells if cell.cell.id in self.chosen]
@@ -169,6 +197,7 @@ class SweepView:
 
         self.matrix.show()
         self.curves.show()
+        display(self.chart.zoomed)
         display(self.detail)
 
 
@@ -195,6 +224,15 @@ def groups_of(cells: Sequence[PlannedCell], apart: bool) -> dict[str, list[Run]]
     return groups
 
 
+def short_labels(groups: Mapping[str, list[Run]]) -> dict[str, list[Run]]:
+    """Returns the groups by what differs in their labels; what all share would only take room."""
+    words = [label.replace(",", "").split() for label in groups]
+    shared = set.intersection(*map(set, words)) if len(words) > 1 else set()
+    labels = [" ".join(word for word in own if word not in shared) for own in words]
+
+    return dict(zip(labels, groups.values(), strict=True))
+
+
 def detail_rows(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
     """Returns one row per cell: its setting, progress, numbers, run, and error."""
     rows = []
@@ -205,12 +243,19 @@ def detail_rows(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
             "state": cell.reached,
         }
         measured = cell.run.summary.numbers() if cell.run else {}
-        for measure in DETAILED_MEASURES:
+        for measure, title in DETAILED_MEASURES.items():
             value = measured.get(measure)
-            row[NAMES[measure]] = NOT_MEASURED if value is None else f"{100 * value:.1f}"
+            row[title] = NOT_MEASURED if value is None else f"{100 * value:.1f}"
         row["minutes"] = f"{cell.price.seconds / 60:.1f}" if cell.price else ""
         row["run"] = cell.run.name if cell.run else ""
-        row["error"] = cell.error
+        row["report"] = report_link(cell.run) if cell.run else ""
+        row["cause"] = cause_text(cell.error)
         rows.append(row)
 
     return rows
+
+
+def report_link(run: Run) -> str:
+    """Returns a link to the report on a run alone, or nothing if there is none yet."""
+    path = data_folder() / "reports" / f"{report_name([run.name])}.html"
+    return Markup(file_html(path, "report")) if path.exists() else ""

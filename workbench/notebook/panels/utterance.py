@@ -25,17 +25,18 @@ from workbench.storage.run import find_run
 
 
 class PlacedFigure(NamedTuple):
-    """A figure of an utterance, and the size of its picture in pixels."""
+    """A figure of an utterance, the size of its picture in pixels, and whether dark means much."""
 
     draw: Callable[[Example], PngFigure]
     width: int
     height: int
+    keeps_colours: bool
 
 
 FIGURES = (
-    PlacedFigure(draw_spectrogram, 714, 302),
-    PlacedFigure(draw_occupancies, 714, 386),
-    PlacedFigure(draw_lattice, 714, 218),
+    PlacedFigure(draw_spectrogram, 714, 302, True),
+    PlacedFigure(draw_occupancies, 714, 386, True),
+    PlacedFigure(draw_lattice, 714, 218, False),
 )
 
 
@@ -75,7 +76,7 @@ class UtterancePanel:
         )
         self.words = W.HTML()
         self.player = W.VBox()
-        self.screens = [Screen(figure.width, figure.height) for figure in FIGURES]
+        self.screens = [Screen(f.width, f.height, keeps_colours=f.keeps_colours) for f in FIGURES]
         self.widget = W.VBox([W.HBox([self.number, self.player]), self.words, self.status.widget])
 
         self.number.observe(self.status.guard(self.draw), "value")
