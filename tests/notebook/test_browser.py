@@ -276,7 +276,7 @@ def test_watch_interrupt_reload_report(lab_page: LabPage, folder: Path) -> None:
 
 def test_lab_is_for_this_computer_alone() -> None:
     """`workbench lab` listens on the loopback address and leaves Jupyter's token in force."""
-    words = " ".join(lab_command(8888, open_browser=False))
+    words = " ".join(lab_command(Path("/data"), 8888, open_browser=False))
     assert "--ServerApp.ip=127.0.0.1" in words
     assert "token" not in words
     assert "--no-browser" in words

@@ -1,0 +1,63 @@
+"""Copies of the notebooks: what the user wrote stays, and what only ran follows the original."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from workbench.notebook.copies import copy_notebooks
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with one notebook that shows a result."""
+    folder = tmp_path / "checkout"
+    (folder / "notebooks" / "images").mkdir(parents=True)
+    (folder / "data" / "results").mkdir(parents=True)
+    (folder / "data" / "results" / "RESULTS.md").write_text("found")
+    write(folder / "notebooks" / "00-a.ipynb", "[all](../data/results/RESULTS.md)")
+    return folder
+
+
+def write(path: Path, text: str, output: str = "") -> None:
+    """Writes a notebook with a cell of text, and one of code with an output."""
+    code = nbformat.v4.new_code_cell("1 + 1")
+    if output:
+        code.outputs = [nbformat.v4.new_output("stream", text=output)]
+    cells = [nbformat.v4.new_markdown_cell(text), code]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+
+
+def first_text(path: Path) -> str:
+    """Returns the text of a notebook's first cell."""
+    return nbformat.read(path, 4).cells[0].source
+
+
+def test_a_copy_finds_the_results(checkout: Path, tmp_path: Path) -> None:
+    """Its links lead to the results in the data folder, which are there."""
+    made = copy_notebooks(checkout, tmp_path / "data")
+    assert first_text(made.folder / "00-a.ipynb") == "[all](../results/RESULTS.md)"
+    assert (made.folder / "../results/RESULTS.md").resolve().read_text() == "found"
+
+
+def test_a_notebook_that_only_ran_follows_its_original(checkout: Path, tmp_path: Path) -> None:
+    """Outputs are no edits; they are kept until a newer original comes."""
+    copy = copy_notebooks(checkout, tmp_path / "data").folder / "00-a.ipynb"
+    write(copy, first_text(copy), output="2")
+    copy_notebooks(checkout, tmp_path / "data")
+    assert nbformat.read(copy, 4).cells[1].outputs
+    write(checkout / "notebooks" / "00-a.ipynb", "newer")
+    assert copy_notebooks(checkout, tmp_path / "data").beside == ()
+    assert first_text(copy) == "newer"
+
+
+def test_what_the_user_wrote_stays(checkout: Path, tmp_path: Path) -> None:
+    """An edited copy is not touched; a newer original stands beside it and is named."""
+    copy = copy_notebooks(checkout, tmp_path / "data").folder / "00-a.ipynb"
+    write(copy, "my own words")
+    assert copy_notebooks(checkout, tmp_path / "data").beside == ()
+    write(checkout / "notebooks" / "00-a.ipynb", "newer")
+    made = copy_notebooks(checkout, tmp_path / "data")
+    assert made.beside == ("00-a-new.ipynb",)
+    assert first_text(copy) == "my own words"
+    assert first_text(made.folder / "00-a-new.ipynb") == "newer"

@@ -1,0 +1,76 @@
+"""The user's own copies of the notebooks.
+
+Notebooks that are opened change, and those of the checkout belong to git. So `workbench lab` opens
+copies in the data folder, which keep what the user writes when newer notebooks come.
+"""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+
+from workbench.storage.files import read_json, write_file, write_json
+
+RECORD = "originals.json"  # digests of the notebooks as they were copied, by name
+LINKS = ("](../data/", "](../")  # of the checkout, and of the data folder
+
+
+@dataclass(frozen=True)
+class Copies:
+    """The folder of copies, and the names of newer notebooks beside those that were edited."""
+
+    folder: Path
+    beside: tuple[str, ...]
+
+
+def copy_notebooks(checkout: Path, data: Path) -> Copies:
+    """Copies the notebooks of a checkout into the data folder, with the results that they show.
+
+    A copy that was only run follows its original. Beside one that was edited the newer original
+    stands as ``NAME-new.ipynb``.
+    """
+    folder = data / "notebooks"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(checkout / "notebooks" / "images", folder / "images", dirs_exist_ok=True)
+    results = checkout / "data" / "results"
+    if results.is_dir() and results.resolve() != (data / "results").resolve():
+        shutil.copytree(results, data / "results", dirs_exist_ok=True)
+
+    record = folder / RECORD
+    copied: dict[str, str] = read_json(record) if record.exists() else {}
+    beside = []
+    for original in sorted((checkout / "notebooks").glob("*.ipynb")):
+        text = original.read_text().replace(*LINKS)
+        before = copied.get(original.name)
+        digest = source_digest(text)
+        if not _keeps_edits(folder / original.name, text, before):
+            copied[original.name] = digest
+        elif digest != before:
+            write_file(folder / f"{original.stem}-new.ipynb", text.encode())
+            beside.append(f"{original.stem}-new.ipynb")
+
+    write_json(record, copied)
+    return Copies(folder, tuple(beside))
+
+
+def _keeps_edits(copy: Path, text: str, before: str | None) -> bool:
+    """Writes a copy unless the user has edited it; returns whether that is so."""
+    if copy.exists():
+        current = source_digest(copy.read_text())
+        if current == source_digest(text):
+            return False
+        if current != before:
+            return True
+
+    write_file(copy, text.encode())
+    return False
+
+
+def source_digest(text: str) -> str:
+    """Returns the digest of what the cells of a notebook say, whatever they have put out."""
+    cells = nbformat.reads(text, 4).cells
+    sources = [(cell.cell_type, cell.source) for cell in cells]
+    return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
