@@ -28,3 +28,8 @@ def duration_text(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 run``, ``27 runs``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -143,6 +143,7 @@ COMMANDS = [
     (["sweep", "tiny", "--jobs", "0"], WRONG_USAGE, "must be a whole number between 1 and"),
     (["sweep", "tiny", "--jobs", "1_0"], WRONG_USAGE, "must be a whole number between 1 and"),
     (["sweep", "tiny", "--seeds", "1e3"], FAILED, "seed='1e3'"),
+    (["sweep", "tiny"], FAILED, "nothing varies"),
     (["sweep", "tiny", "--axis", "batch"], FAILED, "write --axis FIELD=VALUE"),
     (["sweep", "tiny", "--axis", "bacth=1"], FAILED, "did you mean batch?"),
     (["sweep", "tiny", "--file", "/"], FAILED, "damaged"),

@@ -156,6 +156,11 @@ def comparison(difference: float, error: float, **changes) -> Comparison:
             "identical",
             "identical: both are the same model, so what differs has no effect",
         ),
+        (
+            comparison(0.0, 0.0, units=4),
+            "undecided",
+            "undecided: no difference varies among 4 speakers, so chance is unknown",
+        ),
         (comparison(0.0, 0.0), "equivalent", "equivalent within 0.5 % absolute (p < 0.001)"),
     ],
 )

@@ -170,6 +170,32 @@ def test_a_report_on_clicked_runs_is_one_click_away(panel: SweepPanel) -> None:
     assert "report</a>" in view.detail.value
 
 
+def test_buttons_of_a_sweep_that_would_do_nothing_are_disabled(panel: SweepPanel) -> None:
+    """Nothing runs, so nothing can be stopped; nothing failed, so nothing can be retried."""
+    assert panel.stop_button.disabled
+    assert panel.cancel_button.disabled
+    assert panel.retry_button.disabled
+    assert panel.report_button.disabled
+    end_cell(0, wrong=1)
+    panel.view.look(panel.value())
+    assert not panel.report_button.disabled
+    assert not panel.resume_button.disabled
+    sweep = find_sweep("s")
+    record_path(sweep, plan_cells(sweep)[1].cell).write_text(json.dumps({"error": "boom"}))
+    panel.view.look(panel.value())
+    assert not panel.retry_button.disabled
+
+
+def test_what_all_runs_share_is_shown() -> None:
+    """Corpus, preset and settings stand in the panel, and Copy opens the box that it fills."""
+    panel = sweep_panel("c", "tiny", "s", clock="cost")
+    for shared in ("corpus=c", "preset=tiny", "clock=cost"):
+        assert shared in panel.fixed.value
+    assert panel.code.selected_index is None
+    panel.copy()
+    assert panel.code.selected_index == 0
+
+
 def test_labels_of_curves_hold_what_differs() -> None:
     """Words that all labels share are left out; a single label is kept as it is."""
     long = {"batch=8 shuffling=none, seed 1": [], "batch=8 shuffling=full, seed 1": []}

@@ -1,5 +1,10 @@
 """How far long cells are, and what they say in the end."""
 
+import json
+import os
+import socket
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -7,7 +12,8 @@ from fake_runs import fake_run
 from IPython.core.interactiveshell import InteractiveShell
 
 from workbench.notebook.calls import unsuccessful_cells
-from workbench.notebook.work_line import WorkLine, work_line, work_text
+from workbench.notebook.cell_pictures import run_picture, sweep_picture
+from workbench.notebook.work_line import GrowingPicture, WorkLine, work_line, work_text
 from workbench.settings import Settings, UserError
 from workbench.sweeping import Sweep, plan_cells, read_results
 from workbench.sweeping.plan import run_name
@@ -92,3 +98,58 @@ def test_cells_without_result_are_named(data_folder: Path) -> None:
     good = Sweep("g", "c", preset="tiny").save()
     fake_run(f"{run_name(good, good.cells()[0])}-0", Settings())
     assert unsuccessful_cells(read_results(good)) == []
+
+
+class Handle:
+    """An output whose contents are kept, and that says when it gets one."""
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+        self.changed = threading.Event()
+
+    def update(self, data: dict[str, str], raw: bool) -> None:
+        """Changes the content, as IPython's handle does."""
+        assert raw
+        self.shown.append(data["text/html"])
+        self.changed.set()
+
+
+def test_a_picture_grows_in_the_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is drawn in a thread into room that the cell has made, and goes with the work's end."""
+    handle = Handle()
+    monkeypatch.setattr("IPython.display.display", lambda *shown, **how: handle)
+    picture = GrowingPicture(lambda: b"png", period=0.01)
+    picture.begin()
+    assert handle.changed.wait(20)
+    picture.end()
+    assert "<img" in handle.shown[0]
+    assert handle.shown[-1] == ""
+
+
+def test_a_picture_that_cannot_be_drawn_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that begins may lack files: that is told in place of the picture."""
+
+    def fail() -> bytes:
+        raise FileNotFoundError("no <status> yet")
+
+    handle = Handle()
+    monkeypatch.setattr("IPython.display.display", lambda *shown, **how: handle)
+    picture = GrowingPicture(fail, period=0.01)
+    picture.begin()
+    assert handle.changed.wait(20)
+    picture.end()
+    assert "no &lt;status&gt; yet" in handle.shown[0]
+
+
+def test_pictures_of_work_are_those_of_panels(data_folder: Path) -> None:
+    """A run at work is drawn as the live view does, a sweep as its matrix; before, nothing is."""
+    draw = run_picture("r")
+    assert draw() == b""
+    fake_run("r-00000000", Settings())
+    assert draw() == b""  # it has ended
+    here = {"state": "running", "pid": os.getpid(), "host": socket.gethostname()}
+    status = data_folder / "runs" / "r-00000000" / "status.json"
+    status.write_text(json.dumps({**here, "heartbeat": time.time(), "error": ""}))
+    assert draw()[:4] == b"\x89PNG"
+    sweep = Sweep("s", "c", "tiny", axes={"shuffling": ["none", "full"]})
+    assert sweep_picture(sweep)()[:4] == b"\x89PNG"

@@ -1,27 +1,32 @@
-"""Progress of long work: one bar per kind of work, with the time left."""
+"""Progress of long work: a bar with the time left on a terminal, now and then a line elsewhere."""
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
 from tqdm import tqdm
 
-from workbench.progress import Progress
+from workbench.progress import Progress, duration_text
 
 TERMINAL_SECONDS = 0.2  # between two states of a bar on a terminal
-LOG_SECONDS = 10.0  # in a log, which is read afterwards, a line now and then is enough
+LINE_SECONDS = 30.0  # between two lines elsewhere; shorter work says nothing there
+BAR = "{desc}: {percentage:3.0f} % |{bar}| {elapsed}, {remaining} left"
 
 
 @contextmanager
 def bars(file: TextIO | None = None) -> Iterator[Progress]:
-    """Give a function (done, total, what) that draws a bar for each ``what``.
+    """Give a function (done, total, what) that shows how far each ``what`` is.
 
-    On a terminal the bar moves; elsewhere it becomes plain lines. ``file`` is standard error by
-    default.
+    On a terminal that is a bar for each. In a pipe or a log it is a line every half minute.
+    ``file`` is standard error by default.
     """
     out = file or sys.stderr
-    interval = TERMINAL_SECONDS if out.isatty() else LOG_SECONDS
+    if not out.isatty():
+        yield Lines(out).report
+        return
+
     shown: dict[str, tqdm] = {}
 
     def close_all() -> None:
@@ -32,14 +37,49 @@ def bars(file: TextIO | None = None) -> Iterator[Progress]:
         bar = shown.get(what)
         if bar is None:
             close_all()  # one bar at a time: earlier ones stay as they were
-            bar = tqdm(total=total, desc=what, file=out, mininterval=interval, dynamic_ncols=True)
+            bar = tqdm(
+                total=total,
+                desc=what,
+                file=out,
+                mininterval=TERMINAL_SECONDS,
+                dynamic_ncols=True,
+                bar_format=BAR,
+            )
             shown[what] = bar
+
         bar.total = total
         bar.update(done - bar.n)
         if done >= total and not bar.disable:
+            bar.refresh()  # whatever the interval, the last state of a bar is its end
             bar.close()
 
     try:
         yield progress
     finally:
         close_all()
+
+
+class Lines:
+    """Lines about work for what is read later; ``clock`` gives seconds."""
+
+    def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic):
+        self._out = out
+        self._clock = clock
+        self._what = ""
+        self._began = 0.0
+        self._said = 0.0
+
+    def report(self, done: int, total: int, what: str) -> None:
+        """Writes a line if none was written for long; a `Progress`."""
+        now = self._clock()
+        if what != self._what:
+            self._what = what
+            self._began = now
+            self._said = now
+
+        if now - self._said < LINE_SECONDS or total <= 0:
+            return
+
+        self._said = now
+        so_far = duration_text(now - self._began)
+        print(f"{what}: {100 * done / total:.0f} % in {so_far}", file=self._out, flush=True)

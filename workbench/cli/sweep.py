@@ -144,7 +144,9 @@ def run(options: Options) -> int:
         cells = sweeping.run_sweep(sweep, options.jobs, options.retry, progress, executor)
     found = sweeping.read_results(sweeping.find_sweep(sweep.name), margin=options.margin)
     print(cells_json(found) if options.json else describe_results(found))
-    if any(cell.state == CellState.FAILED for cell in cells):
+    lost = (CellState.FAILED, CellState.DIVERGED)
+    failed = any(cell.state == CellState.FAILED for cell in cells)
+    if failed or all(cell.state in lost for cell in cells):
         return FAILED
     if any(cell.state.unfinished for cell in cells):
         return report_interruption()
@@ -210,6 +212,12 @@ def sweep_of_axes(options: Options, corpus: str, shared: "SweepChanges") -> "Swe
     """The grid of the axes."""
     from workbench.sweeping import Sweep
 
+    several_seeds = options.seeds is not None and "," in options.seeds
+    if not options.axis and not several_seeds:
+        raise UserError(
+            "sweep: nothing varies; give --axis FIELD=V1,V2, --seeds 0,1, --recipe or --file "
+            "(workbench train trains a single run)"
+        )
     pairs = [split_change(word, "--axis") for word in options.axis]
     axes = {name: values.split(",") for name, values in pairs}
     fields: SweepFields = {

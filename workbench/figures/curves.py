@@ -1,6 +1,6 @@
 """Curves of what evaluators measured, against updates, time or audio seen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -17,6 +17,7 @@ from workbench.figures.style import (
     line_style,
     set_title,
 )
+from workbench.settings import UserError
 from workbench.storage.rows import DecodeRow, EvaluateRow
 from workbench.storage.run import Run
 
@@ -149,8 +150,17 @@ def draw_bands(
 
     ``height``: inches.
     """
+    for measure in measures:
+        _require_known(measure, MEASURES)
     measured = {measure: bands(groups, measure, against) for measure in measures}
     return draw_measured(measured, list(groups), against, height)
+
+
+def _require_known(name: str, known: Iterable[str]) -> None:
+    """Raises UserError that lists what can be drawn, if ``name`` is not among it."""
+    names = list(known)
+    if name not in names:
+        raise UserError(f"{name}: cannot be drawn; choose among {', '.join(names)}")
 
 
 def draw_measured(
@@ -163,6 +173,7 @@ def draw_measured(
 
     The order of ``labels`` decides which label has which colour.
     """
+    _require_known(against, AXES)
     fig, axes = figure_with_columns(PANEL_WIDTH * len(measured), height, len(measured))
     for ax, (measure, found) in zip(axes, measured.items(), strict=True):
         if against == "seconds":

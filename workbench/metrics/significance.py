@@ -25,6 +25,7 @@ from workbench.metrics.words import WordErrors, total_errors
 
 LEVEL = 0.95
 FEWEST_UNITS = 3
+FEWEST_ALIKE = 30  # units without any variation that still tell something
 """Speakers without whom there is no p-value: from fewer nothing is learnt about other speakers."""
 
 
@@ -85,6 +86,15 @@ class Comparison:
     def enough_units(self) -> bool:
         """Whether there are enough units for a test."""
         return self.units >= FEWEST_UNITS
+
+    @property
+    def testable(self) -> bool:
+        """Whether a test says anything: its units vary, or are so many that this says enough.
+
+        Three speakers with as many errors by both systems would else prove that these are alike.
+        """
+        varies = self.standard_error > 0 or self.units >= FEWEST_ALIKE
+        return self.enough_units and varies
 
     @property
     def p(self) -> float | None:

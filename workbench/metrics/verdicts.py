@@ -65,6 +65,8 @@ class Verdict:
             return "identical: both are the same model, so what differs has no effect"
         if self.p is None or self.p_equivalence is None:
             count = _counted(self.units, self.unit)
+            if self.units >= FEWEST_UNITS:
+                return f"undecided: no difference varies among {count}, so chance is unknown"
             return f"undecided: the test set has {count}, and a test needs {FEWEST_UNITS}"
         if self.outcome is VerdictOutcome.EQUIVALENT:
             return f"equivalent within {margin} ({p_text(self.p_equivalence)})"
@@ -83,16 +85,17 @@ def judge(comparison: Comparison, margin: float = MARGIN) -> Verdict:
 def judge_all(comparisons: Sequence[Comparison], margin: float = MARGIN) -> list[Verdict]:
     """Return the verdicts on several comparisons, corrected for their number by Holm's method.
 
-    Comparisons of identical systems, and those with too few units, are no tests and do not count.
+    Comparisons of identical systems, and those that are not testable, are no tests and do not
+    count.
     """
-    tested = [each for each in comparisons if each.enough_units and not each.identical]
+    tested = [each for each in comparisons if each.testable and not each.identical]
     count = len(tested)
     p_values = iter(holm([each.p or 0.0 for each in tested]))
     p_equivalences = iter(holm([equivalence_p(each, margin) for each in tested]))
 
     verdicts = []
     for comparison in comparisons:
-        if comparison.identical or not comparison.enough_units:
+        if comparison.identical or not comparison.testable:
             verdicts.append(_verdict_without_test(comparison, margin))
             continue
         p = next(p_values)

@@ -1,13 +1,14 @@
 """The public interface of notebooks: ``import workbench.notebook as wb``."""
 
-from workbench.figures.compare import pairwise, settings_difference
-from workbench.figures.curves import draw_bands, draw_curves, draw_shares, draw_word_errors
+from workbench.figures import compare as _compare
+from workbench.figures import curves as _curves
+from workbench.figures import staleness as _staleness
+from workbench.figures import tables as _tables
+from workbench.figures.curves import draw_bands, draw_shares
 from workbench.figures.example import draw_lattice, draw_occupancies, draw_spectrogram
 from workbench.figures.rates import draw_rates
-from workbench.figures.staleness import draw_staleness, staleness_table
 from workbench.figures.sweep_plots import draw_effects, draw_scatter
 from workbench.figures.sweep_squares import draw_matrix
-from workbench.figures.tables import run_frame
 from workbench.figures.timeline import draw_queues, draw_timeline, draw_usage
 from workbench.notebook.automata import from_k2, to_k2
 from workbench.notebook.baseline import baseline
@@ -22,6 +23,7 @@ from workbench.notebook.calls import (
     prepare_kaldi,
     rate_table,
     report,
+    result_table,
     results,
     sweep,
     tested,
@@ -29,6 +31,7 @@ from workbench.notebook.calls import (
     verdict_table,
 )
 from workbench.notebook.clock import check_clock, clock_runs, clock_table
+from workbench.notebook.given import pairwise, taking_runs
 from workbench.notebook.laboratory import Laboratory, laboratory
 from workbench.notebook.live import LiveView, attach
 from workbench.notebook.panels.compare import compare_panel
@@ -56,3 +59,10 @@ from workbench.sweeping import (
     read_recipe,
     recipe_questions,
 )
+
+draw_curves = taking_runs(_curves.draw_curves)
+draw_word_errors = taking_runs(_curves.draw_word_errors)
+draw_staleness = taking_runs(_staleness.draw_staleness)
+staleness_table = taking_runs(_staleness.staleness_table)
+settings_difference = taking_runs(_compare.settings_difference)
+run_frame = taking_runs(_tables.run_frame)

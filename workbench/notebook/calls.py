@@ -8,7 +8,10 @@ import pandas as pd
 
 from workbench.engine.machines import load_machine, write_machine
 from workbench.figures.rates import rate_rows
+from workbench.figures.tables import display_rows
 from workbench.metrics.verdicts import MARGIN
+from workbench.notebook.cell_pictures import run_picture, sweep_picture
+from workbench.notebook.given import runs_of
 from workbench.notebook.links import ReportFile
 from workbench.notebook.work_line import work_line
 from workbench.prepare.corpus import Corpus
@@ -102,7 +105,7 @@ def train(
     elif learning_rate is not None:
         settings = settings.replace(learning_rate=learning_rate)
     existing = find_same_run(opened, settings, name, start)
-    with work_line() as progress:
+    with work_line(run_picture(name)) as progress:
         run = train_or_resume(existing, opened, settings, name=name, init=start, progress=progress)
     if run.status().state == RunState.STOPPED:
         raise KeyboardInterrupt(f"{run.name}: stopped; run this cell again to resume")
@@ -144,7 +147,7 @@ def sweep(given: Sweep | None = None, /, jobs: int = 1, **fields: Unpack[SweepFi
     The sweep is given as a `Sweep` or by its ``fields``. ``jobs``: runs at a time.
     """
     wanted = Sweep(**fields) if given is None else given
-    with work_line() as progress:
+    with work_line(sweep_picture(wanted)) as progress:
         run_sweep(wanted, jobs, progress=progress)
     found = read_results(find_sweep(wanted.name))
     for line in unsuccessful_cells(found):
@@ -161,6 +164,11 @@ def unsuccessful_cells(found: Results) -> list[str]:
     for cell in failed:
         lines.append(f"  {cell.cell.label}, seed {cell.cell.seed}: {cell.state}: {cell.error}")
     return lines
+
+
+def result_table(*runs: Run, margin: float = MARGIN) -> pd.DataFrame:
+    """Returns a column per run with what people read first: errors in percent, p, the verdict."""
+    return pd.DataFrame(display_rows(runs, margin)).set_index("run").T
 
 
 def group_table(found: Results) -> pd.DataFrame:
@@ -189,14 +197,16 @@ def open_runs(*names: str) -> list[Run]:
 
 
 def report(
-    *subjects: Run | Results, title: str | None = None, margin: float = MARGIN
+    *subjects: Run | str | Results, title: str | None = None, margin: float = MARGIN
 ) -> ReportFile:
     """Writes the report on runs or on one sweep; returns its HTML file, shown as a link.
 
-    ``margin``: the difference of test word error rates, a fraction, that still counts as equivalent
-    between runs; a sweep's results have their own.
+    ``subjects``: runs or their names, or the results of a sweep. ``margin``: the difference of test
+    word error rates, a fraction, that still counts as equivalent between runs; a sweep's results
+    have their own.
     """
     if subjects and isinstance(subjects[0], Results):
         return ReportFile(write_sweep_report(subjects[0], title=title))
-    runs = [subject for subject in subjects if isinstance(subject, Run)]
-    return ReportFile(write_report(runs, title=title, margin=margin))
+
+    given = [subject for subject in subjects if not isinstance(subject, Results)]
+    return ReportFile(write_report(runs_of(given), title=title, margin=margin))

@@ -5,13 +5,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from workbench.notebook.screen import NOTEBOOK_PACKAGE
+from workbench.figures.dark import picture_html
+from workbench.notebook.background import Background
+from workbench.notebook.screen import NOTEBOOK_PACKAGE, message_html
 from workbench.progress import Progress, duration_text, no_progress
 from workbench.reports.render import render
+from workbench.settings import UserError
 
 if TYPE_CHECKING:
     from IPython.display import DisplayHandle
 
+PICTURE_SECONDS = 5.0  # between two pictures; drawing one takes a tenth of a second
 LINE_SECONDS = 0.5  # between two states of the line
 RATED_SECONDS = 2.0  # of work, after which the time left is estimated
 
@@ -63,17 +67,63 @@ def work_text(done: int, total: int, what: str, seconds: float, in_seconds: int)
     return text
 
 
+class GrowingPicture:
+    """A picture below the line, drawn anew every few seconds while the work goes on.
+
+    It appears with `begin`, which belongs to the thread of the cell: what other threads display is
+    lost. ``draw`` returns a PNG, or nothing while there is nothing to draw.
+    """
+
+    def __init__(self, draw: Callable[[], bytes], period: float = PICTURE_SECONDS):
+        self._draw = draw
+        self._period = period
+        self._background = Background("picture of a cell's work")
+        self._handle: DisplayHandle | None = None
+        self._begun = False
+
+    def begin(self) -> None:
+        """Makes room for the picture and starts to draw, once."""
+        from IPython.display import HTML, display
+
+        if not self._begun:
+            self._begun = True
+            self._handle = display(HTML(""), display_id=True)
+            self._background.start(self._follow)
+
+    def _follow(self) -> None:
+        while not self._background.pause(self._period):
+            try:
+                png = self._draw()
+            except (OSError, ValueError, KeyError, UserError) as problem:
+                # A run that begins may lack files for a moment; its work goes on.
+                self._update(message_html(f"no picture for now: {problem}"))
+                continue
+            if png:
+                self._update(picture_html(png))
+
+    def _update(self, html: str) -> None:
+        if self._handle is not None:
+            self._handle.update({"text/html": html, "text/plain": ""}, raw=True)
+
+    def end(self) -> None:
+        """Stops drawing, and takes the picture away: the cell shows its result itself."""
+        self._background.stop()
+        self._update("")
+
+
 @contextmanager
-def work_line() -> Iterator[Progress]:
+def work_line(draw: Callable[[], bytes] | None = None) -> Iterator[Progress]:
     """Gives a `Progress` that shows a line in the current cell; outside a notebook it does nothing.
 
     The line appears with the first report, so that work that is done already shows nothing.
+    ``draw``: what is shown below the line meanwhile, as PNG.
     """
     if not _in_notebook():
         yield no_progress
         return
 
     handles: list[DisplayHandle] = []
+    picture = GrowingPicture(draw) if draw is not None else None
 
     def show(html: str) -> None:
         from IPython.display import HTML, display
@@ -83,11 +133,15 @@ def work_line() -> Iterator[Progress]:
         else:
             made = display(HTML(html), display_id=True)
             handles.extend([made] if made is not None else [])
+            if picture is not None:
+                picture.begin()
 
     line = WorkLine(show)
     try:
         yield line.report
     finally:
+        if picture is not None:
+            picture.end()
         line.end()
 
 

@@ -16,7 +16,7 @@ from workbench.metrics.staleness import (
     kept_of_run,
 )
 from workbench.prepare.corpus import Corpus
-from workbench.progress import duration_text
+from workbench.progress import counted, duration_text
 from workbench.runs.task import Task
 from workbench.settings import Settings
 from workbench.storage.checkpoints import CHECKPOINTS_KEPT
@@ -68,7 +68,7 @@ class Estimate:
     age: ExpectedAge | None = None  # of outer gradients, from the freshest run to the stalest
 
     def __str__(self) -> str:
-        what = f"{self.cells} runs"
+        what = counted(self.cells, "run")
         if self.to_do < self.cells:
             what = f"{self.to_do} of {self.cells} runs to do"
         busy = ""
@@ -151,7 +151,7 @@ def _origin(new_kinds: int) -> str:
     """Where the minutes come from, in words."""
     if not new_kinds:
         return "from runs of the same kind"
-    rehearsed = f"{min(new_kinds, REHEARSED_KINDS)} kinds rehearsed"
+    rehearsed = f"{counted(min(new_kinds, REHEARSED_KINDS), 'kind')} rehearsed"
     return rehearsed + (", the others as these" if new_kinds > REHEARSED_KINDS else "")
 
 

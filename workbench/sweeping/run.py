@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from workbench import runs
 from workbench.prepare.corpus import Corpus
-from workbench.progress import Progress
+from workbench.progress import Progress, counted
 from workbench.rates import find_rate
 from workbench.recognise import evaluate
 from workbench.runs.stop import StopFile
@@ -238,7 +238,7 @@ def _report_progress(
     parts = PARTS * done
     for cell in under_way:
         parts += int(PARTS * CellRecord.read(record_path(sweep, cell)).share)
-    progress(parts, PARTS * total, f"sweep {sweep.name}, hundredths of {total} runs")
+    progress(parts, PARTS * total, f"sweep {sweep.name}, {counted(total, 'run')}")
 
 
 # --- the process that runs one cell

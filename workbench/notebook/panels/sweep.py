@@ -17,12 +17,14 @@ from workbench.notebook.panels.parts import (
 from workbench.notebook.panels.sweep_view import SweepView
 from workbench.notebook.screen import NOTEBOOK_PACKAGE
 from workbench.reports.render import render
-from workbench.reports.sweep_report import write_sweep_report
+from workbench.reports.sweep_report import shared_rows, write_sweep_report
 from workbench.runs.launch import Launched
 from workbench.settings import SETTINGS, UserError, Value
 from workbench.storage.run import find_run
 from workbench.sweeping import (
     Axis,
+    CellState,
+    PlannedCell,
     Sweep,
     all_sweeps,
     count_states,
@@ -54,7 +56,7 @@ class SweepPanel:
     def __init__(self, sweep: Sweep):
         self.base = sweep
         self.status = Status()
-        self.view = SweepView(self.status)
+        self.view = SweepView(self.status, self._enable)
         self.launched: Launched | None = None
         self._background = Background("estimate")
 
@@ -80,24 +82,29 @@ class SweepPanel:
         )
         self.question = W.HTML()
         self.count = W.HTML()
+        self.fixed = W.HTML()
         self.python = W.Textarea(layout=W.Layout(width="100%", height="9em"))
+        self.code = W.Accordion(
+            [self.python], titles=["as Python"], selected_index=None, layout=WIDE
+        )
         self.widget = self._layout()
         self._observe()
         self._show_axes(sweep)
+        self._enable([])
 
     def _layout(self) -> W.VBox:
         marked = [w for w in self.axes.values() if isinstance(w, W.SelectMultiple)]
         typed = [w for w in self.axes.values() if isinstance(w, W.Text)]
-        code = W.Accordion([self.python], titles=["as Python"], selected_index=None, layout=WIDE)
         return W.VBox(
             [
                 W.HBox([self.recipe, self.size, self.known]),
                 W.HBox([self.name, self.jobs]),
                 self.question,
+                self.fixed,
                 W.HBox([W.VBox(marked), W.VBox([*typed, self.more, self.seeds, self.count])]),
                 W.HBox(self._actions(), layout=WRAPPED),
                 self.status.widget,
-                code,
+                self.code,
                 self.view.widget,
             ],
             layout=WIDE,
@@ -105,16 +112,38 @@ class SweepPanel:
 
     def _actions(self) -> list[W.Button]:
         status = self.status
+        after_help = "current runs go on to their end, no other begins"
+        cancel_help = "current runs come to rest at a checkpoint"
+        resume_help = "run what is missing or was interrupted"
+        retry_help = "run what has failed once more, from its last checkpoint"
+        start_help = "run in processes of their own; this notebook stays free"
+        estimate_help = "how many runs, how long, how much disk"
+        self.stop_button = button("Stop after current", self.stop, status, "warning", after_help)
+        self.cancel_button = button("Cancel", self.cancel, status, "danger", cancel_help)
+        self.resume_button = button("Resume", self.start, status, help=resume_help)
+        self.retry_button = button("Retry failed", self.retry, status, help=retry_help)
+        self.report_button = button("Report", self.report, status, help="a page on the sweep")
         return [
-            button("Estimate", self.estimate, status, "info"),
-            button("Start", self.start, status, "success"),
-            button("Stop after current", self.stop, status, "warning"),
-            button("Cancel", self.cancel, status, "danger"),
-            button("Resume", self.start, status),
-            button("Retry failed", self.retry, status),
-            button("Copy as Python", self.copy, status),
-            button("Report", self.report, status),
+            button("Estimate", self.estimate, status, "info", estimate_help),
+            button("Start", self.start, status, "success", start_help),
+            self.stop_button,
+            self.cancel_button,
+            self.resume_button,
+            self.retry_button,
+            button("Copy as Python", self.copy, status, help="opens the box below"),
+            self.report_button,
         ]
+
+    def _enable(self, cells: Sequence[PlannedCell]) -> None:
+        """Disables each button that would do nothing, given how the cells stand."""
+        states = {cell.state for cell in cells}
+        begun = bool(states - {CellState.MISSING})
+        busy = CellState.RUNNING in states or (self.launched and self.launched.running)
+        self.stop_button.disabled = not busy
+        self.cancel_button.disabled = not busy
+        self.retry_button.disabled = CellState.FAILED not in states
+        self.resume_button.disabled = not (begun and any(state.unfinished for state in states))
+        self.report_button.disabled = not begun
 
     def _observe(self) -> None:
         guard = self.status.guard
@@ -148,6 +177,7 @@ class SweepPanel:
         self.more.value = "; ".join(others)
         self.python.value = sweep.as_python()
         self.question.value = question_html(sweep)
+        self.fixed.value = fixed_html(sweep)
         self._show_count()
 
     def value(self) -> Sweep:
@@ -189,7 +219,10 @@ class SweepPanel:
     def start(self, retry: bool = False) -> None:
         """Runs what is missing in a separate process; ``retry``: also what has failed."""
         sweep = self.value()
-        self.status.show_message(f"{len(sweep.cells())} runs")
+        runs = len(sweep.cells())
+        self.status.show_message(
+            f"starting {runs} runs: a process loads what it needs, then the first square changes"
+        )
         self.launched = launch_sweep(sweep, self.jobs.value, retry)
         self.watch(sweep)
 
@@ -208,8 +241,9 @@ class SweepPanel:
         self.status.show_message("current runs come to rest at a checkpoint; Resume resumes them")
 
     def copy(self) -> None:
-        """Shows the sweep as Python."""
+        """Shows the sweep as Python, to be copied from there."""
         self.python.value = self.value().as_python()
+        self.code.selected_index = 0
 
     def report(self) -> None:
         """Writes the report on the sweep."""
@@ -310,6 +344,12 @@ def count_html(sweep: Sweep) -> str:
             factors.append(f"{len(sweep.points)} points")
     factors.append(f"{len(sweep.seeds)} seeds")
     return render(NOTEBOOK_PACKAGE, "count.html", factors=factors, runs=len(sweep.cells()))
+
+
+def fixed_html(sweep: Sweep) -> str:
+    """Returns what all runs of the sweep share, which no widget shows."""
+    shared = [f"{row['setting']}={row['value']}" for row in shared_rows(sweep)]
+    return render(NOTEBOOK_PACKAGE, "fixed.html", shared=shared)
 
 
 def question_html(sweep: Sweep) -> str:

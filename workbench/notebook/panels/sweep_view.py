@@ -39,11 +39,18 @@ DETAILED_MEASURES = {
 MOST_REPORTED = 12  # runs that one report can hold and be read
 
 
-class SweepView:
-    """The matrix of one sweep, with curves and a table of the chosen squares below."""
+AfterLook = Callable[[Sequence[PlannedCell]], None]
 
-    def __init__(self, status: Status):
+
+class SweepView:
+    """The matrix of one sweep, with curves and a table of the chosen squares below.
+
+    ``after_look`` gets the cells as each look has found them.
+    """
+
+    def __init__(self, status: Status, after_look: AfterLook | None = None):
         self.status = status
+        self.after_look = after_look
         self.grid = MatrixGrid(self.choose)
         self.matrix = Screen(0, 0, self.grid.widget, keeps_colours=True)
         self.chart = SweepChart(status, self._redraw)
@@ -86,6 +93,8 @@ class SweepView:
         seen = [(cell.cell.id, cell.state, cell.reached) for cell in cells]
         self._sweep = sweep
         self._cells = cells
+        if self.after_look is not None:
+            self.after_look(cells)
         if seen != self._seen:
             self._seen = seen
             self.matrix.show_message(f"{sweep.name}: {state_summary(cells, jobs)}")

@@ -1,0 +1,66 @@
+"""Calls of notebooks take a run, a name, or several; what is wrong is told in a sentence."""
+
+from collections.abc import Callable
+
+import pytest
+from fake_runs import fake_run
+
+import workbench.notebook as wb
+from workbench.notebook.given import runs_of
+from workbench.settings import Settings, UserError
+from workbench.storage.run import Run
+
+
+@pytest.fixture
+def run(data_folder: object) -> Run:
+    """A run that was tested."""
+    return fake_run("ce-00000000", Settings())
+
+
+def test_a_run_a_name_and_several_are_the_same(run: Run) -> None:
+    """Each form gives the same runs, and every drawing takes each form."""
+    assert runs_of(run) == runs_of("ce") == runs_of([run]) == runs_of(["ce-00000000"]) == [run]
+    drawings: list[Callable[..., object]] = [
+        wb.draw_curves,
+        wb.draw_word_errors,
+        wb.draw_staleness,
+        wb.staleness_table,
+        wb.settings_difference,
+        wb.run_frame,
+    ]
+    for draw in drawings:
+        for given in (run, "ce", [run]):
+            assert draw(given) is not None, draw.__name__
+
+    assert "ce-00000000" in wb.report("ce")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: wb.draw_curves([]), "no runs given"),
+        (lambda: wb.report(), "no runs given"),
+        (lambda: wb.draw_curves("nosuch"), "nosuch: no such run"),
+        (lambda: wb.draw_curves("ce", against="time"), "time: cannot be drawn; choose among"),
+        (lambda: wb.draw_curves("ce", measures=["wr"]), "wr: cannot be drawn; choose among mmi"),
+        (lambda: wb.pairwise("ce"), "a comparison needs two runs"),
+    ],
+)
+def test_a_mistake_is_a_sentence(run: Run, call: Callable[[], object], message: str) -> None:
+    """No call answers a mistake with an IndexError, a KeyError, or nothing."""
+    with pytest.raises(UserError, match=message):
+        call()
+
+
+def test_untested_runs_are_named(run: Run) -> None:
+    """Runs that cannot be compared are no empty table, but named."""
+    fake_run("new-00000000", Settings(), state="new")
+    with pytest.raises(UserError, match="new-00000000: not tested yet"):
+        wb.pairwise([run, "new"])
+
+
+def test_errors_stand_in_percent_beside_each_other(run: Run) -> None:
+    """A column per run, a row for what is read first."""
+    table = wb.result_table(run)
+    assert list(table.columns) == ["ce-00000000"]
+    assert table.loc["test WER %", "ce-00000000"] == "6.2"

@@ -1,0 +1,55 @@
+"""What a call of a notebook takes for runs: a run, a name, or several of either."""
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
+
+import pandas as pd
+
+from workbench.figures import compare
+from workbench.metrics.verdicts import MARGIN
+from workbench.settings import UserError
+from workbench.storage.run import Run, find_run
+from workbench.storage.transcripts import has_transcripts
+
+P = ParamSpec("P")
+T = TypeVar("T")
+GivenRuns = Run | str | Sequence[Run | str]
+
+
+def runs_of(given: GivenRuns) -> list[Run]:
+    """Returns the runs that are given, or named; UserError if there is none."""
+    several = [given] if isinstance(given, Run | str) else list(given)
+    if not several:
+        raise UserError(
+            "no runs given: give runs, or names of runs, of which runs_panel has a list"
+        )
+
+    return [find_run(each) if isinstance(each, str) else each for each in several]
+
+
+def taking_runs(
+    draw: Callable[Concatenate[Sequence[Run], P], T],
+) -> "Callable[Concatenate[GivenRuns, P], T]":
+    """Returns a function of several runs that also takes a single one, or names."""
+
+    @wraps(draw)
+    def call(given: GivenRuns, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return draw(runs_of(given), *args, **kwargs)
+
+    return call
+
+
+def pairwise(runs: GivenRuns, margin: float = MARGIN) -> pd.DataFrame:
+    """Returns the comparison of every two of the runs; see `figures.compare.pairwise`.
+
+    UserError names runs that were not tested.
+    """
+    several = runs_of(runs)
+    untested = [run.name for run in several if not has_transcripts(run.folder)]
+    if untested:
+        raise UserError(f"{', '.join(untested)}: not tested yet; wb.tested(run) tests a run")
+    if len(several) < 2:
+        raise UserError(f"{several[0].name}: a comparison needs two runs")
+
+    return compare.pairwise(several, margin)
