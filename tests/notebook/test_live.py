@@ -27,7 +27,7 @@ from workbench.settings import Settings, UserError
 from workbench.storage.rows import EvaluateRow, RecoveryRow, Row
 from workbench.storage.run import Run
 
-WAIT = 20.0  # seconds, for threads
+WAIT = 120.0  # seconds at most, for threads on a busy machine
 PUSHES = 40  # of the run
 PUSHES_OF_REPLICA_0 = 14  # among them
 

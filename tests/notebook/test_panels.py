@@ -25,7 +25,7 @@ from workbench.settings import SETTINGS, Settings, UserError, preset
 from workbench.storage.example import Example
 from workbench.storage.files import write_json
 
-WAIT = 20.0  # seconds, for threads
+WAIT = 120.0  # seconds at most, for threads on a busy machine
 
 # Jupyter logs what the thread of a panel raises.
 ERRORS_OF_THREADS = pytest.mark.filterwarnings(
