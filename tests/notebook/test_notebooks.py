@@ -112,6 +112,18 @@ def test_notebooks_have_theory_and_a_question(path: Path) -> None:
         assert int(number) < len(NOTEBOOKS)
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebooks_open_with_what_is_known(path: Path) -> None:
+    """Before the theory there is a picture that the repository has, or what is kept of a study."""
+    texts = [cell.source for cell in nbformat.read(path, 4).cells]
+    theory = next(n for n, text in enumerate(texts) if text.startswith("**Theory.**"))
+    opening = "\n".join(texts[:theory])
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", opening)
+    assert pictures or "wb.study(" in opening
+    for picture in pictures:
+        assert (FOLDER / picture).is_file(), picture
+
+
 def is_path(node: ast.AST) -> bool:
     """Whether an expression is a string that looks like a path."""
     if not isinstance(node, ast.Constant) or not isinstance(node.value, str):

@@ -8,7 +8,7 @@ import pandas as pd
 from workbench.data import PAPER
 from workbench.figures.curves import Against, draw_bands
 from workbench.figures.staleness import draw_staleness
-from workbench.figures.sweep_matrix import number_text, scale
+from workbench.figures.sweep_matrix import cause_text, number_text, scale
 from workbench.figures.sweep_plots import draw_effects, draw_scatter
 from workbench.figures.sweep_squares import draw_matrix
 from workbench.figures.tables import NOT_MEASURED
@@ -285,17 +285,16 @@ def state_blocks(found: Results) -> list[PageBlock]:
 
 
 def unfinished_rows(found: Results) -> list[dict[str, str]]:
-    """Returns one row per cell that is not done, with its cause."""
+    """Returns one row for the seeds of a setting that are not done for the same cause."""
+    seeds: dict[tuple[str, str, str], list[str]] = {}
+    for planned in found.cells:
+        if planned.state != CellState.DONE:
+            why = (planned.cell.label, planned.state.value, cause_text(planned.error))
+            seeds.setdefault(why, []).append(str(planned.cell.seed))
+
     return [
-        {
-            "setting": planned.cell.label,
-            "seed": str(planned.cell.seed),
-            "state": planned.state.value,
-            "cause": planned.error,
-            "run": planned.run.name if planned.run else "",
-        }
-        for planned in found.cells
-        if planned.state != CellState.DONE
+        {"setting": label, "seeds": ", ".join(those), "state": state, "cause": cause}
+        for (label, state, cause), those in seeds.items()
     ]
 
 
