@@ -1,8 +1,11 @@
 """What other tools read of a run is what the run measured."""
 
 import csv
+import json
+import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_runs import fake_run
@@ -88,9 +91,54 @@ def test_wandb_writes_an_offline_run(
     monkeypatch.setenv("WANDB_SILENT", "true")
     (place,) = export([run], Tool.WANDB, tmp_path)
     (file,) = place.glob("offline-run-*/*.wandb")
-    written = file.read_bytes()
-    assert b"heldout/wer" in written
-    assert b"digits" in written
+    records = wandb_records(file.read_bytes())
+    settings = {
+        item.key: json.loads(item.value_json)
+        for record in records
+        for item in record.run.config.update
+    }
+    assert settings["criterion"] == "mmi"
+    assert settings["corpus"] == "digits"
+
+    rows = [
+        {(item.key or "/".join(item.nested_key)): item.value_json for item in record.history.item}
+        for record in records
+        if record.history.item
+    ]
+    measured = points(run)
+    assert [int(row["_step"]) for row in rows] == [point.updates for point in measured]
+    wer = [float(row["heldout/wer"]) for row in rows]
+    assert wer == pytest.approx([point.values["wer"] for point in measured])
+
+
+def wandb_records(written: bytes) -> list[Any]:
+    """Returns the records of W&B's file: LevelDB's log behind a header, in blocks of 32 KiB.
+
+    A record that does not fit into a block goes on in the next one.
+    """
+    from wandb.proto import wandb_internal_pb2
+
+    header = 7
+    whole, first, last = 1, 2, 4  # kinds of parts; those between have another number
+    block = 32768
+    records = []
+    parts = b""
+    at = header
+    while at + 7 <= len(written):
+        room = block - at % block
+        if room < 7:
+            at += room
+            continue
+
+        _, length, kind = struct.unpack_from("<IHB", written, at)
+        part = written[at + 7 : at + 7 + length]
+        parts = part if kind in (whole, first) else parts + part
+        if kind in (whole, last):
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(parts)
+            records.append(record)
+        at += 7 + length
+    return records
 
 
 def test_a_missing_library_is_named(
