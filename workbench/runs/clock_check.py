@@ -164,12 +164,15 @@ def steady_pushes(run: Run) -> list[PushRow]:
 
 
 def throughput(run: Run, pushes: Sequence[PushRow]) -> Throughput:
-    """Return how fast a run made these pushes, and how many processes worked at once."""
-    seconds = pushes[-1].seconds - pushes[0].seconds
-    rows = list(run.rows(UsageRow))
+    """Return how fast a run made these pushes, and how many processes worked at once meanwhile.
+
+    All pushes of a run are taken to have needed the same work.
+    """
+    updates = (len(pushes) - 1) / (pushes[-1].seconds - pushes[0].seconds)
+    rows = run.rows(UsageRow)
     work = sum(row.work_seconds or 0.0 for row in rows if row.process != "evaluator")
-    until = max(row.seconds for row in rows)
-    return Throughput((len(pushes) - 1) / seconds, work / until)
+    work_each = work / sum(1 for _ in run.rows(PushRow))
+    return Throughput(updates, work_each * updates)
 
 
 def check_age(name: str, predicted: Staleness, measured: Staleness) -> AgeCheck:
