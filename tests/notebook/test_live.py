@@ -86,6 +86,25 @@ def test_a_row_of_another_kind_is_named(run: Run) -> None:
         Tail(run).read()
 
 
+@pytest.mark.parametrize("piece", [1, 7, 1 << 20])
+def test_rows_are_counted_alike_however_they_are_written(run, monkeypatch, piece) -> None:
+    """A row is known by its beginning or taken apart, and pieces of files may end anywhere."""
+    whole = Tail(run)
+    whole.read()
+    for path in run.row_files():
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        compact = [json.dumps(row, separators=(",", ":")) for row in lines]
+        path.write_text("".join(f"{line}\n" for line in compact))
+    monkeypatch.setattr("workbench.figures.tail.PIECE", piece)
+    again = Tail(run)
+    again.read()
+    assert again.counts == whole.counts
+    assert again.heard == whole.heard
+    assert again.total == whole.total
+    assert again.pushes == whole.pushes
+    assert again.evaluations == whole.evaluations
+
+
 def test_rows_cut_back_by_a_resume_are_forgotten(run: Run) -> None:
     """A run that resumes from a checkpoint cuts its files; the tail then holds what they hold."""
     tail = Tail(run)

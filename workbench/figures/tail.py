@@ -1,6 +1,7 @@
 """The rows of a run that is being written; each row is read once, however long the run."""
 
 import json
+import re
 from collections import defaultdict, deque
 from pathlib import Path
 
@@ -19,6 +20,12 @@ from workbench.storage.rows import (
 )
 from workbench.storage.run import DIVERGENCE, DRIVER, Run
 
+PIECE = 1 << 20  # bytes that are read at once
+BEGINNING = re.compile(  # of a row as a run writes it
+    rb'\{"process":"(?P<process>[\w /.-]*)",'
+    rb'"seconds":(?P<seconds>[0-9.e+-]+),'
+    rb'"kind":"(?P<kind>\w+)"'
+)
 MOST_ROWS = 4000  # of one kind that are kept; all evaluations are kept
 
 Columns = dict[str, Json]  # of a row, as it was written
@@ -43,7 +50,7 @@ class Tail:
     def begin(self) -> None:
         """Forgets all rows, because a resumed run cuts its files back."""
         self._positions: dict[Path, int] = {}
-        self._new: dict[str, deque[Columns]] = defaultdict(lambda: deque(maxlen=self.most))
+        self._new: dict[str, deque[bytes]] = defaultdict(lambda: deque(maxlen=self.most))
         self._new[EvaluateRow.kind] = deque()
         self._rows: dict[str, deque[Row]] = defaultdict(lambda: deque(maxlen=self.most))
         self._rows[EvaluateRow.kind] = deque()
@@ -105,14 +112,14 @@ class Tail:
         return [row for row in self._rows[kind.kind] if isinstance(row, kind)]
 
     def _take_new(self) -> None:
-        """Makes rows of the newest columns; of those that are not kept, only the number counts."""
-        for kind, columns in self._new.items():
-            for each in columns:
+        """Makes rows of the newest lines; of those that are not kept, only the number counts."""
+        for kind, lines in self._new.items():
+            for line in lines:
                 try:
-                    self._rows[kind].append(Row.from_dict(each))
+                    self._rows[kind].append(Row.from_dict(json.loads(line)))
                 except (TypeError, ValueError) as error:
                     raise UserError(f"{self.run.name}: damaged row: {error}") from None
-            columns.clear()
+            lines.clear()
 
     @property
     def _returns(self) -> int:
@@ -127,26 +134,40 @@ class Tail:
         )
 
     def _read_file(self, path: Path) -> int:
-        """Reads the whole lines that were added to a file, not a torn one; returns their bytes."""
+        """Reads the whole lines that were added to a file, not a torn one; returns their bytes.
+
+        Rows are counted by their beginning. Only those that are kept are taken apart, so that a
+        file of millions of rows takes neither their time nor their memory.
+        """
         position = self._positions.get(path, 0)
+        added = 0
+        rest = b""
         with open(path, "rb") as file:
             file.seek(position)
-            added = file.read()
+            while piece := file.read(PIECE):
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    self._add(line)
+                added += sum(map(len, lines)) + len(lines)
 
-        whole = added[: added.rfind(b"\n") + 1]
-        for line in whole.splitlines():
-            self._add(json.loads(line))
+        self._positions[path] = position + added
+        return added
 
-        self._positions[path] = position + len(whole)
-        return len(whole)
+    def _add(self, line: bytes) -> None:
+        begins = BEGINNING.match(line)
+        if begins is None:
+            columns: Columns = json.loads(line)
+            kind = str(columns["kind"])
+            process = str(columns.get("process", ""))
+            seconds = columns["seconds"]
+        else:
+            kind = begins["kind"].decode()
+            process = begins["process"].decode()
+            seconds = float(begins["seconds"])
 
-    def _add(self, columns: Columns) -> None:
-        kind = str(columns["kind"])
-        process = str(columns.get("process", ""))
-        self._new[kind].append(columns)
+        self._new[kind].append(line)
         self.total[kind] += 1
         self.counts[process][kind] += 1
-        seconds = columns["seconds"]
         self.heard[process] = float(seconds) if isinstance(seconds, int | float) else 0.0
 
     def table(self, *kinds: type[Row]) -> pd.DataFrame:
