@@ -225,3 +225,19 @@ def test_a_run_is_for_its_owner_only(tmp_path):
     assert {path.name for path in paths if path.is_dir()} == {
         name for name, mode in modes.items() if mode == 0o700
     }
+
+
+def test_the_state_is_written_although_the_rows_cannot_be(tmp_path, monkeypatch):
+    """On a full disk a run that has failed says so, and its lock is given back."""
+    writer = RunWriter.create(tmp_path, "run", RECORD)
+    writer.emit(EndRow(process="a", updates=1))
+
+    def fail(path, read):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("workbench.storage.run_writer.write_table", fail)
+    with pytest.raises(OSError, match="No space left"):
+        writer.close(RunState.FAILED, "No space left on device")
+    assert writer.run.status().state == RunState.FAILED
+    monkeypatch.undo()
+    RunWriter(writer.run).close(RunState.FAILED)

@@ -116,14 +116,19 @@ class RunWriter:
             self._cluster = cluster
 
     def close(self, state: RunState, error: str = "") -> None:
-        """Write all rows as one table and the state, and end writing."""
-        self._close_files()
-        (self.run.folder / CLUSTER).unlink(missing_ok=True)
+        """Write all rows as one table and the state, and end writing.
+
+        The state is written also where the rows cannot be, for example on a full disk.
+        """
         try:
+            self._close_files()
+            (self.run.folder / CLUSTER).unlink(missing_ok=True)
             self._write_table()
-            self.write_status(state, error)
         finally:
-            self._lock.close()
+            try:
+                self.write_status(state, error)
+            finally:
+                self._lock.close()
 
     def _close_files(self) -> None:
         for file in self._files.values():
