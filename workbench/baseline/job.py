@@ -1,8 +1,9 @@
 """The way from data to a report; every step finds what an earlier start has left, and goes on.
 
 The steps: the corpus; choices by its amounts; for each seed cross entropy, then sequence training
-from it, each at a learning rate that is found; both tested; the report. Scales and rates are found
-with the first seed and shared by the others.
+from it, each at a learning rate that is found; all tested; the report. Scales and rates are found
+with the first seed and shared by the others. Sequence training by several replicas has the rate of
+one replica.
 """
 
 from collections.abc import Callable
@@ -110,11 +111,19 @@ class _Job:
             ce = self._trained("ce", self._settings(False, seed, None), seed, None)
             if seed == first:
                 self._choose_scales(ce)
-            sequence = self._settings(True, seed, ce)
-            after = self._trained(self.request.criterion, sequence, seed, ce)
-            trained += [self._tested(ce), self._tested(after)]
+            trained.append(self._tested(ce))
+            settings = self._settings(True, seed, ce)
+            for replicas in self.request.replicas:
+                trained.append(self._after(ce, settings, seed, replicas))
 
         return self._reported(trained)
+
+    def _after(self, ce: Run, settings: Settings, seed: int, replicas: int) -> Run:
+        """The tested run of sequence training from cross entropy by so many replicas."""
+        if replicas > 1:
+            settings = settings.replace(replicas=replicas, clock="cost")
+        kind = self.request.criterion
+        return self._tested(self._trained(kind, settings, seed, ce, replicas))
 
     # --- the plan
 
@@ -123,7 +132,8 @@ class _Job:
         plan = make_plan(self.request, self.corpus)
         self.forecast = foretell(self.corpus, plan)
         count = len(self.request.seeds)
-        seconds = self.forecast.seconds(count, count)
+        sequences = count * len(self.request.replicas)
+        seconds = self.forecast.seconds(count, sequences)
         self.out(
             f"all of it takes about {duration_text(seconds)} on this computer as busy as it is"
         )
@@ -131,7 +141,7 @@ class _Job:
         limit = HOURS_KEPT * SECONDS_PER_HOUR * self.request.hours
         if 0 < limit < seconds:
             plan = plan.shortened(limit / seconds)
-            least = foretell(self.corpus, plan).seconds(count, count)
+            least = foretell(self.corpus, plan).seconds(count, sequences)
             if least * HOURS_KEPT > limit:
                 raise UserError(
                     f"hours={self.request.hours:g}: the least that makes sense takes about "
@@ -177,12 +187,14 @@ class _Job:
 
     # --- training and testing
 
-    def _trained(self, kind: str, settings: Settings, seed: int, init: Run | None) -> Run:
+    def _trained(
+        self, kind: str, settings: Settings, seed: int, init: Run | None, replicas: int = 1
+    ) -> Run:
         """The run of a seed, trained or resumed if it is not done."""
-        name = run_name(kind, self.request, seed)
+        name = run_name(kind, self.request, seed, replicas)
         known = runs.find_same_run(self.corpus, settings, name, init)
         if known is None or known.status().state != RunState.DONE:
-            self._say_time(f"training {name}", seed, init)
+            self._say_time(f"training {name}", seed, init, replicas)
             self.follow(name)
         run = runs.train_or_resume(
             known, self.corpus, settings, name=name, init=init, progress=self.progress
@@ -195,15 +207,17 @@ class _Job:
         """The run, tested if it was not."""
         return run if run.summary.tested else evaluate.test(run, self.progress)
 
-    def _say_time(self, what: str, seed: int, init: Run | None) -> None:
+    def _say_time(self, what: str, seed: int, init: Run | None, replicas: int) -> None:
         """Print what begins, and how long the rest takes as far as that can be foretold by now."""
         if self.forecast is None:
             self.forecast = foretell(self.corpus, self.plan)
         if init is not None and not self.forecast.refined:
             self.forecast = foretell_again(self.corpus, self.plan, init, self.forecast)
 
-        to_do = len(self.request.seeds) - self.request.seeds.index(seed)
-        seconds = self.forecast.seconds(to_do - (init is not None), to_do)
+        seeds = len(self.request.seeds) - self.request.seeds.index(seed)
+        each = len(self.request.replicas)
+        done = 0 if init is None else self.request.replicas.index(replicas)
+        seconds = self.forecast.seconds(seeds - (init is not None), seeds * each - done)
         taken = duration_text(self.timer.seconds)
         self.out(f"[{taken}] {what}; about {duration_text(seconds)} left")
 
@@ -227,7 +241,9 @@ class _Job:
         return Baseline(self.corpus, self.plan, tuple(trained), searches, page)
 
 
-def run_name(kind: str, request: Request, seed: int) -> str:
-    """Return the name of a run without its digest; the first seed is not named."""
+def run_name(kind: str, request: Request, seed: int, replicas: int = 1) -> str:
+    """Return the name of a run without its digest; the first seed and one replica are not named."""
     suffix = "" if seed == request.seeds[0] else f"-seed{seed}"
+    if replicas > 1:
+        suffix = f"-{replicas}r{suffix}"
     return f"{kind}-{request.name}{suffix}"

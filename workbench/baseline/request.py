@@ -22,7 +22,8 @@ class Request:
     ``name``: of the corpus, and part of the names of runs. ``source``: where the data come from;
     None for a corpus that exists. ``preparation``: fields of `Preparation`. ``both``, ``frame`` and
     ``sequence``: settings of both trainings, of cross entropy and of sequence training.
-    ``hours``: how long all of it may take; 0: as long as it takes.
+    ``hours``: how long all of it may take; 0: as long as it takes. ``replicas``: by how many each
+    sequence training is done, one training for each number; several run on the cost clock.
 
     Raises UserError for settings that cannot be given.
     """
@@ -36,6 +37,7 @@ class Request:
     frame: Changes = field(default_factory=dict)
     sequence: Changes = field(default_factory=dict)
     hours: float = 0.0
+    replicas: tuple[int, ...] = (1,)
 
     def __post_init__(self) -> None:
         check_name("baseline", self.name, RUN_WORDS)
@@ -44,6 +46,8 @@ class Request:
         SETTINGS["criterion"].parse(self.criterion)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise UserError(f"seeds={self.seeds}: give each seed once")
+        if not self.replicas or len(set(self.replicas)) < len(self.replicas):
+            raise UserError(f"replicas={self.replicas}: give each number of replicas once")
         if not self.hours >= 0:
             raise UserError(f"hours={self.hours}: 0 or more")
         for name in (*self.both, *self.frame, *self.sequence):
@@ -55,6 +59,8 @@ class Request:
     @property
     def question(self) -> dict[str, object]:
         """What choices depend on, as JSON; those of an equal question can be used again."""
-        named = ("criterion", "both", "frame", "sequence", "hours")
+        named = ["criterion", "both", "frame", "sequence", "hours"]
+        if self.hours and len(self.replicas) > 1:
+            named.append("replicas")
         fields = asdict(self)
         return {name: fields[name] for name in named}

@@ -25,6 +25,7 @@ from workbench.system.processes import set_environment
 COMMANDS = {
     "baseline": "from data to a report: corpus, cross entropy, MMI at rates that are found, test",
     "check": "say what is in a data directory before anything is computed, and what is wrong",
+    "paper": "the paper's experiment at its size: 60 hours, CE, MMI by 1 and by 50 replicas, tests",
     "prepare": "make a corpus: features, lexicon, language models, tied states, graphs",
     "train": "train a model on a corpus, or resume a run",
     "rates": "find a learning rate in short trials",

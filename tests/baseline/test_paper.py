@@ -1,0 +1,110 @@
+"""The campaign of the paper: what it asks for, how long it takes, and a rehearsal of all of it."""
+
+from pathlib import Path
+
+import pytest
+
+from workbench.baseline.paper import (
+    MACHINES,
+    REPLICAS,
+    SPEECH_HOURS,
+    TWO_CORES,
+    paper_request,
+    size_for,
+    stages_of,
+)
+from workbench.baseline.request import Request
+from workbench.cli import main
+from workbench.corpus.synthesis.difficulty import SIZES
+from workbench.prepare.corpus import Corpus
+from workbench.settings import UserError
+from workbench.settings.frame import FRAMES_PER_SECOND
+from workbench.storage.run import all_runs
+
+
+@pytest.mark.parametrize(
+    ("hours", "size"),
+    [(0.01, "tiny"), (0.1, "smoke"), (2, "demo"), (2.1, "default"), (60, "paper")],
+)
+def test_hours_of_speech_choose_the_corpus(hours, size):
+    """The smallest that has them."""
+    assert size_for(hours) == size
+
+
+@pytest.mark.parametrize("hours", [0, -1, 61, float("nan")])
+def test_hours_that_no_corpus_has_are_refused(hours):
+    """One line that says which there are."""
+    with pytest.raises(UserError, match="at most 60 hours"):
+        size_for(hours)
+
+
+def test_every_size_has_its_hours(prepared_tiny: Path):
+    """The table knows all sizes, and the tiny corpus has about the speech that the table says."""
+    assert SPEECH_HOURS.keys() == SIZES.keys()
+    frames = Corpus(prepared_tiny).split("train").frames
+    assert frames / FRAMES_PER_SECOND / 3600 == pytest.approx(SPEECH_HOURS["tiny"], abs=0.005)
+
+
+def test_the_campaign_is_the_paper_s():
+    """One model by cross entropy, MMI from it by one replica and by fifty."""
+    request = paper_request("paper")
+    assert request.name == "paper"
+    assert request.replicas == (1, 50)
+    assert request.criterion == "mmi"
+    assert paper_request("smoke").name == "paper-smoke"
+    names = " ".join(stage.name for stage in stages_of("paper"))
+    assert "1 replica " in f"{names} " and "50 replicas" in names and "3 tests" in names
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_each_stage_takes_time(size):
+    """More on two cores than with a GPU, and more for more replicas' trainings."""
+    stages = stages_of(size)
+    assert len(stages) == 5 + len(REPLICAS)
+    for stage in stages:
+        slow, fast = [stage.seconds(machine) for machine in MACHINES]
+        assert slow > fast > 0
+    alone = sum(stage.seconds(TWO_CORES) for stage in stages_of(size, [1]))
+    assert alone < sum(stage.seconds(TWO_CORES) for stage in stages)
+
+
+def test_the_forecast_is_printed_and_nothing_is_made(data_folder: Path, capsys):
+    """A line for each stage, and where the speeds come from."""
+    assert main.main(["paper", "--foretell", "--hours", "60"]) == 0
+    printed = capsys.readouterr().out
+    assert "all of it" in printed
+    assert "an estimate from parts" in printed
+    assert not list(data_folder.iterdir())
+
+
+def test_replicas_are_given_once_each():
+    """Two runs of one name could not be told apart."""
+    for replicas in ((), (2, 2)):
+        with pytest.raises(UserError, match="each number of replicas once"):
+            Request("x", replicas=replicas)
+
+
+@pytest.mark.slow
+def test_a_rehearsal_goes_from_nothing_to_a_report(data_folder: Path, capsys):
+    """Synthesis, three trainings, three tests; the same command again computes nothing."""
+    command = ["paper", "--hours", "0.02", "--replicas", "1,3", "--jobs", "1"]
+    command += ["--set", "hidden_units=16", "--frame", "epochs=3", "learning_rate=0.05"]
+    command += ["--sequence", "epochs=1", "learning_rate=0.002"]
+    assert main.main(command) == 0
+    capsys.readouterr()
+    made = {run.name: run for run in all_runs()}
+    kinds = sorted(name.rpartition("-")[0] for name in made)
+    assert kinds == ["ce-paper-tiny", "mmi-paper-tiny", "mmi-paper-tiny-3r"]
+    assert all(run.summary.tested for run in made.values())
+
+    [three] = [run for name, run in made.items() if "-3r-" in name]
+    [one] = [
+        run for name, run in made.items() if name.startswith("mmi-paper-tiny-") and run != three
+    ]
+    assert three.settings.asynchrony.replicas == 3
+    assert three.settings.clock.kind == "cost"
+    assert three.record.parent_run == one.record.parent_run
+
+    assert main.main(command) == 0
+    assert {run.name for run in all_runs()} == made.keys()
+    assert "report:" in capsys.readouterr().out

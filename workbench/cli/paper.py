@@ -1,0 +1,101 @@
+"""``workbench paper``: the paper's experiment at its size, from nothing to a report."""
+
+import argparse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from workbench.cli.options import parse_changes
+from workbench.cli.progress import bars
+from workbench.settings import SETTINGS
+
+if TYPE_CHECKING:
+    from workbench.baseline.paper import Stage
+
+EXAMPLES = """examples:
+  workbench paper --foretell
+  workbench paper --hours 0.16        # a rehearsal on ten minutes of speech
+  workbench paper --hours 60
+
+The command can be stopped and given again at any time: nothing is computed twice."""
+
+DEFAULT_REPLICAS = "1,50"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line gave."""
+
+    hours: float
+    replicas: str
+    jobs: int
+    foretell: bool
+    changes: list[str]
+    frame: list[str]
+    sequence: list[str]
+
+    @property
+    def replica_numbers(self) -> tuple[int, ...]:
+        """The replicas of each sequence training."""
+        return tuple(int(SETTINGS["replicas"].parse(n)) for n in self.replicas.split(","))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument(
+        "--hours", type=float, default=60.0, help="of training speech, at most 60 (default: 60)"
+    )
+    parser.add_argument(
+        "--replicas",
+        default=DEFAULT_REPLICAS,
+        metavar="1,50",
+        help=f"of each MMI training (default: {DEFAULT_REPLICAS})",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=2, help="processes that synthesise speech (default: 2)"
+    )
+    parser.add_argument(
+        "--foretell", action="store_true", help="only print how long each stage takes, and where"
+    )
+    changes: dict[str, Any] = {"nargs": "+", "action": "extend", "metavar": "FIELD=VALUE"}
+    parser.add_argument(
+        "--set", dest="changes", default=[], help="settings of all trainings", **changes
+    )
+    parser.add_argument("--frame", default=[], help="settings of cross entropy alone", **changes)
+    parser.add_argument("--sequence", default=[], help="settings of MMI alone", **changes)
+
+
+def run(options: Options) -> None:
+    """Make what is missing of the campaign, or foretell it."""
+    from workbench.baseline import make_baseline
+    from workbench.baseline.paper import paper_request, size_for, stages_of
+
+    size = size_for(options.hours)
+    if options.foretell:
+        print_forecast(size, stages_of(size, options.replica_numbers))
+        return
+
+    request = paper_request(
+        size,
+        options.replica_numbers,
+        parse_changes(options.changes),
+        parse_changes(options.frame),
+        parse_changes(options.sequence),
+    )
+    with bars() as progress:
+        make_baseline(request, jobs=options.jobs, progress=progress)
+
+
+def print_forecast(size: str, stages: "list[Stage]") -> None:
+    """Print how long each stage takes on each machine, and where the speeds come from."""
+    from tabulate import tabulate
+
+    from workbench.baseline.paper import MACHINES
+    from workbench.progress import duration_text
+
+    rows = [[s.name, *(duration_text(s.seconds(m)) for m in MACHINES)] for s in stages]
+    totals = [duration_text(sum(s.seconds(m) for s in stages)) for m in MACHINES]
+    rows.append(["all of it", *totals])
+    headers = [f"corpus {size}", *(machine.name for machine in MACHINES)]
+    print(tabulate(rows, headers, disable_numparse=True))
+    for machine in MACHINES:
+        print(f"\n{machine.name}: {machine.source}")
