@@ -13,25 +13,30 @@ from workbench.recognise.recogniser import Recogniser
 from workbench.storage.summary import RunSummary
 
 
-class Store:
-    """Utterances whose windows are their own numbers."""
+class Numbered:
+    """A task whose log posteriors are the numbers of the utterances."""
 
-    def utterance_windows(self, u: int) -> np.ndarray:
-        return np.array([u])
+    on_device = False
+
+    def utterance_posteriors(self, theta: Any, store: Any, utterances: Any) -> list[np.ndarray]:
+        return [np.array([u]) for u in utterances]
 
 
 class Scripted(Recogniser):
     """A recogniser that finds a path in utterances 0 and 3 only."""
 
+    task = Numbered()  # type: ignore[assignment]
+    theta = np.zeros(1, np.float32)
+
     def __init__(self) -> None:
         pass
 
-    def lattice(self, windows: np.ndarray) -> Any:
-        if windows[0] == 1:
+    def lattice_of(self, logp: np.ndarray) -> Any:
+        if logp[0] == 1:
             raise NoPath("no state in the beam")
-        if windows[0] == 2:
+        if logp[0] == 2:
             raise BadScores(NOT_FINITE)
-        return int(windows[0])
+        return int(logp[0])
 
     def words(self, lattice: Any, lm_scales: Any) -> list[tuple[str, ...]]:
         return [(f"word{lattice}",) for _ in lm_scales]
@@ -46,7 +51,7 @@ class RunWithSummary:
 
 def test_no_path_is_counted_and_gives_no_words():
     """Neither a beam that is too narrow nor broken scores end the test of the others."""
-    found = Scripted().transcripts(Store(), range(4), [1.0, 0.8])
+    found = Scripted().transcripts(object(), range(4), [1.0, 0.8])
     assert found.words == [[("word0",)] * 2, [()] * 2, [()] * 2, [("word3",)] * 2]
     assert found.no_path == 2
 

@@ -16,8 +16,9 @@ DEVICES = ("auto", "cpu", "cuda")
 
 @functools.cache
 def device() -> torch.device:
-    """Return the device that computes; raises UserError if WORKBENCH_DEVICE asks for one that is
-    not there.
+    """Return the device that computes, as tensors on it name it.
+
+    Raises UserError if WORKBENCH_DEVICE asks for one that is not there.
     """
     wanted = os.environ.get("WORKBENCH_DEVICE", "auto")
     if wanted not in DEVICES:
@@ -25,7 +26,7 @@ def device() -> torch.device:
     usable = wanted != "cpu" and torch.cuda.is_available() and _torch_was_built_for_this_gpu()
     if wanted == "cuda" and not usable:
         raise UserError(f"WORKBENCH_DEVICE=cuda: torch {torch.__version__} can use no GPU here")
-    return torch.device("cuda" if usable else "cpu")
+    return torch.device("cuda", torch.cuda.current_device()) if usable else torch.device("cpu")
 
 
 def describe_device() -> str:

@@ -17,7 +17,7 @@ import torch
 
 from workbench.model import kernels
 from workbench.model.kernels import Kernel, Precision
-from workbench.model.workspace import tensor
+from workbench.model.torch_vector import tensor
 from workbench.system import memory
 
 LARGEST = float(np.finfo(np.float32).max) / 2

@@ -114,6 +114,11 @@ class Kernel:
         """The precision for which `choose` returns it."""
         return "bfloat16" if self.name == "bfloat16" else "float32"
 
+    @property
+    def own_memory(self) -> bool:
+        """Whether its device has a memory of its own, to which the host must copy."""
+        return self.device.type != "cpu"
+
     def factors(self, dtype: torch.dtype) -> torch.dtype:
         """Return the type of the factors for parameters of ``dtype``."""
         return self.dtype or dtype

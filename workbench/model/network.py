@@ -21,6 +21,7 @@ import torch
 
 from workbench.model.factors import Factors
 from workbench.model.kernels import Kernel
+from workbench.model.logit_gradient import LogitGradient, SparseRows, logit_gradient
 from workbench.model.sinks import Keep, LayerGradient, Sink, Store
 from workbench.model.topology import (
     Layout,
@@ -32,14 +33,15 @@ from workbench.model.topology import (
     trained_slice,
     transfer,
 )
+from workbench.model.torch_vector import tensor
 from workbench.model.workspace import (
     DeviceParameters,
     NetworkWorkspace,
     device_parameters,
-    tensor,
     workspace,
 )
 from workbench.system import memory
+from workbench.system.vectors import DeviceVector
 
 __all__ = [
     "CrossEntropy",
@@ -61,21 +63,10 @@ __all__ = [
     "transfer",
 ]
 
-# Frames of one forward pass; this bounds the memory for the activations of a long utterance.
+# Frames of one forward pass; this bounds the memory for the activations of a long utterance. A
+# device needs some thousand frames to be busy.
 CHUNK = 512
-
-
-class SparseRows(NamedTuple):
-    """Rows in CSR form: row t is ``values[indptr[t] : indptr[t + 1]]`` at the same places of
-    ``states``.
-
-    ``indptr`` integer [frames + 1]; ``states`` integer and ``values`` floating point [entries]. A
-    state may occur more than once in a row.
-    """
-
-    indptr: np.ndarray
-    states: np.ndarray
-    values: np.ndarray
+DEVICE_CHUNK = 8192
 
 
 class CrossEntropy(NamedTuple):
@@ -97,25 +88,15 @@ class CrossEntropyFactors(NamedTuple):
     errors: int
 
 
-Theta = np.ndarray | DeviceParameters
+Theta = np.ndarray | DeviceVector | DeviceParameters
+Windows = np.ndarray | torch.Tensor
 States = np.ndarray | Sequence[int]
-
-
-class LogitGradient(NamedTuple):
-    """The derivative at the softmax input, ``delta`` [frames, columns], in the columns that are not
-    all zero.
-
-    ``columns`` int64: the states that they are; None: all states.
-    """
-
-    delta: torch.Tensor
-    columns: torch.Tensor | None
 
 
 def log_posteriors(
     theta: Theta,
     topology: Topology,
-    x: np.ndarray,
+    x: Windows,
     *,
     kernel: Kernel | None = None,
     out: np.ndarray | None = None,
@@ -125,8 +106,9 @@ def log_posteriors(
     """
     p = device_parameters(theta, topology, kernel)
     out = _result_array(out, (len(x), topology.states), p)
-    for start in range(0, len(x), CHUNK):
-        rows = slice(start, start + CHUNK)
+    chunk = DEVICE_CHUNK if p.kernel.own_memory else CHUNK
+    for start in range(0, len(x), chunk):
+        rows = slice(start, start + chunk)
         space = workspace(p, len(x[rows]))
         scores = _scores(p, space, _activations(p, space, x[rows])[-1])
         target = tensor(out[rows])
@@ -142,7 +124,7 @@ def log_posteriors(
 def gradient(
     theta: Theta,
     topology: Topology,
-    x: np.ndarray,
+    x: Windows,
     outer: np.ndarray | SparseRows,
     trained: Trained = "all",
     silence: States = (),
@@ -167,8 +149,8 @@ def gradient(
 def ce_gradient(
     theta: Theta,
     topology: Topology,
-    x: np.ndarray,
-    targets: np.ndarray,
+    x: Windows,
+    targets: Windows,
     trained: Trained = "all",
     silence: States = (),
     *,
@@ -181,14 +163,14 @@ def ce_gradient(
     p = device_parameters(theta, topology, kernel)
     out = _gradient_vector(out, p, trained)
     sink = Store(tensor(out), topology, trained, silence_rows(topology, trained, silence))
-    value, errors = pass_cross_entropy(p, x, targets, trained, sink)
-    return CrossEntropy(out, value, errors)
+    value, errors = pass_cross_entropy(p, x, targets, trained, sink).tolist()
+    return CrossEntropy(out, value, int(errors))
 
 
 def factors(
     theta: Theta,
     topology: Topology,
-    x: np.ndarray,
+    x: Windows,
     outer: np.ndarray | SparseRows,
     trained: Trained = "all",
     silence: States = (),
@@ -205,8 +187,8 @@ def factors(
 def ce_factors(
     theta: Theta,
     topology: Topology,
-    x: np.ndarray,
-    targets: np.ndarray,
+    x: Windows,
+    targets: Windows,
     trained: Trained = "all",
     silence: States = (),
     *,
@@ -217,13 +199,13 @@ def ce_factors(
     """
     p = device_parameters(theta, topology, kernel)
     sink = Keep(topology, trained, silence_rows(topology, trained, silence))
-    value, errors = pass_cross_entropy(p, x, targets, trained, sink)
-    return CrossEntropyFactors(sink.factors(p.kernel.precision), value, errors)
+    value, errors = pass_cross_entropy(p, x, targets, trained, sink).tolist()
+    return CrossEntropyFactors(sink.factors(p.kernel.precision), value, int(errors))
 
 
 def pass_outer(
     p: DeviceParameters,
-    x: np.ndarray,
+    x: Windows,
     outer: np.ndarray | SparseRows,
     trained: Trained,
     sink: Sink,
@@ -231,38 +213,41 @@ def pass_outer(
     """Give the gradients of an outer gradient to ``sink``, layer by layer from the last one."""
     space = workspace(p, len(x))
     activations = _activations(p, space, x)
-    _backward(p, space, activations, _logit_gradient(p, space, outer), trained, sink)
+    _backward(p, space, activations, logit_gradient(p, space, outer), trained, sink)
 
 
 def pass_cross_entropy(
-    p: DeviceParameters, x: np.ndarray, targets: np.ndarray, trained: Trained, sink: Sink
-) -> tuple[float, int]:
-    """Give the gradients of cross entropy to ``sink``; return (Σ_t log p(targets_t|x_t), frames in
-    error).
+    p: DeviceParameters, x: Windows, targets: Windows, trained: Trained, sink: Sink
+) -> torch.Tensor:
+    """Give the gradients of cross entropy to ``sink``; return Σ_t log p(targets_t|x_t) and the
+    number of frames in error, float64 [2] on the device.
     """
     space = workspace(p, len(x))
     activations = _activations(p, space, x)
     scores = _scores(p, space, activations[-1])
 
-    target = torch.from_numpy(np.asarray(targets, np.int64)).to(p.device)[:, None]
+    if not isinstance(targets, torch.Tensor):
+        targets = torch.from_numpy(np.asarray(targets, np.int64)).to(p.device)
+    target = targets[:, None]
     of_target = scores.gather(1, target)
     of_others = scores.scatter_(1, target, -torch.inf).amax(1, keepdim=True)
     best = torch.maximum(of_target, of_others)
     posteriors = _softmax(scores.scatter_(1, target, of_target), space.outer)
     # The largest posterior is exp(best - log of the sum).
     log_p = of_target - best + posteriors.amax(1, keepdim=True).log_()
-    value = float(log_p.sum(dtype=torch.float64))
+    value = log_p.sum(dtype=torch.float64)
+    errors = (of_others >= of_target).sum(dtype=torch.float64)
 
     delta = posteriors.neg_().scatter_add_(1, target, torch.ones_like(of_target))
     outer = LogitGradient(space.factor(delta, "logits"), None)
     _backward(p, space, activations, outer, trained, sink)
-    return value, int((of_others >= of_target).sum())
+    return torch.stack([value, errors])
 
 
-def _activations(p: DeviceParameters, space: NetworkWorkspace, x: np.ndarray) -> list[torch.Tensor]:
+def _activations(p: DeviceParameters, space: NetworkWorkspace, x: Windows) -> list[torch.Tensor]:
     """Return h_0 .. h_{L-1}, each [frames, width]."""
     if x.ndim != 2 or x.shape[1] != p.topology.inputs:
-        raise ValueError(f"windows of shape {x.shape} for {p.topology.inputs} inputs")
+        raise ValueError(f"windows of shape {tuple(x.shape)} for {p.topology.inputs} inputs")
     activations = [space.input(x)]
     for (weight, bias), hidden in zip(p.layers[:-1], space.hidden, strict=True):
         p.kernel.affine(activations[-1], weight, bias, hidden, True)
@@ -285,49 +270,6 @@ def _softmax(scores: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
         torch.softmax(scores.t(), 0, out=out.t())
         return out
     return torch.softmax(scores, 1, out=out)
-
-
-def _logit_gradient(
-    p: DeviceParameters, space: NetworkWorkspace, outer: np.ndarray | SparseRows
-) -> LogitGradient:
-    """Return ``outer`` as factors; raises ValueError if it does not fit frames and states."""
-    frames = space.frames
-    states = p.topology.states
-    if not isinstance(outer, np.ndarray):
-        return _sparse_logit_gradient(p, space, SparseRows(*(np.asarray(a) for a in outer)))
-    if outer.shape != (frames, states):
-        raise ValueError(f"outer of shape {outer.shape} for {frames} frames and {states} states")
-    return LogitGradient(space.factor(tensor(np.ascontiguousarray(outer)), "logits"), None)
-
-
-def _sparse_logit_gradient(
-    p: DeviceParameters, space: NetworkWorkspace, rows: SparseRows
-) -> LogitGradient:
-    frames = space.frames
-    states = p.topology.states
-    entries = len(rows.states)
-    if len(rows.indptr) != frames + 1 or not rows.indptr[-1] == entries == len(rows.values):
-        raise ValueError(
-            f"CSR rows {len(rows.indptr) - 1} of {entries} states, {len(rows.values)} values, "
-            f"for {frames} frames"
-        )
-
-    columns, column = np.unique(rows.states, return_inverse=True)
-    if len(columns) and (columns[0] < 0 or columns[-1] >= states):
-        raise ValueError(
-            f"states {columns[0]}..{columns[-1]} of CSR rows lie outside 0..{states - 1}"
-        )
-
-    # With most states in use, gathering rows of the weights would cost more than it saves.
-    all_states = 2 * len(columns) > states
-    place = rows.states if all_states else column
-    width = states if all_states else len(columns)
-    row = np.repeat(np.arange(frames), np.diff(rows.indptr))
-    dense = np.bincount(row * width + place, rows.values, frames * width).reshape(frames, width)
-    delta = space.factor(torch.from_numpy(dense), "logits")
-    if all_states:
-        return LogitGradient(delta, None)
-    return LogitGradient(delta, torch.from_numpy(columns.astype(np.int64)).to(p.device))
 
 
 def _backward(

@@ -51,7 +51,7 @@ class Sink(Protocol):
 
 @dataclass(frozen=True)
 class Store:
-    """Writes the gradient into ``out``, a vector of the trained slice on the host."""
+    """Writes the gradient into ``out``, a vector of the trained slice on the host or the device."""
 
     out: torch.Tensor
     topology: Topology
@@ -65,7 +65,9 @@ class Store:
             views.weight.zero_()
             views.bias.zero_()
 
-        direct = gradient.p.aliased and rows is None
+        delta = gradient.delta
+        same = self.out.device == delta.device and self.out.dtype == delta.dtype
+        direct = same and rows is None
         for view, piece in gradient_pieces(gradient, views, direct):
             if rows is not None:
                 view.index_copy_(0, rows.to(view.device), piece.to(view))
@@ -73,8 +75,9 @@ class Store:
                 view.copy_(piece)
 
         if self.silence is not None:
-            views.weight.numpy()[self.silence] = 0
-            views.bias.numpy()[self.silence] = 0
+            silent = torch.from_numpy(self.silence).to(self.out.device)
+            views.weight.index_fill_(0, silent, 0)
+            views.bias.index_fill_(0, silent, 0)
 
     def _views(self, layer: int) -> LayerParameters:
         """Return the weight and the bias of a layer within ``out``."""
@@ -141,7 +144,10 @@ def gradient_pieces(
     """
     p = gradient.p
     delta = gradient.delta
-    yield views.bias, delta.sum(0, dtype=p.accumulate)
+    if direct:
+        yield views.bias, torch.sum(delta, 0, dtype=p.accumulate, out=views.bias)
+    else:
+        yield views.bias, delta.sum(0, dtype=p.accumulate)
 
     columns = delta.shape[1]
     in_pieces = gradient.rows is None and p.device.type == "cpu"

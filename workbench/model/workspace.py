@@ -3,7 +3,7 @@
 import threading
 import weakref
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +11,9 @@ import torch
 from workbench.model import kernels
 from workbench.model.kernels import Kernel
 from workbench.model.topology import Topology
+from workbench.model.torch_vector import TorchVector, tensor
 from workbench.system.memory import loan_of
+from workbench.system.vectors import Vector, as_array
 
 CACHE_LINE = 16  # numbers
 WORKSPACES = 8  # kept for each thread
@@ -58,7 +60,7 @@ _copies: dict[tuple[int, Topology, Kernel], DeviceParameters] = {}
 
 
 def device_parameters(
-    theta: np.ndarray | DeviceParameters, topology: Topology, kernel: Kernel | None = None
+    theta: Vector | DeviceParameters, topology: Topology, kernel: Kernel | None = None
 ) -> DeviceParameters:
     """Return the flat vector ``theta`` [parameters] ready for passes; ``kernel``: by default the
     one chosen here.
@@ -70,6 +72,9 @@ def device_parameters(
     if isinstance(theta, DeviceParameters):
         return theta
     kernel = kernel or kernels.choose()
+    if isinstance(theta, TorchVector):
+        return _parameters_on_device(theta, topology, kernel)
+    theta = as_array(theta)
     if theta.shape != (topology.size,) or theta.dtype not in (np.float32, np.float64):
         raise ValueError(
             f"{theta.dtype} parameters of shape {theta.shape} for {topology}, "
@@ -78,7 +83,7 @@ def device_parameters(
 
     flat = tensor(theta)
     dtype = kernel.factors(flat.dtype)
-    if kernel.device.type == "cpu" and dtype == flat.dtype:
+    if not kernel.own_memory and dtype == flat.dtype:
         return DeviceParameters(topology, kernel, _layers(flat, topology), theta.dtype, True)
 
     key = (id(theta), topology, kernel)
@@ -90,6 +95,24 @@ def device_parameters(
         _copies[key] = copy
         weakref.finalize(theta, _copies.pop, key, None)
     return copy
+
+
+def _parameters_on_device(
+    theta: TorchVector, topology: Topology, kernel: Kernel
+) -> DeviceParameters:
+    """Return parameters that lie on the device: views of them, kept as long as they live."""
+    key = (id(theta), topology, kernel)
+    if key in _copies:
+        return _copies[key]
+    if len(theta) != topology.size:
+        raise ValueError(f"{len(theta)} parameters for {topology}, which has {topology.size}")
+
+    dtype = kernel.factors(torch.float32)
+    layers = _layers(theta.values.to(kernel.device, dtype), topology)
+    found = DeviceParameters(topology, kernel, layers, np.dtype(np.float32), False)
+    _copies[key] = found
+    weakref.finalize(theta, _copies.pop, key, None)
+    return found
 
 
 def _is_published(theta: np.ndarray) -> bool:
@@ -173,9 +196,11 @@ class NetworkWorkspace:
             self._pool[name] = torch.empty(size, dtype=dtype or self.p.dtype, device=self.p.device)
         return self._pool[name][:size].view(rows, columns)
 
-    def input(self, x: np.ndarray) -> torch.Tensor:
+    def input(self, x: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Return windows [frames, inputs] as factors: themselves where possible, else a copy."""
         p = self.p
+        if isinstance(x, torch.Tensor):
+            return self._input.copy_(x)
         usable = p.aliased and x.dtype == p.border and x.flags.c_contiguous
         if usable and not p.kernel.mixed:
             return tensor(x)
@@ -217,23 +242,3 @@ def workspace(p: DeviceParameters, frames: int) -> NetworkWorkspace:
         least_recent = next(iter(spaces))
         spaces.pop(least_recent)
     return space.resize(frames)
-
-
-def tensor(array: np.ndarray) -> torch.Tensor:
-    """Return ``array`` as a tensor over the same memory, also if it is read-only (then the tensor
-    must not be written).
-
-    torch warns of read-only arrays. Published parameters and memory-mapped frames always are, so
-    its warning would mean nothing here.
-    """
-    return torch.from_numpy(array if array.flags.writeable else np.asarray(_Writeable(array)))
-
-
-class _Writeable:
-    """The array interface of a read-only array without its mark; keeps the array alive."""
-
-    def __init__(self, array: np.ndarray) -> None:
-        self.array = array
-        interface: dict[str, Any] = array.__array_interface__
-        address, _ = interface["data"]
-        self.__array_interface__ = {**interface, "data": (address, False)}

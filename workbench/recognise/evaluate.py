@@ -3,14 +3,13 @@
 import hashlib
 import itertools
 import math
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from workbench.corpus.audio import AudioError, read_audio, read_header
@@ -30,6 +29,7 @@ from workbench.progress import Progress, no_progress
 from workbench.recognise.recogniser import SEARCH, Recogniser, Search, Words
 from workbench.recognise.scale_grid import Scales, search_grid
 from workbench.runs import language_digest, trained_model
+from workbench.runs.posteriors import with_posteriors
 from workbench.runs.task import Task
 from workbench.sequence.occupancy import best_path
 from workbench.sequence.search import search
@@ -208,6 +208,7 @@ def tune(
     UserError for a scale outside the range of its setting.
     """
     task, theta = trained_model(run)
+    placed = task.placed(theta)
     own = task.settings.criterion.transition_scale
     grid = {
         "acoustic_scale": acoustic_scales,
@@ -220,10 +221,10 @@ def tune(
 
     def measure(scales: Scales) -> float:
         scaled = Task(task.corpus, task.settings.replace(**scales._asdict()))
-        recogniser = Recogniser(scaled, theta, scales.acoustic_scale, scales.prior_scale)
+        recogniser = Recogniser(scaled, placed, scales.acoustic_scale, scales.prior_scale)
         utterances = range(min(TUNED_UTTERANCES, len(task.heldout)))
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            errors = total_errors(pool.map(partial(_unigram_errors, recogniser), utterances))
+        work = partial(_unigram_errors, recogniser)
+        errors = total_errors(with_posteriors(scaled, placed, task.heldout, utterances, work))
         done = next(tried)
         report(done, max(done, planned), "scales")
         return errors.wer
@@ -231,15 +232,14 @@ def tune(
     return search_grid(grid, measure)
 
 
-def _unigram_errors(recogniser: Recogniser, utterance: int) -> WordErrors:
+def _unigram_errors(recogniser: Recogniser, utterance: int, logp: np.ndarray) -> WordErrors:
     """The errors of the unigram on one held-out utterance, at the beams of training."""
     task = recogniser.task
     lattices = task.settings.lattices
-    scores = recogniser.scores(task.heldout.utterance_windows(utterance))
     try:
         lattice = search(
             task.denominator,
-            scores,
+            recogniser.scaled(logp),
             lattices.beam,
             lattices.lattice_beam,
             lattices.max_active,

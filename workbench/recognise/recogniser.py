@@ -5,9 +5,7 @@ the static graph of the n-gram. Each is the independent check of the other;
 ``tests/benchmarks/BENCHMARKS.md`` shows why the first is the default.
 """
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -20,6 +18,7 @@ from workbench.hmm.scores import BadScores
 from workbench.language.backoff import NGram
 from workbench.progress import Progress, no_progress
 from workbench.runs import trained_model
+from workbench.runs.posteriors import with_posteriors
 from workbench.runs.task import Task
 from workbench.sequence.lattice import Lattice
 from workbench.sequence.occupancy import best_path
@@ -27,6 +26,7 @@ from workbench.sequence.rescore import rescore
 from workbench.sequence.search import search
 from workbench.settings import UserError
 from workbench.storage.run import Run
+from workbench.system.vectors import Vector
 
 Words = tuple[str, ...]
 Search = Literal["graph", "rescoring"]
@@ -69,7 +69,7 @@ class Recogniser:
     """
 
     task: Task
-    theta: np.ndarray  # float32 [parameters]
+    theta: Vector  # float32 [parameters]
     acoustic_scale: float
     prior_scale: float
     search: Search = SEARCH
@@ -85,7 +85,8 @@ class Recogniser:
         """Return the model of a run with the scales that it was trained with."""
         task, theta = trained_model(run)
         criterion = task.settings.criterion
-        return cls(task, theta, criterion.acoustic_scale, criterion.prior_scale, search)
+        placed = task.placed(theta)
+        return cls(task, placed, criterion.acoustic_scale, criterion.prior_scale, search)
 
     @property
     def description(self) -> str:
@@ -101,14 +102,17 @@ class Recogniser:
             return self.task.scale_transitions(corpus.ngram_graph.scaled(self.lm_scale))
         return self.task.denominator
 
-    def scores(self, windows: np.ndarray) -> np.ndarray:
-        """Return κ (log p(s|x) - prior_scale log p(s)), float32 [frames, states], of windows."""
-        logp = self.task.log_posteriors(self.theta, windows)
+    def scaled(self, logp: np.ndarray) -> np.ndarray:
+        """Return κ (log p(s|x) - prior_scale log p(s)), float32 [frames, states]."""
         return self.acoustic_scale * (logp - self.prior_scale * self.task.corpus.log_prior)
 
     def lattice(self, windows: np.ndarray) -> Lattice:
         """Return the lattice of windows float32 [frames, inputs]; raises NoPath without a path."""
-        return search(self.graph, self.scores(windows), *LIMITS[self.search])
+        return self.lattice_of(self.task.log_posteriors(self.theta, windows))
+
+    def lattice_of(self, logp: np.ndarray) -> Lattice:
+        """Return the same for log posteriors float32 [frames, states]."""
+        return search(self.graph, self.scaled(logp), *LIMITS[self.search])
 
     def words(self, lattice: Lattice, lm_scales: Sequence[float]) -> list[Words]:
         """Return the best words for each scale of the n-gram; exact on the lattice."""
@@ -142,20 +146,18 @@ class Recogniser:
     ) -> Recognition:
         """Return the best words of each utterance for each scale."""
 
-        def words_of(utterance: int) -> list[Words] | None:
+        def words_of(utterance: int, logp: np.ndarray) -> list[Words] | None:
             try:
-                lattice = self.lattice(store.utterance_windows(utterance))
-                return self.words(lattice, lm_scales)
+                return self.words(self.lattice_of(logp), lm_scales)
             except (NoPath, BadScores):
                 return None
 
         nothing: list[Words] = [()] * len(lm_scales)
         transcripts = []
         no_path = 0
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for words in pool.map(words_of, utterances):
-                no_path += words is None
-                transcripts.append(nothing if words is None else words)
-                progress(len(transcripts), len(utterances), what)
+        for words in with_posteriors(self.task, self.theta, store, utterances, words_of):
+            no_path += words is None
+            transcripts.append(nothing if words is None else words)
+            progress(len(transcripts), len(utterances), what)
 
         return Recognition(transcripts, no_path)

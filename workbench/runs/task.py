@@ -1,8 +1,8 @@
 """The pure functions of a run: decoding, gradients, and measuring on the held-out set."""
 
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -17,10 +17,11 @@ from workbench.hmm.graphs.transitions import scale_transitions
 from workbench.metrics.frames import count_frames
 from workbench.metrics.words import word_errors
 from workbench.model import kernels
-from workbench.model.factors import Factors
+from workbench.model.device_gradient import device_ce_gradient, device_gradient
 from workbench.model.network import (
     SparseRows,
     Topology,
+    Windows,
     ce_factors,
     ce_gradient,
     factors,
@@ -28,20 +29,34 @@ from workbench.model.network import (
     log_posteriors,
 )
 from workbench.model.threads import stay_at_one_thread
+from workbench.model.torch_vector import TorchVector, keep_on
 from workbench.prepare.corpus import Corpus
+from workbench.runs.at_decoder import decoder_occupancies, decoder_posteriors
+from workbench.runs.decode_ahead import DecodeAhead, lattice_threads
 from workbench.runs.measure import (
     UtteranceMeasurement,
     held_out_criterion,
     is_broken,
     total_measurement,
 )
+from workbench.runs.posteriors import with_posteriors
+from workbench.runs.residence import (
+    DEVICE,
+    PlacedFrames,
+    Residence,
+    place_frames,
+    place_of_parameters,
+    place_vector,
+)
 from workbench.sequence.auxiliary import reweighted_gradient, softmax_gradient
-from workbench.sequence.decoded import Decoded, Occupied
+from workbench.sequence.decoded import Decoded
 from workbench.sequence.lattice_pair import OUTSIDE, Reference
 from workbench.sequence.outer_gradient import decode_outer
 from workbench.settings import Settings, UserError
 from workbench.storage.rows import Measurement
+from workbench.system.vectors import Keep, Vector, keep_on_host
 from workbench.training import Gradient
+from workbench.training.messages import AnyGradient, Decode
 
 WIDER_BEAMS = 4.0
 """Log probability by which beams are wider for measuring than for training."""
@@ -125,6 +140,27 @@ class Task:
         return kernels.choose(self.settings.model.precision)
 
     @property
+    def on_device(self) -> bool:
+        """Whether a device with a memory of its own computes."""
+        return self.kernel.own_memory
+
+    @cached_property
+    def train_frames(self) -> PlacedFrames:
+        """The training data, on the device if it fits."""
+        return place_frames(self.train, self.kernel)
+
+    @property
+    def residence(self) -> Residence:
+        """Where parameters and training data lie, and why, for the record of a run."""
+        return Residence(place_of_parameters(self.settings, self.kernel), self.train_frames.place)
+
+    @property
+    def keep(self) -> Keep:
+        """How parameter servers keep their parameters: where the network computes, if it can be."""
+        on_device = self.residence.parameters.where == DEVICE
+        return keep_on(self.kernel.device) if on_device else keep_on_host
+
+    @property
     def factored(self) -> bool:
         """Whether gradients are pushed in factors, which needs a kernel that adds products."""
         return self.settings.factored and self.kernel.move is not None
@@ -150,14 +186,59 @@ class Task:
 
     # --- decoding
 
-    def log_posteriors(self, theta: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    def placed(self, theta: Vector) -> Vector:
+        """Return ``theta`` where the network computes, for many passes with the same parameters."""
+        return place_vector(theta, self.kernel)
+
+    def log_posteriors(self, theta: Vector, windows: Windows) -> np.ndarray:
         """Return log p_θ(s|x), float32 [frames, states], of windows float32 [frames, inputs]."""
         return log_posteriors(theta, self.topology, windows, kernel=self.kernel)
 
-    def decode(self, theta: np.ndarray, utterance: int) -> Decoded:
+    def utterance_posteriors(
+        self, theta: Vector, store: FrameStore, utterances: Sequence[int]
+    ) -> list[np.ndarray]:
+        """Return log p_θ(s|x) of each utterance of a split, made in one forward pass."""
+        spans = [store.span(u) for u in utterances]
+        positions = np.concatenate([np.arange(first, last) for first, last in spans])
+        logp = self.log_posteriors(theta, self.windows(store, positions))
+        ends = np.cumsum([last - first for first, last in spans])
+        return np.split(logp, ends[:-1])
+
+    def windows(self, store: FrameStore, positions: np.ndarray) -> Windows:
+        """Return the windows [frames, inputs] at ``positions`` int64 [frames] of a split."""
+        frames = self.train_frames.on_device if store is self.train else None
+        if frames is None:
+            return store.windows(positions)
+        return frames.windows(frames.places(positions))
+
+    def decode(self, theta: Vector, utterance: int) -> Decoded:
         """Return the outer gradient of a training utterance at ``theta`` (docs/method.md, 1)."""
-        logp = self.log_posteriors(theta, self.train.utterance_windows(utterance))
+        [logp] = self.utterance_posteriors(theta, self.train, [utterance])
         return self.decode_split(self.train, utterance, logp, self.settings)
+
+    def decode_in_order(self, order: Iterator[int]) -> Decode:
+        """Return `decode` for a decoder that asks for the utterances of ``order``.
+
+        Where it keeps its parameters for several utterances, these are decoded together. On the
+        measured clock each decode takes its own time, and on a cluster decoders have one thread.
+        """
+        asynchrony = self.settings.asynchrony
+        together = asynchrony.decoder_fetch == "utterances" and asynchrony.decoder_utterances > 1
+        if not together or self.settings.clock.kind in ("measured", "wall"):
+            return self.decode
+        return DecodeAhead(order, asynchrony.decoder_utterances, self._begin_decoding).decode
+
+    def _begin_decoding(self, theta: Vector, utterances: Sequence[int]) -> list[Future[Decoded]]:
+        """Begin to decode utterances in threads, after one forward pass if a device makes it."""
+        pool = lattice_threads()
+        if not self.on_device:
+            return [pool.submit(self.decode, theta, utterance) for utterance in utterances]
+
+        posteriors = self.utterance_posteriors(theta, self.train, utterances)
+        return [
+            pool.submit(self.decode_split, self.train, utterance, logp, self.settings)
+            for utterance, logp in zip(utterances, posteriors, strict=True)
+        ]
 
     def decode_split(
         self, store: FrameStore, utterance: int, logp: np.ndarray, settings: Settings
@@ -180,21 +261,24 @@ class Task:
 
     # --- gradients
 
-    def gradient(self, theta: np.ndarray, batch: FrameBatch | OuterBatch) -> Gradient:
+    def gradient(self, theta: Vector, batch: FrameBatch | OuterBatch) -> Gradient:
         """Return the gradient of ascent at ``theta``, summed over the frames of a batch."""
         if isinstance(batch, FrameBatch):
             return self.frame_gradient(theta, batch)
         return self.outer_gradient(theta, batch)
 
-    def frame_gradient(self, theta: np.ndarray, batch: FrameBatch) -> Gradient:
+    def frame_gradient(self, theta: Vector, batch: FrameBatch) -> Gradient:
         """Return the gradient of cross entropy with the alignment as targets; see `gradient`."""
-        windows = self.train.windows(batch.positions)
-        targets = alignment_of(self.train)[batch.positions]
+        windows, targets = self._windows_and_targets(batch.positions)
         trained = self.settings.updates.trained
         silence = self.corpus.states.silence
 
-        value: Factors | np.ndarray
-        if self.factored:
+        value: AnyGradient
+        if isinstance(theta, TorchVector):
+            value, ce, errors = device_ce_gradient(
+                theta, self.topology, windows, targets, trained, silence, kernel=self.kernel
+            )
+        elif self.factored:
             value, ce, errors = ce_factors(
                 theta, self.topology, windows, targets, trained, silence, kernel=self.kernel
             )
@@ -205,16 +289,29 @@ class Task:
 
         return Gradient(value, len(windows), {"ce": ce, "errors": errors})
 
-    def outer_gradient(self, theta: np.ndarray, batch: OuterBatch) -> Gradient:
+    def _windows_and_targets(self, positions: np.ndarray) -> tuple[Windows, Windows]:
+        """Return the windows of training frames, and the states to which they are aligned."""
+        alignment = alignment_of(self.train)
+        frames = self.train_frames.on_device
+        if frames is None:
+            return self.train.windows(positions), alignment[positions]
+        places = frames.places(positions)
+        return frames.windows(places), frames.targets(places)
+
+    def outer_gradient(self, theta: Vector, batch: OuterBatch) -> Gradient:
         """Return the gradient of the auxiliary function; see `gradient`."""
         positions = np.asarray(self.train.offsets)[batch.utterance] + batch.frame
-        windows = self.train.windows(positions)
+        windows = self.windows(self.train, positions)
         outer = self._at_softmax(theta, batch, windows)
         trained = self.settings.updates.trained
         silence = self.corpus.states.silence
 
-        value: Factors | np.ndarray
-        if self.factored:
+        value: AnyGradient
+        if isinstance(theta, TorchVector):
+            value = device_gradient(
+                theta, self.topology, windows, outer, trained, silence, kernel=self.kernel
+            )
+        elif self.factored:
             value = factors(
                 theta, self.topology, windows, outer, trained, silence, kernel=self.kernel
             )
@@ -226,7 +323,7 @@ class Task:
         return Gradient(value, len(windows), {})
 
     def _at_softmax(
-        self, theta: np.ndarray, batch: OuterBatch, windows: np.ndarray
+        self, theta: Vector, batch: OuterBatch, windows: Windows
     ) -> SparseRows | np.ndarray:
         """The auxiliary function's derivative at the softmax input, rows or [frames, states].
 
@@ -260,25 +357,25 @@ class Task:
 
     # --- measuring
 
-    def evaluate(self, theta: np.ndarray) -> Measurement:
+    def evaluate(self, theta: Vector) -> Measurement:
         """Measure the model ``theta`` on the held-out set; word errors are those of the unigram.
 
         Raises GivenUp if its run is ended meanwhile.
         """
         given_up = giving_up()
 
-        def measure(utterance: int) -> UtteranceMeasurement:
+        def measure(utterance: int, logp: np.ndarray) -> UtteranceMeasurement:
             if given_up():
                 raise GivenUp
-            return self._measure_utterance(theta, utterance)
+            return self._measure_utterance(utterance, logp)
 
-        with ThreadPoolExecutor(EVALUATION_THREADS) as pool:
-            parts = list(pool.map(measure, range(self.heldout_utterances)))
-        return total_measurement(parts, self.settings.sequence)
+        utterances = range(self.heldout_utterances)
+        threads = os.cpu_count() if self.on_device else EVALUATION_THREADS
+        measured = with_posteriors(self, theta, self.heldout, utterances, measure, threads)
+        return total_measurement(list(measured), self.settings.sequence)
 
-    def _measure_utterance(self, theta: np.ndarray, utterance: int) -> UtteranceMeasurement:
+    def _measure_utterance(self, utterance: int, logp: np.ndarray) -> UtteranceMeasurement:
         store = self.heldout
-        logp = self.log_posteriors(theta, store.utterance_windows(utterance))
         decoded = self.decode_split(store, utterance, logp, self.measuring)
         mmi = held_out_criterion(decoded)
         trained = mmi
@@ -322,21 +419,3 @@ def shared_task(corpus: Corpus, settings: Settings, prepared_at: int, kernel: st
     os.environ.setdefault("WORKBENCH_KERNEL", kernel)
     stay_at_one_thread()
     return Task(corpus, settings)
-
-
-def decoder_posteriors(batch: OuterBatch) -> np.ndarray:
-    """Return p_θ' of each frame of a batch, as its decoder had it: float32 [frames, states]."""
-    rows = []
-    for source, frame in zip(batch.sources, batch.frame, strict=True):
-        row = np.searchsorted(source.decoded.kept, frame)
-        rows.append(source.decoded.posteriors[row])
-    return np.stack(rows)
-
-
-def decoder_occupancies(batch: OuterBatch) -> Occupied:
-    """Return the occupancies of each frame of a batch, as its decoder had them."""
-    rows = []
-    for source, frame in zip(batch.sources, batch.frame, strict=True):
-        row = np.searchsorted(source.decoded.kept, frame)
-        rows.append(source.decoded.occupied.row(row))
-    return Occupied.join(rows)

@@ -25,6 +25,7 @@ from workbench.sequence.decoded import Decoded
 from workbench.settings import Settings, rng, setting
 from workbench.settings.frame import FRAME_SECONDS
 from workbench.storage.rows import Measurement, Row
+from workbench.system.vectors import Vector, as_array
 from workbench.training import (
     Gradient,
     OuterSource,
@@ -197,7 +198,7 @@ def _evaluator(exploration: Exploration) -> Process:
     return evaluator(_shards(exploration), exploration.settings, evaluate, frames, FRAMES)
 
 
-def decode(seed: int, theta: np.ndarray, utterance: int) -> Decoded:
+def decode(seed: int, theta: Vector, utterance: int) -> Decoded:
     """Return for each kept frame the way from ``theta`` to the target, plus noise.
 
     Utterances keep unequal numbers of frames, because otherwise all slots of a replica would run
@@ -212,7 +213,7 @@ def decode(seed: int, theta: np.ndarray, utterance: int) -> Decoded:
         kept=np.arange(count, dtype=np.int32) * (FRAMES // count),
         indptr=np.arange(count + 1) * SIZE,
         states=np.tile(np.arange(SIZE, dtype=np.int32), count),
-        values=np.tile(TARGET - theta + noise, count),
+        values=np.tile(TARGET - as_array(theta) + noise, count),
         mass=0.0,
         value=-distance(theta),
         reason=None,
@@ -227,17 +228,17 @@ def decode(seed: int, theta: np.ndarray, utterance: int) -> Decoded:
     )
 
 
-def gradient(theta: np.ndarray, batch: OuterBatch) -> Gradient:
+def gradient(theta: Vector, batch: OuterBatch) -> Gradient:
     """Return the sum of the outer gradients, wherever the parameters are by now."""
     total = np.bincount(batch.states, batch.values, SIZE).astype(np.float32)
     return Gradient(total, len(batch), {})
 
 
-def evaluate(theta: np.ndarray) -> Measurement:
+def evaluate(theta: Vector) -> Measurement:
     """Return minus the distance to the target as if it were a criterion."""
     return Measurement(criterion=-distance(theta), mmi=-distance(theta))
 
 
-def distance(theta: np.ndarray) -> float:
+def distance(theta: Vector) -> float:
     """Return the root mean square of the parameters' distances to the target."""
-    return float(np.sqrt(np.mean((theta - TARGET) ** 2, dtype=np.float64)))
+    return float(np.sqrt(np.mean((as_array(theta) - TARGET) ** 2, dtype=np.float64)))

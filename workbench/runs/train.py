@@ -29,6 +29,7 @@ from workbench.runs.summary import summarise
 from workbench.runs.task import Task
 from workbench.runs.wiring import Experiment
 from workbench.settings import Settings, UserError, Value, check_name
+from workbench.storage.files import Json
 from workbench.storage.home import data_folder
 from workbench.storage.run import (
     Parent,
@@ -172,9 +173,17 @@ def _run_record(
         recorded=recorded,
         cluster=cluster,
         versions=installed_versions(),
-        kernels=asdict(kernels.describe(settings.model.precision)),
+        kernels=_what_computes(task),
         command=command,
     )
+
+
+def _what_computes(task: Task) -> dict[str, Json]:
+    """The arithmetic of a run, and with a device where its parameters and frames lie."""
+    arithmetic = asdict(kernels.describe(task.settings.model.precision))
+    if not task.on_device:
+        return arithmetic
+    return {**arithmetic, "residence": asdict(task.residence)}
 
 
 @one_thread()

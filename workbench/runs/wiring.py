@@ -70,6 +70,7 @@ class Experiment:
             trained_slice(topology, trained),
             settings.asynchrony.shards,
             row_ends(topology, trained),
+            self.task.keep,
         )
 
     def services(self) -> dict[str, ParameterServer]:
@@ -146,8 +147,10 @@ def make_decoder(
     """Make decoder ``i`` of the training utterances ``utterances``, afresh or from its state."""
     settings = task.settings
     order = UtteranceOrder(utterances, settings.batches.epochs, settings.seed, i)
+    state = state or DecoderState()
+    decode = task.decode_in_order(order.start(state.position))
     return decoder(
-        f"decoder {i}", shards, settings, order, task.decode, task.lengths, f"decoded {i}", state
+        f"decoder {i}", shards, settings, order, decode, task.lengths, f"decoded {i}", state
     )
 
 

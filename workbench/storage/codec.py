@@ -1,8 +1,8 @@
 """Values as JSON beside their arrays, and back, for checkpoints and messages between processes.
 
-Values are dataclasses, enumerations, arrays, tuples, lists, dicts, scalars and exceptions. Nothing
-is pickled: a type is named in the JSON, and a decoder makes only types that its `TypeNames` know.
-In the JSON,
+Values are dataclasses, enumerations, arrays, tuples, lists, dicts, scalars and exceptions. A vector
+on a device is encoded as an array. Nothing is pickled: a type is named in the JSON, and a decoder
+makes only types that its `TypeNames` know. In the JSON,
 
     [..]                                   is a list
     {"tuple": [..]}                        a tuple
@@ -26,6 +26,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from workbench.settings import UserError
+from workbench.system.vectors import DeviceVector, Vector, as_array
 
 SCALARS = frozenset({bool, int, float, str, type(None)})
 PACKAGE = __name__.partition(".")[0]
@@ -119,7 +120,7 @@ class _Encoder:
     def encode(self, value: object) -> object:
         if type(value) in SCALARS:
             return value
-        if isinstance(value, np.ndarray):
+        if isinstance(value, np.ndarray | DeviceVector):
             return {"array": self._array_number(value)}
         if isinstance(value, list):
             return [self.encode(item) for item in value]
@@ -145,11 +146,11 @@ class _Encoder:
             return {"type": self._types.name_of(kind), "error": arguments, "notes": notes}
         raise TypeError(f"cannot be encoded: {kind.__name__}")
 
-    def _array_number(self, array: np.ndarray) -> int:
+    def _array_number(self, array: Vector) -> int:
         number = self._numbers.get(id(array))
         if number is None:
             number = self._numbers[id(array)] = len(self.arrays)
-            self.arrays.append(array)
+            self.arrays.append(as_array(array))
         return number
 
 

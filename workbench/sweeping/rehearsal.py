@@ -5,6 +5,7 @@ rehearsal has reached: an untrained network makes lattices many times as large a
 """
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -22,6 +23,8 @@ from workbench.settings import rng
 from workbench.storage.rows import PushRow, Row
 from workbench.storage.run import Run
 from workbench.sweeping.price import Price, Stopwatch, price_of, total_price
+from workbench.system.vectors import Vector
+from workbench.training.messages import Decode
 
 SECONDS = 2.0
 """Processor time that training is rehearsed for, if `PUSHES` are reached in it."""
@@ -50,7 +53,11 @@ class TimedTask(Task):
 
     decodes: list[TimedDecode] = field(default_factory=list)
 
-    def decode(self, theta: np.ndarray, utterance: int) -> Decoded:
+    def decode_in_order(self, order: Iterator[int]) -> Decode:
+        """Return `decode`: what is decoded ahead could not be timed."""
+        return self.decode
+
+    def decode(self, theta: Vector, utterance: int) -> Decoded:
         """Decode as `Task` does, and note what it took."""
         watch = Stopwatch()
         decoded = super().decode(theta, utterance)

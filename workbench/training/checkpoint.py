@@ -75,7 +75,8 @@ class Checkpoint:
     def restore(self, services: dict[str, ParameterServer]) -> None:
         """Replace the parameter servers in ``services`` by those that were saved."""
         for name, state in self.servers.items():
-            services[name] = ParameterServer(state, services[name].settings)
+            before = services[name]
+            services[name] = ParameterServer(state, before.settings, before.keep)
 
 
 def component_states(returned: Mapping[str, object]) -> dict[str, ComponentState]:

@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from workbench.engine.effects import Emit, Process, Rest, Signal, Work, ask
 from workbench.settings import Settings
 from workbench.storage.rows import EndRow, EvaluateRow, Measurement, RateRow
+from workbench.system.vectors import Vector
 from workbench.training.client import ParameterClient
 from workbench.training.messages import AwaitFrames, FetchedParameters, TrainingProgress
 from workbench.training.schedule import Schedule
@@ -27,7 +26,7 @@ class EvaluatorState:
 def evaluator(
     shards: Shards,
     settings: Settings,
-    evaluate: Callable[[np.ndarray], Measurement],
+    evaluate: Callable[[Vector], Measurement],
     epoch_frames: int,
     size: int,
     state: EvaluatorState | None = None,

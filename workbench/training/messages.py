@@ -13,6 +13,7 @@ import numpy as np
 
 from workbench.engine.effects import Call
 from workbench.sequence.decoded import Decoded
+from workbench.system.vectors import DeviceVector, Vector
 
 
 class Factored(Protocol):
@@ -37,8 +38,8 @@ class Factored(Protocol):
         """Write ``theta + rate * gradient`` to ``out``."""
 
 
-AnyGradient = np.ndarray | Factored
-Decode = Callable[[np.ndarray, int], Decoded]  # (parameters, utterance) -> its outer gradient
+AnyGradient = np.ndarray | DeviceVector | Factored
+Decode = Callable[[Vector, int], Decoded]  # (parameters, utterance) -> its outer gradient
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +56,7 @@ class Gradient:
 class FetchedParameters:
     """A component's copy of all parameters, joined from one fetch of every shard."""
 
-    theta: np.ndarray  # float32 [parameters]
+    theta: Vector  # float32 [parameters]
     versions: tuple[int, ...]  # one per shard; they may differ
     seconds: float  # time at which they were current; the way to the component comes after it
     ended: bool = False  # training has ended
@@ -78,7 +79,7 @@ class Snapshot:
     """The parameters of one shard as they were published once."""
 
     version: int  # updates applied so far
-    value: np.ndarray  # [parameters of the shard], float32, or uint16 where wire=bfloat16
+    value: Vector  # [parameters of the shard], float32, or uint16 where wire=bfloat16
     ended: bool = False  # training has ended: decode and push no more
     seconds: float = 0.0
     """Time at which the push that led to them was sent; of a common fetch, that of the fetch."""

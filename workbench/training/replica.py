@@ -16,6 +16,7 @@ import numpy as np
 from workbench.batches import FrameBatch, OuterBatch
 from workbench.engine.effects import Emit, Now, Process, Rest, Steps, Work
 from workbench.settings import Settings
+from workbench.system.vectors import Vector
 from workbench.training import updates
 from workbench.training.client import ParameterClient, ScaledGradient
 from workbench.training.messages import FetchedParameters, Gradient, Item, PushStatus
@@ -43,7 +44,7 @@ def replica(
     shards: Shards,
     settings: Settings,
     source: BatchSource[Batch],
-    gradient: Callable[[np.ndarray, Batch], Gradient],
+    gradient: Callable[[Vector, Batch], Gradient],
     state: ReplicaState | None = None,
 ) -> Process:
     """Train on subset number ``subset`` until ``source`` or training ends; return a ReplicaState.
@@ -65,7 +66,7 @@ class Replica(Generic[Batch]):
         shards: Shards,
         settings: Settings,
         source: BatchSource[Batch],
-        gradient: Callable[[np.ndarray, Batch], Gradient],
+        gradient: Callable[[Vector, Batch], Gradient],
         state: ReplicaState,
     ):
         self.name = name
@@ -73,7 +74,7 @@ class Replica(Generic[Batch]):
         self.settings = settings
         self.server = ParameterClient(shards, settings.asynchrony)
         self.source: BatchSource[Batch] = source
-        self.gradient: Callable[[np.ndarray, Batch], Gradient] = gradient
+        self.gradient: Callable[[Vector, Batch], Gradient] = gradient
         self.begun = state
 
         source.resume(state.source)
@@ -216,7 +217,7 @@ def add(total: Gradient | None, part: Gradient | None) -> Gradient | None:
     if part is None:
         return total
     sums = {name: total.sums.get(name, 0.0) + value for name, value in part.sums.items()}
-    value = updates.as_array(total.value) + updates.as_array(part.value)
+    value = updates.add_gradients(total.value, part.value)
     return Gradient(value, total.frames + part.frames, sums)
 
 

@@ -10,6 +10,7 @@ numba.
 import numpy as np
 
 from workbench.system import memory
+from workbench.system.vectors import DeviceVector, Vector
 
 
 def narrow(x: np.ndarray, wire: str) -> np.ndarray:
@@ -25,6 +26,18 @@ def narrow(x: np.ndarray, wire: str) -> np.ndarray:
     out = memory.floats((len(x) + 1) // 2).view(np.uint16)[: len(x)]
     vectors.narrow(np.ascontiguousarray(x), out)
     return out
+
+
+def published(value: Vector, wire: str) -> Vector:
+    """Return parameters as they travel under the setting ``wire``, to be read only.
+
+    Those of a device do not travel, and nothing writes to them.
+    """
+    if isinstance(value, DeviceVector):
+        return value
+    view = narrow(value, wire).view()
+    view.flags.writeable = False
+    return view
 
 
 def widen(x: np.ndarray) -> np.ndarray:

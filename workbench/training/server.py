@@ -25,7 +25,7 @@ import numpy as np
 
 from workbench.engine.effects import NOT_YET, Call, Service, Signal
 from workbench.settings import Settings
-from workbench.system import memory
+from workbench.system.vectors import Keep, Vector, as_array, keep_on_host
 from workbench.training import updates
 from workbench.training.ledger import Ledger
 from workbench.training.messages import (
@@ -45,7 +45,7 @@ from workbench.training.messages import (
     TrainingProgress,
 )
 from workbench.training.rejections import check_rejections
-from workbench.training.rounding import narrow, widen
+from workbench.training.rounding import published, widen
 from workbench.training.server_state import Deposit, ServerState
 from workbench.training.updates import PreparedUpdate, Step
 
@@ -55,16 +55,18 @@ SETTLING = (PushStatus.APPLIED, PushStatus.LATE, PushStatus.REJECTED)
 class ParameterServer(Service):
     """One shard; ``ParameterServer(value, settings)`` is a whole server of one shard.
 
-    Made from a ``ServerState`` it continues from there.
+    Made from a ``ServerState`` it continues from there. ``keep`` copies values to its memory.
     """
 
-    def __init__(self, value: np.ndarray | ServerState, settings: Settings):
+    def __init__(
+        self, value: np.ndarray | ServerState, settings: Settings, keep: Keep = keep_on_host
+    ):
         state = value if isinstance(value, ServerState) else ServerState(value)
         self.settings = settings
+        self.keep = keep
         self.version = state.version
         self.frames = state.frames
-        self.value = memory.floats(len(state.value))
-        self.value[:] = state.value
+        self.value: Vector = keep(state.value)
         self.memory = state.memory
         self.decays = state.decays
         self.ended = state.ended
@@ -97,7 +99,7 @@ class ParameterServer(Service):
         if self.early:
             raise RuntimeError(f"pushes {sorted(self.early)} still wait for an earlier one")
         return ServerState(
-            value=self.value.copy(),
+            value=np.array(as_array(self.value)),
             version=self.version,
             frames=self.frames,
             settled=self.ledger.state(),
@@ -119,7 +121,7 @@ class ParameterServer(Service):
 
     def digest(self) -> str:
         """Return twelve hexadecimal digits that name version and parameters."""
-        named = self.version.to_bytes(8, "little") + self.value.tobytes()
+        named = self.version.to_bytes(8, "little") + as_array(self.value).tobytes()
         return hashlib.sha256(named).hexdigest()[:12]
 
     def answer(self, call: Call[object]) -> object:
@@ -152,9 +154,8 @@ class ParameterServer(Service):
     def fetch(self, replica: str = "") -> Snapshot:
         """Return the current parameters; delay compensation remembers them for ``replica``."""
         if self.snapshot is None:
-            view = narrow(self.value, self.settings.asynchrony.wire).view()
-            view.flags.writeable = False
-            self.snapshot = Snapshot(self.version, view, self.ended, self.changed_at)
+            value = published(self.value, self.settings.asynchrony.wire)
+            self.snapshot = Snapshot(self.version, value, self.ended, self.changed_at)
         self._remember(replica, self.snapshot)
         return self.snapshot
 
@@ -324,8 +325,8 @@ class ParameterServer(Service):
         gradient = updates.multiply(updates.as_array(total), scale)
         if replica in self.given:
             strength = self.settings.asynchrony.delay_compensation
-            then = widen(self.given[replica].value)
-            gradient = updates.compensate(gradient, strength, self.value, then)
+            then = widen(as_array(self.given[replica].value))
+            gradient = updates.compensate(gradient, strength, as_array(self.value), then)
 
         rule = self.settings.updates
         direction, after = updates.follow_rule(rule, gradient, self.memory)
@@ -360,7 +361,7 @@ class ParameterServer(Service):
         self._publish(value, self.memory if value is None else step.memory)
         return True
 
-    def _publish(self, value: np.ndarray | None, memory: np.ndarray | None) -> None:
+    def _publish(self, value: Vector | None, memory: np.ndarray | None) -> None:
         """Publish a version, with parameters that are new unless they are None."""
         if self.settings.asynchrony.consistent_fetch:
             self.history.append(self.fetch())
@@ -373,7 +374,7 @@ class ParameterServer(Service):
         if self.settings.asynchrony.synchronous or self.settings.asynchrony.consistent_fetch:
             self.released += 1
 
-    def _value_after(self, step: Step) -> np.ndarray | None:
+    def _value_after(self, step: Step) -> Vector | None:
         """Return the parameters after the step, prepared or new; None if it is not usable."""
         ready = self.prepared
         self.prepared = None
@@ -382,8 +383,8 @@ class ParameterServer(Service):
         if ready is not None and ready.leads_from(self.version, step):
             return ready.value if ready.finite else None
 
-        out = memory.floats(len(self.value))  # often memory of a version that nobody holds any more
-        return out if updates.add_scaled(self.value, step, out) else None
+        moved = updates.move(self.value, step)
+        return moved.value if moved.usable else None
 
     # --- push: ahead of its turn
 
@@ -403,9 +404,8 @@ class ParameterServer(Service):
             return
 
         step = Step(push.gradient, self._rate(staleness) * push.scale)
-        out = memory.floats(len(value))
-        finite = updates.add_scaled(value, step, out)
-        self.prepared = PreparedUpdate(push.gradient, version, step.rate, out, finite)
+        moved = updates.move(value, step)
+        self.prepared = PreparedUpdate(push.gradient, version, step.rate, *moved)
 
     # --- schedule and end
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from workbench.settings import Settings, UserError
 from workbench.system import memory
+from workbench.system.vectors import DeviceVector, Keep, Vector, as_array, keep_on_host
 from workbench.training.messages import AnyGradient
 from workbench.training.rounding import widen_into
 from workbench.training.server import ParameterServer
@@ -20,8 +21,8 @@ NUMBER_BYTES = 4  # of a float32
 class Joined(NamedTuple):
     """All parameters, and the parts from which they were joined."""
 
-    parts: Sequence[np.ndarray]
-    theta: np.ndarray
+    parts: Sequence[Vector]
+    theta: Vector
 
 
 @dataclass
@@ -35,12 +36,14 @@ class JoinCache:
 class Shards:
     """The cut: shard ``i`` holds ``base[trained][bounds[i]:bounds[i + 1]]``.
 
-    Parameters that are not trained stay as in ``base``.
+    Parameters that are not trained stay as in ``base``. ``keep`` decides in which memory the
+    parameters lie.
     """
 
     base: np.ndarray  # float32 [parameters]
     trained: slice
     bounds: tuple[int, ...]
+    keep: Keep = keep_on_host
     cache: JoinCache = field(default_factory=JoinCache, repr=False)
 
     @classmethod
@@ -50,6 +53,7 @@ class Shards:
         trained: slice = slice(None),
         count: int = 1,
         places: np.ndarray | None = None,
+        keep: Keep = keep_on_host,
     ) -> "Shards":
         """Cut the ``trained`` slice into ``count`` nearly equal parts; UserError if it is short.
 
@@ -70,7 +74,7 @@ class Shards:
             nearest = int(np.searchsorted(places, (stop - start) * i // count))
             cuts.append(min(max(nearest, cuts[-1] + 1), last - count + i))
         bounds = tuple(int(places[cut]) for cut in cuts)
-        return cls(np.array(base, np.float32), slice(start, stop), bounds)
+        return cls(np.array(base, np.float32), slice(start, stop), bounds, keep)
 
     def __reduce__(self) -> tuple[Callable[..., "Shards"], tuple[object, ...]]:
         """Travel without ``base`` where all parameters are trained and it is never joined."""
@@ -92,7 +96,7 @@ class Shards:
         """Return new services by name, which together are the parameter server."""
         parts = self.cut(self.base[self.trained])
         return {
-            name: ParameterServer(part, settings)
+            name: ParameterServer(part, settings, self.keep)
             for name, part in zip(self.names, parts, strict=True)
         }
 
@@ -108,7 +112,14 @@ class Shards:
             return self.cut(gradient)
         return gradient.cut(self.bounds)
 
-    def join(self, values: Sequence[np.ndarray]) -> np.ndarray:
+    @cached_property
+    def untrained(self) -> tuple[Vector, Vector]:
+        """What lies before and after the trained parameters, in the memory of ``keep``."""
+        before = self.keep(self.base[: self.trained.start])
+        after = self.keep(self.base[self.trained.stop :])
+        return before, after
+
+    def join(self, values: Sequence[Vector]) -> Vector:
         """Return all parameters, float32, from the published parts of every shard.
 
         They are copied only where several shards, or not all parameters, are to be joined, or
@@ -116,12 +127,23 @@ class Shards:
         share the copy.
         """
         first = values[0]
-        if len(values) == 1 and len(first) == len(self.base) and first.dtype == np.float32:
+        if len(values) == 1 and len(first) == len(self.base) and _is_float32(first):
             return first
         newest = self.cache.newest
         if newest is not None and _same_objects(newest.parts, values):
             return newest.theta
 
+        theta = self._joined(first, values)
+        self.cache.newest = Joined(values, theta)
+        return theta
+
+    def _joined(self, first: Vector, values: Sequence[Vector]) -> Vector:
+        if isinstance(first, DeviceVector):
+            before, after = self.untrained
+            return first.joined([before, *values, after])
+        return self._join_on_host([as_array(value) for value in values])
+
+    def _join_on_host(self, values: Sequence[np.ndarray]) -> np.ndarray:
         theta = memory.floats(len(self.base))
         start = self.trained.start
         stop = self.trained.stop
@@ -130,12 +152,11 @@ class Shards:
         for value, part in zip(values, self.cut(theta[start:stop]), strict=True):
             widen_into(value, part)
         theta.flags.writeable = False
-        self.cache.newest = Joined(values, theta)
         return theta
 
     def collect(self, services: Mapping[str, ParameterServer]) -> np.ndarray:
         """Return all parameters that the servers hold, for example when a run has ended."""
-        return self.join([services[name].value for name in self.names])
+        return as_array(self.join([services[name].value for name in self.names]))
 
 
 def shards_without_base(size: int, bounds: tuple[int, ...]) -> Shards:
@@ -143,7 +164,11 @@ def shards_without_base(size: int, bounds: tuple[int, ...]) -> Shards:
     return Shards(np.broadcast_to(np.float32(0), size), slice(0, size), bounds)
 
 
-def _same_objects(some: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> bool:
+def _is_float32(vector: Vector) -> bool:
+    return isinstance(vector, DeviceVector) or vector.dtype == np.float32
+
+
+def _same_objects(some: Sequence[Vector], others: Sequence[Vector]) -> bool:
     if len(some) != len(others):
         return False
     return all(one is other for one, other in zip(some, others, strict=True))

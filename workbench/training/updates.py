@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from workbench.settings import Alternatives, Settings, UpdateSettings, UserError
+from workbench.system import memory
+from workbench.system.vectors import DeviceVector, Vector
 from workbench.training.messages import AnyGradient
 from workbench.training.rounding import widen
 
@@ -40,7 +42,7 @@ class PreparedUpdate:
     gradient: AnyGradient  # of that push
     version: int  # of the parameters that they were made from
     rate: float
-    value: np.ndarray
+    value: Vector
     finite: bool
 
     def leads_from(self, version: int, step: Step) -> bool:
@@ -147,7 +149,18 @@ def multiply(gradient: np.ndarray, factor: float) -> np.ndarray:
 
 def gradient_norm(gradient: AnyGradient) -> float:
     """Return the Euclidean norm, summed in float64."""
+    if isinstance(gradient, DeviceVector):
+        return gradient.norm()
     return float(np.sqrt(np.square(as_array(gradient), dtype=np.float64).sum()))
+
+
+def add_gradients(one: AnyGradient, other: AnyGradient) -> AnyGradient:
+    """Return the sum of two gradients; it is made on the device if one of them is there."""
+    if isinstance(one, DeviceVector):
+        return one.plus(other if isinstance(other, DeviceVector) else as_array(other))
+    if isinstance(other, DeviceVector):
+        return other.plus(as_array(one))
+    return as_array(one) + as_array(other)
 
 
 def is_finite(gradient: AnyGradient) -> bool:
@@ -165,9 +178,35 @@ def mean_scale(gradient: AnyGradient, frames: int, limit: float) -> float:
     """
     if not limit:
         return 1.0 / frames
-    values = as_array(gradient)
-    norm = float(np.sqrt(np.dot(values, values)))
+    if isinstance(gradient, DeviceVector):
+        norm = gradient.norm()
+    else:
+        values = as_array(gradient)
+        norm = float(np.sqrt(np.dot(values, values)))
     return min(1.0 / frames, limit / norm) if norm else 1.0 / frames
+
+
+class Moved(NamedTuple):
+    """Parameters after a step, and whether it is one to train with, as `add_scaled` says."""
+
+    value: Vector
+    usable: bool
+
+
+def move(theta: Vector, step: Step) -> Moved:
+    """Return ``theta + float32(rate) * direction``, in the memory in which ``theta`` lies."""
+    if isinstance(theta, np.ndarray):
+        out = memory.floats(len(theta))  # often memory of a version that nobody holds any more
+        return Moved(out, add_scaled(theta, step, out))
+
+    limit = largest_direction(step.rate)
+    if isinstance(step.direction, DeviceVector):
+        direction: Vector = step.direction
+        usable = step.direction.is_below(limit)
+    else:
+        direction = as_array(step.direction)
+        usable = float(np.abs(direction).max(initial=0.0)) <= limit
+    return Moved(theta.moved(step.rate, direction) if usable else theta, usable)
 
 
 def add_scaled(theta: np.ndarray, step: Step, out: np.ndarray) -> bool:
@@ -177,13 +216,19 @@ def add_scaled(theta: np.ndarray, step: Step, out: np.ndarray) -> bool:
     ``theta`` and ``out`` are float32 [parameters of the shard].
     """
     rate = np.float32(step.rate)
-    limit = LARGEST_CHANGE / abs(float(rate)) if rate else float(np.finfo(np.float32).max)
-    if not isinstance(step.direction, np.ndarray):
+    limit = largest_direction(step.rate)
+    if not isinstance(step.direction, np.ndarray | DeviceVector):
         step.direction.write_moved(theta, rate, out)
         return step.direction.is_below(limit)
 
-    values = np.ascontiguousarray(widen(step.direction), np.float32)
+    values = np.ascontiguousarray(as_array(step.direction), np.float32)
     return _compiled_pass()(theta, rate, values, out) <= limit
+
+
+def largest_direction(rate: float) -> float:
+    """Return the largest number of a direction by which ``rate`` may change a parameter."""
+    factor = abs(float(np.float32(rate)))
+    return LARGEST_CHANGE / factor if factor else float(np.finfo(np.float32).max)
 
 
 @cache
