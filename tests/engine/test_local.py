@@ -377,6 +377,19 @@ def test_no_process_waits_while_a_run_comes_to_rest():
     assert out.channels["full"].items == (0, 1, 2, 3)
 
 
+def test_a_channel_that_is_first_used_at_rest_lets_nobody_wait():
+    """A process that was busy until the run rested does not wait for those that have returned."""
+
+    def resting():
+        assert (yield Rest())
+
+    def late():
+        yield Work(int, (), 5, "step")
+        return (yield Take("nobody puts here"))
+
+    assert run(resting(), late(), rest=lambda: True).returned["p1"] is RESTING
+
+
 def test_a_stuck_run_may_come_to_rest_instead():
     """If the run shall rest when all processes wait, that is no deadlock."""
 

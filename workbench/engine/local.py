@@ -380,6 +380,8 @@ class Timeline:
         """Return the channel of this name, made when it is first used."""
         if name not in self.channels:
             self.channels[name] = Channel(self.capacity, Held())
+            if self.resting:
+                self.channels[name].rest()
         return self.channels[name]
 
     def put(self, process: Running, put: Put) -> object:
