@@ -18,12 +18,13 @@ def picture_class(keeps_colours: bool) -> str:
     return COLOURS_CLASS if keeps_colours else PICTURE_CLASS
 
 
-def picture_html(png: bytes, keeps_colours: bool = False) -> str:
-    """Returns a picture for a notebook, with the rule that makes it dark in a dark theme."""
+def picture_html(png: bytes, keeps_colours: bool = False, below: float = 2.0) -> str:
+    """Returns a picture for a notebook, with the rule that makes it dark in a dark theme.
+
+    ``below``: pixels of room below it.
+    """
     encoded = base64.b64encode(png).decode()
     name = picture_class(keeps_colours)
-    # As high as the same picture as a plain output, so that nothing moves where one follows the
-    # other.
-    place = "display:block;margin:0 0 2px 0"
+    place = f"display:block;margin:0 0 {below:g}px 0"
     source = f"data:image/png;base64,{encoded}"
     return f'{DARK_STYLE}<img class="{name}" alt="" style="{place}" src="{source}">'

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ipywidgets import HTML, Image, Widget
 
 NOTEBOOK_PACKAGE = "workbench.notebook"  # whose templates make the HTML of widgets
+ROOM_OF_WIDGETS = 12.5  # pixels that JupyterLab leaves around a widget, and not around a picture
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 MimeBundle = dict[str, Any]  # contents by MIME type; that of a widget is JSON
@@ -96,7 +97,7 @@ class Screen:
         bundle = {"text/plain": "a picture of the workbench"}
         if self.png:
             png = base64.b64encode(self.png).decode()
-            html = picture_html(self.png, self.keeps_colours)
+            html = picture_html(self.png, self.keeps_colours, ROOM_OF_WIDGETS)
             bundle = {"text/html": html, "image/png": png, **bundle}
         return bundle
 
