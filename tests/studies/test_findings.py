@@ -11,6 +11,7 @@ from workbench.metrics.verdicts import VerdictOutcome, judge
 from workbench.studies.findings import Agreement, agreement_of, overall, study_findings
 from workbench.studies.gains import draw_gains, gain_points, gain_sentence
 from workbench.studies.intervals import NEVER, harmless_interval
+from workbench.studies.page import study_document
 from workbench.studies.rows import (
     StudyCell,
     StudyComparison,
@@ -18,7 +19,7 @@ from workbench.studies.rows import (
     StudyRecord,
     StudyResults,
 )
-from workbench.studies.study import START, find_study
+from workbench.studies.study import START, find_study, study_names
 
 WORDS = 30_000
 RECORD = StudyRecord("e3", "laptop", "", [0], "2026-11-28", "", "", [], 0, 0)
@@ -259,3 +260,14 @@ def test_gains_of_the_criterion_are_held_against_gains_in_words() -> None:
     assert "in 1 of them they have contrary signs" in gain_sentence(points)
     assert len(draw_gains(points).axes[0].containers) == 1
     assert "too few" in gain_sentence(points[:2])
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_a_study_of_which_little_has_run_has_a_page(name: str) -> None:
+    """Figures without points are drawn, and the page says what is missing."""
+    record = dataclasses.replace(RECORD, study=name)
+    nothing = StudyResults(record, [], [], [])
+    one = StudyResults(record, [cell("last", "last 0", decoder_seconds=0.0)], [], [])
+    for results in (nothing, one):
+        page = study_document(results).html()
+        assert find_study(name).title in page

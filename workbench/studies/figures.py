@@ -104,7 +104,8 @@ def draw_errors(study: Study, results: StudyResults) -> PngFigure:
     ax.set_xlabel("held-out word error rate, unigram (%)")
     ax.set_ylabel("frame error (%)")
     set_title(ax, "from hollow to full marks; paper: to the left and up")
-    add_legend(ax)
+    if ax.has_data():
+        add_legend(ax)
     return fig
 
 
@@ -174,7 +175,8 @@ def draw_intervals(study: Study, results: StudyResults) -> PngFigure:
 
     _draw_harmless(axes[1], study, found)
     handles, _ = axes[0].get_legend_handles_labels()
-    add_legend_below(fig, handles, columns=min(len(handles), 4) or 1)
+    if handles:
+        add_legend_below(fig, handles, columns=min(len(handles), 4))
     return fig
 
 

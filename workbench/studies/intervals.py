@@ -73,7 +73,7 @@ def harmless_interval(results: StudyResults, arm: str, margin: float) -> Harmles
     points = interval_points(results, arm)
     at_least = 0.0
     for point in points:
-        harmless = point.compared.comparison.enough_units and point.upper < margin
+        harmless = point.compared.comparison.testable and point.upper < margin
         if point.diverged or not harmless:
             break
         at_least = point.seconds
@@ -83,7 +83,7 @@ def harmless_interval(results: StudyResults, arm: str, margin: float) -> Harmles
 
 def _first_harmful(points: Sequence[IntervalPoint], margin: float) -> float | None:
     """The shortest interval that does harm; None if none does."""
-    tested = [point for point in points if point.compared.comparison.enough_units]
+    tested = [point for point in points if point.compared.comparison.testable]
     corrected = holm([point.compared.comparison.p or 0.0 for point in tested])
     harmful = [point.seconds for point in points if point.diverged]
     for point, p in zip(tested, corrected, strict=True):
