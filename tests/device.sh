@@ -19,6 +19,7 @@ PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo pyth
 OUT=$(realpath -m "${OUT:-build/device}")
 CARRIED=$(realpath -m "${CARRIED:-build/carried}")
 mkdir -p "$OUT"
+workers=$(nproc) # before the threads are limited, which it heeds
 own=$(mktemp -d)
 trap 'rm -rf "$own"' EXIT
 
@@ -45,7 +46,6 @@ step() { # what, seconds at most, command: run it, keep its log, say how long it
 "$PYTHON" -c 'import torch, workbench.model.device as d; print("torch", torch.__version__, d.describe_device())' || exit 1
 failed=0
 # Warnings of another set of packages are no failures here.
-workers=$(nproc)
 parallel=$("$PYTHON" -c 'import xdist' 2>/dev/null && echo "-n $((workers < 6 ? workers : 6)) --dist loadgroup")
 # shellcheck disable=SC2086
 step tests 200 "$PYTHON" -m pytest -q $parallel -p no:cacheprovider -o filterwarnings=default \
