@@ -20,7 +20,7 @@ OFFSETS = "offsets.npy"
 UTTERANCES = "utterances.jsonl"
 SET_ASIDE = "set_aside.jsonl"
 TRUE_PHONES = "true_phones.npy"
-NOT_STORED = ("where", "seconds")  # fields of an utterance that the store knows otherwise
+NOT_STORED = ("where", "seconds", "channels")  # of an utterance: known otherwise, or before
 
 
 class FrameStoreWriter:
