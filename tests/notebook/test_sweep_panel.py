@@ -74,6 +74,12 @@ def test_the_sweep_panel_edits_a_sweep() -> None:
         panel.more.value = "batsch=1"
 
     assert "batsch" in panel.status.line.value
+    panel.more.value = "batch=8,16"
+    with pytest.raises(UserError, match="seed='one'"):
+        panel.seeds.value = "0, one"
+
+    assert "must be a whole number" in panel.status.line.value
+    panel.seeds.value = "0, 1, 2"
     with pytest.raises(UserError, match="write field=v1,v2"):
         panel.more.value = "batch"
 

@@ -1,7 +1,8 @@
 """``workbench rates``: find a learning rate in short trials, and show the curve."""
 
 import argparse
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ class Options:
     init: str | None
     transfer: str | None
     figure: Path | None
+    json: bool
 
     @property
     def settings(self) -> Settings:
@@ -46,6 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--init", metavar="RUN", help="the training starts from this run's model")
     parser.add_argument("--transfer", metavar="RUN", help="it starts from this run's hidden layers")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="write the curve as a PNG")
+    parser.add_argument("--json", action="store_true", help="print the search as an object")
 
 
 def run(options: Options) -> None:
@@ -60,10 +63,15 @@ def run(options: Options) -> None:
     corpus = Corpus.open(options.corpus)
     with bars() as progress:
         search = find_rate(corpus, options.settings, start_of(options), progress)
+    if options.figure:
+        write_file(options.figure, png(draw_rates(search)))
+
+    if options.json:
+        print(json.dumps(asdict(search), indent=1))
+        return
     print(plain_table(rate_rows(search), ["remark"]))
     print(search)
     if options.figure:
-        write_file(options.figure, png(draw_rates(search)))
         print(options.figure)
 
 

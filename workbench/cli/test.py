@@ -1,6 +1,7 @@
 """``workbench test``: word error rate on the test set, with its interval and verdict."""
 
 import argparse
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ class Options:
     search: "Search"
     lm: Path | None
     margin: float
+    json: bool
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_search_option(parser)
     add_language_option(parser)
     add_margin_option(parser)
+    parser.add_argument("--json", action="store_true", help="print the run's row as an object")
 
 
 def run(options: Options) -> None:
@@ -40,10 +43,14 @@ def run(options: Options) -> None:
 
     with bars() as progress:
         tested = evaluate.test(find_run(options.run), progress, options.search, options.lm)
+    row = run_row(tested, options.margin)
+    if options.json:
+        print(json.dumps(row, indent=1))
+        return
+
     print(text_table([tested], options.margin))
     sentence = no_path_sentence(tested)
     if sentence:
         print(sentence)
-    verdict = run_row(tested, options.margin)["verdict"]
-    if verdict is not None:
-        print(f"against {tested.record.parent_run}: {verdict}")
+    if row["verdict"] is not None:
+        print(f"against {tested.record.parent_run}: {row['verdict']}")

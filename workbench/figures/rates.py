@@ -38,10 +38,11 @@ def draw_rates(search: RateSearch) -> PngFigure:
     if search.rate is not None:
         ax.axvline(search.rate, color=COLOURS[-1], linewidth=LINE_WIDTH / 2, linestyle=":")
 
-    ax.set_xscale("log")
+    # Limits first: matplotlib would look for its own on a log axis, which one rate does not have.
     tried = [trial.rate for trial in search.trials]
     if tried:
         ax.set_xlim(min(tried) / ROOM, max(tried) * ROOM)
+    ax.set_xscale("log")
     ax.set_xlabel("learning rate")
     ax.set_ylabel(f"F_{search.criterion.upper()} per frame, training")
     set_title(ax, _title(search))

@@ -192,7 +192,8 @@ class SweepPanel:
         # Ranges of random draws have no widget.
         axes |= {name: v for name, v in self.base.axes.items() if isinstance(v, Mapping)}
 
-        seeds = [int(seed) for seed in self.seeds.value.replace(",", " ").split()]
+        given = self.seeds.value.replace(",", " ").split()
+        seeds = [int(SETTINGS["seed"].parse(seed)) for seed in given]
         sweep = replace(self.base, name=self.name.value.strip(), axes=axes, seeds=seeds or [0])
         return sweep if sweep == self.base else replace(sweep, recipe="")
 
