@@ -169,6 +169,7 @@ def test_a_run_is_started_on_the_chosen_cluster(monkeypatch: pytest.MonkeyPatch)
 
     def launch(*arguments: Sequence[str]) -> Started:
         asked.append(arguments[-1])
+        fake_run(f"mine-{len(asked)}", Settings())
         return Started(running=True)
 
     monkeypatch.setattr(run_module, "launch_run", launch)
@@ -178,6 +179,7 @@ def test_a_run_is_started_on_the_chosen_cluster(monkeypatch: pytest.MonkeyPatch)
         panel.place.value = place
         panel.address.value = "tcp://there:8786"
         panel.start()
+        assert panel.wait(WAIT)
 
     assert asked == [("local", "--dashboard"), ("tcp://there:8786",)]
     assert panel.kill.disabled
