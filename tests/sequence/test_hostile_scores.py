@@ -15,7 +15,7 @@ from workbench.hmm.graphs.graph import NoPath
 from workbench.hmm.scores import BROKEN_SCORES, LARGEST_SCORE, BadScores, largest_score
 from workbench.sequence.search import search
 
-ROUNDS = 700
+ROUNDS = 400
 TESTS = Path(__file__).parents[1]
 
 
