@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from workbench.reports.bundle import figure_bytes, file_name, latex_text, parquet_bytes, table_latex
 from workbench.reports.interactive import interactive_page
 from workbench.reports.methods import methods_text, methods_texts
-from workbench.reports.page import Document, Note, Picture, Section
+from workbench.reports.page import Document, Note, Picture, Section, table_html
 from workbench.reports.report import Extras, report_name, write_report
 from workbench.settings import Settings, UserError
 from workbench.storage.run import Run
@@ -169,3 +169,19 @@ def test_a_page_has_one_main_part_with_its_sections_linked() -> None:
     assert targets == re.findall(r'<h2 id="([^"]+)">', html)
     assert len(targets) == 2
     assert html.count("<h1>") == html.count("<main>") == 1
+
+
+def test_words_begin_at_the_left_and_numbers_end_at_the_right() -> None:
+    """A column with a word in it is one of words, also where other cells begin with a number."""
+    rows = [
+        {"setting": "batch", "p": "< 0.001", "reason": "726,476 frames", "WER": "15.2"},
+        {"setting": "flat", "p": "–", "reason": "as in the paper", "WER": ""},
+    ]
+    html = str(table_html(rows))
+    assert re.findall(r'<th scope="col"( class="words")?>(.*?)</th>', html) == [
+        (' class="words"', "setting"),
+        ("", "p"),
+        (' class="words"', "reason"),
+        ("", "WER"),
+    ]
+    assert re.search(r'<td class="words short">\s*726,476 frames', html)

@@ -4,7 +4,7 @@ from workbench.figures.style import (
     COLOURS,
     LINE_WIDTH,
     PngFigure,
-    add_legend,
+    add_legend_below,
     figure_with_panel,
     line_style,
     set_title,
@@ -46,7 +46,7 @@ def draw_rates(search: RateSearch) -> PngFigure:
     ax.set_xlabel("learning rate")
     ax.set_ylabel(f"F_{search.criterion.upper()} per frame, training")
     set_title(ax, _title(search))
-    add_legend(ax)
+    add_legend_below(fig, ax.get_legend_handles_labels()[0])
     return fig
 
 

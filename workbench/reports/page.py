@@ -18,6 +18,7 @@ from workbench.reports.render import render
 
 REPORT_PACKAGE = "workbench.reports"
 SHOWN_DPI = 90  # pixels of a page for an inch of a figure, so that its letters can be read
+NUMBER_BEGINS = "0123456789+-−–<>±."  # with a dash for what was not measured
 UNBROKEN = 24  # characters up to which a cell stays on one line
 
 Rows = Sequence[Mapping[str, str]]
@@ -129,7 +130,13 @@ def table_html(rows: Rows) -> Markup:
     """Returns rows of text cells as an HTML table, or nothing if there are none."""
     if not rows:
         return Markup("")
-    return render(REPORT_PACKAGE, "table.html", rows=rows, unbroken=UNBROKEN)
+    words = [_holds_words([row[title] for row in rows]) for title in rows[0]]
+    return render(REPORT_PACKAGE, "table.html", rows=rows, unbroken=UNBROKEN, words=words)
+
+
+def _holds_words(cells: Sequence[str]) -> bool:
+    """Returns whether a column holds words, which begin at the left; numbers end at the right."""
+    return any(cell and cell[0] not in NUMBER_BEGINS for cell in cells)
 
 
 def table_markdown(rows: Rows) -> str:
