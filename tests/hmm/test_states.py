@@ -17,6 +17,13 @@ def test_monophone_ignores_context():
     assert states.phone.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
 
 
+def test_phones_of_noise_are_known_by_their_names():
+    """Those of Kaldi and Sphinx are silence too, in either case; phones of speech are not."""
+    states = monophone(("SIL", "+NOISE+", "NSN", "a", "laɪ", "n", "spn"))
+    assert states.silence_phones == (0, 1, 2, 6)
+    assert GOOD.silence_phones == (0,)
+
+
 def test_staying_and_leaving_sum_to_one():
     """exp(self_loop) + exp(leave) = 1 for every state."""
     states = monophone(PHONES, stay=0.9)

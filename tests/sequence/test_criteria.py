@@ -24,6 +24,7 @@ from oracles import (
 )
 
 from workbench.hmm.graphs.graph import NoPath
+from workbench.hmm.states import SIL
 from workbench.model.network import SparseRows, gradient, log_posteriors
 from workbench.model.topology import Topology, initial
 from workbench.sequence.auxiliary import softmax_gradient
@@ -72,10 +73,12 @@ def decode(
     settings: Settings = EXACT,
     words: tuple[int, ...] = SAID,
     alignment: np.ndarray | None = None,
+    silence: tuple[int, ...] = (SIL,),
 ) -> Decoded:
     log_p = log_softmax(logits)
     reference = task().reference(words)
-    return decode_outer(log_p, reference, task().denominator, prior(), settings, alignment)
+    graph = task().denominator
+    return decode_outer(log_p, reference, graph, prior(), settings, alignment, silence=silence)
 
 
 def dense(decoded: Decoded) -> np.ndarray:
@@ -163,6 +166,52 @@ def test_mpe_equals_enumeration(seed):
     np.testing.assert_allclose(
         dense(decoded), slopes(lambda z: expected_right(z, right), logits), atol=1e-5
     )
+
+
+@few
+@given(SEEDS, st.sampled_from(["mpe", "smbr"]), st.booleans())
+def test_silence_as_one_class_equals_enumeration(seed, criterion, one_class):
+    """Silence and noise are right wherever the reference is either, or else never.
+
+    Phone A stands for noise. Sums over every path and finite differences say so, for both criteria.
+    """
+    silent = (SIL, 1)
+    logits = random_logits(seed)
+    best = paths_of(logits).saying(SAID).best()
+
+    def right(s, p):
+        same = s == best.states if criterion == "smbr" else p == best.phones
+        quiet = np.isin(p, silent)
+        return same | (quiet & np.isin(best.phones, silent)) if one_class else same & ~quiet
+
+    settings = EXACT.replace(criterion=criterion, one_silence_class=one_class)
+    decoded = decode(logits, settings, silence=silent)
+    assert decoded.value == pytest.approx(expected_right(logits, right), abs=1e-5)
+    expected = slopes(lambda z: expected_right(z, right), logits)
+    np.testing.assert_allclose(dense(decoded), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("criterion", ["mpe", "smbr"])
+def test_noise_and_the_class_of_silence_change_the_accuracy(criterion):
+    """A class that is wider counts more frames as right, and one that never counts fewer."""
+    logits = random_logits(3, 12)
+    settings = EXACT.replace(criterion=criterion)
+    plain = decode(logits, settings)
+    with_noise = decode(logits, settings, silence=(SIL, 1))
+    never = decode(logits, settings.replace(one_silence_class=False))
+    assert never.value < plain.value < with_noise.value
+    np.testing.assert_array_equal(plain.numerator_states, with_noise.numerator_states)
+
+
+@pytest.mark.parametrize("criterion", ["mmi", "bmmi"])
+def test_criteria_without_accuracy_know_no_class_of_silence(criterion):
+    """For MMI and boosted MMI the option and the noise phones change nothing."""
+    logits = random_logits(5)
+    settings = EXACT.replace(criterion=criterion, boost=0.4)
+    plain = decode(logits, settings)
+    other = decode(logits, settings.replace(one_silence_class=False), silence=(SIL, 1))
+    assert plain.value == other.value
+    np.testing.assert_array_equal(plain.values, other.values)
 
 
 @few

@@ -10,6 +10,7 @@ from workbench.settings.idle import NEEDS
 ACTING: dict[str, dict[str, str | int | bool]] = {
     "momentum": {"optimizer": "momentum"},
     "boost": {"criterion": "bmmi"},
+    "one_silence_class": {"criterion": "mpe"},
     "smoothing": {"criterion": "mmi"},
     "auxiliary": {"criterion": "mmi"},
     "denominator": {"criterion": "mmi"},

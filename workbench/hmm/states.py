@@ -13,6 +13,9 @@ import numpy as np
 SIL = 0  # the silence phone
 POSITIONS = 3  # states per phone
 
+NOISE = frozenset({"SPN", "NSN", "LAU", "GBG", "NOISE", "BREATH", "COUGH", "SMACK", "LAUGHTER"})
+"""How lexica of Kaldi and Sphinx call noise, without the signs around it (``+NOISE+``)."""
+
 
 @dataclass(frozen=True)
 class TiedStates:
@@ -57,6 +60,13 @@ class TiedStates:
     def silence(self) -> np.ndarray:
         """The states of SIL, ascending."""
         return np.unique(self.table[SIL, SIL, SIL])
+
+    @cached_property
+    def silence_phones(self) -> tuple[int, ...]:
+        """SIL, and the phones whose names say that they are noise, ascending."""
+        names = enumerate(self.phones)
+        noise = [phone for phone, name in names if name.strip("+<>[]").upper() in NOISE]
+        return (SIL, *noise)
 
     @cached_property
     def phone(self) -> np.ndarray:

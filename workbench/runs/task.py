@@ -257,6 +257,7 @@ class Task:
             settings,
             alignment if aligned else None,
             utterance,
+            self.corpus.states.silence_phones,
         )
 
     # --- gradients

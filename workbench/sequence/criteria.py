@@ -6,6 +6,9 @@ For MMI it is γ_num - γ_den (docs/method.md, section 1). `outer_gradient` make
 selects the frames.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from workbench.hmm.states import SIL
@@ -50,20 +53,40 @@ def mpe(
     numerator: Lattice, denominator: Lattice, criterion: CriterionSettings
 ) -> tuple[float, Occupancies]:
     """Return value and gradient of MPE: the expected number of frames with the right phone."""
-    return expected_accuracy(denominator, phone_accuracy(numerator, denominator))
+    right = phone_accuracy(numerator, denominator)
+    return expected_accuracy(denominator, _with_silence(right, denominator, criterion))
 
 
 def smbr(
     numerator: Lattice, denominator: Lattice, criterion: CriterionSettings
 ) -> tuple[float, Occupancies]:
     """Return value and gradient of sMBR: the expected number of frames in the right state."""
-    return expected_accuracy(denominator, state_accuracy(numerator, denominator))
+    right = state_accuracy(numerator, denominator)
+    return expected_accuracy(denominator, _with_silence(right, denominator, criterion))
+
+
+def _with_silence(
+    right: np.ndarray, denominator: Lattice, criterion: CriterionSettings
+) -> np.ndarray:
+    """Return which arcs are right, bool [arcs], silent ones only if silence is a class."""
+    return right if criterion.one_silence_class else right & (denominator.phone != SIL)
 
 
 # Criteria on a pair of lattices beside MMI. Each takes the numerator, the denominator and the
 # settings of criteria, and returns its value and its gradient with respect to the scaled acoustic
 # scores, which sums to zero in every frame.
 lattice_criteria = Alternatives("criterion", mpe=mpe, smbr=smbr)
+
+
+def join_silence(lattice: Lattice, silence: Sequence[int]) -> Lattice:
+    """Return a lattice in which the phones ``silence`` are all SIL, so that they are one class.
+
+    Source: the option ``--one-silence-class`` of Kaldi, where noise is among the silence phones.
+    """
+    if tuple(silence) == (SIL,):
+        return lattice
+    joined = np.where(np.isin(lattice.phone, silence), np.int32(SIL), lattice.phone)
+    return replace(lattice, phone=joined)
 
 
 def phone_accuracy(numerator: Lattice, denominator: Lattice) -> np.ndarray:

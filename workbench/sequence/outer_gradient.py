@@ -15,11 +15,13 @@ With ``smoothing`` (the H-criterion) cross entropy is added on every frame, so e
 one that would be rejected has the cross entropy alone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from workbench.hmm.graphs.graph import Graph, NoPath
+from workbench.hmm.states import SIL
 from workbench.sequence import criteria
 from workbench.sequence.decoded import Decoded, Occupied
 from workbench.sequence.exact import exact_occupancies
@@ -73,12 +75,14 @@ def decode_outer(
     settings: Settings,
     alignment: np.ndarray | None = None,
     utterance: int = -1,
+    silence: Sequence[int] = (SIL,),
 ) -> Decoded:
     """Return numerator, lattice and outer gradient of one utterance.
 
     ``log_posteriors`` [T, states]; ``log_prior`` [states]; ``denominator``: the graph to search.
     ``alignment`` [T]: fixed targets for denominator=none-fixed and for smoothing, by default the
-    re-aligned reference. ``utterance``: its number, for the record.
+    re-aligned reference. ``utterance``: its number, for the record. ``silence``: the phones of
+    silence and noise, which are one class for MPE and sMBR.
 
     An utterance that cannot be used comes back without kept frames and with a reason. A reference
     that is only missing from the lattice gives no value but keeps the frames that pass rejection.
@@ -103,7 +107,7 @@ def decode_outer(
                 return replace(decoded, reason=NO_LATTICE + str(error))
             gradients = against_all_paths(pair.numerator, float(totals[0]), rows[0], criterion)
         elif isinstance(pair, LatticePair):
-            gradients = against_lattice(pair, criterion)
+            gradients = against_lattice(pair, criterion, silence)
         else:
             return decoded
     else:
@@ -138,15 +142,22 @@ def against_all_paths(
     )
 
 
-def against_lattice(pair: LatticePair, criterion: CriterionSettings) -> FrameGradients:
-    """Return the gradients of ``criterion`` on both lattices; of MMI if it is cross entropy."""
+def against_lattice(
+    pair: LatticePair, criterion: CriterionSettings, silence: Sequence[int] = (SIL,)
+) -> FrameGradients:
+    """Return the gradients of ``criterion`` on both lattices; of MMI if it is cross entropy.
+
+    ``silence``: see `decode_outer`.
+    """
     num, gamma_num = occupancies(pair.numerator)
     den, gamma_den = occupancies(pair.denominator)
 
     gammas = None
     if criterion.name not in ("ce", "mmi", "bmmi"):
         evaluate = criteria.lattice_criteria[criterion.name]
-        value, rows = evaluate(pair.numerator, pair.denominator, criterion)
+        numerator = criteria.join_silence(pair.numerator, silence)
+        denominator = criteria.join_silence(pair.denominator, silence)
+        value, rows = evaluate(numerator, denominator, criterion)
         rejected = np.zeros(gamma_den.frames, bool)
     else:
         rejected = criteria.overlap(gamma_num, gamma_den) < criterion.rejection

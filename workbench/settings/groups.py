@@ -50,6 +50,11 @@ class CriterionSettings(Group):
         high=1.0,
     )
     boost: float = setting(0.0, "b of boosted MMI: paths gain b per wrong frame", low=0.0, high=2.0)
+    one_silence_class: bool = setting(
+        True,
+        "MPE and sMBR: silence and noise are one class, so a frame of either is right where the "
+        "reference is silent or noisy; false: a silent or noisy frame of a path is never right",
+    )
     smoothing: float = setting(
         0.0,
         "weight of cross entropy added to the sequence criterion on every frame (H-criterion), so "

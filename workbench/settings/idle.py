@@ -11,6 +11,7 @@ from workbench.settings.experiment import Settings
 
 BUILT_IN_RULES = ("sgd", "adagrad")
 CRITERIA_WITHOUT_BOOST = ("ce", "mmi", "mpe", "smbr")
+CRITERIA_WITHOUT_ACCURACY = ("ce", "mmi", "bmmi")
 
 
 class Need(NamedTuple):
@@ -35,6 +36,10 @@ STALE = Need("replicas, fetch_every above 1 or prefetch", _has_stale_gradients)
 NEEDS: Mapping[str, tuple[Need, ...]] = {
     "momentum": (Need("optimizer=momentum", lambda s: s.updates.optimizer not in BUILT_IN_RULES),),
     "boost": (Need("criterion=bmmi", lambda s: s.criterion.name not in CRITERIA_WITHOUT_BOOST),),
+    "one_silence_class": (
+        Need("criterion=mpe or smbr", lambda s: s.criterion.name not in CRITERIA_WITHOUT_ACCURACY),
+        Need("denominator=lattice", lambda s: s.criterion.denominator == "lattice"),
+    ),
     "smoothing": (SEQUENCE,),
     "auxiliary": (SEQUENCE,),
     "denominator": (SEQUENCE,),
