@@ -10,7 +10,7 @@ from workbench.batches import FrameBatch, FrameOrder, OuterBatch, UtteranceOrder
 from workbench.engine import Local, Outcome, Process, Take, free
 from workbench.sequence.decoded import Decoded
 from workbench.settings import Settings
-from workbench.storage.rows import Measurement, Row, TraceRow
+from workbench.storage.rows import Drift, Measurement, Row, TraceRow
 from workbench.training import (
     Checkpoint,
     FrameSource,
@@ -24,6 +24,7 @@ from workbench.training import (
     replica,
     unpack,
 )
+from workbench.training.messages import DecodedUtterance
 
 INPUTS = 6
 CLASSES = 4
@@ -106,6 +107,19 @@ class Toy:
             numerator_states=self.y[positions].astype(np.int32),
         )
 
+    def drift(self, theta, source: DecodedUtterance) -> Drift:
+        """How far a fresh outer gradient on the kept frames is from that of the decoder."""
+        decoded = source.decoded
+        fresh = self.exact_outer(theta, self.offsets[decoded.utterance] + decoded.kept).ravel()
+        norms = float(np.linalg.norm(decoded.values)), float(np.linalg.norm(fresh))
+        return Drift(
+            distances=(float(np.linalg.norm(theta - source.origin.theta)),),
+            norms=(float(np.linalg.norm(source.origin.theta)),),
+            stale_norm=norms[0],
+            fresh_norm=norms[1],
+            cosine=float(decoded.values @ fresh) / (norms[0] * norms[1]),
+        )
+
     def evaluate(self, theta) -> Measurement:
         """Mean log posterior of the right class."""
         p = self.posteriors(theta, slice(None))
@@ -152,7 +166,8 @@ class Toy:
         """The source of replica ``i``'s batches."""
         if settings.sequence:
             fresh = settings.criterion.auxiliary == "fresh"
-            return OuterSource(f"decoded {i}", settings, self.decode if fresh else None)
+            decode = self.decode if fresh else None
+            return OuterSource(f"decoded {i}", settings, decode, self.drift)
         return FrameSource(self.frame_order(settings, part, i))
 
     def frame_order(self, settings: Settings, part=None, stream: int = 0) -> FrameOrder:

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -107,6 +108,19 @@ def test_updates_applied_are_pushes_accepted(client, prefetch):
     Local(capacity=10**9).run(makers, replayed, lambda row: None)
     again = shards.collect({name: wrapped.service for name, wrapped in replayed.items()})
     assert np.array_equal(again, run.theta)
+
+
+def test_the_decoders_parameters_reach_the_replica(client):
+    """Each utterance that trains is compared once, with parameters of the recorded versions."""
+    s = settings(criterion="mmi", replicas=3, shards=2, epochs=3.0, drift_every=1)
+    rows = run_on(client, s).rows
+    drifts = of_kind(rows, "drift")
+    decoded = Counter(row["utterance"] for row in of_kind(rows, "decode") if row["kept"])
+    assert Counter(row["utterance"] for row in drifts) == decoded
+    for row in drifts:
+        behind = np.subtract(row["versions"], row["outer_versions"])
+        assert row["staleness"] == behind.mean()
+        assert (row["distances"][0] > 0) == behind.any()
 
 
 class SecondLook:

@@ -19,6 +19,7 @@ ACTING: dict[str, dict[str, str | int | bool]] = {
     "decoder_fetch": {"criterion": "mmi"},
     "decoder_utterances": {"criterion": "mmi", "decoder_fetch": "utterances"},
     "decoder_seconds": {"criterion": "mmi", "decoder_fetch": "synchronous", "clock": "cost"},
+    "drift_every": {"criterion": "mmi"},
     "staleness_bound": {"replicas": 2},
     "staleness_step": {"fetch_every": 2},
     "delay_compensation": {"prefetch": True},

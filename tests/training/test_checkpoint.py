@@ -45,6 +45,7 @@ def drive(s, every, stop_after=None, checkpoint=None):
         dict(replicas=1, shuffling="none"),
         dict(replicas=5, shards=3, fetch_every=3, push_every=2),
         dict(replicas=4, criterion="mmi", shards=2),
+        dict(replicas=4, criterion="mmi", drift_every=2),
         dict(
             replicas=3,
             criterion="mmi",

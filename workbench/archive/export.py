@@ -15,11 +15,25 @@ from pathlib import Path
 from workbench.archive.tensorboard import event_file
 from workbench.settings import UserError, Value
 from workbench.storage.files import write_file
-from workbench.storage.rows import EvaluateRow
+from workbench.storage.rows import DriftRow, EvaluateRow
 from workbench.storage.run import RECORD, Run, RunState
 
 MEASURES = ("criterion", "mmi", "ce", "wer", "sub", "del", "ins", "frame_error")
 """The columns of an evaluation that other tools draw; error rates are fractions."""
+
+DRIFT_COLUMNS = (
+    "process",
+    "seconds",
+    "utterance",
+    "version",
+    "staleness",
+    "age_seconds",
+    "cosine",
+    "auxiliary_cosine",
+    "stale_norm",
+    "fresh_norm",
+)
+"""The columns of drift that are one number each."""
 
 MLFLOW_STATES = {RunState.DONE: 3, RunState.RUNNING: 1}  # of mlflow.entities.RunStatus
 MLFLOW_FAILED = 4
@@ -66,7 +80,7 @@ def export(runs: Sequence[Run], tool: Tool, folder: Path) -> list[Path]:
 
 
 def write_csv(run: Run, folder: Path) -> Path:
-    """Write one line per evaluation, and the settings in a file beside it."""
+    """Write one line per evaluation, and files of settings and, if measured, drift beside it."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["updates", "epochs", "seconds", *MEASURES])
@@ -81,7 +95,32 @@ def write_csv(run: Run, folder: Path) -> Path:
     rows.writerow(["setting", "value"])
     rows.writerows(run.record.settings.items())
     write_file(folder / f"{run.name}-settings.csv", settings.getvalue().encode())
+
+    drift = drift_csv(run)
+    if drift:
+        write_file(folder / f"{run.name}-drift.csv", drift.encode())
     return path
+
+
+def drift_csv(run: Run) -> str:
+    """Return one line per utterance on which drift was measured, a column per layer's distance.
+
+    Empty if none was.
+    """
+    rows = list(run.rows(DriftRow))
+    if not rows:
+        return ""
+
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    layers = range(1, len(rows[0].drift.distances) + 1)
+    per_layer = [f"{name}_{layer}" for name in ("distance", "norm") for layer in layers]
+    writer.writerow([*DRIFT_COLUMNS, *per_layer])
+    for row in rows:
+        columns = row.to_dict()
+        values = ["" if columns.get(n) is None else columns[n] for n in DRIFT_COLUMNS]
+        writer.writerow([*values, *row.drift.distances, *row.drift.norms])
+    return out.getvalue()
 
 
 def write_tensorboard(run: Run, folder: Path) -> Path:

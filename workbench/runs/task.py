@@ -303,7 +303,7 @@ class Task:
         """Return the gradient of the auxiliary function; see `gradient`."""
         positions = np.asarray(self.train.offsets)[batch.utterance] + batch.frame
         windows = self.windows(self.train, positions)
-        outer = self._at_softmax(theta, batch, windows)
+        outer = self.at_softmax(theta, batch, windows)
         trained = self.settings.updates.trained
         silence = self.corpus.states.silence
 
@@ -323,10 +323,10 @@ class Task:
 
         return Gradient(value, len(windows), {})
 
-    def _at_softmax(
+    def at_softmax(
         self, theta: Vector, batch: OuterBatch, windows: Windows
     ) -> SparseRows | np.ndarray:
-        """The auxiliary function's derivative at the softmax input, rows or [frames, states].
+        """Return the auxiliary function's derivative at the softmax, rows or [frames, states].
 
         The rows of a sequence criterion sum to zero, so the softmax cancels and need not be
         computed.

@@ -14,6 +14,7 @@ import numpy as np
 from workbench.batches import FrameOrder, UtteranceOrder, subsets
 from workbench.engine import Process
 from workbench.model.network import row_ends, trained_slice
+from workbench.runs.drift import measure_drift
 from workbench.runs.task import Task
 from workbench.settings import UserError
 from workbench.training import (
@@ -162,7 +163,8 @@ def make_replica(
     name = f"replica {i}"
     if settings.sequence:
         fresh = settings.criterion.auxiliary == "fresh"
-        decoded = OuterSource(f"decoded {i}", settings, task.decode if fresh else None)
+        drift = partial(measure_drift, task) if settings.measuring.drift_every else None
+        decoded = OuterSource(f"decoded {i}", settings, task.decode if fresh else None, drift)
         return replica(name, i, shards, settings, decoded, task.outer_gradient, state)
 
     frames = FrameSource(_frame_order(task, i, utterances))

@@ -266,6 +266,14 @@ class MeasuringSettings(Group):
     evaluate_utterances: int = setting(
         0, "held-out utterances decoded each time; 0: all", unit="utterances", low=0, high=1000000
     )
+    drift_every: int = setting(
+        0,
+        "one utterance in so many, drawn at random, whose outer gradient a replica compares with a "
+        "fresh one, and its parameters with the decoder's; changes nothing else; 0: none",
+        unit="utterances",
+        low=0,
+        high=1000000,
+    )
     checkpoint_every: float = setting(
         0.5, "epochs between checkpoints", unit="epochs", low=0.001, high=1000.0
     )

@@ -58,6 +58,7 @@ NEEDS: Mapping[str, tuple[Need, ...]] = {
         Need("decoder_fetch=seconds or synchronous", _fetches_by_time),
         Need("a clock that moves, e.g. clock=cost", lambda s: s.clock.kind != "free"),
     ),
+    "drift_every": (SEQUENCE,),
     "staleness_bound": (STALE,),
     "staleness_step": (STALE,),
     "delay_compensation": (STALE,),

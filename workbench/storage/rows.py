@@ -9,6 +9,7 @@ the order of the class. A field that defaults to None has no column while it is 
 None is written as null.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import cache
@@ -151,6 +152,46 @@ class DecodeRow(Row, kind="decode"):
     age_seconds: float  # of the decoder's parameters when it started
     queue: int  # utterances waiting for the replica
     put_seconds: float  # spent waiting for room in the channel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """How far a replica's parameters θ are from its decoder's θ', and how far o has turned.
+
+    One number per layer, the output last. ``cosine``: of the whole outer gradients of an utterance
+    at θ' and at θ, at the input of the softmax; None if either is zero. ``auxiliary_cosine``: of
+    what the auxiliary function makes of the first at θ, where that is another.
+    """
+
+    distances: tuple[float, ...]  # ‖θ - θ'‖
+    norms: tuple[float, ...]  # ‖θ'‖
+    stale_norm: float  # of the outer gradient at θ'
+    fresh_norm: float  # of that at θ
+    cosine: float | None
+    auxiliary_cosine: float | None = None
+
+    @property
+    def relative_distance(self) -> float:
+        """The distance of all parameters as a multiple of their norm."""
+        return math.hypot(*self.distances) / math.hypot(*self.norms)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftRow(Row, kind="drift"):
+    """An utterance on which a replica compared the decoder's outer gradient with a fresh one.
+
+    ``versions`` and ``outer_versions`` are those of θ and θ'. ``staleness``: the updates between
+    them, the mean over shards. ``age_seconds``: between the times at which they were current.
+    """
+
+    utterance: int
+    frame: int  # at which they were compared, when the replica trained on it
+    version: int  # of the first shard
+    versions: tuple[int, ...]
+    outer_versions: tuple[int, ...]
+    staleness: float
+    age_seconds: float
+    drift: Drift = field(metadata=spread(Drift))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,13 @@ from workbench.settings import UserError
 from workbench.storage.codec import ListedTypes, decode, encode
 from workbench.training.decoder import DecoderState
 from workbench.training.evaluator import EvaluatorState
-from workbench.training.messages import DecodedUtterance, FetchedParameters, Gradient, Snapshot
+from workbench.training.messages import (
+    DecodedUtterance,
+    DriftOrigin,
+    FetchedParameters,
+    Gradient,
+    Snapshot,
+)
 from workbench.training.replica import ReplicaState
 from workbench.training.schedule import Schedule
 from workbench.training.server import ParameterServer
@@ -94,6 +100,7 @@ TYPES = (
     Decoded,
     DecoderState,
     Deposit,
+    DriftOrigin,
     EvaluatorState,
     FrameBatch,
     Gradient,

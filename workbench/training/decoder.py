@@ -12,6 +12,7 @@ from workbench.sequence.decoded import Decoded
 from workbench.settings import AsynchronySettings, Settings
 from workbench.storage.rows import DecodeRow
 from workbench.training.client import ParameterClient
+from workbench.training.drift import draw_origin
 from workbench.training.messages import Decode, DecodedUtterance, FetchedParameters
 from workbench.training.shards import Shards
 
@@ -66,7 +67,8 @@ def decoder(
         yield Emit(decode_row(name, decoded, at, started, queue, waited))
 
         before = yield Now()
-        queue = yield Put(channel, DecodedUtterance(decoded, at.versions, at.seconds))
+        origin = draw_origin(settings, name, position, decoded, at)
+        queue = yield Put(channel, DecodedUtterance(decoded, at.versions, at.seconds, origin))
         if queue is CLOSED:
             break
         waited = (yield Now()) - before

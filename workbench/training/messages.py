@@ -13,6 +13,7 @@ import numpy as np
 
 from workbench.engine.effects import Call
 from workbench.sequence.decoded import Decoded
+from workbench.storage.rows import Drift
 from workbench.system.vectors import DeviceVector, Vector
 
 
@@ -63,12 +64,25 @@ class FetchedParameters:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class DriftOrigin:
+    """From where drift is measured: the decoder's parameters, and the frame at which to do it."""
+
+    theta: Vector  # float32 [parameters]
+    frame: int  # one of those that the decoder kept
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class DecodedUtterance:
     """A decoded utterance on its way to the replica, with the age of the decoder's parameters."""
 
     decoded: Decoded
     versions: tuple[int, ...]  # of the parameters that it was decoded with, one per shard
     seconds: float  # time at which these were current
+    origin: DriftOrigin | None = None  # only if drift is measured on this utterance
+
+
+MeasureDrift = Callable[[Vector, DecodedUtterance], Drift | None]
+"""(a replica's parameters, an utterance with an origin) -> how far they are from the decoder's."""
 
 
 # --- replies of a shard

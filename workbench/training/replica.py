@@ -155,7 +155,10 @@ class Replica(Generic[Batch]):
 
     def _add_batch(self) -> Steps[None]:
         """Take the next batch and add its gradient to the sum."""
-        batch = yield from self.source.refresh(self.source.next(), self.parameters)
+        handed = self.source.next()
+        if self.settings.measuring.drift_every:
+            yield from self.source.measure_drift(handed, self.parameters)
+        batch = yield from self.source.refresh(handed, self.parameters)
         self.batches.append(batch)
         gradient = yield from self._compute(batch)
         self.total = add(self.total, gradient)

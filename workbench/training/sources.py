@@ -13,9 +13,15 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from workbench.batches import FrameBatch, FrameOrder, Loaded, OuterBatch, Piece, Slots
-from workbench.engine.effects import CLOSED, RESTING, Close, Steps, Take, Work
+from workbench.engine.effects import CLOSED, RESTING, Close, Emit, Steps, Take, Work
 from workbench.settings import Settings
-from workbench.training.messages import Decode, DecodedUtterance, FetchedParameters
+from workbench.training.drift import drift_row, due_sources
+from workbench.training.messages import (
+    Decode,
+    DecodedUtterance,
+    FetchedParameters,
+    MeasureDrift,
+)
 
 Batch = TypeVar("Batch", FrameBatch, OuterBatch)
 Result = TypeVar("Result")
@@ -55,6 +61,9 @@ class BatchSource(Protocol[Batch]):
 
     def refresh(self, batch: Batch, at: FetchedParameters) -> Steps[Batch]:
         """Return ``batch`` as it is to be used with the parameters ``at``."""
+
+    def measure_drift(self, batch: Batch, at: FetchedParameters) -> Steps[None]:
+        """Emit a row for each utterance of ``batch`` whose drift is due, measured ``at`` these."""
 
     def credit(self) -> int:
         """Return the number of frames visited since the last call."""
@@ -99,6 +108,10 @@ class FrameSource:
         """Return ``batch`` itself: known targets do not age."""
         return without_effects(batch)
 
+    def measure_drift(self, batch: FrameBatch, at: FetchedParameters) -> Steps[None]:
+        """Do nothing: known targets do not age."""
+        return without_effects(None)
+
     def credit(self) -> int:
         """Return the number of frames visited since the last call."""
         credit = self.visited
@@ -119,15 +132,25 @@ class OuterSource:
 
     With ``decode`` (auxiliary=fresh) every batch is decoded again with the replica's own
     parameters. Its frames are those that the decoder kept, without those that are no longer kept;
-    their outer gradients are exact. This costs one decoding per slot and batch.
+    their outer gradients are exact. This costs one decoding per slot and batch. ``drift``: how
+    drift is measured, needed if it is (`workbench.training.drift`).
     """
 
-    def __init__(self, channel: str, settings: Settings, decode: Decode | None = None):
+    def __init__(
+        self,
+        channel: str,
+        settings: Settings,
+        decode: Decode | None = None,
+        drift: MeasureDrift | None = None,
+    ):
         if (settings.criterion.auxiliary == "fresh") != (decode is not None):
             raise ValueError("decode is needed if and only if auxiliary=fresh")
+        if settings.measuring.drift_every and drift is None:
+            raise ValueError("drift_every needs a function that measures drift")
         self.channel = channel
         self.settings = settings
         self.decode = decode
+        self.drift = drift
         self.resume(SourceState())
 
     def resume(self, state: SourceState) -> None:
@@ -173,6 +196,14 @@ class OuterSource:
                 self.fresh[utterance] = DecodedUtterance(decoded, at.versions, at.seconds)
 
         return replace_rows(batch, self.fresh)
+
+    def measure_drift(self, batch: OuterBatch, at: FetchedParameters) -> Steps[None]:
+        """Emit a row for each utterance of ``batch`` whose drift is due, measured ``at`` these."""
+        assert self.drift is not None  # drift is measured
+        for source in due_sources(batch):
+            drift = self.drift(at.theta, source)
+            if drift is not None:
+                yield Emit(drift_row(source, at, drift))
 
     def credit(self) -> int:
         """Return the number of frames visited since the last call."""
