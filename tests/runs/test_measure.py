@@ -29,6 +29,7 @@ from workbench.training import Diverged
 from workbench.training.schedule import Schedule
 
 FRAMES = 4
+STATES = 990
 
 
 def decoded(value: float, reason: str | None, num: float = -9.0, den: float = -8.0) -> Decoded:
@@ -101,8 +102,16 @@ def test_an_average_over_nothing_is_not_a_divergence():
     assert total.criterion is None
     assert total.mmi is None
     assert total.set_aside == 3
-    assert not how_it_diverged(total, None)
+    assert not how_it_diverged(total, None, STATES)
     assert Schedule().after(total.criterion, Settings().updates).flat == 1
+
+
+@pytest.mark.parametrize(("ce", "diverged"), [(-838.0, True), (-14.9, True), (-14.7, False)])
+def test_posteriors_that_have_come_apart_are_a_divergence(ce, diverged):
+    """MMI can stand at 0, its maximum, where every search fails; cross entropy then tells."""
+    total = replace(total_measurement([measured(Criterion.of(0.0, FRAMES))], True), ce=ce)
+    assert total.criterion == 0.0
+    assert bool(how_it_diverged(total, -0.06, STATES)) == diverged
 
 
 @pytest.mark.parametrize("reason", [NOT_FINITE, TOO_LARGE])
@@ -117,11 +126,11 @@ def test_broken_scores_of_all_utterances_are_a_divergence(reason, sequence):
     good = measured(Criterion.of(-1.0, FRAMES))
 
     total = total_measurement([broken] * 3, sequence)
-    assert how_it_diverged(total, None)
+    assert how_it_diverged(total, None, STATES)
     assert total.mmi is None
 
     total = total_measurement([good, broken, good], sequence)
-    assert not how_it_diverged(total, None)
+    assert not how_it_diverged(total, None, STATES)
     assert total.mmi == -0.25
     assert total.broken == 1
     assert total.no_path == 1

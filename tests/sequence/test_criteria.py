@@ -3,15 +3,12 @@ and their laws.
 """
 
 from collections.abc import Callable
-from functools import cache
 
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from oracles import (
-    Paths,
     dense_occupancies,
     every_path,
     log_softmax,
@@ -20,7 +17,20 @@ from oracles import (
     slopes,
     tiny_graph,
     tiny_scores,
-    tiny_task,
+)
+from utterances import (
+    EXACT,
+    FRAMES,
+    KAPPA,
+    SAID,
+    SEEDS,
+    decode,
+    dense,
+    few,
+    paths_of,
+    prior,
+    random_logits,
+    task,
 )
 
 from workbench.hmm.graphs.graph import NoPath
@@ -29,7 +39,6 @@ from workbench.model.network import SparseRows, gradient, log_posteriors
 from workbench.model.topology import Topology, initial
 from workbench.sequence.auxiliary import softmax_gradient
 from workbench.sequence.criteria import difference, largest_magnitude, overlap
-from workbench.sequence.decoded import Decoded
 from workbench.sequence.lattice import restrict
 from workbench.sequence.lattice_pair import (
     NO_LATTICE,
@@ -39,60 +48,7 @@ from workbench.sequence.lattice_pair import (
     acoustic_scores,
 )
 from workbench.sequence.occupancy import Occupancies, sum_by_key
-from workbench.sequence.outer_gradient import decode_outer
 from workbench.sequence.search import search
-from workbench.settings import Settings
-
-KAPPA = 0.6
-FRAMES = 7
-SAID = (2, 1)
-EXACT = Settings.of(
-    criterion="mmi",
-    acoustic_scale=KAPPA,
-    rejection=0.0,
-    cancellation=0.0,
-    beam=100.0,
-    lattice_beam=100.0,
-    max_active=10**6,
-)
-SEEDS = st.integers(0, 10**4)
-few = hypothesis(max_examples=12, deadline=None)
-task = cache(tiny_task)
-
-
-def random_logits(seed: int, frames: int = FRAMES) -> np.ndarray:
-    return np.random.default_rng(seed).normal(0, 1.5, (frames, task().states.count))
-
-
-def prior() -> np.ndarray:
-    return log_softmax(np.linspace(-1, 1, task().states.count))
-
-
-def decode(
-    logits: np.ndarray,
-    settings: Settings = EXACT,
-    words: tuple[int, ...] = SAID,
-    alignment: np.ndarray | None = None,
-    silence: tuple[int, ...] = (SIL,),
-) -> Decoded:
-    log_p = log_softmax(logits)
-    reference = task().reference(words)
-    graph = task().denominator
-    return decode_outer(log_p, reference, graph, prior(), settings, alignment, silence=silence)
-
-
-def dense(decoded: Decoded) -> np.ndarray:
-    """The outer gradient as float64 [frames, states], zero where no frame is kept."""
-    out = np.zeros((decoded.frames, task().states.count))
-    rows = np.repeat(decoded.kept, np.diff(decoded.indptr))
-    out[rows, decoded.states] = decoded.values
-    return out
-
-
-def paths_of(logits: np.ndarray) -> Paths:
-    """Every path of the denominator, with scores in double precision."""
-    scores = KAPPA * (log_softmax(logits) - prior())
-    return every_path(task().denominator, scores)
 
 
 def mmi(logits: np.ndarray) -> float:

@@ -3,7 +3,8 @@
 Trials are compared on the training data; no held-out data is looked at. Cross entropy is measured
 on frames drawn from all of it: the frames that come next in training are no measure, since their
 neighbours have just been trained on, and a rate that only follows them would win. Sequence
-criteria measure themselves: an utterance is decoded before it is trained on.
+criteria measure themselves: an utterance is decoded before it is trained on. But where a search
+fails MMI can stand at its maximum, so their posteriors of frames are looked at too.
 """
 
 import math
@@ -23,6 +24,7 @@ from workbench.rates.measured import (
     newer_criterion,
     newer_values,
 )
+from workbench.runs.divergence import is_lost
 from workbench.runs.drive import Drive
 from workbench.runs.execution import never
 from workbench.runs.record import corpus_digest
@@ -110,12 +112,10 @@ class Trials:
         frames = trained + measured
         if ended:
             return replace(trial, frames=frames, ended=ended)
-        if sequence:
-            criterion = newer_criterion(writer.run)
-        else:
-            criterion = self.cross_entropy(drive.experiment.shards.collect(drive.services))
+        cross_entropy = self.cross_entropy(drive.experiment.shards.collect(drive.services))
+        criterion = newer_criterion(writer.run) if sequence else cross_entropy
         point = RatePoint(trained, criterion)
-        fault = self._fault(point.criterion)
+        fault = self._fault(criterion, cross_entropy)
         if fault:
             return replace(trial, frames=frames, ended=fault)
         return replace(trial, frames=frames, points=(*trial.points, point))
@@ -183,11 +183,13 @@ class Trials:
             drive.restore()
         return drive
 
-    def _fault(self, criterion: float) -> str:
+    def _fault(self, criterion: float, cross_entropy: float) -> str:
         """Why a trial that reached this criterion has diverged; empty if it has not."""
-        if not math.isfinite(criterion):
+        if not math.isfinite(criterion) or not math.isfinite(cross_entropy):
             return "the criterion is not finite"
-        chance = -math.log(self.task.topology.states)
-        if not self.task.settings.sequence and criterion < WORSE_THAN_CHANCE * chance:
+
+        states = self.task.topology.states
+        worse = cross_entropy < -WORSE_THAN_CHANCE * math.log(states)
+        if is_lost(cross_entropy, states) or (worse and not self.task.settings.sequence):
             return "worse than a network that knows nothing"
         return ""

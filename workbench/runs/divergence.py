@@ -1,8 +1,10 @@
 """A run that diverges goes back to a checkpoint and takes smaller steps.
 
-Training has diverged when gradients or the held-out criterion are not finite, or when the held-out
-criterion has fallen far below that of the start (`has_exploded`). On a clock that can be repeated
-all of this is a function of the run, so the return is a part of its schedule.
+Training has diverged when gradients or the held-out criterion are not finite, when the held-out
+criterion has fallen far below that of the start (`has_exploded`), or when the posteriors of frames
+are far worse than those of a model that knows nothing (`is_lost`): a search that fails on such
+posteriors can leave MMI at its maximum, 0, so its curve does not show it. On a clock that can be
+repeated all of this is a function of the run, so the return is a part of its schedule.
 """
 
 import math
@@ -42,11 +44,27 @@ def has_exploded(criterion: float, at_start: float) -> bool:
     return criterion < at_start - EXPLOSION * (1 + abs(at_start))
 
 
-def how_it_diverged(measured: Measurement, at_start: float | None) -> str:
+def is_lost(cross_entropy: float, states: int) -> bool:
+    """Return whether F_CE per frame is far worse than that of equal posteriors of all ``states``.
+
+    Sequence training may cost frames much of their cross entropy, since posteriors become sharper,
+    but a model that is of use stays far from this.
+    """
+    return has_exploded(cross_entropy, -math.log(states))
+
+
+def how_it_diverged(measured: Measurement, at_start: float | None, states: int) -> str:
     """Return how a measurement shows that training has diverged; an empty text if it does not.
 
-    ``at_start``: the criterion of the first one. A criterion of no utterance is None, and fine.
+    ``at_start``: the criterion of the first one. ``states``: of the network. A criterion of no
+    utterance is None, and fine.
     """
+    if measured.ce is not None and is_lost(measured.ce, states):
+        return (
+            f"the held-out cross entropy, {measured.ce:.3g} per frame, is far below "
+            f"{-math.log(states):.3g}, that of a network that knows nothing"
+        )
+
     criterion = measured.criterion
     if criterion is None:
         return ""

@@ -223,7 +223,8 @@ class Drive:
         self.writer.emit(row)
         self.tally.add(row)
         if isinstance(row, EvaluateRow):
-            cause = how_it_diverged(row.measured, self.tally.at_start)
+            states = self.experiment.task.topology.states
+            cause = how_it_diverged(row.measured, self.tally.at_start, states)
             if cause:
                 raise Diverged(cause)
 

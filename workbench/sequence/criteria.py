@@ -119,6 +119,21 @@ def difference(first: Occupancies, second: Occupancies) -> Occupancies:
     return sum_by_key(key, values, first.frames)
 
 
+def with_reference(
+    num: float, gamma_num: Occupancies, den: float, gamma_den: Occupancies
+) -> tuple[float, Occupancies]:
+    """Return log total and occupancies of a lattice with the paths of a reference that it has lost.
+
+    ``num``, ``den``: log totals of the reference and of the lattice, which have no path in common.
+    """
+    total = float(np.logaddexp(num, den))
+    key = np.concatenate([gamma_num.key, gamma_den.key])
+    values = np.concatenate(
+        [np.exp(num - total) * gamma_num.values, np.exp(den - total) * gamma_den.values]
+    )
+    return total, sum_by_key(key, values, gamma_den.frames)
+
+
 def overlap(first: Occupancies, second: Occupancies) -> np.ndarray:
     """Return Σ_s min(first_t(s), second_t(s)): float64 [frames].
 

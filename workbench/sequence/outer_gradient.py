@@ -147,6 +147,9 @@ def against_lattice(
 ) -> FrameGradients:
     """Return the gradients of ``criterion`` on both lattices; of MMI if it is cross entropy.
 
+    Where the lattice has lost the reference, MMI and bMMI climb num - log(e^den + e^num). Without
+    the reference in the denominator they would have no upper bound: a search that fails would be
+    rewarded, and the parameters run away. ``den`` of the result is that of the lattice alone.
     ``silence``: see `decode_outer`.
     """
     num, gamma_num = occupancies(pair.numerator)
@@ -161,13 +164,16 @@ def against_lattice(
         rejected = np.zeros(gamma_den.frames, bool)
     else:
         rejected = criteria.overlap(gamma_num, gamma_den) < criterion.rejection
-        if criterion.name == "bmmi" and criterion.boost:
-            den, gamma_den = criteria.boosted_occupancies(
-                pair.numerator, pair.denominator, criterion.boost
-            )
+        boosted = criteria.boosted_occupancies
+        boost = criterion.boost if criterion.name == "bmmi" else 0.0
+        if boost:
+            den, gamma_den = boosted(pair.numerator, pair.denominator, boost)
+        if pair.outside:
+            own = boosted(pair.numerator, pair.numerator, boost) if boost else (num, gamma_num)
+            _, gamma_den = criteria.with_reference(*own, den, gamma_den)
         gammas = (gamma_num, gamma_den)
         value = np.nan if pair.outside else num - den
-        rows = criteria.difference(gamma_num, gamma_den)
+        rows = criteria.difference(*gammas)
 
     return FrameGradients(
         value=value,
