@@ -52,19 +52,19 @@ def test_the_campaign_is_the_paper_s():
     assert request.replicas == (1, 50)
     assert request.criterion == "mmi"
     assert paper_request("smoke").name == "paper-smoke"
-    names = " ".join(stage.name for stage in stages_of("paper"))
+    names = " ".join(stage.name for stage in stages_of("paper", paper_request("paper")))
     assert "1 replica " in f"{names} " and "50 replicas" in names and "3 tests" in names
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_each_stage_takes_time(size):
     """More on two cores than with a GPU, and more for more replicas' trainings."""
-    stages = stages_of(size)
+    stages = stages_of(size, paper_request(size))
     assert len(stages) == 5 + len(REPLICAS)
     for stage in stages:
         slow, fast = [stage.seconds(machine) for machine in MACHINES]
         assert slow > fast > 0
-    alone = sum(stage.seconds(TWO_CORES) for stage in stages_of(size, [1]))
+    alone = sum(stage.seconds(TWO_CORES) for stage in stages_of(size, paper_request(size, [1])))
     assert alone < sum(stage.seconds(TWO_CORES) for stage in stages)
 
 
@@ -75,6 +75,20 @@ def test_the_forecast_is_printed_and_nothing_is_made(data_folder: Path, capsys):
     assert "all of it" in printed
     assert "an estimate from parts" in printed
     assert not list(data_folder.iterdir())
+
+
+def test_given_settings_are_foretold(data_folder: Path, capsys):
+    """Epochs and rates that are given count; what the speeds do not know is named."""
+    command = ["paper", "--foretell", "--hours", "60", "--frame", "epochs=3", "learning_rate=0.1"]
+    assert main.main([*command, "--sequence", "epochs=2", "--set", "hidden_units=512"]) == 0
+    printed = capsys.readouterr().out
+    assert "cross entropy, 3 epochs" in printed
+    assert "MMI, 2 epochs, 50 replicas" in printed
+    assert "rate of MMI" in printed
+    assert "rate of cross entropy" not in printed
+    assert "not foretold: hidden_units" in printed
+    assert main.main(["paper", "--foretell", "--frame", "epoch=3"]) == 1
+    assert "--frame epoch=3: no such setting" in capsys.readouterr().err
 
 
 def test_replicas_are_given_once_each():

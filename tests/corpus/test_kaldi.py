@@ -7,6 +7,7 @@ from data_directories import GOOD, count_reasons, make_directory, make_tone
 
 from workbench.corpus.audio import AudioError, AudioReader, read_audio, read_header
 from workbench.corpus.kaldi import read_kaldi, read_kaldi_splits
+from workbench.corpus.mpeg import count_samples
 from workbench.corpus.set_names import SetNames
 from workbench.corpus.utterances import DataSet, SetAside, Utterance
 from workbench.settings import UserError
@@ -226,6 +227,21 @@ def test_an_estimate_that_is_too_short_loses_nothing(tmp_path):
     assert read_header(both).samples >= len(samples)
     part, _ = read_audio(both, 4.0, 4.5)
     assert np.abs(part - samples[4 * rate : 4 * rate + rate // 2]).mean() < 0.01
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_a_picture_in_an_mp3_is_no_sound(tmp_path, version):
+    """Bytes in a tag that look like frames do not make the recording longer."""
+    path = make_tone(tmp_path / "a.mp3", 3.0, 16000)
+    sound = path.read_bytes()
+    picture = np.random.default_rng(0).bytes(400 << 10)
+    size = bytes(len(picture) >> shift & 0x7F for shift in (21, 14, 7, 0))
+    path.write_bytes(b"ID3" + bytes([version, 0, 0]) + size + picture + sound)
+    assert read_header(path).seconds == pytest.approx(3.0, abs=0.2)
+    assert len(read_audio(path)[0]) == pytest.approx(48000, abs=3200)
+
+    path.write_bytes(sound + b"APETAGEX" + picture)
+    assert count_samples(path) == pytest.approx(48000, abs=3200)
 
 
 def test_names_of_recipes_are_found(tmp_path):

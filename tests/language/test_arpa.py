@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from workbench.language import arpa
 from workbench.language.arpa import read_arpa, write_arpa
 from workbench.language.backoff import Level
 from workbench.language.ngram import estimate
@@ -94,6 +95,26 @@ def test_compressed(tmp_path):
     write_arpa(ngram, tmp_path / "lm.arpa.gz")
     assert (tmp_path / "lm.arpa.gz").read_bytes().startswith(b"\x1f\x8b")
     assert read_arpa(tmp_path / "lm.arpa.gz", WORDS).score((1,), 2) == ngram.score((1,), 2)
+
+
+@pytest.mark.parametrize("name", ["lm.arpa", "lm.arpa.gz"])
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch, name):
+    """Writing that is cut off leaves the file of before, and nothing beside it."""
+    path = tmp_path / name
+    ngram = estimate([["a", "b"]], WORDS, 2)
+    write_arpa(ngram, path)
+    before = path.read_bytes()
+    format_lines = arpa._format_lines
+
+    def format_some(level, grams, left_out):
+        yield from format_lines(level, grams, left_out)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(arpa, "_format_lines", format_some)
+    with pytest.raises(KeyboardInterrupt):
+        write_arpa(ngram, path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_other_words_are_dropped_and_counted(read):

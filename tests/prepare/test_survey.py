@@ -9,6 +9,7 @@ import soundfile
 from data_directories import make_corpus_directory
 
 from workbench.cli import main
+from workbench.prepare import pipeline
 from workbench.prepare.corpus import SPLITS
 from workbench.prepare.pipeline import Preparation, prepare
 from workbench.prepare.reading import Source, guess_source
@@ -83,6 +84,9 @@ def test_all_faults_are_told_together(data: Path) -> None:
     assert "train: 9 of 30 utterances cannot be used" in found.refusal
     assert "tolerance" in found.refusal
     assert main.main(["check", str(data)]) == 1
+    with pytest.raises(UserError) as caught:
+        prepare("c", Source(kaldi=data), Preparation())
+    assert str(caught.value).startswith(found.refusal)
 
 
 def test_it_foretells_what_prepare_does(data: Path) -> None:
@@ -130,6 +134,44 @@ def test_what_cannot_be_read_is_the_refusal(
     else:
         (data / name).write_text(content)
     assert part in look(data).refusal
+
+
+@pytest.mark.parametrize("name", ["lm.arpa", "lm.txt"])
+def test_a_faulty_language_model_hides_nothing(
+    data: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sets are told beside its fault, and preparation refuses it before features are made."""
+    (data / name).write_bytes(b"\\data\\\n\xff\n")
+    found = look(data)
+    assert [each.utterances for each in found.sets] == [30, 3, 3]
+    assert name in found.refusal
+
+    monkeypatch.setattr(pipeline, "prepare_features", lambda *_: pytest.fail("features were made"))
+    with pytest.raises(UserError) as caught:
+        prepare("c", Source(kaldi=data), Preparation())
+    assert str(caught.value).startswith(found.refusal)
+    assert not (data.parent / "home" / "corpora" / "c").exists()
+
+    for path in (data / "test").glob("*.flac"):
+        path.unlink()
+    refusal = look(data).refusal
+    assert "test: 3 of 3" in refusal and name in refusal
+
+
+def test_the_rate_is_that_of_what_can_be_used(data: Path) -> None:
+    """Recordings with unknown words do not choose the rate by which others are set aside."""
+    train = data / "train"
+    for n in range(20):
+        name = f"train-{n:03}"
+        soundfile.write(train / f"{name}.flac", 0.1 * np.ones(80_000), 8000)
+        if n:
+            change_line(train / "text", n, f"{name} kona")
+    found = look(data)
+    assert found.feature_rate == 16000
+    assert {lost.reason: lost.count for lost in found.sets[0].lost} == {
+        "word not in lexicon": 19,
+        "sample rate too low": 1,
+    }
 
 
 def test_without_a_lexicon_the_sets_are_told(data: Path) -> None:

@@ -15,9 +15,9 @@ from workbench.rates import find_rate, with_found_rate
 from workbench.rates import trial as trials
 from workbench.rates.halving import COARSE, FINE, best_rates, choose_grid, chosen_rate
 from workbench.rates.identity import describe_start, search_settings
-from workbench.rates.measured import newer_criterion
+from workbench.rates.measured import newer_criterion, read_seen
 from workbench.rates.search import least_part, search_file
-from workbench.rates.work import usual_rate
+from workbench.rates.usual import usual_rate
 from workbench.runs.task import Task
 from workbench.sequence.lattice_pair import OUTSIDE
 from workbench.settings import Settings, UserError, preset
@@ -107,7 +107,9 @@ def test_a_rate_that_loses_references_looks_no_better(tmp_path: Path) -> None:
     writer.emit(row(None, -8.0, -4.0, OUTSIDE))
     writer.close(RunState.STOPPED)
     lost = -8.0 - math.log(math.exp(-8.0) + math.exp(-4.0))
-    assert newer_criterion(writer.run) == pytest.approx((-1.0 + lost) / 200)
+    assert newer_criterion(read_seen(writer.run, sequence=True)) == pytest.approx(
+        (-1.0 + lost) / 200
+    )
 
 
 def test_a_damaged_search_is_named(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from workbench.baseline.plan import Plan
 from workbench.prepare.corpus import Corpus
 from workbench.rates.search import SHARE
-from workbench.rates.work import usual_rate
+from workbench.rates.usual import usual_rate
 from workbench.runs.task import Task
 from workbench.storage.run import Run
 from workbench.sweeping.price import Price

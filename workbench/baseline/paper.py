@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
-from workbench.baseline.choices import CorpusSize, frame_choices, sequence_choices, settings_by
+from workbench.baseline.choices import CorpusSize, settings_by
+from workbench.baseline.plan import choose, finds_rate
 from workbench.baseline.request import Changes, Request
 from workbench.corpus.synthesis.difficulty import SIZES
-from workbench.prepare.pipeline import Source
+from workbench.prepare.reading import Source
 from workbench.rates.search import SHARE
 from workbench.recognise.evaluate import ACOUSTIC_FACTORS, HELDOUT_MOST
 from workbench.settings import UserError
@@ -23,6 +24,9 @@ REPLICAS = (1, 50)
 
 SPEECH_HOURS = {"tiny": 0.02, "smoke": 0.16, "demo": 2.0, "default": 5.1, "paper": 60.1}
 """Hours of training speech of each synthetic corpus."""
+
+FORETOLD = ("epochs", "learning_rate")
+"""Settings that a forecast takes into account; the speeds are those of the paper's others."""
 
 PAPER_HOURS = 60.0
 SECONDS_PER_HOUR = 3600
@@ -118,10 +122,11 @@ def paper_request(
     )
 
 
-def stages_of(size: str, replicas: Sequence[int] = REPLICAS) -> list[Stage]:
+def stages_of(size: str, request: Request) -> list[Stage]:
     """Return the stages of the campaign with the frames that each visits.
 
-    Amounts are those of the size; a baseline's choices decide the epochs.
+    Amounts are those of the size; a baseline's choices and what the request gives decide the
+    epochs, and whether learning rates are found.
     """
     utterances = SIZES[size].utterances
     frames = SPEECH_HOURS[size] * SECONDS_PER_HOUR * FRAMES_PER_SECOND
@@ -130,21 +135,29 @@ def stages_of(size: str, replicas: Sequence[int] = REPLICAS) -> list[Stage]:
     test = each * utterances.test
 
     corpus = CorpusSize(round(frames), round(heldout), utterances.heldout)
-    frame_epochs = settings_by(frame_choices(corpus), "ce").batches.epochs
-    chosen = sequence_choices(corpus, [], "mmi")
-    sequence_epochs = settings_by(chosen, "mmi").batches.epochs
+    frame_chosen, sequence_chosen = choose(request, corpus)
+    frame_epochs = settings_by(frame_chosen, "ce").batches.epochs
+    sequence_epochs = settings_by(sequence_chosen, "mmi").batches.epochs
     choosing = each * min(HELDOUT_MOST, utterances.heldout) * len(ACOUSTIC_FACTORS)
 
-    stages = [
-        Stage("speech, features, alignment", frames + heldout + test, preparing),
-        Stage("rate of cross entropy", SHARE * frame_epochs * frames, cross_entropy),
-        Stage(f"cross entropy, {frame_epochs:g} epochs", frame_epochs * frames, cross_entropy),
-        Stage("rate of MMI", SHARE * sequence_epochs * frames, sequence),
-    ]
-    for count in replicas:
+    stages = [Stage("speech, features, alignment", frames + heldout + test, preparing)]
+    if finds_rate(frame_chosen):
+        visited = SHARE * frame_epochs * frames
+        stages.append(Stage("rate of cross entropy", visited, cross_entropy))
+    name = f"cross entropy, {frame_epochs:g} epochs"
+    stages.append(Stage(name, frame_epochs * frames, cross_entropy))
+    if finds_rate(sequence_chosen):
+        stages.append(Stage("rate of MMI", SHARE * sequence_epochs * frames, sequence))
+    for count in request.replicas:
         name = f"MMI, {sequence_epochs:g} epochs, {count} replica{'s' if count > 1 else ''}"
         speed = sequence if count == 1 else sequence_many
         stages.append(Stage(name, sequence_epochs * frames, speed))
-    tests = 1 + len(replicas)
+    tests = 1 + len(request.replicas)
     stages.append(Stage(f"{tests} tests", tests * (test + choosing), testing))
     return stages
+
+
+def not_foretold(request: Request) -> list[str]:
+    """Return the settings that were given and of which the speeds of `MACHINES` know nothing."""
+    given = {*request.both, *request.frame, *request.sequence}
+    return sorted(given.difference(FORETOLD))

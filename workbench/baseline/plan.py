@@ -65,8 +65,7 @@ class Plan:
 
     def finds_rate(self, sequence: bool) -> bool:
         """Whether the learning rate is to be found, since none was given."""
-        choices = self.sequence if sequence else self.frame
-        return all(choice.name != "learning_rate" for choice in choices)
+        return finds_rate(self.sequence if sequence else self.frame)
 
     def with_scales(self, scales: Sequence[TunedScale]) -> "Plan":
         """The plan with measured scales, the best first; a scale that was given stays."""
@@ -92,16 +91,24 @@ class Plan:
 
 def make_plan(request: Request, corpus: Corpus) -> Plan:
     """Return new choices for a corpus."""
-    size = CorpusSize.of(corpus)
+    frame, sequence = choose(request, CorpusSize.of(corpus))
+    return Plan(request.question, corpus_digest(corpus), tuple(frame), tuple(sequence))
+
+
+def choose(request: Request, size: CorpusSize) -> tuple[list[ChosenSetting], list[ChosenSetting]]:
+    """Return the settings of cross entropy and those of sequence training, the given included."""
     network = with_given(network_choices(size), _network_of(request))
     frame_given = {**request.both, **request.frame}
     sequence_given = {**request.both, **request.sequence}
-    return Plan(
-        request.question,
-        corpus_digest(corpus),
-        tuple(with_given(frame_choices(size), {**frame_given, **_network_of(request)})),
-        tuple(with_given(sequence_choices(size, network, request.criterion), sequence_given)),
+    return (
+        with_given(frame_choices(size), {**frame_given, **_network_of(request)}),
+        with_given(sequence_choices(size, network, request.criterion), sequence_given),
     )
+
+
+def finds_rate(choices: Sequence[ChosenSetting]) -> bool:
+    """Whether the learning rate of a training is to be found, since none was given."""
+    return all(choice.name != "learning_rate" for choice in choices)
 
 
 def _network_of(request: Request) -> dict[str, Value]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from workbench.prepare.pipeline import Source
+from workbench.prepare.reading import Source
 from workbench.settings import SETTINGS, UserError, Value, check_name, unknown_setting
 
 CHOSEN_ELSEWHERE = ("criterion", "seed", "clock")

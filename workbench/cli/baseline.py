@@ -2,9 +2,8 @@
 
 import argparse
 from dataclasses import dataclass
-from typing import Any
 
-from workbench.cli.options import parse_changes
+from workbench.cli.options import add_changes_options, parse_changes
 from workbench.cli.prepare import SourceOptions, add_preparation_options, add_source_options
 from workbench.cli.progress import bars
 from workbench.settings import SETTINGS, UserError
@@ -45,14 +44,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hours", type=float, default=0.0, help="how long it may take (default: as it takes)"
     )
-    changes: dict[str, Any] = {"nargs": "+", "action": "extend", "metavar": "FIELD=VALUE"}
-    parser.add_argument(
-        "--set", dest="changes", default=[], help="settings of both trainings", **changes
-    )
-    parser.add_argument("--frame", default=[], help="settings of cross entropy alone", **changes)
-    parser.add_argument(
-        "--sequence", default=[], help="settings of sequence training alone", **changes
-    )
+    add_changes_options(parser)
     add_preparation_options(parser)
 
 
@@ -71,8 +63,8 @@ def run(options: Options) -> None:
         criterion=options.criterion,
         seeds=tuple(int(SETTINGS["seed"].parse(seed)) for seed in options.seeds.split(",")),
         both=parse_changes(options.changes),
-        frame=parse_changes(options.frame),
-        sequence=parse_changes(options.sequence),
+        frame=parse_changes(options.frame, "--frame"),
+        sequence=parse_changes(options.sequence, "--sequence"),
         hours=options.hours,
     )
     with bars() as progress:

@@ -2,12 +2,12 @@
 
 import argparse
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.cli.exit_codes import FAILED
-from workbench.cli.prepare import add_preparation_options, add_reading_options
+from workbench.cli.prepare import ReadingOptions, add_preparation_options, add_reading_options
 from workbench.settings import parse_fields
 
 if TYPE_CHECKING:
@@ -22,26 +22,17 @@ refuse the data."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(ReadingOptions):
     """What the command line gave."""
 
     folder: Path
     kaldi: bool
     lhotse: bool
-    lexicon: Path | None
-    lm: Path | None
-    audio_root: Path | None
-    allow_commands: bool
-    train: str | None
-    heldout: str | None
-    test: str | None
     json: bool
-    preparation: dict[str, str]
 
     @property
     def source(self) -> "Source":
         """The folder and how it is read."""
-        from workbench.corpus.set_names import SetNames
         from workbench.prepare.reading import Source, guess_source
 
         if self.kaldi:
@@ -50,14 +41,7 @@ class Options:
             source = Source(lhotse=self.folder)
         else:
             source = guess_source(self.folder)
-        return replace(
-            source,
-            lexicon=self.lexicon,
-            lm=self.lm,
-            audio_root=self.audio_root,
-            allow_commands=self.allow_commands,
-            sets=SetNames(self.train, self.heldout, self.test),
-        )
+        return self.read_from(source)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

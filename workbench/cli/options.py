@@ -29,6 +29,24 @@ def add_settings_options(parser: argparse.ArgumentParser, set_help: str) -> None
     )
 
 
+def add_changes_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--set``, ``--frame`` and ``--sequence``: settings of the trainings of a baseline."""
+    for option, name, trainings in (
+        ("--set", "changes", "all trainings"),
+        ("--frame", "frame", "cross entropy alone"),
+        ("--sequence", "sequence", "sequence training alone"),
+    ):
+        parser.add_argument(
+            option,
+            dest=name,
+            nargs="+",
+            action="extend",
+            default=[],
+            metavar="FIELD=VALUE",
+            help=f"settings of {trainings}",
+        )
+
+
 def whole_number(low: int, high: int) -> Callable[[str], int]:
     """A type of argparse: whole numbers from ``low`` to ``high``, with the digits 0 to 9."""
 
@@ -97,9 +115,9 @@ def split_change(word: str, option: str) -> tuple[str, str]:
     return name, value
 
 
-def parse_changes(words: Sequence[str]) -> dict[str, Value]:
-    """Words ``FIELD=VALUE`` as parsed values by flat name."""
-    pairs = [split_change(word, "--set") for word in words]
+def parse_changes(words: Sequence[str], option: str = "--set") -> dict[str, Value]:
+    """Words ``FIELD=VALUE`` of an option as parsed values by flat name."""
+    pairs = [split_change(word, option) for word in words]
     return {name: SETTINGS[name].parse(value) for name, value in pairs}
 
 

@@ -2,14 +2,14 @@
 
 import argparse
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from workbench.cli.options import parse_changes
+from workbench.cli.options import add_changes_options, parse_changes
 from workbench.cli.progress import bars
 from workbench.settings import SETTINGS
 
 if TYPE_CHECKING:
-    from workbench.baseline.paper import Stage
+    from workbench.baseline import Request
 
 EXAMPLES = """examples:
   workbench paper --foretell
@@ -56,42 +56,38 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--foretell", action="store_true", help="only print how long each stage takes, and where"
     )
-    changes: dict[str, Any] = {"nargs": "+", "action": "extend", "metavar": "FIELD=VALUE"}
-    parser.add_argument(
-        "--set", dest="changes", default=[], help="settings of all trainings", **changes
-    )
-    parser.add_argument("--frame", default=[], help="settings of cross entropy alone", **changes)
-    parser.add_argument("--sequence", default=[], help="settings of MMI alone", **changes)
+    add_changes_options(parser)
 
 
 def run(options: Options) -> None:
     """Make what is missing of the campaign, or foretell it."""
     from workbench.baseline import make_baseline
-    from workbench.baseline.paper import paper_request, size_for, stages_of
+    from workbench.baseline.paper import paper_request, size_for
 
     size = size_for(options.hours)
-    if options.foretell:
-        print_forecast(size, stages_of(size, options.replica_numbers))
-        return
-
     request = paper_request(
         size,
         options.replica_numbers,
         parse_changes(options.changes),
-        parse_changes(options.frame),
-        parse_changes(options.sequence),
+        parse_changes(options.frame, "--frame"),
+        parse_changes(options.sequence, "--sequence"),
     )
+    if options.foretell:
+        print_forecast(size, request)
+        return
+
     with bars() as progress:
         make_baseline(request, jobs=options.jobs, progress=progress)
 
 
-def print_forecast(size: str, stages: "list[Stage]") -> None:
+def print_forecast(size: str, request: "Request") -> None:
     """Print how long each stage takes on each machine, and where the speeds come from."""
     from tabulate import tabulate
 
-    from workbench.baseline.paper import MACHINES
+    from workbench.baseline.paper import MACHINES, not_foretold, stages_of
     from workbench.progress import duration_text
 
+    stages = stages_of(size, request)
     rows = [[s.name, *(duration_text(s.seconds(m)) for m in MACHINES)] for s in stages]
     totals = [duration_text(sum(s.seconds(m) for s in stages)) for m in MACHINES]
     rows.append(["all of it", *totals])
@@ -99,3 +95,7 @@ def print_forecast(size: str, stages: "list[Stage]") -> None:
     print(tabulate(rows, headers, disable_numparse=True))
     for machine in MACHINES:
         print(f"\n{machine.name}: {machine.source}")
+
+    unknown = not_foretold(request)
+    if unknown:
+        print(f"\nspeeds are those of the paper's settings; not foretold: {', '.join(unknown)}")

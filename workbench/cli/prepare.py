@@ -1,7 +1,7 @@
 """``workbench prepare``: a data directory, or synthetic speech, becomes a corpus."""
 
 import argparse
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ from workbench.cli.progress import bars
 from workbench.settings import parse_fields, settings_of
 
 if TYPE_CHECKING:
-    from workbench.prepare.pipeline import Source
+    from workbench.prepare.reading import Source
 
 EXAMPLES = """examples:
   workbench prepare icelandic --synthetic is --size demo
@@ -17,7 +17,34 @@ EXAMPLES = """examples:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceOptions:
+class ReadingOptions:
+    """What the command line said of how a data directory is read, and of its preparation."""
+
+    lexicon: Path | None
+    lm: Path | None
+    audio_root: Path | None
+    allow_commands: bool
+    train: str | None
+    heldout: str | None
+    test: str | None
+    preparation: dict[str, str] = field(default_factory=dict)
+
+    def read_from(self, source: "Source") -> "Source":
+        """Return a source that is read as the options say."""
+        from workbench.corpus.set_names import SetNames
+
+        return replace(
+            source,
+            lexicon=self.lexicon,
+            lm=self.lm,
+            audio_root=self.audio_root,
+            allow_commands=self.allow_commands,
+            sets=SetNames(self.train, self.heldout, self.test),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions(ReadingOptions):
     """What the command line said of a corpus, its data and its preparation."""
 
     name: str
@@ -25,33 +52,17 @@ class SourceOptions:
     kaldi: Path | None
     lhotse: Path | None
     size: str
-    lexicon: Path | None
-    lm: Path | None
-    audio_root: Path | None
-    allow_commands: bool
     jobs: int
-    train: str | None
-    heldout: str | None
-    test: str | None
-    preparation: dict[str, str] = field(default_factory=dict)
 
     @property
     def source(self) -> "Source":
         """Where the data come from."""
-        from workbench.corpus.set_names import SetNames
-        from workbench.prepare.pipeline import Source
+        from workbench.prepare.reading import Source
 
-        return Source(
-            synthetic=self.synthetic,
-            size=self.size,
-            kaldi=self.kaldi,
-            lhotse=self.lhotse,
-            audio_root=self.audio_root,
-            lexicon=self.lexicon,
-            lm=self.lm,
-            allow_commands=self.allow_commands,
-            sets=SetNames(self.train, self.heldout, self.test),
+        source = Source(
+            synthetic=self.synthetic, size=self.size, kaldi=self.kaldi, lhotse=self.lhotse
         )
+        return self.read_from(source)
 
 
 Options = SourceOptions

@@ -39,10 +39,7 @@ def read_kaldi(
     """
     folder = Path(folder)
     tables = _read_tables(folder)
-    roots = [folder, folder.resolve().parent]
-    if audio_root:
-        roots.insert(0, Path(audio_root))
-    recordings = Recordings(roots, folder / "from-commands" if allow_commands else None)
+    recordings = Recordings.of(folder, audio_root, allow_commands)
 
     candidates = [_to_candidate(row, tables, recordings) for row in tables.text]
     in_text = {row.key for row in tables.text}

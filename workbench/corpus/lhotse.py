@@ -37,9 +37,6 @@ NAME = re.compile(
 PERTURBED = re.compile(r"(?:_(?:sp|vp|tp|wp|volume)-?[\d.]*)+$")
 """How Lhotse ends the id of a copy whose speed, volume or tempo was changed."""
 
-COMMANDS = "from-commands"
-"""The folder, beside the manifests, for the output of commands."""
-
 LONGEST_LINE = 1 << 24
 """Bytes; a longer line is not one of a manifest, and must not fill the memory."""
 
@@ -62,10 +59,7 @@ def read_lhotse(
     is cut short.
     """
     folder = Path(folder)
-    roots = [folder, folder.resolve().parent]
-    if audio_root:
-        roots.insert(0, Path(audio_root))
-    recordings = Recordings(roots, folder / COMMANDS if allow_commands else None)
+    recordings = Recordings.of(folder, audio_root, allow_commands)
     found = _find_manifests(folder)
     manifests, notes = _choose_sets(folder, found, names or SetNames())
     splits = {split: _read_split(files, recordings) for split, files in manifests.items()}

@@ -25,6 +25,12 @@ MPEG_2 = 2
 LAYER_III = 1
 RESERVED = 1  # a version that does not exist
 
+# A tag may hold pictures, in whose bytes headers of frames are found by chance.
+TAG = b"ID3"  # at the beginning; its length is in seven bits of each of four bytes
+TAG_HEADER_BYTES = 10
+HAS_FOOTER = 0x10
+TAGS_AT_THE_END = (b"TAG", b"APE", b"LYR")
+
 
 class Frame(NamedTuple):
     """A frame of layer III: its length in bytes, and the samples of each channel."""
@@ -39,17 +45,41 @@ def count_samples(path: Path) -> int:
 
 
 def _iter_frames(data: bytes) -> Iterator[Frame]:
-    """Yield the frames; what stands between them (tags) is passed over."""
-    at = 0
+    """Yield the frames; what stands between them is passed over."""
+    at = _skip_tags(data)
     while at + HEADER_BYTES <= len(data):
-        frame = _parse_header(int.from_bytes(data[at : at + HEADER_BYTES], "big"))
-        if frame is None:
+        frame = _frame_at(data, at)
+        if frame is None or not _is_end_of_frame(data, at + frame.length):
             at = data.find(b"\xff", at + 1)
             if at < 0:
                 return
             continue
         yield frame
         at += frame.length
+
+
+def _skip_tags(data: bytes) -> int:
+    """Return where the tags at the beginning end."""
+    at = 0
+    while data[at : at + len(TAG)] == TAG and at + TAG_HEADER_BYTES <= len(data):
+        flags, *sizes = data[at + 5 : at + TAG_HEADER_BYTES]
+        length = 0
+        for size in sizes:
+            length = length << 7 | size & 0x7F
+        at += TAG_HEADER_BYTES + length + (TAG_HEADER_BYTES if flags & HAS_FOOTER else 0)
+    return at
+
+
+def _is_end_of_frame(data: bytes, at: int) -> bool:
+    """Whether the file ends here, or another frame or a tag begins."""
+    if at >= len(data) or data.startswith(TAGS_AT_THE_END, at):
+        return True
+    return _frame_at(data, at) is not None
+
+
+def _frame_at(data: bytes, at: int) -> Frame | None:
+    """Return the frame that begins here, None if none does."""
+    return _parse_header(int.from_bytes(data[at : at + HEADER_BYTES], "big"))
 
 
 def _parse_header(header: int) -> Frame | None:

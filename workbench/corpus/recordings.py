@@ -7,6 +7,9 @@ from workbench.corpus.audio import AudioError, Recording, read_header
 from workbench.corpus.candidate import Problem
 from workbench.corpus.commands import CommandFailed, run_command
 
+COMMANDS = "from-commands"
+"""The folder of a data directory for the output of commands."""
+
 
 class Recordings:
     """Looks paths up under ``roots``, in their order, and keeps the headers.
@@ -18,6 +21,14 @@ class Recordings:
         self._roots = tuple(roots)
         self._commands = commands
         self._opened: dict[str, Recording | Problem] = {}
+
+    @classmethod
+    def of(cls, folder: Path, audio_root: Path | None, allow_commands: bool) -> "Recordings":
+        """Return those of a data directory: under the root, in the folder, or beside it."""
+        roots = [folder, folder.resolve().parent]
+        if audio_root:
+            roots.insert(0, Path(audio_root))
+        return cls(roots, folder / COMMANDS if allow_commands else None)
 
     def open(self, source: str, where: str) -> Recording | Problem:
         """Return the recording that ``where`` names, a path or "command |", or the problem."""

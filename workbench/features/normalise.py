@@ -70,19 +70,14 @@ def extract_features(samples: np.ndarray, rate: int, like: Normalisation) -> np.
     They are normalised as ``like``, but the mean is that of this audio. Raise UserError for audio
     that preparation would set aside.
     """
-    fault = fault_of_samples(samples, rate, like.rate)
-    if fault:
-        raise UserError(f"{fault} ({len(samples)} samples at {rate} Hz; {like.rate} Hz is needed)")
-    energies = log_mel(samples, rate, like.rate)
-    if not len(energies):
-        raise UserError(f"too short for a frame ({len(samples)} samples at {rate} Hz)")
-    if not np.isfinite(energies).all():
-        raise UserError("audio out of range: samples belong between -1 and 1")
-    return like.apply(energies)
+    found = mel_or_fault(samples, rate, like.rate)
+    if isinstance(found, str):
+        raise UserError(f"{found} ({len(samples)} samples at {rate} Hz; {like.rate} Hz is needed)")
+    return like.apply(found)
 
 
-def fault_of_samples(samples: np.ndarray, recorded: int, rate: int) -> str:
-    """Return why samples at ``recorded`` Hz give no features at ``rate`` Hz; "" if they do."""
+def mel_or_fault(samples: np.ndarray, recorded: int, rate: int) -> np.ndarray | str:
+    """Return log-mel energies float32 [T, 40] at ``rate`` Hz, or in words why there are none."""
     if recorded < rate:
         return "sample rate too low"
     if not len(samples):
@@ -91,7 +86,13 @@ def fault_of_samples(samples: np.ndarray, recorded: int, rate: int) -> str:
         return "audio not finite"
     if samples.min() == samples.max():
         return "silent audio"
-    return ""
+
+    energies = log_mel(samples, recorded, rate)
+    if not len(energies):
+        return "too short for a frame"
+    if not np.isfinite(energies).all():
+        return "audio out of range"
+    return energies
 
 
 class Moments:

@@ -15,8 +15,8 @@ import numpy as np
 from workbench.corpus.audio import AudioError, AudioReader
 from workbench.corpus.frames.store import FrameStore, FrameStoreWriter
 from workbench.corpus.utterances import DataSet, SetAside, Utterance
-from workbench.features.logmel import MEL, feature_rate, log_mel
-from workbench.features.normalise import MeanOver, Moments, Normalisation, fault_of_samples
+from workbench.features.logmel import MEL, feature_rate
+from workbench.features.normalise import MeanOver, Moments, Normalisation, mel_or_fault
 from workbench.features.phones import TruePhones
 from workbench.progress import Progress, no_progress
 
@@ -142,14 +142,8 @@ def decode_utterance(utterance: Utterance, reader: AudioReader, rate: int) -> np
         detail = f"{error.path}: {error.detail}".rstrip(": ")
         return SetAside(utterance.id, error.reason, utterance.where, detail)
 
-    detail = f"{utterance.audio}: {len(samples)} samples at {recorded} Hz"
-    reason = fault_of_samples(samples, recorded, rate)
-    if reason:
-        return SetAside(utterance.id, reason, utterance.where, detail)
-
-    features = log_mel(samples, recorded, rate)
-    if not len(features):
-        return SetAside(utterance.id, "too short for a frame", utterance.where, detail)
-    if not np.isfinite(features).all():
-        return SetAside(utterance.id, "audio out of range", utterance.where, detail)
-    return features
+    found = mel_or_fault(samples, recorded, rate)
+    if isinstance(found, str):
+        detail = f"{utterance.audio}: {len(samples)} samples at {recorded} Hz"
+        return SetAside(utterance.id, found, utterance.where, detail)
+    return found

@@ -4,11 +4,14 @@ Every phone is a chain of three states, passed from left to right, each with a s
 one dense table, so that graphs and alignments are made by indexing, with or without a tree.
 """
 
+import io
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+
+from workbench.storage.files import write_file
 
 SIL = 0  # the silence phone
 POSITIONS = 3  # states per phone
@@ -79,8 +82,9 @@ class TiedStates:
     def save(self, path: Path) -> None:
         """Write everything to one npz file."""
         phones = np.array(self.phones)
-        with open(path, "wb") as file:
-            np.savez_compressed(file, phones=phones, table=self.table, self_loop=self.self_loop)
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, phones=phones, table=self.table, self_loop=self.self_loop)
+        write_file(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> "TiedStates":

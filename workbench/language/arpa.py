@@ -8,16 +8,16 @@ model's notes count all of these, and nothing is renormalised.
 
 import gzip
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO, cast
 
 import numpy as np
 
 from workbench.language.backoff import BEGIN, END, Level, NGram
 from workbench.language.text import iter_lines, raise_faults
 from workbench.settings import UserError
+from workbench.storage.files import FileWriter, write_file
 
 LOG_10 = math.log(10)
 NEVER = -99.0  # how ARPA files write the logarithm of 0
@@ -275,26 +275,35 @@ def _level(first: np.ndarray, word: np.ndarray, log_p: np.ndarray, backoff: np.n
 
 
 def write_arpa(ngram: NGram, path: Path) -> None:
-    """Write a model so that ``read_arpa`` gives the same numbers (nine digits fix a float32)."""
+    """Write a model so that ``read_arpa`` gives the same numbers (nine digits fix a float32).
+
+    The file is written whole or not at all.
+    """
     path = Path(path)
-    with _open_text(path) as file:
-        file.write(f"{DATA}\n")
-        for length, level in enumerate(ngram.levels, 1):
-            listed = len(level.word) - (length == 1)  # <eps> is not listed
-            file.write(f"ngram {length}={listed}\n")
+    lines = _iter_model(ngram)
+    if path.suffix == ".gz":
+        write_file(path, gzip.compress("".join(lines).encode()))
+        return
 
-        prefixes = [""]
-        for length, level in enumerate(ngram.levels, 1):
-            grams = _spell(ngram, level, prefixes)
-            file.write(f"\n\\{length}-grams:\n")
-            file.writelines(_format_lines(level, grams, left_out=ngram.words[0]))
-            prefixes = grams
-        file.write(f"\n{FILE_END}\n")
+    with FileWriter(path) as writer:
+        for line in lines:
+            writer.write(line.encode())
 
 
-def _open_text(path: Path) -> TextIO:
-    open_file: Callable[..., object] = gzip.open if path.suffix == ".gz" else open
-    return cast(TextIO, open_file(path, "wt", encoding="utf-8"))
+def _iter_model(ngram: NGram) -> Iterator[str]:
+    """Yield the lines of a file, some of them together."""
+    yield f"{DATA}\n"
+    for length, level in enumerate(ngram.levels, 1):
+        listed = len(level.word) - (length == 1)  # <eps> is not listed
+        yield f"ngram {length}={listed}\n"
+
+    prefixes = [""]
+    for length, level in enumerate(ngram.levels, 1):
+        grams = _spell(ngram, level, prefixes)
+        yield f"\n\\{length}-grams:\n"
+        yield from _format_lines(level, grams, left_out=ngram.words[0])
+        prefixes = grams
+    yield f"\n{FILE_END}\n"
 
 
 def _spell(ngram: NGram, level: Level, prefixes: list[str]) -> list[str]:

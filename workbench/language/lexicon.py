@@ -25,6 +25,7 @@ from workbench.language.dialects import (
 )
 from workbench.language.text import iter_lines, raise_faults
 from workbench.settings import UserError
+from workbench.storage.files import write_file
 
 NO_WORD = "<eps>"
 SILENCE = "SIL"
@@ -259,7 +260,7 @@ def write_lexicon(lexicon: Lexicon, path: Path) -> None:
         fields += [lexicon.phones[x] for x in p.phones]
         lines.append(" ".join(fields) + "\n")
 
-    path.write_text("".join(lines), encoding="utf-8", newline="\n")
+    write_file(path, "".join(lines).encode())
 
 
 def _shortest_decimal(log_probability: float) -> str:

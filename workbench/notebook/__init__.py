@@ -43,7 +43,7 @@ from workbench.notebook.panels.utterance import utterance_panel
 from workbench.notebook.study import study
 from workbench.prepare.corpus import Corpus
 from workbench.prepare.describe import describe
-from workbench.prepare.pipeline import Source
+from workbench.prepare.reading import Source
 from workbench.recognise.evaluate import decode, test, tune
 from workbench.runs.toy import Exploration, explore, explore_on
 from workbench.runs.train import resume

@@ -15,9 +15,9 @@ from workbench.notebook.given import runs_of
 from workbench.notebook.links import ReportFile
 from workbench.notebook.work_line import work_line
 from workbench.prepare.corpus import Corpus
-from workbench.prepare.pipeline import Preparation, Source
+from workbench.prepare.pipeline import Preparation
 from workbench.prepare.pipeline import prepare as prepare_corpus
-from workbench.prepare.reading import guess_source
+from workbench.prepare.reading import Source, guess_source
 from workbench.prepare.survey import Survey, survey
 from workbench.rates import AUTO, with_found_rate
 from workbench.rates import find_rate as search_rate

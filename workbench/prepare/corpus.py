@@ -30,7 +30,14 @@ from workbench.hmm.states import TiedStates
 from workbench.language.arpa import read_arpa
 from workbench.language.backoff import NGram
 from workbench.language.lexicon import Lexicon, read_lexicon
-from workbench.prepare.files import check_complete, corpus_manifest, opened
+from workbench.prepare.files import (
+    TEST_MODEL,
+    UNIGRAM,
+    check_complete,
+    corpus_manifest,
+    language_model_file,
+    opened,
+)
 from workbench.sequence.lattice_pair import Reference
 from workbench.settings import no_such
 from workbench.storage.files import is_file
@@ -115,14 +122,14 @@ class Corpus:
     @cached_property
     def unigram(self) -> NGram:
         """The language model of training."""
-        with opened(self._manifest, "lm-1.arpa") as path:
+        with opened(self._manifest, UNIGRAM) as path:
             return read_arpa(path, self.lexicon.words)
 
     @cached_property
     def ngram(self) -> NGram:
         """The language model of the test, by default a trigram."""
-        found = next(self.folder.glob("lm-[2-9].arpa"), self.folder / "lm-3.arpa")
-        with opened(self._manifest, found.name) as path:
+        found = [path.name for path in self.folder.glob(TEST_MODEL)]
+        with opened(self._manifest, found[0] if found else language_model_file(3)) as path:
             return read_arpa(path, self.lexicon.words)
 
     @cached_property

@@ -11,10 +11,16 @@ from workbench.storage.files import FileRecord, is_file
 from workbench.storage.manifest import Manifest, digest_file
 from workbench.storage.records import record_of
 
+UNIGRAM = "lm-1.arpa"
+"""The file of the language model of training."""
+
+TEST_MODEL = "lm-[2-9].arpa"
+"""The file of the test's language model, by its order; a unigram of the test is called lm-2."""
+
 PATTERNS = (
     "lexiconp.txt",
-    "lm-1.arpa",
-    "lm-[2-9].arpa",
+    UNIGRAM,
+    TEST_MODEL,
     "states.npz",
     "priors.npy",
     "denominator.safetensors",
@@ -23,6 +29,11 @@ ADVICE = "prepare the corpus again: remove its folder and repeat `workbench prep
 
 # What readers of damaged files raise where no digest was written yet that names them first.
 DAMAGE = (ValueError, KeyError, IndexError, TypeError, EOFError, OSError, zipfile.BadZipFile)
+
+
+def language_model_file(order: int) -> str:
+    """Return the name of the file of a language model."""
+    return f"lm-{order}.arpa"
 
 
 def file_records(folder: Path) -> dict[str, dict[str, object]]:

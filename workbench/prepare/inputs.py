@@ -42,7 +42,12 @@ def _iter_lines(
 
 
 def _describe(u: Utterance, data: Path) -> tuple[object, ...]:
-    """Return what an utterance is made of; its path as seen from the data directory."""
+    """Return what an utterance is made of; its path as seen from the data directory.
+
+    A channel stands at the end where one is named, so that most digests are those of before.
+    """
     status = u.audio.stat()
     path = os.path.relpath(u.audio, data)
-    return (u.id, u.speaker, u.words, path, u.start, u.end, status.st_size, status.st_mtime_ns)
+    channel = () if u.channel is None else (u.channel,)
+    times = (status.st_size, status.st_mtime_ns)
+    return (u.id, u.speaker, u.words, path, u.start, u.end, *times, *channel)

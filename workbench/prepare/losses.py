@@ -15,14 +15,12 @@ SHOWN_FAULTS = 5
 class Losses:
     """The utterances that a corpus has lost so far, by split.
 
-    ``corpus``: its name, after which the list is called when too much is lost. ``raises``:
-    whether too much is an error, or only told by `refusal`.
+    ``corpus``: its name, after which the list is called when too much is lost.
     """
 
-    def __init__(self, corpus: str, tolerance: float, raises: bool = True):
+    def __init__(self, corpus: str, tolerance: float):
         self.corpus = corpus
         self.tolerance = tolerance
-        self.raises = raises
         self.data: dict[str, DataSet] = {}  # the splits as far as they were read
         self.seen: dict[str, int] = {}
         self.aside: dict[str, list[SetAside]] = {}
@@ -43,7 +41,7 @@ class Losses:
         The message has the counts and the first places; a file that it names has all of them.
         """
         told = self.refusal()
-        if told and self.raises:
+        if told:
             raise UserError(f"{told}; {self._write_list()} lists all of them")
 
     def refusal(self) -> str:

@@ -9,7 +9,7 @@ import math
 import shlex
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,7 @@ from workbench.language.ngram import estimate
 from workbench.language.text import read_text
 from workbench.prepare.corpus import SPLITS, Corpus, corpora_folder
 from workbench.prepare.describe import REMARKS
-from workbench.prepare.files import file_records
+from workbench.prepare.files import TEST_MODEL, UNIGRAM, file_records, language_model_file
 from workbench.prepare.inputs import digest_inputs
 from workbench.prepare.losses import Losses
 from workbench.prepare.reading import (
@@ -49,7 +49,7 @@ from workbench.prepare.reading import (
 )
 from workbench.progress import Progress, no_progress, renamed
 from workbench.settings import UserError, check_name, setting
-from workbench.storage.files import read_json, write_file, write_json
+from workbench.storage.files import read_json, write_file, write_json, write_npy
 from workbench.storage.lock import LockHeld, hold_lock
 
 BEGUN = "begun.json"
@@ -57,15 +57,17 @@ BEGUN = "begun.json"
 
 MOST_STATES = 2400  # that are chosen for a corpus; the paper's number for 60 hours
 
-TEST_MODEL = "lm-[2-9].arpa"
 LEAST_ORDER = 2
-"""The file of the test's language model; lm-1 is that of training, so a unigram is called lm-2."""
+"""The least order in the name of the test's language model; lm-1 is that of training."""
+
+NOTES = ".notes"
+"""The end of the name of a file with what was noticed about a language model."""
 
 DATA_DIGEST = "data.sha256"
 """The file with the digest of the data of which a folder holds the first results."""
 
-
 Stores = Mapping[str, FrameStore]
+Sentences = Iterable[Sequence[str]]
 Description = dict[str, dict[str, Any]]
 
 
@@ -158,16 +160,17 @@ def _prepare(work: _Work, jobs: int) -> Corpus:
     losses = Losses(work.folder.name, work.how.tolerance)
     data = _data_directory(work, jobs)
     lexicon = read_lexicon(find_lexicon(work.source, data))
-    splits = read_splits(work.source, data, lexicon, work.how.seed, losses)
+    splits = _checked_splits(work, data, lexicon, losses)
     _forget_if_changed(work, data, splits, lexicon)
     write_lexicon(lexicon, work.folder / "lexiconp.txt")
+    _write_given_language(work, data, lexicon)
 
     stores = _feature_stores(work, splits, lexicon)
     for split, store in stores.items():
         losses.add(split, store.set_aside)
     losses.refuse()
 
-    _write_language_models(work, data, lexicon, stores)
+    _estimate_language_models(work, lexicon, stores["train"].words)
     _write_states(work, stores, lexicon)
     corpus = Corpus(work.folder)
     for split in SPLITS:
@@ -218,7 +221,7 @@ def _begin(work: _Work) -> None:
 
 def _remove_unless_worth(folder: Path) -> None:
     """Remove the folder of a preparation that was refused, unless it has made something."""
-    if {path.name for path in folder.iterdir()} <= {BEGUN, "lexiconp.txt", DATA_DIGEST}:
+    if not any(path.is_dir() for path in folder.iterdir()):  # speech and features are in folders
         shutil.rmtree(folder)
 
 
@@ -267,6 +270,17 @@ def _data_directory(work: _Work, jobs: int) -> Path:
     return folder
 
 
+def _checked_splits(work: _Work, data: Path, lexicon: Lexicon, losses: Losses) -> Splits:
+    """The splits; UserError if too much of them is lost, with the reasons that `check` gives."""
+    try:
+        splits = read_splits(work.source, data, lexicon, work.how.seed, losses)
+    except UserError:
+        losses.refuse()  # what is lost may be the cause
+        raise
+    losses.refuse()
+    return splits
+
+
 # --- features, language models, tied states
 
 
@@ -291,34 +305,40 @@ def _feature_stores(work: _Work, splits: Splits, lexicon: Lexicon) -> dict[str, 
     return stores
 
 
-def _write_language_models(work: _Work, data: Path, lexicon: Lexicon, stores: Stores) -> None:
-    """Estimate unigram and n-gram on lm.txt, or on the transcripts of train.
+def _write_given_language(work: _Work, data: Path, lexicon: Lexicon) -> None:
+    """Write the n-gram of the test that the data have, and what can be estimated on their lm.txt.
 
-    The n-gram of the test is read in the place of that where the data have one.
+    It comes before features, so that faults of these files are told before hours of work.
     """
-    if any(work.folder.glob(TEST_MODEL)):
-        return
-    text = data / "lm.txt"
-    sentences: Iterable[tuple[str, ...]] = stores["train"].words
-    if text.exists():
-        sentences = read_text(text).sentences
-
-    _keep_language_model(work.folder, estimate(sentences, lexicon.words, 1), 1)
     given = find_language_model(work.source, data)
-    if given is None:
+    if given is not None and not _has_test_model(work):
+        model = read_language_model(given, lexicon)
+        _keep_language_model(work.folder, model, max(LEAST_ORDER, model.order))
+
+    text = data / "lm.txt"
+    if text.exists():
+        _estimate_language_models(work, lexicon, read_text(text).sentences)
+
+
+def _estimate_language_models(work: _Work, lexicon: Lexicon, sentences: Sentences) -> None:
+    """Estimate unigram and n-gram, as far as they are not there yet."""
+    if not (work.folder / UNIGRAM).exists():
+        _keep_language_model(work.folder, estimate(sentences, lexicon.words, 1), 1)
+    if not _has_test_model(work):
         order = work.how.order
         _keep_language_model(work.folder, estimate(sentences, lexicon.words, order), order)
-        return
 
-    model = read_language_model(given, lexicon)
-    _keep_language_model(work.folder, model, max(LEAST_ORDER, model.order))
+
+def _has_test_model(work: _Work) -> bool:
+    return any(work.folder.glob(TEST_MODEL))
 
 
 def _keep_language_model(folder: Path, model: NGram, order: int) -> None:
     """Write a model and what was noticed about it; the name of the file has the ``order``."""
     notes = "".join(f"{note}\n" for note in model.notes)
-    write_file(folder / f"lm-{order}.notes", notes.encode())
-    write_arpa(model, folder / f"lm-{order}.arpa")
+    path = folder / language_model_file(order)
+    write_file(path.with_suffix(NOTES), notes.encode())
+    write_arpa(model, path)
 
 
 def _write_states(work: _Work, stores: Stores, lexicon: Lexicon) -> None:
@@ -339,7 +359,7 @@ def _write_states(work: _Work, stores: Stores, lexicon: Lexicon) -> None:
         alignments[split], _ = align_store(store, lexicon, acoustics.states, score, progress)
         write_alignment(folder / split, alignments[split])
 
-    np.save(folder / "priors.npy", log_priors(alignments["train"], acoustics.states.count))
+    write_npy(folder / "priors.npy", log_priors(alignments["train"], acoustics.states.count))
 
 
 def states_for(frames: int, phones: int) -> int:
@@ -381,7 +401,7 @@ def _finish(corpus: Corpus, work: _Work, splits: Splits, losses: Losses) -> Corp
 
 def _language_model_remarks(work: _Work) -> list[str]:
     """What was noticed about the language model of the test."""
-    paths = sorted(work.folder.glob("lm-[2-9].notes"))
+    paths = [path.with_suffix(NOTES) for path in sorted(work.folder.glob(TEST_MODEL))]
     notes = [note for path in paths for note in path.read_text().splitlines()]
     return [f"language model: {note}" for note in notes]
 

@@ -106,24 +106,23 @@ def read_splits(
 ) -> dict[str, DataSet]:
     """Return all splits, checked against the lexicon; missing ones are taken off train.
 
-    ``losses`` counts what is set aside, and refuses what is too much with a UserError.
+    ``losses`` counts what is set aside, as far as this comes; it refuses nothing yet, so that all
+    that is lost is told together.
     """
     found = read_sets(source, data)
     for split, dataset in found.items():
         losses.take_split(split, dataset)
-    losses.refuse()
 
     unknown = find_unknown_word(lexicon, read_unknown_word(data))
     whole = derive_splits(found, seed=seed)
-    rate = choose_rate(whole["train"].utterances)
-    splits = {}
+    splits = {
+        split: check(whole[split], lexicon, lambda words: shortest_frames(words, lexicon), unknown)
+        for split in SPLITS
+    }
+    rate = choose_rate(splits["train"].utterances)  # of those that features are made of
     for split in SPLITS:
-        dataset = check(
-            whole[split], lexicon, lambda words: shortest_frames(words, lexicon), unknown
-        )
-        splits[split] = _without_low_rates(dataset, rate)
+        splits[split] = _without_low_rates(splits[split], rate)
         losses.take_split(split, splits[split])
-    losses.refuse()
     return splits
 
 

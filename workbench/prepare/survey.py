@@ -120,29 +120,32 @@ def survey(source: Source, how: Preparation) -> Survey:
     data = source.kaldi or source.lhotse
     if data is None or not data.is_dir():
         raise UserError(f"{data}: no such folder")
-    losses = Losses(data.name, how.tolerance, raises=False)
+    losses = Losses(data.name, how.tolerance)
     try:
         path = find_lexicon(source, data)
         lexicon = read_lexicon(path)
     except UserError as error:
         return _without_lexicon(source, data, str(error))
 
-    refusal = ""
+    faults = []
+    try:
+        splits: Mapping[str, DataSet] = read_splits(source, data, lexicon, how.seed, losses)
+        faults += [losses.refusal()]
+    except UserError as error:
+        splits = losses.data
+        faults += [losses.refusal() or str(error)]
+
     model = ""
-    splits: Mapping[str, DataSet] = {}
     try:
         model = _describe_language_model(source, data, lexicon, how)
-        splits = read_splits(source, data, lexicon, how.seed, losses)
-        refusal = losses.refusal()
     except UserError as error:
-        refusal = losses.refusal() or str(error)
-        splits = losses.data
+        faults += [str(error)]
 
     train = splits.get("train", DataSet(()))
     frames = round(FRAMES_PER_SECOND * _total_seconds(train.utterances))
     return Survey(
         folder=str(data),
-        refusal=refusal,
+        refusal="; ".join(filter(None, faults)),
         lexicon=str(path),
         words=len(lexicon.words) - 1,
         pronunciations=len(lexicon.pronunciations),

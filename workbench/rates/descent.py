@@ -20,7 +20,8 @@ from dataclasses import dataclass, replace
 
 from workbench.model.threads import one_thread
 from workbench.rates.trial import TOO_LONG
-from workbench.rates.work import SearchWork, rounded, usual_rate
+from workbench.rates.usual import rounded, usual_rate
+from workbench.rates.work import SearchWork
 from workbench.settings import Settings, UserError
 from workbench.storage.rate_search import RateSearch, RateTrial
 

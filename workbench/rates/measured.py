@@ -24,6 +24,10 @@ class Seen(NamedTuple):
     utterance: int = NO_UTTERANCE
 
 
+Processes = Sequence[Sequence[Seen]]
+"""What the rows of each process of a run tell, in their order."""
+
+
 class UtteranceDifference(NamedTuple):
     """The difference of two trials in the criterion of one utterance, summed over its frames."""
 
@@ -62,38 +66,39 @@ def mean_difference(pairs: Sequence[UtteranceDifference]) -> TrialDifference:
     return TrialDifference(gain, math.sqrt(units / (units - 1) * squares) / frames)
 
 
-def all_values(run: Run) -> dict[int, Seen]:
+def read_seen(run: Run, sequence: bool) -> Processes:
+    """Return what the rows of a run tell, by process."""
+    return [_seen(read_rows(path, Row), sequence) for path in run.row_files()]
+
+
+def all_values(processes: Processes) -> dict[int, Seen]:
     """Return what the decoders of a run have measured, by utterance."""
-    each = (_seen(read_rows(path, Row), sequence=True) for path in run.row_files())
-    return {seen.utterance: seen for process in each for seen in process if seen.measured}
+    return {seen.utterance: seen for process in processes for seen in process if seen.measured}
 
 
-def newer_values(run: Run) -> dict[int, Seen]:
+def newer_values(processes: Processes) -> dict[int, Seen]:
     """Return what they have measured on the newer half of what each of them has seen."""
-    each = (_seen(read_rows(path, Row), sequence=True) for path in run.row_files())
-    halves = (_newer_half(process) for process in each)
-    return {seen.utterance: seen for process in halves for seen in process if seen.measured}
+    return all_values([_newer_half(process) for process in processes])
 
 
-def newer_criterion(run: Run) -> float:
+def newer_criterion(processes: Processes) -> float:
     """Return the criterion per frame over the newer half of what the decoders of a run have seen.
 
     Each decoder counts its own half. It is not finite if nothing could be measured.
     """
     frames = 0
     value = 0.0
-    for path in run.row_files():
-        for seen in _newer_half(_seen(read_rows(path, Row), sequence=True)):
+    for process in processes:
+        for seen in _newer_half(process):
             frames += seen.measured
             value += seen.value
 
     return value / frames if frames else math.nan
 
 
-def frames_seen(run: Run, sequence: bool) -> int:
+def frames_seen(processes: Processes) -> int:
     """Return the frames that the training of a run has seen; decoders are ahead of pushes."""
-    each = [_seen(read_rows(path, Row), sequence) for path in run.row_files()]
-    return sum(seen.frames for process in each for seen in process)
+    return sum(seen.frames for process in processes for seen in process)
 
 
 def _seen(rows: Iterable[Row], sequence: bool) -> list[Seen]:
@@ -121,7 +126,7 @@ def _utterance_value(row: DecodeRow) -> float | None:
     return row.value if row.reason is None else None
 
 
-def _newer_half(seen: list[Seen]) -> list[Seen]:
+def _newer_half(seen: Sequence[Seen]) -> list[Seen]:
     """Those after the first half of all frames."""
     half = sum(each.frames for each in seen) / 2
     passed = 0

@@ -22,7 +22,8 @@ from workbench.rates.descent import ALL_PARTS, Descent
 from workbench.rates.halving import COARSE, Grid, Halving, choose_grid
 from workbench.rates.identity import describe_start, search_key, search_settings
 from workbench.rates.trial import Trials
-from workbench.rates.work import SearchWork, usual_rate
+from workbench.rates.usual import usual_rate
+from workbench.rates.work import SearchWork
 from workbench.runs import Transfer, starting_point
 from workbench.runs.execution import Stop, never
 from workbench.runs.task import Task

@@ -16,6 +16,7 @@ import numpy as np
 
 from workbench.progress import Progress
 from workbench.rates.measured import (
+    Processes,
     TrialDifference,
     UtteranceDifference,
     all_values,
@@ -23,6 +24,7 @@ from workbench.rates.measured import (
     mean_difference,
     newer_criterion,
     newer_values,
+    read_seen,
 )
 from workbench.runs.divergence import is_lost
 from workbench.runs.drive import Drive
@@ -108,12 +110,13 @@ class Trials:
 
         sequence = self.task.settings.sequence
         measured = 0 if sequence else (len(trial.points) + 1) * len(self.sample)
-        trained = max(drive.frames, frames_seen(writer.run, sequence))
+        seen = read_seen(writer.run, sequence)
+        trained = max(drive.frames, frames_seen(seen))
         frames = trained + measured
         if ended:
             return replace(trial, frames=frames, ended=ended)
         cross_entropy = self.cross_entropy(drive.experiment.shards.collect(drive.services))
-        criterion = newer_criterion(writer.run) if sequence else cross_entropy
+        criterion = newer_criterion(seen) if sequence else cross_entropy
         point = RatePoint(trained, criterion)
         fault = self._fault(criterion, cross_entropy)
         if fault:
@@ -125,8 +128,8 @@ class Trials:
 
         Both have decoded them, in the same order.
         """
-        mine = newer_values(self._run_of(rate))
-        theirs = all_values(self._run_of(other))
+        mine = newer_values(self._seen_by(rate))
+        theirs = all_values(self._seen_by(other))
         pairs = [
             UtteranceDifference(
                 seen.value - theirs[u].value, seen.frames, self.task.train.speakers[u]
@@ -136,9 +139,10 @@ class Trials:
         ]
         return mean_difference(pairs)
 
-    def _run_of(self, rate: float) -> Run:
-        """The run of a trial that was begun."""
-        return Run(next(self.folder.glob(f"rate-{rate:g}-*/{RECORD}")).parent)
+    def _seen_by(self, rate: float) -> Processes:
+        """What a trial that was begun has decoded."""
+        run = Run(next(self.folder.glob(f"rate-{rate:g}-*/{RECORD}")).parent)
+        return read_seen(run, sequence=True)
 
     @cached_property
     def sample(self) -> np.ndarray:

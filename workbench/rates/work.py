@@ -10,10 +10,6 @@ from workbench.runs.execution import Stop
 from workbench.settings import Settings
 from workbench.storage.rate_search import RateSearch, RateTrial, write_search
 
-USUAL_FRAME_RATE = 0.1
-USUAL_SEQUENCE_RATE = 0.002
-USUAL_ADAGRAD_FACTOR = 0.1
-
 
 @dataclass(frozen=True)
 class SearchWork:
@@ -65,18 +61,3 @@ def with_trial(search: RateSearch, trial: RateTrial) -> RateSearch:
     others = [other for other in search.trials if other.rate != trial.rate]
     ordered = sorted([*others, trial], key=lambda each: each.rate)
     return replace(search, trials=tuple(ordered))
-
-
-def usual_rate(settings: Settings) -> float:
-    """Return the rate that is usual for settings, around which others are tried."""
-    usual = USUAL_SEQUENCE_RATE if settings.sequence else USUAL_FRAME_RATE
-    if settings.updates.optimizer == "adagrad":
-        return USUAL_ADAGRAD_FACTOR * usual
-    if settings.updates.optimizer == "momentum":
-        return usual * (1 - settings.updates.momentum)
-    return usual
-
-
-def rounded(rate: float) -> float:
-    """Return the rate with four digits, as people write it."""
-    return float(f"{rate:.4g}")

@@ -18,7 +18,7 @@ from workbench.runs import trained_model
 from workbench.runs.task import Task
 from workbench.sequence.lattice_pair import acoustic_scores
 from workbench.settings import UserError, check_name
-from workbench.storage.files import read_json, write_json
+from workbench.storage.files import read_json, write_json, write_npy
 from workbench.storage.run import Run
 
 
@@ -43,7 +43,8 @@ def realign(run: Run, name: str, progress: Progress | None = None) -> Corpus:
         split_progress = renamed(progress or no_progress, f"aligning {split}")
         alignment = _align_split(task, theta, partial / split, split_progress)
         if split == "train":
-            _write_priors(partial / "priors.npy", log_priors(alignment, task.corpus.states.count))
+            priors = log_priors(alignment, task.corpus.states.count)
+            write_npy(partial / "priors.npy", priors)  # in the place of the link
 
     info = read_json(partial / "corpus.json")
     changed = {"aligned_by": run.name, "files": file_records(partial)}
@@ -72,9 +73,3 @@ def _score_of(
         return acoustic_scores(logp, task.corpus.log_prior, task.settings.criterion)[:, states]
 
     return score
-
-
-def _write_priors(path: Path, log_prior: np.ndarray) -> None:
-    """Replace the priors, without writing through the link to the old corpus's file."""
-    path.unlink()
-    np.save(path, log_prior)

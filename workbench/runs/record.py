@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from workbench.prepare.corpus import Corpus, corpora_folder
+from workbench.prepare.files import TEST_MODEL, UNIGRAM
 from workbench.settings import Settings, UserError, preset
 from workbench.storage.run import CorpusIdentity, Run
 
@@ -31,8 +32,8 @@ PARTS = {
     "lexicon": "lexiconp.txt",
     TIED_STATES: "states.npz",
     "state priors": "priors.npy",
-    "unigram": "lm-1.arpa",
-    "n-gram": "lm-[2-9].arpa",
+    "unigram": UNIGRAM,
+    "n-gram": TEST_MODEL,
     "search graph": "denominator.safetensors",
     "training data": "train/manifest.json",
     "held-out data": "heldout/manifest.json",

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from workbench.data import STUDIES, STUDY_SIZES
 from workbench.metrics.verdicts import MARGIN, VerdictOutcome
-from workbench.prepare.pipeline import Source
+from workbench.prepare.reading import Source
 from workbench.settings import UserError, Value, no_such
 from workbench.storage.files import read_json
 from workbench.storage.records import object_of, record_of

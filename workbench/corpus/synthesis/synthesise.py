@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import itertools
-import json
 import shutil
 from collections import Counter
 from collections.abc import Iterable
@@ -30,6 +29,7 @@ from workbench.corpus.synthesis.vocabulary import Vocabulary, choose_vocabulary
 from workbench.corpus.synthesis.voices import find_espeak_data, name_speakers
 from workbench.progress import Progress, no_progress
 from workbench.settings import UserError, Value, rng
+from workbench.storage.files import write_json
 
 RECIPES = {"is": icelandic.recipe, "en": english.recipe}
 
@@ -143,8 +143,7 @@ def _write_corpus(folder: Path, plan: CorpusPlan, workers: int, progress: Progre
         "pronunciations": len(lexicon),
         "splits": counts,
     }
-    text = json.dumps(about, indent=1, ensure_ascii=False)
-    (folder / "synthesis.json").write_text(text + "\n", encoding="utf-8")
+    write_json(folder / "synthesis.json", about)
 
 
 def _write_texts(folder: Path, plan: CorpusPlan) -> Texts:
