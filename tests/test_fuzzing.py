@@ -25,6 +25,7 @@ def test_all_readers_are_named(tmp_path):
     assert {reader.name for reader in readers(tmp_path)} == set(NAMES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_no_input_ends_in_another_error(tmp_path, name):
     """Each input is taken or refused by a documented error, at once and in bounded memory."""

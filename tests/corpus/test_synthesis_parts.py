@@ -104,6 +104,7 @@ def test_walks_follow_the_counts():
     assert narrow.draw(None, 2, 0.5) is None
 
 
+@pytest.mark.slow
 def test_table_of_icegrams_is_read_as_the_package_reads_it():
     """Unpacked counts of words, bigrams and trigrams are those that the package itself answers."""
     from icegrams import Ngrams
@@ -163,6 +164,7 @@ def test_voices_sound_different(tmp_path):
     assert max(alike[0, 1], alike[0, 2], alike[1, 2]) < 0.98
 
 
+@pytest.mark.slow
 def test_the_synthesiser_is_loaded_in_one_module_only():
     """Only ``espeak.py`` imports the GPL library's loader, and no module imports ``espeak.py``."""
     package = Path(importlib.util.find_spec("workbench").origin).parent

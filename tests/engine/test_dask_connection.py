@@ -138,6 +138,7 @@ def test_mappings_end_with_their_segments():
 # --- between processes
 
 
+@pytest.mark.slow
 def test_a_version_is_never_written_while_another_process_sees_it():
     """A reader that holds on sees the bits that it got.
 

@@ -322,6 +322,7 @@ def is_named(axis: Axis) -> bool:
     return bool(axis.get_label_text()) or any(c.isalpha() for text in ticks for c in text)
 
 
+@pytest.mark.slow
 def test_every_figure_has_units(runs: list[Run]) -> None:
     """Every figure draws to a PNG, and both axes of every panel name what they show."""
     groups = {"a": runs[:1], "b": runs[1:]}

@@ -56,6 +56,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE)
 def test_figures_show_text_as_it_is(text: str) -> None:
     """A title, a name in a legend, a label at an axis and a note are drawn literally."""

@@ -103,6 +103,7 @@ def agreement(states, alignment, true) -> float:
     return float((states.phone[alignment] == true)[known].mean())
 
 
+@pytest.mark.slow
 def test_phones_are_found_where_they_are():
     """On phones with clear spectra nearly every frame is aligned to the phone it was drawn from."""
     acoustics, alignment = outcome()

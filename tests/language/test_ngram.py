@@ -166,6 +166,7 @@ def test_estimate_is_the_formula(text, order):
     check_formula(text, order)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [2, 3])
 def test_estimate_is_the_formula_where_all_discounts_have_their_counts(order):
     """The same on a text large enough to determine all discounts of the highest order."""

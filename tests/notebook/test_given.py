@@ -17,6 +17,7 @@ def run(data_folder: object) -> Run:
     return fake_run("ce-00000000", Settings())
 
 
+@pytest.mark.slow
 def test_a_run_a_name_and_several_are_the_same(run: Run) -> None:
     """Each form gives the same runs, and every drawing takes each form."""
     assert runs_of(run) == runs_of("ce") == runs_of([run]) == runs_of(["ce-00000000"]) == [run]

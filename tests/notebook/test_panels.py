@@ -25,6 +25,8 @@ from workbench.settings import SETTINGS, Settings, UserError, preset
 from workbench.storage.example import Example
 from workbench.storage.files import write_json
 
+pytestmark = pytest.mark.slow
+
 WAIT = 120.0  # seconds at most, for threads on a busy machine
 
 # Jupyter logs what the thread of a panel raises.

@@ -16,7 +16,7 @@ from workbench.storage.home import data_folder
 from workbench.sweeping import Sweep, estimate_sweep, find_sweep, plan_cells, request_stop
 from workbench.sweeping.plan import record_path, run_name
 
-pytestmark = pytest.mark.usefixtures("data_folder")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("data_folder")]
 WAIT = 120.0  # seconds at most, for threads on a busy machine
 
 

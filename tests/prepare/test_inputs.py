@@ -21,6 +21,7 @@ def interrupt(data: Path) -> None:
     (data / "corpora" / "c" / "corpus.json").unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ["train/text", "train/utt2spk", "lexicon.txt", "lm.txt"])
 def test_corrected_data_are_read_again(table: str, data_folder: Path, tmp_path: Path) -> None:
     """What was made from the data before is not taken for a result of the data of today."""

@@ -37,6 +37,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_corpus_directory(tmp_path_factory.mktemp("data") / "mine")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [1, 2, 3, 4, 5])
 def test_a_model_of_any_order_is_that_of_the_test(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: int

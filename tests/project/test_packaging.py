@@ -165,6 +165,7 @@ def test_the_second_way_names_real_extras() -> None:
             assert set(named.split(",")) <= set(groups()), path
 
 
+@pytest.mark.slow
 def test_what_is_imported_is_required() -> None:
     """Every package that the code imports is one that pyproject.toml asks for, in the core or an
     extra.

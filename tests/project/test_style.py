@@ -17,6 +17,7 @@ def counted_in_tests() -> Measures:
     return measure(suite())
 
 
+@pytest.mark.slow
 def test_statements_are_not_packed(counted: Measures, counted_in_tests: Measures) -> None:
     """Fewer than one parallel assignment in 1,000 lines of the package, and of its tests."""
     for part in (counted, counted_in_tests):

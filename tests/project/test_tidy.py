@@ -56,6 +56,7 @@ def test_files_are_short() -> None:
     assert long == {}
 
 
+@pytest.mark.slow
 def test_functions_are_short() -> None:
     """No function has more than 60 lines."""
     every = ((m, f) for m in package() + suite() for f in functions(m))

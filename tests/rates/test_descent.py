@@ -177,6 +177,7 @@ def test_the_error_of_a_difference_is_that_over_speakers() -> None:
     assert mean_difference([]).error == math.inf
 
 
+@pytest.mark.slow
 def test_equal_trials_are_told_apart_as_often_as_the_errors_say() -> None:
     """Voices that differ in both directions: two errors are exceeded in about one case of 20."""
     draw = np.random.default_rng(0)

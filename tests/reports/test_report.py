@@ -101,6 +101,7 @@ def test_report_has_every_part() -> None:
     assert out.with_suffix(".md").read_text() == markdown(runs, "Title")
 
 
+@pytest.mark.slow
 def test_sweep_report_has_every_part() -> None:
     """Question, intervals, verdicts, the paper's numbers, failures, command are there."""
     out = write_sweep_report(read_results(finished_sweep()))

@@ -86,6 +86,7 @@ def test_order_of_arcs_and_history_of_the_workspace_do_not_matter():
     assert len(expected) > 100
 
 
+@pytest.mark.slow
 def test_threads_do_not_disturb_each_other():
     """Searches of several threads at once give what each gives alone."""
     cases = [random_case(seed, frames=60, states=40, arcs=400) for seed in range(4)]

@@ -221,6 +221,7 @@ KINDS = (
 )
 
 
+@pytest.mark.slow
 def test_a_thousand_damaged_checkpoints_are_found_and_named(tmp_path):
     """Each is passed over with its folder in the message, and the one before is loaded."""
     run = new_run(tmp_path, "run")

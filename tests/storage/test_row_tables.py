@@ -60,6 +60,7 @@ def made_rows(count):
         yield {"process": f"replica {step % 7}", "seconds": step / 7, "versions": [step] * 4}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [20_000, 60_000])
 def test_writing_takes_the_memory_of_one_block(tmp_path, monkeypatch, rows):
     """Three times the rows take no more memory: it is that of a block."""

@@ -10,6 +10,7 @@ from workbench.cli.study import parse_duration, parse_seed_list
 from workbench.studies.study import study_names
 
 
+@pytest.mark.slow
 def test_the_list_has_every_study(data_folder: Path, capsys: pytest.CaptureFixture) -> None:
     """Each study is told with what is done and what is missing; nothing is made."""
     assert main(["study", "list", "--size", "laptop", "--json"]) == 0

@@ -262,6 +262,7 @@ def test_gains_of_the_criterion_are_held_against_gains_in_words() -> None:
     assert "too few" in gain_sentence(points[:2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", study_names())
 def test_a_study_of_which_little_has_run_has_a_page(name: str) -> None:
     """Figures without points are drawn, and the page says what is missing."""

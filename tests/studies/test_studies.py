@@ -40,6 +40,7 @@ def labels_of(plan: StudyPlan) -> set[str]:
     return {arm.label(planned.cell.label) for arm in plan.arms for planned in arm.cells()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", size_names())
 @pytest.mark.parametrize("name", study_names())
 def test_every_study_can_be_planned(data_folder: Path, name: str, size: str) -> None:
@@ -65,6 +66,7 @@ def test_every_study_can_be_planned(data_folder: Path, name: str, size: str) -> 
     assert {r.to for r in study.ratios} <= {h.arm for h in study.harmless} | {"last"} & arms
 
 
+@pytest.mark.slow
 def test_studies_share_their_cells(data_folder: Path) -> None:
     """Equal settings from one start are one run, whichever study asks for it."""
 

@@ -39,6 +39,7 @@ def drive(s, every, stop_after=None, checkpoint=None):
     return Driven(checkpoint, shards.collect(services), rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

@@ -319,6 +319,7 @@ def test_time_never_runs_backwards():
     assert all(a["seconds"] <= b["seconds"] for a, b in pairwise(rows))
 
 
+@pytest.mark.slow
 def test_a_thousand_replicas_run():
     """A run of 1,000 replicas with 1,000 decoders and 4 shards ends with every push applied."""
     toy = Toy(utterances=1000)

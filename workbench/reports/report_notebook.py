@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
-import nbformat
-
 from workbench.figures.text import markdown_text
 
 
@@ -34,7 +32,10 @@ def code(text: str) -> NotebookCell:
 
 
 def notebook(cells: Sequence[NotebookCell]) -> str:
-    """Returns a notebook (format 4.5) as JSON, the same text for the same cells."""
+    """Return a notebook (format 4.5) as JSON, the same text for the same cells."""
+    # It compiles a grammar when it is imported: that takes as long as all else of the package.
+    import nbformat
+
     made = []
     for number, cell in enumerate(cells):
         new_cell = (
