@@ -22,8 +22,9 @@ help: ## this list
 demo: $(if $(K2),$(INSTALLED_K2),$(INSTALLED)) ## from nothing to a report: synthesised corpus, cross entropy, MMI, word error rates (K2=1: lattices by k2)
 	$(if $(K2),.venv-k2,.venv)/bin/workbench baseline demo --synthetic is --size demo $(if $(K2),--set lattice_engine=k2)
 
+# Three processes for two processors: tests of clusters and browsers wait for half of their time.
 test: check ## formatting, lint, types, then every test
-	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 3 --dist loadfile
 
 quick: $(INSTALLED) ## the tests that need no cluster, no browser, no k2 and no long training
 	$(ONE_THREAD) $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not dask and not browser and not k2"

@@ -220,7 +220,7 @@ def wait_until(true: Callable[[], Any]) -> None:
 
 def test_a_run_is_resumed_after_its_driver_was_killed(tiny_home, capsys):
     """A run whose worker and then whose driver is killed resumes from a checkpoint."""
-    words = ["hidden_units=24", "checkpoint_every=0.5", "epochs=30", "patience=100", "replicas=2"]
+    words = ["hidden_units=24", "checkpoint_every=0.5", "epochs=15", "patience=100", "replicas=2"]
     run = launch.launch_and_wait(
         ["train", "tiny", "--preset", "tiny", "--cluster", "local", "--set", *words, "--name", "d"],
         "d",
@@ -234,7 +234,7 @@ def test_a_run_is_resumed_after_its_driver_was_killed(tiny_home, capsys):
     assert main.main(["train", "--resume", run.name]) == 0
     assert each_push_once(run)
     assert [row.lost for row in recoveries(run)] == ["worker 1"]
-    assert sum(r.frames for r in run.rows(PushRow)) == 30 * frames(run)
+    assert sum(r.frames for r in run.rows(PushRow)) == 15 * frames(run)
 
 
 def test_workers_that_cannot_be_killed(ce):
