@@ -10,14 +10,16 @@ from workbench.settings import Settings, rng
 from workbench.storage.home import data_folder
 from workbench.storage.rows import (
     DecodeRow,
+    DivergenceRow,
     EvaluateRow,
     Measurement,
     OuterAge,
     PushRow,
+    RecoveryRow,
     Row,
     UsageRow,
 )
-from workbench.storage.run import CorpusIdentity, Parent, Run, RunRecord
+from workbench.storage.run import DIVERGENCE, DRIVER, CorpusIdentity, Parent, Run, RunRecord
 
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"]
 
@@ -256,3 +258,35 @@ def leave_example(run: Run, words: str) -> None:
 
 def _json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value))
+
+
+def recovery_row(seconds: float, text: str) -> RecoveryRow:
+    """Returns a return to a checkpoint after the loss of a worker."""
+    return RecoveryRow(
+        process=DRIVER,
+        seconds=seconds,
+        epochs=1.0,
+        updates=9,
+        lost="worker 1",
+        checkpoint="4",
+        recovery_seconds=3.1,
+        updates_undone=5,
+        text=text,
+    )
+
+
+def divergence_row(seconds: float, text: str) -> DivergenceRow:
+    """Returns a return to a checkpoint after a divergence."""
+    return DivergenceRow(
+        process=DIVERGENCE,
+        seconds=seconds,
+        epochs=1.0,
+        updates=9,
+        segment=1,
+        halvings=1,
+        learning_rate=0.1,
+        cause="ten gradients were not finite",
+        checkpoint="4",
+        updates_undone=5,
+        text=text,
+    )

@@ -34,10 +34,22 @@ def first_text(path: Path) -> str:
 
 
 def test_a_copy_finds_the_results(checkout: Path, tmp_path: Path) -> None:
-    """Its links lead to the results in the data folder, which are there."""
+    """Its links lead to the results beside it, which are there."""
     made = copy_notebooks(checkout, tmp_path / "data")
-    assert first_text(made.folder / "00-a.ipynb") == "[all](../results/RESULTS.md)"
-    assert (made.folder / "../results/RESULTS.md").resolve().read_text() == "found"
+    assert first_text(made.folder / "00-a.ipynb") == "[all](results/RESULTS.md)"
+    assert (made.folder / "results/RESULTS.md").read_text() == "found"
+
+
+def test_the_users_own_results_stay(checkout: Path, tmp_path: Path) -> None:
+    """What the user's studies have found is kept apart from what the checkout shows."""
+    shown = checkout / "data" / "results" / "studies" / "e1.json"
+    own = tmp_path / "data" / "results" / "studies" / "e1.json"
+    for path, text in ((shown, "of the checkout"), (own, "of the user")):
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    made = copy_notebooks(checkout, tmp_path / "data")
+    assert own.read_text() == "of the user"
+    assert (made.folder / "results/studies/e1.json").read_text() == "of the checkout"
 
 
 def test_a_notebook_that_only_ran_follows_its_original(checkout: Path, tmp_path: Path) -> None:
@@ -61,3 +73,22 @@ def test_what_the_user_wrote_stays(checkout: Path, tmp_path: Path) -> None:
     assert made.beside == ("00-a-new.ipynb",)
     assert first_text(copy) == "my own words"
     assert first_text(made.folder / "00-a-new.ipynb") == "newer"
+
+
+def test_what_the_user_wrote_into_the_newer_one_stays(checkout: Path, tmp_path: Path) -> None:
+    """The newer notebook follows its original while it only runs, and stays once it is edited."""
+    original = checkout / "notebooks" / "00-a.ipynb"
+    copy = copy_notebooks(checkout, tmp_path / "data").folder / "00-a.ipynb"
+    newer = copy.with_name("00-a-new.ipynb")
+    write(copy, "my own words")
+    for text in ("second", "third"):
+        write(original, text)
+        copy_notebooks(checkout, tmp_path / "data")
+        assert first_text(newer) == text
+
+    write(newer, "my words in the newer one")
+    for text in ("third", "fourth"):
+        write(original, text)
+        assert copy_notebooks(checkout, tmp_path / "data").beside == ("00-a-new.ipynb",)
+        assert first_text(newer) == "my words in the newer one"
+    assert first_text(copy) == "my own words"

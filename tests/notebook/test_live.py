@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from fake_output import Output
-from fake_runs import evaluate_row, fake_run, push_row
+from fake_runs import divergence_row, evaluate_row, fake_run, push_row, recovery_row
 from matplotlib.image import imread
 
 from workbench.figures.alarms import alarms
@@ -24,8 +24,8 @@ from workbench.notebook.components import components, components_html
 from workbench.notebook.live import LiveView, attach
 from workbench.notebook.screen import Screen
 from workbench.settings import Settings, UserError
-from workbench.storage.rows import EvaluateRow, RecoveryRow, Row
-from workbench.storage.run import Run
+from workbench.storage.rows import EvaluateRow, Row
+from workbench.storage.run import DIVERGENCE, DRIVER, Run
 
 WAIT = 120.0  # seconds at most, for threads on a busy machine
 PUSHES = 40  # of the run
@@ -127,18 +127,7 @@ def test_a_recovery_is_seen(run: Run) -> None:
     grown = [{**first, "seconds": 1000.0 + n} for n in range(60)]
     path.write_text("".join(json.dumps(row) + "\n" for row in grown))
     text = "worker 1 lost, back after 3.1 s from checkpoint 4"
-    recovery = RecoveryRow(
-        process="driver",
-        seconds=40.0,
-        epochs=1.0,
-        updates=9,
-        lost="worker 1",
-        checkpoint="4",
-        recovery_seconds=3.1,
-        updates_undone=5,
-        text=text,
-    )
-    append_row(run, "driver", recovery)
+    append_row(run, DRIVER, recovery_row(40.0, text))
     view.look()
     assert view.screen.png != before
     assert text in view.screen.line.value
@@ -152,6 +141,19 @@ def test_a_recovery_is_seen(run: Run) -> None:
 
     view.look()
     assert view.tail.total["push"] == PUSHES - PUSHES_OF_REPLICA_0 + 60
+
+
+def test_the_latest_return_is_told(run: Run) -> None:
+    """Of returns for different causes the one that was last stands in the line."""
+    view = LiveView(run)
+    append_row(run, DIVERGENCE, divergence_row(30.0, "it diverged"))
+    append_row(run, DRIVER, recovery_row(40.0, "a worker was lost"))
+    view.look()
+    assert [row.seconds for row in view.tail.returns] == [30.0, 40.0]
+    assert "a worker was lost" in view.screen.line.value
+    append_row(run, DIVERGENCE, divergence_row(50.0, "it diverged again"))
+    view.look()
+    assert "it diverged again" in view.screen.line.value
 
 
 def test_components_are_listed_by_kind_and_number(run: Run) -> None:

@@ -215,6 +215,26 @@ def test_two_runs_stand_in_the_same_panels() -> None:
     assert panel.screen.png == alone
 
 
+def test_a_run_that_came_later_can_stand_beside() -> None:
+    """What can be chosen is renewed whenever a run is followed; what was chosen stays chosen."""
+    fake_run("a-00000000", Settings())
+    fake_run("b-00000000", Settings())
+    panel = run_panel("c", "tiny", "mine")
+    panel.beside.value = "b-00000000"
+    fake_run("later-00000000", Settings())
+    panel.runs.value = "a-00000000"
+    panel.attach()
+    assert panel.wait(WAIT)
+    assert panel.beside.value == "b-00000000"
+    assert ("later-00000000: done", "later-00000000") in panel.beside.options
+    both = panel.screen.png
+    view = panel.view
+    panel.beside.value = "later-00000000"
+    assert panel.wait(WAIT)
+    assert panel.view is not view
+    assert panel.screen.png != both
+
+
 def test_a_run_on_a_cluster_shows_its_workers() -> None:
     """Workers can be chosen and killed while there are any; each component shows how far it is."""
     run = fake_run("there-1", Settings.of(clock="wall"), state="new")

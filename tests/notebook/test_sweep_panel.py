@@ -8,9 +8,13 @@ import ipywidgets as W
 import pytest
 from fake_runs import fake_run
 
+from workbench.notebook import links
+from workbench.notebook.links import Server
 from workbench.notebook.panels import sweep as sweep_module
+from workbench.notebook.panels import sweep_view
 from workbench.notebook.panels.sweep import SweepPanel, sweep_panel
-from workbench.notebook.panels.sweep_view import short_labels
+from workbench.notebook.panels.sweep_view import groups_of, short_labels
+from workbench.reports.report import write_report
 from workbench.settings import UserError
 from workbench.storage.home import data_folder
 from workbench.sweeping import Sweep, estimate_sweep, find_sweep, plan_cells, request_stop
@@ -161,8 +165,13 @@ def test_a_click_shows_curves_and_details(panel: SweepPanel) -> None:
     assert "test word error rate" in view.grid.legend.value
 
 
-def test_a_report_on_clicked_runs_is_one_click_away(panel: SweepPanel) -> None:
+def test_a_report_on_clicked_runs_is_one_click_away(
+    panel: SweepPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The button works once a square with runs is chosen; the table then links the report."""
+    server = Server("/", data_folder().resolve())
+    for module in (links, sweep_view):
+        monkeypatch.setattr(module, "find_server", lambda: server)
     view = panel.view
     end_cell(0, wrong=1)
     view.look(panel.value())
@@ -174,6 +183,26 @@ def test_a_report_on_clicked_runs_is_one_click_away(panel: SweepPanel) -> None:
     assert list((data_folder() / "reports").glob("*.html"))
     assert "<a " in panel.status.line.value
     assert "report</a>" in view.detail.value
+    assert 'href="/files/reports/' in view.detail.value
+
+
+def test_a_table_holds_no_report(panel: SweepPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing serves a report it is not put into each row; the server is looked for once."""
+    asked: list[None] = []
+    monkeypatch.setattr(sweep_view, "find_server", lambda: asked.append(None))
+    for number in (0, 1):
+        end_cell(number, wrong=1)
+    view = panel.view
+    view.look(panel.value())
+    next(iter(view.grid.squares.values())).click()
+    for cell in plan_cells(panel.value()):
+        if cell.run is not None:
+            write_report([cell.run])
+    asked.clear()
+    view.draw()
+    assert len(asked) == 1
+    assert "base64" not in view.detail.value
+    assert "report</a>" not in view.detail.value
 
 
 def test_buttons_of_a_sweep_that_would_do_nothing_are_disabled(panel: SweepPanel) -> None:
@@ -204,10 +233,18 @@ def test_what_all_runs_share_is_shown() -> None:
 
 def test_labels_of_curves_hold_what_differs() -> None:
     """Words that all labels share are left out; a single label is kept as it is."""
-    long = {"batch=8 shuffling=none, seed 1": [], "batch=8 shuffling=full, seed 1": []}
+    long = {"batch=8 shuffling=none, seed=1": [], "batch=8 shuffling=full, seed=1": []}
     assert list(short_labels(long)) == ["shuffling=none", "shuffling=full"]
     assert list(short_labels({"batch=8": []})) == ["batch=8"]
     assert short_labels({}) == {}
+
+
+def test_curves_of_seeds_are_named_by_their_seed(panel: SweepPanel) -> None:
+    """With seeds apart, a label says that its number is a seed."""
+    for number in (0, 1):
+        end_cell(number, wrong=1)
+    groups = short_labels(groups_of(plan_cells(panel.value())[:2], apart=True))
+    assert list(groups) == ["seed=0", "seed=1"]
 
 
 def test_any_column_is_drawn_against_any(panel: SweepPanel) -> None:

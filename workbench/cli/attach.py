@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from workbench.figures.tail import Tail
     from workbench.storage.rows import EvaluateRow
     from workbench.storage.run import Run, RunState
 
@@ -48,7 +47,7 @@ def follow(run: "Run", out: TextIO, period: float = PERIOD) -> "RunState":
     tail = Tail(run, most=RETURNS_KEPT)
     tail.read()
     shown = max(0, len(tail.evaluations) - 1)
-    told = len(returns(tail))
+    told = set(tail.returns)
     changed = time.monotonic()
     terminal = out.isatty()
     print(f"{run.name}: {run.status()}", file=out, flush=True)
@@ -58,14 +57,16 @@ def follow(run: "Run", out: TextIO, period: float = PERIOD) -> "RunState":
             status = run.status()  # read before the rows, so that the last rows are printed
             if tail.read():
                 changed = time.monotonic()
-            for text in returns(tail)[told:]:
-                print(f"{clear_line(terminal)}{text}", file=out, flush=True)
-            told = len(returns(tail))
+            for row in tail.returns:
+                if row not in told:
+                    told.add(row)
+                    print(f"{clear_line(terminal)}{row.text}", file=out, flush=True)
             rows = tail.evaluations
             if shown > len(rows):  # the run went back to a checkpoint
                 shown = 0
-            for row in rows[shown:]:
-                print(f"{clear_line(terminal)}{describe_measurement(row)}", file=out, flush=True)
+            for measured in rows[shown:]:
+                line = describe_measurement(measured)
+                print(f"{clear_line(terminal)}{line}", file=out, flush=True)
             shown = len(rows)
 
             if not status.state.active:
@@ -88,12 +89,6 @@ def follow(run: "Run", out: TextIO, period: float = PERIOD) -> "RunState":
         flush=True,
     )
     return status.state
-
-
-def returns(tail: "Tail") -> list[str]:
-    """The returns of the run to a checkpoint, each as a sentence."""
-    recoveries = [row.text for row in tail.recoveries]
-    return recoveries + [row.text for row in tail.divergences]
 
 
 def quiet(seconds: float) -> str:

@@ -1,5 +1,6 @@
 """The rows of a run that is being written; each row is read once, however long the run."""
 
+import heapq
 import json
 import re
 from collections import defaultdict, deque
@@ -107,6 +108,12 @@ class Tail:
     def divergences(self) -> list[DivergenceRow]:
         """The returns to a checkpoint after a divergence."""
         return self._of(DivergenceRow)
+
+    @property
+    def returns(self) -> list[RecoveryRow | DivergenceRow]:
+        """All returns to a checkpoint in order of time, those of one cause as they were written."""
+        both = (self.recoveries, self.divergences)
+        return list(heapq.merge(*both, key=lambda row: row.seconds))
 
     def _of(self, kind: type[R]) -> list[R]:
         return [row for row in self._rows[kind.kind] if isinstance(row, kind)]

@@ -15,7 +15,7 @@ import nbformat
 from workbench.storage.files import read_json, write_file, write_json
 
 RECORD = "originals.json"  # digests of the notebooks as they were copied, by name
-LINKS = ("](../data/", "](../")  # of the checkout, and of the data folder
+LINKS = ("](../data/results/", "](results/")  # of the checkout, and of the copies
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,15 @@ def copy_notebooks(checkout: Path, data: Path) -> Copies:
     """Copies the notebooks of a checkout into the data folder, with the results that they show.
 
     A copy that was only run follows its original. Beside one that was edited the newer original
-    stands as ``NAME-new.ipynb``.
+    stands as ``NAME-new.ipynb``, which follows the original too until it is edited.
     """
     folder = data / "notebooks"
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copytree(checkout / "notebooks" / "images", folder / "images", dirs_exist_ok=True)
+    # Not into data/results, where the user's own studies keep their rows.
     results = checkout / "data" / "results"
-    if results.is_dir() and results.resolve() != (data / "results").resolve():
-        shutil.copytree(results, data / "results", dirs_exist_ok=True)
+    if results.is_dir():
+        shutil.copytree(results, folder / "results", dirs_exist_ok=True)
 
     record = folder / RECORD
     copied: dict[str, str] = read_json(record) if record.exists() else {}
@@ -46,27 +47,32 @@ def copy_notebooks(checkout: Path, data: Path) -> Copies:
         text = original.read_text().replace(*LINKS)
         before = copied.get(original.name)
         digest = source_digest(text)
-        if not _keeps_edits(folder / original.name, text, before):
+        if _write_unless_edited(folder / original.name, text, before):
             copied[original.name] = digest
         elif digest != before:
-            write_file(folder / f"{original.stem}-new.ipynb", text.encode())
-            beside.append(f"{original.stem}-new.ipynb")
+            newer = f"{original.stem}-new.ipynb"
+            if _write_unless_edited(folder / newer, text, copied.get(newer)):
+                copied[newer] = digest
+            beside.append(newer)
 
     write_json(record, copied)
     return Copies(folder, tuple(beside))
 
 
-def _keeps_edits(copy: Path, text: str, before: str | None) -> bool:
-    """Writes a copy unless the user has edited it; returns whether that is so."""
+def _write_unless_edited(copy: Path, text: str, before: str | None) -> bool:
+    """Writes a copy unless the user has edited it; returns whether it says what ``text`` says.
+
+    ``before``: the digest of the copy as it was written last.
+    """
     if copy.exists():
         current = source_digest(copy.read_text())
         if current == source_digest(text):
-            return False
-        if current != before:
             return True
+        if current != before:
+            return False
 
     write_file(copy, text.encode())
-    return False
+    return True
 
 
 def source_digest(text: str) -> str:

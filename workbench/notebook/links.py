@@ -51,12 +51,22 @@ def find_server() -> Server | None:
 
 def file_html(path: Path, text: str = "") -> str:
     """Returns a link that opens a file, or one that saves it where no server serves it."""
-    server = find_server()
-    address = server.address(path) if server else ""
-    data = ""
-    if not address:
-        data = base64.b64encode(path.read_bytes()).decode()
+    served = served_html(path, text, find_server())
+    if served:
+        return served
+    return _link_html(path, text, data=base64.b64encode(path.read_bytes()).decode())
 
+
+def served_html(path: Path, text: str, server: Server | None) -> str:
+    """Returns a link that opens a file, or nothing where ``server`` does not serve it.
+
+    It is for tables: the link of `file_html` may hold the whole file.
+    """
+    address = server.address(path) if server else ""
+    return _link_html(path, text, address=address) if address else ""
+
+
+def _link_html(path: Path, text: str, address: str = "", data: str = "") -> str:
     return render(
         NOTEBOOK_PACKAGE,
         "file.html",

@@ -14,10 +14,11 @@ from workbench.figures.live_figure import LIVE_DPI, LIVE_HEIGHT, LIVE_WIDTH, dra
 from workbench.figures.style import png
 from workbench.figures.tail import Tail
 from workbench.notebook.background import Background
+from workbench.notebook.given import runs_of
 from workbench.notebook.screen import Screen
 from workbench.notebook.work_line import RATED_SECONDS
 from workbench.progress import duration_text
-from workbench.storage.run import Run, RunState, RunStatus, find_run
+from workbench.storage.run import Run, RunState, RunStatus
 
 LOOK_SECONDS = 0.5  # between looks
 DRAWING_SHARE = 0.4  # of one core that drawing may take at most
@@ -83,11 +84,10 @@ class LiveView:
         self.frames += 1
         self._drawing_seconds = time.thread_time() - began
 
-        recoveries = [row.text for row in self.tail.recoveries]
-        recoveries += [row.text for row in self.tail.divergences]
+        returns = [row.text for row in self.tail.returns]
         state = f"{self.run.name}: {status.state}"
         progress = self.progress_text(time.monotonic()) if status.state.active else ""
-        parts = [state, progress, status.error, *reasons, *recoveries[-1:]]
+        parts = [state, progress, status.error, *reasons, *returns[-1:]]
         alarm = bool(reasons) or status.state in ALARMING
         self.screen.show_message(" — ".join(part for part in parts if part), alarm)
 
@@ -203,8 +203,8 @@ def attach(
 
     ``beside``: another run, whose curves stand in the same panels.
     """
-    found = run if isinstance(run, Run) else find_run(run)
-    other = find_run(beside) if isinstance(beside, str) else beside
+    (found,) = runs_of(run)
+    other = None if beside is None else runs_of(beside)[0]
     view = LiveView(found, against, beside=other).show()
     if found.status().state.active:
         view.start()

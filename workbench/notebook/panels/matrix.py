@@ -105,7 +105,7 @@ class MatrixGrid:
         for head in level.heads:
             below = [s for row in m.squares for s in row[head.first : head.last + 1]]
             made = self._head(f"{level.axis}={head.text}", head.text, below)
-            made.add_class(f"{HEAD_CLASS}-{depth}")
+            made.layout.top = f"{depth * HEAD_HEIGHT:g}em"  # where it stays while one scrolls
             widgets.append(_placed(made, depth + 1, head.first + 2, head.last - head.first + 1))
 
         return widgets

@@ -74,11 +74,9 @@ class RunPanel:
         self.name = W.Text(value=name, description="name")
         self.init = W.Dropdown(options=_starting_points(), description="start from")
         self.form = Form(preset(preset_name, **changes))
-        self.runs = W.Dropdown(
-            options=_newest_first(), description="run", layout=W.Layout(width="30em")
-        )
+        self.runs = W.Dropdown(options=[], description="run", layout=W.Layout(width="30em"))
         self.beside = W.Dropdown(
-            options=[("no other run", ""), *_newest_first()],
+            options=[],
             description="beside",
             tooltip="its curves stand in the same panels, grey",
             layout=W.Layout(width="30em"),
@@ -103,6 +101,8 @@ class RunPanel:
         self.dashboard = W.HTML(layout=W.Layout(height="28px"))
         self.components = W.HTML(components_html([], False))
         self.widget = self._layout()
+        self._offering = False
+        self._offer_runs()
         self.preset.observe(self.status.guard(self._choose_preset), "value")
         self.beside.observe(self.status.guard(self._show_beside), "value")
         for widget in (self.runs, self.name, self.place):
@@ -209,10 +209,8 @@ class RunPanel:
 
     def _show_beside(self) -> None:
         """Draws another run's curves in the panels of the run that is followed."""
-        if self.view is None:
-            return
-        run = self.view.run
-        self._follow(run)
+        if self.view is not None and not self._offering:
+            self._follow(self.view.run)
 
     def resume(self) -> None:
         """Resumes the chosen run and watches it."""
@@ -272,12 +270,26 @@ class RunPanel:
         if self.view is not None:
             self.view.detach()
         self.screen.thaw()
-        self.runs.options = _newest_first()
+        self._offer_runs()
         self.runs.value = run.name
         other = find_run(self.beside.value) if self.beside.value else None
         self.view = LiveView(run, screen=self.screen, after_look=self._show_progress, beside=other)
         self.view.start()
         self.status.show_message(f"watching {run.name}")
+
+    def _offer_runs(self) -> None:
+        """Offers the runs that there are now; a chosen one that still is there stays chosen."""
+        found = _newest_first()
+        names = [name for _, name in found]
+        chosen = self.runs.value
+        beside = self.beside.value
+
+        self._offering = True
+        self.runs.options = found
+        self.runs.value = chosen if chosen in names else next(iter(names), None)
+        self.beside.options = [("no other run", ""), *found]
+        self.beside.value = beside if beside in names else ""
+        self._offering = False
 
     def _show_progress(self, tail: Tail, running: bool) -> None:
         """Shows the workers of the run's cluster, and how far each component is."""

@@ -12,18 +12,17 @@ from markupsafe import Markup
 from workbench.figures.style import PANEL_DPI, png
 from workbench.figures.sweep_matrix import NAMES, cause_text, matrix
 from workbench.figures.sweep_squares import draw_squares
-from workbench.figures.tables import NOT_MEASURED
+from workbench.figures.tables import NOT_MEASURED, TITLES
 from workbench.notebook.background import Background
-from workbench.notebook.links import file_html
+from workbench.notebook.links import Server, find_server, served_html
 from workbench.notebook.panels.charts import MOST_CURVES, SweepChart
 from workbench.notebook.panels.matrix import MatrixGrid
 from workbench.notebook.panels.parts import WRAPPED, Status, button, scrolled_html
 from workbench.notebook.screen import Screen
 from workbench.reports.page import table_html
-from workbench.reports.report import report_name, write_report
+from workbench.reports.report import html_file, report_name, write_report
 from workbench.reports.sweep_report import varied_axes
 from workbench.settings import UserError
-from workbench.storage.home import data_folder
 from workbench.storage.run import Run
 from workbench.sweeping import CellState, PlannedCell, Sweep, count_states, plan_cells, time_left
 from workbench.sweeping.results import cell_table
@@ -31,11 +30,7 @@ from workbench.sweeping.results import cell_table
 SWEEP_LOOK_SECONDS = 1.0  # between looks
 TOGETHER = "seeds together"
 APART = "apart"
-DETAILED_MEASURES = {
-    "heldout_wer": "WER %",
-    "test_wer": "test WER %",
-    "frame_error": "frame err %",
-}
+DETAILED_MEASURES = ("heldout_wer", "test_wer", "frame_error")
 MOST_REPORTED = 12  # runs that one report can hold and be read
 
 
@@ -227,7 +222,7 @@ def groups_of(cells: Sequence[PlannedCell], apart: bool) -> dict[str, list[Run]]
         if cell.run is not None:
             label = cell.cell.label
             if apart:
-                label += f", seed {cell.cell.seed}"
+                label += f", seed={cell.cell.seed}"
             groups.setdefault(label, []).append(cell.run)
 
     return groups
@@ -244,6 +239,7 @@ def short_labels(groups: Mapping[str, list[Run]]) -> dict[str, list[Run]]:
 
 def detail_rows(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
     """Returns one row per cell: its setting, progress, numbers, run, and error."""
+    server = find_server()
     rows = []
     for cell in cells:
         row = {
@@ -252,19 +248,19 @@ def detail_rows(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
             "state": cell.reached,
         }
         measured = cell.run.summary.numbers() if cell.run else {}
-        for measure, title in DETAILED_MEASURES.items():
+        for measure in DETAILED_MEASURES:
             value = measured.get(measure)
-            row[title] = NOT_MEASURED if value is None else f"{100 * value:.1f}"
+            row[TITLES[measure]] = NOT_MEASURED if value is None else f"{100 * value:.1f}"
         row["minutes"] = f"{cell.price.seconds / 60:.1f}" if cell.price else ""
         row["run"] = cell.run.name if cell.run else ""
-        row["report"] = report_link(cell.run) if cell.run else ""
+        row["report"] = report_link(cell.run, server) if cell.run else ""
         row["cause"] = cause_text(cell.error)
         rows.append(row)
 
     return rows
 
 
-def report_link(run: Run) -> str:
-    """Returns a link to the report on a run alone, or nothing if there is none yet."""
-    path = data_folder() / "reports" / f"{report_name([run.name])}.html"
-    return Markup(file_html(path, "report")) if path.exists() else ""
+def report_link(run: Run, server: Server | None) -> str:
+    """Returns a link to the report on a run alone; nothing if there is none or it is not served."""
+    path = html_file(None, report_name([run.name]))
+    return Markup(served_html(path, "report", server)) if path.exists() else ""
