@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -48,12 +49,22 @@ def packed_run(home: Callable[[str], Path], tmp_path: Path) -> tuple[Run, Path]:
 
 
 def test_a_run_comes_back_with_its_ancestors(home: Callable[[str], Path], tmp_path: Path) -> None:
-    """Every file arrives byte for byte, but locks and requests to stop do not."""
+    """Every file arrives byte for byte, but locks and requests to stop do not.
+
+    As after training, only the owner may read it, whatever the umask.
+    """
     run, out = packed_run(home, tmp_path)
     before = contents(run)
     home("yours")
-    opened = open_pack(out)
+    umask = os.umask(0)
+    try:
+        opened = open_pack(out)
+    finally:
+        os.umask(umask)
     assert opened.runs == ["ce-00000000", "mmi-00000000"]
+    there = find_run("mmi").folder
+    modes = {path: path.stat().st_mode & 0o777 for path in (there, *there.rglob("*"))}
+    assert modes == {path: 0o700 if path.is_dir() else 0o600 for path in modes}
     left_out = {".writer", "stop"}
     assert contents(find_run("mmi")) == {k: v for k, v in before.items() if k not in left_out}
     assert open_pack(out).runs == []  # a second time everything is here already

@@ -29,6 +29,7 @@ from pathlib import Path
 
 from workbench.storage.rows import PushRow, RecoveryRow
 from workbench.storage.run import Run, RunState, all_runs
+from workbench.system.processes import process_stat
 
 PREPARE = ["prepare", "tiny", "--synthetic", "is", "--size", "tiny", "--states", "150"]
 SETTINGS = [
@@ -100,14 +101,14 @@ class Training:
         return [pid for pid in cluster.workers.values() if exists(pid)] if cluster else []
 
     @property
-    def pushes(self) -> int:
+    def written(self) -> int:
         """How many bytes of rows the replicas have written."""
         files = self.run.folder.glob("rows-replica*.jsonl") if self.run else []
         return sum(path.stat().st_size for path in files)
 
     @property
     def recoveries(self) -> list[RecoveryRow]:
-        """How often the run went back to a checkpoint because of a loss."""
+        """The run's returns to a checkpoint because of a loss."""
         return list(self.run.rows(RecoveryRow)) if self.run else []
 
     @property
@@ -118,10 +119,8 @@ class Training:
 
 def exists(pid: int) -> bool:
     """Whether there is such a process, and it is no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    stat = process_stat(pid)
+    return stat is not None and stat.state != "Z"
 
 
 def wait_until(what: Callable[[], bool], seconds: float) -> bool:
@@ -202,9 +201,9 @@ def hurt(training: Training, draw: random.Random, measured: Findings) -> None:
     if fault in DRIVER_FAULTS:
         training.driver.wait()
         wait_until(lambda: not any(exists(pid) for pid in training.workers), 10)
-        before = training.pushes
+        before = training.written
         training.resume()
-        if wait_until(lambda: training.pushes > before or training.ended, MEND_SECONDS):
+        if wait_until(lambda: training.written > before or training.ended, MEND_SECONDS):
             measured.resumed.append(processor_seconds(training.driver.pid))
             measured.mended[kind].append(time.time() - began)
     elif fault in WORKER_FAULTS:
@@ -224,11 +223,8 @@ def hurt(training: Training, draw: random.Random, measured: Findings) -> None:
 
 def processor_seconds(pid: int) -> float:
     """Return the processor time of a process so far; 0 if it has ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    stat = process_stat(pid)
+    return stat.ticks / os.sysconf("SC_CLK_TCK") if stat else 0.0
 
 
 def faults_of(run: Run, epoch_frames: int) -> list[str]:
@@ -271,7 +267,9 @@ def one_run(data: Path, number: int, seed: int, epoch_frames: int, measured: Fin
     until = time.monotonic() + RUN_SECONDS
 
     while faults and not training.ended and time.monotonic() < until:
-        ready = wait_until(lambda: bool(training.workers and training.pushes) or training.ended, 60)
+        ready = wait_until(
+            lambda: bool(training.workers and training.written) or training.ended, 60
+        )
         time.sleep(draw.uniform(0, 4))
         if ready and training.workers and not training.ended:
             hurt(training, draw, measured)

@@ -23,7 +23,7 @@ from workbench.storage.run import (
     find_run,
     newest_run,
 )
-from workbench.storage.run_writer import RunWriter
+from workbench.storage.run_writer import RunWriter, is_being_written
 
 RECORD = RunRecord(Settings().to_dict(), CorpusIdentity("c", "d"))
 
@@ -50,9 +50,16 @@ def test_a_run_is_never_overwritten(tmp_path, writer):
 
 
 def test_one_writer(writer):
-    """While a writer lives another is refused; when it has closed, the next may write."""
-    with pytest.raises(UserError, match="another process"):
+    """While a writer lives another is refused by its name; when it has closed, the next may write.
+
+    A reader sees which is the case.
+    """
+    assert is_being_written(writer.run)
+    with pytest.raises(UserError, match=f"process {os.getpid()} is writing this run"):
         RunWriter(writer.run)
+    writer.close(RunState.DONE)
+    assert not is_being_written(writer.run)
+    RunWriter(writer.run).close(RunState.DONE)
 
 
 def test_a_torn_last_line_is_tolerated(writer):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,27 @@ def test_what_the_user_has_set_stays(monkeypatch):
     assert os.environ["OMP_NUM_THREADS"] == "1"
     assert os.environ["OPENBLAS_NUM_THREADS"] == "7"
     assert os.environ["MKL_NUM_THREADS"] == ""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system has no such files")
+def test_a_process_is_described(tmp_path):
+    """State, parent and processor time are read whatever the name of the program holds."""
+    named = tmp_path / "a) Z 1 ("
+    named.symlink_to(sys.executable)
+    loop = "print(flush=True)\nwhile True: pass"
+    child = subprocess.Popen([named, "-c", loop], stdout=subprocess.PIPE)
+    child.stdout.readline()
+    try:
+        first = processes.process_stat(child.pid)
+        assert first.parent == os.getpid()
+        assert first.state == "R"
+        deadline = time.monotonic() + 30
+        while processes.process_stat(child.pid).ticks <= first.ticks:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert processes.process_stat(child.pid).state == "Z"
+    child.communicate()
+    assert processes.process_stat(child.pid) is None

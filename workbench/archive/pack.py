@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -18,7 +18,7 @@ from typing import IO
 from workbench.archive.deletion import is_active
 from workbench.archive.entry import files_below, size_text
 from workbench.settings import UserError
-from workbench.storage.files import FileRecord, FileWriter
+from workbench.storage.files import FileRecord, FileWriter, make_private_folder
 from workbench.storage.home import data_folder
 from workbench.storage.manifest import MANIFEST
 from workbench.storage.run import CLUSTER, RECORD, STOP, Run, find_run
@@ -192,6 +192,7 @@ def _open_members(
     partial = home / f"opening.{os.getpid()}"
     shutil.rmtree(partial, ignore_errors=True)
     try:
+        _make_folders(partial, wanted)
         for name, record in wanted.items():
             _extract(archive, name, record, partial / name, path)
         for folder in new:
@@ -202,6 +203,15 @@ def _open_members(
 
     by_kind = {kind: [f.split("/")[1] for f in new if f.startswith(f"{kind}/")] for kind in KINDS}
     return Packed(by_kind["runs"], by_kind["corpora"], size)
+
+
+def _make_folders(partial: Path, names: Iterable[str]) -> None:
+    """Make the folders of all members; those of runs are for their owner only, as in training."""
+    make_private_folder(partial)
+    folders = {folder for name in names for folder in PurePosixPath(name).parents}
+    for folder in sorted(folders):  # a folder comes before those in it
+        private = folder.parts[:1] == ("runs",)
+        (partial / folder).mkdir(mode=0o700 if private else 0o777, exist_ok=True)
 
 
 def _is_here(home: Path, folder: str, records: Mapping[str, FileRecord]) -> bool:
@@ -220,7 +230,6 @@ def _is_here(home: Path, folder: str, records: Mapping[str, FileRecord]) -> bool
 
 def _extract(archive: zipfile.ZipFile, name: str, record: FileRecord, to: Path, path: Path) -> None:
     """Write one member, never more of it than its record says, and check its digest."""
-    to.parent.mkdir(parents=True, exist_ok=True)
     with archive.open(name) as source, FileWriter(to) as writer:
         digest = _copy(source, writer, record.bytes)
         if digest != record.sha256:

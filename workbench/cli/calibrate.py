@@ -20,12 +20,7 @@ EXAMPLES = """examples:
 
 MOST_REPLICAS = 100
 REPLICAS = (1, 2, 4)
-UNITS = {
-    "inner": "updates",
-    "outer": "updates",
-    "inner_seconds": "s",
-    "outer_seconds": "s",
-}
+SECONDS = "_seconds"  # ends the name of an age in seconds; others are in updates
 
 
 @dataclass(frozen=True)
@@ -126,8 +121,8 @@ def age_columns(checks: Sequence["ClockCheck"]) -> list[TextColumn]:
     rows = [(check.replicas, age) for check in checks for age in check.ages]
     return [
         TextColumn("replicas", [str(replicas) for replicas, _ in rows]),
-        TextColumn("age", [age.name.removesuffix("_seconds") for _, age in rows], left=True),
-        TextColumn("unit", [UNITS[age.name] for _, age in rows], left=True),
+        TextColumn("age", [age.name.removesuffix(SECONDS) for _, age in rows], left=True),
+        TextColumn("unit", [age_unit(age.name) for _, age in rows], left=True),
         TextColumn("mean foretold", [f"{age.predicted.mean:.3g}" for _, age in rows]),
         TextColumn("measured", [f"{age.measured.mean:.3g}" for _, age in rows]),
         TextColumn("95 % foretold", [f"{age.predicted.p95:.3g}" for _, age in rows], 1),
@@ -135,3 +130,8 @@ def age_columns(checks: Sequence["ClockCheck"]) -> list[TextColumn]:
         TextColumn("KS", [f"{age.distance.kolmogorov_smirnov:.2f}" for _, age in rows]),
         TextColumn("Wasserstein", [f"{age.distance.wasserstein:.3g}" for _, age in rows]),
     ]
+
+
+def age_unit(name: str) -> str:
+    """Return the unit of an age of gradients."""
+    return "s" if name.endswith(SECONDS) else "updates"

@@ -93,5 +93,5 @@ def giving_up() -> Callable[[], bool]:
 
 
 def never() -> bool:
-    """Return False."""
+    """Return False: nobody ever asks to end the work."""
     return False

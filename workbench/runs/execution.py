@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from workbench.engine import Cost, Held, Local, Outcome, Process, free, load_machine, measured
 from workbench.engine.clocks import Clock
 from workbench.engine.effects import Service
+from workbench.engine.workers import never
 from workbench.model import kernels
 from workbench.runs.wiring import Experiment
 from workbench.settings import Settings, UserError
@@ -27,11 +28,6 @@ S = TypeVar("S", bound=Service)
 
 Stop = Callable[[], bool]
 """Returns whether the run is asked to stop."""
-
-
-def never() -> bool:
-    """Return False; a `Stop` that never asks."""
-    return False
 
 
 class Executor(Protocol):

@@ -19,10 +19,9 @@ from pathlib import Path
 from workbench.settings import Settings, UserError, check_name
 from workbench.storage.home import data_folder
 from workbench.storage.run import STOP, Run, RunState, find_run, newest_run
-from workbench.system.processes import child_environment
+from workbench.system.processes import child_environment, process_stat
 
 POLL_SECONDS = 0.1  # between looks for the folder of a run
-PARENT_FIELD = 1  # of /proc/<pid>/stat, counted after the name of the command
 
 
 @dataclass(frozen=True)
@@ -38,11 +37,10 @@ class Launched:
         return self.process.poll() is None
 
     def last_lines(self, most: int = 12) -> str:
-        """Return the end of the output, with progress bars as they stand."""
+        """Return the last lines of the output."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         lines = text.rstrip("\n").split("\n")
-        shown = [line.rsplit("\r", 1)[-1] for line in lines[-most:]]
-        return "\n".join(shown)
+        return "\n".join(lines[-most:])
 
 
 def launch(arguments: Sequence[str], name: str) -> Launched:
@@ -133,17 +131,8 @@ def kill_worker(run: Run, worker: str) -> int:
         raise UserError(f"{run.name}: no worker {worker} that could be killed: {known}")
 
     pid = workers[worker]
-    if _parent_of(pid) != run.status().pid:  # the system uses process ids again
+    stat = process_stat(pid)
+    if stat is None or stat.parent != run.status().pid:  # the system uses process ids again
         raise UserError(f"{run.name}: worker {worker} is gone, and its successor not there yet")
     os.kill(pid, signal.SIGKILL)
     return pid
-
-
-def _parent_of(pid: int) -> int | None:
-    """Return the parent of a process, on Linux; None if there is no such process."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    after_name = stat.rpartition(")")[2].split()
-    return int(after_name[PARENT_FIELD])

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from workbench.storage.files import open_like_folder
+
 
 class LockHeld(Exception):
     """Another process holds the lock; the message is its process id."""
@@ -18,7 +20,7 @@ def hold_lock(path: Path, wait: bool) -> Iterator[None]:
     Held by another process, it is waited for, or else LockHeld is raised at once.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as lock:
+    with open(path, "a+", opener=open_like_folder) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.settings import Settings, UserError, Value, no_such
-from workbench.storage.checkpoints import checkpoint_folders
+from workbench.storage.checkpoints import RECORD, checkpoint_folders
 from workbench.storage.files import Json, is_file, write_json
 from workbench.storage.home import data_folder
 from workbench.storage.records import read_object, read_record
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 HEARTBEAT_LOST_SECONDS = 30.0
 PIECE = 1 << 20  # bytes of a file that are read at once
-RECORD = "settings.json"
 STATUS = "status.json"
 SUMMARY = "summary.json"
 CLUSTER = "cluster.json"

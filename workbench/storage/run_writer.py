@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
@@ -13,6 +14,7 @@ from typing import TextIO
 from workbench.settings import UserError, check_name
 from workbench.storage.checkpoints import write_checkpoint
 from workbench.storage.files import make_private_folder, open_like_folder, write_json
+from workbench.storage.lock import LockHeld, hold_lock
 from workbench.storage.row_tables import write_table
 from workbench.storage.rows import Row
 from workbench.storage.run import (
@@ -38,12 +40,11 @@ class RunWriter:
     def __init__(self, run: Run):
         self.run = run
 
-        self._lock = open(run.folder / LOCK, "w", opener=open_like_folder)  # noqa: SIM115
+        self._lock = ExitStack()
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            raise UserError(f"{run.folder}: another process is writing this run") from None
+            self._lock.enter_context(hold_lock(run.folder / LOCK, wait=False))
+        except LockHeld as holder:
+            raise UserError(f"{run.folder}: process {holder} is writing this run") from None
         self._files: dict[str, TextIO] = {}  # by process
         self._flushed = 0.0  # when, on the monotonic clock
         self._cluster: ClusterInfo | None = None

@@ -1,4 +1,4 @@
-"""The environment of processes that workbench starts.
+"""The environment of processes that workbench starts, and what the system says of a process.
 
 Each has one arithmetic thread, and good kernels from MKL.
 
@@ -8,6 +8,7 @@ limits the threads for as long as a pass through the network lasts.
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,3 +65,25 @@ def process_is_alive(pid: int) -> bool:
     except PermissionError:  # it exists, and belongs to another user
         return True
     return True
+
+
+class ProcessStat(NamedTuple):
+    """What Linux says of a process."""
+
+    state: str  # a letter; Z: has ended, and its parent has not asked how
+    parent: int
+    ticks: int  # of processor time, of which there are os.sysconf("SC_CLK_TCK") in a second
+
+
+def process_stat(pid: int) -> ProcessStat | None:
+    """Returns what is known of process ``pid`` of this machine.
+
+    None if there is no such process, or if this system has no such files.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+
+    fields = text.rpartition(")")[2].split()  # the name before may hold anything
+    return ProcessStat(fields[0], int(fields[1]), int(fields[11]) + int(fields[12]))

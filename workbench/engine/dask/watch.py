@@ -13,8 +13,9 @@ nobody is at work, then no process will ever go on.
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
+
+from workbench.system.processes import process_stat
 
 HUNG_SECONDS = 4.0
 """Silence of a worker of this machine in which it uses no processor time."""
@@ -125,8 +126,5 @@ def processor_time(pid: int | None) -> float | None:
     """Return the processor time of a process of this machine, in ticks; None if it is not known."""
     if pid is None:
         return None
-    try:
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:  # it has gone, or this system has no such files
-        return None
-    return float(after_name[11]) + float(after_name[12])
+    stat = process_stat(pid)
+    return None if stat is None else float(stat.ticks)
