@@ -1,7 +1,6 @@
 """The frame store: what is written is read back, and a torn store is never opened."""
 
 import os
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -281,14 +280,6 @@ def test_alignment_is_all_or_nothing(tmp_path, monkeypatch):
     assert set(FrameStore.open(tmp_path).alignment) == {1}
     write_alignment(tmp_path, np.full(91, 2))
     assert set(FrameStore.open(tmp_path).alignment) == {2}
-
-
-def test_store_travels_by_its_path(tmp_path):
-    """A pickled store is some hundred bytes, whatever its size, and opens the same files."""
-    make(tmp_path, lengths=(2000,))
-    data = pickle.dumps(FrameStore.open(tmp_path))
-    assert len(data) < 1000
-    assert pickle.loads(data).frames == 2000
 
 
 def test_store_without_utterances(tmp_path):

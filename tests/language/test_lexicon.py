@@ -2,7 +2,6 @@
 
 import gzip
 import math
-import pickle
 import unicodedata
 
 import pytest
@@ -177,7 +176,6 @@ def test_round_trip(tmp_path_factory, entries):
 
     write_lexicon(lexicon, folder / "lexiconp.again")
     assert read_lexicon(folder / "lexiconp.again") == lexicon
-    assert pickle.loads(pickle.dumps(lexicon)) == lexicon
 
 
 def test_probabilities_are_not_lost_in_silence(write, tmp_path):

@@ -1,7 +1,6 @@
 """Kneser-Ney estimation and back-off look-up, against numbers made by hand and the formula."""
 
 import math
-import pickle
 from collections import Counter, defaultdict
 
 import numpy as np
@@ -271,19 +270,6 @@ def test_no_text_is_refused():
         estimate([["a"]], ("a",), 2)
     with pytest.raises(ValueError):
         estimate([["a"]], WORDS, 0)
-
-
-def test_sent_to_another_process():
-    """A pickled model gives the same scores and does not carry the look-ups that it has kept."""
-    ngram = estimate([["a", "b"], ["x"]], WORDS, 3)
-    size = len(pickle.dumps(ngram))
-    score = ngram.score((1,), 2)
-    sent = pickle.dumps(ngram)
-    assert len(sent) == size
-    again = pickle.loads(sent)
-    assert again.words == ngram.words
-    assert again.notes == ngram.notes
-    assert again.score((1,), 2) == score
 
 
 @pytest.mark.slow

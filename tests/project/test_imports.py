@@ -202,16 +202,25 @@ def forbidden(call: ast.Call) -> bool:
 
 
 def test_the_forbidden_is_recognised() -> None:
-    """The test above would see a torch.load, a shell and a pickled array."""
-    for text in (
-        "torch.load('x')",
-        "run('x', shell=True)",
-        "np.load('x', allow_pickle=True)",
-        "eval('1')",
-    ):
-        assert forbidden(ast.parse(text, mode="eval").body)  # type: ignore[arg-type]
-    allowed = ast.parse("np.load('x', allow_pickle=False)", mode="eval").body
-    assert not forbidden(allowed)  # type: ignore[arg-type]
+    """The test above would see every call and argument that is forbidden, and nothing else."""
+    assert {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"} <= FORBIDDEN_MODULES
+    assert {"eval", "exec", "compile", "torch.load", "os.system", "os.popen"} <= FORBIDDEN_CALLS
+    assert {("shell", True), ("allow_pickle", True), ("weights_only", False)} <= FORBIDDEN_ARGUMENTS
+
+    calls = [f"{name}('x')" for name in FORBIDDEN_CALLS]
+    arguments = [f"call('x', {name}={value})" for name, value in FORBIDDEN_ARGUMENTS]
+    for text in (*calls, *arguments):
+        assert forbidden(only_call(text)), text
+
+    for name, value in FORBIDDEN_ARGUMENTS:
+        assert not forbidden(only_call(f"call('x', {name}={not value})"))
+
+
+def only_call(text: str) -> ast.Call:
+    """The call that a text consists of."""
+    call = ast.parse(text, mode="eval").body
+    assert isinstance(call, ast.Call)
+    return call
 
 
 def test_random_streams_have_one_source() -> None:

@@ -9,7 +9,7 @@ natural logarithms; <eps> and <s>, which are never predicted, have -inf.
 """
 
 from bisect import bisect_left
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -157,7 +157,3 @@ class NGram:
     def _unigram_list(self) -> list[float]:
         unigram: list[float] = self.levels[0].log_p.tolist()
         return unigram
-
-    def __getstate__(self) -> dict[str, object]:
-        """Return what is sent to another process: the fields, without the caches."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}

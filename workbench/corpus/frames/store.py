@@ -76,9 +76,6 @@ class FrameStore:
             raise UserError(f"{folder / OFFSETS}: does not fit {FEATURES}; {ADVICE}")
         return store
 
-    def __reduce__(self) -> tuple[Any, tuple[Path]]:
-        return FrameStore.open, (self.folder,)
-
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
