@@ -4,10 +4,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import dense_occupancies, every_path, log_softmax, tiny_graph, tiny_scores, tiny_task
+from oracles import (
+    dense_occupancies,
+    every_path,
+    log_softmax,
+    slopes,
+    tiny_graph,
+    tiny_scores,
+    tiny_task,
+)
 
 from workbench.hmm.graphs.graph import NoPath
-from workbench.sequence.exact import exact_occupancies
+from workbench.sequence.exact import exact_expected_accuracy, exact_occupancies
 from workbench.sequence.occupancy import Occupancies, occupancies
 from workbench.sequence.outer_gradient import decode_outer
 from workbench.sequence.search import search
@@ -78,4 +86,53 @@ def test_training_with_it():
     ]
     np.testing.assert_allclose(*dense, atol=1e-6)
     with pytest.raises(UserError, match="exact"):
-        Settings.of(criterion="mpe", lattice_engine="exact")
+        Settings.of(criterion="bmmi", lattice_engine="exact")
+
+
+@pytest.mark.parametrize("silence", [(0,), (0, 1)])
+@pytest.mark.parametrize("one_class", [True, False])
+@pytest.mark.parametrize("criterion", ["mpe", "smbr"])
+def test_expected_accuracies_without_pruning(criterion, one_class, silence):
+    """Value and gradient of MPE and sMBR are those of an unpruned search, whatever silence is."""
+    logits = np.random.default_rng(1).normal(0, 1.5, (12, TASK.states.count))
+    prior = log_softmax(np.zeros(TASK.states.count))
+    limits = dict(acoustic_scale=0.7, beam=100.0, lattice_beam=100.0, cancellation=0.0)
+    chosen = Settings.of(criterion=criterion, one_silence_class=one_class, **limits)
+
+    def decode(engine: str):
+        wanted = chosen.replace(lattice_engine=engine)
+        reference = TASK.reference((1, 3))
+        posteriors = log_softmax(logits)
+        return decode_outer(posteriors, reference, TASK.denominator, prior, wanted, silence=silence)
+
+    exact = decode("exact")
+    searched = decode("auto")
+    assert exact.value == pytest.approx(searched.value, abs=1e-4)
+    assert exact.num == pytest.approx(searched.num, abs=1e-5)
+    assert exact.den == pytest.approx(searched.den, abs=1e-5)
+    dense = [
+        Occupancies(d.indptr, d.states, d.values).dense(TASK.states.count)
+        for d in (exact, searched)
+    ]
+    assert len(exact.kept) == 12
+    assert np.abs(dense[0]).max() > 0.005
+    np.testing.assert_allclose(*dense, atol=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6))
+def test_expected_accuracies_equal_enumeration(seed):
+    """Any arcs of any graph: the expected number of right ones, and finite differences of it."""
+    rng = np.random.default_rng(seed)
+    graph = tiny_graph(rng)
+    scores = tiny_scores(rng, 5).astype(float)
+    by_state = rng.random((5, scores.shape[1])) < 0.5  # so that paths as states know what is right
+
+    def expected(x: np.ndarray) -> float:
+        paths = every_path(graph, x)
+        right = by_state[np.arange(5), paths.states].sum(1)
+        return float(np.exp(paths.score - paths.total()) @ right)
+
+    value, gradient = exact_expected_accuracy(graph, scores, by_state[:, graph.state])
+    assert value == pytest.approx(expected(scores), abs=1e-6)
+    np.testing.assert_allclose(gradient.dense(scores.shape[1]), slopes(expected, scores), atol=1e-6)

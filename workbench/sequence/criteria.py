@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from workbench.hmm.graphs.graph import Graph
 from workbench.hmm.states import SIL
 from workbench.sequence.lattice import Lattice
 from workbench.sequence.occupancy import (
@@ -110,6 +111,24 @@ def state_accuracy(numerator: Lattice, denominator: Lattice) -> np.ndarray:
     same_state = denominator.state == reference[denominator.frame]
     both_silent = phone_accuracy(numerator, denominator) & (denominator.phone == SIL)
     return same_state | both_silent
+
+
+def right_in_graph(
+    graph: Graph, numerator: Lattice, criterion: CriterionSettings, silence: Sequence[int]
+) -> np.ndarray:
+    """Return which arcs of a graph are right at which frame, for MPE or sMBR: bool [T, arcs].
+
+    This is what `phone_accuracy` and `state_accuracy` say of the arcs of lattices.
+    """
+    best = best_arcs(numerator)
+    phone = np.where(np.isin(graph.phone, silence), SIL, graph.phone)
+    said = numerator.phone[best]
+    reference = np.where(np.isin(said, silence), SIL, said)
+
+    right = phone == reference[:, None]
+    if criterion.name == "smbr":
+        right = (right & (phone == SIL)) | (graph.state == numerator.state[best][:, None])
+    return right if criterion.one_silence_class else right & (phone != SIL)
 
 
 def difference(first: Occupancies, second: Occupancies) -> Occupancies:

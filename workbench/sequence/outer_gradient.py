@@ -24,7 +24,7 @@ from workbench.hmm.graphs.graph import Graph, NoPath
 from workbench.hmm.states import SIL
 from workbench.sequence import criteria
 from workbench.sequence.decoded import Decoded, Occupied
-from workbench.sequence.exact import exact_occupancies
+from workbench.sequence.exact import exact_expected_accuracy, exact_occupancies
 from workbench.sequence.lattice import Lattice
 from workbench.sequence.lattice_pair import (
     NO_LATTICE,
@@ -102,10 +102,9 @@ def decode_outer(
             # The search may have failed all the same; the sum over all paths needs no lattice.
             decoded = replace(decoded, reason=None)
             try:
-                totals, rows = exact_occupancies(denominator, [scores])
+                gradients = _against_graph(pair.numerator, denominator, scores, criterion, silence)
             except NoPath as error:
                 return replace(decoded, reason=NO_LATTICE + str(error))
-            gradients = against_all_paths(pair.numerator, float(totals[0]), rows[0], criterion)
         elif isinstance(pair, LatticePair):
             gradients = against_lattice(pair, criterion, silence)
         else:
@@ -120,6 +119,31 @@ def decode_outer(
 
     targets = decoded.numerator_states if alignment is None else alignment
     return _select(decoded, gradients, log_posteriors, targets, criterion)
+
+
+def _against_graph(
+    numerator: Lattice,
+    graph: Graph,
+    scores: np.ndarray,
+    criterion: CriterionSettings,
+    silence: Sequence[int],
+) -> FrameGradients:
+    """The gradients of a criterion against all paths of a graph; NoPath if it has none."""
+    totals, rows = exact_occupancies(graph, [scores])
+    mmi = against_all_paths(numerator, float(totals[0]), rows[0], criterion)
+    if criterion.name in ("ce", "mmi"):
+        return mmi
+
+    right = criteria.right_in_graph(graph, numerator, criterion, silence)
+    value, gradient = exact_expected_accuracy(graph, scores, right)
+    return replace(
+        mmi,
+        value=value,
+        rows=gradient,
+        magnitude=criteria.largest_magnitude(gradient),
+        rejected=np.zeros(gradient.frames, bool),
+        gammas=None,
+    )
 
 
 def against_all_paths(

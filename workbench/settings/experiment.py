@@ -18,6 +18,7 @@ from workbench.settings.groups import (
     UpdateSettings,
 )
 
+EXACT_CRITERIA = ("ce", "mmi", "mpe", "smbr")  # that need no lattice of the paths that compete
 FACTORED_FRAMES = 64  # largest batch whose gradient a server multiplies as fast as it reads it
 
 
@@ -62,7 +63,7 @@ class Settings:
                 "auxiliary=reweighted needs occupancies of numerator and denominator, so "
                 "criterion=mmi or bmmi and denominator=lattice"
             )
-        if self.lattices.engine == "exact" and criterion not in ("ce", "mmi"):
+        if self.lattices.engine == "exact" and criterion not in EXACT_CRITERIA:
             raise UserError(
                 f"criterion={criterion} needs lattices, and lattice_engine=exact does not build any"
             )

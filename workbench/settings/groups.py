@@ -81,8 +81,7 @@ class LatticeSettings(Group):
 
     engine: Literal["auto", "native", "k2", "exact"] = setting(
         "auto",
-        "which search makes lattices; exact: sums over all paths, for MMI on small graphs or "
-        "on a GPU",
+        "which search makes lattices; exact: sums over all paths, for small graphs or on a GPU",
         name="lattice_engine",
     )
     beam: float = setting(10.0, "search beam", unit="log probability", low=0.5, high=100.0)
