@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from workbench.figures.style import COLOURS
 from workbench.figures.sweep_columns import (
     ColumnChoice,
     column_plot,
@@ -97,6 +98,34 @@ def test_an_unmeasured_column_is_named() -> None:
     """What no run has measured is refused in a sentence."""
     with pytest.raises(UserError, match="heldout_mmi: nothing has measured it yet"):
         column_plot(table(), ColumnChoice("learning_rate", "heldout_mmi"))
+
+
+def test_nothing_is_drawn_while_no_cell_is_done() -> None:
+    """What runs under way have measured is not offered, and refused in a sentence."""
+    running = table().assign(state="running")
+    assert measured_columns(running) == {}
+    with pytest.raises(UserError, match="learning_rate: nothing has measured it yet"):
+        column_plot(running, ColumnChoice("learning_rate", "test_wer"))
+
+
+def test_columns_of_different_runs_make_no_points() -> None:
+    """Where no run has both numbers, the picture is empty."""
+    apart = table()
+    apart.loc[apart.index < 6, "test_wer"] = np.nan
+    apart.loc[apart.index >= 6, "heldout_wer"] = np.nan
+    apart.loc[apart.index < 6, "heldout_wer"] = 0.5
+    plot = column_plot(apart, ColumnChoice("heldout_wer", "test_wer", "shuffling"))
+    assert plot.labels == []
+    assert draw_columns(apart, ColumnChoice("heldout_wer", "test_wer")).axes
+
+
+def test_a_label_has_one_colour_in_all_panels() -> None:
+    """A panel without the first label does not give its colour to the second."""
+    pytest.importorskip("bokeh")
+    plot = column_plot(table(), ColumnChoice("seed", "test_wer", "shuffling", "shuffling"))
+    assert plot.labels == ["shuffling=none", "shuffling=full"]
+    page = column_page(plot, "t")
+    assert COLOURS[0] in page and COLOURS[1] in page
 
 
 def test_the_page_that_zooms_needs_no_network() -> None:

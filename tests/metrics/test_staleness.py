@@ -150,15 +150,15 @@ def test_histogram_counts_every_value_once(values, whole, bins):
 
 def test_the_closed_form_by_hand() -> None:
     """Frames of an utterance that keeps k are 0 to k - 1 steps old; each replica makes a step."""
-    kept = kept_frames(np.array([3, 0, 1]), 40)
+    kept = kept_frames(np.array([3, 0, 1]))
     assert kept is not None
-    assert kept == (2.0, 2.5, 0.1)
+    assert kept == (2.0, 2.5)
     by_frame = np.mean([0, 1, 2, 0])  # three frames of one utterance, one of the other
     assert (kept.weighted - 1) / 2 == by_frame
     age = expected_outer_age(kept, replicas=10, batch=4, channel=3)
     assert age.low == pytest.approx(10 * (by_frame + 2.0 / 4))
     assert age.high == pytest.approx(10 * (by_frame + (1 + 3) * 2.0 / 4))
-    assert kept_frames(np.zeros(5), 40) is None
+    assert kept_frames(np.zeros(5)) is None
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import pytest
 from fake_runs import fake_run
 from matplotlib.figure import Figure
 
+from workbench.figures.style import PngFigure
 from workbench.reports.bundle import figure_bytes, file_name, latex_text, parquet_bytes, table_latex
 from workbench.reports.interactive import interactive_page
 from workbench.reports.methods import methods_text, methods_texts
@@ -153,7 +154,7 @@ def test_methods_say_what_the_settings_say() -> None:
 @pytest.mark.slow
 def test_pictures_say_what_they_show(data_folder: Path) -> None:
     """The alternative text of a picture is its caption, with its content in words, escaped."""
-    picture = Picture("Curves", Figure((4, 2)), 'ends at 5 for "x"')
+    picture = Picture("Curves", PngFigure((4, 2)), 'ends at 5 for "x"')
     html = Document("T", [], [Section("S", [picture]), Section("empty", [])]).html()
     assert 'alt="Curves: ends at 5 for &#34;x&#34;"' in html
     assert 'width="360" height="180"' in html

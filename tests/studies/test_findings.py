@@ -8,7 +8,14 @@ import pytest
 from workbench.metrics.significance import Comparison, Unit
 from workbench.metrics.staleness import KeptStatistics, expected_outer_age
 from workbench.metrics.verdicts import VerdictOutcome, judge
-from workbench.studies.findings import Agreement, agreement_of, overall, study_findings
+from workbench.studies.figures import draw_errors, draw_intervals
+from workbench.studies.findings import (
+    Agreement,
+    StudyFinding,
+    agreement_of,
+    overall,
+    study_findings,
+)
 from workbench.studies.gains import draw_gains, gain_points, gain_sentence
 from workbench.studies.intervals import NEVER, harmless_interval
 from workbench.studies.page import study_document
@@ -117,6 +124,40 @@ def test_a_run_that_diverged_did_harm() -> None:
     assert (found.at_least, found.below) == (60.0, 300.0)
 
 
+@pytest.mark.parametrize("runs, agreement", [(1, Agreement.UNDECIDED), (3, Agreement.DISAGREE)])
+def test_an_interval_that_nothing_survived_ends_the_search(runs: int, agreement: Agreement) -> None:
+    """An interval of which every run diverged has no comparison, and does harm all the same; what
+    is harmless beyond it does not count.
+    """
+    diverged = [
+        cell("last", "last 300", decoder_seconds=300.0, state="diverged", seed=seed)
+        for seed in range(runs)
+    ]
+    results = fetch_results({"last": {60.0: 0.0, 900.0: 0.0}})
+    results = dataclasses.replace(results, cells=[*results.cells, *diverged])
+    found = harmless_interval(results, "last", 0.005)
+    assert (found.at_least, found.below) == (60.0, 300.0)
+    (finding,) = study_findings(find_study("e3"), results)
+    assert finding.agreement is agreement
+    assert "harmful from 300 s on" in finding.found
+
+
+def test_a_divergence_alone_is_a_finding() -> None:
+    """It is told and drawn without any comparison, unless fetching at once diverged as well."""
+    diverged = cell("last", "last 300", decoder_seconds=300.0, state="diverged")
+    at_once = cell("last", "last 0", decoder_seconds=0.0)
+    study = find_study("e3")
+    results = StudyResults(RECORD, [at_once, diverged], [], [])
+    (finding,) = study_findings(study, results)
+    assert finding.found.startswith("these models of one seed: harmful from 300 s on")
+    assert (finding.agreement, finding.weight) == (Agreement.UNDECIDED, "1 seed")
+    assert len(draw_intervals(study, results).axes[1].patches) == 2
+
+    no_reference = dataclasses.replace(at_once, state="diverged")
+    results = StudyResults(RECORD, [no_reference, diverged], [], [])
+    assert study_findings(study, results)[0].agreement is Agreement.MISSING
+
+
 @pytest.mark.parametrize(
     "cost, agreement",
     [(0.0, Agreement.AGREE), (0.02, Agreement.DISAGREE), (0.002, Agreement.UNDECIDED)],
@@ -190,7 +231,7 @@ def test_frame_errors_need_several_seeds() -> None:
 
 def test_ages_are_held_against_the_paper_and_the_closed_form() -> None:
     """Fifty replicas far older than the paper's disagree, though the closed form says so too."""
-    kept = KeptStatistics(36.0, 50.0, 0.15)
+    kept = KeptStatistics(36.0, 50.0)
     low = expected_outer_age(kept, 50, 32, 4).low
     there = cell(
         "asgd",
@@ -198,14 +239,51 @@ def test_ages_are_held_against_the_paper_and_the_closed_form() -> None:
         replicas=50,
         kept_mean=36.0,
         kept_weighted=50.0,
-        kept_share=0.15,
         staleness_outer_mean=1.1 * low,
         staleness_outer_seconds=60.0,
     )
-    updates, seconds, form = study_findings(find_study("e7"), StudyResults(RECORD, [there], [], []))
+    study = find_study("e7")
+    again = dataclasses.replace(there, seed=1)
+    results = StudyResults(RECORD, [there, again], [], [])
+    updates, seconds, form = study_findings(study, results)
     assert (updates.agreement, seconds.agreement) == (Agreement.DISAGREE, Agreement.AGREE)
-    assert form.found.startswith("1 of 1 runs")
-    assert START == "start"
+    assert form.found.startswith("2 of 2 runs")
+
+    alone = study_findings(study, StudyResults(RECORD, [there], [], []))
+    assert [f.agreement for f in alone[:2]] == [Agreement.UNDECIDED] * 2
+    assert [f.weight for f in alone] == ["1 seed", "1 seed", "1 run"]
+
+
+def test_one_seed_does_not_say_which_is_faster() -> None:
+    """Less time with every one of several seeds agrees; with a single one it is undecided."""
+    study = find_study("e2")
+    faster = study.faster[0]
+    cells = [
+        cell(label, label, seed=seed, seconds=seconds)
+        for seed in range(2)
+        for label, seconds in ((faster.label, 10.0), (faster.than, 100.0))
+    ]
+
+    def finding(count: int) -> StudyFinding:
+        found = study_findings(study, StudyResults(RECORD, cells[:count], [], []))
+        return found[len(study.expected)]
+
+    assert finding(4).agreement is Agreement.AGREE
+    assert (finding(2).agreement, finding(2).weight) == (Agreement.UNDECIDED, "1 seed")
+
+
+def test_frame_errors_go_across_and_word_errors_up() -> None:
+    """As in the paper's figure 6 and in reports on sweeps; half an evaluation is left out."""
+    points = [(0.0, 0.4, 0.3), (1.0, 0.5, None), (2.0, 0.6, 0.2)]
+    curves = [
+        dataclasses.replace(evaluation("mmi", epochs, 0.0), frame_error=frames, wer=words)
+        for epochs, frames, words in points
+    ]
+    results = StudyResults(RECORD, [cell("mmi", "mmi")], [], curves)
+    (ax,) = draw_errors(find_study("e4"), results).axes
+    assert list(ax.lines[0].get_xdata()) == [40.0, 60.0]
+    assert list(ax.lines[0].get_ydata()) == [30.0, 20.0]
+    assert ax.get_xlabel().startswith("frame error")
 
 
 def test_one_seed_decides_nothing() -> None:

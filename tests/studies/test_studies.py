@@ -123,6 +123,9 @@ def test_a_study_stops_goes_on_and_is_drawn_again(home: Path) -> None:
     assert study_state(wider).done == 2
     assert {run.name for run in all_runs()} == trained
 
+    more_seeds = collect_study(plan_study("e3", "tiny", [0, 1])).record
+    assert (more_seeds.seeds, more_seeds.done, more_seeds.cells) == ([0], 2, 4)
+    assert more_seeds.versions.startswith("Python 3.")
     results = collect_study(plan)
     page = write_study(results)
     answer = "Fetch interval of the decoders, last layer: this study"

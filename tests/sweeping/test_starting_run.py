@@ -10,9 +10,9 @@ from workbench.prepare.corpus import Corpus
 from workbench.runs import Transfer
 from workbench.settings import Settings, UserError, preset
 from workbench.storage.files import read_json, write_json
-from workbench.storage.run import Run
+from workbench.storage.run import Run, newest_run
 from workbench.sweeping import CellState, Sweep, plan_cells, run_sweep, starting_run
-from workbench.sweeping.starting_run import find_start
+from workbench.sweeping.starting_run import find_start, start_prefix, start_settings
 
 
 def test_a_start_is_found_by_the_folder_of_its_corpus(data_folder: Path) -> None:
@@ -92,6 +92,22 @@ def test_a_start_takes_over_hidden_layers(begun: list[tuple[str, int, str]]) -> 
     assert begun[2:] == [("c", 0, ""), ("c", 1, "")]
     with pytest.raises(UserError, match="need start"):
         small(transfer="d")
+
+
+def test_a_start_that_took_over_layers_is_no_cell_of_a_sweep_from_scratch(
+    begun: list[tuple[str, int, str]],
+) -> None:
+    """A sweep whose cells are called like starts finds the one from scratch, though that is older
+    than one of the same settings that began from the layers of another corpus.
+    """
+    given = {"start": {"epochs": 3.0}, "start_per_seed": True, "seeds": [0]}
+    scratch = small(**given)
+    run_sweep(scratch, executor=Outcomes())
+    run_sweep(small(name="t", transfer="d", **given), executor=Outcomes())
+    assert begun == [("c", 0, ""), ("d", 0, ""), ("c", 0, "d")]
+    found = newest_run(f"{start_prefix('c')}-{start_settings(scratch, 0).digest()}")
+    assert found is not None and found.record.parent is None
+    assert found == find_start(scratch, 0)
 
 
 def test_sweeps_with_one_prefix_share_their_cells(data_folder: Path) -> None:

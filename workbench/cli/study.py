@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from workbench.cli.exit_codes import FAILED, report_interruption
 from workbench.cli.options import whole_number
 from workbench.cli.progress import bars
-from workbench.progress import duration_text
+from workbench.progress import counted, duration_text
 
 if TYPE_CHECKING:
     from workbench.studies.plan import StudyPlan, StudyState
@@ -118,7 +118,8 @@ def run_and_report(plan: "StudyPlan", options: Options) -> int:
         print(page)
 
     state = study_state(plan)
-    print(f"{state.done} of {state.cells} runs are done; {plan.command} goes on")
+    rest = "" if state.complete else f"; {plan.command} goes on"
+    print(f"{state.done} of {counted(state.cells, 'run')} done{rest}")
     if state.failed:
         return FAILED
     return 0 if whole else report_interruption()

@@ -15,8 +15,9 @@ from typing import NamedTuple
 import nbformat
 
 from workbench.storage.files import read_json, write_file, write_json
+from workbench.storage.home import CHECKOUT
 
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+NOTEBOOKS = CHECKOUT / "notebooks"
 TIMES = "times.json"
 LONGEST_CELL_SECONDS = 7200
 

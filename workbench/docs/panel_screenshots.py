@@ -6,7 +6,6 @@ for each panel, runs them on what the data folder holds, and keeps a picture of 
 
 import argparse
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -21,14 +20,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import nbformat
 
+from workbench.docs.screenshots import chromium_program
 from workbench.settings import UserError
+from workbench.storage.home import CHECKOUT
 from workbench.storage.run import all_runs
 from workbench.sweeping import all_sweeps
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "pictures"
 START_SECONDS = 120.0
 CELL_SECONDS = 180.0
@@ -110,7 +110,7 @@ def jupyterlab(folder: Path) -> Iterator[str]:
         "JUPYTER_CONFIG_DIR": str(folder / "config"),
         "JUPYTER_DATA_DIR": str(folder / "share"),
         "JUPYTER_RUNTIME_DIR": str(folder / "run"),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(CHECKOUT),
     }
     address = f"http://127.0.0.1:{port}"
 
@@ -142,10 +142,7 @@ def take_panel_screenshots(
     """Runs the cells in JupyterLab, and takes a picture of each output in each theme."""
     from playwright.sync_api import sync_playwright
 
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        raise UserError("screenshots need Chromium: apt install chromium")
-
+    chromium = chromium_program()
     folder.mkdir(parents=True, exist_ok=True)
     made = []
 

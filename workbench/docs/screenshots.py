@@ -33,14 +33,19 @@ READERS = (
 )
 
 
+def chromium_program() -> str:
+    """Returns the path of Chromium or Chrome; UserError if neither is installed."""
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        raise UserError("screenshots need Chromium: apt install chromium")
+    return found
+
+
 def take_screenshots(page: Path, folder: Path) -> list[Path]:
     """Takes a screenshot of the whole page for each reader, without network; returns the files."""
     from playwright.sync_api import sync_playwright
 
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        raise UserError("screenshots need Chromium: apt install chromium")
-
+    chromium = chromium_program()
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     with sync_playwright() as play:

@@ -19,10 +19,12 @@ from workbench.figures.style import (
     line_style,
     set_title,
 )
+from workbench.figures.text import value_text
 from workbench.settings import UserError
 
 EVERYTHING = "all"  # the label of a group where no column divides the points
 SEED = "seed"
+DONE = "done"  # the state of a cell whose numbers are drawn
 FEWEST_FOR_BOX = 3  # points; fewer are their own summary
 SPREAD = 0.7  # of the distance of two categories that their groups take
 BOX_SHARE = 0.6  # of the place of a group that its box takes
@@ -95,6 +97,11 @@ class ColumnPlot:
     categories: list[str]
     panels: list[PointPanel]
 
+    @property
+    def labels(self) -> list[str]:
+        """The labels of all groups; a label has one colour in all panels."""
+        return list(dict.fromkeys(g.label for panel in self.panels for g in panel.groups))
+
 
 def drawable_columns(table: pd.DataFrame, axes: Sequence[str]) -> dict[str, str]:
     """Returns the columns that can go across, with their titles: axes, seed, what was measured."""
@@ -103,25 +110,27 @@ def drawable_columns(table: pd.DataFrame, axes: Sequence[str]) -> dict[str, str]
 
 
 def measured_columns(table: pd.DataFrame) -> dict[str, str]:
-    """Returns the columns of numbers that any cell has, with their titles."""
+    """Returns the columns of numbers that any cell that is done has, with their titles."""
+    done = table[table.state == DONE]
     return {
         name: column.title
         for name, column in MEASURED.items()
-        if name in table and table[name].notna().any()
+        if name in done and done[name].notna().any()
     }
 
 
 def column_plot(table: pd.DataFrame, choice: ColumnChoice) -> ColumnPlot:
     """Returns the points of the cells that are done and have both numbers.
 
-    UserError names a column that was not measured.
+    UserError names a column that no such cell has measured.
     """
+    done = table[table.state == DONE]
     for name in (choice.x, choice.y):
-        if name not in table or not table[name].notna().any():
+        if name not in done or not done[name].notna().any():
             raise UserError(f"{name}: nothing has measured it yet; choose another column")
 
-    done = table[(table.state == "done") & table[choice.x].notna() & table[choice.y].notna()]
-    categories = [] if choice.x in MEASURED else [_text(v) for v in _values(done[choice.x])]
+    done = done[done[choice.x].notna() & done[choice.y].notna()]
+    categories = [] if choice.x in MEASURED else [value_text(v) for v in _values(done[choice.x])]
     panels = [
         PointPanel(title, _groups(part, choice, categories))
         for title, part in _parts(done, choice.panels)[:MOST_PANELS]
@@ -136,10 +145,10 @@ def _groups(
 ) -> list[PointGroup]:
     groups = []
     for label, points in _parts(part, choice.colour):
-        if categories:
-            across = np.array([categories.index(_text(v)) for v in points[choice.x]], float)
-        else:
+        if choice.x in MEASURED:
             across = MEASURED[choice.x].factor * points[choice.x].to_numpy(float)
+        else:
+            across = np.array([categories.index(value_text(v)) for v in points[choice.x]], float)
         up = MEASURED[choice.y].factor * points[choice.y].to_numpy(float)
         names = [f"{s}, seed {n}" for s, n in zip(points.label, points.seed, strict=True)]
         groups.append(PointGroup(label, across, up, names))
@@ -150,17 +159,15 @@ def _parts(table: pd.DataFrame, column: str) -> list[tuple[str, pd.DataFrame]]:
     """Returns the table divided by a column, with a title for each part."""
     if not column:
         return [(EVERYTHING, table)]
-    return [(f"{column}={_text(v)}", table[table[column] == v]) for v in _values(table[column])]
+    return [
+        (f"{column}={value_text(v)}", table[table[column] == v]) for v in _values(table[column])
+    ]
 
 
 def _values(column: pd.Series) -> list[object]:
     """Returns each value once: numbers by size, others in the order of the sweep."""
     values = list(dict.fromkeys(column))
     return sorted(values) if pd.api.types.is_numeric_dtype(column) else values
-
-
-def _text(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def draw_columns(
@@ -173,10 +180,9 @@ def draw_columns(
     """
     plot = column_plot(table, choice)
     fig, panels = figure_with_columns(width, height, max(1, len(plot.panels)), share_y=True)
-    labels = list(dict.fromkeys(g.label for panel in plot.panels for g in panel.groups))
     for ax, panel in zip(panels, plot.panels, strict=False):
         for group in panel.groups:
-            _draw_group(ax, group, labels, plot.categories)
+            _draw_group(ax, group, plot.labels, plot.categories)
         if plot.categories:
             ax.set_xticks(range(len(plot.categories)), plot.categories)
             ax.set_xlim(-0.6, len(plot.categories) - 0.4)

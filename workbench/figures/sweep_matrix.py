@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
+from workbench.figures.text import value_text
 from workbench.sweeping.results import mean_interval
 
 NAMES = {
@@ -208,12 +209,8 @@ class GridKey(NamedTuple):
 
 def _grid_keys(table: pd.DataFrame, axes: Sequence[str]) -> list[GridKey]:
     """Returns the place of each row of the table."""
-    values = [[_value_text(value) for value in table[axis]] for axis in axes]
+    values = [[value_text(value) for value in table[axis]] for axis in axes]
     return [GridKey(row, tuple(column)) for row, *column in zip(*values, strict=True)]
-
-
-def _value_text(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _is_sparse(keys: Sequence[GridKey]) -> bool:

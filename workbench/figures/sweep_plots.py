@@ -120,9 +120,14 @@ def draw_scatter(groups: Mapping[str, Sequence[Run]]) -> PngFigure:
 
     The start of a run is hollow, its end full.
     """
+    return draw_error_paths({label: error_paths(runs) for label, runs in groups.items()})
+
+
+def draw_error_paths(groups: Mapping[str, Sequence[ErrorPath]]) -> PngFigure:
+    """Draws frame error across and word error up along each path, by label."""
     fig, ax = figure_with_panel(5.0, 3.6)
-    for number, (label, runs) in enumerate(groups.items()):
-        for n, path in enumerate(error_paths(runs)):
+    for number, (label, paths) in enumerate(groups.items()):
+        for n, path in enumerate(paths):
             _draw_path(ax, path, number, label if n == 0 else None)
 
     ax.set_xlabel(NAMES["frame_error"])

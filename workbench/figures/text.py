@@ -28,6 +28,11 @@ def _printable(character: str) -> str:
     return UNSHOWN if category in ("Cc", "Cs") else character
 
 
+def value_text(value: object) -> str:
+    """Return a value of a setting as heads and ticks have it: numbers short."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def markdown_text(text: str) -> str:
     """Return text that Markdown shows as it is: markup, links, images and formulas do nothing."""
     escaped = escape(printable_text(text).strip(), quote=False)

@@ -25,8 +25,10 @@ from workbench.metrics.words import WordErrors, total_errors
 
 LEVEL = 0.95
 FEWEST_UNITS = 3
-FEWEST_ALIKE = 30  # units without any variation that still tell something
-"""Speakers without whom there is no p-value: from fewer nothing is learnt about other speakers."""
+"""Units without which there is no p-value: from fewer nothing is learnt about others."""
+
+FEWEST_ALIKE = 30
+"""Units without any variation that still tell something."""
 
 
 class Unit(StrEnum):

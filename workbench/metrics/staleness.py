@@ -38,12 +38,10 @@ class KeptStatistics(NamedTuple):
     """How many frames of an utterance are trained on.
 
     ``mean``: E[k]. ``weighted``: E[k²] / E[k], the mean over frames in place of utterances.
-    ``share``: of all frames.
     """
 
     mean: float
     weighted: float
-    share: float
 
 
 class ExpectedAge(NamedTuple):
@@ -51,11 +49,6 @@ class ExpectedAge(NamedTuple):
 
     low: float  # the replica waits for its decoder
     high: float  # the decoder waits for its replica, so the channel is full
-
-    @property
-    def middle(self) -> float:
-        """The middle between the bounds."""
-        return (self.low + self.high) / 2
 
 
 @dataclass(frozen=True)
@@ -123,8 +116,8 @@ def _check_not_newer(name: str, ages: np.ndarray) -> None:
         )
 
 
-def kept_frames(kept: np.ndarray, frames: int) -> KeptStatistics | None:
-    """Return the statistics of ``kept`` [utterances], of ``frames`` in all; None if none is kept.
+def kept_frames(kept: np.ndarray) -> KeptStatistics | None:
+    """Return the statistics of the frames ``kept`` [utterances]; None if none is kept.
 
     Utterances without kept frames never enter a slot, so they do not count for the means.
     """
@@ -133,33 +126,33 @@ def kept_frames(kept: np.ndarray, frames: int) -> KeptStatistics | None:
     if not len(used):
         return None
     mean = float(used.mean())
-    return KeptStatistics(mean, float((used**2).mean()) / mean, float(used.sum()) / frames)
+    return KeptStatistics(mean, float((used**2).mean()) / mean)
 
 
 def kept_of_run(run: Run) -> KeptStatistics | None:
     """Return the statistics of the frames that a run kept, without its first decodes."""
     rows = sorted(run.rows(DecodeRow), key=lambda row: row.seconds)
     settled = rows[int(UNSETTLED * len(rows)) :]
-    kept = np.array([row.kept for row in settled])
-    return kept_frames(kept, sum(row.frames for row in settled))
+    return kept_frames(np.array([row.kept for row in settled]))
 
 
 def expected_outer_age(
-    kept: KeptStatistics, replicas: int, batch: int, channel: int, interval: float = 0.0
+    kept: KeptStatistics, replicas: int, batch: int, channel: int
 ) -> ExpectedAge:
     """Return how old outer gradients will be on the mean, in closed form.
+
+    It holds where each utterance is decoded with newly fetched parameters.
 
     An utterance that keeps k frames stays k steps of its replica in its slot, so its frame number j
     is j steps old; the mean over frames is (E[k²] / E[k] - 1) / 2. Decoding one utterance takes as
     many steps as pass until a slot is empty, E[k] / N with N slots, and up to ``channel`` decoded
     utterances wait before it. With R replicas R updates of the server are made in a step.
 
-    There is no speed in this, and the batch is only in the small last terms. ``interval``: updates
-    of the server between two fetches of a decoder; its half is added.
+    There is no speed in this, and the batch is only in the small last terms.
     """
     in_slot = (kept.weighted - 1) / 2
     decoding = kept.mean / batch
-    low = replicas * (in_slot + decoding) + interval / 2
+    low = replicas * (in_slot + decoding)
     return ExpectedAge(low, low + replicas * channel * decoding)
 
 

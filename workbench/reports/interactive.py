@@ -77,8 +77,8 @@ def _column_figure(plot: ColumnPlot, panel: PointPanel) -> "BokehFigure":
         title=panel.title,
         tools=TOOLS,
     )
-    labels = [group.label for group in panel.groups]
-    for number, group in enumerate(panel.groups):
+    labels = plot.labels
+    for group in panel.groups:
         offset = offset_of(group.label, labels) if plot.categories else 0.0
         points = {"x": group.x + offset, "y": group.y, "run": group.names}
         fig.scatter(
@@ -87,7 +87,7 @@ def _column_figure(plot: ColumnPlot, panel: PointPanel) -> "BokehFigure":
             source=ColumnDataSource(points),
             size=9,
             alpha=0.8,
-            color=COLOURS[number % len(COLOURS)],
+            color=COLOURS[labels.index(group.label) % len(COLOURS)],
             legend_label=group.label,
         )
 

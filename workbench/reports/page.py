@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from markupsafe import Markup
-from matplotlib.figure import Figure
 from tabulate import tabulate
 
 from workbench.figures.dark import picture_class
-from workbench.figures.style import data_uri
+from workbench.figures.style import PngFigure, data_uri
 from workbench.figures.text import markdown_text
 from workbench.reports.render import render
 
@@ -67,7 +66,7 @@ class Picture:
     """A figure with its caption; ``text`` says what it shows to those who cannot see it."""
 
     caption: str
-    figure: Figure
+    figure: PngFigure
     text: str = ""
 
     def html(self) -> Markup:
@@ -78,7 +77,7 @@ class Picture:
             caption=self.caption,
             alt=f"{self.caption}: {self.text}" if self.text else self.caption,
             uri=data_uri(self.figure),
-            style=picture_class(getattr(self.figure, "keeps_colours", False)),
+            style=picture_class(self.figure.keeps_colours),
             width=round(inches[0] * SHOWN_DPI),
             height=round(inches[1] * SHOWN_DPI),
         )

@@ -113,7 +113,7 @@ def expected_age(exploration: Exploration) -> ExpectedAge:
 
     An exploration that ends soon has younger ones: its slots have hardly filled.
     """
-    kept = kept_frames(np.arange(FEWEST, 2 * KEPT - FEWEST + 1), FRAMES)
+    kept = kept_frames(np.arange(FEWEST, 2 * KEPT - FEWEST + 1))
     assert kept is not None  # every utterance keeps frames
     channel = exploration.settings.asynchrony.channel
     return expected_outer_age(kept, exploration.replicas, exploration.batch, channel)

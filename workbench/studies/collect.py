@@ -11,6 +11,7 @@ from workbench.metrics.staleness import kept_of_run
 from workbench.metrics.tested import NotComparable, TestedRun, compare_tested
 from workbench.metrics.words import total_errors
 from workbench.prepare.corpus import Corpus
+from workbench.prepare.describe import FRAMES_PER_HOUR
 from workbench.settings import Settings
 from workbench.storage.rows import EvaluateRow
 from workbench.storage.run import Run
@@ -25,11 +26,9 @@ from workbench.studies.rows import (
     StudyResults,
 )
 from workbench.studies.study import START, CorpusOfSize
-from workbench.sweeping import CellState, PlannedCell
+from workbench.sweeping import CellState, PlannedCell, Sweep
 from workbench.sweeping.starting_run import find_start
 from workbench.system.processor import this_processor
-
-FRAMES_PER_HOUR = 360_000
 
 
 def collect_study(plan: StudyPlan) -> StudyResults:
@@ -38,6 +37,7 @@ def collect_study(plan: StudyPlan) -> StudyResults:
     curves: list[StudyEvaluation] = []
     tests: dict[str, dict[int, TestedRun]] = {}
     arm_of: dict[str, str] = {}
+    versions = ""
     all_cells = 0
 
     for arm in plan.arms:
@@ -48,13 +48,14 @@ def collect_study(plan: StudyPlan) -> StudyResults:
                 continue
             label = arm.label(planned.cell.label)
             arm_of.setdefault(label, arm.arm.name)
+            versions = versions or _versions_text(planned.run)
             cells.append(_cell_row(arm, label, planned, planned.run))
             curves += _curve_rows(arm.arm.name, label, planned.cell.seed, planned.run)
             if planned.state == CellState.DONE and has_transcripts(planned.run.folder):
                 tests.setdefault(label, {})[planned.cell.seed] = TestedRun.of(planned.run)
 
     compared = _comparisons(plan, arm_of, tests)
-    return StudyResults(_record(plan, all_cells, len(cells)), cells, compared, curves)
+    return StudyResults(_record(plan, all_cells, cells, versions), cells, compared, curves)
 
 
 def _cell_row(arm: ArmPlan, label: str, planned: PlannedCell, run: Run) -> StudyCell:
@@ -89,7 +90,6 @@ def _cell_row(arm: ArmPlan, label: str, planned: PlannedCell, run: Run) -> Study
         staleness_outer_seconds=summary.staleness_outer_seconds,
         kept_mean=kept.mean if kept else None,
         kept_weighted=kept.weighted if kept else None,
-        kept_share=kept.share if kept else None,
         minutes=planned.price.seconds / 60 if planned.price else None,
     )
 
@@ -128,6 +128,7 @@ def _comparisons(
 ) -> list[StudyComparison]:
     """Each label against the first of its arm, the first of the study, and its start."""
     labels = list(tests)
+    starts = _tests_of_starts(plan) if plan.study.starts else {}
     rows = []
     for label in labels:
         arm = arm_of[label]
@@ -138,9 +139,8 @@ def _comparisons(
             if against in tests and against != label:
                 rows += _comparison(arm, label, against, tests[label], tests[against])
 
-        if plan.study.starts:
-            starts = _tests_of_starts(plan, arm)
-            rows += _comparison(arm, label, START, tests[label], starts)
+        if arm in starts:
+            rows += _comparison(arm, label, START, tests[label], starts[arm])
 
     return rows
 
@@ -192,10 +192,20 @@ def _seed_error(differences: Sequence[float]) -> float | None:
     return float(np.std(differences, ddof=1) / np.sqrt(len(differences)))
 
 
-def _tests_of_starts(plan: StudyPlan, arm_name: str) -> dict[int, TestedRun]:
-    """The tests of what an arm starts from, by seed."""
-    sweep = next(arm.sweep for arm in plan.arms if arm.arm.name == arm_name)
-    starts = {seed: find_start(sweep, seed) for seed in plan.seeds}
+def _tests_of_starts(plan: StudyPlan) -> dict[str, dict[int, TestedRun]]:
+    """The tests of what each arm starts from, by arm and seed."""
+    by_prefix: dict[str, dict[int, TestedRun]] = {}
+    for arm in plan.arms:
+        prefix = arm.sweep.prefix_of_runs  # arms with one prefix share their starts
+        if prefix not in by_prefix:
+            by_prefix[prefix] = _tests_of_start(arm.sweep, plan.seeds)
+
+    return {arm.arm.name: by_prefix[arm.sweep.prefix_of_runs] for arm in plan.arms}
+
+
+def _tests_of_start(sweep: Sweep, seeds: Sequence[int]) -> dict[int, TestedRun]:
+    """The tests of what the cells of a sweep start from, by seed."""
+    starts = {seed: find_start(sweep, seed) for seed in seeds}
     return {
         seed: TestedRun.of(run)
         for seed, run in starts.items()
@@ -206,38 +216,36 @@ def _tests_of_starts(plan: StudyPlan, arm_name: str) -> dict[int, TestedRun]:
 # --- what was run, and where
 
 
-def _record(plan: StudyPlan, cells: int, done: int) -> StudyRecord:
-    """The record of a study that was collected now."""
+def _record(
+    plan: StudyPlan, planned: int, ended: Sequence[StudyCell], versions: str
+) -> StudyRecord:
+    """The record of a study that was collected now, of whose ``planned`` cells some have ended."""
     corpora = [corpus for arm in plan.arms for corpus in arm.corpora]
     return StudyRecord(
         study=plan.study.name,
         size=plan.size_name,
         command=plan.command,
-        seeds=list(plan.seeds),
+        seeds=list(dict.fromkeys(cell.seed for cell in ended)),
         date=datetime.now(UTC).date().isoformat(),
         machine=machine_text(),
-        versions=_versions_text(plan),
+        versions=versions,
         corpora=[_corpus_text(each) for each in dict.fromkeys(corpora) if corpus_exists(each)],
-        cells=cells,
-        done=done,
+        cells=planned,
+        done=len(ended),
     )
 
 
 def machine_text() -> str:
-    """Return the processor and the number of its cores that this process may use."""
+    """Return the processor and the number of the computer's cores."""
     processor = this_processor()
     features = ", ".join(processor.recorded)
     return f"{processor.name} ({features}), {os.cpu_count()} cores, {platform.system()}"
 
 
-def _versions_text(plan: StudyPlan) -> str:
-    """The versions of Python and torch that the first run was made with."""
-    for arm in plan.arms:
-        for planned in arm.cells():
-            if planned.run is not None:
-                versions = planned.run.record.versions
-                return f"Python {versions.get('python')}, torch {versions.get('torch')}"
-    return ""
+def _versions_text(run: Run) -> str:
+    """The versions of Python and torch that a run was made with."""
+    versions = run.record.versions
+    return f"Python {versions.get('python')}, torch {versions.get('torch')}"
 
 
 def _corpus_text(corpus: CorpusOfSize) -> str:

@@ -19,10 +19,10 @@ from workbench.figures.style import (
     add_legend,
     add_legend_below,
     figure_with_columns,
-    figure_with_panel,
     line_style,
     set_title,
 )
+from workbench.figures.sweep_plots import ErrorPath, draw_error_paths
 from workbench.studies.findings import AgePoint, age_points, harmless_of_arms
 from workbench.studies.intervals import HarmlessInterval, IntervalPoint
 from workbench.studies.rows import StudyComparison, StudyEvaluation, StudyResults
@@ -88,25 +88,22 @@ def _curve(
 
 def draw_errors(study: Study, results: StudyResults) -> PngFigure:
     """Draws frame errors against word errors on held-out data, as figure 6 of the paper."""
-    fig, ax = figure_with_panel(5.6, 3.6)
-    for number, label in enumerate(results.labels):
-        for seed in [cell.seed for cell in results.of_label(label)]:
-            frames = _curve(results.curves, label, seed, "frame_error", "epochs")
-            words = _curve(results.curves, label, seed, "wer", "epochs")
-            if frames is None or words is None or len(frames.y) != len(words.y):
-                continue
-            style = line_style(number)
-            first = seed == results.of_label(label)[0].seed
-            name = label if first else None
-            ax.plot(words.y, frames.y, marker="o", markersize=3, label=name, **style)
-            ax.plot(words.y[:1], frames.y[:1], "o", color="white", mec=style["color"])
-
-    ax.set_xlabel("held-out word error rate, unigram (%)")
-    ax.set_ylabel("frame error (%)")
-    set_title(ax, "from hollow to full marks; paper: to the left and up")
-    if ax.has_data():
-        add_legend(ax)
+    fig = draw_error_paths({label: _error_paths(results, label) for label in results.labels})
+    set_title(fig.axes[0], "from hollow to full marks; paper: to the right and down")
     return fig
+
+
+def _error_paths(results: StudyResults, label: str) -> list[ErrorPath]:
+    """The frame errors and word errors of each run of a label that has measured both."""
+    found = []
+    for cell in results.of_label(label):
+        own = [row for row in results.curves if (row.label, row.seed) == (label, cell.seed)]
+        both = [(row.frame_error, row.wer) for row in own]
+        measured = [pair for pair in both if None not in pair]
+        if measured:
+            found.append(ErrorPath(*(100 * np.array(measured, float).T)))
+
+    return found
 
 
 # --- test word errors
@@ -124,7 +121,7 @@ def draw_bars(study: Study, results: StudyResults) -> PngFigure:
             paper = study.paper_wer[label]
             axes[0].plot([paper], [place], "D", color=PAPER_COLOUR, fillstyle="none")
         for number, row in enumerate(_differences(results, label)):
-            _draw_difference(axes[1], row, place + DODGE * (1 - 2 * number), number)
+            _draw_difference(axes[1], row, place + DODGE * (1 - 2 * number))
 
     axes[0].set_yticks(list(places.values()), list(places))
     axes[0].set_xlabel("test word error rate (%), one mark a seed")
@@ -148,7 +145,7 @@ def _differences(results: StudyResults, label: str) -> list[StudyComparison]:
     return [row for row in found if row is not None]
 
 
-def _draw_difference(ax: Axes, row: StudyComparison, place: float, number: int) -> None:
+def _draw_difference(ax: Axes, row: StudyComparison, place: float) -> None:
     """Draws one difference with its interval across the panel."""
     comparison = row.comparison
     style = line_style(1 if row.against == START else 0)
@@ -162,7 +159,7 @@ def _draw_difference(ax: Axes, row: StudyComparison, place: float, number: int) 
 
 def draw_intervals(study: Study, results: StudyResults) -> PngFigure:
     """Draws what an interval costs, and the longest harmless ones as bars, as figure 5."""
-    found = [each for each in harmless_of_arms(study, results) if each.points]
+    found = [each for each in harmless_of_arms(study, results) if each.measured]
     fig, axes = figure_with_columns(9.0, 3.2, 2)
     for number, each in enumerate(found):
         _draw_costs(axes[0], each, number)
@@ -203,10 +200,11 @@ def _draw_harmless(ax: Axes, study: Study, found: Sequence[HarmlessInterval]) ->
     """Draws the range in which the longest harmless interval of each arm lies."""
     paper = {each.arm: each.paper for each in study.harmless}
     for number, each in enumerate(found):
+        begin = min(each.at_least, LAST_INTERVAL)
         end = LAST_INTERVAL if each.below is None else min(each.below, LAST_INTERVAL)
         color = line_style(number)["color"]
-        ax.barh(-number, each.at_least, BAR_HEIGHT, color=color)
-        ax.barh(-number, end - each.at_least, BAR_HEIGHT, each.at_least, color=color, alpha=0.2)
+        ax.barh(-number, begin, BAR_HEIGHT, color=color)
+        ax.barh(-number, end - begin, BAR_HEIGHT, begin, color=color, alpha=0.2)
         expected = paper[each.arm]
         if expected is not None:
             ax.plot([expected], [-number], "D", color=PAPER_COLOUR, fillstyle="none")

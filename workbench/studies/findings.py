@@ -8,9 +8,11 @@ import numpy as np
 
 from workbench.metrics.staleness import ExpectedAge, KeptStatistics, expected_outer_age
 from workbench.metrics.verdicts import Verdict, VerdictOutcome, judge_all
+from workbench.progress import counted
 from workbench.studies.intervals import HarmlessInterval, harmless_interval, interval_text
 from workbench.studies.rows import StudyCell, StudyComparison, StudyResults
 from workbench.studies.study import (
+    START,
     Expected,
     Faster,
     Harmless,
@@ -20,6 +22,9 @@ from workbench.studies.study import (
     Study,
 )
 from workbench.sweeping.results import mean_interval
+
+ON_CURVES = {"frame_error": "frame_error", "heldout_mmi": "mmi", "heldout_wer": "wer"}
+"""What a held-out measure of a run is called in the rows of its curve."""
 
 OPPOSITE = {
     VerdictOutcome.BETTER: VerdictOutcome.WORSE,
@@ -146,8 +151,7 @@ def comparison_text(row: StudyComparison, verdict: Verdict) -> str:
 
 def weight_of(row: StudyComparison) -> str:
     """Return what a comparison rests on."""
-    seeds = f"{row.seeds} seed" + ("s" if row.seeds > 1 else "")
-    return f"{seeds}, {row.words:,} words, {row.units} {row.unit}"
+    return f"{counted(row.seeds, 'seed')}, {row.words:,} words, {row.units} {row.unit}"
 
 
 def _against_first(
@@ -181,7 +185,8 @@ def _faster(faster: Faster, results: StudyResults) -> StudyFinding:
     ratios = [slow / fast for fast, slow in seconds]
     text = f"{np.mean(ratios):.1f} times less time on the virtual clock for the same epochs"
     agreement = Agreement.AGREE if min(ratios) > 1 else Agreement.DISAGREE
-    return StudyFinding(claim, text, agreement, f"{len(ratios)} seeds")
+    seeds = len(ratios)
+    return StudyFinding(claim, text, carried(agreement, seeds), counted(seeds, "seed"))
 
 
 def _rising(rising: Rising, results: StudyResults) -> StudyFinding:
@@ -201,25 +206,13 @@ def _rising(rising: Rising, results: StudyResults) -> StudyFinding:
     elif high < 0:
         agreement = Agreement.DISAGREE
 
-    return StudyFinding(claim, text, agreement, f"{len(changes)} seeds")
+    return StudyFinding(claim, text, agreement, counted(len(changes), "seed"))
 
 
 def _changes(rising: Rising, results: StudyResults) -> np.ndarray:
     """The difference of the measure with each seed."""
-    if rising.against == "start":
-        curve_measure = {"frame_error": "frame_error", "heldout_mmi": "mmi", "heldout_wer": "wer"}
-        name = curve_measure[rising.measure]
-        changes = []
-        for cell in results.of_label(rising.label):
-            own = [
-                getattr(row, name)
-                for row in results.curves
-                if (row.label, row.seed) == (cell.label, cell.seed)
-            ]
-            measured = [value for value in own if value is not None]
-            if len(measured) > 1:
-                changes.append(measured[-1] - measured[0])
-        return np.array(changes)
+    if rising.against == START:
+        return np.array(results.changes(rising.label, ON_CURVES[rising.measure]))
 
     pairs = _pairs(results, rising.label, rising.against)
     both = [(getattr(a, rising.measure), getattr(b, rising.measure)) for a, b in pairs]
@@ -242,9 +235,11 @@ def _harmless(each: Harmless, study: Study, results: StudyResults) -> StudyFindi
     if each.paper is not None:
         claim += f" is {interval_text(each.paper)} or more"
     found = harmless_interval(results, each.arm, study.margin)
-    if not found.points:
+    if not found.measured:
         return StudyFinding(claim, "not run yet", Agreement.MISSING)
-    weight = weight_of(found.points[0].compared)
+    weight = counted(found.seeds, "seed")
+    if found.points:
+        weight = weight_of(found.points[0].compared)
     text = f"{found} (Δ = {100 * study.margin:g} % absolute)"
     if found.seeds == 1:
         text = f"these models of one seed: {text}"
@@ -266,7 +261,7 @@ def _ratio(ratio: IntervalRatio, study: Study, results: StudyResults) -> StudyFi
     claim = f"interval of {ratio.arm} over that of {ratio.to}"
     if ratio.paper is not None:
         claim += f" is {ratio.paper:g}"
-    if not own.points or not other.points:
+    if not own.measured or not other.measured:
         return StudyFinding(claim, "not run yet", Agreement.MISSING)
 
     low = _quotient(own.at_least, other.below)
@@ -335,7 +330,7 @@ def expected_age(cell: StudyCell) -> ExpectedAge | None:
     """Return the closed form for a run from the frames that its utterances kept."""
     if cell.kept_mean is None or cell.kept_weighted is None:
         return None
-    kept = KeptStatistics(cell.kept_mean, cell.kept_weighted, cell.kept_share or 0.0)
+    kept = KeptStatistics(cell.kept_mean, cell.kept_weighted)
     return expected_outer_age(kept, cell.replicas, cell.batch, cell.channel)
 
 
@@ -362,7 +357,7 @@ def _ages(paper: PaperAges, results: StudyResults) -> list[StudyFinding]:
         "expected"
     )
 
-    return [*found, StudyFinding(claim, text, Agreement.OPEN, f"{len(points)} runs")]
+    return [*found, StudyFinding(claim, text, Agreement.OPEN, counted(len(points), "run"))]
 
 
 def _age_in_range(
@@ -376,7 +371,9 @@ def _age_in_range(
         return StudyFinding(claim, "not run yet", Agreement.MISSING)
     inside = all(bounds[0] <= age <= bounds[1] for age in ages)
     text = f"{min(ages):,.0f} to {max(ages):,.0f} here"
-    return StudyFinding(claim, text, Agreement.AGREE if inside else Agreement.DISAGREE)
+    seeds = len({point.cell.seed for point in points})
+    agreement = carried(Agreement.AGREE if inside else Agreement.DISAGREE, seeds)
+    return StudyFinding(claim, text, agreement, counted(seeds, "seed"))
 
 
 def _range(bounds: Sequence[float]) -> str:

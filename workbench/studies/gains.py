@@ -33,26 +33,16 @@ def gain_points(kept: Sequence[StudyResults]) -> list[GainPoint]:
     points: dict[tuple[float, float], GainPoint] = {}
     for results in kept:
         for row in results.compared:
-            change = _criterion_change(results, row.label)
-            if row.against != START or change is None:
+            changes = results.changes(row.label, "mmi")
+            if row.against != START or not changes:
                 continue
             comparison = row.comparison
             words = comparison.difference
+            change = float(np.mean(changes))
             point = GainPoint(results.name, row.label, change, words, comparison.standard_error)
             points.setdefault((round(change, 8), round(words, 8)), point)
 
     return list(points.values())
-
-
-def _criterion_change(results: StudyResults, label: str) -> float | None:
-    """The mean change of held-out F_MMI from the first to the last evaluation."""
-    changes = []
-    for cell in results.of_label(label):
-        rows = [row for row in results.curves if (row.label, row.seed) == (label, cell.seed)]
-        values = [row.mmi for row in rows if row.mmi is not None]
-        if len(values) > 1:
-            changes.append(values[-1] - values[0])
-    return float(np.mean(changes)) if changes else None
 
 
 def gain_sentence(points: Sequence[GainPoint]) -> str:

@@ -1,12 +1,13 @@
 """The page of a study, its verdict first, and the table of all studies in RESULTS.md."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from workbench.data import PAPER
-from workbench.figures.style import png
+from workbench.figures.style import PngFigure, png
 from workbench.figures.tables import NOT_MEASURED
 from workbench.figures.text import markdown_code, markdown_text
 from workbench.reports.page import (
@@ -61,6 +62,23 @@ METHOD = (
 def study_of(results: StudyResults) -> Study:
     """Return the study of rows that were kept."""
     return find_study(results.record.study).of_size(results.record.size)
+
+
+@dataclass(frozen=True)
+class DrawnStudy:
+    """The rows of a study, and what follows from them: findings, and its figures by their kind."""
+
+    study: Study
+    results: StudyResults
+    found: Sequence[StudyFinding]
+    figures: Mapping[StudyFigure, PngFigure]
+
+    @classmethod
+    def of(cls, results: StudyResults) -> "DrawnStudy":
+        """Return a study with its figures drawn, for all of its pages."""
+        study = study_of(results)
+        figures = {kind: draw_study(study, results, kind) for kind in study.figures}
+        return cls(study, results, study_findings(study, results), figures)
 
 
 # --- the verdict
@@ -147,15 +165,19 @@ def _mean(values: Sequence[float | int | None], form: str, factor: float = 1.0) 
 
 def study_document(results: StudyResults) -> Document:
     """Return the report on a study, its verdict first."""
-    study = study_of(results)
-    found = study_findings(study, results)
+    return _document(DrawnStudy.of(results))
+
+
+def _document(drawn: DrawnStudy) -> Document:
+    """The report on a study that is drawn."""
+    study = drawn.study
+    results = drawn.results
     pictures = [
-        Picture(CAPTIONS[kind], draw_study(study, results, kind), study.title)
-        for kind in study.figures
+        Picture(CAPTIONS[kind], figure, study.title) for kind, figure in drawn.figures.items()
     ]
     record = results.record
     sections = [
-        Section("Findings", table_blocks(finding_rows(found))),
+        Section("Findings", table_blocks(finding_rows(drawn.found))),
         Section("Figures", pictures),
         Section("Settings", [*table_blocks(label_rows(results)), Note(METHOD)]),
         Section(
@@ -164,7 +186,7 @@ def study_document(results: StudyResults) -> Document:
         ),
     ]
     introduction: list[PageBlock] = [
-        Paragraph(verdict_text(study, found), strong=True),
+        Paragraph(verdict_text(study, drawn.found), strong=True),
         Paragraph(study.question),
         Paragraph(f"The paper: {study.claim}"),
         Note(f"{record.done} of {record.cells} runs at size {record.size}. {_source(study)}"),
@@ -193,19 +215,19 @@ def _made_rows(results: StudyResults) -> list[dict[str, str]]:
     return [{"": name, "value": value} for name, value in said.items()]
 
 
-def study_markdown(results: StudyResults) -> str:
-    """Return the page of a study as Markdown, with its figures beside it."""
-    study = study_of(results)
-    found = study_findings(study, results)
+def _markdown(drawn: DrawnStudy) -> str:
+    """The page of a study as Markdown, with its figures beside it."""
+    study = drawn.study
+    results = drawn.results
     record = results.record
-    pictures = [f"![{CAPTIONS[kind]}]({figure_file(results, kind).name})" for kind in study.figures]
+    pictures = [f"![{CAPTIONS[kind]}]({figure_file(results, kind).name})" for kind in drawn.figures]
     parts = [
         f"# Study {record.study}: {markdown_text(study.title)}",
-        f"**{markdown_text(verdict_text(study, found))}**",
+        f"**{markdown_text(verdict_text(study, drawn.found))}**",
         markdown_text(study.question),
         f"The paper: {markdown_text(study.claim)}",
         *pictures,
-        table_markdown(finding_rows(found)),
+        table_markdown(finding_rows(drawn.found)),
         table_markdown(label_rows(results)),
         METHOD,
         markdown_code(record.command),
@@ -223,19 +245,18 @@ def figure_file(results: StudyResults, kind: StudyFigure) -> Path:
 def write_study(results: StudyResults) -> Path:
     """Keep the rows of a study and write its pages; return the HTML report."""
     kept = keep_results(results)
-    write_pages(kept)
+    drawn = DrawnStudy.of(kept)
+    _write_pages(drawn)
     out = data_folder() / "reports" / f"study-{kept.name}.html"
-    document = study_document(kept)
-    return write_files(out, {".html": document.html()})
+    return write_files(out, {".html": _document(drawn).html()})
 
 
-def write_pages(results: StudyResults) -> Path:
-    """Draw the figures of a study beside its rows, and write its page of Markdown."""
-    study = study_of(results)
-    for kind in study.figures:
-        write_file(figure_file(results, kind), png(draw_study(study, results, kind)))
-    page = rows_folder() / f"{results.name}.md"
-    write_file(page, study_markdown(results).encode())
+def _write_pages(drawn: DrawnStudy) -> Path:
+    """Write the figures of a study beside its rows, and its page of Markdown; return the page."""
+    for kind, figure in drawn.figures.items():
+        write_file(figure_file(drawn.results, kind), png(figure))
+    page = rows_folder() / f"{drawn.results.name}.md"
+    write_file(page, _markdown(drawn).encode())
     return page
 
 
@@ -245,7 +266,7 @@ def write_pages(results: StudyResults) -> Path:
 def write_all_studies() -> list[Path]:
     """Draw and write the pages of everything that is kept, and the table in RESULTS.md."""
     kept = all_results()
-    pages = [write_pages(results) for results in kept]
+    pages = [_write_pages(DrawnStudy.of(results)) for results in kept]
     table = rows_folder().parent / "RESULTS.md"
     if table.exists() and BEGIN in table.read_text():
         points = gain_points(kept)

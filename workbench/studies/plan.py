@@ -156,14 +156,31 @@ def corpus_exists(corpus: CorpusOfSize) -> bool:
 
 @dataclass(frozen=True)
 class StudyState:
-    """How many cells of a study there are, how many have ended, and what one takes."""
+    """The cells of a study as they stood, and what one takes.
+
+    ``by_arm``: the cells of each arm, in the order of the plan.
+    """
 
     plan: StudyPlan
-    cells: int
-    done: int
-    failed: int
+    by_arm: Sequence[Sequence[PlannedCell]]
     minutes_each: float
     unprepared: tuple[str, ...]  # corpora that are to be prepared first
+
+    @property
+    def cells(self) -> int:
+        """The number of cells."""
+        return sum(len(cells) for cells in self.by_arm)
+
+    @property
+    def done(self) -> int:
+        """The number of cells that have ended."""
+        return sum(planned.state.ended for cells in self.by_arm for planned in cells)
+
+    @property
+    def failed(self) -> int:
+        """The number of cells that have failed."""
+        states = [planned.state for cells in self.by_arm for planned in cells]
+        return states.count(CellState.FAILED)
 
     @property
     def complete(self) -> bool:
@@ -175,31 +192,22 @@ class StudyState:
         """What the cells take that have not ended, one after another."""
         return self.minutes_each * (self.cells - self.done)
 
+    @property
+    def by_run(self) -> dict[str, PlannedCell]:
+        """The cells by the names of their runs, which studies may share."""
+        return {
+            run_name(arm.sweep, planned.cell): planned
+            for arm, cells in zip(self.plan.arms, self.by_arm, strict=True)
+            for planned in cells
+        }
 
-def study_state(plan: StudyPlan, known_minutes: Sequence[float] = ()) -> StudyState:
-    """Return how far a study is.
 
-    ``known_minutes``: of runs of this size in any study; without them the size has a figure.
-    """
-    cells = [planned for arm in plan.arms for planned in arm.cells()]
+def study_state(plan: StudyPlan) -> StudyState:
+    """Return how far a study is; what a run takes is the figure of its size."""
     missing = [c.name for arm in plan.arms for c in arm.corpora if not corpus_exists(c)]
-    known = sum(known_minutes) / len(known_minutes) if known_minutes else plan.size.minutes
     return StudyState(
         plan=plan,
-        cells=len(cells),
-        done=sum(planned.state.ended for planned in cells),
-        failed=sum(planned.state == CellState.FAILED for planned in cells),
-        minutes_each=known,
+        by_arm=[arm.cells() for arm in plan.arms],
+        minutes_each=plan.size.minutes,
         unprepared=tuple(dict.fromkeys(missing)),
     )
-
-
-def minutes_of_runs(plan: StudyPlan) -> dict[str, float]:
-    """Return the minutes that each ended run of a study took, by its name."""
-    took = {}
-    for arm in plan.arms:
-        for planned in arm.cells():
-            if planned.price is not None and planned.price.seconds:
-                took[run_name(arm.sweep, planned.cell)] = planned.price.seconds / 60
-
-    return took

@@ -60,7 +60,6 @@ class StudyCell:
     staleness_outer_seconds: float | None
     kept_mean: float | None
     kept_weighted: float | None
-    kept_share: float | None
     minutes: float | None
 
 
@@ -129,7 +128,10 @@ class StudyEvaluation:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """What was run for a study, and where."""
+    """What was run for a study, and where.
+
+    ``seeds``: of the runs that have ended; ``command`` names those that are planned.
+    """
 
     study: str
     size: str
@@ -170,6 +172,22 @@ class StudyResults:
         """Return the comparison of two labels; None if there is none."""
         found = (c for c in self.compared if (c.label, c.against) == (label, against))
         return next(found, None)
+
+    def changes(self, label: str, measure: str) -> list[float]:
+        """Return the change of a measure from the first to the last evaluation, seed by seed.
+
+        ``measure``: a field of `StudyEvaluation`. Seeds that measured it once or never are left
+        out.
+        """
+        found = []
+        for cell in self.of_label(label):
+            own = [row for row in self.curves if (row.label, row.seed) == (label, cell.seed)]
+            values = [getattr(row, measure) for row in own]
+            measured = [value for value in values if value is not None]
+            if len(measured) > 1:
+                found.append(measured[-1] - measured[0])
+
+        return found
 
 
 # --- files

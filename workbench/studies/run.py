@@ -72,8 +72,8 @@ def run_study(
             if deadline.passed:
                 return False
             with deadline.stopping(arm.sweep):
-                run_sweep(arm.sweep, jobs, retry, progress, seeds=[seed])
-            if any(cell.state.unfinished for cell in arm.cells() if cell.cell.seed == seed):
+                cells = run_sweep(arm.sweep, jobs, retry, progress, seeds=[seed])
+            if any(each.state.unfinished for each in cells if each.cell.seed == seed):
                 return False  # it was asked to stop
 
     return True

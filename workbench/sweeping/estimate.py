@@ -26,6 +26,7 @@ from workbench.sweeping.price import Price, mean_price, total_price
 from workbench.sweeping.rehearsal import rehearse
 from workbench.sweeping.spec import Cell, Sweep, all_sweeps
 from workbench.sweeping.starting_run import find_start, start_seeds, start_settings
+from workbench.training.decoder import always_fetches
 
 ROW_BYTES = 500
 KEPT_SHARE = 0.3
@@ -95,11 +96,11 @@ def estimate_sweep(sweep: Sweep, jobs: int = 1) -> Estimate:
     kinds = dict.fromkeys(priced_settings(cell.settings) for cell in to_do)
     new = [kind for kind in kinds if kind not in prices]
     start = _trained_start(sweep)
-    kept = [planned.run and kept_of_run(planned.run) for planned in cells if planned.state.ended]
+    kept: KeptStatistics | None = None
     for kind in new[:REHEARSED_KINDS]:
         forecast = rehearse(Task(corpus, kind), start, sweep.test)
         prices[kind] = forecast.price
-        kept.append(forecast.kept)
+        kept = kept or forecast.kept
 
     others = mean_price(list(prices.values()))
     each = [prices.get(priced_settings(cell.settings), others) for cell in to_do]
@@ -121,12 +122,22 @@ def estimate_sweep(sweep: Sweep, jobs: int = 1) -> Estimate:
         quiet=quiet / 60,
         megabytes=size / 1e6,
         measured=_origin(len(new)),
-        age=_expected_age(to_do, next((known for known in kept if known), None)),
+        age=_expected_age(to_do, _kept_of_first(cells) or kept),
     )
 
 
+def _kept_of_first(cells: Sequence[PlannedCell]) -> KeptStatistics | None:
+    """What the first ended run with decoders kept; None if there is none."""
+    ended = [planned for planned in cells if planned.state.ended and planned.cell.settings.sequence]
+    runs = (planned.run for planned in ended if planned.run is not None)
+    return next(filter(None, map(kept_of_run, runs)), None)
+
+
 def _expected_age(cells: Sequence[Cell], kept: KeptStatistics | None) -> ExpectedAge | None:
-    """The age of outer gradients that the closed form expects, over all cells that have any."""
+    """The age of outer gradients that the closed form expects, over the cells to which it applies.
+
+    It says nothing of cells whose decoders keep their parameters for several utterances.
+    """
     ages = [
         expected_outer_age(
             kept,
@@ -135,7 +146,7 @@ def _expected_age(cells: Sequence[Cell], kept: KeptStatistics | None) -> Expecte
             cell.settings.asynchrony.channel,
         )
         for cell in cells
-        if kept and cell.settings.sequence
+        if kept and cell.settings.sequence and always_fetches(cell.settings.asynchrony)
     ]
     if not ages:
         return None

@@ -91,8 +91,7 @@ def rehearse(task: Task, init: Run | None, test: bool) -> RunForecast:
     rehearse_training(task, start, 0.0)  # compiles, and reads from disk
     rehearsal = rehearse_training(task, start, SECONDS)
     kept = np.array([decode.kept for decode in rehearsal.decodes])
-    statistics = kept_frames(kept, sum(decode.frames for decode in rehearsal.decodes))
-    return RunForecast(_whole_price(task, rehearsal, test), statistics)
+    return RunForecast(_whole_price(task, rehearsal, test), kept_frames(kept))
 
 
 def rehearse_in_turn(frame: Task, sequence: Task) -> tuple[Price, Price]:

@@ -64,7 +64,10 @@ def transfer_source(sweep: Sweep) -> Sweep:
 
 
 def start_prefix(corpus: str) -> str:
-    """Return the prefix of the starts on a corpus; a sweep from scratch with it shares them."""
+    """Return the prefix of the starts on a corpus; a sweep from scratch with it shares them.
+
+    Starts that take over hidden layers have another one.
+    """
     return f"ce-{corpus}"
 
 
@@ -84,6 +87,9 @@ def train_start(sweep: Sweep, seed: int, progress: Progress | None, stop: StopFi
     corpus = Corpus.open(sweep.corpus)
     settings = start_settings(sweep, seed)
     name = start_prefix(corpus.name)
+    if sweep.transfer:
+        # A sweep from scratch takes the run with the name of its cell, whatever that began from.
+        name = f"{name}-from-{Path(sweep.transfer).name}"
     if sweep.start_per_seed:
         name = f"{name}-{settings.digest()}"
 

@@ -99,6 +99,8 @@ class SweepChart:
 
     def _zoomed_html(self, table: pd.DataFrame, groups: Groups) -> str:
         if self.shows_columns:
+            if not (self.x.value and self.y.value):
+                return ""
             page = column_page(column_plot(table, self.choice), "columns of the sweep")
         else:
             page = interactive_page(groups, "curves of the sweep")
