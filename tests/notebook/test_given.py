@@ -1,6 +1,8 @@
 """Calls of notebooks take a run, a name, or several; what is wrong is told in a sentence."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from fake_runs import fake_run
@@ -8,6 +10,7 @@ from fake_runs import fake_run
 import workbench.notebook as wb
 from workbench.notebook.given import runs_of
 from workbench.settings import Settings, UserError
+from workbench.storage.rows import Drift, DriftRow
 from workbench.storage.run import Run
 
 
@@ -36,6 +39,31 @@ def test_a_run_a_name_and_several_are_the_same(run: Run) -> None:
     assert "ce-00000000" in wb.report("ce")
 
 
+def test_drift_is_shown_of_runs_and_of_the_settings_of_a_sweep(run: Run) -> None:
+    """A run, a name and a sweep's groups of runs give the same points, a colour per group."""
+    drift = Drift(
+        distances=(3.0, 4.0), norms=(4.0, 3.0), stale_norm=1.0, fresh_norm=2.0, cosine=0.5
+    )
+    row = DriftRow(
+        utterance=1,
+        frame=2,
+        version=3,
+        versions=(3,),
+        outer_versions=(1,),
+        staleness=2.0,
+        age_seconds=0.5,
+        drift=drift,
+    )
+    lines = [json.dumps(replace(row, staleness=float(age)).to_dict()) for age in range(4)]
+    run.row_file("replica 0").write_text("\n".join(lines) + "\n")
+
+    for given, label in ((run, run.name), ("ce", run.name), ({"seconds=0": [run]}, "seconds=0")):
+        [line] = wb.draw_drift(given).axes[0].lines
+        assert line.get_label() == label
+        assert line.get_xdata().tolist() == [0, 1, 2, 3]
+        assert wb.describe_drift(given).startswith("Over 4 utterances of 1 run ")
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -45,6 +73,8 @@ def test_a_run_a_name_and_several_are_the_same(run: Run) -> None:
         (lambda: wb.draw_curves("ce", against="time"), "time: cannot be drawn; choose among"),
         (lambda: wb.draw_curves("ce", measures=["wr"]), "wr: cannot be drawn; choose among mmi"),
         (lambda: wb.pairwise("ce"), "a comparison needs two runs"),
+        (lambda: wb.draw_drift("ce"), "ce-00000000: no drift was measured; train with drift_every"),
+        (lambda: wb.describe_drift([]), "no runs given"),
     ],
 )
 def test_a_mistake_is_a_sentence(run: Run, call: Callable[[], object], message: str) -> None:

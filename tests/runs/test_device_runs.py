@@ -44,6 +44,14 @@ FORMS = {
         clock="cost",
         trained="last",
     ),
+    "mmi, drift": dict(
+        criterion="mmi",
+        epochs=0.5,
+        batch=16,
+        learning_rate=0.002,
+        auxiliary="reweighted",
+        drift_every=2,
+    ),
     "smoothed": dict(criterion="mmi", epochs=0.5, batch=16, learning_rate=0.002, smoothing=0.1),
 }
 PARAMETERS = 1e-3

@@ -25,6 +25,7 @@ from workbench.runs.record import (
 )
 from workbench.runs.task import Task
 from workbench.settings import UserError, preset
+from workbench.settings.experiment import LATER
 from workbench.storage.run import CorpusIdentity, Parent, Run, RunRecord, RunState
 from workbench.storage.run_writer import RunWriter
 
@@ -166,6 +167,22 @@ def test_a_run_on_another_corpus_of_the_same_name_is_not_the_same(corpus: Corpus
     path = corpus.folder / "priors.npy"
     np.save(path, np.load(path) + np.float32(0.5))
     assert runs.find_same_run(Corpus.open("tiny"), SETTINGS, "a") is None
+
+
+def test_a_run_from_before_a_setting_existed_is_the_same_run(corpus: Corpus) -> None:
+    """It had the default of the setting, and is not trained again; another value is another run."""
+    run = untrained(corpus, "before")
+    path = run.folder / "settings.json"
+    record = json.loads(path.read_text())
+    for name in LATER:
+        del record["settings"][name]
+    path.write_text(json.dumps(record))
+
+    wanted = SETTINGS.replace(seed=0)
+    assert runs.find_same_run(corpus, wanted, "before") == run
+    assert runs.find_same_run(corpus, wanted.replace(drift_every=50), "before") is None
+    later = replace(run.record, settings=wanted.to_dict())
+    assert later.digest == run.record.digest
 
 
 def test_tests_depend_on_lexicon_and_language_models_only(corpus: Corpus) -> None:

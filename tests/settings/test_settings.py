@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from workbench.settings import PRESETS, SETTINGS, Settings, UserError, parse_fields, preset, rng
+from workbench.settings import (
+    PRESETS,
+    SETTINGS,
+    Settings,
+    UserError,
+    identity_of,
+    parse_fields,
+    preset,
+    rng,
+)
 from workbench.settings.groups import BatchSettings
 
 
@@ -59,6 +68,17 @@ def test_full_shuffling_needs_fixed_targets():
     """Full shuffling of a sequence criterion is a clear error (method.md section 2)."""
     with pytest.raises(UserError, match="shuffling=full"):
         Settings.of(criterion="mmi", shuffling="full")
+
+
+def test_settings_keep_the_names_that_they_had():
+    """Digests name runs and searches; a setting that is added belongs to LATER, or all are lost."""
+    assert Settings().digest() == "d614f64272"
+    assert Settings.of(criterion="mmi", replicas=50, clock="cost").digest() == "efbd5ccfe9"
+    for name, value in (("drift_every", 50), ("one_silence_class", False)):
+        changed = Settings().replace(**{name: value})
+        assert changed.digest() != Settings().digest()
+        assert identity_of(changed.to_dict())[name] == value
+        assert name not in identity_of(Settings().to_dict())
 
 
 def test_digest_names_settings():

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import pytest
+from study_rows import RECORD, cell
 
 from workbench.metrics.significance import Comparison, Unit
 from workbench.metrics.staleness import KeptStatistics, expected_outer_age
@@ -20,36 +21,13 @@ from workbench.studies.gains import draw_gains, gain_points, gain_sentence
 from workbench.studies.intervals import NEVER, harmless_interval
 from workbench.studies.page import study_document
 from workbench.studies.rows import (
-    StudyCell,
     StudyComparison,
     StudyEvaluation,
-    StudyRecord,
     StudyResults,
 )
 from workbench.studies.study import START, find_study, study_names
 
 WORDS = 30_000
-RECORD = StudyRecord("e3", "laptop", "", [0], "2026-11-28", "", "", [], 0, 0)
-
-
-def cell(arm: str, label: str, **changes: float | int | str | None) -> StudyCell:
-    """A run of a study, MMI with ten replicas."""
-    numbers = dict.fromkeys(StudyCell.__dataclass_fields__)
-    given = {
-        "arm": arm,
-        "label": label,
-        "seed": 0,
-        "state": "done",
-        "criterion": "mmi",
-        "trained": "last",
-        "auxiliary": "frozen",
-        "shuffling": "on-the-fly",
-        "replicas": 10,
-        "batch": 32,
-        "channel": 4,
-        "learning_rate": 0.0025,
-    }
-    return StudyCell(**{**numbers, **given, **changes})
 
 
 def compared(
@@ -338,6 +316,24 @@ def test_gains_of_the_criterion_are_held_against_gains_in_words() -> None:
     assert "in 1 of them they have contrary signs" in gain_sentence(points)
     assert len(draw_gains(points).axes[0].containers) == 1
     assert "too few" in gain_sentence(points[:2])
+
+
+def test_found_rates_are_told_as_multiples_of_the_first() -> None:
+    """The largest stable rate of each arm that the study names, where it has run."""
+    rates = {"frozen": 0.005, "reweighted": 0.02}
+    cells = [
+        cell(f"{name} 50 replicas", f"{name} 50 replicas", learning_rate=rate)
+        for name, rate in rates.items()
+    ]
+    study = find_study("auxiliary")
+    found = study_findings(study, StudyResults(RECORD, cells, [], []))
+    told = {f.claim: f.found for f in found if "stable rate" in f.claim}
+    assert told == {
+        "frozen 50 replicas: the largest stable rate": "0.005",
+        "reweighted 50 replicas: the largest stable rate": (
+            "0.02, 4 times that of frozen 50 replicas"
+        ),
+    }
 
 
 @pytest.mark.slow

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from workbench.rates.identity import search_settings
 from workbench.settings import UserError
+from workbench.storage.rows import DriftRow
 from workbench.storage.run import all_runs
+from workbench.studies import collect
 from workbench.studies.collect import collect_study
 from workbench.studies.overview import all_states, total_minutes
 from workbench.studies.page import (
@@ -56,6 +59,7 @@ def test_every_study_can_be_planned(data_folder: Path, name: str, size: str) -> 
         return
     labels = labels_of(plan)
     arms = {arm.arm.name for arm in plan.arms}
+    assert set(plan.study.stable_rates) <= arms
     study = plan.study
     named = {e.label for e in study.expected} | {e.against for e in study.expected}
     named |= {f.label for f in study.faster} | {f.than for f in study.faster}
@@ -79,6 +83,35 @@ def test_studies_share_their_cells(data_folder: Path) -> None:
     assert runs_of("e3a") < runs_of("auxiliary")
     both = sum(state.cells for state in all_states("laptop", [0]))
     assert total_minutes(all_states("laptop", [0])) < 12.0 * both
+
+
+def test_rates_are_found_for_each_auxiliary_function_and_multiplied(data_folder: Path) -> None:
+    """Found where nothing waits, for each function and layer; no two arms with other rates share.
+
+    Where sizes find none, the multiple is of the rate of the size.
+    """
+    plan = plan_study("auxiliary", "laptop", [0])
+    searched = set()
+    for arm in plan.arms:
+        sweep = arm.sweep
+        assert sweep.rates == "auto"
+        assert "learning_rate" not in sweep.settings
+        assert sweep.rate_factor == {"x2": 2.0, "x4": 4.0}.get(arm.arm.name[-2:], 1.0)
+        for planned in arm.cells():
+            at = planned.cell.settings.replace(**sweep.rates_at)
+            searched.add(search_settings(at).digest())
+
+    functions = 3
+    layers = 2
+    with_fifty_replicas = functions
+    assert len(searched) == functions * layers + with_fifty_replicas
+    rates = {(arm.sweep.run_prefix, arm.sweep.rate_factor) for arm in plan.arms}
+    assert len({prefix for prefix, _ in rates}) == len(rates) == 3
+
+    given = plan_study("auxiliary", "small", [0])
+    chosen = {arm.arm.name: arm.sweep.settings["learning_rate"] for arm in given.arms}
+    assert chosen["reweighted all x4"] == 4 * chosen["reweighted all x1"] == 4 * given.size.rate
+    assert {arm.sweep.rate_factor for arm in given.arms} == {1.0}
 
 
 def test_a_transfer_is_another_start(data_folder: Path) -> None:
@@ -148,6 +181,43 @@ def test_a_study_stops_goes_on_and_is_drawn_again(home: Path) -> None:
     assert "old\n" not in text and "## Older" in text and "last: the longest harmless" in text
     for name in study_names():
         assert f"| {name}" in text  # those that were not run say so
+
+
+@pytest.mark.slow
+def test_drift_of_runs_is_kept_and_drawn(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each run some utterances are kept, evenly over its training, and drawn again from those.
+
+    Runs of size tiny are so short that more utterances than a study's must be measured.
+    """
+    plan = plan_study("auxiliary", "tiny", [0])
+    arms = []
+    for arm in plan.arms:
+        settings = {**arm.sweep.settings, "drift_every": 2}
+        sweep = dataclasses.replace(arm.sweep, settings=settings, name=f"{arm.sweep.name}-often")
+        arms.append(dataclasses.replace(arm, sweep=sweep))
+    plan = dataclasses.replace(plan, arms=tuple(arms))
+    assert run_study(plan)
+
+    measured = {
+        run.name: len(list(run.rows(DriftRow)))
+        for run in all_runs()
+        if run.record.settings["drift_every"] == 2
+    }
+    assert len(measured) == 4
+    monkeypatch.setattr(collect, "DRIFTS_KEPT", 5)
+    results = collect_study(plan)
+    assert len(results.drifts) == sum(min(number, 5) for number in measured.values()) > 10
+    for row in results.drifts:
+        cosines = (row.cosine, row.auxiliary_cosine)
+        assert all(cosine is None or -1 <= cosine <= 1 for cosine in cosines)
+        assert row.hidden_distance == 0  # the last layer alone was trained
+        assert (row.distance > 0) == (row.output_distance > 0)
+
+    write_study(results)
+    kept = read_results_of("auxiliary", "tiny")
+    assert [row.label for row in kept.drifts] == [row.label for row in results.drifts]
+    assert (rows_folder() / "auxiliary-tiny-drift.png").is_file()
+    assert "reweighted" in {row.label.split()[0] for row in kept.drifts}
 
 
 @pytest.mark.slow

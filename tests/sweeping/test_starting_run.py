@@ -1,5 +1,6 @@
 """The run that a sweep starts from is found again."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from fake_sweeps import Outcomes, small
 from workbench.prepare.corpus import Corpus
 from workbench.runs import Transfer
 from workbench.settings import Settings, UserError, preset
+from workbench.settings.experiment import LATER
 from workbench.storage.files import read_json, write_json
 from workbench.storage.run import Run, newest_run
 from workbench.sweeping import CellState, Sweep, plan_cells, run_sweep, starting_run
@@ -25,6 +27,18 @@ def test_a_start_is_found_by_the_folder_of_its_corpus(data_folder: Path) -> None
     record["corpus"]["folder"] = elsewhere
     write_json(run.folder / "settings.json", record)
     assert find_start(sweep) == run
+
+
+def test_a_start_from_before_a_setting_existed_is_found(data_folder: Path) -> None:
+    """Its record lacks the setting, so it had the default."""
+    sweep = Sweep("s", "c", preset="tiny", start={"epochs": 3.0})
+    run = fake_run("ce-c-0", preset("tiny", epochs=3.0))
+    record = read_json(run.folder / "settings.json")
+    for name in LATER:
+        del record["settings"][name]
+    write_json(run.folder / "settings.json", record)
+    assert find_start(sweep) == run
+    assert find_start(replace(sweep, start={"epochs": 3.0, "drift_every": 9})) is None
 
 
 @pytest.fixture

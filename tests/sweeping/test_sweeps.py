@@ -16,6 +16,7 @@ from workbench.prepare.corpus import Corpus
 from workbench.runs import stop
 from workbench.settings import Settings, UserError, preset
 from workbench.storage.lock import hold_lock
+from workbench.storage.rate_search import RateSearch
 from workbench.storage.run import Run
 from workbench.sweeping import (
     CellState,
@@ -95,6 +96,10 @@ def test_a_saved_sweep_grows_and_never_changes() -> None:
         ({"seeds": []}, "no seeds"),
         ({"points": [{"shuffling": "none"}]}, "both an axis and"),
         ({"preset": "huge"}, "no such preset"),
+        ({"rate_factor": 2.0}, "need rates=auto"),
+        ({"rates_at": {"decoder_seconds": 0}}, "need rates=auto"),
+        ({"rates": "auto", "rates_at": {"decoder_second": 0}}, "no such setting"),
+        ({"rates": "auto", "rate_factor": 0.0}, "a number above 0"),
     ],
 )
 def test_what_is_wrong_is_said(wrong: dict, message: str) -> None:
@@ -339,6 +344,44 @@ def test_rates_of_recipes_can_be_found() -> None:
             assert "--rates auto" in found.recipe
     with pytest.raises(UserError, match="learning_rate"):
         read_recipe("e1-shuffling", "c", rates="auto", settings={"learning_rate": 0.1})
+
+
+def test_found_rates_are_those_of_other_settings_multiplied(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Searched at ``rates_at``; cells train at their own settings with a multiple of what it found.
+
+    A cell whose run exists is resumed with the rate that it has.
+    """
+    searched = []
+    trained = []
+
+    def found(corpus: Corpus, settings: Settings, *how: object) -> RateSearch:
+        searched.append(settings.batches.size)
+        return RateSearch("ce", {}, "", 1, 1, 1, rate=0.004)
+
+    def train(existing: Run | None, corpus: Corpus, settings: Settings, **how: object) -> Run:
+        trained.append((settings.batches.size, settings.updates.learning_rate))
+        return existing or fake_run(f"{how['name']}-0", settings)
+
+    (data / "corpora" / "c").mkdir(parents=True)
+    (data / "corpora" / "c" / "corpus.json").write_text("{}")
+    monkeypatch.setattr(running, "find_rate", found)
+    monkeypatch.setattr(running.runs, "train_or_resume", train)
+    sweep = small(
+        settings={},
+        axes={"batch": [16, 32]},
+        seeds=[0],
+        rates="auto",
+        rate_factor=4.0,
+        rates_at={"batch": 8},
+        test=False,
+    )
+    run_sweep(sweep)
+    assert searched == [8, 8]
+    assert trained == [(16, 0.016), (32, 0.016)]
+    assert find_sweep("s").rate_factor == 4.0
+    assert "--file" in sweep.command()
 
 
 def test_a_recipe_takes_the_network_of_its_start() -> None:

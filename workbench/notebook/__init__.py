@@ -31,6 +31,7 @@ from workbench.notebook.calls import (
     verdict_table,
 )
 from workbench.notebook.clock import check_clock, clock_runs, clock_table
+from workbench.notebook.drift import describe_drift, draw_drift
 from workbench.notebook.given import pairwise, taking_runs
 from workbench.notebook.laboratory import Laboratory, laboratory
 from workbench.notebook.live import LiveView, attach

@@ -1,6 +1,6 @@
 """What a call of a notebook takes for runs: a run, a name, or several of either."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -15,6 +15,7 @@ from workbench.storage.transcripts import has_transcripts
 P = ParamSpec("P")
 T = TypeVar("T")
 GivenRuns = Run | str | Sequence[Run | str]
+GivenGroups = GivenRuns | Mapping[str, Sequence[Run]]
 
 
 def runs_of(given: GivenRuns) -> list[Run]:
@@ -26,6 +27,13 @@ def runs_of(given: GivenRuns) -> list[Run]:
         )
 
     return [find_run(each) if isinstance(each, str) else each for each in several]
+
+
+def groups_of(given: GivenGroups) -> Mapping[str, Sequence[Run]]:
+    """Returns runs by the name of their group: that of a sweep's setting, or their own."""
+    if isinstance(given, Mapping):
+        return given
+    return {run.name: [run] for run in runs_of(given)}
 
 
 def taking_runs(

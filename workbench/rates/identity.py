@@ -9,7 +9,7 @@ import json
 
 from workbench.prepare.corpus import Corpus
 from workbench.runs import Transfer, corpus_digest, parent_run
-from workbench.settings import Settings
+from workbench.settings import Settings, identity_of
 from workbench.storage.run import Run, find_run
 
 NOT_COUNTED = (
@@ -18,6 +18,7 @@ NOT_COUNTED = (
     "evaluate_every",
     "evaluate_utterances",
     "checkpoint_every",
+    "drift_every",
     "decay_factor",
     "decays",
     "patience",
@@ -59,5 +60,5 @@ def search_key(corpus: Corpus, settings: Settings, start: str) -> str:
 
     ``settings`` are those of `search_settings`.
     """
-    identity = [corpus_digest(corpus), settings.to_dict(), start]
+    identity = [corpus_digest(corpus), identity_of(settings.to_dict()), start]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:10]

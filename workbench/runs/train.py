@@ -28,7 +28,7 @@ from workbench.runs.record import (
 from workbench.runs.summary import summarise
 from workbench.runs.task import Task
 from workbench.runs.wiring import Experiment
-from workbench.settings import Settings, UserError, Value, check_name
+from workbench.settings import Settings, UserError, Value, check_name, identity_of
 from workbench.storage.files import Json
 from workbench.storage.home import data_folder
 from workbench.storage.run import (
@@ -146,12 +146,12 @@ def find_same_run(
     corpus: Corpus, settings: Settings, name: str, init: Run | None = None
 ) -> Run | None:
     """Return the run called ``<name>-<digest>`` with these settings, corpus and start."""
-    wanted = settings.to_dict()
+    wanted = identity_of(settings.to_dict())
     for run in all_runs():
         record = run.record
         alike = (
             run.name.startswith(f"{name}-")
-            and record.settings == wanted
+            and identity_of(record.settings) == wanted
             and record.corpus.argument == corpus.argument
             and record.parent_run == (init.name if init else None)
         )

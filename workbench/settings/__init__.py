@@ -10,7 +10,7 @@ The command line, the widgets, the validation and the report's table are made fr
 from workbench.settings.alternatives import Alternatives
 from workbench.settings.description import Group, Setting, Value, parse_fields, setting, settings_of
 from workbench.settings.errors import UserError, did_you_mean, no_such
-from workbench.settings.experiment import GROUPS, SETTINGS, Settings, unknown_setting
+from workbench.settings.experiment import GROUPS, SETTINGS, Settings, identity_of, unknown_setting
 from workbench.settings.groups import (
     AsynchronySettings,
     BatchSettings,
@@ -47,6 +47,7 @@ __all__ = [
     "Value",
     "check_name",
     "did_you_mean",
+    "identity_of",
     "idle_sentence",
     "idle_sentences",
     "no_such",

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from workbench.settings.description import Group, Setting, Value, settings_of
@@ -97,8 +97,9 @@ class Settings:
         }
 
     def digest(self) -> str:
-        """Ten hexadecimal digits that name these settings."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:10]
+        """Ten hexadecimal digits that name these settings; see `identity_of`."""
+        text = json.dumps(identity_of(self.to_dict()), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
 
     @property
     def seed(self) -> int:
@@ -146,6 +147,23 @@ SETTINGS: dict[str, Setting] = {
     for group, kind in GROUPS.items()
     for name, described in settings_of(kind, group).items()
 }
+
+
+LATER = ("one_silence_class", "drift_every")
+"""Settings that came after runs, sweeps and searches had been named by the settings of then."""
+
+
+def identity_of(values: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the flat settings by which runs, sweeps and searches are compared and named.
+
+    Those in `LATER` are left out while they have their defaults, so what was computed before they
+    existed keeps its name and is found again.
+    """
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in LATER or value != SETTINGS[name].default
+    }
 
 
 def unknown_setting(name: str) -> str:

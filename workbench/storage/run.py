@@ -24,7 +24,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workbench.settings import Settings, UserError, Value, no_such
+from workbench.settings import Settings, UserError, Value, identity_of, no_such
 from workbench.storage.checkpoints import RECORD, checkpoint_folders
 from workbench.storage.files import Json, is_file, write_json
 from workbench.storage.home import data_folder
@@ -148,7 +148,8 @@ class RunRecord:
     def digest(self) -> str:
         """SHA-256 of what the run is: equal for runs of equal settings, corpus and parent."""
         record = self.to_dict()
-        identity = {name: record[name] for name in ("settings", "parent")}
+        identity: dict[str, object] = {"settings": identity_of(self.settings)}
+        identity["parent"] = record["parent"]
         identity["corpus"] = replace(self.corpus, folder=None).to_dict()
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 

@@ -3,10 +3,12 @@
 import os
 import platform
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import numpy as np
 
+from workbench.metrics.drift import drift_points
 from workbench.metrics.staleness import kept_of_run
 from workbench.metrics.tested import NotComparable, TestedRun, compare_tested
 from workbench.metrics.words import total_errors
@@ -21,6 +23,7 @@ from workbench.studies.plan import ArmPlan, StudyPlan, corpus_exists
 from workbench.studies.rows import (
     StudyCell,
     StudyComparison,
+    StudyDrift,
     StudyEvaluation,
     StudyRecord,
     StudyResults,
@@ -30,11 +33,15 @@ from workbench.sweeping import CellState, PlannedCell, Sweep
 from workbench.sweeping.starting_run import find_start
 from workbench.system.processor import this_processor
 
+DRIFTS_KEPT = 40
+"""Utterances of a run whose drift is kept, at most."""
+
 
 def collect_study(plan: StudyPlan) -> StudyResults:
     """Return the rows of everything that has ended in a study."""
     cells: list[StudyCell] = []
     curves: list[StudyEvaluation] = []
+    drifts: list[StudyDrift] = []
     tests: dict[str, dict[int, TestedRun]] = {}
     arm_of: dict[str, str] = {}
     versions = ""
@@ -51,11 +58,13 @@ def collect_study(plan: StudyPlan) -> StudyResults:
             versions = versions or _versions_text(planned.run)
             cells.append(_cell_row(arm, label, planned, planned.run))
             curves += _curve_rows(arm.arm.name, label, planned.cell.seed, planned.run)
+            drifts += _drift_rows(arm.arm.name, label, planned.cell.seed, planned.run)
             if planned.state == CellState.DONE and has_transcripts(planned.run.folder):
                 tests.setdefault(label, {})[planned.cell.seed] = TestedRun.of(planned.run)
 
     compared = _comparisons(plan, arm_of, tests)
-    return StudyResults(_record(plan, all_cells, cells, versions), cells, compared, curves)
+    record = _record(plan, all_cells, cells, versions)
+    return StudyResults(record, cells, compared, curves, drifts)
 
 
 def _cell_row(arm: ArmPlan, label: str, planned: PlannedCell, run: Run) -> StudyCell:
@@ -118,6 +127,13 @@ def _curve_rows(arm: str, label: str, seed: int, run: Run) -> list[StudyEvaluati
         )
         for row in run.rows(EvaluateRow)
     ]
+
+
+def _drift_rows(arm: str, label: str, seed: int, run: Run) -> list[StudyDrift]:
+    """The drift of a run, thinned evenly over its training to what is kept."""
+    points = drift_points(run)
+    chosen = np.linspace(0, len(points) - 1, min(len(points), DRIFTS_KEPT)).round().astype(int)
+    return [StudyDrift(arm=arm, label=label, seed=seed, **asdict(points[i])) for i in chosen]
 
 
 # --- comparisons

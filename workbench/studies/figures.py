@@ -14,6 +14,7 @@ from workbench.figures.curves import (
     band_of,
     draw_measured,
 )
+from workbench.figures.drift import draw_drift_points
 from workbench.figures.style import (
     PngFigure,
     add_legend,
@@ -23,6 +24,7 @@ from workbench.figures.style import (
     set_title,
 )
 from workbench.figures.sweep_plots import ErrorPath, draw_error_paths
+from workbench.studies.drift import points_by_colour
 from workbench.studies.findings import AgePoint, age_points, harmless_of_arms
 from workbench.studies.intervals import HarmlessInterval, IntervalPoint
 from workbench.studies.rows import StudyComparison, StudyEvaluation, StudyResults
@@ -38,6 +40,12 @@ BAR_HEIGHT = 0.5
 def draw_study(study: Study, results: StudyResults, kind: StudyFigure) -> PngFigure:
     """Draws one of the figures of a study."""
     return DRAW[kind](study, results)
+
+
+def kinds_of(study: Study, results: StudyResults) -> list[StudyFigure]:
+    """Return the figures of a study for which there are rows: its runs may not measure drift."""
+    without = () if results.drifts else (StudyFigure.DRIFT,)
+    return [kind for kind in study.figures if kind not in without]
 
 
 # --- curves
@@ -266,6 +274,14 @@ def _draw_paper_box(ax: Axes, replicas: int, bounds: Sequence[float]) -> None:
     ax.plot([replicas] * 2, [low, high], color=PAPER_COLOUR, linewidth=5, alpha=0.4, label="paper")
 
 
+# --- drift
+
+
+def draw_drift_of_study(study: Study, results: StudyResults) -> PngFigure:
+    """Draws how far outer gradients have turned against age and distance."""
+    return draw_drift_points(points_by_colour(results))
+
+
 DRAW: dict[StudyFigure, Callable[[Study, StudyResults], PngFigure]] = {
     StudyFigure.INTERVAL: draw_intervals,
     StudyFigure.CURVES: draw_epochs,
@@ -273,4 +289,5 @@ DRAW: dict[StudyFigure, Callable[[Study, StudyResults], PngFigure]] = {
     StudyFigure.SCATTER: draw_errors,
     StudyFigure.BARS: draw_bars,
     StudyFigure.STALENESS: draw_ages_of_study,
+    StudyFigure.DRIFT: draw_drift_of_study,
 }

@@ -6,9 +6,11 @@ from enum import StrEnum
 
 import numpy as np
 
+from workbench.metrics.drift import drift_sentence
 from workbench.metrics.staleness import ExpectedAge, KeptStatistics, expected_outer_age
 from workbench.metrics.verdicts import Verdict, VerdictOutcome, judge_all
 from workbench.progress import counted
+from workbench.studies.drift import auxiliary_sentences, points_by_run
 from workbench.studies.intervals import HarmlessInterval, harmless_interval, interval_text
 from workbench.studies.rows import StudyCell, StudyComparison, StudyResults
 from workbench.studies.study import (
@@ -68,7 +70,7 @@ def study_findings(study: Study, results: StudyResults) -> list[StudyFinding]:
         found += _ages(study.ages, results)
     if not found:
         found = _against_first(study, results, verdicts)
-    return found
+    return found + _stable_rates(study, results) + _drift(results)
 
 
 def overall(found: Sequence[StudyFinding]) -> Agreement:
@@ -293,6 +295,45 @@ def _ratio_agreement(paper: float | None, low: float | None, high: float | None)
     if (paper < 1 and longer) or (paper > 1 and shorter):
         return Agreement.DISAGREE
     return Agreement.UNDECIDED
+
+
+# --- rates
+
+
+def _stable_rates(study: Study, results: StudyResults) -> list[StudyFinding]:
+    """The rates that were found for some arms, as multiples of that of the first."""
+    rates = {
+        cell.arm: cell.learning_rate for cell in results.cells if cell.arm in study.stable_rates
+    }
+    measure = rates.get(study.stable_rates[0]) if study.stable_rates else None
+    found = []
+    for arm, rate in rates.items():
+        text = f"{rate:g}"
+        if measure and rate != measure:
+            text += f", {rate / measure:.2g} times that of {study.stable_rates[0]}"
+        claim = f"{arm}: the largest stable rate"
+        found.append(StudyFinding(claim, text, Agreement.OPEN, "one search"))
+
+    return found
+
+
+# --- drift
+
+
+def _drift(results: StudyResults) -> list[StudyFinding]:
+    """What turns outer gradients, and what auxiliary functions make of that; none unmeasured."""
+    if not results.drifts:
+        return []
+    runs = {(row.label, row.seed) for row in results.drifts}
+    seeds = {seed for _, seed in runs}
+    weight = f"{counted(len(runs), 'run')}, {counted(len(seeds), 'seed')}"
+    claim = "what turns an outer gradient: age in updates, in seconds, or distance"
+    found = [StudyFinding(claim, drift_sentence(points_by_run(results)), Agreement.OPEN, weight)]
+
+    claim = "what an auxiliary function makes of a stale outer gradient"
+    for sentence in auxiliary_sentences(results):
+        found.append(StudyFinding(claim, sentence, Agreement.OPEN, weight))
+    return found
 
 
 # --- ages

@@ -25,7 +25,7 @@ from workbench.reports.page import (
 from workbench.reports.report import write_files
 from workbench.storage.files import read_json, write_file
 from workbench.storage.home import data_folder
-from workbench.studies.figures import draw_study
+from workbench.studies.figures import draw_study, kinds_of
 from workbench.studies.findings import Agreement, StudyFinding, overall, study_findings
 from workbench.studies.gains import FEWEST_POINTS, draw_gains, gain_points, gain_sentence
 from workbench.studies.rows import (
@@ -51,6 +51,7 @@ CAPTIONS = {
     StudyFigure.SCATTER: "Frame errors against word errors",
     StudyFigure.BARS: "Test word errors and their differences",
     StudyFigure.STALENESS: "Ages of outer gradients, and the closed form",
+    StudyFigure.DRIFT: "How far outer gradients have turned, against age and distance",
 }
 METHOD = (
     "Differences are of test word errors, errors of common seeds added up; brackets: 95 % "
@@ -77,7 +78,7 @@ class DrawnStudy:
     def of(cls, results: StudyResults) -> "DrawnStudy":
         """Return a study with its figures drawn, for all of its pages."""
         study = study_of(results)
-        figures = {kind: draw_study(study, results, kind) for kind in study.figures}
+        figures = {kind: draw_study(study, results, kind) for kind in kinds_of(study, results)}
         return cls(study, results, study_findings(study, results), figures)
 
 

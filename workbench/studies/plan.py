@@ -111,9 +111,21 @@ def _plan_arm(
         "question": study.question,
         "paper": study.paper,
     }
+    if finds_rates:
+        fields |= _found_rates(study, arm)
     fields["run_prefix"] = _prefix(fields) if study.starts else start_prefix(corpus.name)
     fields["name"] = _name(study, size_name, arm, fields)
     return ArmPlan(arm, Sweep(**fields), tuple(corpora))
+
+
+def _found_rates(study: Study, arm: Arm) -> SweepFields:
+    """The fields of a sweep that say where its rates are found, as far as these are unusual."""
+    fields: SweepFields = {}
+    if arm.times_found != 1.0:
+        fields["rate_factor"] = arm.times_found
+    if study.rates_at:
+        fields["rates_at"] = dict(study.rates_at)
+    return fields
 
 
 def _settings(study: Study, arm: Arm, size: StudySize) -> dict[str, Value]:
@@ -125,11 +137,15 @@ def _settings(study: Study, arm: Arm, size: StudySize) -> dict[str, Value]:
 
 def _prefix(fields: SweepFields) -> str:
     """The prefix of the runs of all arms that have this corpus, start and way to find rates."""
-    shared = {
+    shared: dict[str, object] = {
         "start": dict(fields["start"]),
         "transfer": fields["transfer"],
         "rates": str(fields["rates"]),
     }
+    if "rate_factor" in fields:
+        shared["rate_factor"] = fields["rate_factor"]
+    if "rates_at" in fields:
+        shared["rates_at"] = dict(fields["rates_at"])
     return f"study-{fields['corpus']}-{_digest(shared)}"
 
 

@@ -4,6 +4,7 @@
 <study>-<size>-cells.csv        one row per run: its setting and its numbers
 <study>-<size>-compared.csv     one row per comparison of test word errors
 <study>-<size>-curves.csv       one row per evaluation on held-out data
+<study>-<size>-drift.csv        one row per utterance on which drift was measured, if any
 """
 
 import csv
@@ -16,6 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 
+from workbench.metrics.drift import DriftPoint
 from workbench.metrics.significance import Comparison, Unit
 from workbench.settings import UserError, no_such
 from workbench.storage.files import write_file, write_json
@@ -126,6 +128,15 @@ class StudyEvaluation:
     frame_error: float | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class StudyDrift(DriftPoint):
+    """An utterance on which a run of a study measured drift."""
+
+    arm: str
+    label: str
+    seed: int
+
+
 @dataclass(frozen=True)
 class StudyRecord:
     """What was run for a study, and where.
@@ -153,6 +164,7 @@ class StudyResults:
     cells: Sequence[StudyCell]
     compared: Sequence[StudyComparison]
     curves: Sequence[StudyEvaluation]
+    drifts: Sequence[StudyDrift] = ()
 
     @property
     def name(self) -> str:
@@ -206,6 +218,8 @@ def keep_results(results: StudyResults) -> StudyResults:
     write_file(_table(path, "cells"), csv_of(StudyCell, results.cells))
     write_file(_table(path, "compared"), csv_of(StudyComparison, results.compared))
     write_file(_table(path, "curves"), csv_of(StudyEvaluation, results.curves))
+    if results.drifts:
+        write_file(_table(path, "drift"), csv_of(StudyDrift, results.drifts))
     write_json(path, asdict(results.record))
     return _read_results(path)
 
@@ -222,11 +236,13 @@ def read_results_of(name: str, size: str) -> StudyResults:
 
 
 def _read_results(path: Path) -> StudyResults:
+    drifts = _table(path, "drift")
     return StudyResults(
         read_record(StudyRecord, path),
         rows_of(StudyCell, _table(path, "cells")),
         rows_of(StudyComparison, _table(path, "compared")),
         rows_of(StudyEvaluation, _table(path, "curves")),
+        rows_of(StudyDrift, drifts) if drifts.exists() else [],
     )
 
 

@@ -31,20 +31,23 @@ class StudyFigure(StrEnum):
     SCATTER = "scatter"  # frame errors against word errors, like figure 6
     BARS = "bars"  # test word errors with the paper's beside them
     STALENESS = "staleness"  # ages against the number of replicas, with the closed form
+    DRIFT = "drift"  # cosines of stale and fresh outer gradients against age and distance
 
 
 @dataclass(frozen=True)
 class Arm:
     """A part of a study: a grid of settings from one start on one corpus.
 
-    ``rate_factor``: the learning rate as a multiple of that of the size. ``transfer``: the corpus
-    from whose start the start takes over its hidden layers.
+    ``rate_factor``: the learning rate as a multiple of that of the size, where rates are not found.
+    ``times_found``: the same of the rate that is found. ``transfer``: the corpus from whose start
+    the start takes over its hidden layers.
     """
 
     name: str
     settings: Mapping[str, Value] = field(default_factory=dict)
     axes: Mapping[str, Sequence[Value]] = field(default_factory=dict)
     rate_factor: float = 1.0
+    times_found: float = 1.0
     corpus: str = MAIN
     transfer: str = ""
 
@@ -119,8 +122,10 @@ class Study:
 
     ``claim``: what the paper says. ``starts``: whether runs start from a trained network.
     ``own_rates``: whether each setting is compared at its own best rate, at sizes that find rates.
-    ``margin``: the difference of word error rates that still counts as equivalent. ``against``: the
-    label that all others are compared with as well; by default the first of each arm.
+    ``rates_at``: settings at which these are found, in place of those of each run.
+    ``stable_rates``: arms whose found rates are told, as multiples of the first one's. ``margin``:
+    the difference of word error rates that still counts as equivalent. ``against``: the label that
+    all others are compared with as well; by default the first of each arm.
     ``paper_wer``: the paper's test word errors in percent, by label.
     """
 
@@ -135,6 +140,8 @@ class Study:
     settings: Mapping[str, Value] = field(default_factory=dict)
     starts: bool = True
     own_rates: bool = False
+    rates_at: Mapping[str, Value] = field(default_factory=dict)
+    stable_rates: Sequence[str] = ()
     margin: float = MARGIN
     test: bool = True
     against: str = ""

@@ -1,5 +1,6 @@
 """What the fields of a sweep may be: their types, and how many cells there may be."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
 
@@ -31,7 +32,7 @@ TEXTS = (
     "paper",
     "recipe",
 )
-MAPPINGS = ("settings", "axes", "start")
+MAPPINGS = ("settings", "axes", "start", "rates_at")
 
 
 def check_types(fields: Mapping[str, object]) -> None:
@@ -44,6 +45,10 @@ def check_types(fields: Mapping[str, object]) -> None:
     _check(isinstance(fields["init"], str | None), "init", "the name of a run", fields["init"])
     for name in ("test", "start_per_seed"):
         _check(isinstance(fields[name], bool), name, "true or false", fields[name])
+
+    factor = fields["rate_factor"]
+    number = float(factor) if isinstance(factor, int | float) else 0.0
+    _check(0 < number < math.inf, "rate_factor", "a number above 0", factor)
 
     points = fields["points"]
     _check(is_list(points), "points", "a list of settings", points)

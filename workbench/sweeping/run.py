@@ -15,6 +15,7 @@ from workbench import runs
 from workbench.prepare.corpus import Corpus
 from workbench.progress import Progress, counted
 from workbench.rates import find_rate
+from workbench.rates.usual import rounded
 from workbench.recognise import evaluate
 from workbench.runs.stop import StopFile
 from workbench.settings import UserError
@@ -291,10 +292,10 @@ def _trained_cell(sweep: Sweep, cell: Cell, progress: Progress) -> Run | None:
 
     settings = cell.settings
     if existing is None and sweep.rates == Rates.AUTO:
-        search = find_rate(corpus, settings, init, progress, stop)
+        search = find_rate(corpus, settings.replace(**sweep.rates_at), init, progress, stop)
         if search.rate is None:
             return None
-        settings = settings.replace(learning_rate=search.rate)
+        settings = settings.replace(learning_rate=rounded(sweep.rate_factor * search.rate))
 
     return runs.train_or_resume(
         existing,

@@ -60,6 +60,8 @@ class SweepChanges(TypedDict, total=False):
     transfer: str
     run_prefix: str
     rates: str
+    rate_factor: float
+    rates_at: Mapping[str, Value]
     test: bool
     question: str
     paper: str
@@ -83,6 +85,8 @@ BASE_FIELDS = (
     "transfer",
     "run_prefix",
     "rates",
+    "rate_factor",
+    "rates_at",
 )
 """Fields that a saved sweep never changes."""
 
@@ -142,6 +146,8 @@ class Sweep:
     transfer: str = ""  # corpus from whose start the start takes over its hidden layers
     run_prefix: str = ""  # what the runs are called after; by default the name
     rates: str = Rates.GIVEN  # a value of `Rates`
+    rate_factor: float = 1.0  # the learning rate as a multiple of the one that is found
+    rates_at: Mapping[str, Value] = field(default_factory=dict)  # changes to settings of searches
     test: bool = True  # whether each model is tested, which verdicts need
     question: str = ""
     paper: str = ""  # entry of data/paper that the results are compared with
@@ -158,7 +164,7 @@ class Sweep:
             raise no_such("preset", self.preset, PRESETS)
         object.__setattr__(self, "seeds", parse_seeds(self.name, self.seeds))
 
-        named = {*self.settings, *self.axes, *self.start, *self._point_fields}
+        named = {*self.settings, *self.axes, *self.start, *self._point_fields, *self.rates_at}
         unknown = sorted(named - SETTINGS.keys())
         if unknown:
             raise UserError(unknown_setting(unknown[0]))
@@ -167,6 +173,8 @@ class Sweep:
         chosen = {*self.settings, *self.axes, *self._point_fields}
         if self.rates == Rates.AUTO and "learning_rate" in chosen:
             raise UserError("rates=auto finds learning_rate: do not set it as well")
+        if self.rates == Rates.GIVEN and self._changes_rates:
+            raise UserError(f"sweep {self.name}: rate_factor and rates_at need rates=auto")
         if "seed" in named:
             raise UserError("seeds are an axis of their own: give seeds=0,1,2")
 
@@ -184,6 +192,11 @@ class Sweep:
     def _point_fields(self) -> list[str]:
         """The settings that points name, in their order and with repetitions."""
         return [name for point in self.points for name in point]
+
+    @property
+    def _changes_rates(self) -> bool:
+        """Whether rates are others than those that are found for the cells themselves."""
+        return self.rate_factor != 1.0 or bool(self.rates_at)
 
     @property
     def folder(self) -> Path:
@@ -282,6 +295,8 @@ class Sweep:
             transfer=self.transfer,
             run_prefix=self.run_prefix,
             rates=self.rates,
+            rate_factor=self.rate_factor,
+            rates_at=dict(self.rates_at),
             test=self.test,
             question=self.question,
             paper=self.paper,
@@ -328,7 +343,7 @@ class Sweep:
         """Return the command that runs this sweep; unlike grids and recipes, others need a file."""
         if self.recipe:
             return self.recipe
-        if self.draws or self.points or self.start or self.run_prefix:
+        if self.draws or self.points or self.start or self.run_prefix or self._changes_rates:
             return f"workbench sweep --file {shlex.quote(f'{self.name}.json')}"
 
         words = ["workbench", "sweep", self.corpus, "--name", self.name, "--preset", self.preset]

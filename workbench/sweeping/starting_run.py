@@ -9,7 +9,7 @@ from workbench.prepare.corpus import Corpus
 from workbench.progress import Progress
 from workbench.runs import Transfer
 from workbench.runs.stop import StopFile
-from workbench.settings import Settings, preset
+from workbench.settings import Settings, identity_of, preset
 from workbench.storage.run import Run, RunState, all_runs
 from workbench.sweeping.spec import Sweep
 
@@ -39,8 +39,9 @@ def find_start(sweep: Sweep, seed: int = 0) -> Run | None:
             return None
         transferred = source.name
 
-    wanted = start_settings(sweep, seed).to_dict()
-    found = [run for run in _runs_on(sweep.corpus, transferred) if run.record.settings == wanted]
+    wanted = identity_of(start_settings(sweep, seed).to_dict())
+    there = _runs_on(sweep.corpus, transferred)
+    found = [run for run in there if identity_of(run.record.settings) == wanted]
     return min(found, key=lambda run: run.status().state != RunState.DONE, default=None)
 
 
