@@ -6,12 +6,13 @@ import numpy as np
 
 from workbench.engine import CLOSED, All, Ask, Call, Close, Emit, Process, Put, Service, Take
 from workbench.storage.rows import Row
+from workbench.system.unchanging import unchanging
 
 SIZE = 100_000
 ROUNDS = 5
 
 
-@dataclass(frozen=True, kw_only=True)
+@unchanging(kw_only=True, slots=False)
 class ThrowRow(Row, kind="throw"):
     """What was thrown has come back."""
 

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -13,6 +12,7 @@ from toy import Rows, Toy, of_kind, settings
 
 from workbench.engine import Ask, Emit, Now, Process
 from workbench.storage.rows import Row
+from workbench.system.unchanging import unchanging
 
 distributed = pytest.importorskip("distributed")
 reason = why_none()
@@ -31,7 +31,7 @@ THROWS = 3  # of each thrower
 NUMBERS = 500_000  # of a float32 message: 2 MB
 
 
-@dataclass(frozen=True, kw_only=True)
+@unchanging(kw_only=True, slots=False)
 class CameRow(Row, kind="came"):
     """A thrown array has come back."""
 

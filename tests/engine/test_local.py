@@ -26,6 +26,7 @@ from workbench.engine import (
     WorkPrice,
 )
 from workbench.storage.rows import Row, UsageRow
+from workbench.system.unchanging import unchanging
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Desk(Service):
         return self.came[: call.count] if len(self.came) >= call.count else NOT_YET
 
 
-@dataclass(frozen=True, kw_only=True)
+@unchanging(kw_only=True, slots=False)
 class TimeRow(Row, kind="time"):
     """The time that a process was given."""
 
@@ -88,6 +89,23 @@ def test_equal_times_run_in_the_order_of_scheduling():
     out = run(steps(2, done, "a"), steps(2, done, "b"), steps(1, done, "c"))
     assert done == [("a", 0), ("b", 0), ("c", 0), ("a", 1), ("b", 1)]
     assert out.seconds == 2.0
+
+
+def test_what_was_scheduled_earlier_for_a_time_comes_before_what_is_scheduled_then():
+    """An answer at once comes after work of others that ends at the same time."""
+    done = []
+
+    def asking():
+        yield Work(done.append, ("a works",), 1, "step")
+        yield Ask("desk", Come("a"))
+        done.append("a is answered")
+
+    def working():
+        yield Work(int, (), 1, "step")
+        done.append("b has worked")
+
+    run(asking(), working(), services={"desk": Desk()})
+    assert done == ["a works", "b has worked", "a is answered"]
 
 
 def test_time_passes_only_for_processes_that_work():

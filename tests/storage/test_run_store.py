@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -24,11 +24,12 @@ from workbench.storage.run import (
     newest_run,
 )
 from workbench.storage.run_writer import RunWriter, is_being_written
+from workbench.system.unchanging import unchanging
 
 RECORD = RunRecord(Settings().to_dict(), CorpusIdentity("c", "d"))
 
 
-@dataclass(frozen=True, kw_only=True)
+@unchanging(kw_only=True, slots=False)
 class ListRow(Row, kind="list"):
     """A row with a column that is a list."""
 

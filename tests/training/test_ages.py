@@ -58,8 +58,8 @@ def test_waiting_for_others_does_not_age_parameters(shards):
 @pytest.mark.parametrize("answered, date", [(3.0, 7.0), (12.0, 12.0)])
 def test_parameters_are_dated_by_when_they_were_current(answered, date):
     """When they were asked for, or later, when the fetch had to wait for them; not on arrival."""
-    client = ParameterClient(Shards.split(TOY.theta), settings().asynchrony)
-    fetch = client.fetch("replica 0")
+    client = ParameterClient(Shards.split(TOY.theta), settings().asynchrony, "replica 0")
+    fetch = client.fetch()
     next(fetch)
     fetch.send(7.0)
     with pytest.raises(StopIteration) as end:

@@ -15,11 +15,12 @@ from typing import NamedTuple
 import numpy as np
 
 from workbench.settings import Alternatives, rng
+from workbench.system.unchanging import unchanging
 
 BLOCK = 2048  # utterances whose frames are laid out at once: bounds memory, not the result
 
 
-@dataclass(frozen=True, eq=False)
+@unchanging(eq=False)
 class FrameBatch:
     """Frames to train on, with targets that are known before training."""
 

@@ -6,10 +6,11 @@ remaining slots drain, so the last batches are smaller. With ``consecutive`` (sh
 is one queue, and a batch takes the next kept frames, utterance after utterance.
 """
 
-from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
+
+from workbench.system.unchanging import unchanging
 
 
 class KeptFrames(Protocol):
@@ -43,8 +44,11 @@ class DecodedSource(Protocol):
 
 S = TypeVar("S", bound=DecodedSource)
 
+NO_STATES = np.empty(0, np.int32)
+NO_VALUES = np.empty(0, np.float32)
 
-@dataclass(frozen=True, eq=False)
+
+@unchanging(eq=False)
 class Loaded(Generic[S]):
     """A decoded utterance, ``source.decoded``, in a slot; ``used`` of its kept frames are used."""
 
@@ -65,7 +69,7 @@ class Piece(NamedTuple, Generic[S]):
     until: int
 
 
-@dataclass(frozen=True, eq=False)
+@unchanging(eq=False)
 class OuterBatch(Generic[S]):
     """Frames to train on with outer gradients.
 
@@ -91,24 +95,23 @@ class OuterBatch(Generic[S]):
         targets: list[int] = []
         sources: list[S] = []
         indptr = [0]
-        states = [np.empty(0, np.int32)]
-        values = [np.empty(0, np.float32)]
+        states = [NO_STATES]
+        values = [NO_VALUES]
 
-        # Python's integers: most pieces are one row, too small for arrays.
+        # Row by row in Python's integers: most pieces are one row, too small for arrays.
         for source, first, until in pieces:
             decoded = source.decoded
-            kept = decoded.kept[first:until].tolist()
-            bounds = decoded.indptr[first : until + 1].tolist()
-            start = bounds[0]
-            stop = bounds[-1]
-
-            utterance += [decoded.utterance] * len(kept)
-            frame += kept
-            targets += map(decoded.numerator_states.item, kept)
-            sources += [source] * len(kept)
-
+            start = decoded.indptr.item(first)
+            stop = decoded.indptr.item(until)
             shift = indptr[-1] - start
-            indptr += [bound + shift for bound in bounds[1:]]
+            for row in range(first, until):
+                kept = decoded.kept.item(row)
+                utterance.append(decoded.utterance)
+                frame.append(kept)
+                targets.append(decoded.numerator_states.item(kept))
+                sources.append(source)
+                indptr.append(decoded.indptr.item(row + 1) + shift)
+
             states.append(decoded.states[start:stop])
             values.append(decoded.values[start:stop])
 
@@ -173,12 +176,13 @@ class Slots(Generic[S]):
         for slot, loaded in enumerate(self.loaded):
             if loaded is None or not room:
                 continue
-            left = loaded.left
-            taken = min(left, room if self.consecutive else 1)
-            until = loaded.used + taken
-            pieces.append(Piece(loaded.source, loaded.used, until))
-            room -= taken
-            self.loaded[slot] = Loaded(loaded.source, until) if taken < left else None
+            source = loaded.source
+            first = loaded.used
+            kept = len(source.decoded.kept)
+            until = min(kept, first + room) if self.consecutive else first + 1
+            pieces.append(Piece(source, first, until))
+            room -= until - first
+            self.loaded[slot] = Loaded(source, until) if until < kept else None
 
         if self.consecutive:
             self.loaded = [loaded for loaded in self.loaded if loaded is not None]

@@ -12,17 +12,19 @@ import hashlib
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from workbench.engine.effects import Ask, Work
 from workbench.engine.machines import Machine, Seconds, delay_laws
+from workbench.system.unchanging import unchanging
 
 MASK = 2**64 - 1
 NORMAL = NormalDist()
 TICKS = 1_000_000  # per second: virtual time is a whole number of microseconds, so sums never drift
 
 
-class Journey(NamedTuple):
+@unchanging()
+class Journey:
     """How long a message is under way if it meets no other."""
 
     transfer: Seconds = 0.0  # for which its bytes occupy a link

@@ -22,6 +22,7 @@ from enum import Enum
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from workbench.storage.rows import Row
+from workbench.system.unchanging import unchanging
 
 Reply = TypeVar("Reply")
 Value_co = TypeVar("Value_co", covariant=True)
@@ -54,7 +55,7 @@ class Lost(RuntimeError):
 
 
 class Call(Generic[Reply_co]):
-    """A message to a service: a frozen dataclass whose type parameter is the type of the reply."""
+    """A message to a service: a dataclass that never changes; its parameter is the reply's type."""
 
     __slots__ = ()
 
@@ -89,7 +90,7 @@ class Service(ABC):
         return ""
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging()
 class Work(Generic[Value_co]):
     """Compute ``fn(*args)``, a pure function; the answer is its value."""
 
@@ -108,7 +109,7 @@ class Ask(NamedTuple):
     reply: int = 0  # bytes received
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging()
 class All:
     """Send several calls at once; the answer is the list of replies, in the order of the calls.
 
@@ -120,7 +121,7 @@ class All:
     work: Work | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging()
 class Put:
     """Append to a bounded channel, waiting while it is full.
 
@@ -131,7 +132,7 @@ class Put:
     item: object
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging()
 class Take:
     """Remove the oldest item of a channel, waiting while it is empty.
 
@@ -141,26 +142,26 @@ class Take:
     channel: str
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging()
 class Close:
     """Close a channel: nothing more is put into it, or taken from it by a process that gives up."""
 
     channel: str
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging()
 class Emit:
     """Record one row of measurements; the executor adds ``process`` and ``seconds``."""
 
     row: Row
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging()
 class Now:
     """The answer is the time in seconds, virtual or real, since the run began."""
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging()
 class Rest:
     """The answer is True if the component shall return its state now."""
 

@@ -9,20 +9,22 @@ its own time once. Messages without data wait for nobody.
 
 from collections import defaultdict
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import partial
 
 from workbench.engine.clocks import TICKS, Journey
 
 Ticks = int
 
 
-class Message(NamedTuple):
-    """A message, and what happens when it arrives."""
+@dataclass(slots=True, eq=False)
+class Link:
+    """The link of one process or service, and for how long it has been in use."""
 
-    sender: str
-    receiver: str
-    journey: Journey
-    arrive: Callable[[], None]
+    sent_at: Ticks = 0  # when it has sent all that came to it
+    received_at: Ticks = 0  # when it has received all that came to it
+    sending: Ticks = 0
+    receiving: Ticks = 0
 
 
 class SharedLinks:
@@ -31,37 +33,42 @@ class SharedLinks:
     def __init__(self, at: Callable[[Ticks, Callable[[], None]], None]):
         self.at = at
 
-        # By process or service: when it has sent, or received, all that came to its link.
-        self.sent_at: dict[str, Ticks] = defaultdict(int)
-        self.received_at: dict[str, Ticks] = defaultdict(int)
+        self.links: dict[str, Link] = defaultdict(Link)  # by process or service
 
-        self.sending: dict[str, Ticks] = defaultdict(int)
-        self.receiving: dict[str, Ticks] = defaultdict(int)
-
-    def carry(self, message: Message, ready: Ticks) -> None:
-        """Let a message travel that is ready at this time."""
-        transfer = round(message.journey.transfer * TICKS)
-        latency = round(message.journey.latency * TICKS)
+    def carry(
+        self, sender: str, receiver: str, journey: Journey, ready: Ticks, arrive: Callable[[], None]
+    ) -> None:
+        """Let a message travel that is ready at this time, and ``arrive`` happen at its end."""
+        transfer = round(journey.transfer * TICKS)
+        latency = round(journey.latency * TICKS)
         if not transfer:
-            self.at(ready + latency, message.arrive)
+            self.at(ready + latency, arrive)
             return
 
-        name = message.sender
-        start = max(ready, self.sent_at[name])
-        self.sent_at[name] = start + transfer
-        self.sending[name] += transfer
-        self.at(start, lambda: self._receive(message, start, transfer, latency))
+        link = self.links[sender]
+        start = max(ready, link.sent_at)
+        link.sent_at = start + transfer
+        link.sending += transfer
+        self.at(start, partial(self._receive, receiver, start, transfer, latency, arrive))
 
-    def _receive(self, message: Message, start: Ticks, transfer: Ticks, latency: Ticks) -> None:
+    def _receive(
+        self,
+        receiver: str,
+        start: Ticks,
+        transfer: Ticks,
+        latency: Ticks,
+        arrive: Callable[[], None],
+    ) -> None:
         """Let a message go through the link of its receiver, of which the first byte comes now."""
-        name = message.receiver
-        end = max(start, self.received_at[name]) + transfer
-        self.received_at[name] = end
-        self.receiving[name] += transfer
-        self.at(end + latency, message.arrive)
+        link = self.links[receiver]
+        end = max(start, link.received_at) + transfer
+        link.received_at = end
+        link.receiving += transfer
+        self.at(end + latency, arrive)
 
     def use(self, name: str) -> dict[str, Ticks]:
         """Return for how long a link was sending and receiving; nothing if it was not used."""
-        if name not in self.sending and name not in self.receiving:
+        if name not in self.links:
             return {}
-        return {"sending": self.sending[name], "receiving": self.receiving[name]}
+        link = self.links[name]
+        return {"sending": link.sending, "receiving": link.receiving}

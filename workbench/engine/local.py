@@ -14,7 +14,7 @@
 import heapq
 import itertools
 import time
-from collections import defaultdict
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -38,11 +38,14 @@ from workbench.engine.effects import (
     Take,
     Work,
 )
-from workbench.engine.links import Message, SharedLinks
+from workbench.engine.links import SharedLinks
 from workbench.engine.workers import Done, Workers
 from workbench.storage.rows import Row, UsageRow
 
 SUSPENDED = object()  # a handler's "the process waits"
+
+Event = Callable[[], None]
+Deliver = Callable[[object], None]  # what happens when a reply arrives
 
 
 class Deadlock(RuntimeError):
@@ -86,13 +89,23 @@ class Gather:
     missing: int
 
 
-class Sent(NamedTuple):
-    """A call on its way, and the place of its reply."""
+class Unanswered(NamedTuple):
+    """A call that its service has answered with ``NOT_YET``."""
 
     process: Running
     ask: Ask
-    gather: Gather | None  # None: the call stands alone
-    place: int  # in it
+    deliver: Deliver
+
+
+@dataclass(slots=True, eq=False)
+class ServiceQueue:
+    """A service, and the calls that came to it."""
+
+    service: Service
+    waiting: list[Unanswered] = field(default_factory=list)
+    released: int | None = None  # the service's counter when the waiting were last repeated
+    free_at: int | None = None  # ticks, when it has served all calls; None: it has served none
+    busy: int = 0  # ticks
 
 
 class Local:
@@ -140,27 +153,21 @@ class Timeline:
         self.clock = clock
         self.capacity = capacity
         self.workers = workers
-        self.services = services
+        self.queues = {name: ServiceQueue(service) for name, service in services.items()}
         self.emit = emit
         self.rest = rest
 
         self.now = 0  # ticks
         self.resting = False
+        self.present: deque[Event] = deque()  # what happens now, in its order
+        self.later: list[tuple[int, int, Event]] = []  # a heap: ticks, order, what happens then
         self.order = itertools.count()
-        self.heap: list[tuple[int, int, Callable[[], None]]] = []  # ticks, order, what happens then
         self.alive: dict[str, Running] = {}
         self.returned: dict[str, object] = {}
         self.channels: dict[str, Channel[Running]] = {}
         self.links = SharedLinks(self.at)
         self.effects = 0
         self.work_seconds = 0.0
-
-        # By service: when it has served all calls that came, ticks spent, calls answered NOT_YET,
-        # and the counter ``released`` when these were last repeated.
-        self.free_at: dict[str, int] = defaultdict(int)
-        self.busy: dict[str, int] = defaultdict(int)
-        self.waiting: dict[str, list[Sent]] = defaultdict(list)
-        self.released: dict[str, int] = {}
 
         self.handlers: dict[type, Callable[[Running, Any], object]] = {
             Work: self.work,
@@ -196,22 +203,32 @@ class Timeline:
             self.come_to_rest()
             self.pass_time()
 
-        for name, busy in sorted(self.busy.items()):
-            self.emit_usage(name, {"busy": busy, **self.links.use(name)})
+        for name, queue in sorted(self.queues.items()):
+            if queue.free_at is not None:
+                self.emit_usage(name, {"busy": queue.busy, **self.links.use(name)})
         held = {name: channel.held() for name, channel in self.channels.items()}
         return Outcome(self.now, self.returned, held, self.effects, self.work_seconds)
 
-    def at(self, ticks: int, event: Callable[[], None]) -> None:
+    def at(self, ticks: int, event: Event) -> None:
         """Let ``event`` happen at this time."""
-        heapq.heappush(self.heap, (ticks, next(self.order), event))
+        if ticks == self.now:
+            self.present.append(event)
+        else:
+            heapq.heappush(self.later, (ticks, next(self.order), event))
 
     def pass_time(self) -> None:
         """Let events happen until there are no more."""
-        heap = self.heap
-        pop = heapq.heappop
-        while heap:
-            self.now, _, event = pop(heap)
-            event()
+        present = self.present
+        later = self.later
+        while present or later:
+            if not present:
+                self.now = later[0][0]
+            while later and later[0][0] == self.now:  # these were scheduled before the others
+                _, _, event = heapq.heappop(later)
+                event()
+            while present:
+                event = present.popleft()
+                event()
 
     # --- processes
 
@@ -293,7 +310,7 @@ class Timeline:
 
     def ask(self, process: Running, ask: Ask) -> object:
         """Send one call."""
-        self.send(Sent(process, ask, None, 0))
+        self.send(process, ask, partial(self.step, process))
         return self.suspend(process, "ask")
 
     def all(self, process: Running, effect: All) -> object:
@@ -302,45 +319,38 @@ class Timeline:
         if not parts:
             return []
         gather = Gather([None] * parts, parts)
-        for i, ask in enumerate(effect.asks):
-            self.send(Sent(process, ask, gather, i))
+        for place, ask in enumerate(effect.asks):
+            self.send(process, ask, partial(self.collect, process, gather, place))
         if effect.work is not None:
             return self.work(process, effect.work, gather)
         return self.suspend(process, "ask")
 
-    def send(self, sent: Sent) -> None:
+    def send(self, process: Running, ask: Ask, deliver: Deliver) -> None:
         """Let a call travel to its service."""
-        name = sent.process.name
-        service = sent.ask.service
-        journey = self.clock.travel(name, service, sent.ask.size, self.now)
+        journey = self.clock.travel(process.name, ask.service, ask.size, self.now)
         if journey is AT_ONCE:
-            self.arrive(sent)
+            self.arrive(process, ask, deliver)
         else:
-            message = Message(name, service, journey, partial(self.arrive, sent))
-            self.links.carry(message, self.now)
+            arrive = partial(self.arrive, process, ask, deliver)
+            self.links.carry(process.name, ask.service, journey, self.now, arrive)
 
-    def arrive(self, sent: Sent) -> None:
+    def arrive(self, process: Running, ask: Ask, deliver: Deliver) -> None:
         """Serve a call, and then the waiting ones while the service releases some.
 
         Calls are served in the order of arrival, though a reply may leave later: the replies are
         the same.
         """
-        name = sent.ask.service
-        if not self.serve(sent):
-            self.waiting[name].append(sent)
-        service = self.services[name]
-        while self.waiting[name] and service.released != self.released.get(name):
-            self.released[name] = service.released
-            self.waiting[name] = [
-                waiting for waiting in self.waiting[name] if not self.serve(waiting)
-            ]
+        queue = self.queues[ask.service]
+        if not self.serve(queue, process, ask, deliver):
+            queue.waiting.append(Unanswered(process, ask, deliver))
+        while queue.waiting and queue.service.released != queue.released:
+            queue.released = queue.service.released
+            queue.waiting = [call for call in queue.waiting if not self.serve(queue, *call)]
 
-    def serve(self, sent: Sent) -> bool:
+    def serve(self, queue: ServiceQueue, process: Running, ask: Ask, deliver: Deliver) -> bool:
         """Return whether the service has answered."""
-        ask = sent.ask
-        name = ask.service
         start = time.perf_counter()
-        reply = self.services[name].answer(ask.call)
+        reply = queue.service.answer(ask.call)
         elapsed = time.perf_counter() - start
         self.work_seconds += elapsed
         if reply is NOT_YET:
@@ -349,23 +359,16 @@ class Timeline:
             reply = RESTING
 
         busy = round(self.clock.serve(ask, elapsed) * TICKS)
-        self.busy[name] += busy
-        end = max(self.now, self.free_at[name]) + busy
-        self.free_at[name] = end
-        process = sent.process.name
-        arrive = self.reply(sent, reply)
-        back = self.clock.travel(process, name, ask.reply, end)
+        end = max(self.now, queue.free_at or 0) + busy
+        queue.busy += busy
+        queue.free_at = end
+        arrive = partial(deliver, reply)
+        back = self.clock.travel(process.name, ask.service, ask.reply, end)
         if back is AT_ONCE:
             self.at(end, arrive)
         else:
-            self.links.carry(Message(name, process, back, arrive), end)
+            self.links.carry(ask.service, process.name, back, end, arrive)
         return True
-
-    def reply(self, sent: Sent, value: object) -> Callable[[], None]:
-        """Return what happens when a reply arrives."""
-        if sent.gather is None:
-            return partial(self.step, sent.process, value)
-        return partial(self.collect, sent.process, sent.gather, sent.place, value)
 
     def collect(self, process: Running, gather: Gather, index: int, value: object) -> None:
         """Add one part of an ``All``; the last one lets the process continue."""
@@ -426,10 +429,10 @@ class Timeline:
         self.resting = True
         for channel in self.channels.values():
             self.wake(channel.rest())
-        for calls in self.waiting.values():
-            for sent in calls:
-                self.at(self.now, self.reply(sent, RESTING))
-            calls.clear()
+        for queue in self.queues.values():
+            for call in queue.waiting:
+                self.at(self.now, partial(call.deliver, RESTING))
+            queue.waiting.clear()
 
     def stuck(self) -> Iterator[str]:
         """Yield which process waits for what."""
@@ -439,7 +442,6 @@ class Timeline:
             for process, _ in channel.putters:
                 yield f"{process.name} waits to put into {name!r}, which is full"
 
-        for name, calls in sorted(self.waiting.items()):
-            for sent in calls:
-                call = type(sent.ask.call).__name__
-                yield f"{sent.process.name} waits for {name!r} to answer {call}"
+        for name, queue in sorted(self.queues.items()):
+            for process, ask, _ in queue.waiting:
+                yield f"{process.name} waits for {name!r} to answer {type(ask.call).__name__}"

@@ -11,7 +11,7 @@ None is written as null.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, field, fields
 from functools import cache
 from itertools import groupby
 from operator import attrgetter
@@ -20,6 +20,7 @@ from typing import ClassVar, NamedTuple, Self, TypeVar
 
 from workbench.settings import UserError
 from workbench.storage.files import Json, read_json_lines
+from workbench.system.unchanging import unchanging
 
 KINDS: dict[str, type["Row"]] = {}  # by the word in the column ``kind``
 
@@ -34,7 +35,7 @@ def spread(part: type) -> Mapping[str, type]:
     return {"spread": part}
 
 
-@dataclass(frozen=True, kw_only=True)
+@unchanging(kw_only=True, slots=False)
 class Row:
     """What all rows have in common.
 
@@ -86,7 +87,7 @@ class Row:
 R = TypeVar("R", bound=Row)
 
 
-@dataclass(frozen=True, kw_only=True)
+@unchanging(kw_only=True, slots=False)
 class OuterAge:
     """The age of the decoders' parameters over the frames of a push (paper section 3.2).
 
@@ -104,7 +105,7 @@ class OuterAge:
     seconds_max: float = field(metadata=column("outer_seconds_max"))
 
 
-@dataclass(frozen=True, kw_only=True)
+@unchanging(kw_only=True, slots=False)
 class PushRow(Row, kind="push"):
     """A replica's push, and what became of it.
 
@@ -132,7 +133,7 @@ class PushRow(Row, kind="push"):
     idle_seconds: float  # spent waiting for batches since the last push
 
 
-@dataclass(frozen=True, kw_only=True)
+@unchanging(kw_only=True, slots=False)
 class DecodeRow(Row, kind="decode"):
     """An utterance that was decoded; ``queue`` and ``put_seconds`` are of the one before."""
 
@@ -154,7 +155,7 @@ class DecodeRow(Row, kind="decode"):
     put_seconds: float  # spent waiting for room in the channel
 
 
-@dataclass(frozen=True, kw_only=True)
+@unchanging(kw_only=True, slots=False)
 class Drift:
     """How far a replica's parameters θ are from its decoder's θ', and how far o has turned.
 
@@ -176,7 +177,7 @@ class Drift:
         return math.hypot(*self.distances) / math.hypot(*self.norms)
 
 
-@dataclass(frozen=True, kw_only=True)
+@unchanging(kw_only=True, slots=False)
 class DriftRow(Row, kind="drift"):
     """An utterance on which a replica compared the decoder's outer gradient with a fresh one.
 
@@ -194,7 +195,7 @@ class DriftRow(Row, kind="drift"):
     drift: Drift = field(metadata=spread(Drift))
 
 
-@dataclass(frozen=True, kw_only=True)
+@unchanging(kw_only=True, slots=False)
 class Measurement:
     """What one evaluation measured on held-out data; None, and no column, if it was not measured.
 
@@ -219,7 +220,7 @@ class Measurement:
     broken: int | None = None  # utterances whose scores are NaN, infinite or too large
 
 
-@dataclass(frozen=True, kw_only=True)
+@unchanging(kw_only=True, slots=False)
 class EvaluateRow(Row, kind="evaluate"):
     """One evaluation: where in training it was made, and what it measured."""
 
@@ -232,7 +233,7 @@ class EvaluateRow(Row, kind="evaluate"):
     measured: Measurement = field(metadata=spread(Measurement))
 
 
-@dataclass(frozen=True, kw_only=True)
+@unchanging(kw_only=True, slots=False)
 class RateRow(Row, kind="rate"):
     """The learning rate was divided by the decay factor for the ``decays``-th time."""
 
@@ -240,14 +241,14 @@ class RateRow(Row, kind="rate"):
     updates: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@unchanging(kw_only=True, slots=False)
 class EndRow(Row, kind="end"):
     """The evaluator ended training after ``updates``."""
 
     updates: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@unchanging(kw_only=True, slots=False)
 class UsageRow(Row, kind="usage"):
     """How a process spent its time in one stretch of the run, or how long a service was busy.
 
@@ -263,7 +264,7 @@ class UsageRow(Row, kind="usage"):
     receiving_seconds: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@unchanging(kw_only=True, slots=False)
 class TraceRow(Row, kind="trace"):
     """A part of a recorded schedule: answers that a process got (`workbench.engine.trace`)."""
 
@@ -271,7 +272,7 @@ class TraceRow(Row, kind="trace"):
     entries: tuple[Sequence[Json], ...]  # (name of the effect, answer)
 
 
-@dataclass(frozen=True, kw_only=True)
+@unchanging(kw_only=True, slots=False)
 class RecoveryRow(Row, kind="recovery"):
     """A worker was lost, and the run went back to a checkpoint."""
 
@@ -284,7 +285,7 @@ class RecoveryRow(Row, kind="recovery"):
     text: str  # all of it as one sentence
 
 
-@dataclass(frozen=True, kw_only=True)
+@unchanging(kw_only=True, slots=False)
 class DivergenceRow(Row, kind="divergence"):
     """Training diverged, and the run went back to a checkpoint with half the learning rate.
 

@@ -1,1 +1,1 @@
-"""This machine: memory that is used again, the processor, and the processes that are started."""
+"""This machine: memory used again, objects made often, the processor, processes started."""

@@ -9,7 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple, TypeVar, cast
+from itertools import starmap
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -34,7 +35,6 @@ from workbench.training.messages import (
 from workbench.training.rounding import narrow
 from workbench.training.shards import Shards
 
-Reply = TypeVar("Reply")
 Value = TypeVar("Value")
 Snapshots = list[Snapshot | Signal]
 FOREVER_AGO = -math.inf
@@ -49,10 +49,14 @@ class ScaledGradient(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ParameterClient:
-    """One component's access to the parameter server."""
+    """One component's access to the parameter server.
+
+    ``replica`` is its name if it pushes gradients.
+    """
 
     shards: Shards
     asynchrony: AsynchronySettings
+    replica: str = ""
 
     @cached_property
     def together(self) -> bool:
@@ -77,72 +81,76 @@ class ParameterClient:
 
     # --- fetch
 
-    def fetch(self, replica: str = "", next_version: int = 0) -> Steps[FetchedParameters | None]:
+    def fetch(self, next_version: int = 0) -> Steps[FetchedParameters | None]:
         """Fetch all parameters; the result is None if the run is coming to rest.
 
-        ``replica`` names the replica that will push gradients made with them. With ``next_version``
-        the fetch waits until they are at least of that version.
+        With ``next_version`` the fetch waits until they are at least of that version.
         """
         asked = yield Now()
-        call: Call[Snapshot] = FetchNext(replica, next_version) if next_version else Fetch(replica)
         if self._several and self.asynchrony.consistent_fetch:
-            snapshots = yield from self._fetch_one_version(call, replica)
+            snapshots = yield from self._fetch_one_version(next_version)
         elif self._several and self.asynchrony.synchronous:
-            snapshots = yield from self._fetch_one_update(call, replica)
+            snapshots = yield from self._fetch_one_update(next_version)
+        elif next_version:
+            snapshots = yield All(self._fetches(self._fetch_call(next_version)))
         else:
-            snapshots = yield from self._fetch_from_each(call)
+            snapshots = yield All(self._plain_fetches)
 
         return self._join(snapshots, asked)
 
     def fetch_instant(self, instant: int) -> Steps[FetchedParameters | None]:
         """Fetch the parameters of the decoders' common fetch number ``instant``; None as above."""
         asked = yield Now()
-        snapshots = yield from self._fetch_from_each(FetchInstant(instant, asked))
+        snapshots = yield All(self._fetches(FetchInstant(instant, asked)))
         return self._join(snapshots, FOREVER_AGO)
 
-    def fetch_during(
-        self, work: Work[Value], replica: str
-    ) -> Steps[tuple[Value, FetchedParameters | None]]:
+    def fetch_during(self, work: Work[Value]) -> Steps[tuple[Value, FetchedParameters | None]]:
         """Fetch while ``work`` is done; return its value, and the parameters or None as above."""
         asked = yield Now()
-        asks = tuple(
-            Ask(name, Fetch(replica), reply=size)
-            for name, size in zip(self.shards.names, self.sizes, strict=True)
-        )
-        *snapshots, value = yield All(asks, work)
+        *snapshots, value = yield All(self._plain_fetches, work)
         return value, self._join(snapshots, asked)
 
-    def _fetch_from_each(self, call: Call[Snapshot]) -> Steps[Snapshots]:
-        calls = [call] * len(self.shards.names)
-        return (yield from self._ask_each(calls, replies=self.sizes))
+    @cached_property
+    def _plain_fetches(self) -> tuple[Ask, ...]:
+        """The asks of a fetch that waits for nothing, which are always the same."""
+        return self._fetches(self._fetch_call())
 
-    def _fetch_one_version(self, call: Call[Snapshot], replica: str) -> Steps[Snapshots]:
+    def _fetch_call(self, next_version: int = 0) -> Call[Snapshot]:
+        return FetchNext(self.replica, next_version) if next_version else Fetch(self.replica)
+
+    def _fetches(self, call: Call[Snapshot]) -> tuple[Ask, ...]:
+        calls = [call] * len(self.shards.names)
+        return self._asks(calls, replies=self.sizes)
+
+    def _fetch_one_version(self, next_version: int) -> Steps[Snapshots]:
         """Fetch from the first shard, and exactly its version from the others.
 
         If that took so long that one of them has forgotten this version, begin again.
         """
+        call = self._fetch_call(next_version)
         while True:
             first = yield from ask(self.shards.names[0], call, reply=self.sizes[0])
             if isinstance(first, Signal):
                 return [first]
-            calls = [FetchAt(replica, first.version)] * (len(self.shards.names) - 1)
-            others = yield from self._ask_each(calls, 1, replies=self.sizes[1:])
+            calls = [FetchAt(self.replica, first.version)] * (len(self.shards.names) - 1)
+            others = yield All(self._asks(calls, 1, replies=self.sizes[1:]))
             kept = [other for other in others if other is not None]
             if len(kept) == len(others):
                 return [first, *kept]
 
-    def _fetch_one_update(self, call: Call[Snapshot], replica: str) -> Steps[Snapshots]:
+    def _fetch_one_update(self, next_version: int) -> Steps[Snapshots]:
         """Fetch from the first shard, and from the others once they are as far.
 
         Without this, with backups, a late replica could meet the first shard after an update and
         the others before it. The first would take its gradient for the next update, the others
         would call it late and wait for it for ever.
         """
+        call = self._fetch_call(next_version)
         first = yield from ask(self.shards.names[0], call, reply=self.sizes[0])
         if isinstance(first, Signal):
             return [first]
-        calls = [FetchNext(replica, first.version)] * (len(self.shards.names) - 1)
-        others = yield from self._ask_each(calls, 1, replies=self.sizes[1:])
+        calls = [FetchNext(self.replica, first.version)] * (len(self.shards.names) - 1)
+        others = yield All(self._asks(calls, 1, replies=self.sizes[1:]))
         return [first, *others]
 
     def _join(self, answers: Snapshots, asked: float) -> FetchedParameters | None:
@@ -156,8 +164,8 @@ class ParameterClient:
             return None  # the run is coming to rest
         return FetchedParameters(
             self.shards.join([snapshot.value for snapshot in snapshots]),
-            tuple(snapshot.version for snapshot in snapshots),
-            max(asked, min(snapshot.seconds for snapshot in snapshots)),
+            tuple([snapshot.version for snapshot in snapshots]),
+            max(asked, min([snapshot.seconds for snapshot in snapshots])),
             any(snapshot.ended for snapshot in snapshots),
         )
 
@@ -168,7 +176,6 @@ class ParameterClient:
         item: Item,
         gradient: ScaledGradient,
         at: FetchedParameters,
-        replica: str,
         frames: int,
         weight: int,
     ) -> Steps[list[Ack]]:
@@ -178,17 +185,18 @@ class ParameterClient:
         ``frames`` and ``weight``: see ``messages.Push``.
         """
         sent = yield Now()
-        parts = [self._for_the_wire(part) for part in self.shards.parts(gradient.total)]
+        parts = self._parts(gradient.total)
         sizes = [
             size if part is None else part.nbytes
             for part, size in zip(parts, self.sizes, strict=True)
         ]
         pushes = [
-            Push(item, part, version, replica, frames, weight, sent, gradient.scale)
+            Push(item, part, version, self.replica, frames, weight, sent, gradient.scale)
             for part, version in zip(parts, at.versions, strict=True)
         ]
         if not self.together:
-            return (yield from self._push_each(pushes, sizes))
+            acks: list[Ack] = yield All(self._asks(pushes, sizes=sizes))
+            return acks
 
         first: Ack = yield Ask(self.shards.names[0], pushes[0], sizes[0])
         synchronous = self.asynchrony.synchronous
@@ -197,51 +205,45 @@ class ParameterClient:
             return [first]
         order = None if synchronous else first.version
         following = [replace(push, order=order) for push in pushes[1:]]
-        return [first, *(yield from self._push_each(following, sizes[1:], 1))]
+        others: list[Ack] = yield All(self._asks(following, 1, sizes=sizes[1:]))
+        return [first, *others]
 
-    def _for_the_wire(self, part: AnyGradient | None) -> AnyGradient | None:
-        return narrow(part, self.asynchrony.wire) if isinstance(part, np.ndarray) else part
-
-    def _push_each(
-        self, pushes: Sequence[Push], sizes: Sequence[int], first: int = 0
-    ) -> Steps[list[Ack]]:
-        answers = yield from self._ask_each(pushes, first, sizes=sizes)
-        return cast(list[Ack], answers)  # a push never waits
+    def _parts(self, total: AnyGradient | None) -> Sequence[AnyGradient | None]:
+        """Return the part of a gradient for each shard, as it travels."""
+        parts = self.shards.parts(total)
+        wire = self.asynchrony.wire
+        if wire == "float32":
+            return parts
+        return [narrow(part, wire) if isinstance(part, np.ndarray) else part for part in parts]
 
     # --- schedule and end
 
-    def leave(self, replica: str, frames: int) -> Steps[None]:
-        """Report that ``replica`` pushes no more; see ``messages.Leave``."""
-        version: int = yield Ask(self.shards.names[0], Leave(replica, frames))
-        call = Leave(replica, frames, version if self.together else None)
-        yield from self._ask_each([call] * (len(self.shards.names) - 1), 1)
+    def leave(self, frames: int) -> Steps[None]:
+        """Report that this replica pushes no more; see ``messages.Leave``."""
+        version: int = yield Ask(self.shards.names[0], Leave(self.replica, frames))
+        call = Leave(self.replica, frames, version if self.together else None)
+        yield All(self._asks([call] * (len(self.shards.names) - 1), 1))
 
     def decay(self, times: int) -> Steps[None]:
         """Report to every shard how often the learning rate has fallen."""
-        yield from self._ask_each([Decay(times)] * len(self.shards.names))
+        yield All(self._asks([Decay(times)] * len(self.shards.names)))
 
     def end_training(self) -> Steps[None]:
         """End training at every shard."""
-        yield from self._ask_each([EndTraining()] * len(self.shards.names))
+        yield All(self._asks([EndTraining()] * len(self.shards.names)))
 
-    def _ask_each(
+    def _asks(
         self,
-        calls: Sequence[Call[Reply]],
+        calls: Sequence[Call[object]],
         first: int = 0,
         sizes: Sequence[int] = (),
         replies: Sequence[int] = (),
-    ) -> Steps[list[Reply | Signal]]:
-        """Send one call to each shard from ``first`` on, all at once; return the replies.
+    ) -> tuple[Ask, ...]:
+        """Return the asks that send one call to each shard from ``first`` on.
 
         ``sizes`` and ``replies``: bytes sent and received, by default 0.
         """
         nothing = (0,) * len(calls)
         names = self.shards.names[first:]
-        asks = tuple(
-            Ask(name, call, size, reply)
-            for name, call, size, reply in zip(
-                names, calls, sizes or nothing, replies or nothing, strict=True
-            )
-        )
-        answers: list[Reply | Signal] = yield All(asks)
-        return answers
+        asks = zip(names, calls, sizes or nothing, replies or nothing, strict=True)
+        return tuple(starmap(Ask, asks))

@@ -5,7 +5,7 @@ is never written to after it was made.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import ClassVar, Protocol
 
@@ -14,6 +14,7 @@ import numpy as np
 from workbench.engine.effects import Call
 from workbench.sequence.decoded import Decoded
 from workbench.storage.rows import Drift
+from workbench.system.unchanging import unchanging
 from workbench.system.vectors import DeviceVector, Vector
 
 
@@ -43,7 +44,7 @@ AnyGradient = np.ndarray | DeviceVector | Factored
 Decode = Callable[[Vector, int], Decoded]  # (parameters, utterance) -> its outer gradient
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@unchanging(eq=False)
 class Gradient:
     """The inner gradient of one batch."""
 
@@ -53,7 +54,7 @@ class Gradient:
     """Criterion, errors, ... summed over the frames; these are copied into the row of the push."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@unchanging(eq=False)
 class FetchedParameters:
     """A component's copy of all parameters, joined from one fetch of every shard."""
 
@@ -63,7 +64,7 @@ class FetchedParameters:
     ended: bool = False  # training has ended
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@unchanging(eq=False)
 class DriftOrigin:
     """From where drift is measured: the decoder's parameters, and the frame at which to do it."""
 
@@ -71,7 +72,7 @@ class DriftOrigin:
     frame: int  # one of those that the decoder kept
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@unchanging(eq=False)
 class DecodedUtterance:
     """A decoded utterance on its way to the replica, with the age of the decoder's parameters."""
 
@@ -88,7 +89,7 @@ MeasureDrift = Callable[[Vector, DecodedUtterance], Drift | None]
 # --- replies of a shard
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@unchanging(eq=False)
 class Snapshot:
     """The parameters of one shard as they were published once."""
 
@@ -110,7 +111,7 @@ class PushStatus(Enum):
     ENDED = "ended"  # training has ended; nothing changed
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging()
 class Ack:
     """The reply to a push."""
 
@@ -119,7 +120,7 @@ class Ack:
     ended: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging()
 class TrainingProgress:
     """The progress of training as one shard knows it."""
 
@@ -131,14 +132,14 @@ class TrainingProgress:
 # --- calls to a shard
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging()
 class Fetch(Call[Snapshot]):
     """Ask for the current parameters; ``replica`` names the replica that will push with them."""
 
     replica: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging()
 class FetchNext(Call[Snapshot]):
     """Ask for the parameters once they are at ``version`` or beyond, or training has ended."""
 
@@ -146,7 +147,7 @@ class FetchNext(Call[Snapshot]):
     version: int
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging()
 class FetchAt(Call[Snapshot | None]):
     """Ask for the parameters of exactly ``version``; the reply is None if they are not kept."""
 
@@ -154,7 +155,7 @@ class FetchAt(Call[Snapshot | None]):
     version: int
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging()
 class FetchInstant(Call[Snapshot]):
     """Ask for the parameters of the ``instant``-th common fetch of all decoders."""
 
@@ -162,7 +163,7 @@ class FetchInstant(Call[Snapshot]):
     seconds: float  # time at which this caller asks; the first caller's is that of the fetch
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging()
 class Item:
     """The name of an update, whoever computes it and however often it is sent."""
 
@@ -170,7 +171,7 @@ class Item:
     step: int  # number of the push among those of this subset
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@unchanging(eq=False)
 class Push(Call[Ack]):
     """A gradient for one shard."""
 
@@ -190,26 +191,26 @@ class Push(Call[Ack]):
     """For shards that follow the first one: the version at which the first one applied the push."""
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging()
 class AwaitFrames(Call[TrainingProgress]):
     """Wait until ``frames`` frames of the corpus have been visited, or no more will be."""
 
     frames: int
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging()
 class Decay(Call[None]):
     """Report that the learning rate has fallen ``times`` times since the start."""
 
     times: int
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging()
 class EndTraining(Call[None]):
     """End training: every later fetch and push says so, and no parameters change any more."""
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging()
 class Leave(Call[int]):
     """Report that ``replica`` will push no more, after ``frames`` frames since its last push.
 

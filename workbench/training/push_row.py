@@ -6,18 +6,18 @@ acknowledgement carry no data, so this is longer by two latencies than the age a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import fsum, isfinite
 
 from workbench.batches import FrameBatch, OuterBatch
 from workbench.storage.rows import OuterAge, PushRow
+from workbench.system.unchanging import unchanging
 from workbench.training import updates
 from workbench.training.messages import Ack, FetchedParameters, Gradient, Item
 
 NORM_EVERY = 50  # pushes of a replica between two whose norm is taken, which costs a pass
 
 
-@dataclass(frozen=True)
+@unchanging()
 class SettledPush:
     """What a replica knows of a push that the server has answered."""
 

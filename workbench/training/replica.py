@@ -69,10 +69,9 @@ class Replica(Generic[Batch]):
         gradient: Callable[[Vector, Batch], Gradient],
         state: ReplicaState,
     ):
-        self.name = name
         self.subset = subset
         self.settings = settings
-        self.server = ParameterClient(shards, settings.asynchrony)
+        self.server = ParameterClient(shards, settings.asynchrony, name)
         self.source: BatchSource[Batch] = source
         self.gradient: Callable[[Vector, Batch], Gradient] = gradient
         self.begun = state
@@ -109,7 +108,7 @@ class Replica(Generic[Batch]):
         if self.batches and not ended:
             yield from self._push()
         yield from self.source.close()
-        yield from self.server.leave(self.name, self.source.credit())
+        yield from self.server.leave(self.source.credit())
         return self._finished_state()
 
     @property
@@ -147,7 +146,7 @@ class Replica(Generic[Batch]):
             self.coming = None
             return True
 
-        fetched = yield from self.server.fetch(self.name, self.next_version)
+        fetched = yield from self.server.fetch(self.next_version)
         if fetched is None:
             return False
         self.at = fetched
@@ -169,7 +168,7 @@ class Replica(Generic[Batch]):
             return None
         work = Work(self.gradient, (self.parameters.theta, batch), len(batch), "gradient")
         if self.settings.asynchrony.prefetch and self._fetches_next():
-            gradient, self.coming = yield from self.server.fetch_during(work, self.name)
+            gradient, self.coming = yield from self.server.fetch_during(work)
         else:
             gradient = yield work
         return gradient
@@ -182,9 +181,7 @@ class Replica(Generic[Batch]):
         refused = 0
         while True:
             gradient = scaled_gradient(self.total, frames, self.settings)
-            acks = yield from self.server.push(
-                item, gradient, self.parameters, self.name, credit, frames
-            )
+            acks = yield from self.server.push(item, gradient, self.parameters, credit, frames)
             if acks[0].status is not PushStatus.STALE:
                 break
             refused += 1
@@ -203,7 +200,7 @@ class Replica(Generic[Batch]):
 
     def _recompute(self) -> Steps[None]:
         """Compute the gradient of the same batches from new parameters."""
-        fetched = yield from self.server.fetch(self.name)
+        fetched = yield from self.server.fetch()
         self.at = fetched or self.at
         self.total = None
         self.coming = None  # older than these

@@ -1,5 +1,6 @@
 """How the trained parameters are cut into shards, and joined again."""
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -102,7 +103,11 @@ class Shards:
 
     def cut(self, vector: np.ndarray) -> list[np.ndarray]:
         """Return a vector over the trained parameters as views, one per shard."""
-        return [vector[start:stop] for start, stop in pairwise(self.bounds)]
+        return [vector[part] for part in self._slices]
+
+    @cached_property
+    def _slices(self) -> tuple[slice, ...]:
+        return tuple(slice(start, stop) for start, stop in pairwise(self.bounds))
 
     def parts(self, gradient: AnyGradient | None) -> Sequence[AnyGradient | None]:
         """Return a gradient over the trained parameters as parts, one per shard."""
@@ -147,10 +152,16 @@ class Shards:
         theta = memory.floats(len(self.base))
         start = self.trained.start
         stop = self.trained.stop
-        theta[:start] = self.base[:start]
-        theta[stop:] = self.base[stop:]
-        for value, part in zip(values, self.cut(theta[start:stop]), strict=True):
-            widen_into(value, part)
+        before = self.base[:start]
+        after = self.base[stop:]
+        if _is_float32(values[0]):
+            np.concatenate([before, *values, after], out=theta)
+        else:
+            theta[:start] = before
+            theta[stop:] = after
+            for value, part in zip(values, self.cut(theta[start:stop]), strict=True):
+                widen_into(value, part)
+
         theta.flags.writeable = False
         return theta
 
@@ -171,4 +182,4 @@ def _is_float32(vector: Vector) -> bool:
 def _same_objects(some: Sequence[Vector], others: Sequence[Vector]) -> bool:
     if len(some) != len(others):
         return False
-    return all(one is other for one, other in zip(some, others, strict=True))
+    return all(map(operator.is_, some, others))

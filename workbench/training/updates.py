@@ -15,6 +15,7 @@ import numpy as np
 
 from workbench.settings import Alternatives, Settings, UpdateSettings, UserError
 from workbench.system import memory
+from workbench.system.unchanging import unchanging
 from workbench.system.vectors import DeviceVector, Vector
 from workbench.training.messages import AnyGradient
 from workbench.training.rounding import widen
@@ -27,7 +28,8 @@ and sums of larger changes would become infinite in the end.
 """
 
 
-class Step(NamedTuple):
+@unchanging(eq=False)
+class Step:
     """A change of the parameters, ``rate * direction``, and the memory of the rule after it."""
 
     direction: AnyGradient  # float32 [parameters of the shard]
@@ -199,7 +201,7 @@ def move(theta: Vector, step: Step) -> Moved:
         out = memory.floats(len(theta))  # often memory of a version that nobody holds any more
         return Moved(out, add_scaled(theta, step, out))
 
-    limit = largest_direction(step.rate)
+    limit = largest_direction(np.float32(step.rate))
     if isinstance(step.direction, DeviceVector):
         direction: Vector = step.direction
         usable = step.direction.is_below(limit)
@@ -216,8 +218,8 @@ def add_scaled(theta: np.ndarray, step: Step, out: np.ndarray) -> bool:
     ``theta`` and ``out`` are float32 [parameters of the shard].
     """
     rate = np.float32(step.rate)
-    limit = largest_direction(step.rate)
-    if not isinstance(step.direction, np.ndarray | DeviceVector):
+    limit = largest_direction(rate)
+    if not isinstance(step.direction, Vector):
         step.direction.write_moved(theta, rate, out)
         return step.direction.is_below(limit)
 
@@ -225,9 +227,9 @@ def add_scaled(theta: np.ndarray, step: Step, out: np.ndarray) -> bool:
     return _compiled_pass()(theta, rate, values, out) <= limit
 
 
-def largest_direction(rate: float) -> float:
+def largest_direction(rate: np.float32) -> float:
     """Return the largest number of a direction by which ``rate`` may change a parameter."""
-    factor = abs(float(np.float32(rate)))
+    factor = abs(float(rate))
     return LARGEST_CHANGE / factor if factor else float(np.finfo(np.float32).max)
 
 

@@ -1,0 +1,69 @@
+"""Objects that never change: what they have in common with frozen dataclasses."""
+
+import pickle
+from dataclasses import dataclass, replace
+
+import pytest
+from mypy import api
+
+from workbench.system.unchanging import unchanging
+
+
+@unchanging()
+class Place:
+    """A place of a map."""
+
+    x: int
+    y: int = 0
+
+
+@unchanging(eq=False)
+class Thing:
+    """An object that is equal to itself only."""
+
+    name: str
+
+
+def test_values_are_compared_and_hashed():
+    """Equal values are equal objects with equal hashes; without ``eq`` an object is only itself."""
+    assert Place(1) == Place(1, 0) != Place(1, 2)
+    assert len({Place(1), Place(1, 0), Place(1, 2)}) == 2
+    assert len({Thing("a"), Thing("a")}) == 2
+
+
+def test_objects_are_copied_and_travel():
+    """They are replaced and pickled as other dataclasses are, and have no further attributes."""
+    assert replace(Place(1), y=5) == Place(1, 5)
+    assert pickle.loads(pickle.dumps(Place(1, 2))) == Place(1, 2)
+    with pytest.raises(AttributeError):
+        Place(1).z = 3
+
+
+def test_nothing_frozen_may_come_from_them():
+    """A subclass that is frozen at run time is refused, so rows of one kind are not made twice."""
+    with pytest.raises(TypeError, match="frozen"):
+
+        @dataclass(frozen=True)
+        class Spot(Place):
+            pass
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [("place.x = 3", "read-only"), ("Place('one')", "incompatible type"), ("place.x + 3", "")],
+)
+def test_type_checkers_hold_them_frozen(tmp_path, line, told):
+    """An assignment to a field is an error of mypy, as is a value of another type."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from workbench.system.unchanging import unchanging\n\n\n"
+        "@unchanging()\n"
+        "class Place:\n"
+        "    x: int\n\n\n"
+        "place = Place(1)\n"
+        f"{line}\n"
+    )
+    found, _, status = api.run([str(program), "--cache-dir", str(tmp_path / "cache")])
+    assert told in found
+    assert (status == 1) == bool(told), found
