@@ -130,6 +130,59 @@ def test_a_lattice_returns_from_k2(k2_search, seed):
 
 
 @pytest.mark.k2
+def test_dead_ends_of_k2_are_dropped(k2_search):
+    """An automaton whose states lead nowhere, or are never reached, is the lattice without them."""
+    import k2
+    import torch
+
+    from workbench.notebook import from_k2, to_k2
+    from workbench.settings import UserError
+
+    lattice = native.search(*larger_case(1), 60.0, 5.0, 10**6)
+    fsa = to_k2(lattice)
+    arcs = fsa.arcs.values().clone()
+    middle = int(lattice.arcs // 2)
+    source = int(lattice.source[middle])
+    old_final = int(arcs[:, 1].max())
+    new_final = old_final + 2
+    arcs[:, 1][arcs[:, 1] == old_final] = new_final
+    dead = torch.tensor([[source, old_final, 1, 0]], dtype=torch.int32)
+    astray = torch.tensor([[old_final + 1, old_final, 1, 0]], dtype=torch.int32)
+    at = int((arcs[:, 0] <= source).sum())
+    with_dead = k2.Fsa(torch.cat([arcs[:at], dead, arcs[at:], astray]))
+    frame = int(lattice.frame[middle])
+    for name, value in (("aux_labels", 0), ("phone", 0), ("frame", frame), ("origin", 0)):
+        more = torch.tensor([value], dtype=torch.int32)
+        old = getattr(fsa, name)
+        setattr(with_dead, name, torch.cat([old[:at], more, old[at:], more]))
+
+    back = from_k2(with_dead)
+    assert (back.nodes, back.frames) == (lattice.nodes, lattice.frames)
+    assert arcs_of(back) == arcs_of(lattice)
+
+    with_dead.frame[at] += 1
+    with pytest.raises(UserError, match="not in step with their frames"):
+        from_k2(with_dead)
+
+
+@pytest.mark.k2
+def test_an_empty_automaton_of_k2_has_no_path(k2_search):
+    """Such as what k2's ``connect`` leaves where no arc leads to the end."""
+    import k2
+    import torch
+
+    from workbench.notebook import from_k2
+    from workbench.settings import UserError
+
+    fsa = k2.Fsa(torch.tensor([[0, 1, 1, 0], [2, 3, -1, 0]], dtype=torch.int32))
+    for name in ("aux_labels", "phone", "frame", "origin"):
+        setattr(fsa, name, torch.zeros(2, dtype=torch.int32))
+    for automaton in (fsa, k2.connect(fsa)):
+        with pytest.raises(UserError, match="cannot be taken: no complete path"):
+            from_k2(automaton)
+
+
+@pytest.mark.k2
 def test_a_graph_returns_from_k2_by_the_public_call(k2_search):
     """A graph comes back as a graph; an automaton that lost its frames is no lattice any more."""
     from workbench.notebook import from_k2, to_k2

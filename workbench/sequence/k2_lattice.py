@@ -150,8 +150,10 @@ def lattice_from_k2(fsa: "k2.Fsa") -> Lattice:
         raise ValueError("no lattice: an arc without a tied state consumes no frame")
 
     frames = int(frame[inner].max(initial=-1)) + 1
-    node_frame = np.full(fsa.shape[0] - 1, frames, np.int32)
+    node_frame = np.full(max(0, fsa.shape[0] - 1), frames, np.int32)
+    node_frame[target[inner]] = frame[inner] + 1  # of dead ends, which are no source
     node_frame[source[inner]] = frame[inner]
+    node_frame[:1] = 0  # the start, also where no arc leaves it
     starts = node_frame[source[inner]] == frame[inner]
     meets = node_frame[target[inner]] == frame[inner] + 1
     if not (starts & meets).all() or (node_frame[source[~inner]] != frames).any():
