@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pushes import THETA, G, a_push, a_server
 from toy import Toy, settings
 
 from workbench.engine import Cost, load_machine
 from workbench.engine.machines import delay_laws
 from workbench.settings import SETTINGS, Alternatives, Settings, UserError
+from workbench.training.messages import PushStatus
 from workbench.training.updates import update_rules
 
 
@@ -25,6 +27,25 @@ def test_a_rule_of_ones_own_trains() -> None:
     slow, _, _, _ = Toy().run(settings(optimizer="halved", learning_rate=0.2))
     plain, _, _, _ = Toy().run(settings(learning_rate=0.1))
     assert np.allclose(slow, plain, atol=1e-6)
+
+
+def test_the_memory_of_a_rule_may_have_any_shape() -> None:
+    """Two averages in one array of float64, and sums that end as infinite: that push is refused."""
+
+    @update_rules.add("two-averages")
+    def two_averages(updates, gradient, memory):
+        before = np.zeros((2, len(gradient))) if memory is None else memory
+        with np.errstate(over="ignore"):
+            after = 0.5 * before + np.stack([gradient, 1e300 * gradient.astype(float) ** 6])
+        return after[0].astype(np.float32), after
+
+    server = a_server(optimizer="two-averages")
+    assert server.push(a_push(0)).status is PushStatus.APPLIED
+    assert server.memory.shape == (2, len(G))
+    assert server.push(a_push(1, 100 * G, version=1)).status is PushStatus.REJECTED
+    assert np.isfinite(server.memory).all()
+    assert server.push(a_push(2, version=1)).status is PushStatus.APPLIED
+    np.testing.assert_allclose(server.fetch().value, THETA + 0.1 * 2.5 * G, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

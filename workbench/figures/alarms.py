@@ -7,7 +7,7 @@ from workbench.storage.rows import EvaluateRow, PushRow
 
 # Deletions are reported when their share of the reference words has risen by this much.
 RISE = 0.1
-REFUSED = "rejected"  # the status of a push whose gradient was not finite
+REFUSED = "rejected"  # the status of a push whose gradient was not finite or too large
 
 
 def alarms(evaluations: Sequence[EvaluateRow], pushes: Iterable[PushRow] = ()) -> list[str]:
@@ -25,7 +25,7 @@ def alarms(evaluations: Sequence[EvaluateRow], pushes: Iterable[PushRow] = ()) -
 
     refused = sum(1 for push in pushes if push.status == REFUSED and push.batch)
     if refused:
-        reasons.append(f"{refused} gradients were not finite and were refused")
+        reasons.append(f"{refused} gradients were not finite or too large and were refused")
     return reasons
 
 

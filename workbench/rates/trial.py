@@ -91,8 +91,8 @@ class Trials:
     def advance(self, trial: RateTrial, parts: int, progress: Progress) -> RateTrial:
         """Return the trial after training up to ``parts`` parts, from its newest checkpoint.
 
-        It ends early if its gradients or its criterion are not finite, or if its cross entropy is
-        far worse than that of a network that knows nothing.
+        It ends early if its gradients are not finite or too large, if its criterion is not finite,
+        or if its cross entropy is far worse than that of a network that knows nothing.
         """
         drive = self._drive(trial.rate, progress)
         writer = drive.writer
@@ -102,7 +102,7 @@ class Trials:
             while drive.at.number < parts and not drive.finished:
                 drive.advance(never)
         except Diverged:
-            ended = "gradients are not finite"
+            ended = "gradients are not finite or too large"
         except TooLong:
             ended = TOO_LONG
         finally:

@@ -1,7 +1,7 @@
 """A run that diverges goes back to a checkpoint and takes smaller steps.
 
-Training has diverged when gradients or the held-out criterion are not finite, when the held-out
-criterion has fallen far below that of the start (`has_exploded`), or when the posteriors of frames
+Training has diverged when gradients are not finite or too large, when the held-out criterion is not
+finite or has fallen far below that of the start (`has_exploded`), or when the posteriors of frames
 are far worse than those of a model that knows nothing (`is_lost`): a search that fails on such
 posteriors can leave MMI at its maximum, 0, so its curve does not show it. On a clock that can be
 repeated all of this is a function of the run, so the return is a part of its schedule.

@@ -107,7 +107,7 @@ class PushStatus(Enum):
     DUPLICATE = "duplicate"  # its item had been settled before; nothing changed
     STALE = "stale"  # older than the bound; to be computed again from new parameters
     LATE = "late"  # its synchronous update had not waited for it; dropped for good
-    REJECTED = "rejected"  # without a gradient, or with one that is not finite; dropped for good
+    REJECTED = "rejected"  # without a gradient that can be used (see `Moved`); dropped for good
     ENDED = "ended"  # training has ended; nothing changed
 
 

@@ -1,4 +1,4 @@
-"""When gradients that are not finite are a divergence."""
+"""When gradients that are not finite or too large are a divergence."""
 
 from workbench.settings import UserError
 
@@ -6,10 +6,12 @@ REJECTIONS = 10  # in a row, at which training has diverged
 
 
 class Diverged(UserError):
-    """Ten gradients in a row were not finite."""
+    """Ten gradients in a row were not finite or too large."""
 
 
 def check_rejections(in_a_row: int, replica: str) -> None:
     """Raise Diverged that names ``replica``, whose gradient was the last, if these are too many."""
     if in_a_row >= REJECTIONS:
-        raise Diverged(f"{REJECTIONS} gradients in a row are not finite, the last from {replica}")
+        raise Diverged(
+            f"{REJECTIONS} gradients in a row are not finite or too large, the last from {replica}"
+        )

@@ -3,7 +3,7 @@
 A shard serves one call at a time, so it needs no locks; only the long part of a push may be done
 ``ahead`` of its turn. Published parameters are never written to while anybody holds them (see
 ``workbench.system.memory``). A push is known by its item: sent twice, it counts once. A gradient
-that is not finite is never applied; ten in a row raise ``Diverged``.
+that is not finite or too large is never applied; ten in a row raise ``Diverged``.
 
 Shards do not know of each other and may be at different versions, as in the paper. Where all shards
 must agree on which pushes are applied, and in which order (staleness bound, consistent fetch), a
@@ -269,7 +269,7 @@ class ParameterServer(Service):
         self._visit(push.frames)
 
     def _reject(self, push: Push) -> PushStatus:
-        """Count gradients that were not finite; a push of no frames at all does not count."""
+        """Count gradients that cannot be used; a push of no frames at all does not count."""
         if push.gradient is not None or math.isnan(push.scale):
             self._count_rejection(push.replica)
         return PushStatus.REJECTED
@@ -378,10 +378,10 @@ class ParameterServer(Service):
         """Return the parameters after the step, prepared or new; None if it is not usable."""
         ready = self.prepared
         self.prepared = None
-        if step.memory is not None and not updates.is_finite(step.memory):
+        if step.memory is not None and not np.isfinite(step.memory).all():
             return None
         if ready is not None and ready.leads_from(self.version, step):
-            return ready.value if ready.finite else None
+            return ready.value if ready.usable else None
 
         moved = updates.move(self.value, step)
         return moved.value if moved.usable else None

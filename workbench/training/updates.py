@@ -45,7 +45,7 @@ class PreparedUpdate:
     version: int  # of the parameters that they were made from
     rate: float
     value: Vector
-    finite: bool
+    usable: bool
 
     def leads_from(self, version: int, step: Step) -> bool:
         """Return whether this is the update by ``step`` of the parameters of ``version``."""
