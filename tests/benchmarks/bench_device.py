@@ -190,17 +190,18 @@ def time_passes_of_batch(report: Report, kernel: Kernel, frames: int, plain: flo
     forward, training = operations()
     batch = Batch.of(frames)
     theta = keep_on(kernel.device)(initial(PAPER, 0))
+    p = device_parameters(theta, PAPER, kernel)
     x = torch.from_numpy(batch.windows).to(kernel.device)
     targets = torch.from_numpy(batch.targets).to(kernel.device)
 
     def ce() -> TorchVector:
-        return device_ce_gradient(theta, PAPER, x, targets, kernel=kernel).gradient
+        return device_ce_gradient(p, x, targets).gradient
 
     def outer() -> TorchVector:
-        return device_gradient(theta, PAPER, x, batch.rows, kernel=kernel)
+        return device_gradient(p, x, batch.rows)
 
     def posteriors() -> np.ndarray:
-        return log_posteriors(theta, PAPER, x, kernel=kernel)
+        return log_posteriors(p, PAPER, x)
 
     ways: dict[str, tuple[Callable[[], object], float]] = {
         "forward, to the host": (posteriors, forward),
@@ -383,7 +384,7 @@ def time_part(report: Report, what: str, task: Task, theta: np.ndarray, seconds:
 def time_measuring(report: Report, task: Task, theta: np.ndarray) -> None:
     """Time the measuring of held-out utterances, after one that makes the graphs of references."""
     store = task.heldout
-    placed = task.placed(theta)
+    placed = task.keep(theta)
     task.evaluate(placed)
     began = synchronised()
     task.evaluate(placed)

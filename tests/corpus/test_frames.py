@@ -1,6 +1,7 @@
 """The frame store: what is written is read back, and a torn store is never opened."""
 
 import os
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -311,3 +312,15 @@ def test_audio_is_found_after_a_move_and_changes_are_noticed(tmp_path):
     soundfile.write(tmp_path / "moved" / "audio" / "a.flac", samples[:6000], 16000)
     with pytest.raises(AudioError, match="changed audio"):
         FrameStore.open(tmp_path / "moved" / "train").audio(0)
+
+
+def test_blocks_hold_as_many_frames_as_fit(prepared_tiny):
+    """An utterance that is longer than a block is a block of its own."""
+    store = FrameStore.open(prepared_tiny / "train")
+    lengths = np.diff(store.offsets)
+    blocks = list(store.blocks(range(len(store)), int(lengths.max()) - 1))
+    assert list(chain(*blocks)) == list(range(len(store)))
+    longest = int(lengths.argmax())
+    assert [longest] in blocks
+    for block in blocks:
+        assert len(block) == 1 or lengths[block].sum() < lengths.max()

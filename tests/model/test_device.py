@@ -15,6 +15,7 @@ from small_networks import random_outer, random_parameters, random_windows, spar
 from workbench.model.device_gradient import device_ce_gradient, device_gradient
 from workbench.model.kernels import Kernel
 from workbench.model.network import (
+    DeviceParameters,
     SparseRows,
     Topology,
     ce_gradient,
@@ -37,6 +38,11 @@ TOLERANCE = 1e-5
 def theta() -> np.ndarray:
     """Parameters of about the size that training leaves."""
     return (0.1 * random_parameters(NETWORK)).astype(np.float32)
+
+
+def parameters_on(kernel: Kernel, theta: np.ndarray) -> DeviceParameters:
+    """Parameters that were kept on the device."""
+    return device_parameters(keep_on(kernel.device)(theta), NETWORK, kernel)
 
 
 def batch(frames: int) -> tuple[np.ndarray, np.ndarray]:
@@ -67,8 +73,8 @@ def test_cross_entropy_is_that_of_the_cpu(
     """Gradient, value and number of errors, for each part of the network that is trained."""
     windows, targets = batch(frames)
     expected = ce_gradient(theta, NETWORK, windows, targets, trained, SILENCE, kernel=on_cpu)
-    kept = keep_on(on_device.device)(theta)
-    found = device_ce_gradient(kept, NETWORK, windows, targets, trained, SILENCE, kernel=on_device)
+    kept = parameters_on(on_device, theta)
+    found = device_ce_gradient(kept, windows, targets, trained, SILENCE)
     assert relative_error(found.gradient.array(), expected.gradient) < TOLERANCE
     assert found.value == pytest.approx(expected.value, rel=TOLERANCE)
     assert found.errors == expected.errors
@@ -87,10 +93,10 @@ def test_outer_gradients_are_those_of_the_cpu(
     windows, _ = batch(32)
     outer = random_outer(NETWORK, 32, np.float32)
     keep = np.random.default_rng(5).random(outer.shape) < share
-    kept = keep_on(on_device.device)(theta)
+    kept = parameters_on(on_device, theta)
     for rows in (sparse_rows(outer, keep), outer * keep):
         expected = gradient(theta, NETWORK, windows, rows, trained, SILENCE, kernel=on_cpu)
-        found = device_gradient(kept, NETWORK, windows, rows, trained, SILENCE, kernel=on_device)
+        found = device_gradient(kept, windows, rows, trained, SILENCE)
         assert relative_error(found.array(), expected) < TOLERANCE
 
 
@@ -101,13 +107,13 @@ def test_states_that_occur_twice_in_a_row_are_added(on_device: Kernel, on_cpu: K
         np.array([0, 3, 5]), np.array([7, 7, 2, 149, 149]), np.array([1.0, 2.0, -3.0, 0.5, -0.5])
     )
     expected = gradient(theta, NETWORK, windows, rows, kernel=on_cpu)
-    kept = keep_on(on_device.device)(theta)
-    found = device_gradient(kept, NETWORK, windows, rows, kernel=on_device)
+    kept = parameters_on(on_device, theta)
+    found = device_gradient(kept, windows, rows)
     assert relative_error(found.array(), expected) < TOLERANCE
 
     outside = rows._replace(states=np.array([7, 7, 2, 149, 150]))
     with pytest.raises(ValueError, match="outside 0"):
-        device_gradient(kept, NETWORK, windows, outside, kernel=on_device)
+        device_gradient(kept, windows, outside)
 
 
 @pytest.mark.parametrize("frames", [32, 4096])
@@ -116,14 +122,14 @@ def test_the_same_batch_gives_the_same_bits(on_device: Kernel, theta, frames):
     windows, targets = batch(frames)
     outer = random_outer(NETWORK, frames, np.float32)
     rows = sparse_rows(outer, outer > 1.5)
-    kept = keep_on(on_device.device)(theta)
-    first_ce = device_ce_gradient(kept, NETWORK, windows, targets, kernel=on_device)
-    first_outer = device_gradient(kept, NETWORK, windows, rows, kernel=on_device)
+    kept = parameters_on(on_device, theta)
+    first_ce = device_ce_gradient(kept, windows, targets)
+    first_outer = device_gradient(kept, windows, rows)
     for _ in range(3):
-        again = device_ce_gradient(kept, NETWORK, windows, targets, kernel=on_device)
+        again = device_ce_gradient(kept, windows, targets)
         assert np.array_equal(again.gradient.array(), first_ce.gradient.array())
         assert again.value == first_ce.value
-        outer_again = device_gradient(kept, NETWORK, windows, rows, kernel=on_device)
+        outer_again = device_gradient(kept, windows, rows)
         assert np.array_equal(outer_again.array(), first_outer.array())
 
 
@@ -166,6 +172,14 @@ def test_vectors_are_cut_joined_and_added(on_device: Kernel, theta):
         total = add_gradients(one, other)
         assert isinstance(total, TorchVector)
         assert np.array_equal(total.array(), theta + theta)
+
+
+def test_the_only_part_is_the_vector_itself(on_device: Kernel, theta):
+    """It still knows its largest number; a new vector would ask the device again at each push."""
+    gradient = keep_on(on_device.device)(theta)
+    assert gradient.cut([0, len(theta)])[0] is gradient
+    [part] = gradient.cut([3, 7])
+    assert np.array_equal(part.array(), theta[3:7])
 
 
 def test_a_copy_on_the_host_is_its_own(on_device: Kernel, theta):

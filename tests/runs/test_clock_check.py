@@ -11,8 +11,9 @@ from workbench import runs
 from workbench.cli import main
 from workbench.metrics.distance import Distance
 from workbench.prepare.corpus import Corpus
+from workbench.runs import clock_check
 from workbench.runs.clock_check import check_settings, compare, steady_pushes
-from workbench.settings import preset
+from workbench.settings import UserError, preset
 from workbench.storage.rows import PushRow
 from workbench.storage.run import Run, all_runs
 
@@ -75,8 +76,38 @@ def test_shared_cores_are_priced(fakes, cores, share):
 def test_ends_do_not_count(fakes):
     """The first and the last fifth of the pushes are left out."""
     pushes = steady_pushes(fakes[0])
-    assert [push.step for push in pushes] == list(range(8, 32))
-    assert sum(1 for _ in fakes[0].rows(PushRow)) == 40
+    assert [push.step for push in pushes.rows] == list(range(8, 32))
+    assert pushes.made == sum(1 for _ in fakes[0].rows(PushRow)) == 40
+
+
+@pytest.mark.parametrize("steps", [0, 1, 9])
+def test_too_few_pushes_are_named(fakes, steps):
+    """No rate can be taken from them; the message names the run and what to do."""
+    short = fake_run("short", preset("tiny", criterion="mmi"), steps=steps)
+    for pair in ((short, fakes[0]), (fakes[0], short)):
+        with pytest.raises(UserError, match=f"short: {steps} pushes are too few .* more epochs"):
+            compare(*pair, replicas=3, load=0.5)
+
+
+def test_pushes_at_one_time_are_too_few(fakes):
+    """Replicas that keep step on a virtual clock and push once have no rate either."""
+    with pytest.raises(UserError, match="one: 40 pushes are too few"):
+        compare(slower(fakes[0], 0.0), fakes[1], replicas=3, load=0.5)
+
+
+def test_a_prediction_that_is_too_short_ends_before_the_cluster_works(fakes, monkeypatch):
+    """The foretold run is looked at before the other is trained."""
+    trained = []
+
+    def train(corpus, settings, name, **more):
+        trained.append(settings.clock.kind)
+        return fake_run(name, settings, steps=1)
+
+    monkeypatch.setattr(clock_check, "train", train)
+    monkeypatch.setattr(clock_check, "corpus_of", lambda run: None)
+    with pytest.raises(UserError, match="1 pushes are too few"):
+        clock_check.check_clock(fakes[0], "laptop", [2])
+    assert trained == ["cost"]
 
 
 def test_a_comparison_is_not_disturbed():

@@ -9,11 +9,10 @@ import pytest
 from devices import use_cpu, use_device
 
 from workbench import runs
-from workbench.corpus.frames.store import FrameStore
 from workbench.prepare.corpus import Corpus
 from workbench.runs import decode_ahead, posteriors
 from workbench.runs.decode_ahead import DecodeAhead
-from workbench.runs.posteriors import blocks_of, with_posteriors
+from workbench.runs.posteriors import with_posteriors
 from workbench.runs.task import Task
 from workbench.settings import preset
 from workbench.storage.rows import EvaluateRow
@@ -47,6 +46,22 @@ def test_each_utterance_has_the_parameters_it_was_asked_with(versions, monkeypat
         assert ahead.decode(thetas[version], utterance) == (version, utterance)
     if versions == [0] * 8:
         assert blocks == [[4, 2, 9], [4, 7, 1], [1, 3]]
+
+
+@pytest.mark.parametrize("same", [1, 2])
+def test_no_utterance_is_decoded_twice_where_more_are_kept_than_begun(monkeypatch, same):
+    """The last block of a version ends where the decoder fetches, also if it fetches the same."""
+    monkeypatch.setattr(decode_ahead, "BLOCKS_OF_PROCESSORS", 1)
+    monkeypatch.setattr(decode_ahead.os, "cpu_count", lambda: 4)
+    blocks: list[list[int]] = []
+    order = list(range(18))
+    ahead = DecodeAhead(iter(order), 6, begun(blocks))
+    thetas = [np.full(1, version, np.float32) for version in range(3)]
+    for utterance in order:
+        version = utterance // (6 * same)
+        assert ahead.decode(thetas[version], utterance) == (version, utterance)
+    assert list(chain(*blocks)) == order
+    assert [len(block) for block in blocks] == [4, 2, 4, 2, 4, 2]
 
 
 def test_another_order_is_an_error():
@@ -124,16 +139,3 @@ def test_results_come_in_order(corpus: Corpus, monkeypatch, on_device):
     if on_device:
         assert list(chain(*scored.blocks)) == order
         assert max(map(len, scored.blocks)) > 1
-
-
-def test_blocks_hold_as_many_frames_as_fit(corpus: Corpus, monkeypatch):
-    """An utterance that is longer than a block is a block of its own."""
-    store: FrameStore = corpus.split("train")
-    lengths = np.diff(store.offsets)
-    monkeypatch.setattr(posteriors, "BLOCK_FRAMES", int(lengths.max()) - 1)
-    blocks = list(blocks_of(store, range(len(store))))
-    assert list(chain(*blocks)) == list(range(len(store)))
-    longest = int(lengths.argmax())
-    assert [longest] in blocks
-    for block in blocks:
-        assert len(block) == 1 or lengths[block].sum() < lengths.max()

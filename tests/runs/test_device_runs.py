@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from devices import on_device, relative_error, use_cpu, use_device
 from stop_requests import after
 
@@ -147,6 +148,26 @@ def test_the_record_says_where_parameters_and_frames_lie(corpus: Corpus, monkeyp
     momentum = slow.record.kernels["residence"]["parameters"]
     assert momentum == {"where": "host", "reason": "optimizer=momentum is computed in numpy"}
     assert "residence" not in cpu.record.kernels
+
+
+def test_no_frames_are_copied_only_to_keep_parameters(corpus: Corpus, on_device: Kernel):
+    """Nor by the process that begins a run on a cluster, for its record."""
+    task = Task(corpus, preset("tiny", **SMALL))
+    assert isinstance(task.keep(np.zeros(3, np.float32)), TorchVector)
+    assert "train_frames" not in vars(task)
+
+    task = Task(corpus, preset("tiny", **SMALL, clock="wall"))
+    assert task.residence.parameters.where == "host"
+    assert task.residence.frames.where == "workers"
+    assert "train_frames" not in vars(task)
+
+
+def test_memory_that_torch_keeps_is_free(monkeypatch):
+    """What an earlier run has left is used again, so it leaves room for frames."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100, 1000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 800)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 300)
+    assert residence.free_bytes(torch.device("cuda")) == 600
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ window is one run of 1040 half-precision numbers, and a batch of windows is one 
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from workbench.model.torch_vector import tensor
 PADDING = LEFT + RIGHT  # frames that are repeated for each utterance
 TARGET_BYTES = 8  # int64, as torch wants indices
 FRAME_BYTES = 2 * MEL + TARGET_BYTES
-CHUNK = 1 << 20  # frames that are copied at a time
+CHUNK = 1 << 20  # frames that are copied at a time, more if an utterance has more
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +46,8 @@ class DeviceFrames:
         if store.alignment is not None:
             alignment = torch.full((padded,), UNALIGNED, dtype=torch.int64, device=device)
 
-        for first, last in _chunks(offsets):
+        for block in store.blocks(range(len(store)), CHUNK):
+            first, last = block[0], block[-1] + 1
             sources = _padded_sources(offsets, first, last)
             begin = int(offsets[first]) + first * PADDING
             here = slice(begin, begin + len(sources))
@@ -85,16 +85,6 @@ class DeviceFrames:
         """Return the tied states int64 [n] to which these frames are aligned."""
         assert self.alignment is not None
         return self.alignment.index_select(0, places)
-
-
-def _chunks(offsets: np.ndarray) -> list[tuple[int, int]]:
-    """Return (first utterance, the one after the last) of pieces of about `CHUNK` frames."""
-    bounds = [0]
-    utterances = len(offsets) - 1
-    while bounds[-1] < utterances:
-        end = int(np.searchsorted(offsets, offsets[bounds[-1]] + CHUNK, side="right")) - 1
-        bounds.append(min(utterances, max(bounds[-1] + 1, end)))
-    return list(pairwise(bounds))
 
 
 def _padded_sources(offsets: np.ndarray, first: int, last: int) -> np.ndarray:

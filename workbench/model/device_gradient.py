@@ -8,13 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from workbench.model.kernels import Kernel
 from workbench.model.logit_gradient import SparseRows
 from workbench.model.network import States, Windows, pass_cross_entropy, pass_outer
 from workbench.model.sinks import Store
-from workbench.model.topology import Topology, Trained, silence_rows, trained_slice
+from workbench.model.topology import Trained, silence_rows, trained_slice
 from workbench.model.torch_vector import TorchVector, largest_magnitude
-from workbench.model.workspace import DeviceParameters, device_parameters
+from workbench.model.workspace import DeviceParameters
 
 
 class DeviceCrossEntropy(NamedTuple):
@@ -26,37 +25,29 @@ class DeviceCrossEntropy(NamedTuple):
 
 
 def device_gradient(
-    theta: TorchVector,
-    topology: Topology,
+    p: DeviceParameters,
     x: Windows,
     outer: np.ndarray | SparseRows,
     trained: Trained = "all",
     silence: States = (),
-    *,
-    kernel: Kernel | None = None,
 ) -> TorchVector:
-    """Return what `gradient` returns, on the device on which ``theta`` lies."""
-    p = device_parameters(theta, topology, kernel)
+    """Return what `gradient` returns, on the device on which the parameters lie."""
     sink = _device_sink(p, trained, silence)
     pass_outer(p, x, outer, trained, sink)
     return TorchVector(sink.out)
 
 
 def device_ce_gradient(
-    theta: TorchVector,
-    topology: Topology,
+    p: DeviceParameters,
     x: Windows,
     targets: Windows,
     trained: Trained = "all",
     silence: States = (),
-    *,
-    kernel: Kernel | None = None,
 ) -> DeviceCrossEntropy:
-    """Return what `ce_gradient` returns, on the device on which ``theta`` lies.
+    """Return what `ce_gradient` returns, on the device on which the parameters lie.
 
     The host waits for the device once, for the sums and for whether the gradient is finite.
     """
-    p = device_parameters(theta, topology, kernel)
     sink = _device_sink(p, trained, silence)
     sums = pass_cross_entropy(p, x, targets, trained, sink)
     largest = largest_magnitude(sink.out).to(sums.dtype)

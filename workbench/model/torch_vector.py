@@ -32,6 +32,8 @@ class TorchVector(DeviceVector):
         return self.values.to("cpu", copy=True).numpy()
 
     def cut(self, bounds: Sequence[int]) -> "list[TorchVector]":
+        if tuple(bounds) == (0, len(self)):
+            return [self]  # which knows its largest number
         return [TorchVector(self.values[start:stop]) for start, stop in pairwise(bounds)]
 
     def plus(self, other: Vector) -> "TorchVector":

@@ -31,7 +31,8 @@ class DeviceParameters:
     """The layers of one flat parameter vector, as one kernel wants them.
 
     ``border``: dtype of the numpy arrays that go in and come out. ``aliased``: the layers are views
-    of the vector (CPU, same dtype); else copies on the kernel's device, in its dtype.
+    of an array of the host (same device and dtype); else they lie on the kernel's device, in its
+    dtype.
     """
 
     topology: Topology
@@ -65,9 +66,9 @@ def device_parameters(
     """Return the flat vector ``theta`` [parameters] ready for passes; ``kernel``: by default the
     one chosen here.
 
-    On the CPU without a change of dtype the layers are views. Elsewhere they are copies. The copy
-    of a published version is kept as long as ``theta`` lives; other arrays may change and are
-    copied each time. Raises ValueError if ``theta`` does not fit the topology.
+    Without a change of device and dtype the layers are views, else copies. What is made of a
+    `TorchVector` or of a published version is kept as long as ``theta`` lives; other arrays may
+    change and are copied each time. Raises ValueError if ``theta`` does not fit the topology.
     """
     if isinstance(theta, DeviceParameters):
         return theta

@@ -1,6 +1,5 @@
 """Recognition with a trained model: the test set, scales chosen on held-out data, audio files."""
 
-import hashlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,6 @@ from workbench.metrics.significance import Comparison, error_interval
 from workbench.metrics.tested import TestedRun, compare_tested
 from workbench.metrics.words import WordErrors, total_errors, word_errors
 from workbench.model.threads import one_thread
-from workbench.prepare.corpus import Corpus
 from workbench.prepare.reading import read_language_model
 from workbench.progress import Progress, no_progress
 from workbench.recognise.recogniser import SEARCH, Recogniser, Search, Words
@@ -66,6 +64,7 @@ def test(
     """
     report = progress or no_progress
     recogniser = with_language(Recogniser.of(run, search), language)
+    used = language_digest(recogniser.task.corpus, language)  # of the files as they are now
     recogniser = with_best_scales(recogniser, report)
     store = recogniser.task.corpus.split("test")
     scale = recogniser.lm_scale
@@ -79,7 +78,7 @@ def test(
     searched = replace(
         run.summary,
         test_search=recogniser.description,
-        test_language=_language_digest(recogniser.task.corpus, language),
+        test_language=used,
         lm_scale=scale,
         test_acoustic_scale=recogniser.acoustic_scale,
         test_no_path=found.no_path,
@@ -95,14 +94,6 @@ def with_language(recogniser: Recogniser, language: Path | None) -> Recogniser:
         return recogniser
     model = read_language_model(language, recogniser.task.corpus.lexicon)
     return replace(recogniser, language=model)
-
-
-def _language_digest(corpus: Corpus, language: Path | None) -> str:
-    """The digest of all that a test uses beside the model."""
-    digest = language_digest(corpus)
-    if language is None:
-        return digest
-    return hashlib.sha256(digest.encode() + language.read_bytes()).hexdigest()[: len(digest)]
 
 
 def known_speakers(store: FrameStore) -> dict[str, str] | None:
@@ -208,7 +199,6 @@ def tune(
     UserError for a scale outside the range of its setting.
     """
     task, theta = trained_model(run)
-    placed = task.placed(theta)
     own = task.settings.criterion.transition_scale
     grid = {
         "acoustic_scale": acoustic_scales,
@@ -221,10 +211,10 @@ def tune(
 
     def measure(scales: Scales) -> float:
         scaled = Task(task.corpus, task.settings.replace(**scales._asdict()))
-        recogniser = Recogniser(scaled, placed, scales.acoustic_scale, scales.prior_scale)
+        recogniser = Recogniser(scaled, theta, scales.acoustic_scale, scales.prior_scale)
         utterances = range(min(TUNED_UTTERANCES, len(task.heldout)))
         work = partial(_unigram_errors, recogniser)
-        errors = total_errors(with_posteriors(scaled, placed, task.heldout, utterances, work))
+        errors = total_errors(with_posteriors(scaled, theta, task.heldout, utterances, work))
         done = next(tried)
         report(done, max(done, planned), "scales")
         return errors.wer

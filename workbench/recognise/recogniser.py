@@ -85,8 +85,7 @@ class Recogniser:
         """Return the model of a run with the scales that it was trained with."""
         task, theta = trained_model(run)
         criterion = task.settings.criterion
-        placed = task.placed(theta)
-        return cls(task, placed, criterion.acoustic_scale, criterion.prior_scale, search)
+        return cls(task, theta, criterion.acoustic_scale, criterion.prior_scale, search)
 
     @property
     def description(self) -> str:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,11 +24,12 @@ from workbench.progress import Progress, no_progress
 from workbench.runs.execution import ClusterExecutor, cluster_at
 from workbench.runs.record import corpus_of
 from workbench.runs.train import train
-from workbench.settings import Settings, Value
+from workbench.settings import Settings, UserError, Value
 from workbench.storage.rows import PushRow, UsageRow
 from workbench.storage.run import Run
 
 MARGIN = 0.2  # of the pushes at either end that do not count
+FEWEST_PUSHES = 10  # of a run, for a rate that means anything
 NEVER = 1000.0  # epochs
 AGES = ("inner", "outer", "inner_seconds", "outer_seconds")  # fields of Staleness
 
@@ -38,6 +40,13 @@ class Throughput:
 
     updates: float  # a second
     busy: float  # processes that worked at once, on average
+
+
+class SteadyPushes(NamedTuple):
+    """The pushes of a run that count, in the order of time, and how many it made in all."""
+
+    rows: list[PushRow]
+    made: int
 
 
 @dataclass(frozen=True)
@@ -126,6 +135,7 @@ def _check(
         name=f"foretold-{count}-{begun}",
         init=run,
     )
+    steady_pushes(foretold)  # if there are too few, before the cluster works in vain
 
     load = os.getloadavg()[0]
     name = f"measured-{count}-{begun}"
@@ -141,8 +151,8 @@ def compare(foretold: Run, real: Run, replicas: int, load: float) -> ClockCheck:
     """Return the comparison of two runs that have ended."""
     predicted = steady_pushes(foretold)
     measured = steady_pushes(real)
-    predicted_ages = staleness(predicted)
-    measured_ages = staleness(measured)
+    predicted_ages = staleness(predicted.rows)
+    measured_ages = staleness(measured.rows)
     checks = (check_age(name, predicted_ages, measured_ages) for name in AGES)
     return ClockCheck(
         replicas=replicas,
@@ -156,23 +166,32 @@ def compare(foretold: Run, real: Run, replicas: int, load: float) -> ClockCheck:
     )
 
 
-def steady_pushes(run: Run) -> list[PushRow]:
-    """Return the pushes of a run without the first and the last fifth, in the order of time."""
+def steady_pushes(run: Run) -> SteadyPushes:
+    """Return the pushes of a run without the first and the last fifth.
+
+    Raises UserError if it made too few for a rate, or all of them at one time.
+    """
     pushes = sorted(run.rows(PushRow), key=lambda push: push.seconds)
     out = int(MARGIN * len(pushes))
-    return pushes[out : len(pushes) - out]
+    steady = pushes[out : len(pushes) - out]
+    if len(pushes) < FEWEST_PUSHES or steady[0].seconds == steady[-1].seconds:
+        raise UserError(
+            f"{run.name}: {len(pushes)} pushes are too few to compare clocks; "
+            "set more epochs, or smaller batches"
+        )
+    return SteadyPushes(steady, len(pushes))
 
 
-def throughput(run: Run, pushes: Sequence[PushRow]) -> Throughput:
+def throughput(run: Run, pushes: SteadyPushes) -> Throughput:
     """Return how fast a run made these pushes, and how many processes worked at once meanwhile.
 
     All pushes of a run are taken to have needed the same work.
     """
-    updates = (len(pushes) - 1) / (pushes[-1].seconds - pushes[0].seconds)
+    passed = pushes.rows[-1].seconds - pushes.rows[0].seconds
+    updates = (len(pushes.rows) - 1) / passed
     rows = run.rows(UsageRow)
     work = sum(row.work_seconds or 0.0 for row in rows if row.process != "evaluator")
-    work_each = work / sum(1 for _ in run.rows(PushRow))
-    return Throughput(updates, work_each * updates)
+    return Throughput(updates, work / pushes.made * updates)
 
 
 def check_age(name: str, predicted: Staleness, measured: Staleness) -> AgeCheck:

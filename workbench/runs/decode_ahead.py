@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from itertools import islice
 from typing import NamedTuple
 
 from workbench.sequence.decoded import Decoded
@@ -37,33 +38,43 @@ class DecodeAhead:
 
     def __init__(self, order: Iterator[int], kept: int, begin: Begin):
         self.order = order
-        self.most = min(kept, BLOCKS_OF_PROCESSORS * (os.cpu_count() or 1))
+        self.kept = kept
         self.begin = begin
         self.theta: Vector | None = None
         self.begun: deque[Begun] = deque()
+        self.left = 0  # utterances to be begun with these parameters
 
     def decode(self, theta: Vector, utterance: int) -> Decoded:
         """Return the outer gradient of the next utterance of the order at ``theta``."""
-        if theta is not self.theta or not self.begun:
-            self._begin_block(theta)
+        if theta is not self.theta:
+            self._begin_again(theta)
+        elif not self.begun:
+            self._begin_block(theta, [])
 
         first = self.begun.popleft()
         if first.utterance != utterance:
             raise RuntimeError(f"utterance {utterance} was asked for before {first.utterance}")
         return first.future.result()
 
-    def _begin_block(self, theta: Vector) -> None:
-        """Begin to decode what was begun with other parameters, and the next of the order."""
-        block = [begun.utterance for begun in self.begun]
-        while len(block) < self.most:
-            utterance = next(self.order, None)
-            if utterance is None:
-                break
-            block.append(utterance)
-
+    def _begin_again(self, theta: Vector) -> None:
+        """Begin with new parameters, first what was begun with others and not asked for."""
+        for begun in self.begun:
+            begun.future.cancel()
         self.theta = theta
-        futures = self.begin(theta, block)
-        self.begun = deque(map(Begun, block, futures))
+        self.left = self.kept
+        self._begin_block(theta, [begun.utterance for begun in self.begun])
+
+    def _begin_block(self, theta: Vector, block: list[int]) -> None:
+        """Begin to decode a block, filled up from the order.
+
+        It ends where the decoder will fetch, since what is begun beyond is decoded twice.
+        """
+        # The parameters are kept once more if the decoder has fetched the same again.
+        self.left = self.left or self.kept
+        most = min(self.left, BLOCKS_OF_PROCESSORS * (os.cpu_count() or 1))
+        block += islice(self.order, max(0, most - len(block)))
+        self.left -= len(block)
+        self.begun = deque(map(Begun, block, self.begin(theta, block)))
 
 
 @cache

@@ -13,9 +13,10 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from workbench.corpus.frames.store import FrameStore
+from workbench.model.network import DEVICE_CHUNK
 from workbench.system.vectors import Vector
 
-BLOCK_FRAMES = 8192
+BLOCK_FRAMES = DEVICE_CHUNK
 """Frames of one forward pass on a device, more if a single utterance has more."""
 
 BLOCKS_AHEAD = 2
@@ -58,7 +59,7 @@ def with_posteriors(
             return
 
         begun: deque[list[Future[Result]]] = deque()
-        for block in blocks_of(store, utterances):
+        for block in store.blocks(utterances, BLOCK_FRAMES):
             posteriors = scorer.utterance_posteriors(theta, store, block)
             futures = [
                 pool.submit(work, utterance, logp)
@@ -76,20 +77,3 @@ def results_of(futures: Iterable["Future[Result]"]) -> Iterator[Result]:
     """Yield the results in order, waiting for each."""
     for future in futures:
         yield future.result()
-
-
-def blocks_of(store: FrameStore, utterances: Iterable[int]) -> Iterator[list[int]]:
-    """Yield successive utterances that together have at most `BLOCK_FRAMES` frames."""
-    block: list[int] = []
-    frames = 0
-    for utterance in utterances:
-        first, last = store.span(utterance)
-        if block and frames + last - first > BLOCK_FRAMES:
-            yield block
-            block = []
-            frames = 0
-        block.append(utterance)
-        frames += last - first
-
-    if block:
-        yield block

@@ -4,6 +4,7 @@ import hashlib
 import platform
 import shlex
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import numpy as np
 
@@ -77,9 +78,13 @@ def part_digest(corpus: Corpus, part: str) -> str:
     return _digest(_part_content(corpus, part))
 
 
-def language_digest(corpus: Corpus) -> str:
-    """Return the digest of what a test uses beside the model: lexicon and language models."""
-    return _digest("".join(part_digest(corpus, part) for part in LANGUAGE).encode())
+def language_digest(corpus: Corpus, language: Path | None = None) -> str:
+    """Return the digest of what a test uses beside the model: lexicon and language models.
+
+    ``language``: an ARPA file that takes the place of the corpus's n-gram.
+    """
+    digest = _digest("".join(part_digest(corpus, part) for part in LANGUAGE).encode())
+    return _digest(digest.encode() + language.read_bytes()) if language else digest
 
 
 def same_corpus(recorded: CorpusIdentity, corpus: CorpusIdentity, now: Corpus) -> bool:

@@ -13,20 +13,19 @@ import torch
 from workbench.corpus.frames.store import FrameStore
 from workbench.model.device_frames import DeviceFrames
 from workbench.model.kernels import Kernel
-from workbench.model.torch_vector import TorchVector, keep_on
 from workbench.settings import Settings
-from workbench.system.vectors import Vector, as_array
 
 SHARE = 0.5
 """The share of a device's free memory that the frames of one split may take."""
 
 DEVICE = "device"
 HOST = "host"
+WORKERS = "workers"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where something lies, `DEVICE` or `HOST`, and why or how much of it."""
+    """Where something lies, `DEVICE`, `HOST` or `WORKERS`, and why or how much of it."""
 
     where: str
     reason: str
@@ -38,6 +37,9 @@ class Residence:
 
     parameters: Place
     frames: Place
+
+
+FRAMES_OF_WORKERS = Place(WORKERS, "each worker copies the frames to its device if they fit")
 
 
 def place_of_parameters(settings: Settings, kernel: Kernel) -> Place:
@@ -58,13 +60,6 @@ def place_of_parameters(settings: Settings, kernel: Kernel) -> Place:
     if asynchrony.wire != "float32":
         return Place(HOST, f"wire={asynchrony.wire} rounds on the host")
     return Place(DEVICE, "updates are plain")
-
-
-def place_vector(theta: Vector, kernel: Kernel) -> Vector:
-    """Return parameters where ``kernel`` computes, for passes that use them many times."""
-    if not kernel.own_memory or isinstance(theta, TorchVector):
-        return theta
-    return keep_on(kernel.device)(as_array(theta))
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +88,7 @@ def place_frames(store: FrameStore, kernel: Kernel) -> PlacedFrames:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return the free memory of a GPU."""
+    """Return the free memory of a GPU, with what torch keeps there to use it again."""
     free, _ = torch.cuda.mem_get_info(device)
-    return int(free)
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(free) + unused

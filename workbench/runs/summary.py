@@ -2,14 +2,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from workbench.metrics.staleness import AgeSummary, staleness, summarise_ages
+from workbench.metrics.staleness import AgeSummary, Staleness, staleness, summarise_ages
 from workbench.runs.record import parameters_digest
-from workbench.storage.rows import DecodeRow, DivergenceRow, EvaluateRow, PushRow
+from workbench.storage.rows import DecodeRow, DivergenceRow, EvaluateRow, PushRow, Row
 from workbench.storage.run import Run
 from workbench.storage.summary import RunSummary
 
@@ -20,23 +20,63 @@ def summarise(run: Run, theta: np.ndarray, updates: int, updates_applied: int) -
     ``theta`` are its parameters, ``updates`` the pushes that it reported, ``updates_applied`` those
     that the parameter server applied.
     """
+    noted = _Noted()
+    ages = staleness(noted.pushes(run.rows(Row)))
     summary = RunSummary(
         updates=updates,
         updates_applied=updates_applied,
-        divergences=sum(1 for _ in run.rows(DivergenceRow)),
+        divergences=noted.divergences,
         rows_digest=run.rows_digest(),
         parameters_digest=parameters_digest(theta),
     )
-    summary = _with_last_evaluation(summary, list(run.rows(EvaluateRow)))
-    summary = _with_mean_staleness(summary, run.rows(PushRow))
-    return _with_frames_and_utterances(summary, run)
+    summary = _with_last_evaluation(summary, noted.last)
+    summary = _with_mean_staleness(summary, ages)
+    return _with_frames_and_utterances(summary, noted)
 
 
-def _with_last_evaluation(summary: RunSummary, evaluations: Sequence[EvaluateRow]) -> RunSummary:
+@dataclass
+class _Noted:
+    """What is noted of the rows of a run on one way through them; none is kept but the last
+    evaluation.
+    """
+
+    divergences: int = 0
+    last: EvaluateRow | None = None
+    set_aside: Counter[str] = field(default_factory=Counter)  # utterances by reason
+    decoded: Counter[str] = field(default_factory=Counter)  # frames by what became of them
+    pushed: int = 0  # frames
+
+    def pushes(self, rows: Iterable[Row]) -> Iterator[PushRow]:
+        """Yield the pushes among ``rows``, and note the others on the way."""
+        for row in rows:
+            match row:
+                case PushRow():
+                    self.pushed += row.frames
+                    yield row
+                case DecodeRow():
+                    self._note_decode(row)
+                case EvaluateRow():
+                    if self.last is None or _when(row) > _when(self.last):
+                        self.last = row
+                case DivergenceRow():
+                    self.divergences += 1
+
+    def _note_decode(self, row: DecodeRow) -> None:
+        if row.reason is not None:
+            self.set_aside[row.reason] += 1
+        self.decoded["seen"] += row.frames
+        self.decoded["kept"] += row.kept
+        self.decoded["rejected"] += row.rejected
+
+
+def _when(row: EvaluateRow) -> tuple[float, int]:
+    return row.seconds, row.index
+
+
+def _with_last_evaluation(summary: RunSummary, last: EvaluateRow | None) -> RunSummary:
     """Add what was measured last on the held-out set, and when: how long training took."""
-    if not evaluations:
+    if last is None:
         return summary
-    last = max(evaluations, key=lambda row: (row.seconds, row.index))
     return replace(
         summary,
         heldout_mmi=last.measured.mmi,
@@ -50,9 +90,8 @@ def _with_last_evaluation(summary: RunSummary, evaluations: Sequence[EvaluateRow
     )
 
 
-def _with_mean_staleness(summary: RunSummary, pushes: Iterable[PushRow]) -> RunSummary:
+def _with_mean_staleness(summary: RunSummary, found: Staleness) -> RunSummary:
     """Add the mean staleness of inner and outer gradients."""
-    found = staleness(pushes)
     return replace(
         summary,
         staleness_inner_mean=_known_mean(summarise_ages(found.inner)),
@@ -65,20 +104,13 @@ def _known_mean(ages: AgeSummary) -> float | None:
     return None if math.isnan(ages.mean) else ages.mean
 
 
-def _with_frames_and_utterances(summary: RunSummary, run: Run) -> RunSummary:
+def _with_frames_and_utterances(summary: RunSummary, noted: _Noted) -> RunSummary:
     """Add where frames and utterances went; without decoders, frames are those of the pushes."""
-    reasons: Counter[str] = Counter()
-    frames: Counter[str] = Counter()
-    for row in run.rows(DecodeRow):
-        if row.reason is not None:
-            reasons[row.reason] += 1
-        frames["seen"] += row.frames
-        frames["kept"] += row.kept
-        frames["rejected"] += row.rejected
-
+    reasons = noted.set_aside
+    frames = noted.decoded
     summary = replace(summary, utterances_set_aside=reasons.total(), set_aside=dict(reasons))
     if not frames:
-        return replace(summary, frames_seen=sum(row.frames for row in run.rows(PushRow)))
+        return replace(summary, frames_seen=noted.pushed)
     return replace(
         summary,
         frames_seen=frames["seen"],

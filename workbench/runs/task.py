@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from workbench.batches import FrameBatch, OuterBatch
+from workbench.batches.orders import frame_positions
 from workbench.corpus.frames.store import FrameStore
 from workbench.corpus.frames.window import WINDOW
 from workbench.engine.workers import GivenUp, giving_up
@@ -24,6 +25,7 @@ from workbench.model.network import (
     Windows,
     ce_factors,
     ce_gradient,
+    device_parameters,
     factors,
     gradient,
     log_posteriors,
@@ -42,11 +44,11 @@ from workbench.runs.measure import (
 from workbench.runs.posteriors import with_posteriors
 from workbench.runs.residence import (
     DEVICE,
+    FRAMES_OF_WORKERS,
     PlacedFrames,
     Residence,
     place_frames,
     place_of_parameters,
-    place_vector,
 )
 from workbench.sequence.auxiliary import reweighted_gradient, softmax_gradient
 from workbench.sequence.decoded import Decoded
@@ -152,12 +154,15 @@ class Task:
     @property
     def residence(self) -> Residence:
         """Where parameters and training data lie, and why, for the record of a run."""
-        return Residence(place_of_parameters(self.settings, self.kernel), self.train_frames.place)
+        parameters = place_of_parameters(self.settings, self.kernel)
+        if self.settings.clock.kind == "wall":  # this process may compute nothing
+            return Residence(parameters, FRAMES_OF_WORKERS)
+        return Residence(parameters, self.train_frames.place)
 
     @property
     def keep(self) -> Keep:
         """How parameter servers keep their parameters: where the network computes, if it can be."""
-        on_device = self.residence.parameters.where == DEVICE
+        on_device = place_of_parameters(self.settings, self.kernel).where == DEVICE
         return keep_on(self.kernel.device) if on_device else keep_on_host
 
     @property
@@ -186,10 +191,6 @@ class Task:
 
     # --- decoding
 
-    def placed(self, theta: Vector) -> Vector:
-        """Return ``theta`` where the network computes, for many passes with the same parameters."""
-        return place_vector(theta, self.kernel)
-
     def log_posteriors(self, theta: Vector, windows: Windows) -> np.ndarray:
         """Return log p_θ(s|x), float32 [frames, states], of windows float32 [frames, inputs]."""
         return log_posteriors(theta, self.topology, windows, kernel=self.kernel)
@@ -198,10 +199,10 @@ class Task:
         self, theta: Vector, store: FrameStore, utterances: Sequence[int]
     ) -> list[np.ndarray]:
         """Return log p_θ(s|x) of each utterance of a split, made in one forward pass."""
-        spans = [store.span(u) for u in utterances]
-        positions = np.concatenate([np.arange(first, last) for first, last in spans])
-        logp = self.log_posteriors(theta, self.windows(store, positions))
-        ends = np.cumsum([last - first for first, last in spans])
+        chosen = np.asarray(utterances, np.int64)
+        windows = self.windows(store, frame_positions(store.offsets, chosen))
+        logp = self.log_posteriors(theta, windows)
+        ends = np.cumsum(store.offsets[chosen + 1] - store.offsets[chosen])
         return np.split(logp, ends[:-1])
 
     def windows(self, store: FrameStore, positions: np.ndarray) -> Windows:
@@ -276,9 +277,8 @@ class Task:
 
         value: AnyGradient
         if isinstance(theta, TorchVector):
-            value, ce, errors = device_ce_gradient(
-                theta, self.topology, windows, targets, trained, silence, kernel=self.kernel
-            )
+            p = device_parameters(theta, self.topology, self.kernel)
+            value, ce, errors = device_ce_gradient(p, windows, targets, trained, silence)
         elif self.factored:
             value, ce, errors = ce_factors(
                 theta, self.topology, windows, targets, trained, silence, kernel=self.kernel
@@ -309,9 +309,8 @@ class Task:
 
         value: AnyGradient
         if isinstance(theta, TorchVector):
-            value = device_gradient(
-                theta, self.topology, windows, outer, trained, silence, kernel=self.kernel
-            )
+            p = device_parameters(theta, self.topology, self.kernel)
+            value = device_gradient(p, windows, outer, trained, silence)
         elif self.factored:
             value = factors(
                 theta, self.topology, windows, outer, trained, silence, kernel=self.kernel

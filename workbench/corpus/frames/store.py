@@ -13,7 +13,7 @@ a process that still reads the old one is not disturbed.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -135,6 +135,25 @@ class FrameStore:
     def span(self, u: int) -> tuple[int, int]:
         """The first frame of utterance ``u``, and the one after its last."""
         return int(self.offsets[u]), int(self.offsets[u + 1])
+
+    def blocks(self, utterances: Iterable[int], most: int) -> Iterator[list[int]]:
+        """Yield successive ``utterances`` that have at most ``most`` frames together.
+
+        An utterance that has more is a block of its own.
+        """
+        block: list[int] = []
+        frames = 0
+        for utterance in utterances:
+            first, last = self.span(utterance)
+            if block and frames + last - first > most:
+                yield block
+                block = []
+                frames = 0
+            block.append(utterance)
+            frames += last - first
+
+        if block:
+            yield block
 
     def windows(self, frames: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Return the network inputs float32 [n, 1040] at ``frames`` int64 [n].
