@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,12 @@ from workbench.corpus.frames.window import utterance_windows
 from workbench.features import Normalisation, extract_features
 from workbench.hmm.graphs.graph import NoPath
 from workbench.hmm.scores import BadScores
-from workbench.metrics.significance import Comparison, error_interval
+from workbench.metrics.significance import (
+    FEWEST_UNITS,
+    Comparison,
+    compare_errors,
+    error_interval,
+)
 from workbench.metrics.tested import TestedRun, compare_tested
 from workbench.metrics.words import WordErrors, total_errors, word_errors
 from workbench.model.threads import one_thread
@@ -35,7 +40,7 @@ from workbench.settings import UserError
 from workbench.storage.run import Run, find_run
 from workbench.storage.transcripts import Transcripts, write_transcripts
 
-LM_SCALES = (0.6, 0.8, 1.0, 1.2, 1.5)
+LM_SCALES = (0.6, 0.8, 1.0, 1.2, 1.5, 2.0, 2.5)
 ACOUSTIC_FACTORS = (0.7, 1.0, 1.5, 2.0)
 """Factors of the acoustic scale that was trained with."""
 
@@ -58,14 +63,15 @@ def test(
 ) -> Run:
     """Measure the test word error rate of ``run`` with the n-gram, and return the run.
 
-    Scales are chosen on held-out data. The run's folder keeps the transcripts, its summary the
-    numbers and, if the run that this one started from was tested on the same test set by the same
-    search, the comparison with it. ``language``: an ARPA file in the place of the corpus's n-gram.
+    Scales are chosen on held-out data, see `with_best_scales`. The run's folder keeps the
+    transcripts, its summary the numbers and, if the run that this one started from was tested on
+    the same test set by the same search, the comparison with it. ``language``: an ARPA file in the
+    place of the corpus's n-gram.
     """
     report = progress or no_progress
     recogniser = with_language(Recogniser.of(run, search), language)
     used = language_digest(recogniser.task.corpus, language)  # of the files as they are now
-    recogniser = with_best_scales(recogniser, report)
+    recogniser = with_best_scales(recogniser, report, _scales_of_parent(run, used, recogniser))
     store = recogniser.task.corpus.split("test")
     scale = recogniser.lm_scale
     found = recogniser.transcripts(store, range(len(store)), [scale], report, "test, n-gram")
@@ -146,38 +152,85 @@ def _comparison_with_parent(run: Run, tested: TestedRun) -> _ParentComparison:
         return _ParentComparison(None, str(reason))
 
 
-class _Scales(NamedTuple):
-    """Scales and what they achieve, compared by the error rate first."""
+class RecognitionScales(NamedTuple):
+    """The scales of acoustic scores and of the n-gram."""
 
-    wer: float
     acoustic: float
     lm: float
 
 
-def with_best_scales(recogniser: Recogniser, progress: Progress = no_progress) -> Recogniser:
+def _scales_of_parent(run: Run, language: str, recogniser: Recogniser) -> RecognitionScales | None:
+    """Return the scales with which the run that this one started from was tested.
+
+    None if there is none, or if it was tested by another search or language model.
+    """
+    parent = run.record.parent_run
+    try:
+        tested = None if parent is None else find_run(parent).summary
+    except UserError:  # it was deleted
+        return None
+
+    if tested is None or tested.test_acoustic_scale is None or tested.lm_scale is None:
+        return None
+    same_search = tested.test_search == recogniser.description
+    if not same_search or tested.test_language != language:
+        return None
+    return RecognitionScales(tested.test_acoustic_scale, tested.lm_scale)
+
+
+def with_best_scales(
+    recogniser: Recogniser, progress: Progress = no_progress, usual: RecognitionScales | None = None
+) -> Recogniser:
     """Return the recogniser with the scales that make the fewest errors on held-out data.
 
     Every model is given its own acoustic scale and scale of the n-gram: cross entropy and MMI
-    differ in how sharp their posteriors are, and a scale that suits one would flatter it.
+    differ in how sharp their posteriors are, and a scale that suits one would flatter it. But
+    ``usual`` scales, those of the model that it is compared with, are left only for scales that are
+    better by more than a standard error over speakers, or over utterances if speakers are few. Else
+    the comparison would rest on the noise of two choices: on real speech with weak models it moved
+    by ten points.
     """
     store = recogniser.task.heldout
     utterances = range(min(HELDOUT_MOST, len(store)))
-    tried = []
-    for factor in ACOUSTIC_FACTORS:
-        kappa = factor * recogniser.acoustic_scale
+    acoustic_scales = {factor * recogniser.acoustic_scale for factor in ACOUSTIC_FACTORS}
+    lm_scales = set(LM_SCALES)
+    if usual is not None:
+        acoustic_scales.add(usual.acoustic)
+        lm_scales.add(usual.lm)
+
+    tried: dict[RecognitionScales, list[WordErrors]] = {}
+    for kappa in sorted(acoustic_scales):
         what = f"held-out, n-gram, acoustic scale {kappa:.3g}"
         scaled = replace(recogniser, acoustic_scale=kappa)
-        transcripts = scaled.transcripts(store, utterances, LM_SCALES, progress, what)
-        for i, lm_scale in enumerate(LM_SCALES):
-            hypotheses = [by_scale[i] for by_scale in transcripts.words]
-            errors = total_errors(
+        found = scaled.transcripts(store, utterances, sorted(lm_scales), progress, what)
+        for i, lm_scale in enumerate(sorted(lm_scales)):
+            hypotheses = [by_scale[i] for by_scale in found.words]
+            tried[RecognitionScales(kappa, lm_scale)] = [
                 word_errors(store.words[u], words)
                 for u, words in zip(utterances, hypotheses, strict=True)
-            )
-            tried.append(_Scales(errors.wer, kappa, lm_scale))
+            ]
 
-    best = min(tried)
+    speakers = [store.speakers[u] for u in utterances]
+    best = choose_scales(tried, speakers, usual)
     return replace(recogniser, acoustic_scale=best.acoustic, lm_scale=best.lm)
+
+
+def choose_scales(
+    tried: Mapping[RecognitionScales, Sequence[WordErrors]],
+    speakers: Sequence[str],
+    usual: RecognitionScales | None = None,
+) -> RecognitionScales:
+    """Return the scales with the fewest errors, or the ``usual`` ones if they are as good.
+
+    ``tried``: the errors of each utterance; ``speakers``: its speaker. See `with_best_scales`.
+    """
+    best = min(tried, key=lambda scales: (total_errors(tried[scales]).wer, scales))
+    if usual is None:
+        return best
+
+    few = len(set(speakers)) < FEWEST_UNITS
+    ahead = compare_errors(tried[best], tried[usual], None if few else speakers)
+    return best if ahead.difference > ahead.standard_error else usual
 
 
 # --- scales of the unigram
