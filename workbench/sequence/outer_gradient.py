@@ -84,8 +84,8 @@ def decode_outer(
     re-aligned reference. ``utterance``: its number, for the record. ``silence``: the phones of
     silence and noise, which are one class for MPE and sMBR.
 
-    An utterance that cannot be used comes back without kept frames and with a reason. A reference
-    that is only missing from the lattice gives no value but keeps the frames that pass rejection.
+    An utterance that cannot be used comes back without kept frames and with a reason. Where the
+    reference is only missing from the lattice there is no value, but frames, see `against_lattice`.
     Raises FloatingPointError if a row does not sum to its mass.
     """
     log_posteriors = np.asarray(log_posteriors, np.float32)
@@ -187,7 +187,10 @@ def against_lattice(
         value, rows = evaluate(numerator, denominator, criterion)
         rejected = np.zeros(gamma_den.frames, bool)
     else:
-        rejected = criteria.overlap(gamma_num, gamma_den) < criterion.rejection
+        # Once the reference is in the denominator no frame lacks it, and those where the lattice
+        # has other states are the errors, which training must see.
+        lost = criteria.overlap(gamma_num, gamma_den) < criterion.rejection
+        rejected = np.zeros_like(lost) if pair.outside else lost
         boosted = criteria.boosted_occupancies
         boost = criterion.boost if criterion.name == "bmmi" else 0.0
         if boost:
