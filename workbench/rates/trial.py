@@ -108,6 +108,7 @@ class Trials:
         finally:
             writer.close(RunState.DIVERGED if ended else RunState.STOPPED)
 
+        # Of a sequence criterion the frames are those decoded: looking at posteriors costs little.
         sequence = self.task.settings.sequence
         measured = 0 if sequence else (len(trial.points) + 1) * len(self.sample)
         seen = read_seen(writer.run, sequence)

@@ -176,28 +176,28 @@ def against_lattice(
     rewarded, and the parameters run away. ``den`` of the result is that of the lattice alone.
     ``silence``: see `decode_outer`.
     """
-    num, gamma_num = occupancies(pair.numerator)
-    den, gamma_den = occupancies(pair.denominator)
+    numerator = criteria.join_silence(pair.numerator, silence)
+    denominator = criteria.join_silence(pair.denominator, silence)
+    num, gamma_num = occupancies(numerator)
+    den, gamma_den = occupancies(denominator)
 
     gammas = None
     if criterion.name not in ("ce", "mmi", "bmmi"):
-        evaluate = criteria.lattice_criteria[criterion.name]
-        numerator = criteria.join_silence(pair.numerator, silence)
-        denominator = criteria.join_silence(pair.denominator, silence)
-        value, rows = evaluate(numerator, denominator, criterion)
+        value, rows = criteria.lattice_criteria[criterion.name](numerator, denominator, criterion)
         rejected = np.zeros(gamma_den.frames, bool)
     else:
         # Once the reference is in the denominator no frame lacks it, and those where the lattice
         # has other states are the errors, which training must see.
         lost = criteria.overlap(gamma_num, gamma_den) < criterion.rejection
         rejected = np.zeros_like(lost) if pair.outside else lost
-        boosted = criteria.boosted_occupancies
-        boost = criterion.boost if criterion.name == "bmmi" else 0.0
-        if boost:
-            den, gamma_den = boosted(pair.numerator, pair.denominator, boost)
+
+        reference = (num, gamma_num)
+        if criterion.name == "bmmi" and criterion.boost:
+            reference = criteria.boosted_occupancies(numerator, numerator, criterion.boost)
+            den, gamma_den = criteria.boosted_occupancies(numerator, denominator, criterion.boost)
         if pair.outside:
-            own = boosted(pair.numerator, pair.numerator, boost) if boost else (num, gamma_num)
-            _, gamma_den = criteria.with_reference(*own, den, gamma_den)
+            _, gamma_den = criteria.with_reference(*reference, den, gamma_den)
+
         gammas = (gamma_num, gamma_den)
         value = np.nan if pair.outside else num - den
         rows = criteria.difference(*gammas)
