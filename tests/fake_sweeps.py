@@ -43,6 +43,7 @@ class Outcomes:
                 state="done" if error is None else "diverged",
                 error=str(error or ""),
                 wrong=wrong + cell.seed,
+                parent=sweep.init,
             )
 
         future: Future[Price] = Future()

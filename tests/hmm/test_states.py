@@ -24,6 +24,14 @@ def test_phones_of_noise_are_known_by_their_names():
     assert GOOD.silence_phones == (0,)
 
 
+def test_phones_of_noise_may_have_word_positions_and_signs():
+    """Kaldi's ``_B _I _E _S`` and signs around a name do not hide noise; speech stays speech."""
+    noise = ("SPN_S", "SPN_B", "SPN_I", "NSN_E", "{NOISE}", "{BRTH}", "BRTH", "[LAUGHTER]_S")
+    speech = ("S_S", "N_B", "SPN_X", "NOISES", "B_E", "_S")
+    states = monophone(("SIL", *noise, *speech))
+    assert states.silence_phones == tuple(range(1 + len(noise)))
+
+
 def test_staying_and_leaving_sum_to_one():
     """exp(self_loop) + exp(leave) = 1 for every state."""
     states = monophone(PHONES, stay=0.9)

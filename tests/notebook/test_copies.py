@@ -76,7 +76,10 @@ def test_what_the_user_wrote_stays(checkout: Path, tmp_path: Path) -> None:
 
 
 def test_what_the_user_wrote_into_the_newer_one_stays(checkout: Path, tmp_path: Path) -> None:
-    """The newer notebook follows its original while it only runs, and stays once it is edited."""
+    """The newer notebook follows its original while it only runs, and stays once it is edited.
+
+    What comes after that is written under the next free name, which follows the original then.
+    """
     original = checkout / "notebooks" / "00-a.ipynb"
     copy = copy_notebooks(checkout, tmp_path / "data").folder / "00-a.ipynb"
     newer = copy.with_name("00-a-new.ipynb")
@@ -87,8 +90,19 @@ def test_what_the_user_wrote_into_the_newer_one_stays(checkout: Path, tmp_path: 
         assert first_text(newer) == text
 
     write(newer, "my words in the newer one")
-    for text in ("third", "fourth"):
+    assert copy_notebooks(checkout, tmp_path / "data").beside == ("00-a-new.ipynb",)
+    next_one = copy.with_name("00-a-new-2.ipynb")
+    assert not next_one.exists()
+    for text in ("fourth", "fifth"):
         write(original, text)
-        assert copy_notebooks(checkout, tmp_path / "data").beside == ("00-a-new.ipynb",)
-        assert first_text(newer) == "my words in the newer one"
+        assert copy_notebooks(checkout, tmp_path / "data").beside == ("00-a-new-2.ipynb",)
+        assert first_text(next_one) == text
+
+    write(next_one, "my words in the second newer one")
+    write(original, "sixth")
+    for _ in range(2):
+        assert copy_notebooks(checkout, tmp_path / "data").beside == ("00-a-new-3.ipynb",)
+    assert first_text(copy.with_name("00-a-new-3.ipynb")) == "sixth"
+    assert first_text(next_one) == "my words in the second newer one"
+    assert first_text(newer) == "my words in the newer one"
     assert first_text(copy) == "my own words"

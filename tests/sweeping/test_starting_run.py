@@ -1,5 +1,6 @@
 """The run that a sweep starts from is found again."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from workbench.settings.experiment import LATER
 from workbench.storage.files import read_json, write_json
 from workbench.storage.run import Run, newest_run
 from workbench.sweeping import CellState, Sweep, plan_cells, run_sweep, starting_run
+from workbench.sweeping.plan import cell_run, plan_cell, run_name
 from workbench.sweeping.starting_run import find_start, start_prefix, start_settings
 
 
@@ -122,6 +124,41 @@ def test_a_start_that_took_over_layers_is_no_cell_of_a_sweep_from_scratch(
     found = newest_run(f"{start_prefix('c')}-{start_settings(scratch, 0).digest()}")
     assert found is not None and found.record.parent is None
     assert found == find_start(scratch, 0)
+
+
+def test_a_cell_is_no_run_of_its_name_that_began_from_something_else(
+    begun: list[tuple[str, int, str]],
+) -> None:
+    """Starts that took over hidden layers were once called like cells of a sweep from scratch."""
+    scratch = small(axes={}, seeds=[0])
+    cell = scratch.cells()[0]
+    transferred = fake_run(f"{run_name(scratch, cell)}-1", cell.settings)
+    record = read_json(transferred.folder / "settings.json")
+    record["parent"] = {"digest": "0" * 16, "transfer": "ce-d-0"}
+    write_json(transferred.folder / "settings.json", record)
+    assert plan_cell(scratch, cell).state == CellState.MISSING
+    assert cell_run(scratch, cell) is None
+
+    run_sweep(scratch, executor=Outcomes())
+    newer = transferred.folder / "settings.json"
+    os.utime(newer, (newer.stat().st_atime, newer.stat().st_mtime + 60))
+    assert newest_run(run_name(scratch, cell)) == transferred
+    found = plan_cell(scratch, cell).run
+    assert found is not None and found.record.parent is None
+    assert cell_run(scratch, cell) == found
+
+
+def test_a_cell_that_begins_from_a_run_is_none_that_began_from_nothing(data_folder: Path) -> None:
+    """Nor one that took over hidden layers: cells take over all of a model."""
+    sweep = small(axes={}, seeds=[0], init="ce")
+    cell = sweep.cells()[0]
+    run = fake_run(f"{run_name(sweep, cell)}-1", cell.settings)
+    assert cell_run(sweep, cell) is None
+    for parent, found in (({"transfer": "ce"}, None), ({"run": "ce"}, run)):
+        record = read_json(run.folder / "settings.json")
+        record["parent"] = {"digest": "0" * 16, **parent}
+        write_json(run.folder / "settings.json", record)
+        assert cell_run(sweep, cell) == found
 
 
 def test_sweeps_with_one_prefix_share_their_cells(data_folder: Path) -> None:

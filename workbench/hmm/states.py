@@ -5,6 +5,7 @@ one dense table, so that graphs and alignments are made by indexing, with or wit
 """
 
 import io
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +17,13 @@ from workbench.storage.files import write_file
 SIL = 0  # the silence phone
 POSITIONS = 3  # states per phone
 
-NOISE = frozenset({"SPN", "NSN", "LAU", "GBG", "NOISE", "BREATH", "COUGH", "SMACK", "LAUGHTER"})
+NOISE = frozenset(
+    {"SPN", "NSN", "LAU", "GBG", "NOISE", "BREATH", "BRTH", "COUGH", "SMACK", "LAUGHTER"}
+)
 """How lexica of Kaldi and Sphinx call noise, without the signs around it (``+NOISE+``)."""
+
+WORD_POSITION = re.compile("_[BIES]$")
+"""Kaldi's mark of where in a word a phone stands: begin, inside, end, or the only one."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ class TiedStates:
     def silence_phones(self) -> tuple[int, ...]:
         """SIL, and the phones whose names say that they are noise, ascending."""
         names = enumerate(self.phones)
-        noise = [phone for phone, name in names if name.strip("+<>[]").upper() in NOISE]
+        noise = [phone for phone, name in names if _is_noise(name)]
         return (SIL, *noise)
 
     @cached_property
@@ -92,6 +98,11 @@ class TiedStates:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             phones = tuple(str(phone) for phone in file["phones"])
             return cls(phones, file["table"], file["self_loop"])
+
+
+def _is_noise(name: str) -> bool:
+    """Whether a phone's name says that it is noise, without its word position and signs."""
+    return WORD_POSITION.sub("", name).strip("+<>[]{}").upper() in NOISE
 
 
 def monophone(phones: tuple[str, ...], stay: float = 0.6) -> TiedStates:

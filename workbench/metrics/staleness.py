@@ -6,6 +6,7 @@ theirs.
 """
 
 import math
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -80,18 +81,37 @@ class _PushAges(NamedTuple):
     skew: float
 
 
+class AgeTable:
+    """The ages of pushes that come one by one.
+
+    Only numbers are kept, no push of a long run as an object.
+    """
+
+    def __init__(self) -> None:
+        self._numbers = array("d")
+
+    def add(self, push: PushRow) -> None:
+        """Add the ages of one more push."""
+        self._numbers.extend(_ages_of(push))
+
+    def staleness(self) -> Staleness:
+        """Return all ages; ValueError as in `staleness`."""
+        table = np.array(self._numbers, np.float64).reshape(-1, len(_PushAges._fields))
+        found = Staleness(*table.T)
+        _check_not_newer("inner", found.inner)
+        _check_not_newer("outer", found.outer)
+        return found
+
+
 def staleness(pushes: Iterable[PushRow]) -> Staleness:
     """Return the ages in rows of pushes.
 
     Raises ValueError if a push had used a version that the server did not have yet.
     """
-    # One number after another, so that no push of a long run is kept as an object.
-    numbers = (age for push in pushes for age in _ages_of(push))
-    table = np.fromiter(numbers, np.float64).reshape(-1, len(_PushAges._fields))
-    found = Staleness(*table.T)
-    _check_not_newer("inner", found.inner)
-    _check_not_newer("outer", found.outer)
-    return found
+    table = AgeTable()
+    for push in pushes:
+        table.add(push)
+    return table.staleness()
 
 
 def _ages_of(push: PushRow) -> _PushAges:

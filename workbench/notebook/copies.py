@@ -30,7 +30,8 @@ def copy_notebooks(checkout: Path, data: Path) -> Copies:
     """Copies the notebooks of a checkout into the data folder, with the results that they show.
 
     A copy that was only run follows its original. Beside one that was edited the newer original
-    stands as ``NAME-new.ipynb``, which follows the original too until it is edited.
+    stands as ``NAME-new.ipynb``, which follows the original too until it is edited; then the next
+    one is ``NAME-new-2.ipynb``, and so on.
     """
     folder = data / "notebooks"
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,13 +51,30 @@ def copy_notebooks(checkout: Path, data: Path) -> Copies:
         if _write_unless_edited(folder / original.name, text, before):
             copied[original.name] = digest
         elif digest != before:
-            newer = f"{original.stem}-new.ipynb"
-            if _write_unless_edited(folder / newer, text, copied.get(newer)):
-                copied[newer] = digest
+            newer = _write_beside(folder, original.stem, text, copied)
+            copied[newer] = digest
             beside.append(newer)
 
     write_json(record, copied)
     return Copies(folder, tuple(beside))
+
+
+def _write_beside(folder: Path, stem: str, text: str, copied: dict[str, str]) -> str:
+    """Writes a newer notebook beside an edited one; returns the name of the one that has it.
+
+    One that the user has edited since it was written with ``text`` has it already; others that were
+    edited are passed over.
+    """
+    digest = source_digest(text)
+    newer = f"{stem}-new.ipynb"
+    number = 1
+    while not _write_unless_edited(folder / newer, text, copied.get(newer)):
+        if copied.get(newer) == digest:
+            break
+        number += 1
+        newer = f"{stem}-new-{number}.ipynb"
+
+    return newer
 
 
 def _write_unless_edited(copy: Path, text: str, before: str | None) -> bool:

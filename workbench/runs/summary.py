@@ -2,12 +2,11 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from workbench.metrics.staleness import AgeSummary, Staleness, staleness, summarise_ages
+from workbench.metrics.staleness import AgeSummary, AgeTable, Staleness, summarise_ages
 from workbench.runs.record import parameters_digest
 from workbench.storage.rows import DecodeRow, DivergenceRow, EvaluateRow, PushRow, Row
 from workbench.storage.run import Run
@@ -21,7 +20,9 @@ def summarise(run: Run, theta: np.ndarray, updates: int, updates_applied: int) -
     that the parameter server applied.
     """
     noted = _Noted()
-    ages = staleness(noted.pushes(run.rows(Row)))
+    for row in run.rows(Row):
+        noted.note(row)
+
     summary = RunSummary(
         updates=updates,
         updates_applied=updates_applied,
@@ -30,7 +31,7 @@ def summarise(run: Run, theta: np.ndarray, updates: int, updates_applied: int) -
         parameters_digest=parameters_digest(theta),
     )
     summary = _with_last_evaluation(summary, noted.last)
-    summary = _with_mean_staleness(summary, ages)
+    summary = _with_mean_staleness(summary, noted.ages.staleness())
     return _with_frames_and_utterances(summary, noted)
 
 
@@ -45,21 +46,21 @@ class _Noted:
     set_aside: Counter[str] = field(default_factory=Counter)  # utterances by reason
     decoded: Counter[str] = field(default_factory=Counter)  # frames by what became of them
     pushed: int = 0  # frames
+    ages: AgeTable = field(default_factory=AgeTable)  # of the pushes
 
-    def pushes(self, rows: Iterable[Row]) -> Iterator[PushRow]:
-        """Yield the pushes among ``rows``, and note the others on the way."""
-        for row in rows:
-            match row:
-                case PushRow():
-                    self.pushed += row.frames
-                    yield row
-                case DecodeRow():
-                    self._note_decode(row)
-                case EvaluateRow():
-                    if self.last is None or _when(row) > _when(self.last):
-                        self.last = row
-                case DivergenceRow():
-                    self.divergences += 1
+    def note(self, row: Row) -> None:
+        """Note what the summary says of one row."""
+        match row:
+            case PushRow():
+                self.pushed += row.frames
+                self.ages.add(row)
+            case DecodeRow():
+                self._note_decode(row)
+            case EvaluateRow():
+                if self.last is None or _when(row) > _when(self.last):
+                    self.last = row
+            case DivergenceRow():
+                self.divergences += 1
 
     def _note_decode(self, row: DecodeRow) -> None:
         if row.reason is not None:

@@ -8,9 +8,11 @@
     cluster.json             a `ClusterInfo`, while the run is on a Dask cluster
     summary.json             the numbers of `workbench table`
     log.txt                  messages about recoveries and damaged checkpoints
+    .writer                  the process that writes the run holds it locked, so there is only one
 
-There are no locks and no database. A reader tolerates a torn last line, and the state of a run
-whose process is gone is LOST. `workbench.storage.run_writer.RunWriter` writes all of this.
+No reader waits for a lock, and there is no database. A reader tolerates a torn last line, and the
+state of a run whose process is gone is LOST. `workbench.storage.run_writer.RunWriter` writes all of
+this.
 """
 
 import hashlib
@@ -294,13 +296,17 @@ def find_run(name: str, root: Path | None = None) -> Run:
 
 def newest_run(name: str, root: Path | None = None) -> Run | None:
     """Return the run ``<name>-<digest>`` that was started last; None if there is none."""
+    return next(iter(runs_called(name, root)), None)
+
+
+def runs_called(name: str, root: Path | None = None) -> list[Run]:
+    """Return the runs ``<name>-<digest>``, the one that was started last first."""
     root = root or data_folder() / "runs"
     folders = os.listdir(root) if root.is_dir() else []
     named = [root / folder / RECORD for folder in folders if folder.rpartition("-")[0] == name]
     records = [path for path in named if is_file(path)]
-    if not records:
-        return None
-    return Run(max(records, key=lambda path: path.stat().st_mtime).parent)
+    records.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    return [Run(path.parent) for path in records]
 
 
 def all_runs(root: Path | None = None) -> list[Run]:

@@ -12,7 +12,7 @@ from workbench.settings import UserError, why_idle
 from workbench.storage.files import read_json, write_json
 from workbench.storage.home import data_folder
 from workbench.storage.rows import EvaluateRow, read_rows
-from workbench.storage.run import Run, RunState, newest_run
+from workbench.storage.run import Parent, Run, RunState, runs_called
 from workbench.sweeping.price import Price
 from workbench.sweeping.spec import Cell, Sweep
 from workbench.system.processes import process_is_alive
@@ -119,7 +119,7 @@ def plan_cells(sweep: Sweep) -> list[PlannedCell]:
 def plan_cell(sweep: Sweep, cell: Cell) -> PlannedCell:
     """Return how one cell stands."""
     record = CellRecord.read(record_path(sweep, cell))
-    run = newest_run(run_name(sweep, cell))
+    run = cell_run(sweep, cell)
     if record.busy:
         return PlannedCell(cell, run, CellState.RUNNING, "", record.price)
     if run is None:
@@ -144,6 +144,23 @@ def count_states(cells: Sequence[PlannedCell]) -> dict[str, int]:
 def run_name(sweep: Sweep, cell: Cell) -> str:
     """Return the name of the cell's run, without the digest that every run's name ends in."""
     return f"{sweep.prefix_of_runs}-{cell.id}"
+
+
+def cell_run(sweep: Sweep, cell: Cell) -> Run | None:
+    """Return the run of the cell that was started last; None if there is none.
+
+    A run of that name that began from anything else than cells of the sweep do is another one:
+    starts that took over hidden layers were once called like cells that begin from nothing.
+    """
+    named = runs_called(run_name(sweep, cell))
+    return next((run for run in named if _begins_like_cells(sweep, run.record.parent)), None)
+
+
+def _begins_like_cells(sweep: Sweep, parent: Parent | None) -> bool:
+    """Whether a run with this parent may be of the sweep: cells begin from a run, or nothing."""
+    if sweep.init or sweep.start:
+        return parent is not None and parent.run is not None
+    return parent is None
 
 
 # --- the record of a cell

@@ -22,12 +22,13 @@ from workbench.settings import UserError
 from workbench.storage.files import write_file
 from workbench.storage.home import data_folder
 from workbench.storage.lock import LockHeld, hold_lock
-from workbench.storage.run import Run, RunState, find_run, newest_run
+from workbench.storage.run import Run, RunState, find_run
 from workbench.sweeping.executors import local_executor
 from workbench.sweeping.plan import (
     CellRecord,
     CellState,
     PlannedCell,
+    cell_run,
     plan_cells,
     record_end,
     record_nothing,
@@ -285,7 +286,7 @@ def run_cell(sweep: Sweep, cell_id: str, data_folder: str) -> Price | None:
 
 def _trained_cell(sweep: Sweep, cell: Cell, progress: Progress) -> Run | None:
     """The cell's run, trained or resumed; it may have been stopped, None before it began."""
-    existing = newest_run(run_name(sweep, cell))
+    existing = cell_run(sweep, cell)
     corpus = Corpus.open(sweep.corpus)
     init = find_run(sweep.init) if sweep.init else None
     stop = stop_file(sweep, NOW)
