@@ -8,6 +8,7 @@ import pytest
 from drift_truths import TRUTHS, run_points, several_runs
 
 from workbench.metrics.drift import (
+    OUTPUT,
     SECONDS,
     UPDATES,
     DriftPoint,
@@ -100,6 +101,17 @@ def test_a_clock_that_stands_still_has_no_correlation() -> None:
     assert "The age in updates goes with it most closely" in drift_sentence(runs)
 
 
+def test_where_one_measure_varies_runs_are_not_too_few() -> None:
+    """What is missing is something to compare it with."""
+    runs = {
+        name: [replace(point, age_seconds=0.0, distance=0.0) for point in points]
+        for name, points in several_runs(BY_UPDATES).items()
+    }
+    sentence = drift_sentence(runs)
+    assert "too few runs" not in sentence
+    assert sentence.endswith("is undecided: fewer than two of them have a correlation with it.")
+
+
 def test_correlations_are_of_ranks() -> None:
     """A falling curve of any shape has -1; points without a cosine do not count."""
     points = run_points(0, lambda point: float(np.exp(-point.staleness / 100)), noise=0.0)
@@ -144,3 +156,29 @@ def test_distances_are_relative_to_norms() -> None:
     assert point.distance == pytest.approx(1.0)
     assert point.hidden_distance == pytest.approx(0.75)
     assert point.output_distance == pytest.approx(4 / 3)
+
+
+def test_an_output_layer_that_begins_at_zero_has_no_relative_distance() -> None:
+    """Its norm is zero at first; the other measures of such a point count, and are drawn."""
+    drift = Drift(distances=(3.0, 4.0), norms=(4.0, 0.0), stale_norm=1, fresh_norm=1, cosine=0.9)
+    first = drift_point(
+        DriftRow(
+            utterance=1,
+            frame=2,
+            version=3,
+            versions=(3,),
+            outer_versions=(0,),
+            staleness=3.0,
+            age_seconds=0.5,
+            drift=drift,
+        )
+    )
+    assert first.output_distance is None
+    assert first.hidden_distance == pytest.approx(0.75)
+
+    points = run_points(0, TRUTHS["distance of the parameters"])
+    without = pool({"a": points})
+    pooled = pool({"a": [first, *points]})
+    assert rank_correlation(pooled, OUTPUT) == rank_correlation(without, OUTPUT)
+    assert len(pooled.values(UPDATES)) == len(points) + 1
+    assert "nan" not in drift_sentence({"a": [first, *points]})

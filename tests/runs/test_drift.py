@@ -8,6 +8,7 @@ import pytest
 
 from workbench import runs
 from workbench.archive.export import Tool, export
+from workbench.metrics.drift import drift_points
 from workbench.model.network import initial
 from workbench.model.topology import Topology
 from workbench.prepare.corpus import Corpus
@@ -166,7 +167,10 @@ def rows_without_drift(run: Run) -> list[Row]:
     ids=str,
 )
 def test_a_run_that_measures_drift_is_the_same_run(corpus: Corpus, changes: dict) -> None:
-    """Parameters and all other rows are equal, with and without."""
+    """Parameters and all other rows are equal, with and without; its drift can be read.
+
+    It begins with an output layer of zeros, which has no relative distance.
+    """
     measured = runs.train(corpus, MMI.replace(**changes), name="with")
     plain = runs.train(corpus, MMI.replace(drift_every=0, **changes), name="without")
     assert measured.summary.parameters_digest == plain.summary.parameters_digest
@@ -179,6 +183,11 @@ def test_a_run_that_measures_drift_is_the_same_run(corpus: Corpus, changes: dict
         assert len(row.drift.distances) == len(row.drift.norms) == len(layers)
         still = row.drift.distances[:-1]
         assert changes.get("trained") != "last" or set(still) == {0.0}
+
+    points = drift_points(measured)
+    assert len(points) == len(rows)
+    unknown = [point.output_distance is None for point in points]
+    assert sum(unknown) == sum(row.drift.norms[-1] == 0 for row in rows) > 0
 
 
 @pytest.mark.slow

@@ -12,7 +12,14 @@ from workbench.studies.drift import points_by_colour
 from workbench.studies.figures import kinds_of
 from workbench.studies.findings import Agreement, StudyFinding, study_findings
 from workbench.studies.page import study_document
-from workbench.studies.rows import StudyDrift, StudyResults, csv_of, rows_of
+from workbench.studies.rows import (
+    StudyDrift,
+    StudyResults,
+    csv_of,
+    keep_results,
+    read_results_of,
+    rows_of,
+)
 from workbench.studies.study import StudyFigure, find_study
 
 RUNS = several_runs(TRUTHS["distance of the parameters"])
@@ -51,6 +58,15 @@ def test_the_page_has_figure_and_finding_only_where_drift_was_measured(
     assert StudyFigure.DRIFT not in kinds_of(study, without)
     assert drift_findings(without) == []
     study_document(without).html()
+
+
+def test_a_study_that_is_kept_without_drift_has_none(
+    measured: StudyResults, data_folder: Path
+) -> None:
+    """Its file of drift from before goes."""
+    assert keep_results(measured).drifts
+    assert not keep_results(replace(measured, drifts=[])).drifts
+    assert not read_results_of(RECORD.study, RECORD.size).drifts
 
 
 def test_auxiliary_functions_have_colours_and_findings(measured: StudyResults) -> None:

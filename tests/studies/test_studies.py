@@ -193,7 +193,8 @@ def test_drift_of_runs_is_kept_and_drawn(home: Path, monkeypatch: pytest.MonkeyP
     arms = []
     for arm in plan.arms:
         settings = {**arm.sweep.settings, "drift_every": 2}
-        sweep = dataclasses.replace(arm.sweep, settings=settings, name=f"{arm.sweep.name}-often")
+        own = {"name": f"{arm.sweep.name}-often", "run_prefix": f"{arm.sweep.run_prefix}-often"}
+        sweep = dataclasses.replace(arm.sweep, settings=settings, **own)
         arms.append(dataclasses.replace(arm, sweep=sweep))
     plan = dataclasses.replace(plan, arms=tuple(arms))
     assert run_study(plan)

@@ -43,7 +43,7 @@ def draw_drift_points(groups: Mapping[str, Sequence[DriftPoint]]) -> PngFigure:
     for ax, measure in zip(axes, COMPARED, strict=True):
         for number, (name, points) in enumerate(groups.items()):
             shown = [point for point in points if point.cosine is not None]
-            x = [measure.read(point) for point in shown]
+            x = np.array([measure.read(point) for point in shown], float)
             color = line_style(number)["color"]
             y = np.array([_followed(point) for point in shown], float)
             ax.plot(x, y, "o", ms=2.5, alpha=0.5, color=color, label=name)

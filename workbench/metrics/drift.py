@@ -31,14 +31,15 @@ class DriftPoint:
     """An utterance on which drift was measured.
 
     Distances are relative to the norm of what they are of: all parameters, the hidden layers, the
-    output layer. The cosines are those of `workbench.storage.rows.Drift`.
+    output layer; None if that norm is zero, as that of an output layer is until its first update.
+    The cosines are those of `workbench.storage.rows.Drift`.
     """
 
     staleness: float
     age_seconds: float
     distance: float
-    hidden_distance: float
-    output_distance: float
+    hidden_distance: float | None
+    output_distance: float | None
     cosine: float | None
     auxiliary_cosine: float | None
 
@@ -76,11 +77,17 @@ def drift_point(row: DriftRow) -> DriftPoint:
         staleness=row.staleness,
         age_seconds=row.age_seconds,
         distance=drift.relative_distance,
-        hidden_distance=math.hypot(*drift.distances[:-1]) / math.hypot(*drift.norms[:-1]),
-        output_distance=drift.distances[-1] / drift.norms[-1],
+        hidden_distance=_relative(drift.distances[:-1], drift.norms[:-1]),
+        output_distance=_relative(drift.distances[-1:], drift.norms[-1:]),
         cosine=drift.cosine,
         auxiliary_cosine=drift.auxiliary_cosine,
     )
+
+
+def _relative(distances: Sequence[float], norms: Sequence[float]) -> float | None:
+    """The distance of some layers together as a multiple of their norm; None if that is zero."""
+    norm = math.hypot(*norms)
+    return math.hypot(*distances) / norm if norm else None
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ class DriftMeasure:
 
     name: str
     axis: str
-    read: Callable[[DriftPoint], float]
+    read: Callable[[DriftPoint], float | None]
 
 
 UPDATES = DriftMeasure("age in updates", "outer age (updates)", lambda point: point.staleness)
@@ -128,7 +135,7 @@ class PooledDrift(NamedTuple):
         return np.array([point.cosine for point in self.points], float)
 
     def values(self, measure: DriftMeasure) -> np.ndarray:
-        """A measure of each point, float64 [points]."""
+        """A measure of each point, float64 [points]; nan where it is unknown."""
         return np.array([measure.read(point) for point in self.points], float)
 
 
@@ -173,8 +180,11 @@ def closest_sentence(pooled: PooledDrift) -> str:
     """
     correlations = {measure: rank_correlation(pooled, measure) for measure in COMPARED}
     known = {measure: found for measure, found in correlations.items() if found is not None}
-    if len(known) < 2 or pooled.runs < FEWEST_RUNS:
-        return "Which of them goes with it most closely is undecided: there are too few runs."
+    undecided = "Which of them goes with it most closely is undecided"
+    if pooled.runs < FEWEST_RUNS:
+        return f"{undecided}: there are too few runs."
+    if len(known) < 2:
+        return f"{undecided}: fewer than two of them have a correlation with it."
 
     best = min(known, key=lambda measure: known[measure])  # cosines fall
     others = [measure for measure in known if measure is not best]
@@ -184,9 +194,7 @@ def closest_sentence(pooled: PooledDrift) -> str:
     )
     if min(lead.low for lead in leads) > 0:
         return f"The {best.name} goes with it most closely: it is ahead by {told}."
-    return (
-        f"Which of them goes with it most closely is undecided: the {best.name} is ahead by {told}."
-    )
+    return f"{undecided}: the {best.name} is ahead by {told}."
 
 
 def gain_sentence(auxiliary: str, runs: RunPoints) -> str:
@@ -238,7 +246,10 @@ def _number(found: float | None) -> str:
 
 
 def rank_correlation(pooled: PooledDrift, measure: DriftMeasure) -> float | None:
-    """Return Spearman's correlation of a measure with the cosine; None if either is constant."""
+    """Return Spearman's correlation of a measure with the cosine; None if either is constant.
+
+    Points of which the measure is unknown do not count.
+    """
     return _correlate(pooled.values(measure), pooled.cosines)
 
 
@@ -267,7 +278,10 @@ def lead_over(
 
 
 def _correlate(x: np.ndarray, y: np.ndarray) -> float | None:
-    """Spearman's rank correlation; None if either is constant."""
+    """Spearman's rank correlation where x is known; None if either is constant."""
+    known = ~np.isnan(x)
+    x = x[known]
+    y = y[known]
     if len(x) < FEWEST_POINTS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
     return float(stats.spearmanr(x, y).statistic)

@@ -10,7 +10,14 @@ The command line, the widgets, the validation and the report's table are made fr
 from workbench.settings.alternatives import Alternatives
 from workbench.settings.description import Group, Setting, Value, parse_fields, setting, settings_of
 from workbench.settings.errors import UserError, did_you_mean, no_such
-from workbench.settings.experiment import GROUPS, SETTINGS, Settings, identity_of, unknown_setting
+from workbench.settings.experiment import (
+    BESIDE,
+    GROUPS,
+    SETTINGS,
+    Settings,
+    identity_of,
+    unknown_setting,
+)
 from workbench.settings.groups import (
     AsynchronySettings,
     BatchSettings,
@@ -27,6 +34,7 @@ from workbench.settings.presets import PRESETS, preset
 from workbench.settings.random import rng
 
 __all__ = [
+    "BESIDE",
     "GROUPS",
     "LONGEST_NAME",
     "PRESETS",

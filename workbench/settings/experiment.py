@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from workbench.settings.description import Group, Setting, Value, settings_of
@@ -96,9 +96,11 @@ class Settings:
             for name, described in SETTINGS.items()
         }
 
-    def digest(self) -> str:
-        """Ten hexadecimal digits that name these settings; see `identity_of`."""
-        text = json.dumps(identity_of(self.to_dict()), sort_keys=True)
+    def digest(self, without: Collection[str] = ()) -> str:
+        """Ten hexadecimal digits that name these settings but for some; see `identity_of`."""
+        identity = identity_of(self.to_dict())
+        named = {name: value for name, value in identity.items() if name not in without}
+        text = json.dumps(named, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
     @property
@@ -151,6 +153,10 @@ SETTINGS: dict[str, Setting] = {
 
 LATER = ("one_silence_class", "drift_every")
 """Settings that came after runs, sweeps and searches had been named by the settings of then."""
+
+
+BESIDE = ("drift_every",)
+"""Settings that add rows to a run and leave all else of it as it is; cells are the same without."""
 
 
 def identity_of(values: Mapping[str, Value]) -> dict[str, Value]:

@@ -268,7 +268,8 @@ class MeasuringSettings(Group):
     drift_every: int = setting(
         0,
         "one utterance in so many, drawn at random, whose outer gradient a replica compares with a "
-        "fresh one, and its parameters with the decoder's; changes nothing else; 0: none",
+        "fresh one, and its parameters with the decoder's; on virtual clocks nothing else changes, "
+        "on real ones it takes time; 0: none",
         unit="utterances",
         low=0,
         high=1000000,

@@ -218,8 +218,11 @@ def keep_results(results: StudyResults) -> StudyResults:
     write_file(_table(path, "cells"), csv_of(StudyCell, results.cells))
     write_file(_table(path, "compared"), csv_of(StudyComparison, results.compared))
     write_file(_table(path, "curves"), csv_of(StudyEvaluation, results.curves))
+    drifts = _table(path, "drift")
     if results.drifts:
-        write_file(_table(path, "drift"), csv_of(StudyDrift, results.drifts))
+        write_file(drifts, csv_of(StudyDrift, results.drifts))
+    else:
+        drifts.unlink(missing_ok=True)  # of an earlier study of this name
     write_json(path, asdict(results.record))
     return _read_results(path)
 

@@ -18,6 +18,7 @@ from typing import TypedDict, cast
 import numpy as np
 
 from workbench.settings import (
+    BESIDE,
     PRESETS,
     SETTINGS,
     Settings,
@@ -108,8 +109,8 @@ class Cell:
 
     @property
     def id(self) -> str:
-        """Ten hexadecimal digits, a function of the settings and nothing else."""
-        return self.settings.digest()
+        """Ten hexadecimal digits, a function of the settings; those `BESIDE` count if varied."""
+        return self.settings.digest(without=set(BESIDE) - self.values.keys())
 
     @property
     def label(self) -> str:
@@ -259,14 +260,16 @@ class Sweep:
 
     def _joined(self, old: "Sweep") -> "Sweep":
         """This sweep with everything that ``old`` has as well."""
-        changed = [name for name in BASE_FIELDS if getattr(old, name) != getattr(self, name)]
+        before = old._compared()
+        now = self._compared()
+        changed = [name for name in BASE_FIELDS if before.get(name) != now.get(name)]
         if changed:
             raise UserError(
                 f"sweep {self.name} exists with another {', '.join(changed)}; choose another name"
             )
 
         new_points = [point for point in self.points if point not in old.points]
-        same = self.to_dict() == old.to_dict()
+        same = now == before
         return dataclasses.replace(
             self,
             axes=_joined_axes(old.axes, self.axes),
@@ -277,6 +280,11 @@ class Sweep:
             paper=self.paper or old.paper,
             recipe=self.recipe if same else "",
         )
+
+    def _compared(self) -> SweepFields:
+        """The fields by which a sweep is known again: settings `BESIDE` its numbers may change."""
+        settings = {name: value for name, value in self.settings.items() if name not in BESIDE}
+        return dataclasses.replace(self, settings=settings).to_dict()
 
     def to_dict(self) -> SweepFields:
         """Return the fields as JSON has them."""
