@@ -34,7 +34,7 @@ def two_models(task: Task) -> tuple[np.ndarray, np.ndarray]:
     """Parameters of a decoder and of a replica some updates later."""
     origin = initial(task.topology, 1)
     origin += rng(0, "some").standard_normal(len(origin), np.float32) * np.float32(0.02)
-    moved = origin + rng(1, "more").standard_normal(len(origin), np.float32) * np.float32(0.005)
+    moved = origin + rng(1, "more").standard_normal(len(origin), np.float32) * np.float32(0.02)
     return origin, moved
 
 
