@@ -9,7 +9,7 @@ CHOICES_NOTE = "Chosen by the amounts of the corpus, unless given; each can be s
 
 
 def choice_section(plan: Plan) -> Section:
-    """Returns the section with all choices, their reasons, and the scales that were tried."""
+    """Return the section with all choices, their reasons, and the scales that were tried."""
     rows = []
     for training, choices in (("cross entropy", plan.frame), ("sequence", plan.sequence)):
         for choice in choices:
@@ -36,7 +36,7 @@ def choice_section(plan: Plan) -> Section:
 
 
 def rate_section(search: RateSearch) -> Section:
-    """Returns the section about one search for a learning rate."""
+    """Return the section about one search for a learning rate."""
     caption = f"Learning rate of {search.criterion}"
     blocks: list[PageBlock] = [Note(str(search))]
     if search.trials:

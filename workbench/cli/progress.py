@@ -70,7 +70,7 @@ class Lines:
         self._said = 0.0
 
     def report(self, done: int, total: int, what: str) -> None:
-        """Writes a line if none was written for long; a `Progress`."""
+        """Write a line if none was written for long; a `Progress`."""
         now = self._clock()
         if what != self._what:
             self._what = what

@@ -30,7 +30,7 @@ class Execution(NamedTuple):
 
 
 def execute(path: Path) -> Execution:
-    """Runs a notebook in a kernel of its own, in the folder of notebooks."""
+    """Run a notebook in a kernel of its own, in the folder of notebooks."""
     from nbclient import NotebookClient
 
     before = _children_seconds()
@@ -46,7 +46,7 @@ def execute(path: Path) -> Execution:
 
 
 def first_picture(notebook: nbformat.NotebookNode) -> bytes:
-    """Returns the first picture among the outputs of a notebook; empty without one."""
+    """Return the first picture among the outputs of a notebook; empty without one."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             encoded = output.get("data", {}).get("image/png")
@@ -56,13 +56,13 @@ def first_picture(notebook: nbformat.NotebookNode) -> bytes:
 
 
 def _children_seconds() -> float:
-    """Returns the processor time of all kernels that have ended, with their own children."""
+    """Return the processor time of all kernels that have ended, with their own children."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Runs the notebooks that the command line names, by default all."""
+    """Run the notebooks that the command line names, by default all."""
     parser = argparse.ArgumentParser(prog="python -m workbench.docs.notebook_pictures")
     parser.add_argument("notebooks", nargs="*", type=Path, help="by default all")
     parser.add_argument("--size", default="smoke", help="of the laboratory (default: smoke)")

@@ -56,7 +56,7 @@ class PanelCell(NamedTuple):
 
 
 def panel_cells() -> list[PanelCell]:
-    """Returns a cell for each panel, about what the data folder holds."""
+    """Return a cell for each panel, about what the data folder holds."""
     runs = sorted(all_runs(), key=lambda run: run.folder.stat().st_mtime)
     trained = [run for run in runs if (run.folder / "model").exists() and run.settings.sequence]
     if not trained:
@@ -83,7 +83,7 @@ def panel_cells() -> list[PanelCell]:
 
 @contextmanager
 def jupyterlab(folder: Path) -> Iterator[str]:
-    """Runs JupyterLab on a folder, without the user's configuration; gives its address."""
+    """Run JupyterLab on a folder, without the user's configuration; yield its address."""
     settings = folder / "config/lab/user-settings/@jupyterlab/apputils-extension"
     settings.mkdir(parents=True)
     news = '{"fetchNews": "false", "checkForUpdates": false}'
@@ -139,7 +139,7 @@ def _wait_until_it_answers(address: str) -> None:
 def take_panel_screenshots(
     cells: Sequence[PanelCell], folder: Path, themes: Sequence[str] = tuple(THEMES)
 ) -> list[Path]:
-    """Runs the cells in JupyterLab, and takes a picture of each output in each theme."""
+    """Run the cells in JupyterLab, and take a picture of each output in each theme."""
     from playwright.sync_api import sync_playwright
 
     chromium = chromium_program()
@@ -178,7 +178,7 @@ def _write_notebook(cells: Sequence[PanelCell], path: Path) -> None:
 
 
 def _run_cell(page: "Page", number: int, cell: PanelCell) -> None:
-    """Runs a cell, waits for its end, and clicks what the picture shows clicked."""
+    """Run a cell, wait for its end, and click what the picture shows clicked."""
     page.evaluate(f"n => {{ {NOTEBOOK}.content.activeCellIndex = n }}", number)
     page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-cell')")
     page.wait_for_function(CELL_IS_IDLE, arg=number)
@@ -201,7 +201,7 @@ def _take_picture(page: "Page", number: int, theme: str, path: Path) -> None:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Takes the pictures of the panels that the command line names, by default all."""
+    """Take the pictures of the panels that the command line names, by default all."""
     parser = argparse.ArgumentParser(prog="python -m workbench.docs.panel_screenshots")
     parser.add_argument("folder", type=Path, help="where the pictures go")
     parser.add_argument("--only", nargs="+", default=[], help="names of panels that begin so")

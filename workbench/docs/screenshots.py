@@ -34,7 +34,7 @@ READERS = (
 
 
 def chromium_program() -> str:
-    """Returns the path of Chromium or Chrome; UserError if neither is installed."""
+    """Return the path of Chromium or Chrome; UserError if neither is installed."""
     found = shutil.which("chromium") or shutil.which("google-chrome")
     if found is None:
         raise UserError("screenshots need Chromium: apt install chromium")
@@ -42,7 +42,7 @@ def chromium_program() -> str:
 
 
 def take_screenshots(page: Path, folder: Path) -> list[Path]:
-    """Takes a screenshot of the whole page for each reader, without network; returns the files."""
+    """Take a screenshot of the whole page for each reader, without network; return the files."""
     from playwright.sync_api import sync_playwright
 
     chromium = chromium_program()
@@ -67,7 +67,7 @@ def take_screenshots(page: Path, folder: Path) -> list[Path]:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Takes the screenshots of the page that the command line names."""
+    """Take the screenshots of the page that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m workbench.docs.screenshots")
     parser.add_argument("page", type=Path, help="an HTML file")
     parser.add_argument("folder", type=Path, help="where the pictures go")

@@ -11,7 +11,7 @@ REFUSED = "rejected"  # the status of a push whose gradient was not finite or to
 
 
 def alarms(evaluations: Sequence[EvaluateRow], pushes: Iterable[PushRow] = ()) -> list[str]:
-    """Returns one sentence per reason to look at the run, none while all is well.
+    """Return one sentence per reason to look at the run, none while all is well.
 
     Deletions that rise while the criterion improves are the classical failure of sequence training:
     a model that recognises nothing leaves the lattice.

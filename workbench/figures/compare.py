@@ -16,7 +16,7 @@ PAIR_COLUMNS = ["from", "to", "WER %", "WER % then", "speakers", "p", "verdict"]
 
 
 def settings_difference(runs: Sequence[Run]) -> pd.DataFrame:
-    """Returns what differs between runs, one column per run.
+    """Return what differs between runs, one column per run.
 
     Rows: settings, corpora, starting points and versions.
     """
@@ -50,7 +50,7 @@ class Pair:
 
 
 def pairwise(runs: Sequence[Run], margin: float = MARGIN) -> pd.DataFrame:
-    """Returns a comparison of every two runs that were tested.
+    """Return a comparison of every two runs that were tested.
 
     Columns: the names of both, both test WERs in percent, the number of speakers (or of utterances,
     where nobody knows the speakers), p corrected by Holm's method for the number of pairs, and the

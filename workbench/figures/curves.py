@@ -85,7 +85,7 @@ class Band:
 def curve_of(
     table: pd.DataFrame, measure: str, against: Against = "epochs", run: str = ""
 ) -> Curve | None:
-    """Returns the curve in one run's rows of evaluations, or None if they lack the measure."""
+    """Return the curve in one run's rows of evaluations, or None if they lack the measure."""
     if measure not in table or against not in table or not table[measure].notna().any():
         return None
 
@@ -95,7 +95,7 @@ def curve_of(
 
 
 def curves(runs: Sequence[Run], measure: str, against: Against = "epochs") -> list[Curve]:
-    """Returns the curve of each run that has the measure.
+    """Return the curve of each run that has the measure.
 
     Seconds are virtual on a virtual clock.
     """
@@ -106,7 +106,7 @@ def curves(runs: Sequence[Run], measure: str, against: Against = "epochs") -> li
 def bands(
     groups: Mapping[str, Sequence[Run]], measure: str, against: Against = "epochs"
 ) -> list[Band]:
-    """Returns one band per group of runs that has the measure.
+    """Return one band per group of runs that has the measure.
 
     Several runs are averaged over the stretch of ``against`` that all of them cover.
     """
@@ -119,7 +119,7 @@ def bands(
 
 
 def band_of(label: str, group: Sequence[Curve]) -> Band:
-    """Returns the band of curves that differ in their seeds."""
+    """Return the band of curves that differ in their seeds."""
     if len(group) == 1:
         only = group[0]
         return Band(label, only.x, only.y, only.y, only.y, 1)
@@ -136,7 +136,7 @@ def draw_curves(
     measures: Sequence[str] = DEFAULT_MEASURES,
     against: Against = "epochs",
 ) -> PngFigure:
-    """Draws one panel per measure and one line per run."""
+    """Draw one panel per measure and one line per run."""
     return draw_bands({run.name: [run] for run in runs}, measures, against)
 
 
@@ -146,7 +146,7 @@ def draw_bands(
     against: Against = "epochs",
     height: float = PANEL_HEIGHT,
 ) -> PngFigure:
-    """Draws one panel per measure and one line per group, shaded from lowest to highest seed.
+    """Draw one panel per measure and one line per group, shaded from lowest to highest seed.
 
     ``height``: inches.
     """
@@ -169,7 +169,7 @@ def draw_measured(
     against: Against = "epochs",
     height: float = PANEL_HEIGHT,
 ) -> PngFigure:
-    """Draws one panel per measure and one line per band.
+    """Draw one panel per measure and one line per band.
 
     The order of ``labels`` decides which label has which colour.
     """
@@ -205,7 +205,7 @@ def _draw_band(ax: Axes, band: Band, number: int) -> None:
 
 
 def point_marker(points: int) -> str:
-    """Returns the mark of each point of a curve: none where marks would hide the line."""
+    """Return the mark of each point of a curve: none where marks would hide the line."""
     return "." if points <= MOST_MARKED else ""
 
 
@@ -216,7 +216,7 @@ def _set_time_scale(ax: Axes, measured: Sequence[Band]) -> None:
 
 
 def logarithmic_from(measured: Sequence[Band]) -> float | None:
-    """Returns where a logarithmic axis of time begins, or None if a linear axis shows all bands.
+    """Return where a logarithmic axis of time begins, or None if a linear axis shows all bands.
 
     On a linear axis a band that ends after an eighth of the longest one would be a vertical line at
     the left.
@@ -230,7 +230,7 @@ def logarithmic_from(measured: Sequence[Band]) -> float | None:
 
 
 def limits_without_start(measured: Sequence[Band]) -> tuple[float, float] | None:
-    """Returns limits of y without each run's first evaluation, or None to show everything.
+    """Return limits of y without each run's first evaluation, or None to show everything.
 
     The value of a random network may be so far off that it flattens all that follows.
     """
@@ -254,7 +254,7 @@ def _finite(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def draw_word_errors(runs: Sequence[Run], against: Against = "epochs") -> PngFigure:
-    """Draws substitutions, deletions and insertions, one panel per run.
+    """Draw substitutions, deletions and insertions, one panel per run.
 
     Deletions that rise while the total falls are a warning.
     """
@@ -276,7 +276,7 @@ def draw_word_errors(runs: Sequence[Run], against: Against = "epochs") -> PngFig
 
 
 def fate_shares(table: pd.DataFrame) -> pd.DataFrame:
-    """Returns what became of frames in one run's rows of decodes.
+    """Return what became of frames in one run's rows of decodes.
 
     Columns: ``frames`` decoded so far; ``kept``, ``cancelled`` and ``rejected``, in percent of the
     frames of the last fortieth of the rows.
@@ -290,7 +290,7 @@ def fate_shares(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw_shares(run: Run) -> PngFigure:
-    """Draws the shares of frames that are kept, cancelled and rejected, over the frames decoded."""
+    """Draw the shares of frames that are kept, cancelled and rejected, over the frames decoded."""
     fig, ax = figure_with_panel(5.0, 2.6)
     table = run.table(DecodeRow)
     if len(table):

@@ -14,12 +14,12 @@ DARK_STYLE = (
 
 
 def picture_class(keeps_colours: bool) -> str:
-    """Returns the class of a picture: of those that turn dark, or of those that stay."""
+    """Return the class of a picture: of those that turn dark, or of those that stay."""
     return COLOURS_CLASS if keeps_colours else PICTURE_CLASS
 
 
 def picture_html(png: bytes, keeps_colours: bool = False, below: float = 2.0) -> str:
-    """Returns a picture for a notebook, with the rule that makes it dark in a dark theme.
+    """Return a picture for a notebook, with the rule that makes it dark in a dark theme.
 
     ``below``: pixels of room below it.
     """

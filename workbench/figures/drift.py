@@ -19,7 +19,7 @@ LINEAR_SHARE = 0.05
 
 
 def draw_drift(groups: Mapping[str, Sequence[Run]]) -> PngFigure:
-    """Draws how far outer gradients of runs had turned when they were used, a colour per group.
+    """Draw how far outer gradients of runs had turned when they were used, a colour per group.
 
     Raises UserError if none of them measured it, which takes the setting drift_every.
     """
@@ -33,7 +33,7 @@ def draw_drift(groups: Mapping[str, Sequence[Run]]) -> PngFigure:
 
 
 def draw_drift_points(groups: Mapping[str, Sequence[DriftPoint]]) -> PngFigure:
-    """Draws cosines with the fresh outer gradient against each measure, a colour per group.
+    """Draw cosines with the fresh outer gradient against each measure, a colour per group.
 
     Where an auxiliary function makes something of the stale gradient, the cosine is of that. The
     correlations in the titles are of the stale ones.

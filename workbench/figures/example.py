@@ -32,7 +32,7 @@ LABELLED_SECONDS = 0.08  # a shorter word of a lattice has no room for its label
 
 
 def draw_spectrogram(example: Example) -> PngFigure:
-    """Draws the log-mel energies with phones and words of the alignment."""
+    """Draw the log-mel energies with phones and words of the alignment."""
     fig, (ax, bar) = figure_with_rows(WIDTH, 3.6, row_heights=(5, 1.4))
     fig.keeps_colours = True
     ax.imshow(
@@ -58,7 +58,7 @@ def draw_spectrogram(example: Example) -> PngFigure:
 
 
 def _draw_pieces(ax: Axes, pieces: Sequence[AlignedUnit], bottom: float, font_size: float) -> None:
-    """Draws names from ``bottom`` up to half of the panel, between lines at their starts."""
+    """Draw names from ``bottom`` up to half of the panel, between lines at their starts."""
     for piece in pieces:
         start = piece.first * FRAME_SECONDS
         end = piece.end * FRAME_SECONDS
@@ -75,7 +75,7 @@ def _draw_pieces(ax: Axes, pieces: Sequence[AlignedUnit], bottom: float, font_si
 
 
 def draw_occupancies(example: Example) -> PngFigure:
-    """Draws numerator, denominator and their difference, one row per state.
+    """Draw numerator, denominator and their difference, one row per state.
 
     Each frame's fate is below.
     """
@@ -105,7 +105,7 @@ def draw_occupancies(example: Example) -> PngFigure:
 def _draw_image(
     ax: Axes, title: str, values: np.ndarray, colour_map: str, limits: tuple[float, float]
 ) -> None:
-    """Draws ``values`` [frames, states] with time to the right."""
+    """Draw ``values`` [frames, states] with time to the right."""
     frames, states = values.shape
     ax.imshow(
         values.T,
@@ -123,7 +123,7 @@ def _draw_image(
 
 
 def draw_lattice(example: Example, most: int = MOST_WORDS) -> PngFigure:
-    """Draws the ``most`` likeliest words of the lattice by time, rivals above each other.
+    """Draw the ``most`` likeliest words of the lattice by time, rivals above each other.
 
     The likelier a word, the darker and lower it is; words of the reference are blue.
     """
@@ -168,7 +168,7 @@ def _posterior(word: LatticeWord) -> float:
 
 
 def _rows_without_overlap(words: Sequence[LatticeWord]) -> list[int]:
-    """Returns the lowest row for each word in which no earlier word overlaps it in time."""
+    """Return the lowest row for each word in which no earlier word overlaps it in time."""
     placed: list[list[LatticeWord]] = []
     rows = []
     for word in words:

@@ -38,7 +38,7 @@ LEAST_ROWS_EACH = 10  # of them per process
 def draw_live(
     tail: Tail, against: Against = "epochs", alarm: str = "", beside: Run | None = None
 ) -> PngFigure:
-    """Draws the criterion, word errors by kind and frame error; staleness, queues, recent work.
+    """Draw the criterion, word errors by kind and frame error; staleness, queues, recent work.
 
     ``beside``: another run, whose curves are drawn in the same panels.
     """
@@ -102,13 +102,13 @@ def _draw_measures(axes: Sequence[Axes], tail: Tail, against: Against, beside: R
 
 
 def shown_measures(run: Run) -> tuple[str, str, str]:
-    """Returns what the panels show first: the criterion that is trained, then the error rates."""
+    """Return what the panels show first: the criterion that is trained, then the error rates."""
     criterion = "mmi" if run.settings.sequence else "ce"
     return (criterion, "wer", "frame_error")
 
 
 def _draw_beside(ax: Axes, curve: Curve | None, name: str) -> None:
-    """Draws the curve of another run in grey, so that both can be told apart at once."""
+    """Draw the curve of another run in grey, so that both can be told apart at once."""
     if curve is not None:
         ax.plot(curve.x, curve.y, color=BESIDE_COLOUR, linestyle="--", linewidth=1.2)
         end = (curve.x[-1], curve.y[-1])
@@ -116,7 +116,7 @@ def _draw_beside(ax: Axes, curve: Curve | None, name: str) -> None:
 
 
 def place_of(row: RecoveryRow | DivergenceRow, against: Against) -> float:
-    """Returns where on an axis of curves something happened."""
+    """Return where on an axis of curves something happened."""
     if against == "seconds":
         return row.seconds
     return float(row.updates) if against == "updates" else row.epochs
@@ -195,7 +195,7 @@ def _draw_busy(ax: Axes, tail: Tail) -> None:
 
 
 def busy_shares(table: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Returns how each process divided its time, in percent by activity.
+    """Return how each process divided its time, in percent by activity.
 
     The time is that between its first row and its last.
 
@@ -238,6 +238,6 @@ def _name_rows(ax: Axes, names: Sequence[str]) -> None:
 
 
 def _draw_reason(ax: Axes, reason: str) -> None:
-    """Writes why there is nothing to draw, without axes."""
+    """Write why there is nothing to draw, without axes."""
     ax.set_axis_off()
     ax.text(0.5, 0.5, reason, transform=ax.transAxes, ha="center", color="#777777", fontsize=9)

@@ -18,7 +18,7 @@ ROOM = 1.6  # factor of the axis beyond the smallest and the largest rate
 
 
 def draw_rates(search: RateSearch) -> PngFigure:
-    """Draws what each rate had reached after each round, and the rate that was chosen.
+    """Draw what each rate had reached after each round, and the rate that was chosen.
 
     A cross at the bottom is a rate that was given up.
     """
@@ -57,7 +57,7 @@ def _title(search: RateSearch) -> str:
 
 
 def rate_rows(search: RateSearch) -> list[dict[str, str]]:
-    """Returns a row for each rate: how far it was tried, and what it reached."""
+    """Return a row for each rate: how far it was tried, and what it reached."""
     rows = []
     for trial in search.trials:
         reached = trial.reached

@@ -71,7 +71,7 @@ class Ages:
 def ages(
     pushes: pd.DataFrame, run: str = "", columns: Sequence[str] = tuple(AGE_COLUMNS)
 ) -> list[Ages]:
-    """Returns the ages in each of ``columns`` that has numbers.
+    """Return the ages in each of ``columns`` that has numbers.
 
     Runs of cross entropy have no outer gradients.
     """
@@ -92,7 +92,7 @@ def draw_staleness(
     columns: Sequence[str] = tuple(AGE_COLUMNS),
     labels: Sequence[str] | None = None,
 ) -> PngFigure:
-    """Draws one panel per column that any run has, with one outline per run.
+    """Draw one panel per column that any run has, with one outline per run.
 
     Heights are shares of the pushes. ``labels``: of the runs, by default their names.
     """
@@ -104,7 +104,7 @@ def draw_staleness(
 
 
 def draw_ages(found: Sequence[Ages], names: Sequence[str]) -> PngFigure:
-    """Draws what ``ages`` returned; the order of ``names`` decides which run has which colour."""
+    """Draw what ``ages`` returned; the order of ``names`` decides which run has which colour."""
     drawn = {a.column for a in found}
     columns = [column for column in AGE_COLUMNS if column in drawn] or ["staleness_inner"]
     across = min(len(columns), MOST_ACROSS)
@@ -139,7 +139,7 @@ def _draw_outline(ax: Axes, a: Ages, number: int) -> None:
 
 
 def staleness_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Returns mean, median, 95 % quantile and maximum of every column of every run's pushes."""
+    """Return mean, median, 95 % quantile and maximum of every column of every run's pushes."""
     rows = []
     for run in runs:
         for a in ages(run.table(PushRow), run.name):

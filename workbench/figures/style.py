@@ -69,7 +69,7 @@ class PngFigure(Figure):
     keeps_colours = False
 
     def draw(self, renderer: RendererBase) -> None:
-        """Draws the figure, with every text taken literally."""
+        """Draw the figure, with every text taken literally."""
         _take_literally(self)
         super().draw(renderer)
 
@@ -81,7 +81,7 @@ class PngFigure(Figure):
 
 
 def figure_with_panel(width: float, height: float) -> tuple[PngFigure, Axes]:
-    """Returns a figure of ``width`` x ``height`` inches with one panel."""
+    """Return a figure of ``width`` x ``height`` inches with one panel."""
     fig = _empty_figure(width, height)
     return fig, _apply_style(fig.add_subplot())
 
@@ -89,7 +89,7 @@ def figure_with_panel(width: float, height: float) -> tuple[PngFigure, Axes]:
 def figure_with_columns(
     width: float, height: float, columns: int, share_y: bool = False
 ) -> tuple[PngFigure, list[Axes]]:
-    """Returns a figure of ``width`` x ``height`` inches with ``columns`` panels side by side."""
+    """Return a figure of ``width`` x ``height`` inches with ``columns`` panels side by side."""
     fig = _empty_figure(width, height)
     axes = fig.subplots(ncols=columns, squeeze=False, sharey=share_y)
     return fig, [_apply_style(ax) for ax in axes[0]]
@@ -98,7 +98,7 @@ def figure_with_columns(
 def figure_with_wrapped_panels(
     width: float, height: float, panels: int, across: int
 ) -> tuple[PngFigure, list[Axes]]:
-    """Returns a figure of ``width`` x ``height`` inches with ``panels``, ``across`` of them a row.
+    """Return a figure of ``width`` x ``height`` inches with ``panels``, ``across`` of them a row.
 
     They stand in the order of reading.
     """
@@ -111,7 +111,7 @@ def figure_with_wrapped_panels(
 def figure_with_rows(
     width: float, height: float, row_heights: Sequence[float]
 ) -> tuple[PngFigure, list[Axes]]:
-    """Returns a figure with panels of relative ``row_heights`` and one axis of x for all.
+    """Return a figure with panels of relative ``row_heights`` and one axis of x for all.
 
     ``width`` and ``height`` are inches.
     """
@@ -125,7 +125,7 @@ def figure_with_rows(
 def figure_with_grid(
     width: float, height: float, rows: int, columns: int
 ) -> tuple[PngFigure, list[list[Axes]]]:
-    """Returns a figure of ``width`` x ``height`` inches with panels [rows][columns].
+    """Return a figure of ``width`` x ``height`` inches with panels [rows][columns].
 
     It has no layout engine: the caller sets the margins, which takes less time at each drawing.
     """
@@ -136,7 +136,7 @@ def figure_with_grid(
 
 
 def _take_literally(fig: Figure) -> None:
-    """Makes dollars in texts mean dollars, and replaces what no font can show.
+    """Make dollars in texts mean dollars, and replace what no font can show.
 
     The numbers at axes keep their formulas: powers of ten are made by matplotlib itself.
     """
@@ -160,7 +160,7 @@ class LiteralFormatter(FuncFormatter):
     """The labels of ticks, without what no font can show."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        """Returns the label of a tick."""
+        """Return the label of a tick."""
         return _printable_lines(super().__call__(x, pos))
 
 
@@ -169,7 +169,7 @@ def _printable_lines(text: str) -> str:
 
 
 def _empty_figure(width: float, height: float) -> PngFigure:
-    """Returns a figure with a canvas, never through pyplot, so that any thread may draw it."""
+    """Return a figure with a canvas, never through pyplot, so that any thread may draw it."""
     fig = PngFigure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(fig)
     return fig
@@ -189,17 +189,17 @@ def _apply_style(ax: Axes) -> Axes:
 
 
 def set_title(ax: Axes, title: str) -> None:
-    """Sets the title of a panel: bold, above its left edge."""
+    """Set the title of a panel: bold, above its left edge."""
     ax.set_title(title, loc="left", fontsize=FONT_SIZE, fontweight="bold")
 
 
 def add_legend(ax: Axes, place: Place = "best", columns: int = 1) -> None:
-    """Adds a legend inside a panel."""
+    """Add a legend inside a panel."""
     ax.legend(loc=place, ncols=columns, fontsize=LEGEND_SIZE, frameon=False)
 
 
 def add_legend_below(fig: Figure, handles: Sequence[Artist], columns: int | None = None) -> None:
-    """Adds a legend below all panels, with one entry per handle that has a label.
+    """Add a legend below all panels, with one entry per handle that has a label.
 
     Without ``columns`` there are as many as the longest label allows. Longer labels than the figure
     is wide are broken.
@@ -220,13 +220,13 @@ def add_legend_below(fig: Figure, handles: Sequence[Artist], columns: int | None
 
 
 def _broken(label: str, room: float) -> str:
-    """Returns a label in lines that fit into ``room`` inches."""
+    """Return a label in lines that fit into ``room`` inches."""
     characters = max(8, int((room - LEGEND_SAMPLE) / CHARACTER_WIDTH))
     return "\n".join(textwrap.wrap(label, characters)) or label
 
 
 def line_style(number: int, width: float = LINE_WIDTH) -> LineStyle:
-    """Returns the style of line ``number`` of a plot; no two of the first 49 are the same."""
+    """Return the style of line ``number`` of a plot; no two of the first 49 are the same."""
     again = number // len(COLOURS)  # colours that come again have other dashes
     return {
         "color": COLOURS[number % len(COLOURS)],
@@ -236,12 +236,12 @@ def line_style(number: int, width: float = LINE_WIDTH) -> LineStyle:
 
 
 def png(fig: Figure, dpi: int = NOTEBOOK_DPI) -> bytes:
-    """Returns the figure as PNG, the same bytes for the same figure."""
+    """Return the figure as PNG, the same bytes for the same figure."""
     out = io.BytesIO()
     fig.savefig(out, format="png", dpi=dpi, metadata={"Software": None})
     return out.getvalue()
 
 
 def data_uri(fig: Figure) -> str:
-    """Returns the figure as a ``data:`` address, for a page that needs no network."""
+    """Return the figure as a ``data:`` address, for a page that needs no network."""
     return "data:image/png;base64," + base64.b64encode(png(fig, REPORT_DPI)).decode()

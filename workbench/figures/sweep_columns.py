@@ -104,13 +104,13 @@ class ColumnPlot:
 
 
 def drawable_columns(table: pd.DataFrame, axes: Sequence[str]) -> dict[str, str]:
-    """Returns the columns that can go across, with their titles: axes, seed, what was measured."""
+    """Return the columns that can go across, with their titles: axes, seed, what was measured."""
     found = {axis: axis for axis in (*axes, SEED) if axis in table}
     return found | measured_columns(table)
 
 
 def measured_columns(table: pd.DataFrame) -> dict[str, str]:
-    """Returns the columns of numbers that any cell that is done has, with their titles."""
+    """Return the columns of numbers that any cell that is done has, with their titles."""
     done = table[table.state == DONE]
     return {
         name: column.title
@@ -120,7 +120,7 @@ def measured_columns(table: pd.DataFrame) -> dict[str, str]:
 
 
 def column_plot(table: pd.DataFrame, choice: ColumnChoice) -> ColumnPlot:
-    """Returns the points of the cells that are done and have both numbers.
+    """Return the points of the cells that are done and have both numbers.
 
     UserError names a column that no such cell has measured.
     """
@@ -156,7 +156,7 @@ def _groups(
 
 
 def _parts(table: pd.DataFrame, column: str) -> list[tuple[str, pd.DataFrame]]:
-    """Returns the table divided by a column, with a title for each part."""
+    """Return the table divided by a column, with a title for each part."""
     if not column:
         return [(EVERYTHING, table)]
     return [
@@ -165,7 +165,7 @@ def _parts(table: pd.DataFrame, column: str) -> list[tuple[str, pd.DataFrame]]:
 
 
 def _values(column: pd.Series) -> list[object]:
-    """Returns each value once: numbers by size, others in the order of the sweep."""
+    """Return each value once: numbers by size, others in the order of the sweep."""
     values = list(dict.fromkeys(column))
     return sorted(values) if pd.api.types.is_numeric_dtype(column) else values
 
@@ -173,7 +173,7 @@ def _values(column: pd.Series) -> list[object]:
 def draw_columns(
     table: pd.DataFrame, choice: ColumnChoice, width: float = 10.2, height: float = 3.1
 ) -> PngFigure:
-    """Draws the columns: boxes and points over seeds where x has values, else a scatter.
+    """Draw the columns: boxes and points over seeds where x has values, else a scatter.
 
     A box has the quartiles and the median of at least three points. ``width`` and ``height``:
     inches.
@@ -201,7 +201,7 @@ def draw_columns(
 
 
 def offset_of(label: str, labels: Sequence[str]) -> float:
-    """Returns how far beside its category a group stands, so that groups do not cover another."""
+    """Return how far beside its category a group stands, so that groups do not cover another."""
     place = SPREAD / len(labels)
     return (labels.index(label) - (len(labels) - 1) / 2) * place
 

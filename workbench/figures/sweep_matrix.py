@@ -78,7 +78,7 @@ class Square:
     colours: Colours = EMPTY_COLOURS
 
     def words(self, measure: str) -> list[str]:
-        """Returns the lines of text in the square: at most MOST_LINES, and a cause below."""
+        """Return the lines of text in the square: at most MOST_LINES, and a cause below."""
         lines = []
         if np.isfinite(self.value):
             lines.append(self._value_text(measure))
@@ -148,12 +148,12 @@ class Matrix:
 
 
 def scale(measure: str) -> float:
-    """Returns the factor from a table's numbers to the unit shown."""
+    """Return the factor from a table's numbers to the unit shown."""
     return 1.0 if measure == "heldout_mmi" else 100.0
 
 
 def number_text(value: float, measure: str) -> str:
-    """Returns a value of the measure, in the unit shown, as text."""
+    """Return a value of the measure, in the unit shown, as text."""
     return f"{value:.4f}" if measure == "heldout_mmi" else f"{value:.1f}"
 
 
@@ -163,7 +163,7 @@ def matrix(
     measure: str = "heldout_wer",
     reached: Mapping[str, str] | None = None,
 ) -> Matrix:
-    """Returns the matrix of a sweep's ``table`` (see `sweeping.results`).
+    """Return the matrix of a sweep's ``table`` (see `sweeping.results`).
 
     The first axis goes down, the others go across. Where most settings of such a grid are no cells
     of the sweep, all settings go down.
@@ -208,13 +208,13 @@ class GridKey(NamedTuple):
 
 
 def _grid_keys(table: pd.DataFrame, axes: Sequence[str]) -> list[GridKey]:
-    """Returns the place of each row of the table."""
+    """Return the place of each row of the table."""
     values = [[value_text(value) for value in table[axis]] for axis in axes]
     return [GridKey(row, tuple(column)) for row, *column in zip(*values, strict=True)]
 
 
 def _is_sparse(keys: Sequence[GridKey]) -> bool:
-    """Returns whether each row or each column of the grid has one cell only, of several."""
+    """Return whether each row or each column of the grid has one cell only, of several."""
     there = set(keys)
     rows = {key.row for key in there}
     columns = {key.column for key in there}
@@ -222,7 +222,7 @@ def _is_sparse(keys: Sequence[GridKey]) -> bool:
 
 
 def _in_order(columns: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Returns each of ``columns`` once, equal values side by side, in the order of their coming."""
+    """Return each of ``columns`` once, equal values side by side, in the order of their coming."""
     levels = [list(dict.fromkeys(level)) for level in zip(*columns, strict=True)]
 
     def places(values: tuple[str, ...]) -> tuple[int, ...]:
@@ -267,7 +267,7 @@ def _square(
 
 
 def _causes(rest: pd.DataFrame) -> tuple[str, ...]:
-    """Returns why cells failed or diverged, each cause once."""
+    """Return why cells failed or diverged, each cause once."""
     if "error" not in rest:
         return ()
     failed = rest[rest.state.isin(FAILED_STATES)]
@@ -275,19 +275,19 @@ def _causes(rest: pd.DataFrame) -> tuple[str, ...]:
 
 
 def cause_text(error: str) -> str:
-    """Returns the error of a cell without the class of the exception and the name of its run."""
+    """Return the error of a cell without the class of the exception and the name of its run."""
     return RUN_NAME.sub("", USER_MISTAKE.sub("", error))
 
 
 def _colours(mean: float, failed: bool, shown: Range, measure: str) -> Colours:
-    """Returns the colours of a square, which without a value show whether a run failed."""
+    """Return the colours of a square, which without a value show whether a run failed."""
     if failed and not np.isfinite(mean):
         return FAILED_COLOURS
     return square_colours(mean, shown, measure)
 
 
 def square_colours(value: float, shown: Range, measure: str) -> Colours:
-    """Returns the colours of a square with this value: the worse, the darker."""
+    """Return the colours of a square with this value: the worse, the darker."""
     if not np.isfinite(value):
         return EMPTY_COLOURS
 

@@ -33,7 +33,7 @@ class ErrorPath(NamedTuple):
 
 
 def paper_values(entry: str, axis: str) -> dict[str, float]:
-    """Returns the paper's word error rates (%) by value of ``axis``, from ``entry`` of its file.
+    """Return the paper's word error rates (%) by value of ``axis``, from ``entry`` of its file.
 
     Empty if the paper did not vary this axis.
     """
@@ -53,7 +53,7 @@ def paper_values(entry: str, axis: str) -> dict[str, float]:
 def draw_effects(
     table: pd.DataFrame, axes: Sequence[str], measure: str = "test_wer", paper: str = ""
 ) -> PngFigure:
-    """Draws mean and interval of the measure at each value of each axis.
+    """Draw mean and interval of the measure at each value of each axis.
 
     Hollow marks are the paper's, measured on its own data. ``paper``: the entry of its data file,
     if there is one.
@@ -80,7 +80,7 @@ def draw_effects(
 def _draw_single_runs(
     ax: Axes, table: pd.DataFrame, axis: str, values: Sequence[object], measure: str
 ) -> None:
-    """Draws a small mark for each run that ended, a little to the right of its value."""
+    """Draw a small mark for each run that ended, a little to the right of its value."""
     ended = table[table.state == "done"]
     for number, value in enumerate(values):
         measured = scale(measure) * ended[measure][ended[axis] == value].to_numpy(float)
@@ -116,7 +116,7 @@ def _draw_means(ax: Axes, own: pd.DataFrame, measure: str) -> None:
 
 
 def draw_scatter(groups: Mapping[str, Sequence[Run]]) -> PngFigure:
-    """Draws frame error against word error along the training of each run (experiment E4).
+    """Draw frame error against word error along the training of each run (experiment E4).
 
     The start of a run is hollow, its end full.
     """
@@ -124,7 +124,7 @@ def draw_scatter(groups: Mapping[str, Sequence[Run]]) -> PngFigure:
 
 
 def draw_error_paths(groups: Mapping[str, Sequence[ErrorPath]]) -> PngFigure:
-    """Draws frame error across and word error up along each path, by label."""
+    """Draw frame error across and word error up along each path, by label."""
     fig, ax = figure_with_panel(5.0, 3.6)
     for number, (label, paths) in enumerate(groups.items()):
         for n, path in enumerate(paths):
@@ -147,7 +147,7 @@ def _draw_path(ax: Axes, path: ErrorPath, number: int, label: str | None) -> Non
 
 
 def error_paths(runs: Sequence[Run]) -> list[ErrorPath]:
-    """Returns frame and word errors along the training of each run that has measured both."""
+    """Return frame and word errors along the training of each run that has measured both."""
     found = []
     for run in runs:
         table = run.table(EvaluateRow)

@@ -21,12 +21,12 @@ GROUP_GAP = 0.05  # where a group of columns begins
 def draw_matrix(
     table: pd.DataFrame, axes: Sequence[str], measure: str = "heldout_wer"
 ) -> PngFigure:
-    """Draws the matrix of a sweep's table: dark is bad; an unfinished cell shows its state."""
+    """Draw the matrix of a sweep's table: dark is bad; an unfinished cell shows its state."""
     return draw_squares(matrix(table, axes, measure))
 
 
 def draw_squares(m: Matrix) -> PngFigure:
-    """Draws a matrix, with a level of heads per axis that goes across."""
+    """Draw a matrix, with a level of heads per axis that goes across."""
     width = max(4.0, MARGIN_WIDTH + SQUARE_WIDTH * len(m.columns))
     levels = m.levels
     height = 0.7 + SQUARE_HEIGHT * (len(m.rows) + LEVEL_HEIGHT * len(levels))
@@ -57,7 +57,7 @@ def draw_squares(m: Matrix) -> PngFigure:
 
 
 def _draw_heads(ax: Axes, level: HeadLevel, y: float) -> None:
-    """Writes the values of one axis above the columns that have them."""
+    """Write the values of one axis above the columns that have them."""
     for head in level.heads:
         middle = (head.first + head.last) / 2
         width = SQUARE_CHARACTERS * (head.last - head.first + 1)

@@ -85,7 +85,7 @@ RunValue = str | int | float | None
 
 
 def run_row(run: Run, margin: float = MARGIN) -> dict[str, RunValue]:
-    """Returns one run's numbers under the names in RUN_COLUMNS.
+    """Return one run's numbers under the names in RUN_COLUMNS.
 
     WERs and errors are fractions; None stands for what was not measured. The verdict is on the run
     against the one that it started from; differences below ``margin`` count as equivalent.
@@ -106,7 +106,7 @@ def run_row(run: Run, margin: float = MARGIN) -> dict[str, RunValue]:
 
 
 def no_path_sentence(run: Run) -> str:
-    """Returns in how many test utterances the search found no path; "" if there is none."""
+    """Return in how many test utterances the search found no path; "" if there is none."""
     summary = run.summary
     if not summary.test_no_path:
         return ""
@@ -129,12 +129,12 @@ def _verdict_columns(run: Run, margin: float) -> dict[str, RunValue]:
 
 
 def run_rows(runs: Sequence[Run], margin: float = MARGIN) -> list[dict[str, RunValue]]:
-    """Returns the `run_row` of each run."""
+    """Return the `run_row` of each run."""
     return [run_row(run, margin) for run in runs]
 
 
 def run_frame(runs: Sequence[Run], margin: float = MARGIN) -> pd.DataFrame:
-    """Returns one row per run, with further columns for the settings in which runs differ."""
+    """Return one row per run, with further columns for the settings in which runs differ."""
     rows = pd.DataFrame(run_rows(runs, margin), columns=list(RUN_COLUMNS))
     settings = pd.DataFrame([run.record.settings for run in runs])
     differing = [
@@ -144,7 +144,7 @@ def run_frame(runs: Sequence[Run], margin: float = MARGIN) -> pd.DataFrame:
 
 
 def display_rows(runs: Sequence[Run], margin: float = MARGIN) -> list[dict[str, str]]:
-    """Returns rows to read: rounded, in percent, a dash for what was not measured.
+    """Return rows to read: rounded, in percent, a dash for what was not measured.
 
     Of the verdict they hold the outcome; `run_row` has it in full. They hold states where some run
     is not done: what has not measured yet then differs from what never will.
@@ -180,7 +180,7 @@ def _cell_text(column: str, value: RunValue) -> str:
 
 
 def verdict_note(margin: float) -> str:
-    """Returns what the columns speakers, p and verdict of a table of runs mean."""
+    """Return what the columns speakers, p and verdict of a table of runs mean."""
     return (
         "verdict: test WER against that of the run it started from, speaker by speaker; "
         f"differences below {100 * margin:g} % absolute count as equivalent"
@@ -188,12 +188,12 @@ def verdict_note(margin: float) -> str:
 
 
 def text_table(runs: Sequence[Run], margin: float = MARGIN) -> str:
-    """Returns a table of runs as plain text, titles in the first line."""
+    """Return a table of runs as plain text, titles in the first line."""
     return plain_table(display_rows(runs, margin), TEXT_COLUMNS) or "no runs yet"
 
 
 def plain_table(rows: Sequence[Mapping[str, str]], left: Sequence[str] = ()) -> str:
-    """Returns rows of cells as plain text, titles in the first line; columns ``left`` to the left.
+    """Return rows of cells as plain text, titles in the first line; columns ``left`` to the left.
 
     Without rows it is empty.
     """

@@ -60,7 +60,7 @@ class Tail:
         self.heard = {}
 
     def read(self) -> bool:
-        """Reads the rows that were added since the last call; returns whether there were any.
+        """Read the rows that were added since the last call; return whether there were any.
 
         A run that went back to a checkpoint has cut its files, which may have grown again since.
         That is reported before they grow. Therefore the sizes of all other files are taken before
@@ -119,7 +119,7 @@ class Tail:
         return [row for row in self._rows[kind.kind] if isinstance(row, kind)]
 
     def _take_new(self) -> None:
-        """Makes rows of the newest lines; of those that are not kept, only the number counts."""
+        """Make rows of the newest lines; of those that are not kept, only the number counts."""
         for kind, lines in self._new.items():
             for line in lines:
                 try:
@@ -141,7 +141,7 @@ class Tail:
         )
 
     def _read_file(self, path: Path) -> int:
-        """Reads the whole lines that were added to a file, not a torn one; returns their bytes.
+        """Read the whole lines that were added to a file, not a torn one; return their bytes.
 
         Rows are counted by their beginning. Only those that are kept are taken apart, so that a
         file of millions of rows takes neither their time nor their memory.
@@ -178,7 +178,7 @@ class Tail:
         self.heard[process] = float(seconds) if isinstance(seconds, int | float) else 0.0
 
     def table(self, *kinds: type[Row]) -> pd.DataFrame:
-        """Returns the kept rows of these kinds in order of time, a column per field."""
+        """Return the kept rows of these kinds in order of time, a column per field."""
         rows = [row.to_dict() for kind in kinds for row in self._rows[kind.kind]]
         table = pd.DataFrame(rows)
         if rows:

@@ -84,7 +84,7 @@ class Queue:
 
 
 def stretches(rows: pd.DataFrame) -> list[Stretch]:
-    """Returns how replicas and decoders spent their time, without gaps.
+    """Return how replicas and decoders spent their time, without gaps.
 
     A push row holds how long its replica waited for frames since the push before; a decode row
     holds how long the decoder waited for room in its channel after the utterance before. The rest
@@ -121,7 +121,7 @@ def _stretches_of(process: str, rows: pd.DataFrame, cycle: Cycle) -> list[Stretc
 def draw_timeline(
     run: Run, first: float = 0.0, last: float | None = None, most: int = MOST_PROCESSES
 ) -> PngFigure:
-    """Draws what at most ``most`` processes of a run did between two times (seconds)."""
+    """Draw what at most ``most`` processes of a run did between two times (seconds)."""
     return draw_stretches(stretches(run.table()), first, last, most, run.name)
 
 
@@ -132,7 +132,7 @@ def draw_stretches(
     most: int = MOST_PROCESSES,
     title: str = "",
 ) -> PngFigure:
-    """Draws what `stretches` returned, from ``first`` to ``last`` seconds (default: all)."""
+    """Draw what `stretches` returned, from ``first`` to ``last`` seconds (default: all)."""
     if last is None:
         last = max((s.end for s in found), default=1.0)
     processes = sorted({s.process for s in found}, key=number_and_kind)[:most]
@@ -169,13 +169,13 @@ def _draw_bars(ax: Axes, row: int, own: Sequence[Stretch], what: str) -> None:
 
 
 def number_and_kind(process: str) -> tuple[int, str]:
-    """Returns a key that sorts processes by number, those without a number first."""
+    """Return a key that sorts processes by number, those without a number first."""
     kind, _, number = process.rpartition(" ")
     return (int(number), kind) if number.isdigit() else (-1, process)
 
 
 def queues(rows: pd.DataFrame) -> dict[str, Queue]:
-    """Returns the queue of each decoder's channel, from rows of decodes."""
+    """Return the queue of each decoder's channel, from rows of decodes."""
     if not len(rows) or "queue" not in rows:
         return {}
 
@@ -186,7 +186,7 @@ def queues(rows: pd.DataFrame) -> dict[str, Queue]:
 
 
 def draw_queues(run: Run, most: int = 6) -> PngFigure:
-    """Draws how many utterances wait between decoders and replicas, for at most ``most`` decoders.
+    """Draw how many utterances wait between decoders and replicas, for at most ``most`` decoders.
 
     A queue that is always full means that replicas are slow, one that is always empty that decoders
     are.
@@ -205,7 +205,7 @@ def draw_queues(run: Run, most: int = 6) -> PngFigure:
 
 
 def usage(rows: pd.DataFrame) -> pd.DataFrame:
-    """Returns the seconds that each process spent on each activity in USAGE.
+    """Return the seconds that each process spent on each activity in USAGE.
 
     A run that was resumed has several rows of usage per process; they are added up.
     """
@@ -217,7 +217,7 @@ def usage(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def link_load(rows: pd.DataFrame) -> float | None:
-    """Returns the share of the time for which the busiest link of the parameter server was in use.
+    """Return the share of the time for which the busiest link of the parameter server was in use.
 
     None where links were not simulated, or no message with data went through them.
     """
@@ -233,7 +233,7 @@ def _without_unit(column: str) -> str:
 
 
 def draw_usage(run: Run, most: int = 16) -> PngFigure:
-    """Draws how each process divided its time between work, requests and waiting."""
+    """Draw how each process divided its time between work, requests and waiting."""
     table = usage(run.table(UsageRow))
     table = table.loc[sorted(table.index, key=number_and_kind)[:most]]
     fig, ax = figure_with_panel(7.5, 1.2 + ROW_HEIGHT * max(len(table), 2))
@@ -257,7 +257,7 @@ def stack_bars(
     height: float = 0.8,
     edge: str = "white",
 ) -> None:
-    """Draws bars that follow each other in every row; ``widths`` float64 [rows] by activity."""
+    """Draw bars that follow each other in every row; ``widths`` float64 [rows] by activity."""
     rows = max((len(width) for width in widths.values()), default=0)
     left = np.zeros(rows)
     for what, width in widths.items():

@@ -21,23 +21,23 @@ class Background:
         return self._thread is not None and self._thread.is_alive()
 
     def start(self, task: Callable[[], None]) -> None:
-        """Starts ``task`` and returns at once; the one before must have ended."""
+        """Start ``task`` and return at once; the one before must have ended."""
         self._stop.clear()
         self._thread = threading.Thread(target=task, daemon=True, name=self.name)
         self._thread.start()
 
     def pause(self, seconds: float) -> bool:
-        """Waits in the task's thread; returns at once, and True, when the task is asked to stop."""
+        """Wait in the task's thread; return at once, and True, when the task is asked to stop."""
         return self._stop.wait(seconds)
 
     def stop(self) -> None:
-        """Asks the task to stop and waits for its end, unless the task itself calls this."""
+        """Ask the task to stop and wait for its end, unless the task itself calls this."""
         self._stop.set()
         if self._thread is not threading.current_thread():
             self.wait()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits until the task has ended, at most ``timeout`` seconds; returns whether it has."""
+        """Wait until the task has ended, at most ``timeout`` seconds; return whether it has."""
         if self._thread is not None:
             self._thread.join(timeout)
         return not self.running

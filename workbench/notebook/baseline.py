@@ -26,7 +26,7 @@ def baseline(
     sequence: Mapping[str, Value] | None = None,
     **both: Value,
 ) -> Baseline:
-    """Makes what is missing of a baseline and shows it live; returns it when it is done.
+    """Make what is missing of a baseline and shows it live; return it when it is done.
 
     ``source``: a folder of Kaldi data directories or of Lhotse manifests, or a `Source`; without
     one the corpus ``name`` exists. ``frame``, ``sequence``, ``both``: settings of cross entropy, of
@@ -60,14 +60,14 @@ class BaselineCell:
         self._background = Background("curves of a baseline")
 
     def follow(self, name: str) -> None:
-        """Shows the curves of the run ``name`` from when it begins to when it ends."""
+        """Show the curves of the run ``name`` from when it begins to when it ends."""
         self.finish()
         self._screen = live_screen()
         self._screen.show()
         self._background.start(lambda: self._attach(name))
 
     def finish(self) -> None:
-        """Draws the last picture, and leaves it in the cell."""
+        """Draw the last picture, and leave it in the cell."""
         self._background.stop()
         if self.view is not None:
             self.view.finish()

@@ -43,7 +43,7 @@ from workbench.sweeping import (
 
 
 def prepare(name: str, language: str = "is", size: str = "tiny", **how: Value) -> Corpus:
-    """Returns the corpus ``name``, synthesised and prepared if it does not exist yet.
+    """Return the corpus ``name``, synthesised and prepared if it does not exist yet.
 
     ``how``: fields of `Preparation`.
     """
@@ -53,7 +53,7 @@ def prepare(name: str, language: str = "is", size: str = "tiny", **how: Value) -
 
 
 def prepare_kaldi(name: str, folder: Path | str, **how: Value) -> Corpus:
-    """Returns the corpus ``name``, prepared from a Kaldi data directory if it does not exist yet.
+    """Return the corpus ``name``, prepared from a Kaldi data directory if it does not exist yet.
 
     ``how``: fields of `Preparation`.
     """
@@ -63,7 +63,7 @@ def prepare_kaldi(name: str, folder: Path | str, **how: Value) -> Corpus:
 
 
 def check_data(folder: Path | str, **how: Value) -> Survey:
-    """Returns what is in a Kaldi or Lhotse folder, before anything is computed; print it.
+    """Return what is in a Kaldi or Lhotse folder, before anything is computed; print it.
 
     ``how``: fields of `Preparation`.
     """
@@ -72,7 +72,7 @@ def check_data(folder: Path | str, **how: Value) -> Survey:
 
 
 def define_machine(name: str, like: str = "paper", **changes: Any) -> Path:
-    """Returns the file of a machine for the cost clock: ``like`` another one, with fields changed.
+    """Return the file of a machine for the cost clock: ``like`` another one, with fields changed.
 
     ``name`` is then a value of the setting ``machine``. ``changes``: fields of `Machine`, in
     seconds.
@@ -91,7 +91,7 @@ def train(
     init: Run | str | None = None,
     learning_rate: Literal["auto"] | float | None = None,
 ) -> Run:
-    """Returns the run: as it is if finished, resumed if interrupted, trained otherwise.
+    """Return the run: as it is if finished, resumed if interrupted, trained otherwise.
 
     ``init``: the run whose model training starts from; without it from a random network.
     ``learning_rate``: another one than that of the settings; "auto": the one that `find_rate`
@@ -115,7 +115,7 @@ def train(
 def find_rate(
     corpus: Corpus | str, settings: Settings, init: Run | str | None = None
 ) -> RateSearch:
-    """Returns the search for the learning rate of a training, as it is if it was done before."""
+    """Return the search for the learning rate of a training, as it is if it was done before."""
     opened = Corpus.open(corpus) if isinstance(corpus, str) else corpus
     start = find_run(init) if isinstance(init, str) else init
     with work_line() as progress:
@@ -123,12 +123,12 @@ def find_rate(
 
 
 def rate_table(search: RateSearch) -> pd.DataFrame:
-    """Returns one row per learning rate that was tried."""
+    """Return one row per learning rate that was tried."""
     return pd.DataFrame(rate_rows(search)).set_index("learning rate")
 
 
 def tested(run: Run) -> Run:
-    """Returns the run, after testing it if that has not been done."""
+    """Return the run, after testing it if that has not been done."""
     if run.summary.tested:
         return run
     with work_line() as progress:
@@ -136,13 +136,13 @@ def tested(run: Run) -> Run:
 
 
 def example(run: Run, *others: Run) -> Example | None:
-    """Returns one held-out utterance of a run in detail, with what ``others`` recognise in it."""
+    """Return one held-out utterance of a run in detail, with what ``others`` recognise in it."""
     write_example(run, others)
     return read_example(run)
 
 
 def sweep(given: Sweep | None = None, /, jobs: int = 1, **fields: Unpack[SweepFields]) -> Results:
-    """Runs what is missing of a sweep and returns its results.
+    """Run what is missing of a sweep and return its results.
 
     The sweep is given as a `Sweep` or by its ``fields``. ``jobs``: runs at a time.
     """
@@ -156,7 +156,7 @@ def sweep(given: Sweep | None = None, /, jobs: int = 1, **fields: Unpack[SweepFi
 
 
 def unsuccessful_cells(found: Results) -> list[str]:
-    """Returns how many cells failed or diverged, and the cause of each, a line for each."""
+    """Return how many cells failed or diverged, and the cause of each, a line for each."""
     failed = [c for c in found.cells if c.state in (CellState.FAILED, CellState.DIVERGED)]
     if not failed:
         return []
@@ -167,23 +167,23 @@ def unsuccessful_cells(found: Results) -> list[str]:
 
 
 def result_table(*runs: Run, margin: float = MARGIN) -> pd.DataFrame:
-    """Returns a column per run with what people read first: errors in percent, p, the verdict."""
+    """Return a column per run with what people read first: errors in percent, p, the verdict."""
     return pd.DataFrame(display_rows(runs, margin)).set_index("run").T
 
 
 def group_table(found: Results) -> pd.DataFrame:
-    """Returns one row per setting: means over seeds and, for several seeds, intervals."""
+    """Return one row per setting: means over seeds and, for several seeds, intervals."""
     return pd.DataFrame(group_rows(found)).set_index("setting")
 
 
 def verdict_table(found: Results) -> pd.DataFrame:
-    """Returns the comparison of each setting with the baseline, in words."""
+    """Return the comparison of each setting with the baseline, in words."""
     rows = pd.DataFrame(verdict_rows(found))
     return rows.set_index("setting") if len(rows) else rows
 
 
 def results(name: str, baseline: str | None = None, margin: float = MARGIN) -> Results:
-    """Returns the results of the sweep of this name so far.
+    """Return the results of the sweep of this name so far.
 
     ``baseline``: the label that others are compared with, by default the first. ``margin``: the
     difference of test word error rates that still counts as equivalent, a fraction.
@@ -192,14 +192,14 @@ def results(name: str, baseline: str | None = None, margin: float = MARGIN) -> R
 
 
 def open_runs(*names: str) -> list[Run]:
-    """Returns runs by name."""
+    """Return runs by name."""
     return [find_run(name) for name in names]
 
 
 def report(
     *subjects: Run | str | Results, title: str | None = None, margin: float = MARGIN
 ) -> ReportFile:
-    """Writes the report on runs or on one sweep; returns its HTML file, shown as a link.
+    """Write the report on runs or on one sweep; return its HTML file, shown as a link.
 
     ``subjects``: runs or their names, or the results of a sweep. ``margin``: the difference of test
     word error rates, a fraction, that still counts as equivalent between runs; a sweep's results

@@ -14,7 +14,7 @@ from workbench.sweeping.results import cell_table
 
 
 def run_picture(name: str) -> Callable[[], bytes]:
-    """Returns what draws the newest run called ``name-…``, or nothing before it has begun."""
+    """Return what draws the newest run called ``name-…``, or nothing before it has begun."""
     tails: list[Tail] = []
 
     def draw() -> bytes:
@@ -30,7 +30,7 @@ def run_picture(name: str) -> Callable[[], bytes]:
 
 
 def sweep_picture(sweep: Sweep) -> Callable[[], bytes]:
-    """Returns what draws the matrix of a sweep as it stands."""
+    """Return what draws the matrix of a sweep as it stands."""
 
     def draw() -> bytes:
         cells = plan_cells(sweep)

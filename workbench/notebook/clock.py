@@ -13,7 +13,7 @@ from workbench.storage.run import Run, find_run
 
 
 def check_clock(run: Run, replicas: Sequence[int] = (1, 2), **changes: Value) -> list[ClockCheck]:
-    """Returns what the clock of this computer foretells, beside what a cluster here does.
+    """Return what the clock of this computer foretells, beside what a cluster here does.
 
     This computer is measured first, with the model and the settings of ``run``; ``changes``:
     settings that differ from the run's.
@@ -24,7 +24,7 @@ def check_clock(run: Run, replicas: Sequence[int] = (1, 2), **changes: Value) ->
 
 
 def clock_table(checks: Sequence[ClockCheck]) -> pd.DataFrame:
-    """Returns a row per number of replicas and kind of age: foretold, measured, and distances.
+    """Return a row per number of replicas and kind of age: foretold, measured, and distances.
 
     ``shared``: updates a second as foretold, if the processes share the cores there are.
     """
@@ -47,6 +47,6 @@ def clock_table(checks: Sequence[ClockCheck]) -> pd.DataFrame:
 
 
 def clock_runs(checks: Sequence[ClockCheck]) -> list[Run]:
-    """Returns the runs of comparisons, foretold and measured by turns."""
+    """Return the runs of comparisons, foretold and measured by turns."""
     names = [name for check in checks for name in (check.predicted_run, check.measured_run)]
     return [find_run(name) for name in names]

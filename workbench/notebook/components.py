@@ -35,7 +35,7 @@ class Component:
 
 
 def components(tail: Tail) -> list[Component]:
-    """Returns every process with counted rows: replicas, decoders, then evaluators."""
+    """Return every process with counted rows: replicas, decoders, then evaluators."""
     found = []
     for name, counts in tail.counts.items():
         done = {kind: count for kind, count in counts.items() if kind in COUNTED}
@@ -45,7 +45,7 @@ def components(tail: Tail) -> list[Component]:
 
 
 def components_html(found: Sequence[Component], running: bool) -> str:
-    """Returns a table of fixed height.
+    """Return a table of fixed height.
 
     While the run is ``running``, processes that are silent for long are named.
     """

@@ -27,7 +27,7 @@ class Copies:
 
 
 def copy_notebooks(checkout: Path, data: Path) -> Copies:
-    """Copies the notebooks of a checkout into the data folder, with the results that they show.
+    """Copy the notebooks of a checkout into the data folder, with the results that they show.
 
     A copy that was only run follows its original. Beside one that was edited the newer original
     stands as ``NAME-new.ipynb``, which follows the original too until it is edited; then the next
@@ -60,7 +60,7 @@ def copy_notebooks(checkout: Path, data: Path) -> Copies:
 
 
 def _write_beside(folder: Path, stem: str, text: str, copied: dict[str, str]) -> str:
-    """Writes a newer notebook beside an edited one; returns the name of the one that has it.
+    """Write a newer notebook beside an edited one; return the name of the one that has it.
 
     One that the user has edited since it was written with ``text`` has it already; others that were
     edited are passed over.
@@ -78,7 +78,7 @@ def _write_beside(folder: Path, stem: str, text: str, copied: dict[str, str]) ->
 
 
 def _write_unless_edited(copy: Path, text: str, before: str | None) -> bool:
-    """Writes a copy unless the user has edited it; returns whether it says what ``text`` says.
+    """Write a copy unless the user has edited it; return whether it says what ``text`` says.
 
     ``before``: the digest of the copy as it was written last.
     """
@@ -94,7 +94,7 @@ def _write_unless_edited(copy: Path, text: str, before: str | None) -> bool:
 
 
 def source_digest(text: str) -> str:
-    """Returns the digest of what the cells of a notebook say, whatever they have put out."""
+    """Return the digest of what the cells of a notebook say, whatever they have put out."""
     cells = nbformat.reads(text, 4).cells
     sources = [(cell.cell_type, cell.source) for cell in cells]
     return hashlib.sha256(json.dumps(sources).encode()).hexdigest()

@@ -7,7 +7,7 @@ from workbench.notebook.given import GivenGroups, groups_of
 
 
 def draw_drift(given: GivenGroups) -> PngFigure:
-    """Draws how far outer gradients had turned when they were used; see `figures.drift`.
+    """Draw how far outer gradients had turned when they were used; see `figures.drift`.
 
     UserError if no run measured it.
     """
@@ -15,7 +15,7 @@ def draw_drift(given: GivenGroups) -> PngFigure:
 
 
 def describe_drift(given: GivenGroups) -> str:
-    """Returns what turned the outer gradients of runs, in a sentence that they carry.
+    """Return what turned the outer gradients of runs, in a sentence that they carry.
 
     UserError if no run measured it.
     """

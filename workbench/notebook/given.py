@@ -19,7 +19,7 @@ GivenGroups = GivenRuns | Mapping[str, Sequence[Run]]
 
 
 def runs_of(given: GivenRuns) -> list[Run]:
-    """Returns the runs that are given, or named; UserError if there is none."""
+    """Return the runs that are given, or named; UserError if there is none."""
     several = [given] if isinstance(given, Run | str) else list(given)
     if not several:
         raise UserError(
@@ -30,7 +30,7 @@ def runs_of(given: GivenRuns) -> list[Run]:
 
 
 def groups_of(given: GivenGroups) -> Mapping[str, Sequence[Run]]:
-    """Returns runs by the name of their group: that of a sweep's setting, or their own."""
+    """Return runs by the name of their group: that of a sweep's setting, or their own."""
     if isinstance(given, Mapping):
         return given
     return {run.name: [run] for run in runs_of(given)}
@@ -39,7 +39,7 @@ def groups_of(given: GivenGroups) -> Mapping[str, Sequence[Run]]:
 def taking_runs(
     draw: Callable[Concatenate[Sequence[Run], P], T],
 ) -> "Callable[Concatenate[GivenRuns, P], T]":
-    """Returns a function of several runs that also takes a single one, or names."""
+    """Return a function of several runs that also takes a single one, or names."""
 
     @wraps(draw)
     def call(given: GivenRuns, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -49,7 +49,7 @@ def taking_runs(
 
 
 def pairwise(runs: GivenRuns, margin: float = MARGIN) -> pd.DataFrame:
-    """Returns the comparison of every two of the runs; see `figures.compare.pairwise`.
+    """Return the comparison of every two of the runs; see `figures.compare.pairwise`.
 
     UserError names runs that were not tested.
     """

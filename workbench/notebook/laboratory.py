@@ -60,7 +60,7 @@ class Laboratory:
         return NETWORKS.get(self.size, {})
 
     def settings(self, **changes: Value) -> Settings:
-        """Returns settings of this size with ``changes``, by default for cross entropy."""
+        """Return settings of this size with ``changes``, by default for cross entropy."""
         cross_entropy = changes.get("criterion", "ce") == "ce"
         values = CROSS_ENTROPY if cross_entropy else SEQUENCE
         common = {"evaluate_utterances": 100, **self.network}
@@ -81,13 +81,13 @@ class Laboratory:
         return "laptop" if self.size in ("demo", "default") else "watch"
 
     def train(self, name: str, **changes: Value) -> Run:
-        """Returns a run of this size, trained if missing; sequence training starts from `ce`."""
+        """Return a run of this size, trained if missing; sequence training starts from `ce`."""
         settings = self.settings(**changes)
         init = self.ce if settings.sequence else None
         return train(self.corpus, settings, f"{name}-{self.corpus.name}", init)
 
     def recipe(self, which: str, **changes: Unpack[SweepChanges]) -> Sweep:
-        """Returns a ready-made sweep of this size; ``changes``: fields of `Sweep`."""
+        """Return a ready-made sweep of this size; ``changes``: fields of `Sweep`."""
         if self.size != "tiny":
             return read_recipe(which, self.corpus.name, self.scale, **changes)
 
@@ -100,7 +100,7 @@ class Laboratory:
         return read_recipe(which, self.corpus.name, "watch", init, **small)
 
     def sweep(self, which: str, **changes: Unpack[SweepChanges]) -> Results:
-        """Runs what is missing of a ready-made sweep; returns its results.
+        """Run what is missing of a ready-made sweep; return its results.
 
         ``changes``: fields of `Sweep`.
         """
@@ -108,7 +108,7 @@ class Laboratory:
 
 
 def laboratory(size: str | None = None, language: str = "is") -> Laboratory:
-    """Returns a laboratory of size tiny (seconds), smoke (minutes), demo or default (hours).
+    """Return a laboratory of size tiny (seconds), smoke (minutes), demo or default (hours).
 
     Demo has two hours of speech, default five.
 

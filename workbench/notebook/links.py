@@ -24,7 +24,7 @@ class Server:
     root: Path
 
     def address(self, path: Path) -> str:
-        """Returns the address of a file, or nothing if the server does not serve it."""
+        """Return the address of a file, or nothing if the server does not serve it."""
         resolved = path.resolve()
         if not resolved.is_relative_to(self.root):
             return ""
@@ -32,7 +32,7 @@ class Server:
 
 
 def find_server() -> Server | None:
-    """Returns the Jupyter server that started this process; None outside of one."""
+    """Return the Jupyter server that started this process; None outside of one."""
     parent = os.environ.get(PARENT)
     if parent is None:
         return None
@@ -50,7 +50,7 @@ def find_server() -> Server | None:
 
 
 def file_html(path: Path, text: str = "") -> str:
-    """Returns a link that opens a file, or one that saves it where no server serves it."""
+    """Return a link that opens a file, or one that saves it where no server serves it."""
     served = served_html(path, text, find_server())
     if served:
         return served
@@ -58,7 +58,7 @@ def file_html(path: Path, text: str = "") -> str:
 
 
 def served_html(path: Path, text: str, server: Server | None) -> str:
-    """Returns a link that opens a file, or nothing where ``server`` does not serve it.
+    """Return a link that opens a file, or nothing where ``server`` does not serve it.
 
     It is for tables: the link of `file_html` may hold the whole file.
     """

@@ -64,7 +64,7 @@ class LiveView:
         self.look()
 
     def look(self) -> bool:
-        """Draws the run if there is anything new; returns whether the run is still active."""
+        """Draw the run if there is anything new; return whether the run is still active."""
         with self._lock:
             status = self.run.status()
             has_rows = self.tail.read()
@@ -92,7 +92,7 @@ class LiveView:
         self.screen.show_message(" — ".join(part for part in parts if part), alarm)
 
     def progress_text(self, now: float) -> str:
-        """Returns the epoch, the share of training that is done and the time left.
+        """Return the epoch, the share of training that is done and the time left.
 
         ``now``: seconds of a clock of the computer, since a run's own clock may be virtual.
         """
@@ -112,13 +112,13 @@ class LiveView:
         return text
 
     def start(self) -> "LiveView":
-        """Follows the run in a thread until it ends; returns at once."""
+        """Follow the run in a thread until it ends; return at once."""
         if not self._background.running:
             self._background.start(self.follow)
         return self
 
     def follow(self) -> None:
-        """Follows the run in this thread until it ends; errors are shown in the view and raised."""
+        """Follow the run in this thread until it ends; errors are shown in the view and raised."""
         try:
             while self.look():
                 pause = max(LOOK_SECONDS, self._drawing_seconds / DRAWING_SHARE)
@@ -132,14 +132,14 @@ class LiveView:
             raise
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits until the run is no longer followed or ``timeout`` s are over; returns which.
+        """Wait until the run is no longer followed or ``timeout`` s are over; return which.
 
         True means that it is no longer followed.
         """
         return self._background.wait(timeout)
 
     def show(self) -> "LiveView":
-        """Displays the picture in the current cell; every cell shows the same."""
+        """Display the picture in the current cell; every cell shows the same."""
         self.screen.show(live=self._state.active)
         self._shown_in = _current_cell()
         return self
@@ -150,11 +150,11 @@ class LiveView:
             self.show()
 
     def detach(self) -> None:
-        """Stops following; the run continues."""
+        """Stop following; the run continues."""
         self._background.stop()
 
     def finish(self) -> "LiveView":
-        """Stops following, draws the last frame, and leaves a plain picture in every output."""
+        """Stop following, draw the last frame, and leave a plain picture in every output."""
         self.detach()
         self.look()
         self.screen.freeze()
@@ -162,7 +162,7 @@ class LiveView:
 
 
 def reached_epochs(tail: Tail) -> float | None:
-    """Returns how many epochs a run has trained; None before its first measurement after a push.
+    """Return how many epochs a run has trained; None before its first measurement after a push.
 
     Measurements are rare, so pushes since the last one count as many epochs as those before it.
     """
@@ -177,12 +177,12 @@ def reached_epochs(tail: Tail) -> float | None:
 
 
 def _epochs_of(run: Run) -> float:
-    """Returns for how many epochs a run trains at most."""
+    """Return for how many epochs a run trains at most."""
     return max(run.settings.batches.epochs, 1e-9)
 
 
 def _current_cell() -> int | None:
-    """Returns the number of the cell that runs; None outside a notebook."""
+    """Return the number of the cell that runs; None outside a notebook."""
     try:
         from IPython import get_ipython
     except ImportError:
@@ -192,14 +192,14 @@ def _current_cell() -> int | None:
 
 
 def live_screen() -> Screen:
-    """Returns a screen of the live picture's size."""
+    """Return a screen of the live picture's size."""
     return Screen(round(LIVE_WIDTH * LIVE_DPI), round(LIVE_HEIGHT * LIVE_DPI))
 
 
 def attach(
     run: str | Run, against: Against = "epochs", beside: str | Run | None = None
 ) -> LiveView:
-    """Displays a run live, whichever process started it, or as it ended.
+    """Display a run live, whichever process started it, or as it ended.
 
     ``beside``: another run, whose curves stand in the same panels.
     """

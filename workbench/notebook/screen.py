@@ -61,18 +61,18 @@ class Screen:
         self._handles: list[DisplayHandle] = []
 
     def put(self, png: bytes) -> None:
-        """Shows another picture."""
+        """Show another picture."""
         self.png = png
         if self.image is not None:
             self.image.value = png
 
     def show_message(self, text: str, alarm: bool = False) -> None:
-        """Shows a line of text, red if it is an alarm; markup in it is shown as text."""
+        """Show a line of text, red if it is an alarm; markup in it is shown as text."""
         if self.line is not None:
             self.line.value = message_html(text, alarm)
 
     def show(self, live: bool = True) -> None:
-        """Displays the screen in the current cell; only its picture if it is not ``live``."""
+        """Display the screen in the current cell; only its picture if it is not ``live``."""
         from IPython.display import display
 
         if self.image is None or not live:
@@ -93,7 +93,7 @@ class Screen:
         self._update(self._live_bundle())
 
     def static_bundle(self) -> MimeBundle:
-        """Returns the picture as a saved notebook keeps it."""
+        """Return the picture as a saved notebook keeps it."""
         bundle = {"text/plain": "a picture of the workbench"}
         if self.png:
             png = base64.b64encode(self.png).decode()
@@ -129,7 +129,7 @@ def _make_widgets(width: int, height: int, keeps_colours: bool) -> ScreenWidgets
 
 
 def picture_widget(width: int, height: int, keeps_colours: bool = False) -> "Image":
-    """Returns a widget for a picture of ``width`` x ``height`` pixels, at first a blank one.
+    """Return a widget for a picture of ``width`` x ``height`` pixels, at first a blank one.
 
     A place that changes its height makes the page jump. A narrow page makes pictures smaller, live
     and frozen alike. JupyterLab puts a frozen picture on 2 pixels, hence the margin.
@@ -146,7 +146,7 @@ def picture_widget(width: int, height: int, keeps_colours: bool = False) -> "Ima
 
 
 def message_line() -> "HTML":
-    """Returns a widget for a message, always two lines high; longer messages scroll."""
+    """Return a widget for a message, always two lines high; longer messages scroll."""
     import ipywidgets
 
     layout = ipywidgets.Layout(height="40px", overflow="auto")
@@ -154,12 +154,12 @@ def message_line() -> "HTML":
 
 
 def message_html(text: str, alarm: bool = False) -> str:
-    """Returns a message as HTML, red if it is an alarm; markup in it is shown as text."""
+    """Return a message as HTML, red if it is an alarm; markup in it is shown as text."""
     return render(NOTEBOOK_PACKAGE, "message.html", text=text, alarm=alarm)
 
 
 def blank_png(width: int, height: int) -> bytes:
-    """Returns a white picture of at least one pixel as PNG."""
+    """Return a white picture of at least one pixel as PNG."""
     pixels = np.full((max(1, height), max(1, width), 3), 255, np.uint8)
     out = io.BytesIO()
     imsave(out, pixels, format="png")

@@ -56,7 +56,7 @@ def study(
     budget: float = 0.0,
     jobs: int = 1,
 ) -> ShownStudy | MissingStudy:
-    """Returns what is kept of a study at its largest size, without training anything.
+    """Return what is kept of a study at its largest size, without training anything.
 
     ``run``: a size (tiny, small or laptop) at which what is missing of it is run first, with these
     ``seeds``, for at most ``budget`` seconds (0: as long as it takes), ``jobs`` runs at a time.

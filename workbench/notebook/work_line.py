@@ -35,7 +35,7 @@ class WorkLine:
         self._text = ""
 
     def report(self, done: int, total: int, what: str) -> None:
-        """Shows ``done`` of ``total`` units of ``what``; a `Progress`."""
+        """Show ``done`` of ``total`` units of ``what``; a `Progress`."""
         now = self._clock()
         if what != self._what:
             self._what = what
@@ -57,7 +57,7 @@ class WorkLine:
 
 
 def work_text(done: int, total: int, what: str, seconds: float, in_seconds: int) -> str:
-    """Returns how far work is; ``in_seconds`` units of it were done in the last ``seconds``."""
+    """Return how far work is; ``in_seconds`` units of it were done in the last ``seconds``."""
     if total <= 0:
         return what
     text = f"{what}: {100 * done / total:.0f} % ({done} of {total}) in {duration_text(seconds)}"
@@ -82,7 +82,7 @@ class GrowingPicture:
         self._begun = False
 
     def begin(self) -> None:
-        """Makes room for the picture and starts to draw, once."""
+        """Make room for the picture and start to draw, once."""
         from IPython.display import HTML, display
 
         if not self._begun:
@@ -106,14 +106,14 @@ class GrowingPicture:
             self._handle.update({"text/html": html, "text/plain": ""}, raw=True)
 
     def end(self) -> None:
-        """Stops drawing, and takes the picture away: the cell shows its result itself."""
+        """Stop drawing, and take the picture away: the cell shows its result itself."""
         self._background.stop()
         self._update("")
 
 
 @contextmanager
 def work_line(draw: Callable[[], bytes] | None = None) -> Iterator[Progress]:
-    """Gives a `Progress` that shows a line in the current cell; outside a notebook it does nothing.
+    """Give a `Progress` that shows a line in the current cell; outside a notebook it does nothing.
 
     The line appears with the first report, so that work that is done already shows nothing.
     ``draw``: what is shown below the line meanwhile, as PNG.
@@ -146,7 +146,7 @@ def work_line(draw: Callable[[], bytes] | None = None) -> Iterator[Progress]:
 
 
 def _in_notebook() -> bool:
-    """Returns whether this code runs in a cell of a notebook."""
+    """Return whether this code runs in a cell of a notebook."""
     try:
         from IPython import get_ipython
     except ImportError:

@@ -42,7 +42,7 @@ LATEX = {
 
 
 def write_bundle(document: Document, runs: Sequence[Run], folder: Path) -> Path:
-    """Writes figures, tables and numbers of a report into ``folder``, which is returned.
+    """Write figures, tables and numbers of a report into ``folder``, which is returned.
 
     Files of an earlier bundle with the same names are replaced.
     """
@@ -81,12 +81,12 @@ def bundle_files(document: Document, runs: Sequence[Run]) -> Iterator[tuple[str,
 
 
 def file_name(text: str) -> str:
-    """Returns a caption as a part of a file's name: small letters, digits and dashes."""
+    """Return a caption as a part of a file's name: small letters, digits and dashes."""
     return NOT_IN_A_NAME.sub("-", text.lower()).strip("-")[:LONGEST_NAME].strip("-")
 
 
 def figure_bytes(figure: Figure, kind: str) -> bytes:
-    """Returns a figure as SVG or PDF, the same bytes for the same figure."""
+    """Return a figure as SVG or PDF, the same bytes for the same figure."""
     out = io.BytesIO()
     undated = {"Date": None} if kind == "svg" else {"CreationDate": None}
     figure.savefig(out, format=kind, metadata=undated)
@@ -94,7 +94,7 @@ def figure_bytes(figure: Figure, kind: str) -> bytes:
 
 
 def parquet_bytes(table: pd.DataFrame) -> bytes:
-    """Returns a table as Parquet; columns that hold lists, or several kinds of values, are text."""
+    """Return a table as Parquet; columns that hold lists, or several kinds of values, are text."""
     table = table.copy()
     for column in table.columns:
         kinds = {type(value) for value in table[column].dropna()}
@@ -107,7 +107,7 @@ def parquet_bytes(table: pd.DataFrame) -> bytes:
 
 
 def table_latex(rows: Rows, caption: str) -> str:
-    """Returns a table in LaTeX with the rules of the package booktabs.
+    """Return a table in LaTeX with the rules of the package booktabs.
 
     A first column of text stands to the left, all others to the right.
     """
@@ -134,5 +134,5 @@ def _latex_row(cells: Sequence[str]) -> str:
 
 
 def latex_text(text: str) -> str:
-    """Returns text that LaTeX prints as it is: no character of it is a command."""
+    """Return text that LaTeX prints as it is: no character of it is a command."""
     return "".join(LATEX.get(character, character) for character in printable_text(text))

@@ -20,13 +20,13 @@ TOOLS = "pan,box_zoom,wheel_zoom,reset,save"
 
 
 def write_interactive(groups: Mapping[str, Sequence[Run]], out: Path, title: str) -> Path:
-    """Writes the page about groups of runs, by label; returns its file."""
+    """Write the page about groups of runs, by label; return its file."""
     write_file(out, interactive_page(groups, title).encode())
     return out
 
 
 def interactive_page(groups: Mapping[str, Sequence[Run]], title: str) -> str:
-    """Returns a page with a tab per axis and a figure per measure, the scripts inside it."""
+    """Return a page with a tab per axis and a figure per measure, the scripts inside it."""
     _require_bokeh()
     from bokeh.embed import file_html
     from bokeh.layouts import column
@@ -48,7 +48,7 @@ def interactive_page(groups: Mapping[str, Sequence[Run]], title: str) -> str:
 
 
 def column_page(plot: ColumnPlot, title: str) -> str:
-    """Returns a page of columns against each other: hover names a run, the panels zoom together."""
+    """Return a page of columns against each other: hover names a run, the panels zoom together."""
     _require_bokeh()
     from bokeh.embed import file_html
     from bokeh.layouts import row
@@ -122,7 +122,7 @@ def _require_bokeh() -> None:
 def _figure(
     groups: Mapping[str, Sequence[Run]], measure: str, against: Against
 ) -> "BokehFigure | None":
-    """Returns one figure, or None if no run has the measure."""
+    """Return one figure, or None if no run has the measure."""
     from bokeh.models import ColumnDataSource, HoverTool
     from bokeh.plotting import figure
 

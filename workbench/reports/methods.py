@@ -39,7 +39,7 @@ BIBTEX = """@inproceedings{heigold2014asynchronous,
 
 
 def methods_texts(runs: Sequence[Run]) -> list[str]:
-    """Returns a paragraph on each run; runs with the same paragraph share it."""
+    """Return a paragraph on each run; runs with the same paragraph share it."""
     named: dict[str, list[str]] = {}
     for run in runs:
         named.setdefault(methods_text(run), []).append(run.name)
@@ -47,7 +47,7 @@ def methods_texts(runs: Sequence[Run]) -> list[str]:
 
 
 def methods_text(run: Run) -> str:
-    """Returns how a run was trained, as sentences that a paper can use."""
+    """Return how a run was trained, as sentences that a paper can use."""
     settings = run.settings
     sentences = [
         _network_sentence(settings, run.record.corpus.name),

@@ -27,7 +27,7 @@ class PageBlock(Protocol):
     """A part of a page."""
 
     def html(self) -> Markup:
-        """Returns the part as HTML."""
+        """Return the part as HTML."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Document:
     sections: Sequence[Section]
 
     def html(self) -> str:
-        """Returns the page; sections without blocks are left out."""
+        """Return the page; sections without blocks are left out."""
         return render(
             REPORT_PACKAGE,
             "page.html",
@@ -121,12 +121,12 @@ class Document:
 
 
 def table_blocks(rows: Rows) -> list[PageBlock]:
-    """Returns the table as blocks of a section; none if it has no rows."""
+    """Return the table as blocks of a section; none if it has no rows."""
     return [PageTable(rows)] if rows else []
 
 
 def table_html(rows: Rows) -> Markup:
-    """Returns rows of text cells as an HTML table, or nothing if there are none."""
+    """Return rows of text cells as an HTML table, or nothing if there are none."""
     if not rows:
         return Markup("")
     words = [_holds_words([row[title] for row in rows]) for title in rows[0]]
@@ -134,12 +134,12 @@ def table_html(rows: Rows) -> Markup:
 
 
 def _holds_words(cells: Sequence[str]) -> bool:
-    """Returns whether a column holds words, which begin at the left; numbers end at the right."""
+    """Return whether a column holds words, which begin at the left; numbers end at the right."""
     return any(cell and cell[0] not in NUMBER_BEGINS for cell in cells)
 
 
 def table_markdown(rows: Rows) -> str:
-    """Returns rows of text cells as a Markdown table, or nothing if there are none."""
+    """Return rows of text cells as a Markdown table, or nothing if there are none."""
     if not rows:
         return ""
 

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 
 def render(package: str, template: str, **values: object) -> Markup:
-    """Returns the template ``templates/<template>`` of ``package`` filled with ``values``.
+    """Return the template ``templates/<template>`` of ``package`` filled with ``values``.
 
     The result is markup, so that another template inserts it as it is.
     """

@@ -97,7 +97,7 @@ def write_report(
     extras: Extras = NONE,
     margin: float = MARGIN,
 ) -> Path:
-    """Writes the report on ``runs`` as HTML, Markdown, CSV and notebook; returns the HTML file.
+    """Write the report on ``runs`` as HTML, Markdown, CSV and notebook; return the HTML file.
 
     ``out``: the HTML file, by default named after the runs in the folder of reports. ``extras``:
     what is written beside it and in it. ``margin``: the difference of test word error rates that
@@ -121,7 +121,7 @@ def write_report(
 
 
 def write_files(out: Path, files: Mapping[str, str]) -> Path:
-    """Writes the forms of a report, by suffix, side by side; returns the HTML file."""
+    """Write the forms of a report, by suffix, side by side; return the HTML file."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         for suffix, text in files.items():
@@ -133,7 +133,7 @@ def write_files(out: Path, files: Mapping[str, str]) -> Path:
 
 
 def html_file(out: Path | None, name: str) -> Path:
-    """Returns the HTML file of a report: ``out``, or ``name`` in that folder or in the usual one.
+    """Return the HTML file of a report: ``out``, or ``name`` in that folder or in the usual one.
 
     UserError if ``out`` cannot be a file.
     """
@@ -146,7 +146,7 @@ def html_file(out: Path | None, name: str) -> Path:
 
 
 def report_name(names: Sequence[str]) -> str:
-    """Returns the name of the report on runs: of all of them, so that no other report has it."""
+    """Return the name of the report on runs: of all of them, so that no other report has it."""
     joined = "+".join(names)
     if len(joined) <= LONGEST_NAME:
         return joined
@@ -157,7 +157,7 @@ def report_name(names: Sequence[str]) -> str:
 def runs_document(
     runs: Sequence[Run], title: str, margin: float = MARGIN, further: Sequence[Section] = ()
 ) -> Document:
-    """Returns the report as a document, with ``further`` sections after the results."""
+    """Return the report as a document, with ``further`` sections after the results."""
     verdicts = [Paragraph(sentence, strong=True) for sentence in verdict_sentences(runs, margin)]
     commands = [run.record.command for run in runs]
     settings_note = Note("Settings that differ from their defaults in any run.")
@@ -177,13 +177,13 @@ def runs_document(
 
 
 def methods_blocks(runs: Sequence[Run]) -> list[PageBlock]:
-    """Returns how the runs were trained, in sentences for a paper, and what to cite."""
+    """Return how the runs were trained, in sentences for a paper, and what to cite."""
     paragraphs: list[PageBlock] = [Paragraph(text) for text in methods_texts(runs)]
     return [*paragraphs, Note(f"[1] {CITATION}"), Listing(BIBTEX)]
 
 
 def markdown(runs: Sequence[Run], title: str, margin: float = MARGIN) -> str:
-    """Returns results, verdicts, settings and commands as Markdown."""
+    """Return results, verdicts, settings and commands as Markdown."""
     commands = markdown_code("\n".join(run.record.command for run in runs))
     parts = [
         f"# {markdown_text(title)}",
@@ -208,7 +208,7 @@ def markdown(runs: Sequence[Run], title: str, margin: float = MARGIN) -> str:
 
 
 def curve_pictures(runs: Sequence[Run]) -> list[PageBlock]:
-    """Returns held-out curves, kinds of word errors, and what became of the frames.
+    """Return held-out curves, kinds of word errors, and what became of the frames.
 
     Curves are against audio seen, against updates and, unless all clocks stand still, against time.
     """
@@ -231,7 +231,7 @@ def curve_pictures(runs: Sequence[Run]) -> list[PageBlock]:
 
 
 def last_measurements(runs: Sequence[Run]) -> str:
-    """Returns the last point of each curve in words."""
+    """Return the last point of each curve in words."""
     ends = []
     for measure in DEFAULT_MEASURES:
         found = curves(runs, measure)
@@ -242,7 +242,7 @@ def last_measurements(runs: Sequence[Run]) -> str:
 
 
 def asynchrony_pictures(runs: Sequence[Run]) -> list[PageBlock]:
-    """Returns the staleness of runs with several replicas, and how their processes spent time."""
+    """Return the staleness of runs with several replicas, and how their processes spent time."""
     several = [run for run in runs if has_staleness(run)]
     timed = [run for run in several if run.settings.clock.kind != "free"]
 
@@ -269,7 +269,7 @@ def has_staleness(run: Run) -> bool:
 
 
 def question(runs: Sequence[Run]) -> str:
-    """Returns what these runs find out, as a question about the settings that differ."""
+    """Return what these runs find out, as a question about the settings that differ."""
     all_settings = [run.record.settings for run in runs]
     differing = [
         name
@@ -287,7 +287,7 @@ def question(runs: Sequence[Run]) -> str:
 
 
 def verdict_sentences(runs: Sequence[Run], margin: float = MARGIN) -> list[str]:
-    """Returns one sentence per run that was tested, as was the run that it started from."""
+    """Return one sentence per run that was tested, as was the run that it started from."""
     sentences = []
     for improvement in improvements(runs):
         before = improvement.before
@@ -316,7 +316,7 @@ def _verdict_text(improvement: Improvement, margin: float) -> str:
 
 
 def improvements(runs: Sequence[Run]) -> list[Improvement]:
-    """Returns the test WERs of each run that started from another one of these, if tested."""
+    """Return the test WERs of each run that started from another one of these, if tested."""
     summaries = {run.name: run.summary for run in runs}
     found = []
     for run in runs:
@@ -334,7 +334,7 @@ def improvements(runs: Sequence[Run]) -> list[Improvement]:
 
 
 def example_sections(runs: Sequence[Run]) -> list[Section]:
-    """Returns a section on one utterance of the last run that has one, or nothing."""
+    """Return a section on one utterance of the last run that has one, or nothing."""
     for run in reversed(runs):
         example = read_example(run)
         if example is not None:
@@ -354,7 +354,7 @@ def example_sections(runs: Sequence[Run]) -> list[Section]:
 
 
 def paper_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
-    """Returns table 1 of the paper, and a row for each improvement among these runs."""
+    """Return table 1 of the paper, and a row for each improvement among these runs."""
     rows = []
     for language, rates in read_json(PAPER)["table1"].items():
         if isinstance(rates, dict):
@@ -375,13 +375,13 @@ def _gain_row(source: str, before: float, after: float) -> dict[str, str]:
 
 
 def paper_source() -> str:
-    """Returns the place of table 1 in the paper."""
+    """Return the place of table 1 in the paper."""
     paper = read_json(PAPER)
     return f"{paper['source']}, {paper['table1']['where']}."
 
 
 def setting_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
-    """Returns the settings that differ from their defaults in any run, one column per run."""
+    """Return the settings that differ from their defaults in any run, one column per run."""
     default = Settings().to_dict()
     recorded = {run.name: run.record.settings for run in runs}
     rows = []
@@ -398,7 +398,7 @@ NOT_COUNTED = "not counted"  # for runs that were not tested
 
 
 def failure_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
-    """Returns how each run ended, and how many utterances it could not use for which reasons."""
+    """Return how each run ended, and how many utterances it could not use for which reasons."""
     rows = []
     for run in runs:
         status = run.status()
@@ -424,7 +424,7 @@ def failure_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
 
 
 def versions(runs: Sequence[Run]) -> str:
-    """Returns the versions of all packages that the runs recorded, each combination once."""
+    """Return the versions of all packages that the runs recorded, each combination once."""
     combinations = []
     for run in runs:
         recorded = run.record.versions
@@ -433,5 +433,5 @@ def versions(runs: Sequence[Run]) -> str:
 
 
 def reproduction_blocks(runs: Sequence[Run], commands: Sequence[str]) -> list[PageBlock]:
-    """Returns the exact commands, and the versions that they ran with."""
+    """Return the exact commands, and the versions that they ran with."""
     return [Listing("\n".join(c for c in commands if c)), Note(versions(runs))]

@@ -22,12 +22,12 @@ class NotebookCell(NamedTuple):
 
 
 def prose(text: str) -> NotebookCell:
-    """Returns a cell of Markdown."""
+    """Return a cell of Markdown."""
     return NotebookCell(CellKind.MARKDOWN, text)
 
 
 def code(text: str) -> NotebookCell:
-    """Returns a cell of Python."""
+    """Return a cell of Python."""
     return NotebookCell(CellKind.CODE, text)
 
 
@@ -51,7 +51,7 @@ def notebook(cells: Sequence[NotebookCell]) -> str:
 
 
 def notebook_of_runs(names: Sequence[str], title: str) -> str:
-    """Returns the notebook of a report on runs."""
+    """Return the notebook of a report on runs."""
     arguments = ", ".join(repr(name) for name in names)
     return notebook(
         [
@@ -75,7 +75,7 @@ def notebook_of_runs(names: Sequence[str], title: str) -> str:
 
 
 def notebook_of_sweep(name: str, title: str, axes: Sequence[str]) -> str:
-    """Returns the notebook of a report on a sweep; ``axes``: the settings that it varies."""
+    """Return the notebook of a report on a sweep; ``axes``: the settings that it varies."""
     varied = list(axes)
     return notebook(
         [

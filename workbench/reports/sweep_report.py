@@ -67,7 +67,7 @@ CAPTIONS: dict[Against, str] = {
 def write_sweep_report(
     found: Results, out: Path | None = None, title: str | None = None, extras: Extras = NONE
 ) -> Path:
-    """Writes the report on a sweep as HTML, Markdown, CSV and notebook; returns the HTML file.
+    """Write the report on a sweep as HTML, Markdown, CSV and notebook; return the HTML file.
 
     ``out``: the HTML file, by default named after the sweep in the folder of reports. ``extras``:
     what is written beside it.
@@ -91,13 +91,13 @@ def write_sweep_report(
 
 
 def varied_axes(sweep: Sweep, table: pd.DataFrame) -> list[str]:
-    """Returns the settings that differ between cells, at least one of them."""
+    """Return the settings that differ between cells, at least one of them."""
     varied = [axis for axis in sweep.varied if table[axis].nunique() > 1]
     return varied or list(sweep.varied[:1]) or ["seed"]
 
 
 def sweep_document(found: Results, title: str) -> Document:
-    """Returns the report as a document."""
+    """Return the report as a document."""
     sweep = found.sweep
     introduction: list[PageBlock] = [Paragraph(sweep.question)] if sweep.question else []
     introduction += opening_blocks(result_sentences(found))
@@ -124,7 +124,7 @@ def sweep_document(found: Results, title: str) -> Document:
 
 
 def opening_blocks(sentences: Sequence[str]) -> list[PageBlock]:
-    """Returns the results that a page opens with; many of them are left to the tables below."""
+    """Return the results that a page opens with; many of them are left to the tables below."""
     opening: list[PageBlock] = [
         Paragraph(sentence, strong=True) for sentence in sentences[:MOST_SENTENCES]
     ]
@@ -135,7 +135,7 @@ def opening_blocks(sentences: Sequence[str]) -> list[PageBlock]:
 
 
 def sweep_markdown(found: Results, title: str) -> str:
-    """Returns results, verdicts, settings and command as Markdown."""
+    """Return results, verdicts, settings and command as Markdown."""
     sweep = found.sweep
     parts = [
         f"# {markdown_text(title)}",
@@ -159,12 +159,12 @@ def sweep_markdown(found: Results, title: str) -> str:
 
 
 def all_runs_of(found: Results) -> list[Run]:
-    """Returns the runs of a sweep, in the order of its cells' labels."""
+    """Return the runs of a sweep, in the order of its cells' labels."""
     return [run for group in found.runs.values() for run in group]
 
 
 def group_rows(found: Results) -> list[dict[str, str]]:
-    """Returns one row per setting, with means and intervals over seeds."""
+    """Return one row per setting, with means and intervals over seeds."""
     rows = []
     for group in found.groups.to_dict("records"):
         row = {"setting": group["label"], "runs": str(group["n"])}
@@ -177,7 +177,7 @@ def group_rows(found: Results) -> list[dict[str, str]]:
 
 
 def interval_text(group: Mapping[str, float], measure: str) -> str:
-    """Returns a mean with its interval as ``12.3 [11.9, 12.7]``, or a dash without values."""
+    """Return a mean with its interval as ``12.3 [11.9, 12.7]``, or a dash without values."""
     mean = scale(measure) * group[measure]
     low = scale(measure) * group[f"{measure}_low"]
     high = scale(measure) * group[f"{measure}_high"]
@@ -191,7 +191,7 @@ def interval_text(group: Mapping[str, float], measure: str) -> str:
 
 
 def verdict_rows(found: Results) -> list[dict[str, str]]:
-    """Returns the comparison of each setting with the baseline, in words."""
+    """Return the comparison of each setting with the baseline, in words."""
     rows = []
     for each in found.verdicts:
         comparison = each.comparison
@@ -211,7 +211,7 @@ def verdict_rows(found: Results) -> list[dict[str, str]]:
 
 
 def difference_text(comparison: Comparison | None) -> str:
-    """Returns a difference of error rates with its interval, in percent, or a dash."""
+    """Return a difference of error rates with its interval, in percent, or a dash."""
     if comparison is None:
         return NOT_MEASURED
     difference = f"{100 * comparison.difference:+.2f}"
@@ -223,7 +223,7 @@ def difference_text(comparison: Comparison | None) -> str:
 
 
 def sweep_curve_pictures(found: Results) -> list[PageBlock]:
-    """Returns held-out curves by audio seen, update and time, and staleness if there is any."""
+    """Return held-out curves by audio seen, update and time, and staleness if there is any."""
     time_stands_still = all(cell.cell.settings.clock.kind == "free" for cell in found.cells)
     pictures: list[PageBlock] = []
     for against, caption in CAPTIONS.items():
@@ -240,7 +240,7 @@ def sweep_curve_pictures(found: Results) -> list[PageBlock]:
 
 
 def effect_pictures(found: Results) -> list[PageBlock]:
-    """Returns effects on test WER, or on held-out WER if nothing was tested, or nothing."""
+    """Return effects on test WER, or on held-out WER if nothing was tested, or nothing."""
     measured = [m for m in ("test_wer", "heldout_wer") if found.table[m].notna().any()]
     if not measured:
         return []
@@ -251,7 +251,7 @@ def effect_pictures(found: Results) -> list[PageBlock]:
 
 
 def paper_blocks(entry: str) -> list[PageBlock]:
-    """Returns the paper's numbers under ``entry`` of its data file, with the source, or nothing."""
+    """Return the paper's numbers under ``entry`` of its data file, with the source, or nothing."""
     paper = read_json(PAPER)
     if entry not in paper:
         return []
@@ -263,7 +263,7 @@ def paper_blocks(entry: str) -> list[PageBlock]:
 
 
 def shared_rows(sweep: Sweep) -> list[dict[str, str]]:
-    """Returns the settings that all cells share."""
+    """Return the settings that all cells share."""
     shared = {
         "corpus": sweep.corpus,
         "preset": sweep.preset,
@@ -274,18 +274,18 @@ def shared_rows(sweep: Sweep) -> list[dict[str, str]]:
 
 
 def state_sentence(found: Results) -> str:
-    """Returns how many cells are in which state."""
+    """Return how many cells are in which state."""
     counts = ", ".join(f"{count} {state}" for state, count in count_states(found.cells).items())
     return f"{len(found.cells)} cells: {counts}."
 
 
 def state_blocks(found: Results) -> list[PageBlock]:
-    """Returns the states of all cells, and the cause of each that has not come to its end."""
+    """Return the states of all cells, and the cause of each that has not come to its end."""
     return [Paragraph(state_sentence(found)), *table_blocks(unfinished_rows(found))]
 
 
 def unfinished_rows(found: Results) -> list[dict[str, str]]:
-    """Returns one row for the seeds of a setting that are not done for the same cause."""
+    """Return one row for the seeds of a setting that are not done for the same cause."""
     seeds: dict[tuple[str, str, str], list[str]] = {}
     for planned in found.cells:
         if planned.state != CellState.DONE:
@@ -299,7 +299,7 @@ def unfinished_rows(found: Results) -> list[dict[str, str]]:
 
 
 def set_aside_rows(found: Results) -> list[dict[str, str]]:
-    """Returns one row per run that could not use some of its utterances, with the reasons."""
+    """Return one row per run that could not use some of its utterances, with the reasons."""
     runs = [planned.run for planned in found.cells if planned.run is not None]
     rows = failure_rows([run for run in runs if run.summary.set_aside])
     columns = ("run", "utterances set aside")

@@ -66,7 +66,7 @@ class Example:
 
 
 def save_example(run: Run, example: Example) -> None:
-    """Writes the utterance into the run's folder: arrays as ``example.npz``, text as JSON."""
+    """Write the utterance into the run's folder: arrays as ``example.npz``, text as JSON."""
     arrays = io.BytesIO()
     np.savez_compressed(
         arrays,
@@ -90,7 +90,7 @@ def save_example(run: Run, example: Example) -> None:
 
 
 def read_example(run: Run) -> Example | None:
-    """Returns the utterance that was left in the run, or None if there is none."""
+    """Return the utterance that was left in the run, or None if there is none."""
     arrays = run.folder / ARRAYS
     if not arrays.exists():
         return None

@@ -38,7 +38,7 @@ BAR_HEIGHT = 0.5
 
 
 def draw_study(study: Study, results: StudyResults, kind: StudyFigure) -> PngFigure:
-    """Draws one of the figures of a study."""
+    """Draw one of the figures of a study."""
     return DRAW[kind](study, results)
 
 
@@ -52,12 +52,12 @@ def kinds_of(study: Study, results: StudyResults) -> list[StudyFigure]:
 
 
 def draw_epochs(study: Study, results: StudyResults) -> PngFigure:
-    """Draws held-out curves against audio seen, seeds as bands."""
+    """Draw held-out curves against audio seen, seeds as bands."""
     return _draw_curves(results, "epochs")
 
 
 def draw_time(study: Study, results: StudyResults) -> PngFigure:
-    """Draws held-out curves against time on the virtual clock, as figure 4 of the paper."""
+    """Draw held-out curves against time on the virtual clock, as figure 4 of the paper."""
     return _draw_curves(results, "seconds")
 
 
@@ -95,7 +95,7 @@ def _curve(
 
 
 def draw_errors(study: Study, results: StudyResults) -> PngFigure:
-    """Draws frame errors against word errors on held-out data, as figure 6 of the paper."""
+    """Draw frame errors against word errors on held-out data, as figure 6 of the paper."""
     fig = draw_error_paths({label: _error_paths(results, label) for label in results.labels})
     set_title(fig.axes[0], "from hollow to full marks; paper: to the right and down")
     return fig
@@ -118,7 +118,7 @@ def _error_paths(results: StudyResults, label: str) -> list[ErrorPath]:
 
 
 def draw_bars(study: Study, results: StudyResults) -> PngFigure:
-    """Draws test word errors, and differences with their 95 % intervals; hollow: the paper's."""
+    """Draw test word errors, and differences with their 95 % intervals; hollow: the paper's."""
     labels = [label for label in results.labels if _test_rates(results, label)]
     fig, axes = figure_with_columns(9.0, 1.3 + 0.3 * max(2, len(labels)), 2, share_y=True)
     places = {label: -number for number, label in enumerate(labels)}
@@ -154,7 +154,7 @@ def _differences(results: StudyResults, label: str) -> list[StudyComparison]:
 
 
 def _draw_difference(ax: Axes, row: StudyComparison, place: float) -> None:
-    """Draws one difference with its interval across the panel."""
+    """Draw one difference with its interval across the panel."""
     comparison = row.comparison
     style = line_style(1 if row.against == START else 0)
     if comparison.low is not None and comparison.high is not None:
@@ -166,7 +166,7 @@ def _draw_difference(ax: Axes, row: StudyComparison, place: float) -> None:
 
 
 def draw_intervals(study: Study, results: StudyResults) -> PngFigure:
-    """Draws what an interval costs, and the longest harmless ones as bars, as figure 5."""
+    """Draw what an interval costs, and the longest harmless ones as bars, as figure 5."""
     found = [each for each in harmless_of_arms(study, results) if each.measured]
     fig, axes = figure_with_columns(9.0, 3.2, 2)
     for number, each in enumerate(found):
@@ -192,7 +192,7 @@ def _place(point: IntervalPoint, number: int) -> float:
 
 
 def _draw_costs(ax: Axes, each: HarmlessInterval, number: int) -> None:
-    """Draws the costs of the intervals of one arm with their 95 % intervals."""
+    """Draw the costs of the intervals of one arm with their 95 % intervals."""
     style = line_style(number)
     x = [_place(point, number) for point in each.points]
     y = [100 * point.compared.comparison.difference for point in each.points]
@@ -205,7 +205,7 @@ def _draw_costs(ax: Axes, each: HarmlessInterval, number: int) -> None:
 
 
 def _draw_harmless(ax: Axes, study: Study, found: Sequence[HarmlessInterval]) -> None:
-    """Draws the range in which the longest harmless interval of each arm lies."""
+    """Draw the range in which the longest harmless interval of each arm lies."""
     paper = {each.arm: each.paper for each in study.harmless}
     for number, each in enumerate(found):
         begin = min(each.at_least, LAST_INTERVAL)
@@ -227,7 +227,7 @@ def _draw_harmless(ax: Axes, study: Study, found: Sequence[HarmlessInterval]) ->
 
 
 def draw_ages_of_study(study: Study, results: StudyResults) -> PngFigure:
-    """Draws outer ages against replicas, the closed form as bands and the paper's as a box."""
+    """Draw outer ages against replicas, the closed form as bands and the paper's as a box."""
     fig, axes = figure_with_columns(9.0, 3.4, 2)
     points = age_points(results)
     batches = sorted({point.cell.batch for point in points})
@@ -254,7 +254,7 @@ def draw_ages_of_study(study: Study, results: StudyResults) -> PngFigure:
 
 
 def _draw_ages(ax: Axes, points: Sequence[AgePoint], number: int) -> None:
-    """Draws the measured ages of one batch size, and the closed form as a band through them."""
+    """Draw the measured ages of one batch size, and the closed form as a band through them."""
     style = line_style(number)
     replicas = np.array([point.cell.replicas for point in points])
     measured = [point.measured for point in points]
@@ -269,7 +269,7 @@ def _draw_ages(ax: Axes, points: Sequence[AgePoint], number: int) -> None:
 
 
 def _draw_paper_box(ax: Axes, replicas: int, bounds: Sequence[float]) -> None:
-    """Draws the paper's range at its number of replicas."""
+    """Draw the paper's range at its number of replicas."""
     low, high = bounds
     ax.plot([replicas] * 2, [low, high], color=PAPER_COLOUR, linewidth=5, alpha=0.4, label="paper")
 
@@ -278,7 +278,7 @@ def _draw_paper_box(ax: Axes, replicas: int, bounds: Sequence[float]) -> None:
 
 
 def draw_drift_of_study(study: Study, results: StudyResults) -> PngFigure:
-    """Draws how far outer gradients have turned against age and distance."""
+    """Draw how far outer gradients have turned against age and distance."""
     return draw_drift_points(points_by_colour(results))
 
 

@@ -59,7 +59,7 @@ def gain_sentence(points: Sequence[GainPoint]) -> str:
 
 
 def draw_gains(points: Sequence[GainPoint]) -> PngFigure:
-    """Draws the change of test word errors against that of F_MMI, with 95 % intervals."""
+    """Draw the change of test word errors against that of F_MMI, with 95 % intervals."""
     fig, ax = figure_with_panel(6.4, 3.6)
     studies = list(dict.fromkeys(point.study for point in points))
     for number, study in enumerate(studies):

@@ -57,7 +57,7 @@ def set_environment() -> None:
 
 
 def process_is_alive(pid: int) -> bool:
-    """Returns whether process ``pid`` of this machine exists, whoever owns it."""
+    """Return whether process ``pid`` of this machine exists, whoever owns it."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -76,7 +76,7 @@ class ProcessStat(NamedTuple):
 
 
 def process_stat(pid: int) -> ProcessStat | None:
-    """Returns what is known of process ``pid`` of this machine.
+    """Return what is known of process ``pid`` of this machine.
 
     None if there is no such process, or if this system has no such files.
     """

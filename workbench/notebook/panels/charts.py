@@ -84,7 +84,7 @@ class SweepChart:
         return ColumnChoice(self.x.value, self.y.value, self.colour.value, self.panels.value)
 
     def draw(self, table: pd.DataFrame, axes: Sequence[str], groups: Groups) -> None:
-        """Draws the cells of ``table``, whose runs are in ``groups`` by their labels."""
+        """Draw the cells of ``table``, whose runs are in ``groups`` by their labels."""
         self.offer(table, axes)
         self.columns.layout.display = "" if self.shows_columns else "none"
         self.against.layout.display = "none" if self.shows_columns else ""
@@ -134,7 +134,7 @@ def _dropdown(name: str) -> W.Dropdown:
 
 
 def _set_options(widget: W.Dropdown, options: Mapping[str, str], value: str | None) -> None:
-    """Gives a dropdown other options; it keeps its value, or takes ``value``."""
+    """Give a dropdown other options; it keeps its value, or takes ``value``."""
     before = widget.value
     widget.options = list(options.items())
     values = list(options.values())

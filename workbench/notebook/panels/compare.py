@@ -55,7 +55,7 @@ class ComparePanel:
         self.draw()
 
     def draw(self) -> None:
-        """Draws curves and tables of the marked runs."""
+        """Draw curves and tables of the marked runs."""
         runs = self._marked()
         self.screen.put(png(draw_curves(runs, against=self.against.value), PANEL_DPI))
         margin = self.margin.value / 100
@@ -68,7 +68,7 @@ class ComparePanel:
         self.tables.value = scrolled_html(tables)
 
     def report(self) -> None:
-        """Writes the report on the marked runs."""
+        """Write the report on the marked runs."""
         out = write_report(self._marked(), margin=self.margin.value / 100)
         self.status.show_link("report: ", out)
 
@@ -87,5 +87,5 @@ def _verdicts_html(verdicts: pd.DataFrame) -> Markup:
 
 
 def compare_panel(*names: str) -> ComparePanel:
-    """Returns the comparison panel with these runs marked, by default the last two."""
+    """Return the comparison panel with these runs marked, by default the last two."""
     return ComparePanel(*names)

@@ -52,7 +52,7 @@ class MatrixGrid:
         self._shown: Matrix | None = None
 
     def show(self, m: Matrix) -> None:
-        """Shows a matrix; buttons are made anew only where rows or columns have changed."""
+        """Show a matrix; buttons are made anew only where rows or columns have changed."""
         old = self._shown
         self._shown = m
         if old is None or _frame(old) != _frame(m):
@@ -66,7 +66,7 @@ class MatrixGrid:
         self.legend.value = legend_html(m)
 
     def choose(self, cells: Sequence[str]) -> None:
-        """Marks the squares of these cells and passes them on."""
+        """Mark the squares of these cells and pass them on."""
         for ids, made in self.squares.items():
             made.layout.border = CHOSEN_BORDER if set(ids) <= set(cells) else PLAIN_BORDER
         self.on_choose(cells)
@@ -99,7 +99,7 @@ class MatrixGrid:
         self.grid.children = widgets
 
     def _level(self, m: Matrix, level: HeadLevel, depth: int) -> list[W.Widget]:
-        """Returns the name of an axis, and the heads of its values above their columns."""
+        """Return the name of an axis, and the heads of its values above their columns."""
         name = W.HTML(f"<b>{escape(level.axis)} →</b>").add_class(NAME_CLASS)
         widgets = [_placed(name, depth + 1, 1)]
         for head in level.heads:
@@ -111,7 +111,7 @@ class MatrixGrid:
         return widgets
 
     def _head(self, label: str, text: str, squares: Sequence[Square]) -> W.Button:
-        """Returns the button that chooses all ``squares``."""
+        """Return the button that chooses all ``squares``."""
         layout = W.Layout(width="auto", height="auto", min_height=f"{HEAD_HEIGHT}em")
         made = W.Button(description=text, tooltip=f"curves of all with {label}", layout=layout)
         made.add_class(SQUARE_CLASS).add_class(HEAD_CLASS)
@@ -149,18 +149,18 @@ class MatrixGrid:
 
 
 def _frame(m: Matrix) -> tuple[object, ...]:
-    """Returns what decides where squares and heads are."""
+    """Return what decides where squares and heads are."""
     return m.row_axis, m.column_axes, m.rows, m.columns
 
 
 def _placed(made: W.Widget, row: int, column: int, columns: int = 1) -> W.Widget:
-    """Returns the widget with its place in the grid."""
+    """Return the widget with its place in the grid."""
     made.layout.grid_area = f"{row} / {column} / span 1 / span {columns}"
     return made
 
 
 def legend_html(m: Matrix) -> str:
-    """Returns the name of the measure and the scale of its colours."""
+    """Return the name of the measure and the scale of its colours."""
     unit = Range(0.0, 1.0)
     stops = np.linspace(unit.low, unit.high, LEGEND_STOPS)
     return render(

@@ -28,11 +28,11 @@ class Shown(Protocol):
     """Something that displays itself below a panel's widgets."""
 
     def show(self) -> object:
-        """Displays it in the current cell."""
+        """Display it in the current cell."""
 
 
 def display_panel(widget: W.Widget, below: Iterable[Shown]) -> None:
-    """Displays a panel's widgets in the current cell, and below them what shows itself."""
+    """Display a panel's widgets in the current cell, and below them what shows itself."""
     from IPython.display import display
 
     display(widget)
@@ -41,7 +41,7 @@ def display_panel(widget: W.Widget, below: Iterable[Shown]) -> None:
 
 
 def control(field: Setting, value: Value) -> W.Widget:
-    """Returns the widget of one setting with choices or range, name, and help as a tooltip."""
+    """Return the widget of one setting with choices or range, name, and help as a tooltip."""
     unit = f" ({field.unit})" if field.unit else ""
     common = {
         "value": value,
@@ -62,24 +62,24 @@ def control(field: Setting, value: Value) -> W.Widget:
 
 
 def bounds(field: Setting) -> str:
-    """Returns a setting's explanation with its range and unit."""
+    """Return a setting's explanation with its range and unit."""
     if field.low is None:
         return field.doc
     return f"{field.doc}; between {field.low:g} and {field.high:g} {field.unit}".rstrip()
 
 
 def help_text(field: Setting) -> W.HTML:
-    """Returns a setting's explanation as a widget in small print."""
+    """Return a setting's explanation as a widget in small print."""
     return W.HTML(help_html(field))
 
 
 def help_html(field: Setting, mistake: str = "") -> str:
-    """Returns a setting's explanation, or what is wrong with the value that was typed."""
+    """Return a setting's explanation, or what is wrong with the value that was typed."""
     return render(NOTEBOOK_PACKAGE, "help.html", text=bounds(field), mistake=mistake)
 
 
 def check_when_typed(field: Setting, typed: W.Widget, help: W.HTML) -> None:
-    """Shows beside a field of text what is wrong with its value, as soon as it is typed."""
+    """Show beside a field of text what is wrong with its value, as soon as it is typed."""
 
     def check(_: object) -> None:
         try:
@@ -101,7 +101,7 @@ class Form:
         self.widget = self._folded()
 
     def _folded(self) -> W.Accordion:
-        """Returns one tab per group of settings, folded away."""
+        """Return one tab per group of settings, folded away."""
         rows: dict[str, list[W.Widget]] = {}
         for name, field in SETTINGS.items():
             help = help_text(field)
@@ -113,11 +113,11 @@ class Form:
         return W.Accordion(children=[tabs], titles=["settings"], selected_index=None, layout=WIDE)
 
     def value(self) -> Settings:
-        """Returns the settings that the widgets show; UserError names one that is out of range."""
+        """Return the settings that the widgets show; UserError names one that is out of range."""
         return Settings.of(**{name: widget.value for name, widget in self.controls.items()})
 
     def set(self, settings: Settings) -> None:
-        """Shows other settings."""
+        """Show other settings."""
         values = settings.to_dict()
         for name, widget in self.controls.items():
             value = values[name]
@@ -133,21 +133,21 @@ class Status:
         self.widget = W.VBox([self.line, self.log])
 
     def show_message(self, text: str, alarm: bool = False) -> None:
-        """Shows a message, red if it is an alarm; markup in it is shown as text."""
+        """Show a message, red if it is an alarm; markup in it is shown as text."""
         self.line.value = message_html(text, alarm)
 
     def show_link(self, text: str, path: Path) -> None:
-        """Shows a file that was written, as a link that the browser can open."""
+        """Show a file that was written, as a link that the browser can open."""
         self.line.value = render(
             NOTEBOOK_PACKAGE, "link.html", text=text, link=Markup(file_html(path))
         )
 
     def show_log(self, text: str) -> None:
-        """Shows the last lines of some output."""
+        """Show the last lines of some output."""
         self.log.value = render(NOTEBOOK_PACKAGE, "log.html", text=text) if text else ""
 
     def guard(self, act: Callback, clear: bool = True) -> Callable[..., None]:
-        """Returns ``act`` as a callback of a widget; what it raises is shown here, and raised.
+        """Return ``act`` as a callback of a widget; what it raises is shown here, and raised.
 
         ``clear``: the message before goes; a thread that goes on with what it says keeps it.
         """
@@ -167,7 +167,7 @@ class Status:
 def button(
     text: str, act: Callback, status: Status, style: ButtonStyle = "", help: str = ""
 ) -> W.Button:
-    """Returns a button that calls ``act``; errors appear in ``status``."""
+    """Return a button that calls ``act``; errors appear in ``status``."""
     made = W.Button(
         description=text, button_style=style, tooltip=help or text, layout=W.Layout(width="auto")
     )
@@ -177,6 +177,6 @@ def button(
 
 
 def scrolled_html(parts: Sequence[Markup]) -> str:
-    """Returns pieces of HTML below each other in a place that scrolls; nothing if all are empty."""
+    """Return pieces of HTML below each other in a place that scrolls; nothing if all are empty."""
     shown = [part for part in parts if part]
     return render(NOTEBOOK_PACKAGE, "scrolled.html", parts=shown) if shown else ""

@@ -177,7 +177,7 @@ class RunPanel:
         self.form.set(preset(self.preset.value, **self.changes))
 
     def start(self) -> None:
-        """Trains a run with the widgets' settings in a separate process, and watches it."""
+        """Train a run with the widgets' settings in a separate process, and watch it."""
         name = self.name.value.strip()
         if not name:
             raise UserError("name: give the run a name, by which it is found again")
@@ -199,7 +199,7 @@ class RunPanel:
         self._later(follow_new_run)
 
     def _cluster_words(self) -> tuple[str, ...]:
-        """Returns the words of the command line about where the run is trained."""
+        """Return the words of the command line about where the run is trained."""
         if self.place.value != OTHER_CLUSTER:
             return PLACES[self.place.value]
         address = self.address.value.strip()
@@ -208,12 +208,12 @@ class RunPanel:
         return (address,)
 
     def _show_beside(self) -> None:
-        """Draws another run's curves in the panels of the run that is followed."""
+        """Draw another run's curves in the panels of the run that is followed."""
         if self.view is not None and not self._offering:
             self._follow(self.view.run)
 
     def resume(self) -> None:
-        """Resumes the chosen run and watches it."""
+        """Resume the chosen run and watch it."""
         run = self._chosen()
         if run.status().state.active:
             raise UserError(f"{run.name}: is running")
@@ -228,12 +228,12 @@ class RunPanel:
         self._later(follow_resumed_run)
 
     def _later(self, act: Callable[[], None]) -> None:
-        """Waits for a process in a thread, so that the notebook is free at once."""
+        """Wait for a process in a thread, so that the notebook is free at once."""
         self._background = Background("run panel")
         self._background.start(self.status.guard(act, clear=False))
 
     def _wait_for_run(self, launched: Launched, name: str, before: Run | None) -> Run:
-        """Returns the run that was just started; UserError with its output if it ended at once."""
+        """Return the run that was just started; UserError with its output if it ended at once."""
         deadline = time.monotonic() + BEGIN_SECONDS
         while time.monotonic() < deadline:
             run = newest_run(name)
@@ -253,7 +253,7 @@ class RunPanel:
             self.status.show_log(launched.last_lines())
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits until a started run is found and no longer followed; returns whether that is so.
+        """Wait until a started run is found and no longer followed; return whether that is so.
 
         Each of the two waits takes at most ``timeout`` seconds.
         """
@@ -292,7 +292,7 @@ class RunPanel:
         self._offering = False
 
     def _show_progress(self, tail: Tail, running: bool) -> None:
-        """Shows the workers of the run's cluster, and how far each component is."""
+        """Show the workers of the run's cluster, and how far each component is."""
         cluster = tail.run.cluster
         workers = tuple(cluster.workers) if cluster else ()
         if self.worker.options != workers:
@@ -313,7 +313,7 @@ class RunPanel:
         self.status.show_message(f"{run.name}: killed worker {worker} (process {process})")
 
     def stop(self) -> None:
-        """Asks the chosen run to come to rest at a checkpoint."""
+        """Ask the chosen run to come to rest at a checkpoint."""
         run = self._chosen()
         stop_run(run)
         self.status.show_message(f"{run.name} comes to rest at a checkpoint")
@@ -323,7 +323,7 @@ class RunPanel:
         self._follow(self._chosen())
 
     def report(self) -> None:
-        """Writes the report on the chosen run and the one it started from."""
+        """Write the report on the chosen run and the one it started from."""
         run = self._chosen()
         parent = run.record.parent_run
         runs = [find_run(parent), run] if parent else [run]
@@ -334,7 +334,7 @@ class RunPanel:
 
 
 def _newest_first() -> list[tuple[str, str]]:
-    """Returns labels with their states and names of all runs, the one that changed last first."""
+    """Return labels with their states and names of all runs, the one that changed last first."""
     newest_first = sorted(all_runs(), key=_changed, reverse=True)
     return [(f"{run.name}: {run.status().state}", run.name) for run in newest_first]
 
@@ -344,13 +344,13 @@ def _changed(run: Run) -> float:
 
 
 def _starting_points() -> list[tuple[str, str]]:
-    """Returns labels and names of runs with a model; the first choice is a random network."""
+    """Return labels and names of runs with a model; the first choice is a random network."""
     trained = [run.name for run in all_runs() if (run.folder / "model").exists()]
     return [("a random network", ""), *((name, name) for name in trained)]
 
 
 def dashboard_html(link: str) -> str:
-    """Returns links to Dask's dashboard: directly, and through JupyterLab's proxy."""
+    """Return links to Dask's dashboard: directly, and through JupyterLab's proxy."""
     if not link:
         return ""
     server = find_server()
@@ -363,5 +363,5 @@ def dashboard_html(link: str) -> str:
 def run_panel(
     corpus: str = "", preset: str = "laptop", name: str = "run", **changes: Value
 ) -> RunPanel:
-    """Returns the run panel, its widgets set to ``preset`` with ``changes``; a cell displays it."""
+    """Return the run panel, its widgets set to ``preset`` with ``changes``; a cell displays it."""
     return RunPanel(corpus, preset, name, **changes)

@@ -101,7 +101,7 @@ class RunsPanel:
         )
 
     def list_runs(self) -> None:
-        """Reads all runs and shows the page of those that meet the conditions."""
+        """Read all runs and show the page of those that meet the conditions."""
         conditions = [Condition.parse(text) for text in self.where.value.split()]
         found = select(read_entries(all_runs()), conditions)
         found = sort_entries(found, self.sort.value, self.descending.value)
@@ -138,7 +138,7 @@ class RunsPanel:
         self.note.value = notes.text
 
     def save_notes(self) -> None:
-        """Writes title, tags and note of the chosen run."""
+        """Write title, tags and note of the chosen run."""
         run = self._chosen_one()
         tags = tuple(self.tags.value.split())
         write_notes(run, RunNotes(self.title.value, tags, self.note.value))
@@ -146,7 +146,7 @@ class RunsPanel:
         self.status.show_message(f"{run.name}: notes saved")
 
     def compare(self) -> None:
-        """Shows the settings in which the chosen runs differ."""
+        """Show the settings in which the chosen runs differ."""
         runs = self._chosen()
         if len(runs) < 2:
             raise UserError("choose at least two runs")
@@ -158,14 +158,14 @@ class RunsPanel:
         self.status.show_message(f"{len(rows)} settings differ")
 
     def pack(self) -> None:
-        """Writes the chosen runs into one file among the reports."""
+        """Write the chosen runs into one file among the reports."""
         runs = self._chosen()
         out = data_folder() / "reports" / f"{runs[0].name}.zip"
         packed = pack(runs, out)
         self.status.show_message(f"{out}: {', '.join(packed.runs)}, {size_text(packed.size)}")
 
     def delete(self) -> None:
-        """Deletes the chosen runs at the second click; the first names what would go."""
+        """Delete the chosen runs at the second click; the first names what would go."""
         runs = self._chosen()
         deletion = plan_deletion(runs)
         names = [run.name for run in runs]
@@ -184,7 +184,7 @@ class RunsPanel:
 
 
 def entry_rows(entries: Sequence[RunEntry]) -> list[dict[str, str]]:
-    """Returns the list as text: facts, the settings in which these runs differ, error rates."""
+    """Return the list as text: facts, the settings in which these runs differ, error rates."""
     swept = [name for name in swept_settings(entries) if name not in SHOWN]
     rows = []
     for entry in entries:
@@ -206,7 +206,7 @@ def _cell_text(value: Value | None) -> str:
 
 
 def deletion_text(deletion: Deletion) -> str:
-    """Returns what a deletion would take, and what stands in its way."""
+    """Return what a deletion would take, and what stands in its way."""
     names = ", ".join(run.name for run in deletion.asked)
     text = f"{names}: click Delete again to free {size_text(deletion.size)}"
     if deletion.reasons:
@@ -215,5 +215,5 @@ def deletion_text(deletion: Deletion) -> str:
 
 
 def runs_panel() -> RunsPanel:
-    """Returns the panel of all runs; a cell displays it."""
+    """Return the panel of all runs; a cell displays it."""
     return RunsPanel()

@@ -37,7 +37,7 @@ class ExplorationFigures(NamedTuple):
 
 
 def draw_convergence(rows: pd.DataFrame) -> PngFigure:
-    """Draws the distance to the target against time; it rises where asynchrony hurts."""
+    """Draw the distance to the target against time; it rises where asynchrony hurts."""
     fig, ax = figure_with_panel(7.5, 2.2)
     table = rows[rows.kind == "evaluate"]
     ax.plot(table.seconds, -table.mmi, marker=".", **line_style(0))
@@ -48,7 +48,7 @@ def draw_convergence(rows: pd.DataFrame) -> PngFigure:
 
 
 def draw_exploration(rows: pd.DataFrame, most: int = EXPLORED_PROCESSES) -> ExplorationFigures:
-    """Draws the rows of an exploration; the timeline has at most ``most`` processes."""
+    """Draw the rows of an exploration; the timeline has at most ``most`` processes."""
     pushes = rows[rows.kind == "push"]
     end = float(rows.seconds.max())
     settled = SETTLED_PART * end
@@ -87,12 +87,12 @@ class StalenessPanel:
         self.draw()
 
     def value(self) -> Exploration:
-        """Returns the exploration that the sliders describe."""
+        """Return the exploration that the sliders describe."""
         values = {name: made.value for name, made in self.sliders.items()}
         return parse_fields(Exploration, values)
 
     def draw(self) -> None:
-        """Runs the toy and draws its rows."""
+        """Run the toy and draw its rows."""
         exploration = self.value()
         expected = f"expected before the run: {_expected(exploration)}"
         self.status.show_message(expected)
@@ -127,7 +127,7 @@ def _summary(rows: pd.DataFrame) -> str:
 
 
 def slider(field: Setting, value: Value) -> W.Widget:
-    """Returns a slider for a setting that has a range; logarithmic for numbers that are above 0."""
+    """Return a slider for a setting that has a range; logarithmic for numbers that are above 0."""
     if field.low is None or field.high is None:
         raise TypeError(f"{field.name}: a slider needs a range")
 
@@ -150,5 +150,5 @@ def slider(field: Setting, value: Value) -> W.Widget:
 
 
 def staleness_panel(**values: Value) -> StalenessPanel:
-    """Returns the staleness explorer; ``values``: fields of `Exploration` for the sliders."""
+    """Return the staleness explorer; ``values``: fields of `Exploration` for the sliders."""
     return StalenessPanel(**values)

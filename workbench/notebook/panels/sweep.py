@@ -181,7 +181,7 @@ class SweepPanel:
         self._show_count()
 
     def value(self) -> Sweep:
-        """Returns the sweep that the widgets describe; UserError names what is wrong with it."""
+        """Return the sweep that the widgets describe; UserError names what is wrong with it."""
         axes: dict[str, Axis] = {}
         for name, widget in self.axes.items():
             values = _chosen_values(widget)
@@ -198,7 +198,7 @@ class SweepPanel:
         return sweep if sweep == self.base else replace(sweep, recipe="")
 
     def estimate(self) -> None:
-        """Shows the number of runs, minutes and disk; returns at once.
+        """Show the number of runs, minutes and disk; return at once.
 
         A kind of run that has never run here is rehearsed for some seconds, in a thread.
         """
@@ -213,12 +213,12 @@ class SweepPanel:
         self._background.start(self.status.guard(rehearse))
 
     def _show_count(self) -> None:
-        """Shows how many runs the widgets describe."""
+        """Show how many runs the widgets describe."""
         sweep = self.value()
         self.count.value = count_html(sweep)
 
     def start(self, retry: bool = False) -> None:
-        """Runs what is missing in a separate process; ``retry``: also what has failed."""
+        """Run what is missing in a separate process; ``retry``: also what has failed."""
         sweep = self.value()
         runs = len(sweep.cells())
         self.status.show_message(
@@ -228,26 +228,26 @@ class SweepPanel:
         self.watch(sweep)
 
     def retry(self) -> None:
-        """Runs what is missing and what has failed."""
+        """Run what is missing and what has failed."""
         self.start(retry=True)
 
     def stop(self) -> None:
-        """Starts no more runs after the current ones."""
+        """Start no more runs after the current ones."""
         request_stop(self.value())
         self.status.show_message("stops after the current runs")
 
     def cancel(self) -> None:
-        """Asks the current runs to come to rest at a checkpoint."""
+        """Ask the current runs to come to rest at a checkpoint."""
         request_stop(self.value(), now=True)
         self.status.show_message("current runs come to rest at a checkpoint; Resume resumes them")
 
     def copy(self) -> None:
-        """Shows the sweep as Python, to be copied from there."""
+        """Show the sweep as Python, to be copied from there."""
         self.python.value = self.value().as_python()
         self.code.selected_index = 0
 
     def report(self) -> None:
-        """Writes the report on the sweep."""
+        """Write the report on the sweep."""
         out = write_sweep_report(read_results(find_sweep(self.name.value)))
         self.status.show_link("report: ", out)
 
@@ -263,7 +263,7 @@ class SweepPanel:
             self._show(read_recipe(self.recipe.value, base.corpus, self.size.value, init))
 
     def watch(self, sweep: Sweep) -> None:
-        """Follows the sweep until nothing runs.
+        """Follow the sweep until nothing runs.
 
         If cells are missing then, the last output of its process is shown.
         """
@@ -280,7 +280,7 @@ class SweepPanel:
         self.view.watch(sweep, self.jobs.value, launched_runs)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits until nothing is estimated or followed any more; returns whether that is so.
+        """Wait until nothing is estimated or followed any more; return whether that is so.
 
         Each of the two waits takes at most ``timeout`` seconds.
         """
@@ -291,7 +291,7 @@ class SweepPanel:
 
 
 def axis_control(name: str) -> W.Widget:
-    """Returns a widget for the values of an axis: choices to mark, or a line of text."""
+    """Return a widget for the values of an axis: choices to mark, or a line of text."""
     field = SETTINGS[name]
     common = {"description": name, "tooltip": bounds(field), "style": LABELS}
     if field.choices:
@@ -301,20 +301,20 @@ def axis_control(name: str) -> W.Widget:
 
 
 def _chosen_values(widget: W.Widget) -> list[str]:
-    """Returns the values that were marked or typed."""
+    """Return the values that were marked or typed."""
     if isinstance(widget, W.SelectMultiple):
         return list(widget.value)
     return _split(widget.value)
 
 
 def _split(text: str) -> list[str]:
-    """Returns the parts of a list with commas, without spaces and empty parts."""
+    """Return the parts of a list with commas, without spaces and empty parts."""
     parts = [part.strip() for part in text.split(",")]
     return [part for part in parts if part]
 
 
 def _parse_axes(text: str) -> dict[str, list[str]]:
-    """Returns the axes in text such as ``batch=8,32; beam=6,10``; else UserError."""
+    """Return the axes in text such as ``batch=8,32; beam=6,10``; else UserError."""
     axes = {}
     for part in text.split(";"):
         part = part.strip()
@@ -333,7 +333,7 @@ def _seeds_text(sweep: Sweep) -> str:
 
 
 def count_html(sweep: Sweep) -> str:
-    """Returns the number of runs as a product of the numbers of values."""
+    """Return the number of runs as a product of the numbers of values."""
     factors = []
     if sweep.draws:
         factors.append(f"{sweep.draws} random draws")
@@ -348,13 +348,13 @@ def count_html(sweep: Sweep) -> str:
 
 
 def fixed_html(sweep: Sweep) -> str:
-    """Returns what all runs of the sweep share, which no widget shows."""
+    """Return what all runs of the sweep share, which no widget shows."""
     shared = [f"{row['setting']}={row['value']}" for row in shared_rows(sweep)]
     return render(NOTEBOOK_PACKAGE, "fixed.html", shared=shared)
 
 
 def question_html(sweep: Sweep) -> str:
-    """Returns the question of a sweep, and its points."""
+    """Return the question of a sweep, and its points."""
     points = []
     for point in sweep.points:
         points.append(" ".join(f"{name}={value}" for name, value in point.items()))
@@ -368,7 +368,7 @@ def sweep_panel(
     init: str | None = None,
     **settings: Value,
 ) -> SweepPanel:
-    """Returns the sweep panel; a sweep of this name that exists is shown, and *Start* resumes it.
+    """Return the sweep panel; a sweep of this name that exists is shown, and *Start* resumes it.
 
     ``settings`` are shared by all runs, ``init`` is the run that they start from.
     """

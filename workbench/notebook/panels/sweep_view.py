@@ -80,7 +80,7 @@ class SweepView:
             toggle.observe(status.guard(self._redraw), "value")
 
     def look(self, sweep: Sweep, jobs: int = 1) -> bool:
-        """Draws the sweep if it has changed since the last look; returns whether a run runs.
+        """Draw the sweep if it has changed since the last look; return whether a run runs.
 
         ``jobs``: runs at a time, for the estimate of the time left.
         """
@@ -98,7 +98,7 @@ class SweepView:
         return any(cell.state == CellState.RUNNING for cell in cells)
 
     def draw(self) -> None:
-        """Draws matrix, curves and table as the sweep was seen last."""
+        """Draw matrix, curves and table as the sweep was seen last."""
         if self._sweep is None:
             return
 
@@ -133,7 +133,7 @@ class SweepView:
         self.curves.show_message(text)
 
     def report(self) -> None:
-        """Writes one report on the runs of the chosen squares, and shows its link."""
+        """Write one report on the runs of the chosen squares, and show its link."""
         runs = [cell.run for cell in self._chosen_cells() if cell.run is not None]
         if not runs:
             raise UserError("click a square whose runs have started")
@@ -150,7 +150,7 @@ class SweepView:
         return [cell for cell in self._cells if cell.cell.id in self.chosen]
 
     def choose(self, cells: Sequence[str]) -> None:
-        """Shows curves and table of the cells with these ids."""
+        """Show curves and table of the cells with these ids."""
         self.chosen = tuple(cells)
         self.status.guard(self._redraw)()
 
@@ -163,7 +163,7 @@ class SweepView:
     def watch(
         self, sweep: Sweep, jobs: int = 1, launched_runs: Callable[[], bool] | None = None
     ) -> None:
-        """Follows the sweep in a thread while a run runs or ``launched_runs`` returns True."""
+        """Follow the sweep in a thread while a run runs or ``launched_runs`` returns True."""
         self.detach()
         self._seen = None
         self.chosen = ()
@@ -185,18 +185,18 @@ class SweepView:
         self._background.start(self.status.guard(follow))
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits until the sweep is no longer followed or ``timeout`` s are over; returns which.
+        """Wait until the sweep is no longer followed or ``timeout`` s are over; return which.
 
         True means that it is no longer followed.
         """
         return self._background.wait(timeout)
 
     def detach(self) -> None:
-        """Stops following; the sweep continues."""
+        """Stop following; the sweep continues."""
         self._background.stop()
 
     def show(self) -> None:
-        """Displays matrix, curves and table in the current cell."""
+        """Display matrix, curves and table in the current cell."""
         from IPython.display import display
 
         self.matrix.show()
@@ -206,7 +206,7 @@ class SweepView:
 
 
 def state_summary(cells: Sequence[PlannedCell], jobs: int) -> str:
-    """Returns how many cells are in which state and, while one runs, the time left."""
+    """Return how many cells are in which state and, while one runs, the time left."""
     text = ", ".join(f"{count} {state}" for state, count in count_states(cells).items())
     if any(cell.state == CellState.RUNNING for cell in cells):
         rest = time_left(cells, jobs)
@@ -216,7 +216,7 @@ def state_summary(cells: Sequence[PlannedCell], jobs: int) -> str:
 
 
 def groups_of(cells: Sequence[PlannedCell], apart: bool) -> dict[str, list[Run]]:
-    """Returns the runs of cells by setting, or, with seeds ``apart``, by setting and seed."""
+    """Return the runs of cells by setting, or, with seeds ``apart``, by setting and seed."""
     groups: dict[str, list[Run]] = {}
     for cell in cells:
         if cell.run is not None:
@@ -229,7 +229,7 @@ def groups_of(cells: Sequence[PlannedCell], apart: bool) -> dict[str, list[Run]]
 
 
 def short_labels(groups: Mapping[str, list[Run]]) -> dict[str, list[Run]]:
-    """Returns the groups by what differs in their labels; what all share would only take room."""
+    """Return the groups by what differs in their labels; what all share would only take room."""
     words = [label.replace(",", "").split() for label in groups]
     shared = set.intersection(*map(set, words)) if len(words) > 1 else set()
     labels = [" ".join(word for word in own if word not in shared) for own in words]
@@ -238,7 +238,7 @@ def short_labels(groups: Mapping[str, list[Run]]) -> dict[str, list[Run]]:
 
 
 def detail_rows(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
-    """Returns one row per cell: its setting, progress, numbers, run, and error."""
+    """Return one row per cell: its setting, progress, numbers, run, and error."""
     server = find_server()
     rows = []
     for cell in cells:
@@ -261,6 +261,6 @@ def detail_rows(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
 
 
 def report_link(run: Run, server: Server | None) -> str:
-    """Returns a link to the report on a run alone; nothing if there is none or it is not served."""
+    """Return a link to the report on a run alone; nothing if there is none or it is not served."""
     path = html_file(None, report_name([run.name]))
     return Markup(served_html(path, "report", server)) if path.exists() else ""

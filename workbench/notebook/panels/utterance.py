@@ -48,13 +48,13 @@ class AlignedWord(NamedTuple):
 
 
 def aligned_words(reference: str, hypothesis: str) -> list[AlignedWord]:
-    """Returns the alignment of a hypothesis with the reference, word by word."""
+    """Return the alignment of a hypothesis with the reference, word by word."""
     pairs = align_words(reference.split(), hypothesis.split())
     return [AlignedWord(right or "", said or "") for right, said in pairs]
 
 
 def transcripts_html(example: Example) -> str:
-    """Returns reference and hypotheses; wrong words are red, as (reference→recognised)."""
+    """Return reference and hypotheses; wrong words are red, as (reference→recognised)."""
     hypotheses = {
         run: aligned_words(example.reference, words) for run, words in example.hypotheses.items()
     }
@@ -107,5 +107,5 @@ class UtterancePanel:
 
 
 def utterance_panel(run: str, utterance: int | None = None) -> UtterancePanel:
-    """Returns the utterance panel of a trained run, with what its parent run recognises."""
+    """Return the utterance panel of a trained run, with what its parent run recognises."""
     return UtterancePanel(run, utterance)
