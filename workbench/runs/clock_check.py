@@ -74,12 +74,12 @@ class ClockCheck:
 
     @property
     def ratio(self) -> float:
-        """Update a second as foretold, as a multiple of those measured."""
+        """Updates a second as foretold, as a multiple of those measured."""
         return self.predicted.updates / self.measured.updates
 
     @property
     def shared_updates(self) -> float:
-        """Update a second as foretold, if the processes share the cores of this computer."""
+        """Updates a second as foretold, if the processes share the cores of this computer."""
         return self.predicted.updates * min(1.0, self.cores / self.predicted.busy)
 
     @property
