@@ -10,7 +10,7 @@ from stop_requests import after
 from workbench import runs
 from workbench.model.model_file import load_model
 from workbench.prepare.corpus import Corpus
-from workbench.runs import drive
+from workbench.runs import drive, record
 from workbench.runs.task import Task
 from workbench.settings import Settings, preset
 from workbench.storage.rows import Row
@@ -115,3 +115,26 @@ def test_a_run_that_cannot_be_repeated_loses_nothing(corpus, monkeypatch):
     assert run.status().state == RunState.STOPPED
     assert run.summary.updates > 0
     assert len(run.checkpoints()) == 1
+
+
+def test_a_run_that_is_resumed_with_other_arithmetic_says_so(corpus, monkeypatch):
+    """Its log names what has another version than at the start; without a change it is silent."""
+    settings = FORMS["ce-1"]
+    same = runs.resume(runs.train(corpus, settings, name="same", stop=after(1)), stop=after(2))
+    assert "resumed with" not in (same.folder / "log.txt").read_text()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(record, "ARITHMETIC", "1")
+        run = runs.train(corpus, settings, name="former", stop=after(1))
+    runs.resume(run, stop=after(2))
+    assert "resumed with arithmetic 2 in place of 1: " in (run.folder / "log.txt").read_text()
+
+
+def test_runs_from_before_arithmetic_had_a_number() -> None:
+    """What a record lacks is no change, except the arithmetic, which was the first."""
+    assert record.changed_versions({}) == ["arithmetic 2 in place of 1"]
+    assert record.changed_versions(record.installed_versions()) == []
+    older = {**record.installed_versions(), "torch": "1.0"}
+    (change,) = record.changed_versions(older)
+    assert change.startswith("torch ")
+    assert change.endswith(" in place of 1.0")

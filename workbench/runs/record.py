@@ -3,6 +3,7 @@
 import hashlib
 import platform
 import shlex
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -26,6 +27,12 @@ PACKAGES = (
     "safetensors",
 )
 """The packages whose versions are recorded, because numbers depend on them."""
+
+ARITHMETIC = "2"
+"""The number of the package's own arithmetic, raised by what gives the same run other numbers.
+
+2: where a lattice has lost the reference, MMI and boosted MMI have it in the denominator.
+"""
 
 TIED_STATES = "tied states"
 
@@ -146,14 +153,27 @@ def corpus_of(run: Run) -> Corpus:
 
 
 def installed_versions() -> dict[str, str]:
-    """Return the versions of Python and of every package in `PACKAGES`."""
-    versions = {"python": platform.python_version()}
+    """Return the versions of our arithmetic, of Python and of every package in `PACKAGES`."""
+    versions = {"arithmetic": ARITHMETIC, "python": platform.python_version()}
     for package in PACKAGES:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = "not installed"
     return versions
+
+
+def changed_versions(recorded: Mapping[str, str]) -> list[str]:
+    """Return what has another version than a run ``recorded``, in words; what it lacks is left out.
+
+    The first arithmetic was not recorded.
+    """
+    before = {"arithmetic": "1", **recorded}
+    return [
+        f"{name} {version} in place of {before[name]}"
+        for name, version in installed_versions().items()
+        if before.get(name, version) != version
+    ]
 
 
 def train_command(

@@ -16,6 +16,7 @@ from workbench.runs.execution import ClusterExecutor, Stop, executor_for, never
 from workbench.runs.limits import check_limits
 from workbench.runs.record import (
     TIED_STATES,
+    changed_versions,
     corpus_identity,
     corpus_of,
     installed_versions,
@@ -117,10 +118,16 @@ def resume(
         raise UserError(f"{run.name}: this run is done")
     experiment = experiment_of(run)
     recorded = run.record.recorded
+    writer = RunWriter(run)
     drive = Drive(
-        experiment, RunWriter(run), progress=progress, stop=stop, cluster=executor, record=recorded
+        experiment, writer, progress=progress, stop=stop, cluster=executor, record=recorded
     )
     drive.restore()
+    changed = changed_versions(run.record.versions)
+    if changed:
+        writer.log(
+            f"resumed with {', '.join(changed)}: numbers may differ from those without a stop"
+        )
     return _drive_to_end(drive)
 
 
