@@ -14,7 +14,7 @@ LOCKS := requirements.lock requirements-cpu.lock requirements-cuda.lock
 # One thread per process: tests and replicas run side by side, and threads of one product starve each other.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help demo test quick test-k2 test-python docs bench lab check format lock clean
+.PHONY: help demo test quick schedules test-k2 test-python docs bench lab check format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test: check ## formatting, lint, types, then every test
 
 quick: $(INSTALLED) ## the tests that need no cluster, no browser, no k2 and no long training
 	$(ONE_THREAD) $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not dask and not browser and not k2"
+
+schedules: $(INSTALLED) ## twenty thousand seeded schedules of faults on the protocol of training, in virtual time
+	PYTHONPATH=tests $(ONE_THREAD) $(BIN)/python tests/faults/seeded_schedules.py --seeds 20000
 
 test-k2: $(INSTALLED_K2) ## the tests of k2 and the golden digests, with k2 and the torch of its time, in .venv-k2
 	$(ONE_THREAD) .venv-k2/bin/python -m pytest -q -m k2
