@@ -11,6 +11,8 @@ from workbench.storage.home import data_folder
 from workbench.storage.rows import (
     DecodeRow,
     DivergenceRow,
+    Drift,
+    DriftRow,
     EvaluateRow,
     Measurement,
     OuterAge,
@@ -289,4 +291,18 @@ def divergence_row(seconds: float, text: str) -> DivergenceRow:
         checkpoint="4",
         updates_undone=5,
         text=text,
+    )
+
+
+def drift_row(drift: Drift, staleness: float = 2.0) -> DriftRow:
+    """An utterance on which drift was measured."""
+    return DriftRow(
+        utterance=1,
+        frame=2,
+        version=3,
+        versions=(3,),
+        outer_versions=(1,),
+        staleness=staleness,
+        age_seconds=0.5,
+        drift=drift,
     )

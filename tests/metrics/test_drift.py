@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from drift_truths import TRUTHS, run_points, several_runs
+from fake_runs import drift_row
 
 from workbench.metrics.drift import (
     OUTPUT,
@@ -139,18 +140,10 @@ def test_auxiliary_functions_are_judged_over_runs(gain: float, word: str) -> Non
 
 def test_distances_are_relative_to_norms() -> None:
     """Layers of norm 4 and 3 that moved by 3 and 4 have together moved by their norm."""
-    row = DriftRow(
-        utterance=1,
-        frame=2,
-        version=3,
-        versions=(3,),
-        outer_versions=(1,),
-        staleness=2.0,
-        age_seconds=0.5,
-        drift=Drift(
-            distances=(3.0, 4.0), norms=(4.0, 3.0), stale_norm=1.0, fresh_norm=1.0, cosine=0.5
-        ),
+    drift = Drift(
+        distances=(3.0, 4.0), norms=(4.0, 3.0), stale_norm=1.0, fresh_norm=1.0, cosine=0.5
     )
+    row = drift_row(drift)
     assert DriftRow.from_dict(row.to_dict()) == row
     point = drift_point(row)
     assert point.distance == pytest.approx(1.0)
@@ -161,18 +154,7 @@ def test_distances_are_relative_to_norms() -> None:
 def test_an_output_layer_that_begins_at_zero_has_no_relative_distance() -> None:
     """Its norm is zero at first; the other measures of such a point count, and are drawn."""
     drift = Drift(distances=(3.0, 4.0), norms=(4.0, 0.0), stale_norm=1, fresh_norm=1, cosine=0.9)
-    first = drift_point(
-        DriftRow(
-            utterance=1,
-            frame=2,
-            version=3,
-            versions=(3,),
-            outer_versions=(0,),
-            staleness=3.0,
-            age_seconds=0.5,
-            drift=drift,
-        )
-    )
+    first = drift_point(drift_row(drift))
     assert first.output_distance is None
     assert first.hidden_distance == pytest.approx(0.75)
 

@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
-from fake_runs import fake_run
+from fake_runs import drift_row, fake_run
 
 import workbench.notebook as wb
 from workbench.notebook.given import runs_of
 from workbench.settings import Settings, UserError
-from workbench.storage.rows import Drift, DriftRow
+from workbench.storage.rows import Drift
 from workbench.storage.run import Run
 
 
@@ -44,17 +43,7 @@ def test_drift_is_shown_of_runs_and_of_the_settings_of_a_sweep(run: Run) -> None
     drift = Drift(
         distances=(3.0, 4.0), norms=(4.0, 3.0), stale_norm=1.0, fresh_norm=2.0, cosine=0.5
     )
-    row = DriftRow(
-        utterance=1,
-        frame=2,
-        version=3,
-        versions=(3,),
-        outer_versions=(1,),
-        staleness=2.0,
-        age_seconds=0.5,
-        drift=drift,
-    )
-    lines = [json.dumps(replace(row, staleness=float(age)).to_dict()) for age in range(4)]
+    lines = [json.dumps(drift_row(drift, float(age)).to_dict()) for age in range(4)]
     run.row_file("replica 0").write_text("\n".join(lines) + "\n")
 
     for given, label in ((run, run.name), ("ce", run.name), ({"seconds=0": [run]}, "seconds=0")):

@@ -1,6 +1,6 @@
 """Objects that never change: what they have in common with frozen dataclasses."""
 
-import pickle
+from copy import deepcopy
 from dataclasses import dataclass, replace
 
 import pytest
@@ -31,10 +31,10 @@ def test_values_are_compared_and_hashed():
     assert len({Thing("a"), Thing("a")}) == 2
 
 
-def test_objects_are_copied_and_travel():
-    """They are replaced and pickled as other dataclasses are, and have no further attributes."""
+def test_objects_are_copied():
+    """They are replaced and copied as other dataclasses are, and have no further attributes."""
     assert replace(Place(1), y=5) == Place(1, 5)
-    assert pickle.loads(pickle.dumps(Place(1, 2))) == Place(1, 2)
+    assert deepcopy(Place(1, 2)) == Place(1, 2)
     with pytest.raises(AttributeError):
         Place(1).z = 3
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from workbench.sequence.lattice_pair import OUTSIDE
+from workbench.sequence.lattice_pair import OUTSIDE, value_with_reference
 from workbench.storage.rows import DecodeRow, PushRow, Row, read_rows
 from workbench.storage.run import Run
 
@@ -122,7 +122,7 @@ def _utterance_value(row: DecodeRow) -> float | None:
     rate that loses more references must not look better for it.
     """
     if row.reason == OUTSIDE and row.num is not None and row.den is not None:
-        return row.num - max(row.num, row.den) - math.log1p(math.exp(-abs(row.num - row.den)))
+        return value_with_reference(row.num, row.den)
     return row.value if row.reason is None else None
 
 

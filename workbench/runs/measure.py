@@ -4,15 +4,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from workbench.hmm.scores import BROKEN_SCORES
 from workbench.metrics.criterion import Criterion
 from workbench.metrics.frames import FrameErrors
 from workbench.metrics.significance import Interval, error_interval
 from workbench.metrics.words import WordErrors
 from workbench.sequence.decoded import Decoded
-from workbench.sequence.lattice_pair import OUTSIDE
+from workbench.sequence.lattice_pair import OUTSIDE, value_with_reference
 from workbench.storage.rows import Measurement
 
 
@@ -101,7 +99,7 @@ def held_out_criterion(decoded: Decoded) -> Criterion:
     """
     value = decoded.value
     if not math.isfinite(value) and decoded.reason == OUTSIDE:
-        value = float(decoded.num - np.logaddexp(decoded.num, decoded.den))
+        value = value_with_reference(decoded.num, decoded.den)
     if not math.isfinite(value):
         return Criterion.of(value, decoded.frames, decoded.reason)
     return Criterion.of(value, decoded.frames, None, decoded.rejected, decoded.cancelled)

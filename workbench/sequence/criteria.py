@@ -8,6 +8,7 @@ selects the frames.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,8 +45,7 @@ def boosted_occupancies(
 def expected_accuracy(denominator: Lattice, right: np.ndarray) -> tuple[float, Occupancies]:
     """Return the expected number of right frames of a path, and its gradient.
 
-    ``right`` bool [arcs]: which arcs are right, by `phone_accuracy` for MPE or `state_accuracy` for
-    sMBR.
+    ``right`` bool [arcs]: which arcs are right.
     """
     sums = arc_accuracies(denominator, right)
     return sums.expected, by_state(denominator, sums.occupancy * (sums.through - sums.expected))
@@ -55,23 +55,16 @@ def mpe(
     numerator: Lattice, denominator: Lattice, criterion: CriterionSettings
 ) -> tuple[float, Occupancies]:
     """Return value and gradient of MPE: the expected number of frames with the right phone."""
-    right = phone_accuracy(numerator, denominator)
-    return expected_accuracy(denominator, _with_silence(right, denominator, criterion))
+    right = right_in_lattice(numerator, denominator, criterion, by_state=False)
+    return expected_accuracy(denominator, right)
 
 
 def smbr(
     numerator: Lattice, denominator: Lattice, criterion: CriterionSettings
 ) -> tuple[float, Occupancies]:
     """Return value and gradient of sMBR: the expected number of frames in the right state."""
-    right = state_accuracy(numerator, denominator)
-    return expected_accuracy(denominator, _with_silence(right, denominator, criterion))
-
-
-def _with_silence(
-    right: np.ndarray, denominator: Lattice, criterion: CriterionSettings
-) -> np.ndarray:
-    """Return which arcs are right, bool [arcs], silent ones only if silence is a class."""
-    return right if criterion.one_silence_class else right & (denominator.phone != SIL)
+    right = right_in_lattice(numerator, denominator, criterion, by_state=True)
+    return expected_accuracy(denominator, right)
 
 
 # Criteria on a pair of lattices beside MMI. Each takes the numerator, the denominator and the
@@ -87,8 +80,11 @@ def join_silence(lattice: Lattice, silence: Sequence[int]) -> Lattice:
     """
     if tuple(silence) == (SIL,):
         return lattice
-    joined = np.where(np.isin(lattice.phone, silence), np.int32(SIL), lattice.phone)
-    return replace(lattice, phone=joined)
+    return replace(lattice, phone=_join_phones(lattice.phone, silence))
+
+
+def _join_phones(phone: np.ndarray, silence: Sequence[int]) -> np.ndarray:
+    return np.where(np.isin(phone, silence), np.int32(SIL), phone)
 
 
 def phone_accuracy(numerator: Lattice, denominator: Lattice) -> np.ndarray:
@@ -101,35 +97,54 @@ def phone_accuracy(numerator: Lattice, denominator: Lattice) -> np.ndarray:
     return denominator.phone == reference[denominator.frame]
 
 
-def state_accuracy(numerator: Lattice, denominator: Lattice) -> np.ndarray:
-    """Return, for sMBR, which arcs have the tied state of the numerator's best path at their frame:
-    bool [arcs].
+class Labels(NamedTuple):
+    """Phones and tied states, in which silence and noise are SIL (`join_silence`)."""
 
-    All states of silence are one class; otherwise moving through a pause faster is punished like a
-    wrong word.
-    """
-    reference = numerator.state[best_arcs(numerator)]
-    same_state = denominator.state == reference[denominator.frame]
-    both_silent = phone_accuracy(numerator, denominator) & (denominator.phone == SIL)
-    return same_state | both_silent
+    phone: np.ndarray
+    state: np.ndarray
+
+
+def right_in_lattice(
+    numerator: Lattice, denominator: Lattice, criterion: CriterionSettings, *, by_state: bool
+) -> np.ndarray:
+    """Return which arcs of a lattice are right at their frame: bool [arcs]; see `is_right`."""
+    said = best_arcs(numerator)[denominator.frame]
+    return is_right(
+        Labels(denominator.phone, denominator.state),
+        Labels(numerator.phone[said], numerator.state[said]),
+        criterion,
+        by_state=by_state,
+    )
 
 
 def right_in_graph(
     graph: Graph, numerator: Lattice, criterion: CriterionSettings, silence: Sequence[int]
 ) -> np.ndarray:
-    """Return which arcs of a graph are right at which frame, for MPE or sMBR: bool [T, arcs].
+    """Return which arcs of a graph are right at which frame: bool [T, arcs]; see `is_right`."""
+    joined = join_silence(numerator, silence)
+    said = best_arcs(joined)
+    return is_right(
+        Labels(_join_phones(graph.phone, silence), graph.state),
+        Labels(joined.phone[said][:, None], joined.state[said][:, None]),
+        criterion,
+        by_state=criterion.name == "smbr",
+    )
 
-    This is what `phone_accuracy` and `state_accuracy` say of the arcs of lattices.
+
+def is_right(
+    arcs: Labels, said: Labels, criterion: CriterionSettings, *, by_state: bool
+) -> np.ndarray:
+    """Return where the labels of arcs count as those that were ``said``; both broadcast.
+
+    By phone for MPE. ``by_state``, for sMBR, all states of silence are one class too; otherwise
+    moving through a pause faster is punished like a wrong word. Unless silence is a class
+    (`one_silence_class`) it is never right.
     """
-    best = best_arcs(numerator)
-    phone = np.where(np.isin(graph.phone, silence), SIL, graph.phone)
-    said = numerator.phone[best]
-    reference = np.where(np.isin(said, silence), SIL, said)
-
-    right = phone == reference[:, None]
-    if criterion.name == "smbr":
-        right = (right & (phone == SIL)) | (graph.state == numerator.state[best][:, None])
-    return right if criterion.one_silence_class else right & (phone != SIL)
+    right = arcs.phone == said.phone
+    silent = arcs.phone == SIL
+    if by_state:
+        right = (arcs.state == said.state) | (right & silent)
+    return right if criterion.one_silence_class else right & ~silent
 
 
 def difference(first: Occupancies, second: Occupancies) -> Occupancies:

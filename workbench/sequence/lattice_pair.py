@@ -73,6 +73,14 @@ class NoLatticePair:
     denominator: Lattice | None = None
 
 
+def value_with_reference(num: float, den: float) -> float:
+    """Return MMI's num - log(e^den + e^num), at most 0, of a lattice that has lost the reference.
+
+    The paths of the reference are added to those of the lattice, in training as in measuring.
+    """
+    return float(num - np.logaddexp(num, den))
+
+
 def acoustic_scores(
     log_posteriors: np.ndarray, log_prior: np.ndarray, criterion: CriterionSettings
 ) -> np.ndarray:

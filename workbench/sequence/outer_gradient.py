@@ -82,7 +82,7 @@ def decode_outer(
     ``log_posteriors`` [T, states]; ``log_prior`` [states]; ``denominator``: the graph to search.
     ``alignment`` [T]: fixed targets for denominator=none-fixed and for smoothing, by default the
     re-aligned reference. ``utterance``: its number, for the record. ``silence``: the phones of
-    silence and noise, which are one class for MPE and sMBR.
+    silence and noise, which are one class for MPE, sMBR and boosted MMI.
 
     An utterance that cannot be used comes back without kept frames and with a reason. Where the
     reference is only missing from the lattice there is no value, but frames, see `against_lattice`.

@@ -6,7 +6,7 @@ REJECTIONS = 10  # in a row, at which training has diverged
 
 
 class Diverged(UserError):
-    """Ten gradients in a row were not finite or too large."""
+    """Training has come apart; the message says how that was seen."""
 
 
 def check_rejections(in_a_row: int, replica: str) -> None:
