@@ -12,7 +12,7 @@ POINTS = 30  # of each run
 TRUTHS: dict[str, Truth] = {
     "age in updates": lambda point: 1 - point.staleness / 3000,
     "age in seconds": lambda point: 1 - point.age_seconds / 6000,
-    "distance of the parameters": lambda point: 1 - 4 * point.distance,
+    "distance of the parameters": lambda point: 1 - 4 * (point.distance or 0.0),
 }
 
 

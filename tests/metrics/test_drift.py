@@ -13,9 +13,9 @@ from workbench.metrics.drift import (
     SECONDS,
     UPDATES,
     DriftPoint,
+    auxiliary_sentence,
     drift_point,
     drift_sentence,
-    gain_sentence,
     pool,
     rank_correlation,
 )
@@ -131,11 +131,11 @@ def test_auxiliary_functions_are_judged_over_runs(gain: float, word: str) -> Non
         points = run_points(number, BY_UPDATES)
         runs[f"{number}"] = [replace(p, auxiliary_cosine=(p.cosine or 0.0) + own) for p in points]
 
-    sentence = gain_sentence("reweighted", runs)
+    sentence = auxiliary_sentence("reweighted", runs)
     assert sentence.startswith("reweighted: ")
     assert sentence.endswith(f"{word} (8 runs).")
-    assert "too few for a verdict" in gain_sentence("reweighted", {"0": runs["0"]})
-    assert gain_sentence("frozen", several_runs(BY_UPDATES)) == ""
+    assert "too few for a verdict" in auxiliary_sentence("reweighted", {"0": runs["0"]})
+    assert auxiliary_sentence("frozen", several_runs(BY_UPDATES)) == ""
 
 
 def test_distances_are_relative_to_norms() -> None:

@@ -17,6 +17,7 @@ import nbformat
 import pytest
 
 from workbench.cli.lab import lab_command
+from workbench.docs.screenshots import chromium_program
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -222,7 +223,7 @@ def lab_page(lab: str) -> Iterator[LabPage]:
     """JupyterLab in Chromium."""
     from playwright.sync_api import sync_playwright
 
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    chromium = chromium_program()
     with sync_playwright() as play:
         browser = play.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"]

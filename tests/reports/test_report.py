@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import shutil
 from pathlib import Path
 
 import nbformat
@@ -13,7 +12,7 @@ from fake_runs import fake_run, leave_example
 
 from workbench.cli import train
 from workbench.cli.main import command_parser
-from workbench.docs.screenshots import READERS, take_screenshots
+from workbench.docs.screenshots import READERS, chromium_program, take_screenshots
 from workbench.reports.page import table_markdown
 from workbench.reports.report import markdown, question, write_report
 from workbench.reports.sweep_report import sweep_document, write_sweep_report
@@ -189,7 +188,7 @@ def test_report_opens_without_network(data_folder: Path) -> None:
             asked.append(route.request.url)
             route.abort()
 
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    chromium = chromium_program()
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()

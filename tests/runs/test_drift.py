@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_runs import drift_row
 
 from workbench import runs
 from workbench.archive.export import Tool, export
-from workbench.metrics.drift import drift_points
+from workbench.metrics.drift import drift_point, drift_points
 from workbench.model.network import initial
 from workbench.model.topology import Topology
 from workbench.prepare.corpus import Corpus
@@ -75,7 +76,7 @@ def test_distances_are_those_of_each_layers_weights_and_biases() -> None:
     drift = Drift(
         distances=found.distances, norms=found.norms, stale_norm=1.0, fresh_norm=1.0, cosine=1.0
     )
-    assert drift.relative_distance == pytest.approx((32.25 / 20) ** 0.5)
+    assert drift_point(drift_row(drift)).distance == pytest.approx((32.25 / 20) ** 0.5)
 
 
 def test_cosines_count_frames_that_only_one_side_has() -> None:

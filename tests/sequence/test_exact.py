@@ -133,6 +133,7 @@ def test_expected_accuracies_equal_enumeration(seed):
         right = by_state[np.arange(5), paths.states].sum(1)
         return float(np.exp(paths.score - paths.total()) @ right)
 
-    value, gradient = exact_expected_accuracy(graph, scores, by_state[:, graph.state])
+    value, den, gradient = exact_expected_accuracy(graph, scores, by_state[:, graph.state])
+    assert den == pytest.approx(every_path(graph, scores).total(), abs=1e-6)
     assert value == pytest.approx(expected(scores), abs=1e-6)
     np.testing.assert_allclose(gradient.dense(scores.shape[1]), slopes(expected, scores), atol=1e-6)

@@ -7,8 +7,9 @@ import pytest
 from fake_sweeps import Outcomes, small
 
 from workbench.cli.sweep import describe_results
+from workbench.metrics.means import mean_interval
 from workbench.sweeping import plan_cells, read_results, run_sweep
-from workbench.sweeping.results import effect_table, headline, mean_interval, verdict_frame
+from workbench.sweeping.results import effect_table, headline, verdict_frame
 
 
 @pytest.fixture(autouse=True)

@@ -118,7 +118,7 @@ def drift_csv(run: Run) -> str:
     writer.writerow([*DRIFT_COLUMNS, *per_layer])
     for row in rows:
         columns = row.to_dict()
-        values = ["" if columns.get(n) is None else columns[n] for n in DRIFT_COLUMNS]
+        values = [columns.get(name) for name in DRIFT_COLUMNS]
         writer.writerow([*values, *row.drift.distances, *row.drift.norms])
     return out.getvalue()
 

@@ -5,7 +5,6 @@ for each panel, runs them on what the data folder holds, and keeps a picture of 
 """
 
 import argparse
-import os
 import socket
 import subprocess
 import sys
@@ -22,9 +21,9 @@ import nbformat
 
 from workbench.docs.screenshots import chromium_program
 from workbench.settings import UserError
-from workbench.storage.home import CHECKOUT
 from workbench.storage.run import all_runs
 from workbench.sweeping import all_sweeps
+from workbench.system.processes import child_environment
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -105,13 +104,11 @@ def jupyterlab(folder: Path) -> Iterator[str]:
         f"--IdentityProvider.token={TOKEN}",
         "--LabApp.expose_app_in_browser=True",
     ]
-    environment = {
-        **os.environ,
-        "JUPYTER_CONFIG_DIR": str(folder / "config"),
-        "JUPYTER_DATA_DIR": str(folder / "share"),
-        "JUPYTER_RUNTIME_DIR": str(folder / "run"),
-        "PYTHONPATH": str(CHECKOUT),
-    }
+    environment = child_environment(
+        JUPYTER_CONFIG_DIR=str(folder / "config"),
+        JUPYTER_DATA_DIR=str(folder / "share"),
+        JUPYTER_RUNTIME_DIR=str(folder / "run"),
+    )
     address = f"http://127.0.0.1:{port}"
 
     with open(folder / "lab.log", "w") as log:

@@ -198,3 +198,22 @@ def _sum_energies(
                 power = spectrum[t, j] * spectrum[t, j] + spectrum[t, j + 1] * spectrum[t, j + 1]
                 total += weight[m, k] * power
             out[t, m] = max(total, floor)
+
+
+def mel_or_fault(samples: np.ndarray, recorded: int, rate: int) -> np.ndarray | str:
+    """Return log-mel energies float32 [T, 40] at ``rate`` Hz, or in words why there are none."""
+    if recorded < rate:
+        return "sample rate too low"
+    if not len(samples):
+        return "empty audio"
+    if not np.isfinite(samples).all():
+        return "audio not finite"
+    if samples.min() == samples.max():
+        return "silent audio"
+
+    energies = log_mel(samples, recorded, rate)
+    if not len(energies):
+        return "too short for a frame"
+    if not np.isfinite(energies).all():
+        return "audio out of range"
+    return energies

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from workbench.corpus.frames.window import MEL
-from workbench.features.logmel import log_mel
+from workbench.features.logmel import mel_or_fault
 from workbench.settings import UserError
 
 SMALLEST_DEVIATION = 1e-3
@@ -74,25 +74,6 @@ def extract_features(samples: np.ndarray, rate: int, like: Normalisation) -> np.
     if isinstance(found, str):
         raise UserError(f"{found} ({len(samples)} samples at {rate} Hz; {like.rate} Hz is needed)")
     return like.apply(found)
-
-
-def mel_or_fault(samples: np.ndarray, recorded: int, rate: int) -> np.ndarray | str:
-    """Return log-mel energies float32 [T, 40] at ``rate`` Hz, or in words why there are none."""
-    if recorded < rate:
-        return "sample rate too low"
-    if not len(samples):
-        return "empty audio"
-    if not np.isfinite(samples).all():
-        return "audio not finite"
-    if samples.min() == samples.max():
-        return "silent audio"
-
-    energies = log_mel(samples, recorded, rate)
-    if not len(energies):
-        return "too short for a frame"
-    if not np.isfinite(energies).all():
-        return "audio out of range"
-    return energies
 
 
 class Moments:

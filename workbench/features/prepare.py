@@ -15,8 +15,8 @@ import numpy as np
 from workbench.corpus.audio import AudioError, AudioReader
 from workbench.corpus.frames.store import FrameStore, FrameStoreWriter
 from workbench.corpus.utterances import DataSet, SetAside, Utterance
-from workbench.features.logmel import MEL, feature_rate
-from workbench.features.normalise import MeanOver, Moments, Normalisation, mel_or_fault
+from workbench.features.logmel import MEL, feature_rate, mel_or_fault
+from workbench.features.normalise import MeanOver, Moments, Normalisation
 from workbench.features.phones import TruePhones
 from workbench.progress import Progress, no_progress
 

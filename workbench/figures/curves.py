@@ -157,7 +157,7 @@ def draw_bands(
 
 
 def _require_known(name: str, known: Iterable[str]) -> None:
-    """Raises UserError that lists what can be drawn, if ``name`` is not among it."""
+    """Raise UserError that lists what can be drawn, if ``name`` is not among it."""
     names = list(known)
     if name not in names:
         raise UserError(f"{name}: cannot be drawn; choose among {', '.join(names)}")

@@ -223,7 +223,7 @@ def _kind_and_number(process: str) -> tuple[str, int]:
 
 
 def _name_rows(ax: Axes, names: Sequence[str]) -> None:
-    """Labels each row by its name or, if there are many, each kind by the number of rows."""
+    """Label each row by its name or, if there are many, each kind by the number of rows."""
     if len(names) <= MOST_NAMED_ROWS:
         ax.set_yticks(range(len(names)), names, fontsize=7)
         return

@@ -21,10 +21,10 @@ from workbench.figures.style import (
 )
 from workbench.figures.text import value_text
 from workbench.settings import UserError
+from workbench.sweeping import CellState
 
 EVERYTHING = "all"  # the label of a group where no column divides the points
 SEED = "seed"
-DONE = "done"  # the state of a cell whose numbers are drawn
 FEWEST_FOR_BOX = 3  # points; fewer are their own summary
 SPREAD = 0.7  # of the distance of two categories that their groups take
 BOX_SHARE = 0.6  # of the place of a group that its box takes
@@ -111,7 +111,7 @@ def drawable_columns(table: pd.DataFrame, axes: Sequence[str]) -> dict[str, str]
 
 def measured_columns(table: pd.DataFrame) -> dict[str, str]:
     """Return the columns of numbers that any cell that is done has, with their titles."""
-    done = table[table.state == DONE]
+    done = table[table.state == CellState.DONE]
     return {
         name: column.title
         for name, column in MEASURED.items()
@@ -124,7 +124,7 @@ def column_plot(table: pd.DataFrame, choice: ColumnChoice) -> ColumnPlot:
 
     UserError names a column that no such cell has measured.
     """
-    done = table[table.state == DONE]
+    done = table[table.state == CellState.DONE]
     for name in (choice.x, choice.y):
         if name not in done or not done[name].notna().any():
             raise UserError(f"{name}: nothing has measured it yet; choose another column")

@@ -17,7 +17,8 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from workbench.figures.text import value_text
-from workbench.sweeping.results import mean_interval
+from workbench.metrics.means import mean_interval
+from workbench.sweeping import CellState
 
 NAMES = {
     "test_wer": "test word error rate (%)",
@@ -232,7 +233,7 @@ def _in_order(columns: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
 
 
 def _shown_range(table: pd.DataFrame, places: pd.Series, measure: str) -> Range:
-    ended = table.loc[table.state == "done"]
+    ended = table.loc[table.state == CellState.DONE]
     means = scale(measure) * ended.groupby(places)[measure].mean()
     if not means.notna().any():
         return Range(np.nan, np.nan)
@@ -245,7 +246,7 @@ def _square(
     if cells is None:
         return Square()
 
-    done = cells.state == "done"
+    done = cells.state == CellState.DONE
     values = cells.loc[done, measure].to_numpy(float)
     mean, low, high = (scale(measure) * x for x in mean_interval(values))
     rest = cells[~done]

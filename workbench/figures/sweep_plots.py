@@ -22,6 +22,7 @@ from workbench.figures.sweep_matrix import NAMES, scale
 from workbench.storage.files import read_json
 from workbench.storage.rows import EvaluateRow
 from workbench.storage.run import Run
+from workbench.sweeping import CellState
 from workbench.sweeping.results import effect_table
 
 
@@ -81,7 +82,7 @@ def _draw_single_runs(
     ax: Axes, table: pd.DataFrame, axis: str, values: Sequence[object], measure: str
 ) -> None:
     """Draw a small mark for each run that ended, a little to the right of its value."""
-    ended = table[table.state == "done"]
+    ended = table[table.state == CellState.DONE]
     for number, value in enumerate(values):
         measured = scale(measure) * ended[measure][ended[axis] == value].to_numpy(float)
         at = np.full(len(measured), number + 0.12)

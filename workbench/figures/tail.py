@@ -49,7 +49,7 @@ class Tail:
         self.begin()
 
     def begin(self) -> None:
-        """Forgets all rows, because a resumed run cuts its files back."""
+        """Forget all rows, because a resumed run cuts its files back."""
         self._positions: dict[Path, int] = {}
         self._new: dict[str, deque[bytes]] = defaultdict(lambda: deque(maxlen=self.most))
         self._new[EvaluateRow.kind] = deque()

@@ -4,7 +4,6 @@ Every phone is a chain of three states, passed from left to right, each with a s
 one dense table, so that graphs and alignments are made by indexing, with or without a tree.
 """
 
-import io
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from workbench.storage.files import write_file
+from workbench.storage.files import write_npz
 
 SIL = 0  # the silence phone
 POSITIONS = 3  # states per phone
@@ -87,10 +86,7 @@ class TiedStates:
 
     def save(self, path: Path) -> None:
         """Write everything to one npz file."""
-        phones = np.array(self.phones)
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, phones=phones, table=self.table, self_loop=self.self_loop)
-        write_file(path, buffer.getvalue())
+        write_npz(path, phones=np.array(self.phones), table=self.table, self_loop=self.self_loop)
 
     @classmethod
     def load(cls, path: Path) -> "TiedStates":

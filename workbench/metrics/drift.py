@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from workbench.metrics.means import mean_interval
 from workbench.metrics.significance import LEVEL
 from workbench.progress import counted
 from workbench.settings import UserError
@@ -37,7 +38,7 @@ class DriftPoint:
 
     staleness: float
     age_seconds: float
-    distance: float
+    distance: float | None
     hidden_distance: float | None
     output_distance: float | None
     cosine: float | None
@@ -59,11 +60,6 @@ def points_of_runs(runs: Sequence[Run]) -> dict[str, list[DriftPoint]]:
     return points
 
 
-def describe_drift(runs: Sequence[Run]) -> str:
-    """Return what turned the outer gradients of runs, in a sentence; see `drift_sentence`."""
-    return drift_sentence(points_of_runs(runs))
-
-
 def drift_points(run: Run) -> list[DriftPoint]:
     """Return the points of a run in the order of its training."""
     rows = sorted(run.rows(DriftRow), key=lambda row: (row.version, row.utterance))
@@ -76,7 +72,7 @@ def drift_point(row: DriftRow) -> DriftPoint:
     return DriftPoint(
         staleness=row.staleness,
         age_seconds=row.age_seconds,
-        distance=drift.relative_distance,
+        distance=_relative(drift.distances, drift.norms),
         hidden_distance=_relative(drift.distances[:-1], drift.norms[:-1]),
         output_distance=_relative(drift.distances[-1:], drift.norms[-1:]),
         cosine=drift.cosine,
@@ -162,23 +158,23 @@ def drift_sentence(runs: RunPoints) -> str:
     if len(pooled.points) < FEWEST_POINTS:
         return f"{len(pooled.points)} utterances are too few to say what turns outer gradients."
 
-    told = [(measure, rank_correlation(pooled, measure)) for measure in COMPARED]
-    parts = [f"{_number(found)} with the {measure.name}" for measure, found in told]
+    correlations = {measure: rank_correlation(pooled, measure) for measure in COMPARED}
+    parts = [f"{_number(r)} with the {measure.name}" for measure, r in correlations.items()]
     layers = [f"{_number(rank_correlation(pooled, m))} with {m.name}" for m in (HIDDEN, OUTPUT)]
     return (
         f"Over {len(pooled.points):,} utterances of {counted(pooled.runs, 'run')} the rank "
         f"correlation of the cosine of stale and fresh outer gradients is {', '.join(parts)} "
         f"({', '.join(layers)}). "
-        f"{closest_sentence(pooled)}"
+        f"{closest_sentence(pooled, correlations)}"
     )
 
 
-def closest_sentence(pooled: PooledDrift) -> str:
+def closest_sentence(pooled: PooledDrift, correlations: Mapping[DriftMeasure, float | None]) -> str:
     """Return which measure goes with the cosine most closely, or that this is undecided.
 
-    It is said only if it is ahead of each other measure, all at once with 95 % confidence.
+    ``correlations``: those of `COMPARED`. It is said only if it is ahead of each other measure, all
+    at once with 95 % confidence.
     """
-    correlations = {measure: rank_correlation(pooled, measure) for measure in COMPARED}
     known = {measure: found for measure, found in correlations.items() if found is not None}
     undecided = "Which of them goes with it most closely is undecided"
     if pooled.runs < FEWEST_RUNS:
@@ -197,7 +193,7 @@ def closest_sentence(pooled: PooledDrift) -> str:
     return f"{undecided}: the {best.name} is ahead by {told}."
 
 
-def gain_sentence(auxiliary: str, runs: RunPoints) -> str:
+def auxiliary_sentence(auxiliary: str, runs: RunPoints) -> str:
     """Return whether what an auxiliary function makes of outer gradients is nearer to fresh ones.
 
     Each run counts once. Empty if no run has such points.
@@ -206,21 +202,18 @@ def gain_sentence(auxiliary: str, runs: RunPoints) -> str:
     if not means:
         return ""
 
-    mean = float(np.mean(means))
+    mean, low, high = mean_interval(np.array(means), LEVEL)
     begin = f"{auxiliary}: its cosine with the fresh outer gradient is {mean:+.3f} above that of "
     if len(means) < FEWEST_RUNS:
         return f"{begin}the stale one ({len(means)} runs are too few for a verdict)."
 
-    error = float(np.std(means, ddof=1) / np.sqrt(len(means)))
-    half = float(stats.t.ppf(0.5 + LEVEL / 2, len(means) - 1)) * error
     verdict = "undecided"
-    if mean - half > 0:
+    if low > 0:
         verdict = "nearer"
-    elif mean + half < 0:
+    elif high < 0:
         verdict = "further away"
 
-    bounds = f"[{mean - half:+.3f}, {mean + half:+.3f}]"
-    return f"{begin}the stale one {bounds}: {verdict} ({len(means)} runs)."
+    return f"{begin}the stale one [{low:+.3f}, {high:+.3f}]: {verdict} ({len(means)} runs)."
 
 
 def _mean_gains(runs: RunPoints) -> list[float]:

@@ -26,7 +26,7 @@ def baseline(
     sequence: Mapping[str, Value] | None = None,
     **both: Value,
 ) -> Baseline:
-    """Make what is missing of a baseline and shows it live; return it when it is done.
+    """Make what is missing of a baseline and show it live; return it when it is done.
 
     ``source``: a folder of Kaldi data directories or of Lhotse manifests, or a `Source`; without
     one the corpus ``name`` exists. ``frame``, ``sequence``, ``both``: settings of cross entropy, of

@@ -3,7 +3,7 @@
 from workbench.figures import drift as figures
 from workbench.figures.style import PngFigure
 from workbench.metrics import drift
-from workbench.notebook.given import GivenGroups, groups_of
+from workbench.notebook.given import GivenGroups, given_groups
 
 
 def draw_drift(given: GivenGroups) -> PngFigure:
@@ -11,7 +11,7 @@ def draw_drift(given: GivenGroups) -> PngFigure:
 
     UserError if no run measured it.
     """
-    return figures.draw_drift(groups_of(given))
+    return figures.draw_drift(given_groups(given))
 
 
 def describe_drift(given: GivenGroups) -> str:
@@ -19,4 +19,5 @@ def describe_drift(given: GivenGroups) -> str:
 
     UserError if no run measured it.
     """
-    return drift.describe_drift([run for runs in groups_of(given).values() for run in runs])
+    runs = [run for group in given_groups(given).values() for run in group]
+    return drift.drift_sentence(drift.points_of_runs(runs))

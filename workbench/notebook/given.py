@@ -29,7 +29,7 @@ def runs_of(given: GivenRuns) -> list[Run]:
     return [find_run(each) if isinstance(each, str) else each for each in several]
 
 
-def groups_of(given: GivenGroups) -> Mapping[str, Sequence[Run]]:
+def given_groups(given: GivenGroups) -> Mapping[str, Sequence[Run]]:
     """Return runs by the name of their group: that of a sweep's setting, or their own."""
     if isinstance(given, Mapping):
         return given

@@ -85,11 +85,11 @@ class Screen:
             self._handles.append(handle)
 
     def freeze(self) -> None:
-        """Leaves a plain picture wherever the screen was displayed."""
+        """Leave a plain picture wherever the screen was displayed."""
         self._update(self.static_bundle())
 
     def thaw(self) -> None:
-        """Brings the widget back wherever it was frozen."""
+        """Bring the widget back wherever it was frozen."""
         self._update(self._live_bundle())
 
     def static_bundle(self) -> MimeBundle:

@@ -51,7 +51,7 @@ class WorkLine:
             )
 
     def end(self) -> None:
-        """Leaves the last state without its bar; nothing if nothing was reported."""
+        """Leave the last state without its bar; nothing if nothing was reported."""
         if self._text:
             self._show(render(NOTEBOOK_PACKAGE, "work.html", text=self._text, done=1, total=0))
 

@@ -316,7 +316,8 @@ def _write_given_language(work: _Work, data: Path, lexicon: Lexicon) -> None:
         _keep_language_model(work.folder, model, max(LEAST_ORDER, model.order))
 
     text = data / "lm.txt"
-    if text.exists():
+    missing = not (work.folder / UNIGRAM).exists() or not _has_test_model(work)
+    if missing and text.exists():
         _estimate_language_models(work, lexicon, read_text(text).sentences)
 
 

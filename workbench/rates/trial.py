@@ -194,7 +194,10 @@ class Trials:
             return "the criterion is not finite"
 
         states = self.task.topology.states
-        worse = cross_entropy < -WORSE_THAN_CHANCE * math.log(states)
-        if is_lost(cross_entropy, states) or (worse and not self.task.settings.sequence):
+        if self.task.settings.sequence:
+            lost = is_lost(cross_entropy, states)
+        else:
+            lost = cross_entropy < -WORSE_THAN_CHANCE * math.log(states)
+        if lost:
             return "worse than a network that knows nothing"
         return ""

@@ -1,4 +1,4 @@
-"""The learning rate that is usual for settings, around which others are tried."""
+"""The learning rate that is usual for settings, and rates as people write them."""
 
 from workbench.settings import Settings
 
@@ -8,7 +8,7 @@ USUAL_ADAGRAD_FACTOR = 0.1
 
 
 def usual_rate(settings: Settings) -> float:
-    """Return the rate that is usual for settings."""
+    """Return the rate that is usual for settings, around which others are tried."""
     usual = USUAL_SEQUENCE_RATE if settings.sequence else USUAL_FRAME_RATE
     if settings.updates.optimizer == "adagrad":
         return USUAL_ADAGRAD_FACTOR * usual

@@ -19,19 +19,18 @@ from workbench.features import Normalisation, extract_features
 from workbench.hmm.graphs.graph import NoPath
 from workbench.hmm.scores import BadScores
 from workbench.metrics.significance import (
-    FEWEST_UNITS,
     Comparison,
     compare_errors,
     error_interval,
 )
-from workbench.metrics.tested import TestedRun, compare_tested
+from workbench.metrics.tested import FIRST_TESTS, TestedRun, compare_tested
 from workbench.metrics.words import WordErrors, total_errors, word_errors
 from workbench.model.threads import one_thread
 from workbench.prepare.reading import read_language_model
 from workbench.progress import Progress, no_progress
 from workbench.recognise.recogniser import SEARCH, Recogniser, Search, Words
 from workbench.recognise.scale_grid import Scales, search_grid
-from workbench.runs import language_digest, trained_model
+from workbench.runs import language_digest, parent_run, trained_model
 from workbench.runs.posteriors import with_posteriors
 from workbench.runs.task import Task
 from workbench.sequence.occupancy import best_path
@@ -164,16 +163,19 @@ def _scales_of_parent(run: Run, language: str, recogniser: Recogniser) -> Recogn
 
     None if there is none, or if it was tested by another search or language model.
     """
-    parent = run.record.parent_run
     try:
-        tested = None if parent is None else find_run(parent).summary
+        parent = parent_run(run)
     except UserError:  # it was deleted
         return None
 
-    if tested is None or tested.test_acoustic_scale is None or tested.lm_scale is None:
+    if parent is None:
         return None
-    same_search = tested.test_search == recogniser.description
-    if not same_search or tested.test_language != language:
+    tested = parent.summary
+    if tested.test_acoustic_scale is None or tested.lm_scale is None:
+        return None
+    # What was not recorded counts as alike, as in comparisons (`require_same_test`).
+    same_search = (tested.test_search or FIRST_TESTS) == recogniser.description
+    if not same_search or (tested.test_language or language) != language:
         return None
     return RecognitionScales(tested.test_acoustic_scale, tested.lm_scale)
 
@@ -228,8 +230,9 @@ def choose_scales(
     if usual is None:
         return best
 
-    few = len(set(speakers)) < FEWEST_UNITS
-    ahead = compare_errors(tried[best], tried[usual], None if few else speakers)
+    ahead = compare_errors(tried[best], tried[usual], speakers)
+    if not ahead.enough_units:
+        ahead = compare_errors(tried[best], tried[usual])
     return best if ahead.difference > ahead.standard_error else usual
 
 

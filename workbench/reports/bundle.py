@@ -57,7 +57,7 @@ def write_bundle(document: Document, runs: Sequence[Run], folder: Path) -> Path:
 
 
 def bundle_files(document: Document, runs: Sequence[Run]) -> Iterator[tuple[str, bytes]]:
-    """Yields the name and the content of each file of a bundle."""
+    """Yield the name and the content of each file of a bundle."""
     pictures = 0
     tables = 0
     for section in document.sections:

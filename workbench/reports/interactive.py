@@ -112,7 +112,7 @@ def _column_figure(plot: ColumnPlot, panel: PointPanel) -> "BokehFigure":
 
 
 def _require_bokeh() -> None:
-    """Raises UserError where bokeh is not installed."""
+    """Raise UserError where bokeh is not installed."""
     try:
         import bokeh  # noqa: F401
     except ImportError:

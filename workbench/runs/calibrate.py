@@ -309,7 +309,7 @@ class Wall(Service):
     """A service that replies at once."""
 
     def answer(self, call: Call[object]) -> None:
-        """Replies nothing."""
+        """Reply with nothing."""
 
 
 def prober() -> Process:

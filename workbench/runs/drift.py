@@ -12,14 +12,12 @@ from workbench.batches import OuterBatch, Piece
 from workbench.model.network import SparseRows
 from workbench.model.topology import Topology
 from workbench.runs.task import Task
-from workbench.sequence.auxiliary import softmax_gradient
+from workbench.sequence.auxiliary import FOLLOWING, softmax_gradient
 from workbench.sequence.decoded import Decoded
 from workbench.storage.rows import Drift
 from workbench.system.vectors import Vector, as_array
 from workbench.training.messages import DecodedUtterance
-
-OTHER_AT_THE_REPLICA = ("proximal", "reweighted")
-"""Auxiliary functions whose gradient at the replica is not the decoder's outer gradient."""
+from workbench.training.push_row import six_digits
 
 
 class FrameRows(NamedTuple):
@@ -56,13 +54,13 @@ def measure_drift(task: Task, theta: Vector, source: DecodedUtterance) -> Drift 
     fresh = rows_at_softmax(task.decode_split(task.train, utterance, logp, task.settings), logp)
 
     auxiliary = None
-    if task.settings.criterion.auxiliary in OTHER_AT_THE_REPLICA:
-        auxiliary = cosine(_followed_rows(task, theta, source), fresh)
+    if task.settings.criterion.auxiliary in FOLLOWING:
+        auxiliary = cosine(_followed_rows(task, logp, source), fresh)
     return Drift(
-        distances=tuple(map(_six_digits, layers.distances)),
-        norms=tuple(map(_six_digits, layers.norms)),
-        stale_norm=_six_digits(_norm(stale)),
-        fresh_norm=_six_digits(_norm(fresh)),
+        distances=tuple(map(six_digits, layers.distances)),
+        norms=tuple(map(six_digits, layers.norms)),
+        stale_norm=six_digits(_norm(stale)),
+        fresh_norm=six_digits(_norm(fresh)),
         cosine=cosine(stale, fresh),
         auxiliary_cosine=auxiliary,
     )
@@ -96,12 +94,11 @@ def rows_at_softmax(decoded: Decoded, logp: np.ndarray) -> FrameRows:
     return FrameRows(decoded.kept, values)
 
 
-def _followed_rows(task: Task, theta: Vector, source: DecodedUtterance) -> FrameRows:
-    """What the auxiliary function makes of an outer gradient at θ."""
+def _followed_rows(task: Task, logp: np.ndarray, source: DecodedUtterance) -> FrameRows:
+    """What the auxiliary function makes of an outer gradient; ``logp``: log p_θ [T, states]."""
     kept = source.decoded.kept
     batch: OuterBatch[DecodedUtterance] = OuterBatch.of([Piece(source, 0, len(kept))])
-    positions = np.asarray(task.train.offsets)[source.decoded.utterance] + kept
-    rows = task.at_softmax(theta, batch, task.windows(task.train, positions))
+    rows = task.at_posteriors(batch, logp[kept])
     if not isinstance(rows, SparseRows):
         return FrameRows(kept, rows)
 
@@ -116,12 +113,8 @@ def cosine(one: FrameRows, other: FrameRows) -> float | None:
         return None
     _, i, j = np.intersect1d(one.frames, other.frames, assume_unique=True, return_indices=True)
     product = np.sum(one.values[i] * other.values[j], dtype=np.float64)
-    return _six_digits(min(1.0, max(-1.0, float(product) / length)))
+    return six_digits(min(1.0, max(-1.0, float(product) / length)))
 
 
 def _norm(rows: FrameRows) -> float:
     return math.sqrt(np.sum(np.square(rows.values), dtype=np.float64))
-
-
-def _six_digits(number: float) -> float:
-    return float(f"{number:.6g}")

@@ -50,7 +50,7 @@ from workbench.runs.residence import (
     place_frames,
     place_of_parameters,
 )
-from workbench.sequence.auxiliary import reweighted_gradient, softmax_gradient
+from workbench.sequence.auxiliary import FOLLOWING, reweighted_gradient, softmax_gradient
 from workbench.sequence.decoded import Decoded
 from workbench.sequence.lattice_pair import OUTSIDE, Reference
 from workbench.sequence.outer_gradient import decode_outer
@@ -332,11 +332,15 @@ class Task:
         """
         rows = SparseRows(batch.indptr, batch.states, batch.values)
         mass = np.array([source.decoded.mass for source in batch.sources], np.float32)
-        criterion = self.settings.criterion
-        if criterion.auxiliary not in ("proximal", "reweighted") and not mass.any():
+        if self.settings.criterion.auxiliary not in FOLLOWING and not mass.any():
             return rows
+        return self.at_posteriors(batch, self.log_posteriors(theta, windows))
 
-        logp = self.log_posteriors(theta, windows)
+    def at_posteriors(self, batch: OuterBatch, logp: np.ndarray) -> SparseRows | np.ndarray:
+        """Return the same where log p_θ of the batch's frames, ``logp``, is known."""
+        rows = SparseRows(batch.indptr, batch.states, batch.values)
+        mass = np.array([source.decoded.mass for source in batch.sources], np.float32)
+        criterion = self.settings.criterion
         if criterion.auxiliary == "proximal":
             posteriors = decoder_posteriors(batch)
             return softmax_gradient(*rows, logp, mass, criterion.proximal, posteriors)

@@ -29,7 +29,7 @@ from workbench.runs.record import (
 from workbench.runs.summary import summarise
 from workbench.runs.task import Task
 from workbench.runs.wiring import Experiment
-from workbench.settings import Settings, UserError, Value, check_name, identity_of
+from workbench.settings import Settings, UserError, Value, check_name
 from workbench.storage.files import Json
 from workbench.storage.home import data_folder
 from workbench.storage.run import (
@@ -153,12 +153,11 @@ def find_same_run(
     corpus: Corpus, settings: Settings, name: str, init: Run | None = None
 ) -> Run | None:
     """Return the run called ``<name>-<digest>`` with these settings, corpus and start."""
-    wanted = identity_of(settings.to_dict())
     for run in all_runs():
         record = run.record
         alike = (
             run.name.startswith(f"{name}-")
-            and identity_of(record.settings) == wanted
+            and record.has_settings(settings)
             and record.corpus.argument == corpus.argument
             and record.parent_run == (init.name if init else None)
         )

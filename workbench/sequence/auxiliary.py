@@ -17,6 +17,9 @@ import numpy as np
 
 from workbench.sequence.decoded import Occupied
 
+FOLLOWING = ("proximal", "reweighted")
+"""The functions whose gradient at the replica follows its own parameters."""
+
 
 def softmax_gradient(
     indptr: np.ndarray,

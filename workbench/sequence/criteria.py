@@ -34,8 +34,8 @@ def boosted_occupancies(
 
     A frame is wrong if its phone is not the reference's. Silence in the hypothesis counts as right,
     and so does noise (`join_silence`), so that the criterion does not teach the model to insert
-    words in pauses. Source: Povey et al.
-    2008, *Boosted MMI for model and feature-space discriminative training*.
+    words in pauses. Source: Povey et al. 2008, *Boosted MMI for model and feature-space
+    discriminative training*.
     """
     wrong = ~phone_accuracy(numerator, denominator) & (denominator.phone != SIL)
     total, occupancy = arc_occupancies(denominator, boost * wrong)

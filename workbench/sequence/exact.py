@@ -1,4 +1,4 @@
-"""Exact occupancies of a search graph for a batch of utterances on any device: all paths, nothing
+"""Exact occupancies and expected accuracies of a search graph on any device: all paths, nothing
 pruned.
 
 For graphs small enough that every state can be kept at every frame, and for GPUs: on a CPU the
@@ -118,9 +118,17 @@ def _forward_backward(
     return totals, gamma / row_sums
 
 
+class ExpectedAccuracy(NamedTuple):
+    """The expected number of right frames, the log total of all paths, and the gradient."""
+
+    value: float
+    den: float
+    gradient: Occupancies
+
+
 def exact_expected_accuracy(
     graph: Graph, scores: np.ndarray, right: np.ndarray
-) -> tuple[float, Occupancies]:
+) -> ExpectedAccuracy:
     """Return the expected number of right frames over all paths, and its gradient.
 
     ``scores`` [T, tied states]; ``right`` bool [T, arcs]: which arcs of the graph are right at a
@@ -129,13 +137,15 @@ def exact_expected_accuracy(
 
         γ_t(s) [Ā_t(s) - Ā] ∝ Σ_{i -> j that consume s} α_i p β_j (a_i + right + b_j - Ā)
 
-    The gradient is with respect to the scaled scores, and sums to zero in every frame. Memory: 8
-    bytes for each frame and arc. Raises NoPath where there is no complete path.
+    The gradient is with respect to the scaled scores, and sums to zero in every frame. Memory: one
+    byte for each frame and arc. Raises NoPath where there is no complete path.
     """
     arcs = device_arcs(graph)
     padded = torch.tensor(scores, dtype=torch.float64, device=device())
-    likelihood = (padded - padded.amax(1, keepdim=True)).exp()
-    right_at = torch.tensor(right, dtype=torch.float64, device=device())
+    largest = padded.amax(1, keepdim=True)
+    likelihood = (padded - largest).exp()
+    log_total = largest.sum()
+    right_at = torch.from_numpy(right).to(device())
     probability = arcs.probability[:, 0]
     final = arcs.final[:, 0]
     frames = len(scores)
@@ -150,6 +160,7 @@ def exact_expected_accuracy(
         alpha[t + 1].index_add_(0, arcs.target, mass)
         before[t + 1].index_add_(0, arcs.target, gain)
         total = alpha[t + 1].sum()
+        log_total = log_total + total.log()
         alpha[t + 1] /= total
         before[t + 1] /= total
 
@@ -173,7 +184,8 @@ def exact_expected_accuracy(
         beta = torch.zeros_like(beta).index_add_(0, arcs.source, mass) / total
         behind = torch.zeros_like(behind).index_add_(0, arcs.source, gain) / total
 
-    return float(expected), sparse_rows(rows.cpu().numpy())
+    den = float(log_total + ending.log())
+    return ExpectedAccuracy(float(expected), den, sparse_rows(rows.cpu().numpy()))
 
 
 def sparse_rows(dense: np.ndarray) -> Occupancies:

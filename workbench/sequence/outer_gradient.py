@@ -129,20 +129,21 @@ def _against_graph(
     silence: Sequence[int],
 ) -> FrameGradients:
     """The gradients of a criterion against all paths of a graph; NoPath if it has none."""
-    totals, rows = exact_occupancies(graph, [scores])
-    mmi = against_all_paths(numerator, float(totals[0]), rows[0], criterion)
     if criterion.name in ("ce", "mmi"):
-        return mmi
+        totals, gammas = exact_occupancies(graph, [scores])
+        return against_all_paths(numerator, float(totals[0]), gammas[0], criterion)
 
     right = criteria.right_in_graph(graph, numerator, criterion, silence)
-    value, gradient = exact_expected_accuracy(graph, scores, right)
-    return replace(
-        mmi,
+    value, den, rows = exact_expected_accuracy(graph, scores, right)
+    num, _ = occupancies(numerator)
+    return FrameGradients(
         value=value,
-        rows=gradient,
-        magnitude=criteria.largest_magnitude(gradient),
-        rejected=np.zeros(gradient.frames, bool),
-        gammas=None,
+        rows=rows,
+        mass=0.0,
+        magnitude=criteria.largest_magnitude(rows),
+        rejected=np.zeros(rows.frames, bool),
+        num=num,
+        den=den,
     )
 
 
@@ -191,11 +192,13 @@ def against_lattice(
         lost = criteria.overlap(gamma_num, gamma_den) < criterion.rejection
         rejected = np.zeros_like(lost) if pair.outside else lost
 
-        reference = (num, gamma_num)
-        if criterion.name == "bmmi" and criterion.boost:
-            reference = criteria.boosted_occupancies(numerator, numerator, criterion.boost)
+        boosted = criterion.name == "bmmi" and criterion.boost > 0
+        if boosted:
             den, gamma_den = criteria.boosted_occupancies(numerator, denominator, criterion.boost)
         if pair.outside:
+            reference = (num, gamma_num)
+            if boosted:
+                reference = criteria.boosted_occupancies(numerator, numerator, criterion.boost)
             _, gamma_den = criteria.with_reference(*reference, den, gamma_den)
 
         gammas = (gamma_num, gamma_den)

@@ -1,12 +1,11 @@
 """One utterance in detail, kept in a run's folder for reports and panels to draw."""
 
-import io
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from workbench.storage.files import read_json, write_file, write_json
+from workbench.storage.files import read_json, write_json, write_npz
 from workbench.storage.run import Run
 
 ARRAYS = "example.npz"
@@ -67,16 +66,14 @@ class Example:
 
 def save_example(run: Run, example: Example) -> None:
     """Write the utterance into the run's folder: arrays as ``example.npz``, text as JSON."""
-    arrays = io.BytesIO()
-    np.savez_compressed(
-        arrays,
+    write_npz(
+        run.folder / ARRAYS,
         features=example.features,
         states=example.states,
         numerator=example.numerator,
         denominator=example.denominator,
         fate=example.fate,
     )
-    write_file(run.folder / ARRAYS, arrays.getvalue())
 
     text = {
         "utterance": example.utterance,

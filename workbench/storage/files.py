@@ -112,6 +112,13 @@ def write_npy(path: Path, array: np.ndarray) -> FileRecord:
     return write_file(path, buffer.getvalue())
 
 
+def write_npz(path: Path, **arrays: np.ndarray) -> FileRecord:
+    """Write ``arrays`` as a compressed .npz file."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # none is called allow_pickle
+    return write_file(path, buffer.getvalue())
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames in ``folder`` survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)

@@ -9,7 +9,6 @@ the order of the class. A field that defaults to None has no column while it is 
 None is written as null.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields
 from functools import cache
@@ -170,11 +169,6 @@ class Drift:
     fresh_norm: float  # of that at θ
     cosine: float | None
     auxiliary_cosine: float | None = None
-
-    @property
-    def relative_distance(self) -> float:
-        """The distance of all parameters as a multiple of their norm."""
-        return math.hypot(*self.distances) / math.hypot(*self.norms)
 
 
 @unchanging(kw_only=True, slots=False)

@@ -155,6 +155,10 @@ class RunRecord:
         identity["corpus"] = replace(self.corpus, folder=None).to_dict()
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
+    def has_settings(self, settings: Settings) -> bool:
+        """Return whether the run was started with these settings; see `identity_of`."""
+        return identity_of(self.settings) == identity_of(settings.to_dict())
+
     def to_dict(self) -> dict[str, Json]:
         """Return this for JSON."""
         parent = self.parent.to_dict() if self.parent else None

@@ -131,7 +131,7 @@ def _curve_rows(arm: str, label: str, seed: int, run: Run) -> list[StudyEvaluati
 
 def _drift_rows(arm: str, label: str, seed: int, run: Run) -> list[StudyDrift]:
     """The drift of a run, thinned evenly over its training to what is kept."""
-    points = drift_points(run)
+    points = drift_points(run) if run.settings.measuring.drift_every else []
     chosen = np.linspace(0, len(points) - 1, min(len(points), DRIFTS_KEPT)).round().astype(int)
     return [StudyDrift(arm=arm, label=label, seed=seed, **asdict(points[i])) for i in chosen]
 

@@ -1,16 +1,16 @@
 """The drift of a study: its points by run and by colour, and what is said of them."""
 
-from workbench.metrics.drift import DriftPoint, gain_sentence
-from workbench.studies.rows import StudyDrift, StudyResults
+from dataclasses import replace
 
-FROZEN = "frozen"
+from workbench.metrics.drift import DriftPoint, auxiliary_sentence
+from workbench.studies.rows import StudyResults
 
 
 def points_by_run(results: StudyResults) -> dict[str, list[DriftPoint]]:
     """Return the points of each run, called by its label and seed."""
     runs: dict[str, list[DriftPoint]] = {}
     for row in results.drifts:
-        runs.setdefault(_run_name(row), []).append(row)
+        runs.setdefault(f"{row.label} {row.seed}", []).append(row)
     return runs
 
 
@@ -27,20 +27,13 @@ def points_by_colour(results: StudyResults) -> dict[str, list[DriftPoint]]:
 def auxiliary_sentences(results: StudyResults) -> list[str]:
     """Return for each auxiliary function whether what it makes of an outer gradient is fresher."""
     auxiliaries = auxiliaries_of(results)
-    by_function: dict[str, dict[str, list[DriftPoint]]] = {}
-    for row in results.drifts:
-        runs = by_function.setdefault(auxiliaries[row.label], {})
-        runs.setdefault(_run_name(row), []).append(row)
-
-    sentences = [gain_sentence(name, runs) for name, runs in by_function.items()]
+    sentences = []
+    for name in dict.fromkeys(auxiliaries[row.label] for row in results.drifts):
+        own = [row for row in results.drifts if auxiliaries[row.label] == name]
+        sentences.append(auxiliary_sentence(name, points_by_run(replace(results, drifts=own))))
     return [sentence for sentence in sentences if sentence]
 
 
 def auxiliaries_of(results: StudyResults) -> dict[str, str]:
     """Return the auxiliary function of each label."""
-    known = {cell.label: cell.auxiliary for cell in results.cells}
-    return {row.label: known.get(row.label, FROZEN) for row in results.drifts}
-
-
-def _run_name(row: StudyDrift) -> str:
-    return f"{row.label} {row.seed}"
+    return {cell.label: cell.auxiliary for cell in results.cells}

@@ -27,7 +27,7 @@ from workbench.figures.sweep_plots import ErrorPath, draw_error_paths
 from workbench.studies.drift import points_by_colour
 from workbench.studies.findings import AgePoint, age_points, harmless_of_arms
 from workbench.studies.intervals import HarmlessInterval, IntervalPoint
-from workbench.studies.rows import StudyComparison, StudyEvaluation, StudyResults
+from workbench.studies.rows import StudyComparison, StudyResults
 from workbench.studies.study import START, Study, StudyFigure
 
 PAPER_COLOUR = "#555555"
@@ -44,8 +44,7 @@ def draw_study(study: Study, results: StudyResults, kind: StudyFigure) -> PngFig
 
 def kinds_of(study: Study, results: StudyResults) -> list[StudyFigure]:
     """Return the figures of a study for which there are rows: its runs may not measure drift."""
-    without = () if results.drifts else (StudyFigure.DRIFT,)
-    return [kind for kind in study.figures if kind not in without]
+    return [kind for kind in study.figures if kind != StudyFigure.DRIFT or results.drifts]
 
 
 # --- curves
@@ -73,7 +72,7 @@ def _bands(results: StudyResults, measure: str, against: Against) -> list[Band]:
         curves = [
             curve
             for cell in results.of_label(label)
-            if (curve := _curve(results.curves, label, cell.seed, measure, against)) is not None
+            if (curve := _curve(results, label, cell.seed, measure, against)) is not None
         ]
         if curves:
             found.append(band_of(label, curves))
@@ -82,11 +81,11 @@ def _bands(results: StudyResults, measure: str, against: Against) -> list[Band]:
 
 
 def _curve(
-    rows: Sequence[StudyEvaluation], label: str, seed: int, measure: str, against: Against
+    results: StudyResults, label: str, seed: int, measure: str, against: Against
 ) -> Curve | None:
     """The curve of one run; None if it lacks the measure."""
-    own = [row for row in rows if (row.label, row.seed) == (label, seed)]
-    own = [row for row in own if getattr(row, measure) is not None]
+    evaluations = results.curve(label, seed)
+    own = [row for row in evaluations if getattr(row, measure) is not None]
     if not own:
         return None
     x = np.array([getattr(row, against) for row in own], float)
@@ -105,8 +104,7 @@ def _error_paths(results: StudyResults, label: str) -> list[ErrorPath]:
     """The frame errors and word errors of each run of a label that has measured both."""
     found = []
     for cell in results.of_label(label):
-        own = [row for row in results.curves if (row.label, row.seed) == (label, cell.seed)]
-        both = [(row.frame_error, row.wer) for row in own]
+        both = [(row.frame_error, row.wer) for row in results.curve(label, cell.seed)]
         measured = [pair for pair in both if None not in pair]
         if measured:
             found.append(ErrorPath(*(100 * np.array(measured, float).T)))

@@ -7,6 +7,7 @@ from enum import StrEnum
 import numpy as np
 
 from workbench.metrics.drift import drift_sentence
+from workbench.metrics.means import mean_interval
 from workbench.metrics.staleness import ExpectedAge, KeptStatistics, expected_outer_age
 from workbench.metrics.verdicts import Verdict, VerdictOutcome, judge_all
 from workbench.progress import counted
@@ -23,7 +24,6 @@ from workbench.studies.study import (
     Rising,
     Study,
 )
-from workbench.sweeping.results import mean_interval
 
 ON_CURVES = {"frame_error": "frame_error", "heldout_mmi": "mmi", "heldout_wer": "wer"}
 """What a held-out measure of a run is called in the rows of its curve."""

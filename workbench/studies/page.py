@@ -10,6 +10,7 @@ from workbench.data import PAPER
 from workbench.figures.style import PngFigure, png
 from workbench.figures.tables import NOT_MEASURED
 from workbench.figures.text import markdown_code, markdown_text
+from workbench.metrics.means import mean_interval
 from workbench.reports.page import (
     Document,
     Listing,
@@ -36,7 +37,6 @@ from workbench.studies.rows import (
     rows_folder,
 )
 from workbench.studies.study import Study, StudyFigure, find_study, study_names
-from workbench.sweeping.results import mean_interval
 
 BEGIN = "<!-- studies: `workbench study figures` writes what follows -->"
 END = "<!-- end of studies -->"

@@ -142,10 +142,7 @@ def _prefix(fields: SweepFields) -> str:
         "transfer": fields["transfer"],
         "rates": str(fields["rates"]),
     }
-    if "rate_factor" in fields:
-        shared["rate_factor"] = fields["rate_factor"]
-    if "rates_at" in fields:
-        shared["rates_at"] = dict(fields["rates_at"])
+    shared |= {name: fields[name] for name in ("rate_factor", "rates_at") if name in fields}
     return f"study-{fields['corpus']}-{_digest(shared)}"
 
 

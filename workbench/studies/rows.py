@@ -185,6 +185,10 @@ class StudyResults:
         found = (c for c in self.compared if (c.label, c.against) == (label, against))
         return next(found, None)
 
+    def curve(self, label: str, seed: int) -> list[StudyEvaluation]:
+        """Return the evaluations of one run, in their order."""
+        return [row for row in self.curves if (row.label, row.seed) == (label, seed)]
+
     def changes(self, label: str, measure: str) -> list[float]:
         """Return the change of a measure from the first to the last evaluation, seed by seed.
 
@@ -193,8 +197,7 @@ class StudyResults:
         """
         found = []
         for cell in self.of_label(label):
-            own = [row for row in self.curves if (row.label, row.seed) == (label, cell.seed)]
-            values = [getattr(row, measure) for row in own]
+            values = [getattr(row, measure) for row in self.curve(label, cell.seed)]
             measured = [value for value in values if value is not None]
             if len(measured) > 1:
                 found.append(measured[-1] - measured[0])

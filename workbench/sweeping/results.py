@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from workbench.metrics.means import mean_interval
 from workbench.metrics.significance import Comparison
 from workbench.metrics.tested import NotComparable, TestedRun, compare_tested
 from workbench.metrics.verdicts import MARGIN, Verdict, VerdictOutcome, judge_all
@@ -162,27 +161,6 @@ def group_table(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
         rows.append(row)
 
     return pd.DataFrame(rows)
-
-
-class MeanInterval(NamedTuple):
-    """A mean and its interval; nan where there are too few values."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def mean_interval(values: np.ndarray, level: float = 0.95) -> MeanInterval:
-    """Return the mean of the finite values, and Student's interval of two or more of them."""
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return MeanInterval(np.nan, np.nan, np.nan)
-    mean = float(values.mean())
-    if len(values) < 2:
-        return MeanInterval(mean, np.nan, np.nan)
-    quantile = stats.t.ppf(0.5 + level / 2, len(values) - 1)
-    half = float(quantile * values.std(ddof=1) / np.sqrt(len(values)))
-    return MeanInterval(mean, mean - half, mean + half)
 
 
 def effect_table(table: pd.DataFrame, axes: Sequence[str], measure: str) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from workbench.prepare.corpus import Corpus
 from workbench.progress import Progress
 from workbench.runs import Transfer
 from workbench.runs.stop import StopFile
-from workbench.settings import Settings, identity_of, preset
+from workbench.settings import Settings, preset
 from workbench.storage.run import Run, RunState, all_runs
 from workbench.sweeping.spec import Sweep
 
@@ -39,9 +39,9 @@ def find_start(sweep: Sweep, seed: int = 0) -> Run | None:
             return None
         transferred = source.name
 
-    wanted = identity_of(start_settings(sweep, seed).to_dict())
+    wanted = start_settings(sweep, seed)
     there = _runs_on(sweep.corpus, transferred)
-    found = [run for run in there if identity_of(run.record.settings) == wanted]
+    found = [run for run in there if run.record.has_settings(wanted)]
     return min(found, key=lambda run: run.status().state != RunState.DONE, default=None)
 
 
@@ -89,7 +89,7 @@ def train_start(sweep: Sweep, seed: int, progress: Progress | None, stop: StopFi
     settings = start_settings(sweep, seed)
     name = start_prefix(corpus.name)
     if sweep.transfer:
-        # A sweep from scratch takes the run with the name of its cell, whatever that began from.
+        # People tell them apart by it; a sweep from scratch does by what a run began from.
         name = f"{name}-from-{Path(sweep.transfer).name}"
     if sweep.start_per_seed:
         name = f"{name}-{settings.digest()}"

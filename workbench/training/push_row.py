@@ -71,7 +71,12 @@ def mean_norm(total: Gradient | None) -> float | None:
     if total is None or not total.frames:
         return None
     norm = updates.gradient_norm(total.value) / total.frames
-    return float(f"{norm:.6g}") if isfinite(norm) else None
+    return six_digits(norm) if isfinite(norm) else None
+
+
+def six_digits(number: float) -> float:
+    """Return a number with six digits, in which the order of a sum does not show."""
+    return float(f"{number:.6g}")
 
 
 def outer_age(

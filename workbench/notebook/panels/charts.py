@@ -15,7 +15,7 @@ from workbench.figures.sweep_columns import (
     drawable_columns,
     measured_columns,
 )
-from workbench.notebook.panels.parts import WRAPPED, Status
+from workbench.notebook.panels.parts import WRAPPED, Status, set_options
 from workbench.notebook.screen import NOTEBOOK_PACKAGE, Screen
 from workbench.reports.interactive import column_page, interactive_page
 from workbench.reports.render import render
@@ -107,7 +107,7 @@ class SweepChart:
         return render(NOTEBOOK_PACKAGE, "zoomed.html", page=page, height=ZOOMED_HEIGHT)
 
     def offer(self, table: pd.DataFrame, axes: Sequence[str]) -> None:
-        """Offers the columns that can be drawn now; a choice that still can be is kept."""
+        """Offer the columns that can be drawn now; a choice that still can be is kept."""
         across = drawable_columns(table, axes)
         up = measured_columns(table)
         offered = (tuple(across), tuple(up))
@@ -117,10 +117,10 @@ class SweepChart:
         self._offered = offered
         self._offering = True
         dividing = {"nothing": "", **{axis: axis for axis in (*axes, SEED)}}
-        _set_options(self.x, {title: name for name, title in across.items()}, axes[0])
-        _set_options(self.y, {title: name for name, title in up.items()}, next(iter(up), None))
-        _set_options(self.colour, dividing, axes[1] if len(axes) > 1 else "")
-        _set_options(self.panels, dividing, axes[2] if len(axes) > 2 else "")
+        set_options(self.x, [(title, name) for name, title in across.items()], axes[0])
+        set_options(self.y, [(title, name) for name, title in up.items()], next(iter(up), None))
+        set_options(self.colour, dividing.items(), axes[1] if len(axes) > 1 else "")
+        set_options(self.panels, dividing.items(), axes[2] if len(axes) > 2 else "")
         self._offering = False
 
 
@@ -131,14 +131,3 @@ def _dropdown(name: str) -> W.Dropdown:
         style={"description_width": "4em"},
         layout=W.Layout(width="19em"),
     )
-
-
-def _set_options(widget: W.Dropdown, options: Mapping[str, str], value: str | None) -> None:
-    """Give a dropdown other options; it keeps its value, or takes ``value``."""
-    before = widget.value
-    widget.options = list(options.items())
-    values = list(options.values())
-    if before in values:
-        widget.value = before
-    elif value in values:
-        widget.value = value

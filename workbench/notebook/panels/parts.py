@@ -180,3 +180,14 @@ def scrolled_html(parts: Sequence[Markup]) -> str:
     """Return pieces of HTML below each other in a place that scrolls; nothing if all are empty."""
     shown = [part for part in parts if part]
     return render(NOTEBOOK_PACKAGE, "scrolled.html", parts=shown) if shown else ""
+
+
+def set_options(widget: W.Dropdown, options: Iterable[tuple[str, str]], value: str | None) -> None:
+    """Give a dropdown other options, (label, value); it keeps its value, or takes ``value``."""
+    before = widget.value
+    widget.options = list(options)
+    values = [each for _, each in widget.options]
+    if before in values:
+        widget.value = before
+    elif value in values:
+        widget.value = value

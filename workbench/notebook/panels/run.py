@@ -18,6 +18,7 @@ from workbench.notebook.panels.parts import (
     Status,
     button,
     display_panel,
+    set_options,
 )
 from workbench.notebook.screen import NOTEBOOK_PACKAGE
 from workbench.reports.render import render
@@ -162,7 +163,7 @@ class RunPanel:
         ]
 
     def _enable(self, *_: object) -> None:
-        """Disables each button that would do nothing: without a name, a run, or the right state."""
+        """Disable each button that would do nothing: without a name, a run, or the right state."""
         chosen = self.runs.value
         there = bool(chosen) and (data_folder() / "runs" / chosen).exists()
         state = find_run(chosen).status().state if there else None
@@ -278,17 +279,11 @@ class RunPanel:
         self.status.show_message(f"watching {run.name}")
 
     def _offer_runs(self) -> None:
-        """Offers the runs that there are now; a chosen one that still is there stays chosen."""
+        """Offer the runs that there are now; a chosen one that still is there stays chosen."""
         found = _newest_first()
-        names = [name for _, name in found]
-        chosen = self.runs.value
-        beside = self.beside.value
-
         self._offering = True
-        self.runs.options = found
-        self.runs.value = chosen if chosen in names else next(iter(names), None)
-        self.beside.options = [("no other run", ""), *found]
-        self.beside.value = beside if beside in names else ""
+        set_options(self.runs, found, found[0][1] if found else None)
+        set_options(self.beside, [("no other run", ""), *found], "")
         self._offering = False
 
     def _show_progress(self, tail: Tail, running: bool) -> None:

@@ -135,7 +135,7 @@ class SweepPanel:
         ]
 
     def _enable(self, cells: Sequence[PlannedCell]) -> None:
-        """Disables each button that would do nothing, given how the cells stand."""
+        """Disable each button that would do nothing, given how the cells stand."""
         states = {cell.state for cell in cells}
         begun = bool(states - {CellState.MISSING})
         busy = CellState.RUNNING in states or (self.launched and self.launched.running)
@@ -154,7 +154,7 @@ class SweepPanel:
             widget.observe(guard(self._show_count), "value")
 
     def _show(self, sweep: Sweep) -> None:
-        """Edits another sweep."""
+        """Edit another sweep."""
         self.base = sweep
         self.name.value = sweep.name
         self.seeds.value = _seeds_text(sweep)

@@ -83,7 +83,7 @@ class UtterancePanel:
         self.draw()
 
     def draw(self) -> None:
-        """Decodes and draws the chosen utterance, with the words of the parent run."""
+        """Decode and draw the chosen utterance, with the words of the parent run."""
         number = self.number.value
         parent = parent_run(self.run)
         write_example(self.run, [parent] if parent else [], number)
