@@ -13,6 +13,8 @@ INSTALLED_K2 := .venv-k2/installed$(PLACE)
 LOCKS := requirements.lock requirements-cpu.lock requirements-cuda.lock
 # One thread per process: tests and replicas run side by side, and threads of one product starve each other.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+# Tests start a hundred Python processes. Without byte code each would compile torch and Dask again, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test quick schedules test-k2 test-python docs bench lab check format lock clean
 
@@ -22,9 +24,15 @@ help: ## this list
 demo: $(if $(K2),$(INSTALLED_K2),$(INSTALLED)) ## from nothing to a report: synthesised corpus, cross entropy, MMI, word error rates (K2=1: lattices by k2)
 	$(if $(K2),.venv-k2,.venv)/bin/workbench baseline demo --synthetic is --size demo $(if $(K2),--set lattice_engine=k2)
 
-# Three processes for two processors: tests of clusters and browsers wait for half of their time.
-test: check ## formatting, lint, types, then every test
-	$(ONE_THREAD) $(BIN)/python -m pytest -n 3 --dist loadfile
+# Three processes for two processors: tests of clusters and browsers wait for half of their time. Files are taken in
+# the order of their names: by their number of tests, as xdist orders them, those with one long test would come last.
+# Types are checked meanwhile, and told at the end.
+test: $(INSTALLED) ## formatting, lint, types and every test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	@told=$$(mktemp); $(BIN)/mypy >$$told 2>&1 & types=$$!; \
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder; tests=$$?; \
+	wait $$types; types=$$?; cat $$told; rm $$told; [ $$tests$$types = 00 ]
 
 quick: $(INSTALLED) ## the tests that need no cluster, no browser, no k2 and no long training
 	$(ONE_THREAD) $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not dask and not browser and not k2"

@@ -91,6 +91,14 @@ def tiny_home(prepared_tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         yield folder
 
 
+@pytest.fixture(scope="module")
+def short_rehearsals() -> Iterator[None]:
+    """Forecasts rest on one push, for tests to which it does not matter how long work takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("workbench.sweeping.rehearsal.SECONDS", 0.1)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_digits() -> Path:
     """The folder of the real corpus of spoken digits, a Kaldi data directory."""

@@ -144,7 +144,7 @@ REQUEST = Request("tiny", seeds=(0, 1), **SMALL)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
-def whole(tiny_home: Path) -> Baseline:
+def whole(tiny_home: Path, short_rehearsals: None) -> Baseline:
     """A baseline that was never interrupted."""
     return make_baseline(REQUEST)
 
@@ -262,13 +262,20 @@ def test_too_few_hours_are_refused(whole: Baseline, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
-def test_a_baseline_prepares_its_data(data_folder: Path, tiny_home: Path) -> None:
-    """A source is prepared under the name; settings of the preparation need a source."""
-    request = Request(
-        "new",
-        Source(synthetic="is", size="tiny"),
-        {"states": 132},
-        **SMALL,  # type: ignore[arg-type]
-    )
-    assert make_baseline(request).corpus.info["preparation"]["states"] == 132
+def test_a_baseline_prepares_its_data(data_folder: Path) -> None:
+    """A source is prepared under the name; settings of the preparation need a source.
+
+    What follows the preparation is in the rehearsal of the paper, which has a source too.
+    """
+
+    class Prepared(Exception):
+        pass
+
+    def stop_at_its_description(line: str) -> None:
+        raise Prepared(line)
+
+    request = Request("new", Source(synthetic="is", size="tiny"), {"states": 132})
+    with pytest.raises(Prepared, match="new"):
+        make_baseline(request, out=stop_at_its_description)
+    assert Corpus.open("new").info["preparation"]["states"] == 132
     assert main.main(["baseline", "new", "--states", "150"]) == 1

@@ -39,8 +39,11 @@ def test_a_run_is_followed_until_the_next_begins(data_folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_baseline_in_a_cell(tiny_home: Path) -> None:
-    """From a corpus that exists to a report, with settings given as arguments."""
-    done = baseline("tiny", hidden_units=16, frame={"epochs": 2.0}, sequence={"epochs": 0.5})
+def test_a_baseline_in_a_cell(tiny_home: Path, short_rehearsals: None) -> None:
+    """From a corpus that exists to a report, with settings given as arguments, rates too."""
+    frame = {"epochs": 2.0, "learning_rate": 0.05}
+    sequence = {"epochs": 0.5, "learning_rate": 0.002}
+    done = baseline("tiny", hidden_units=16, frame=frame, sequence=sequence)
     assert done.report.exists()
     assert [run.settings.model.hidden_units for run in done.runs] == [16, 16]
+    assert [run.settings.updates.learning_rate for run in done.runs] == [0.05, 0.002]

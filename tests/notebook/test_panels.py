@@ -106,7 +106,7 @@ def test_a_thread_keeps_what_was_said_before() -> None:
 
 def test_sliders_of_wide_ranges_are_logarithmic() -> None:
     """Every learning rate that the explorer's text names can be set and is shown as it is."""
-    slider = staleness_panel().sliders["learning_rate"]
+    slider = staleness_panel(replicas=1, utterances=60).sliders["learning_rate"]
     assert isinstance(slider, W.FloatLogSlider)
     for rate in (0.02, 0.002, 0.0005):
         slider.value = rate

@@ -49,12 +49,8 @@ def test_nothing_frozen_may_come_from_them():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("line", "told"),
-    [("place.x = 3", "read-only"), ("Place('one')", "incompatible type"), ("place.x + 3", "")],
-)
-def test_type_checkers_hold_them_frozen(tmp_path, line, told):
-    """An assignment to a field is an error of mypy, as is a value of another type."""
+def test_type_checkers_hold_them_frozen(tmp_path):
+    """An assignment to a field is an error of mypy, as is a value of another type; use is none."""
     program = tmp_path / "program.py"
     program.write_text(
         "from workbench.system.unchanging import unchanging\n\n\n"
@@ -62,8 +58,12 @@ def test_type_checkers_hold_them_frozen(tmp_path, line, told):
         "class Place:\n"
         "    x: int\n\n\n"
         "place = Place(1)\n"
-        f"{line}\n"
+        "place.x + 3\n"
+        "place.x = 3\n"
+        "Place('one')\n"
     )
     found, _, status = api.run([str(program), "--cache-dir", str(tmp_path / "cache")])
-    assert told in found
-    assert (status == 1) == bool(told), found
+    assigned, valued = [line for line in found.splitlines() if ": error:" in line]
+    assert status == 1
+    assert "program.py:11:" in assigned and "read-only" in assigned
+    assert "program.py:12:" in valued and "incompatible type" in valued
