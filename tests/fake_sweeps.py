@@ -1,7 +1,10 @@
 """Sweeps whose runs are made without training."""
 
+import itertools
 from concurrent.futures import Future
 
+import numpy as np
+import pandas as pd
 from fake_runs import fake_run
 
 from workbench.sweeping import Sweep
@@ -52,3 +55,25 @@ class Outcomes:
         else:
             future.set_exception(error)
         return future
+
+
+def sweep_table() -> pd.DataFrame:
+    """Returns 2 x 2 settings with two seeds; one cell has diverged and one is missing."""
+    rows = []
+    for shuffling, batch, seed in itertools.product(("none", "full"), (1, 2), (0, 1)):
+        rows.append(
+            {
+                "cell": f"{shuffling}-{batch}-{seed}",
+                "label": f"shuffling={shuffling} batch={batch}",
+                "shuffling": shuffling,
+                "batch": batch,
+                "seed": seed,
+                "state": "done",
+                "heldout_wer": 0.1 * batch + seed / 100,
+                "test_wer": 0.1,
+            }
+        )
+
+    rows[-1] |= {"state": "missing", "heldout_wer": np.nan}
+    rows[-2] |= {"state": "diverged", "heldout_wer": np.nan}
+    return pd.DataFrame(rows)

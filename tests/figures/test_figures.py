@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_runs import fake_run, leave_example
+from fake_sweeps import sweep_table
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
@@ -19,6 +20,7 @@ from workbench.figures.curves import (
     curves,
     draw_bands,
     draw_curves,
+    draw_measured,
     draw_shares,
     draw_word_errors,
     fate_shares,
@@ -30,7 +32,7 @@ from workbench.figures.example import (
     draw_occupancies,
     draw_spectrogram,
 )
-from workbench.figures.staleness import ages, draw_staleness, staleness_table
+from workbench.figures.staleness import age_text, ages, draw_staleness, staleness_table
 from workbench.figures.style import COLOURS, DASHES, figure_with_panel, png
 from workbench.figures.sweep_matrix import (
     EQUAL_COLOURS,
@@ -116,12 +118,52 @@ def test_a_random_networks_value_flattens_nothing() -> None:
     assert limits_without_start([]) is None
 
 
+def test_what_a_panel_leaves_out_is_marked() -> None:
+    """Each point outside of the limits has a mark at the edge, and its value is written there."""
+    for values, marker, edge in (
+        ([90.0, 20.0, 15.0, 10.0], "^", 1),
+        ([-9.0, 2.0, 2.5, 3.0], "v", 0),
+    ):
+        learnt = a_band([0.0, 1.0, 2.0, 3.0], values)
+        ax = draw_measured({"wer": [learnt, learnt]}, ["b"]).axes[0]
+        marked = [
+            line for line in ax.lines if line.get_marker() == marker and len(line.get_xdata())
+        ]
+        assert len(marked) == 2
+        for line in marked:
+            assert not line.get_clip_on()
+            assert line.get_ydata()[0] == ax.get_ylim()[edge]
+        assert [text.get_text() for text in ax.texts] == [f"{values[0]:g}"]
+
+    shown = draw_measured({"wer": [a_band([0.0, 1.0], [9.0, 8.0])]}, ["b"]).axes[0]
+    assert not shown.texts
+
+
+def test_bars_that_leave_the_panel_are_marked() -> None:
+    """Where an interval is cut off, a mark stands at the edge; one that is inside has none."""
+    rates = {1: [0.20, 0.21, 0.22], 2: [0.15, 0.27]}
+    rows = [
+        {"batch": batch, "seed": seed, "state": "done", "heldout_wer": rate}
+        for batch, seeds in rates.items()
+        for seed, rate in enumerate(seeds)
+    ]
+    ax = draw_effects(pd.DataFrame(rows), ["batch"], "heldout_wer").axes[0]
+    for marker in ("v", "^"):
+        (cut,) = [line for line in ax.lines if line.get_marker() == marker]
+        assert cut.get_xdata().tolist() == [1]
+        assert cut.get_ydata()[0] in ax.get_ylim()
+        assert not cut.get_clip_on()
+
+
 def test_staleness_counts_every_push_once(runs: list[Run]) -> None:
     """Histograms hold all pushes that have the number, and the summary is of the same numbers."""
     pushes = runs[0].table(PushRow)
     for a in ages(pushes, "r"):
         assert a.histogram.counts.sum() == len(pushes) == a.summary.count
         assert a.summary.mean == pytest.approx(pushes[a.column].mean())
+
+    said = [age_text(age) for age in (0.4345, 99.96, 602.7, 1240.0)]
+    assert said == ["0.434", "100", "603", "1,240"]
 
     without_outer = pushes.drop(columns=["staleness_outer", "outer_seconds"])
     assert ages(without_outer)[0].column == "staleness_inner"
@@ -172,28 +214,6 @@ def test_shares_add_up(runs: list[Run]) -> None:
     shares = fate_shares(runs[0].table(DecodeRow))
     assert np.allclose(shares[["kept", "cancelled", "rejected"]].sum(axis=1), 100)
     assert shares.frames.iloc[-1] == 4000
-
-
-def sweep_table() -> pd.DataFrame:
-    """Returns 2 x 2 settings with two seeds; one cell has diverged and one is missing."""
-    rows = []
-    for shuffling, batch, seed in itertools.product(("none", "full"), (1, 2), (0, 1)):
-        rows.append(
-            {
-                "cell": f"{shuffling}-{batch}-{seed}",
-                "label": f"shuffling={shuffling} batch={batch}",
-                "shuffling": shuffling,
-                "batch": batch,
-                "seed": seed,
-                "state": "done",
-                "heldout_wer": 0.1 * batch + seed / 100,
-                "test_wer": 0.1,
-            }
-        )
-
-    rows[-1] |= {"state": "missing", "heldout_wer": np.nan}
-    rows[-2] |= {"state": "diverged", "heldout_wer": np.nan}
-    return pd.DataFrame(rows)
 
 
 def test_matrix_averages_seeds_and_names_what_is_missing() -> None:

@@ -18,6 +18,7 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 CLUSTER = [path for path in NOTEBOOKS if "cluster" in path.name]
 FRESH = "%reset -f"
 WITHOUT_PYPLOT = "import matplotlib.pyplot as plt\nassert not plt.get_fignums()"
+MEASURED_TIME = r"(took|takes|, \d+ s) (about a (second|minute)|[\d.]+ (s|minutes)|of processor)"
 LONGEST_CELL = 5  # lines of code
 LOGIC = ast.FunctionDef | ast.ClassDef | ast.For | ast.While | ast.Try | ast.With
 
@@ -135,6 +136,17 @@ def test_notebooks_open_with_what_is_known(path: Path) -> None:
     assert pictures or "wb.study(" in opening
     for picture in pictures:
         assert (FOLDER / picture).is_file(), picture
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebooks_say_beforehand_how_long_they_take(path: Path) -> None:
+    """A time stands in the prose before the first cell that computes."""
+    cells = nbformat.read(path, 4).cells
+    first = next(n for n, cell in enumerate(cells) if cell.cell_type == "code")
+    before = "\n".join(cell.source for cell in cells[:first])
+    assert re.search(
+        r"(takes?|took|[0-9] s) .*(seconds?|minutes?|processor time|quiet cores)", before
+    )
 
 
 def is_path(node: ast.AST) -> bool:

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+from dataclasses import replace
 
 import ipywidgets as W
 import pytest
@@ -13,12 +14,13 @@ from workbench.notebook.links import Server
 from workbench.notebook.panels import sweep as sweep_module
 from workbench.notebook.panels import sweep_view
 from workbench.notebook.panels.sweep import SweepPanel, sweep_panel
-from workbench.notebook.panels.sweep_view import groups_of, short_labels
+from workbench.notebook.panels.sweep_view import detail_rows, groups_of, short_labels
 from workbench.reports.report import write_report
 from workbench.settings import UserError
 from workbench.storage.home import data_folder
 from workbench.sweeping import Sweep, estimate_sweep, find_sweep, plan_cells, request_stop
 from workbench.sweeping.plan import record_path, run_name
+from workbench.sweeping.price import Price
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("data_folder")]
 WAIT = 120.0  # seconds at most, for threads on a busy machine
@@ -293,6 +295,21 @@ def test_the_picture_can_be_zoomed(panel: SweepPanel) -> None:
     assert "seed 0" in view.chart.zoomed.value
     view.chart.zoom.value = False
     assert view.chart.zoomed.value == ""
+
+
+def test_a_table_has_no_empty_columns(panel: SweepPanel) -> None:
+    """A cause stands there once something has failed; a time is said as a person says it."""
+    end_cell(0, wrong=1)
+    (done, *_) = plan_cells(panel.value())
+    done = replace(done, price=Price(seconds=2.4))
+    (row,) = detail_rows([done])
+    assert "cause" not in row
+    assert "report" not in row
+    assert row["time"] == "2 s"
+
+    failed = replace(done, error="ValueError: boom")
+    assert [row["cause"] for row in detail_rows([done, failed])] == ["", "ValueError: boom"]
+    assert detail_rows([]) == []
 
 
 def test_a_cell_at_work_shows_how_far_it_is(panel: SweepPanel) -> None:

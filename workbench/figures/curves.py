@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from workbench.figures.style import (
+    LEGEND_SIZE,
     PngFigure,
     add_legend,
     add_legend_below,
@@ -16,6 +17,7 @@ from workbench.figures.style import (
     figure_with_panel,
     line_style,
     set_title,
+    set_y_title,
 )
 from workbench.settings import UserError
 from workbench.storage.rows import DecodeRow, EvaluateRow
@@ -52,6 +54,8 @@ LOGARITHMIC_RATIO = 8.0
 LINEAR_PART = 100.0
 # The first evaluations are cut off where all values span so many times the range of the later ones.
 OUTLYING_START = 2.0
+MARK_ABOVE = "^"  # of what is left out above a panel
+MARK_BELOW = "v"
 MOST_MARKED = 60  # points of a curve that each have a mark
 GRID_POINTS = 60  # of the common grid on which seeds are averaged
 PANEL_WIDTH = 3.4  # inches
@@ -184,6 +188,8 @@ def draw_measured(
 
         for band in found:
             _draw_band(ax, band, labels.index(band.label))
+        if limits:
+            _mark_outside(ax, found, labels, limits)
         set_title(ax, MEASURES[measure].title)
         ax.set_xlabel(AXES[against])
 
@@ -248,6 +254,49 @@ def limits_without_start(measured: Sequence[Band]) -> tuple[float, float] | None
     return later.min() - margin, later.max() + margin
 
 
+def _mark_outside(
+    ax: Axes, measured: Sequence[Band], labels: Sequence[str], limits: tuple[float, float]
+) -> None:
+    """Mark at the edges of a panel the points that it leaves out, and write their values."""
+    low, high = limits
+    for edge, above in ((low, False), (high, True)):
+        places: list[float] = []
+        values: list[float] = []
+        for band in measured:
+            outside = band.mean > high if above else band.mean < low
+            mark_at_edge(ax, band.x[outside], edge, labels.index(band.label), above)
+            places += band.x[outside].tolist()
+            values += band.mean[outside].tolist()
+        if values:
+            _write_outside(ax, (min(places), edge), values, above)
+
+
+def mark_at_edge(ax: Axes, x: np.ndarray, edge: float, number: int, above: bool) -> None:
+    """Draw a mark at the edge of a panel for what goes on outside; ``number``: of its line."""
+    if not len(x):
+        return
+    color = line_style(number)["color"]
+    marker = MARK_ABOVE if above else MARK_BELOW
+    (drawn,) = ax.plot(x, np.full(len(x), edge), marker, color=color, markersize=6, clip_on=False)
+    drawn.set_in_layout(False)
+
+
+def _write_outside(
+    ax: Axes, place: tuple[float, float], values: Sequence[float], above: bool
+) -> None:
+    """Write beside a mark at the edge of a panel what was measured there."""
+    ends = dict.fromkeys(f"{value:.3g}" for value in (min(values), max(values)))
+    written = ax.annotate(
+        " to ".join(ends),
+        place,
+        xytext=(7, -2 if above else 2),
+        textcoords="offset points",
+        fontsize=LEGEND_SIZE,
+        va="top" if above else "bottom",
+    )
+    written.set_in_layout(False)  # a point far to the right would make the panel narrow
+
+
 def _finite(parts: Sequence[np.ndarray]) -> np.ndarray:
     values = np.concatenate(parts) if parts else np.zeros(0)
     return values[np.isfinite(values)]
@@ -269,7 +318,7 @@ def draw_word_errors(runs: Sequence[Run], against: Against = "epochs") -> PngFig
             ax.plot(table[against], percent, label=label, **line_style(number))
         set_title(ax, run.name)
         ax.set_xlabel(AXES[against])
-        ax.set_ylabel("share of reference words (%)")
+        set_y_title(ax, "share of reference words (%)")
         add_legend(ax)
 
     return fig
@@ -301,6 +350,6 @@ def draw_shares(run: Run) -> PngFigure:
         add_legend_below(fig, ax.lines, columns=3)
 
     ax.set_xlabel("frames decoded (million)")
-    ax.set_ylabel("share of frames (%)")
+    set_y_title(ax, "share of frames (%)")
     set_title(ax, "frames kept, cancelled, rejected")
     return fig

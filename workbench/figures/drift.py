@@ -10,6 +10,7 @@ from workbench.figures.style import (
     figure_with_columns,
     line_style,
     set_title,
+    set_y_title,
 )
 from workbench.metrics.drift import COMPARED, DriftPoint, points_of_runs, pool, rank_correlation
 from workbench.storage.run import Run
@@ -56,7 +57,7 @@ def draw_drift_points(groups: Mapping[str, Sequence[DriftPoint]]) -> PngFigure:
         found = rank_correlation(pooled, measure)
         set_title(ax, "" if found is None else f"rank correlation {found:.2f}")
 
-    axes[0].set_ylabel("cosine with the fresh gradient")
+    set_y_title(axes[0], "cosine with the fresh gradient")
     handles, _ = axes[0].get_legend_handles_labels()
     if handles:
         add_legend_below(fig, handles, columns=min(len(handles), 4))

@@ -16,6 +16,7 @@ from workbench.figures.style import (
     figure_with_panel,
     figure_with_rows,
     set_title,
+    set_y_title,
 )
 from workbench.settings.frame import FRAME_SECONDS
 from workbench.storage.example import (
@@ -43,7 +44,7 @@ def draw_spectrogram(example: Example) -> PngFigure:
         cmap="magma",
         interpolation="nearest",
     )
-    ax.set_ylabel("mel bin")
+    set_y_title(ax, "mel bin")
     set_title(ax, f"{example.utterance}: {example.reference}")
     ax.grid(False)
 
@@ -117,7 +118,7 @@ def _draw_image(
         vmax=limits[1],
         interpolation="nearest",
     )
-    ax.set_ylabel(title)
+    set_y_title(ax, title)
     ax.set_yticks([])
     ax.grid(False)
 
@@ -154,7 +155,7 @@ def draw_lattice(example: Example, most: int = MOST_WORDS) -> PngFigure:
     ax.set_xlim(0, example.frames * FRAME_SECONDS)
     ax.set_ylim(-0.5, max(heights, default=-1) + 1.5)
     ax.set_yticks([])
-    ax.set_ylabel("rivals")
+    set_y_title(ax, "rivals")
     ax.set_xlabel(
         "time (s) at which paths reach the word; blue: word of the reference; number: its posterior"
     )

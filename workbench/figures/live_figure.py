@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from workbench.figures.curves import AXES, MEASURES, Against, Curve, curve_of, point_marker
-from workbench.figures.staleness import OUTLINE_WIDTH, ages
+from workbench.figures.staleness import OUTLINE_WIDTH, age_text, ages
 from workbench.figures.style import (
     COLOURS,
     LEGEND_SIZE,
@@ -138,8 +138,7 @@ def _draw_word_errors(ax: Axes, table: pd.DataFrame, against: Against) -> None:
 def _draw_staleness(ax: Axes, tail: Tail) -> None:
     found = ages(tail.table(PushRow), columns=("staleness_inner", "staleness_outer"))
     for number, a in enumerate(found):
-        mean = format(a.summary.mean, ".0f" if a.summary.mean >= 100 else ".3g")
-        label = f"{a.column.removeprefix('staleness_')}, mean {mean}"
+        label = f"{a.column.removeprefix('staleness_')}, mean {age_text(a.summary.mean)}"
         style = line_style(number, OUTLINE_WIDTH)
         ax.stairs(a.percent, a.histogram.edges, label=label, **style)
 

@@ -8,6 +8,7 @@ from workbench.figures.style import (
     figure_with_panel,
     line_style,
     set_title,
+    set_y_title,
 )
 from workbench.storage.rate_search import RateSearch, RateTrial
 
@@ -44,7 +45,7 @@ def draw_rates(search: RateSearch) -> PngFigure:
         ax.set_xlim(min(tried) / ROOM, max(tried) * ROOM)
     ax.set_xscale("log")
     ax.set_xlabel("learning rate")
-    ax.set_ylabel(f"F_{search.criterion.upper()} per frame, training")
+    set_y_title(ax, f"F_{search.criterion.upper()} per frame, training")
     set_title(ax, _title(search))
     add_legend_below(fig, ax.get_legend_handles_labels()[0])
     return fig

@@ -17,6 +17,7 @@ from workbench.figures.style import (
     figure_with_wrapped_panels,
     line_style,
     set_title,
+    set_y_title,
 )
 from workbench.metrics.staleness import AgeSummary, Histogram, histogram, summarise_ages
 from workbench.storage.rows import PushRow
@@ -122,7 +123,7 @@ def draw_ages(found: Sequence[Ages], names: Sequence[str]) -> PngFigure:
         set_title(ax, AGE_COLUMNS[column].title)
         ax.set_xlabel(AGE_COLUMNS[column].unit)
         if number % across == 0:
-            ax.set_ylabel("share of pushes (%)")
+            set_y_title(ax, "share of pushes (%)")
         if ax.has_data() and summaries:
             ax.set_ylim(0, ROOM_FOR_SUMMARIES * ax.get_ylim()[1])
             add_legend(ax, "upper right")
@@ -133,9 +134,14 @@ def draw_ages(found: Sequence[Ages], names: Sequence[str]) -> PngFigure:
 
 
 def _draw_outline(ax: Axes, a: Ages, number: int) -> None:
-    label = f"mean {a.summary.mean:.4g}, max {a.summary.max:.3g}"
+    label = f"mean {age_text(a.summary.mean)}, max {age_text(a.summary.max)}"
     style = line_style(number, OUTLINE_WIDTH)
     ax.stairs(a.percent, a.histogram.edges, label=label, **style)
+
+
+def age_text(age: float) -> str:
+    """Return an age as a person writes it: three digits, and never a power of ten."""
+    return f"{age:,.0f}" if age >= 100 else f"{age:.3g}"
 
 
 def staleness_table(runs: Sequence[Run]) -> pd.DataFrame:

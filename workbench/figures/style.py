@@ -15,7 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.text import Text
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter
 
 from workbench.figures.dark import picture_html
@@ -41,6 +43,8 @@ LEGEND_SIZE = 8.0  # points
 LINE_WIDTH = 1.6  # points
 LEGEND_SAMPLE = 0.6  # inches, of a line's sample in a legend and what is around it
 CHARACTER_WIDTH = 0.068  # inches, of a character in a legend
+Y_TITLE_SHARE = 0.85  # of a panel's height, of which a legend below takes the rest
+POINTS_PER_INCH = 72
 HATCH_WIDTH = 0.4  # points
 GRID_WIDTH = 0.6  # points
 GRID_COLOUR = "#dddddd"
@@ -49,6 +53,7 @@ PANEL_DPI = 84
 REPORT_DPI = 130
 
 Place = Literal["best", "upper right"]
+Weight = Literal["normal", "bold"]
 
 
 class LineStyle(TypedDict):
@@ -189,8 +194,27 @@ def _apply_style(ax: Axes) -> Axes:
 
 
 def set_title(ax: Axes, title: str) -> None:
-    """Set the title of a panel: bold, above its left edge."""
-    ax.set_title(title, loc="left", fontsize=FONT_SIZE, fontweight="bold")
+    """Set the title of a panel: bold, above its left edge, in lines as wide as the panel."""
+    room = ax.get_window_extent().width / ax.figure.dpi
+    ax.set_title(
+        _broken_to_width(title, room, "bold"), loc="left", fontsize=FONT_SIZE, fontweight="bold"
+    )
+
+
+def set_y_title(ax: Axes, title: str) -> None:
+    """Set the title of the vertical axis, in lines as long as the panel is high."""
+    room = Y_TITLE_SHARE * ax.get_window_extent().height / ax.figure.dpi
+    ax.set_ylabel(_broken_to_width(title, room, "normal"))
+
+
+def _broken_to_width(text: str, room: float, weight: Weight) -> str:
+    """Return text of the usual size in lines of at most ``room`` inches."""
+    if not text:
+        return text
+    font = FontProperties(size=FONT_SIZE, weight=weight)
+    longest = max(printable_text(line).replace("$", "S") for line in text.splitlines())
+    width = TextPath((0, 0), longest, prop=font).get_extents().width
+    return _broken(text, room, width / POINTS_PER_INCH / max(1, len(longest)))
 
 
 def add_legend(ax: Axes, place: Place = "best", columns: int = 1) -> None:
@@ -205,7 +229,10 @@ def add_legend_below(fig: Figure, handles: Sequence[Artist], columns: int | None
     is wide are broken.
     """
     room = fig.get_figwidth()
-    labels = [_broken(str(handle.get_label()), room) for handle in handles]
+    labels = [
+        _broken(str(handle.get_label()), room - LEGEND_SAMPLE, CHARACTER_WIDTH)
+        for handle in handles
+    ]
     lines = [line for label in labels for line in label.splitlines()]
     widest = LEGEND_SAMPLE + CHARACTER_WIDTH * max(map(len, lines), default=0)
     most = max(1, min(len(labels), int(room / widest)))
@@ -219,10 +246,14 @@ def add_legend_below(fig: Figure, handles: Sequence[Artist], columns: int | None
     )
 
 
-def _broken(label: str, room: float) -> str:
-    """Return a label in lines that fit into ``room`` inches."""
-    characters = max(8, int((room - LEGEND_SAMPLE) / CHARACTER_WIDTH))
-    return "\n".join(textwrap.wrap(label, characters)) or label
+def _broken(label: str, room: float, character: float) -> str:
+    """Return a label in lines that fit into ``room``; ``character``: its width; both in inches.
+
+    Lines that it has already stay.
+    """
+    characters = max(8, int(room / max(character, 1e-9)))
+    wrapped = [textwrap.fill(line, characters) for line in label.splitlines()]
+    return "\n".join(wrapped) or label
 
 
 def line_style(number: int, width: float = LINE_WIDTH) -> LineStyle:

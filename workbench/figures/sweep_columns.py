@@ -18,6 +18,7 @@ from workbench.figures.style import (
     figure_with_columns,
     line_style,
     set_title,
+    set_y_title,
 )
 from workbench.figures.text import value_text
 from workbench.settings import UserError
@@ -190,7 +191,7 @@ def draw_columns(
         if choice.panels:
             set_title(ax, panel.title)
 
-    panels[0].set_ylabel(plot.y_title)
+    set_y_title(panels[0], plot.y_title)
     handles = {}
     for ax in panels:
         handles.update({h.get_label(): h for h in ax.get_legend_handles_labels()[0]})

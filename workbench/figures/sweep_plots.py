@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from workbench.data import PAPER
+from workbench.figures.curves import mark_at_edge
 from workbench.figures.style import (
     COLOURS,
     LINE_WIDTH,
@@ -17,6 +18,7 @@ from workbench.figures.style import (
     figure_with_columns,
     figure_with_panel,
     line_style,
+    set_y_title,
 )
 from workbench.figures.sweep_matrix import NAMES, scale
 from workbench.storage.files import read_json
@@ -72,7 +74,7 @@ def draw_effects(
         ax.set_xticks(range(len(own)), [str(value) for value in own.value])
         ax.set_xlabel(axis)
 
-    panels[0].set_ylabel(NAMES[measure])
+    set_y_title(panels[0], NAMES[measure])
     handles, _ = panels[0].get_legend_handles_labels()
     add_legend_below(fig, handles, columns=1)
     return fig
@@ -114,6 +116,8 @@ def _draw_means(ax: Axes, own: pd.DataFrame, measure: str) -> None:
     spread = np.nan_to_num(np.array([mean - low, high - mean]))
     ax.errorbar(at, mean, spread, fmt="none", color=COLOURS[0], capsize=3, elinewidth=LINE_WIDTH)
     ax.set_ylim(limits)
+    mark_at_edge(ax, at[low < limits[0]], limits[0], 0, above=False)
+    mark_at_edge(ax, at[high > limits[1]], limits[1], 0, above=True)
 
 
 def draw_scatter(groups: Mapping[str, Sequence[Run]]) -> PngFigure:
@@ -132,7 +136,7 @@ def draw_error_paths(groups: Mapping[str, Sequence[ErrorPath]]) -> PngFigure:
             _draw_path(ax, path, number, label if n == 0 else None)
 
     ax.set_xlabel(NAMES["frame_error"])
-    ax.set_ylabel(NAMES["heldout_wer"])
+    set_y_title(ax, NAMES["heldout_wer"])
     if ax.has_data():
         add_legend(ax)
     return fig

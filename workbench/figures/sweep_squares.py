@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 
-from workbench.figures.style import FONT_SIZE, PngFigure, figure_with_panel, set_title
+from workbench.figures.style import FONT_SIZE, PngFigure, figure_with_panel, set_title, set_y_title
 from workbench.figures.sweep_matrix import NAMES, HeadLevel, Matrix, Square, matrix
 
 SQUARE_WIDTH = 1.3  # inches
@@ -47,7 +47,7 @@ def draw_squares(m: Matrix) -> PngFigure:
     ax.xaxis.set_label_position("top")
     ax.set_xlabel(", then ".join(m.column_axes), fontsize=FONT_SIZE)
     ax.set_yticks(range(len(m.rows)), [textwrap.fill(name, 30) for name in m.rows])
-    ax.set_ylabel(m.row_axis)
+    set_y_title(ax, m.row_axis)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     ax.grid(False)

@@ -17,6 +17,7 @@ from workbench.figures.style import (
     figure_with_panel,
     line_style,
     set_title,
+    set_y_title,
 )
 from workbench.storage.rows import DecodeRow, UsageRow
 from workbench.storage.run import Run
@@ -197,7 +198,7 @@ def draw_queues(run: Run, most: int = 6) -> PngFigure:
         ax.step(queue.seconds, queue.length, where="post", label=process, **line_style(number))
 
     ax.set_xlabel("time (s)")
-    ax.set_ylabel("utterances waiting")
+    set_y_title(ax, "utterances waiting")
     set_title(ax, run.name)
     if ax.has_data():
         add_legend(ax, columns=3)

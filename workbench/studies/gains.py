@@ -10,7 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from workbench.figures.style import PngFigure, add_legend, figure_with_panel, line_style, set_title
+from workbench.figures.style import (
+    PngFigure,
+    add_legend,
+    figure_with_panel,
+    line_style,
+    set_title,
+    set_y_title,
+)
 from workbench.studies.rows import StudyResults
 from workbench.studies.study import START
 
@@ -73,7 +80,7 @@ def draw_gains(points: Sequence[GainPoint]) -> PngFigure:
     ax.axhline(0, color="#555555", linewidth=0.8)
     ax.axvline(0, color="#555555", linewidth=0.8)
     ax.set_xlabel("change of F_MMI per frame, held-out")
-    ax.set_ylabel("change of test WER (% absolute)")
+    set_y_title(ax, "change of test WER (% absolute)")
     set_title(ax, "every setting against its start")
     add_legend(ax)
     return fig

@@ -40,11 +40,16 @@ class SweepChart:
 
     def __init__(self, status: Status, on_change: Callable[[], None]):
         self.screen = Screen(WIDTH, HEIGHT)
-        self.kind = W.ToggleButtons(options=[CURVES, COLUMNS], style={"button_width": "auto"})
+        self.kind = W.ToggleButtons(
+            options=[CURVES, COLUMNS],
+            description="drawn",
+            style={"button_width": "auto", "description_width": "6em"},
+        )
         self.against = W.ToggleButtons(
             options=[(title, against) for against, title in AXES.items()],
             value="epochs",
-            style={"button_width": "auto"},
+            description="against",
+            style={"button_width": "auto", "description_width": "5em"},
         )
         self.x = _dropdown("across")
         self.y = _dropdown("up")

@@ -9,7 +9,13 @@ from workbench.figures.curves import AXES, draw_curves
 from workbench.figures.style import PANEL_DPI, png
 from workbench.figures.tables import display_rows
 from workbench.metrics.verdicts import MARGIN
-from workbench.notebook.panels.parts import Status, button, display_panel, scrolled_html
+from workbench.notebook.panels.parts import (
+    RUN_LIST_WIDTH,
+    Status,
+    button,
+    display_panel,
+    scrolled_html,
+)
 from workbench.notebook.screen import Screen
 from workbench.reports.page import table_html
 from workbench.reports.report import write_report
@@ -33,7 +39,7 @@ class ComparePanel:
             options=known,
             value=marked,
             rows=min(8, len(known)),
-            layout=W.Layout(width="32em"),
+            layout=W.Layout(width=RUN_LIST_WIDTH),
         )
         axes = [(title, against) for against, title in AXES.items()]
         self.against = W.ToggleButtons(options=axes, value="epochs", style={"button_width": "auto"})

@@ -17,6 +17,7 @@ from workbench.reports.render import render
 from workbench.settings import SETTINGS, Setting, Settings, UserError, Value
 
 WIDE = W.Layout(width="auto")
+RUN_LIST_WIDTH = "46em"  # of lists of runs, whose names end with what tells them apart
 # Shared by many widgets: what changes its layout needs one of its own.
 WRAPPED = W.Layout(flex_flow="row wrap")
 

@@ -12,6 +12,7 @@ from workbench.notebook.components import components, components_html
 from workbench.notebook.links import find_server
 from workbench.notebook.live import LiveView, live_screen
 from workbench.notebook.panels.parts import (
+    RUN_LIST_WIDTH,
     WIDE,
     WRAPPED,
     Form,
@@ -75,12 +76,12 @@ class RunPanel:
         self.name = W.Text(value=name, description="name")
         self.init = W.Dropdown(options=_starting_points(), description="start from")
         self.form = Form(preset(preset_name, **changes))
-        self.runs = W.Dropdown(options=[], description="run", layout=W.Layout(width="30em"))
+        self.runs = W.Dropdown(options=[], description="run", layout=W.Layout(width=RUN_LIST_WIDTH))
         self.beside = W.Dropdown(
             options=[],
             description="beside",
             tooltip="its curves stand in the same panels, grey",
-            layout=W.Layout(width="30em"),
+            layout=W.Layout(width=RUN_LIST_WIDTH),
         )
         self.place = W.Dropdown(
             value=THREAD, options=[*PLACES, OTHER_CLUSTER], description="runs on"

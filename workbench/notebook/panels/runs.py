@@ -20,6 +20,7 @@ from workbench.archive.query import Condition, select, sort_entries
 from workbench.figures.sweep_matrix import cause_text
 from workbench.figures.tables import NOT_MEASURED
 from workbench.notebook.panels.parts import (
+    RUN_LIST_WIDTH,
     WRAPPED,
     Status,
     button,
@@ -55,7 +56,9 @@ class RunsPanel:
         self.sort = W.Dropdown(options=SORTS, value="started", description="sort by")
         self.descending = W.Checkbox(value=True, description="largest or newest first")
         self.page = W.BoundedIntText(value=1, min=1, max=1, description="page")
-        self.chosen = W.SelectMultiple(description="runs", rows=6, layout=W.Layout(width="32em"))
+        self.chosen = W.SelectMultiple(
+            description="runs", rows=6, layout=W.Layout(width=RUN_LIST_WIDTH)
+        )
         self.title = W.Text(description="title")
         self.tags = W.Text(description="tags", placeholder="separated by spaces")
         self.note = W.Textarea(description="note", layout=W.Layout(width="32em"))

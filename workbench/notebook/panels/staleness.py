@@ -7,7 +7,7 @@ import ipywidgets as W
 import pandas as pd
 
 from workbench.figures.staleness import ages, draw_ages
-from workbench.figures.style import PngFigure, figure_with_panel, line_style, png
+from workbench.figures.style import PngFigure, figure_with_panel, line_style, png, set_y_title
 from workbench.figures.timeline import draw_stretches, stretches
 from workbench.notebook.panels.parts import Status, help_text
 from workbench.notebook.screen import Screen, picture_widget
@@ -20,6 +20,7 @@ EXPLORED_PROCESSES = 12  # that the timeline shows
 EXPLORED_SECONDS = 20.0  # of the timeline
 SETTLED_PART = 0.4  # of the time, after which all slots are full
 SLIDER_STEPS = 200
+MESSAGE_HEIGHT = "96px"  # five lines beside the pictures; a height that changed would move them
 LOG_STEP = 0.01  # of a power of ten
 
 
@@ -42,7 +43,7 @@ def draw_convergence(rows: pd.DataFrame) -> PngFigure:
     table = rows[rows.kind == "evaluate"]
     ax.plot(table.seconds, -table.mmi, marker=".", **line_style(0))
     ax.set_xlabel("time (s)")
-    ax.set_ylabel("distance to the target")
+    set_y_title(ax, "distance to the target")
     ax.set_ylim(bottom=0)
     return fig
 
@@ -66,6 +67,7 @@ class StalenessPanel:
 
     def __init__(self, **values: Value):
         self.status = Status()
+        self.status.line.layout.height = MESSAGE_HEIGHT
         self.fields = settings_of(Exploration)
         exploration = parse_fields(Exploration, values)
         self.sliders = {

@@ -16,6 +16,7 @@ from workbench.notebook.panels.parts import (
 )
 from workbench.notebook.panels.sweep_view import SweepView
 from workbench.notebook.screen import NOTEBOOK_PACKAGE
+from workbench.progress import counted
 from workbench.reports.render import render
 from workbench.reports.sweep_report import shared_rows, write_sweep_report
 from workbench.runs.launch import Launched
@@ -48,6 +49,8 @@ COMMON_AXES = (
     "learning_rate",
 )
 LABELS = {"description_width": "9em"}
+LONG_TEXT = W.Layout(width="32em")
+EXAMPLES = {"learning_rate": "0.01, 0.1", "decoder_seconds": "0, 60, 600", "replicas": "1, 10, 50"}
 
 
 class SweepPanel:
@@ -66,16 +69,17 @@ class SweepPanel:
             description="more axes",
             continuous_update=False,
             style=LABELS,
+            layout=LONG_TEXT,
         )
         self.seeds = W.Text(
             value=_seeds_text(sweep), description="seeds", continuous_update=False, style=LABELS
         )
-        self.name = W.Text(value=sweep.name, description="name")
+        self.name = W.Text(value=sweep.name, description="name", layout=LONG_TEXT)
         self.jobs = W.BoundedIntText(
             value=2, min=1, max=64, description="at a time", layout=W.Layout(width="11em")
         )
         known = ["", *(known.name for known in all_sweeps())]
-        self.known = W.Dropdown(options=known, description="go to")
+        self.known = W.Dropdown(options=known, description="go to", layout=LONG_TEXT)
         self.recipe = W.Dropdown(options=["", *recipe_questions()], description="recipe")
         self.size = W.Dropdown(
             options=["watch", "laptop"], description="size", layout=W.Layout(width="12em")
@@ -297,7 +301,7 @@ def axis_control(name: str) -> W.Widget:
     if field.choices:
         height = f"{1.5 * len(field.choices) + 0.6}em"
         return W.SelectMultiple(options=field.choices, layout=W.Layout(height=height), **common)
-    return W.Text(placeholder="1, 10, 50", continuous_update=False, **common)
+    return W.Text(placeholder=EXAMPLES[name], continuous_update=False, **common)
 
 
 def _chosen_values(widget: W.Widget) -> list[str]:
@@ -336,15 +340,16 @@ def count_html(sweep: Sweep) -> str:
     """Return the number of runs as a product of the numbers of values."""
     factors = []
     if sweep.draws:
-        factors.append(f"{sweep.draws} random draws")
+        factors.append(counted(sweep.draws, "random draw"))
     else:
         for name, values in sweep.axes.items():
             if not isinstance(values, Mapping):
                 factors.append(f"{len(values)} {name}")
         if sweep.points:
-            factors.append(f"{len(sweep.points)} points")
-    factors.append(f"{len(sweep.seeds)} seeds")
-    return render(NOTEBOOK_PACKAGE, "count.html", factors=factors, runs=len(sweep.cells()))
+            factors.append(counted(len(sweep.points), "point"))
+    factors.append(counted(len(sweep.seeds), "seed"))
+    runs = counted(len(sweep.cells()), "run")
+    return render(NOTEBOOK_PACKAGE, "count.html", factors=factors, runs=runs)
 
 
 def fixed_html(sweep: Sweep) -> str:

@@ -19,6 +19,7 @@ from workbench.notebook.panels.charts import MOST_CURVES, SweepChart
 from workbench.notebook.panels.matrix import MatrixGrid
 from workbench.notebook.panels.parts import WRAPPED, Status, button, scrolled_html
 from workbench.notebook.screen import Screen
+from workbench.progress import duration_text
 from workbench.reports.page import table_html
 from workbench.reports.report import html_file, report_name, write_report
 from workbench.reports.sweep_report import varied_axes
@@ -238,7 +239,10 @@ def short_labels(groups: Mapping[str, list[Run]]) -> dict[str, list[Run]]:
 
 
 def detail_rows(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
-    """Return one row per cell: its setting, progress, numbers, run, and error."""
+    """Return one row per cell: its setting, progress, numbers, run, and error.
+
+    What no cell has, as a cause of failure, is left out.
+    """
     server = find_server()
     rows = []
     for cell in cells:
@@ -251,13 +255,14 @@ def detail_rows(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
         for measure in DETAILED_MEASURES:
             value = measured.get(measure)
             row[TITLES[measure]] = NOT_MEASURED if value is None else f"{100 * value:.1f}"
-        row["minutes"] = f"{cell.price.seconds / 60:.1f}" if cell.price else ""
+        row["time"] = duration_text(cell.price.seconds) if cell.price else ""
         row["run"] = cell.run.name if cell.run else ""
         row["report"] = report_link(cell.run, server) if cell.run else ""
         row["cause"] = cause_text(cell.error)
         rows.append(row)
 
-    return rows
+    known = [name for name in rows[0] if any(row[name] for row in rows)] if rows else []
+    return [{name: row[name] for name in known} for row in rows]
 
 
 def report_link(run: Run, server: Server | None) -> str:
