@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from workbench.prepare.pipeline import Preparation, prepare
@@ -10,7 +10,7 @@ from workbench.progress import Progress, no_progress
 from workbench.settings import UserError
 from workbench.studies.plan import StudyPlan, corpus_exists
 from workbench.studies.study import CorpusOfSize
-from workbench.sweeping import Sweep, refuse_idle_axes, request_stop, run_sweep
+from workbench.sweeping import Sweep, refuse_idle_axes, request_stop, run_sweeps
 
 LOOK_SECONDS = 0.5
 """Between two looks whether the budget is spent."""
@@ -28,17 +28,20 @@ class Deadline:
         return self._end is not None and time.monotonic() >= self._end
 
     @contextmanager
-    def stopping(self, sweep: Sweep) -> Iterator[None]:
-        """Ask ``sweep`` to come to rest when the budget is spent while the block runs."""
+    def stopping(self, sweeps: Sequence[Sweep]) -> Iterator[None]:
+        """Ask ``sweeps`` to come to rest when the budget is spent while the block runs."""
         ended = threading.Event()
 
         def watch() -> None:
             # Again and again, since a sweep forgets at its start what was asked of an earlier one.
             while not ended.wait(LOOK_SECONDS):
-                if self.passed and sweep.folder.is_dir():
-                    request_stop(sweep, now=True)
+                if not self.passed:
+                    continue
+                for sweep in sweeps:
+                    if sweep.folder.is_dir():
+                        request_stop(sweep, now=True)
 
-        watcher = threading.Thread(target=watch, name=f"budget of {sweep.name}", daemon=True)
+        watcher = threading.Thread(target=watch, name="budget of a study", daemon=True)
         watcher.start()
         try:
             yield
@@ -56,10 +59,10 @@ def run_study(
 ) -> bool:
     """Run what is missing of a study; return whether all of it has been tried.
 
-    The first seed is run through all arms before the second begins, so a study that stops early has
-    a whole picture. ``budget``: seconds, 0 for no limit; when they are spent, the runs under way
-    rest at a checkpoint, and the next call goes on with them. Corpora that are missing are
-    prepared first. Raises UserError for one that cannot be synthesised.
+    The first seed is run through all arms, ``jobs`` runs at a time, before the second begins, so a
+    study that stops early has a whole picture. ``budget``: seconds, 0 for no limit; when they are
+    spent, the runs under way rest at a checkpoint, and the next call goes on with them. Corpora
+    that are missing are prepared first. Raises UserError for one that cannot be synthesised.
     """
     deadline = Deadline(budget)
     for arm in plan.arms:
@@ -67,14 +70,15 @@ def run_study(
         for corpus in arm.corpora:
             _prepare(corpus, jobs, progress or no_progress)
 
+    sweeps = [arm.sweep for arm in plan.arms]
     for seed in plan.seeds:
-        for arm in plan.arms:
-            if deadline.passed:
-                return False
-            with deadline.stopping(arm.sweep):
-                cells = run_sweep(arm.sweep, jobs, retry, progress, seeds=[seed])
-            if any(each.state.unfinished for each in cells if each.cell.seed == seed):
-                return False  # it was asked to stop
+        if deadline.passed:
+            return False
+        with deadline.stopping(sweeps):
+            by_sweep = run_sweeps(sweeps, jobs, retry, progress, seeds=[seed])
+        cells = [each for cells in by_sweep for each in cells if each.cell.seed == seed]
+        if any(each.state.unfinished for each in cells):
+            return False  # it was asked to stop
 
     return True
 

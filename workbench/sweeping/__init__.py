@@ -12,7 +12,7 @@ from workbench.sweeping.plan import (
 )
 from workbench.sweeping.recipes import read_recipe, recipe_questions
 from workbench.sweeping.results import Results, read_results
-from workbench.sweeping.run import request_stop, run_sweep
+from workbench.sweeping.run import request_stop, run_sweep, run_sweeps
 from workbench.sweeping.spec import Axis, Cell, Sweep, SweepFields, all_sweeps, find_sweep
 
 __all__ = [
@@ -37,5 +37,6 @@ __all__ = [
     "refuse_idle_axes",
     "request_stop",
     "run_sweep",
+    "run_sweeps",
     "time_left",
 ]

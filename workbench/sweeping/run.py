@@ -7,8 +7,9 @@ its numbers do not depend on what runs beside it.
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from workbench import runs
@@ -91,53 +92,102 @@ def run_sweep(
     Raises UserError for less than one job, if a sweep of this name with another base exists, if a
     setting that varies has no effect, or if another process runs this sweep.
     """
+    (cells,) = run_sweeps([sweep], jobs, retry, progress, executor, seeds)
+    return cells
+
+
+def run_sweeps(
+    sweeps: Sequence[Sweep],
+    jobs: int = 1,
+    retry: bool = False,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
+    seeds: Sequence[int] = (),
+) -> list[list[PlannedCell]]:
+    """Run several sweeps as one queue of cells, as `run_sweep` runs one; return the cells of each.
+
+    So ``jobs`` processes are busy even if each sweep has a single cell. After a stop that is asked
+    of one of the sweeps no cell of any begins.
+    """
     if jobs < 1:
         raise UserError(f"jobs={jobs}: at least 1")
-    refuse_idle_axes(sweep)
+    for sweep in sweeps:
+        refuse_idle_axes(sweep)
+
+    with ExitStack() as locks:
+        for sweep in sweeps:
+            _lock(sweep, locks)
+        saved = [sweep.save() for sweep in sweeps]
+        _run_unfinished(saved, jobs, retry, progress, executor, seeds)
+        return [plan_cells(sweep) for sweep in saved]
+
+
+def _lock(sweep: Sweep, locks: ExitStack) -> None:
+    """Hold a sweep until ``locks`` are closed; UserError if another process runs it."""
     try:
-        with hold_lock(sweep.folder / LOCK, wait=False):
-            return _run_unfinished(sweep.save(), jobs, retry, progress, executor, seeds)
+        locks.enter_context(hold_lock(sweep.folder / LOCK, wait=False))
     except LockHeld as holder:
         raise UserError(
             f"{sweep.name}: process {holder} is running this sweep: wait for it, or end it"
         ) from None
 
 
+@dataclass(frozen=True)
+class _StartedCell:
+    """A cell, and its sweep with the run that the cell starts from."""
+
+    sweep: Sweep
+    cell: Cell
+
+    @property
+    def run_name(self) -> str:
+        """The name of its run, which cells of other sweeps may share."""
+        return run_name(self.sweep, self.cell)
+
+
 def _run_unfinished(
-    sweep: Sweep,
+    sweeps: Sequence[Sweep],
     jobs: int,
     retry: bool,
     progress: Progress | None,
     executor: Executor | None,
     seeds: Sequence[int],
-) -> list[PlannedCell]:
-    """Do what `run_sweep` says, for a sweep that no other process runs."""
-    (data_folder() / "sweeps" / sweep.prefix_of_runs).mkdir(parents=True, exist_ok=True)
-    (sweep.folder / STOP_FILE).unlink(missing_ok=True)
+) -> None:
+    """Do what `run_sweeps` says, for sweeps that no other process runs."""
+    waiting: list[_StartedCell] = []
+    for sweep in sweeps:
+        (data_folder() / "sweeps" / sweep.prefix_of_runs).mkdir(parents=True, exist_ok=True)
+        (sweep.folder / STOP_FILE).unlink(missing_ok=True)
 
-    waiting = []
-    for planned in plan_cells(sweep):
-        left = planned.state.unfinished or (retry and planned.state == CellState.FAILED)
-        if left and (not seeds or planned.cell.seed in seeds):
-            waiting.append(planned.cell)
+    for sweep in sweeps:
+        cells = _unfinished_cells(sweep, retry, seeds)
+        started = _with_starts(sweep, cells, progress)
+        if started is None:
+            return
+        waiting += [_StartedCell(started[cell.seed], cell) for cell in cells]
+
     if not waiting:
-        return plan_cells(sweep)
-
-    started = _with_starts(sweep, waiting, progress)
-    if started is None:
-        return plan_cells(sweep)
-
+        return
     if executor is not None:
-        _run_cells(started, [executor] * jobs, waiting, progress)
-        return plan_cells(sweep)
+        _run_cells([executor] * jobs, waiting, progress)
+        return
     slots = [local_executor(jobs) for _ in range(min(jobs, len(waiting)))]
     try:
-        _run_cells(started, slots, waiting, progress)
+        _run_cells(slots, waiting, progress)
     finally:
         for slot in slots:
             slot.shutdown()
 
-    return plan_cells(sweep)
+
+def _unfinished_cells(sweep: Sweep, retry: bool, seeds: Sequence[int]) -> list[Cell]:
+    """The cells of a sweep that are to be run."""
+    cells = []
+    for planned in plan_cells(sweep):
+        left = planned.state.unfinished or (retry and planned.state == CellState.FAILED)
+        if left and (not seeds or planned.cell.seed in seeds):
+            cells.append(planned.cell)
+
+    return cells
 
 
 def _with_starts(
@@ -176,71 +226,90 @@ def _trained_start(sweep: Sweep, seed: int, progress: Progress | None) -> Run:
 class _Attempt:
     """A cell that is being run, and the slot in which it runs."""
 
-    cell: Cell
+    started: _StartedCell
     slot: int
 
 
 def _run_cells(
-    started: dict[int, Sweep],
-    slots: list[Executor],
-    waiting: Sequence[Cell],
-    progress: Progress | None,
+    slots: list[Executor], waiting: Sequence[_StartedCell], progress: Progress | None
 ) -> None:
-    """Keep every slot busy until no cell is left or the stop file appears.
-
-    ``started``: the sweep of each seed, with the run that its cells start from.
-    """
+    """Keep every slot busy until no cell is left or a stop file appears."""
     queue = list(waiting)
-    sweep = started[queue[0].seed]
     idle = list(range(len(slots)))
     attempts: dict[Future[Price | None], _Attempt] = {}
-    stop = stop_file(sweep, AFTER_CURRENT, NOW)
+    sweeps = {each.sweep.name: each.sweep for each in waiting}
+    stops = [stop_file(sweep, AFTER_CURRENT, NOW) for sweep in sweeps.values()]
+    what = _description(sweeps, len(waiting))
+
+    def stopped() -> bool:
+        return any(stop() for stop in stops)
+
     try:
-        while attempts or (queue and not stop()):
-            while queue and idle and not stop():
-                attempt = _Attempt(queue.pop(0), idle.pop())
-                executor = slots[attempt.slot]
-                own = started[attempt.cell.seed]
-                future = executor.submit(run_cell, own, attempt.cell.id, str(data_folder()))
-                attempts[future] = attempt
+        while attempts or (queue and not stopped()):
+            while idle and not stopped():
+                chosen = _take_next(queue, attempts)
+                if chosen is None:
+                    break
+                slot = idle.pop()
+                future = slots[slot].submit(
+                    run_cell, chosen.sweep, chosen.cell.id, str(data_folder())
+                )
+                attempts[future] = _Attempt(chosen, slot)
 
             ended = wait(attempts, FUTURE_POLL_SECONDS, FIRST_COMPLETED).done
             for future in ended:
                 attempt = attempts.pop(future)
-                _record_outcome(sweep, attempt.cell, future)
+                _record_outcome(attempt.started, future)
                 if isinstance(future.exception(), BrokenExecutor):
                     slots[attempt.slot] = local_executor(len(slots))
                 idle.append(attempt.slot)
 
             if progress:
-                under_way = [attempt.cell for attempt in attempts.values()]
+                under_way = [attempt.started for attempt in attempts.values()]
                 done = len(waiting) - len(queue) - len(under_way)
-                _report_progress(sweep, done, under_way, len(waiting), progress)
+                parts = PARTS * done + sum(_parts_done(each) for each in under_way)
+                progress(parts, PARTS * len(waiting), what)
     except KeyboardInterrupt:
-        request_stop(sweep, now=True)
+        for sweep in sweeps.values():
+            request_stop(sweep, now=True)
         wait(attempts, timeout=REST_SECONDS)
         raise
 
 
-def _record_outcome(sweep: Sweep, cell: Cell, future: Future[Price | None]) -> None:
+def _take_next(
+    queue: list[_StartedCell], attempts: Mapping[Future[Price | None], _Attempt]
+) -> _StartedCell | None:
+    """Take the first cell off the queue whose run is not under way as another sweep's cell."""
+    under_way = {attempt.started.run_name for attempt in attempts.values()}
+    for place, each in enumerate(queue):
+        if each.run_name not in under_way:
+            return queue.pop(place)
+
+    return None
+
+
+def _description(sweeps: Mapping[str, Sweep], runs_left: int) -> str:
+    """What is run, for people who watch the progress."""
+    if len(sweeps) == 1:
+        (name,) = sweeps
+        return f"sweep {name}, {counted(runs_left, 'run')}"
+    return f"{counted(len(sweeps), 'sweep')}, {counted(runs_left, 'run')}"
+
+
+def _record_outcome(started: _StartedCell, future: Future[Price | None]) -> None:
     """Record how the attempt at a cell ended; one that was stopped on request is no failure."""
     error = future.exception()
     if error is None:
-        record_end(sweep, cell, "", future.result())
+        record_end(started.sweep, started.cell, "", future.result())
     elif isinstance(error, KeyboardInterrupt):
-        record_end(sweep, cell, "", None)
+        record_end(started.sweep, started.cell, "", None)
     else:
-        record_end(sweep, cell, f"{type(error).__name__}: {error}", None)
+        record_end(started.sweep, started.cell, f"{type(error).__name__}: {error}", None)
 
 
-def _report_progress(
-    sweep: Sweep, done: int, under_way: Sequence[Cell], total: int, progress: Progress
-) -> None:
-    """Report the progress of all cells, those under way by their records."""
-    parts = PARTS * done
-    for cell in under_way:
-        parts += int(PARTS * CellRecord.read(record_path(sweep, cell)).share)
-    progress(parts, PARTS * total, f"sweep {sweep.name}, {counted(total, 'run')}")
+def _parts_done(started: _StartedCell) -> int:
+    """How many parts of a cell under way are done, by its record."""
+    return int(PARTS * CellRecord.read(record_path(started.sweep, started.cell)).share)
 
 
 # --- the process that runs one cell
