@@ -35,7 +35,21 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (packages,) = place.glob("lib/python3.*/site-packages")
     pip("install", str(wheel), python=place / "bin/python")
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    lend_compiled_code(packages / "workbench")
     return place / "bin/workbench"
+
+
+def lend_compiled_code(package: Path) -> None:
+    """Give an installed package what numba has compiled for this one, whose sources are equal.
+
+    Numba takes it for sources of the same time and size. Compiling anew takes a minute.
+    """
+    for compiled in (ROOT / "workbench").rglob("*.nb[ic]"):
+        place = package / compiled.relative_to(ROOT / "workbench")
+        place.parent.mkdir(exist_ok=True)
+        shutil.copy(compiled, place)
+    for installed in package.rglob("*.py"):
+        shutil.copystat(ROOT / "workbench" / installed.relative_to(package), installed)
 
 
 def pip(*words: str, python: Path | None = None) -> None:
