@@ -164,6 +164,7 @@ def test_a_baseline_trains_tests_and_reports(whole: Baseline) -> None:
         "ce-tiny-seed1",
         "mmi-tiny-seed1",
     ]
+    assert {run.settings.model.hidden_units for run in whole.runs} == {16}
     assert mmi.record.parent_run == ce.name
     assert mmi_1.record.parent_run == ce_1.name
     assert all(run.summary.test_wer is not None for run in whole.runs)

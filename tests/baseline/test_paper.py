@@ -99,7 +99,9 @@ def test_replicas_are_given_once_each():
 
 
 @pytest.mark.slow
-def test_a_rehearsal_goes_from_nothing_to_a_report(data_folder: Path, capsys):
+def test_a_rehearsal_goes_from_nothing_to_a_report(
+    data_folder: Path, short_rehearsals: None, capsys: pytest.CaptureFixture
+):
     """Synthesis, three trainings, three tests; the same command again computes nothing."""
     command = ["paper", "--hours", "0.02", "--replicas", "1,3", "--jobs", "1"]
     command += ["--set", "hidden_units=16", "--frame", "epochs=3", "learning_rate=0.05"]

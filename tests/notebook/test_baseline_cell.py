@@ -1,5 +1,6 @@
 """A baseline in a cell: one source, a picture of each training, and the report at the end."""
 
+import importlib
 import os
 import socket
 from dataclasses import asdict
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from fake_runs import fake_run
 
+from workbench.baseline import Request
 from workbench.notebook.baseline import BaselineCell, baseline
 from workbench.prepare.reading import guess_source
 from workbench.settings import Settings
@@ -38,12 +40,28 @@ def test_a_run_is_followed_until_the_next_begins(data_folder: Path) -> None:
     assert cell.view is None
 
 
-@pytest.mark.slow
-def test_a_baseline_in_a_cell(tiny_home: Path, short_rehearsals: None) -> None:
-    """From a corpus that exists to a report, with settings given as arguments, rates too."""
-    frame = {"epochs": 2.0, "learning_rate": 0.05}
-    sequence = {"epochs": 0.5, "learning_rate": 0.002}
-    done = baseline("tiny", hidden_units=16, frame=frame, sequence=sequence)
-    assert done.report.exists()
-    assert [run.settings.model.hidden_units for run in done.runs] == [16, 16]
-    assert [run.settings.updates.learning_rate for run in done.runs] == [0.05, 0.002]
+def test_arguments_of_the_cell_are_what_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder is a source, and settings are those of both trainings or of one.
+
+    A whole baseline in a cell is in the notebook about one's own data.
+    """
+    asked: list[Request] = []
+    module = importlib.import_module("workbench.notebook.baseline")
+    monkeypatch.setattr(module, "make_baseline", lambda request, **how: asked.append(request))
+    frame = {"epochs": 2.0}
+    sequence = {"epochs": 0.5}
+    baseline("x", tmp_path, seeds=[0, 1], hidden_units=16, frame=frame, sequence=sequence)
+    baseline("y", criterion="smbr", hours=2.0)
+    assert asked == [
+        Request(
+            "x",
+            guess_source(tmp_path),
+            seeds=(0, 1),
+            both={"hidden_units": 16},
+            frame=frame,
+            sequence=sequence,
+        ),
+        Request("y", criterion="smbr", hours=2.0),
+    ]

@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 CLUSTER = [path for path in NOTEBOOKS if "cluster" in path.name]
-FRESH = "%reset -f"
+FRESH = "from workbench.sweeping import rehearsal\nrehearsal.SECONDS = 0.1\n%reset -f"
 WITHOUT_PYPLOT = "import matplotlib.pyplot as plt\nassert not plt.get_fignums()"
 MEASURED_TIME = r"(took|takes|, \d+ s) (about a (second|minute)|[\d.]+ (s|minutes)|of processor)"
 LONGEST_CELL = 5  # lines of code
@@ -75,7 +75,7 @@ def execute(notebook: NotebookNode, kernel: AsyncKernelManager) -> int:
 @pytest.mark.filterwarnings("default")  # warnings of Dask and of Jupyter are not ours to mend
 @pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p not in CLUSTER], ids=lambda p: p.stem)
 def test_notebook_runs(path: Path, kernel: AsyncKernelManager) -> None:
-    """Each cell of each notebook runs without an error in a fresh namespace."""
+    """Each cell of each notebook runs without an error in a fresh namespace, rehearsals short."""
     notebook = nbformat.read(path, 4)
     first = nbformat.v4.new_code_cell(FRESH)
     last = nbformat.v4.new_code_cell(WITHOUT_PYPLOT)

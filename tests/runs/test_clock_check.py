@@ -11,7 +11,7 @@ from workbench import runs
 from workbench.cli import main
 from workbench.metrics.distance import Distance
 from workbench.prepare.corpus import Corpus
-from workbench.runs import clock_check
+from workbench.runs import calibrate, clock_check
 from workbench.runs.clock_check import check_settings, compare, steady_pushes
 from workbench.settings import UserError, preset
 from workbench.storage.rows import PushRow
@@ -122,9 +122,13 @@ def test_a_comparison_is_not_disturbed():
 @pytest.mark.slow
 @pytest.mark.dask
 @pytest.mark.filterwarnings("default")  # Dask's own warnings are not this project's to mend
-def test_calibrate_verifies(tiny_home, capsys):
-    """The command measures, trains by either clock from one model, and prints both."""
+def test_calibrate_verifies(tiny_home, capsys, monkeypatch):
+    """The command measures, trains by either clock from one model, and prints both.
+
+    How well it measures is seen in `test_calibration_predicts`; here it measures quickly.
+    """
     pytest.importorskip("distributed")
+    monkeypatch.setattr(calibrate, "POINT_SECONDS", 0.01)
     small = preset("tiny", hidden_units=16, epochs=1.0, batch=8)
     start = runs.train(Corpus.open("tiny"), small, name="start")
     words = ["calibrate", start.name, "--no-network", "--verify", "2", "--json"]

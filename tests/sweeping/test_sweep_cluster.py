@@ -21,7 +21,10 @@ def sweep(name: str) -> Sweep:
 
 @pytest.mark.filterwarnings("default")  # warnings of Dask are not ours to mend
 def test_tasks_of_dask_give_the_same_numbers(
-    prepared_tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepared_tiny: Path,
+    tmp_path: Path,
+    short_rehearsals: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Two workers give the same rows, bit for bit, as one process; their prices are known then."""
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
