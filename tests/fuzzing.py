@@ -36,7 +36,8 @@ from workbench.storage.run import CorpusIdentity, Run, RunRecord, RunStatus
 from workbench.training import Checkpoint, pack, unpack_checkpoint
 from workbench.training.server_state import ServerState
 
-SECONDS = 2.0  # that a reader may take for one input
+SECONDS = 2.0  # of processor time that a reader may take for one input
+BUSY_MACHINE = 30  # times as long may pass, since others compute as well
 MEGABYTES = 200  # by which the process may grow
 MOST_BYTES = 1 << 16  # of an input
 
@@ -103,18 +104,24 @@ def mutate(examples: tuple[bytes, ...], number: int) -> bytes:
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Raise Hang if the block takes longer."""
+    """Raise Hang if the block computes for longer, or does nothing for far longer."""
 
     def give_up(number: int, frame: FrameType | None) -> None:
         raise Hang
 
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    timers = (
+        (signal.ITIMER_PROF, signal.SIGPROF, seconds),
+        (signal.ITIMER_REAL, signal.SIGALRM, BUSY_MACHINE * seconds),
+    )
+    before = {number: signal.signal(number, give_up) for _, number, _ in timers}
+    for timer, _, limit in timers:
+        signal.setitimer(timer, limit)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for timer, number, _ in timers:
+            signal.setitimer(timer, 0)
+            signal.signal(number, before[number])
 
 
 def megabytes() -> float:

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import time
 from typing import NamedTuple
 
 import numpy as np
 
 from workbench.batches import FrameBatch, FrameOrder, OuterBatch, UtteranceOrder, subsets
 from workbench.engine import Local, Outcome, Process, Take, free
+from workbench.engine.workers import GivenUp, giving_up
 from workbench.sequence.decoded import Decoded
 from workbench.settings import Settings
 from workbench.storage.rows import Drift, Measurement, Row, TraceRow
@@ -29,6 +31,7 @@ from workbench.training.messages import DecodedUtterance
 INPUTS = 6
 CLASSES = 4
 SIZE = INPUTS * CLASSES
+PATIENCE_SECONDS = 60.0  # that an evaluation lasts which nobody gives up
 
 
 class Rows(list):
@@ -197,6 +200,20 @@ class Toy:
         processes = self.processes(settings, shards, measure=measure)
         outcome = executor.run(processes, services, rows.emit)
         return ToyRun(shards.collect(services), rows, outcome, services)
+
+
+class PatientToy(Toy):
+    """A toy whose evaluations last until they are given up."""
+
+    def evaluate(self, theta) -> Measurement:
+        """Measure nothing; AssertionError if the evaluation is waited for."""
+        given_up = giving_up()
+        until = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < until:
+            if given_up():
+                raise GivenUp
+            time.sleep(0.02)
+        raise AssertionError("the evaluation was waited for")
 
 
 def pretended_decoding(

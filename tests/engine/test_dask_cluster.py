@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toy import Rows, Toy, ToyRun, of_kind, settings, trace_rows, waiting_for
+from toy import PatientToy, Rows, Toy, ToyRun, of_kind, settings, trace_rows, waiting_for
 
 from workbench.engine import Local, Lost, Service
 from workbench.engine.trace import read_traces, wrap_for_recording, wrap_for_replay
@@ -159,6 +159,23 @@ def test_a_run_rests_and_is_resumed(client):
     assert second.rows[0]["seconds"] >= first.rows[-1]["seconds"] - 1
 
 
+def test_a_stop_does_not_wait_for_an_evaluation(client):
+    """Asked to give way, the evaluator returns the state that it began with, and is replayed."""
+    s = settings(replicas=2, epochs=1e3)
+    stop = SecondLook()
+    wrap = partial(wrap_for_recording, segment=0)
+    run = run_on(client, s, PatientToy(), wrap=wrap, rest=stop, give_way=stop)
+    state = run.outcome.returned["evaluator"]
+    assert (state.index, state.finished) == (0, False)
+
+    trace = read_traces(trace_rows(json.loads(json.dumps(run.rows))))[0]
+    shards = TOY.shards(s)
+    makers = {name: partial(TOY.process, name, s) for name in TOY.processes(s, shards)}
+    makers, replayed = wrap_for_replay(makers, shards.servers(s), trace)
+    again = Local(capacity=10**9).run(makers, replayed, lambda row: None)
+    assert again.returned["evaluator"] == state
+
+
 class Broken(Toy):
     """Its second gradient fails."""
 
@@ -176,6 +193,18 @@ def test_an_error_ends_the_run_and_names_the_process(client):
     assert "in process 'replica" in caught.value.__notes__[0]
     assert client.submit(int, 7, pure=False).result(10) == 7
     assert not any(client.processing().values())
+
+
+class BrokenAndPatient(Broken, PatientToy):
+    """Fails while it is evaluated."""
+
+
+def test_an_error_does_not_wait_for_an_evaluation(client):
+    """The evaluation ends by itself, so that its worker need not be ended."""
+    before = client.run(os.getpid)
+    with pytest.raises(ArithmeticError, match="no gradient today"):
+        run_on(client, settings(replicas=2), BrokenAndPatient())
+    assert client.run(os.getpid) == before
 
 
 def test_more_processes_than_threads_are_refused(client):
@@ -272,7 +301,7 @@ def test_a_lost_worker_ends_the_run():
     with new_cluster(2, 4) as cluster, distributed.Client(cluster) as client:
         find_tests(client)
         lose_a_worker_while_hosts_are_made(client)
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(2, timeout=600)
         find_tests(client)
         pids = list(client.run(os.getpid).values())
         for pid in pids:
@@ -299,7 +328,7 @@ def test_a_worker_that_hangs_is_replaced():
         with pytest.raises(Lost, match=r"\(hung\)"):
             run_on(client, settings(replicas=4, epochs=1e3, evaluate_every=1e3), rest=rest)
 
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(2, timeout=600)
         after = set(client.run(os.getpid).values())
         assert len(after) == 2
         assert not after & {rest.pid}

@@ -9,16 +9,22 @@ pytest.importorskip("distributed")
 
 from workbench.engine.dask import watch
 from workbench.engine.dask.watch import Activity, Heartbeat, Silences, Stillness
+from workbench.system.processes import ProcessStat
 
 STEP = 0.5  # seconds between two looks
 
 
 class HandClock:
-    """A clock that is set by hand, and the processor times of processes."""
+    """A clock that is set by hand, and the ticks and states of processes."""
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.used: dict[int, float] = {}
+        self.used: dict[int, int] = {}
+        self.state = "S"
+
+    def stat(self, pid: int) -> ProcessStat | None:
+        """As `process_stat`."""
+        return ProcessStat(self.state, 1, self.used[pid]) if pid in self.used else None
 
     def monotonic(self) -> float:
         """As `time.monotonic`."""
@@ -30,7 +36,7 @@ def clock(monkeypatch):
     """The clock of the module."""
     clock = HandClock()
     monkeypatch.setattr(watch, "time", clock)
-    monkeypatch.setattr(watch, "processor_time", clock.used.get)
+    monkeypatch.setattr(watch, "process_stat", clock.stat)
     return clock
 
 
@@ -46,14 +52,14 @@ def looks_until_hung(clock, silences, make, most=400):
 
 def test_a_worker_that_does_nothing_and_says_nothing_hangs(clock):
     """Of a worker of this machine this is known within seconds."""
-    clock.used[7] = 20.0
+    clock.used[7] = 20
     found = looks_until_hung(clock, Silences(), lambda c: Heartbeat("0", "tls://a", 3.0, pid=7))
     assert watch.HUNG_SECONDS < found <= watch.HUNG_SECONDS + 3 * STEP
 
 
 def test_a_worker_that_is_heard_of_does_not_hang(clock):
     """However idle it is."""
-    clock.used[7] = 20.0
+    clock.used[7] = 20
     talking = looks_until_hung(clock, Silences(), lambda c: Heartbeat("0", "a", c.now, pid=7))
     assert talking is None
 
@@ -62,11 +68,33 @@ def test_a_worker_that_computes_is_waited_for(clock):
     """It imports or compiles; only after a minute is it given up."""
 
     def computing(c):
-        c.used[7] = c.now
+        c.used[7] = int(10 * c.now)
         return Heartbeat("0", "a", 3.0, pid=7)
 
     found = looks_until_hung(clock, Silences(), computing)
     assert found > watch.SILENT_SECONDS
+
+
+@pytest.mark.parametrize("state", watch.BUSY_STATES)
+def test_a_worker_that_gets_no_processor_is_waited_for(clock, state):
+    """On a machine with too much to do, it is ready and uses no time; the machine may be slow."""
+    clock.used[7] = 20
+    clock.state = state
+    found = looks_until_hung(clock, Silences(), lambda c: Heartbeat("0", "a", 3.0, pid=7))
+    assert found > watch.SILENT_SECONDS
+
+
+def test_a_stopped_worker_is_found_by_one_who_looks_seldom(clock):
+    """A busy machine delays the looks as well; all that passes between two of them counts."""
+    clock.used[7] = 20
+    clock.state = "T"
+    silences = Silences()
+    heartbeat = Heartbeat("0", "a", 3.0, pid=7)
+    looks = 0
+    while not silences.look([heartbeat]):
+        clock.now += 1.5
+        looks += 1
+    assert looks * 1.5 < 6
 
 
 def test_computing_before_it_hung_does_not_hide_it(clock):
@@ -74,7 +102,7 @@ def test_computing_before_it_hung_does_not_hide_it(clock):
     silences = Silences()
 
     def importing_at_first(c):
-        c.used[7] = min(c.now, 1010.0)
+        c.used[7] = int(10 * min(c.now, 1010.0))
         return Heartbeat("0", "a", 3.0, pid=7)
 
     found = looks_until_hung(clock, silences, importing_at_first)
@@ -89,7 +117,7 @@ def test_a_worker_elsewhere_has_longer(clock):
 
 def test_time_in_which_nobody_looked_does_not_count(clock):
     """This process was stopped, or the machine slept, or a clock was set: no worker is blamed."""
-    clock.used[7] = 20.0
+    clock.used[7] = 20
     silences = Silences()
     heartbeat = Heartbeat("0", "a", 3.0, pid=7)
     silences.look([heartbeat])
@@ -99,7 +127,7 @@ def test_time_in_which_nobody_looked_does_not_count(clock):
 
 def test_a_worker_in_its_place_begins_anew(clock):
     """The silence of the one that was killed is not that of the next."""
-    clock.used |= {7: 1.0, 8: 1.0}
+    clock.used |= {7: 1, 8: 1}
     silences = Silences()
     assert looks_until_hung(clock, silences, lambda c: Heartbeat("0", pid=7))
     assert silences.look([Heartbeat("0", pid=8)]) == []
@@ -112,7 +140,8 @@ def still_after(clock, activities, processes, most=1000):
     began = clock.now
     for look in range(most):
         clock.now += STEP
-        stillness.look(activities(look))
+        beats = enumerate(activities(look))
+        stillness.look([Heartbeat("", str(i), clock.now, activity=a) for i, a in beats])
         if stillness.too_long:
             return clock.now - began
     return None
@@ -122,6 +151,15 @@ def test_a_run_in_which_nobody_goes_on_stands_still(clock):
     """All processes have begun, no effect is answered and nobody works."""
     found = still_after(clock, lambda look: [Activity(2, 50), Activity(1, 9)], 3)
     assert watch.STILL_SECONDS < found < watch.STILL_SECONDS + 3 * STEP
+
+
+def test_a_run_of_which_nothing_is_heard_does_not_stand_still(clock):
+    """A machine with too much to do delays heartbeats; what they said last may be long past."""
+    stillness = Stillness(1)
+    for _ in range(200):
+        clock.now += STEP
+        stillness.look([Heartbeat("0", "a", 5.0, activity=Activity(1, 7))])
+    assert not stillness.too_long
 
 
 @pytest.mark.parametrize(

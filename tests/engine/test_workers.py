@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from workbench.engine import Cost, Local, Machine, Work, WorkPrice
+from workbench.engine import RESTING, Cost, Local, Machine, Work, WorkPrice, measured
 from workbench.engine.workers import GivenUp, giving_up
 
 A_STEP_A_SECOND = Cost(Machine("test", "", {"step": WorkPrice(frame=1.0)}))
@@ -40,6 +40,29 @@ def test_long_work_ends_when_its_run_is_given_up():
     with pytest.raises(StopNowError):
         Local(A_STEP_A_SECOND, threads=1).run({"p": process()}, {}, [].append, rest=rest)
     assert ended.is_set()
+
+
+@pytest.mark.parametrize("clock", [measured, A_STEP_A_SECOND], ids=["inline", "threads"])
+def test_long_work_gives_way(clock):
+    """Its process then gets an answer, and can return its state."""
+    looks = []
+
+    def long_work():
+        given_up = giving_up()
+        for _ in range(2000):
+            looks.append(1)
+            if given_up():
+                raise GivenUp
+            time.sleep(0.01)
+
+    def process():
+        return (yield Work(long_work, (), 1, "step"))
+
+    outcome = Local(clock, threads=1).run(
+        {"p": process()}, {}, [].append, give_way=lambda: len(looks) > 2
+    )
+    assert outcome.returned == {"p": RESTING}
+    assert len(looks) < 2000
 
 
 @pytest.mark.parametrize("threads", [0, 1])

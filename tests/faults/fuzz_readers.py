@@ -46,8 +46,8 @@ def main() -> int:
     end = options.first + options.inputs
     jobs = [
         (name, first, min(BLOCK, end - first))
-        for name in names
         for first in range(options.first, end, BLOCK)
+        for name in names
     ]
 
     ends: dict[str, Counter] = {name: Counter() for name in names}

@@ -42,8 +42,9 @@ SETTINGS = [
     "checkpoint_every=2",
     "patience=100",
 ]
-RUN_SECONDS = 300.0  # within which a run must end, its faults included
-MEND_SECONDS = 120.0  # within which a fault must have been mended
+FAULT_SECONDS = 300.0  # of a run in which it gets faults
+STILL_SECONDS = 300.0  # after which a run that writes no row is said to stand still
+MEND_SECONDS = 300.0  # within which a fault must have been mended, on a busy machine
 POLL_SECONDS = 0.02
 
 
@@ -264,7 +265,7 @@ def one_run(data: Path, number: int, seed: int, epoch_frames: int, measured: Fin
     faults = draw.randint(3, 6)
     print(f"run {number}: seed {seed}, {criterion}, {replicas} replicas", flush=True)
     training = Training(data, f"f{number}", criterion, replicas, seed)
-    until = time.monotonic() + RUN_SECONDS
+    until = time.monotonic() + FAULT_SECONDS
 
     while faults and not training.ended and time.monotonic() < until:
         ready = wait_until(
@@ -275,15 +276,23 @@ def one_run(data: Path, number: int, seed: int, epoch_frames: int, measured: Fin
             hurt(training, draw, measured)
             faults -= 1
 
-    wait_until(lambda: training.ended, max(1.0, until - time.monotonic()))
+    while goes_on(training):
+        pass
     if not training.ended:
-        measured.faults.append(f"{training.name}: does not end (seed {seed})")
+        measured.faults.append(f"{training.name}: stands still (seed {seed})")
         training.driver.kill()
         training.driver.wait()
     elif training.run is None:
         measured.faults.append(f"{training.name}: has no folder (seed {seed})")
     else:
         measured.faults += faults_of(training.run, epoch_frames)
+
+
+def goes_on(training: Training) -> bool:
+    """Wait until a run writes rows or ends; False if it has ended, or stands still."""
+    before = training.written
+    wait_until(lambda: training.ended or training.written != before, STILL_SECONDS)
+    return not training.ended and training.written != before
 
 
 def tell(measured: Findings, runs: int) -> None:

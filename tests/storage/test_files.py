@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+from full_disk import largest_file
 
 from workbench.settings import UserError
 from workbench.storage import home
@@ -44,6 +45,26 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch, call):
         write_file(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_the_old_file_and_is_named(tmp_path):
+    """Wherever writing ends: in a write, or when what was kept back is written at the end."""
+    path = tmp_path / "x"
+    write_file(path, b"old")
+    data = bytes(20_000)
+    for size in range(0, len(data), 999):
+        with largest_file(size), pytest.raises(OSError, match="too large") as caught:
+            write_in_pieces(path, data)
+        assert caught.value.filename == str(path)
+        assert path.read_bytes() == b"old"
+        assert list(tmp_path.iterdir()) == [path]
+
+
+def write_in_pieces(path, data):
+    """Write a file through the buffer of its writer."""
+    with FileWriter(path) as out:
+        for start in range(0, len(data), 700):
+            out.write(data[start : start + 700])
 
 
 def test_the_block_of_a_writer_that_raises_leaves_nothing(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from full_disk import largest_file
 
 from workbench.settings import Settings, UserError
 from workbench.storage.checkpoints import latest_checkpoint, read_checkpoint
@@ -233,6 +234,32 @@ def test_a_run_is_for_its_owner_only(tmp_path):
     assert {path.name for path in paths if path.is_dir()} == {
         name for name, mode in modes.items() if mode == 0o700
     }
+
+
+def test_a_row_of_the_driver_that_was_cut_is_in_nobodys_way(tmp_path):
+    """A full disk cuts it; the rows after a return to a checkpoint are read all the same."""
+    writer = RunWriter.create(tmp_path, "run", RECORD)
+    writer.emit(EndRow(process="driver", updates=1))
+    writer.rewind({})
+    with open(writer.run.row_file("driver"), "a") as file:
+        file.write('{"process":"dri')
+    writer.rewind({})
+    writer.emit(EndRow(process="driver", updates=2))
+    writer.close(RunState.DONE)
+    assert [row.updates for row in writer.run.rows(EndRow)] == [1, 2]
+
+
+def test_rows_that_do_not_fit_are_named(tmp_path):
+    """The message has the file, and all files are closed although one could not be written."""
+    writer = RunWriter.create(tmp_path, "run", RECORD)
+    for process in ("a", "b"):
+        writer.emit(EndRow(process=process, updates=1))
+    with largest_file(10), pytest.raises(OSError, match="too large") as caught:
+        writer.rewind({})
+    assert caught.value.filename in map(str, map(writer.run.row_file, ("a", "b")))
+    writer.rewind({})
+    writer.close(RunState.DONE)
+    assert list(writer.run.rows(EndRow)) == []
 
 
 def test_the_state_is_written_although_the_rows_cannot_be(tmp_path, monkeypatch):

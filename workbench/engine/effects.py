@@ -92,7 +92,11 @@ class Service(ABC):
 
 @unchanging()
 class Work(Generic[Value_co]):
-    """Compute ``fn(*args)``, a pure function; the answer is its value."""
+    """Compute ``fn(*args)``, a pure function; the answer is its value.
+
+    Long work gives way when a run is stopped (``workers.giving_up``); then the answer is
+    ``RESTING``.
+    """
 
     fn: Callable[..., Value_co]
     args: tuple[object, ...] = ()

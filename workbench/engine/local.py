@@ -39,7 +39,7 @@ from workbench.engine.effects import (
     Work,
 )
 from workbench.engine.links import SharedLinks
-from workbench.engine.workers import Done, Workers
+from workbench.engine.workers import Done, Workers, never
 from workbench.storage.rows import Row, UsageRow
 
 SUSPENDED = object()  # a handler's "the process waits"
@@ -127,13 +127,15 @@ class Local:
         rest: Callable[[], bool] = lambda: False,
         channels: Mapping[str, Held] | None = None,
         ticks: int = 0,
+        give_way: Callable[[], bool] = never,
     ) -> Outcome:
         """Run processes, or the makers of processes, until all have returned.
 
-        ``rest`` returns True when the run shall come to rest before. Raises Deadlock, or whatever a
-        process or a service raises, with a note that names the process and the time.
+        ``rest`` returns True when the run shall come to rest before, ``give_way`` when long work
+        shall not be waited for either. Raises Deadlock, or whatever a process or a service raises,
+        with a note that names the process and the time.
         """
-        with Workers(self.threads) as workers:
+        with Workers(self.threads, give_way) as workers:
             timeline = Timeline(self.clock, self.capacity, workers, services, emit, rest)
             return timeline.run(processes, channels or {}, ticks)
 

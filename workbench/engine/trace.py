@@ -1,16 +1,16 @@
 """The trace of a run: the answers by which ``Local`` repeats it to the same parameters.
 
 A component is a function of the answers it gets. So it is enough to record the answers that it
-could not know by itself: the time, whether to rest, how a channel answered, and for each call its
-number among the calls that its service answered. Now and then a call also records the digest of the
-service, so that the first difference of a replay is located.
+could not know by itself: the time, whether to rest, how a channel answered, that work gave way to
+a stop, and for each call its number among the calls that its service answered. Now and then a call
+also records the digest of the service, so that the first difference of a replay is located.
 
 Recording and replay wrap the processes and the services, so executors do not know of them. A
 recording leaves as rows of kind ``trace`` among all other rows, and a replay is made from these.
 One recording is one segment of a run: from the start, or a rest, to the next rest.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,6 +33,7 @@ from workbench.engine.effects import (
     Signal,
     Steps,
     Take,
+    Work,
 )
 from workbench.storage.files import Json
 from workbench.storage.rows import TraceRow
@@ -178,6 +179,8 @@ def entry_of(effect: Effect, answer: Any) -> Entry | None:
             return Entry(name, answer.name if isinstance(answer, Signal) else answer)
         case Take():
             return Entry(name, answer.name if isinstance(answer, Signal) else ITEM)
+        case Work() if answer is RESTING:
+            return Entry(name, answer.name)
         case Ask():
             return Entry(name, call_entries([effect], [answer]))
         case All(asks, work):
@@ -330,6 +333,7 @@ def wrap_for_replay(
 
 def replay_process(name: str, process: Process, entries: Iterator[Entry]) -> Process:
     """Run a process with the recorded answers; raise Difference if it yields another effect."""
+    left = deque(entries)
     reply = None
     while True:
         try:
@@ -337,23 +341,22 @@ def replay_process(name: str, process: Process, entries: Iterator[Entry]) -> Pro
         except StopIteration as end:
             return end.value
 
-        if not isinstance(effect, Now | Rest | Put | Take | Ask | All):
+        yielded = type(effect).__name__
+        gave_way = isinstance(effect, Work) and bool(left) and left[0].effect == yielded
+        if not gave_way and not isinstance(effect, Now | Rest | Put | Take | Ask | All):
             reply = yield effect
             continue
-        entry = next(entries, Entry("the end", None))
-        yielded = type(effect).__name__
+        entry = left.popleft() if left else Entry("the end", None)
         if entry.effect != yielded:
             raise Difference(f"{name} yields {yielded}, but the record has {entry.effect}")
         reply = yield from repeat_answer(name, effect, entry)
 
 
-def repeat_answer(
-    name: str, effect: Now | Rest | Put | Take | Ask | All, entry: Entry
-) -> Steps[object]:
+def repeat_answer(name: str, effect: Effect, entry: Entry) -> Steps[object]:
     """Return the recorded answer to one effect of process ``name``."""
     value = entry.value
     match effect:
-        case Put() | Take() if isinstance(value, str) and value in (CLOSED.name, RESTING.name):
+        case Put() | Take() | Work() if value in (CLOSED.name, RESTING.name):
             return Signal[value]
         case Put():
             yield effect

@@ -19,6 +19,7 @@ from workbench.features.logmel import MEL, feature_rate, mel_or_fault
 from workbench.features.normalise import MeanOver, Moments, Normalisation
 from workbench.features.phones import TruePhones
 from workbench.progress import Progress, no_progress
+from workbench.storage.files import naming
 
 UNKNOWN_LENGTH = 1.0  # seconds taken for an utterance whose length is not known
 
@@ -46,7 +47,7 @@ def prepare_features(
 
     scratch = folder / "features.raw.tmp"
     try:
-        with open(scratch, "wb") as file:
+        with naming(scratch), open(scratch, "wb") as file:
             decoded = _decode(dataset.utterances, by, rate, file, progress)
 
         normalisation = like or Normalisation(by, rate, decoded.moments.scale())

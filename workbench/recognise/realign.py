@@ -37,10 +37,22 @@ def realign(run: Run, name: str, progress: Progress | None = None) -> Corpus:
         raise UserError(f"{folder}: exists; choose another name")
     partial = folder.with_name(f"{name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(task.corpus.folder, partial, copy_function=os.link)
+    try:
+        _write_aligned(run, task, theta, partial, progress or no_progress)
+        os.replace(partial, folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return Corpus(folder)
 
+
+def _write_aligned(
+    run: Run, task: Task, theta: np.ndarray, partial: Path, progress: Progress
+) -> None:
+    """Write the corpus of a task, aligned by the model ``theta`` of ``run``, into ``partial``."""
+    shutil.copytree(task.corpus.folder, partial, copy_function=os.link)
     for split in SPLITS:
-        split_progress = renamed(progress or no_progress, f"aligning {split}")
+        split_progress = renamed(progress, f"aligning {split}")
         alignment = _align_split(task, theta, partial / split, split_progress)
         if split == "train":
             priors = log_priors(alignment, task.corpus.states.count)
@@ -49,8 +61,6 @@ def realign(run: Run, name: str, progress: Progress | None = None) -> Corpus:
     info = read_json(partial / "corpus.json")
     changed = {"aligned_by": run.name, "files": file_records(partial)}
     write_json(partial / "corpus.json", {**info, **changed})
-    os.replace(partial, folder)
-    return Corpus(folder)
 
 
 def _align_split(task: Task, theta: np.ndarray, folder: Path, progress: Progress) -> np.ndarray:

@@ -185,7 +185,10 @@ class Drive:
                 raise Abandoned
             return False
 
-        outcome = self._execute_recorded(rest) if self.record else self._execute(rest)
+        # A run that is repeated has each evaluation: it is finished, or its segment is given up.
+        give_way = never if self.repeatable else stop
+        execute = self._execute_recorded if self.record else self._execute
+        outcome = execute(rest, give_way)
         self.tally.segment += 1
         self.tally.frames = self.services["server 0"].frames
         self.save(outcome, checkpoint_due=self.frames >= due)
@@ -198,22 +201,34 @@ class Drive:
         left = self.asked + NEAR_SECONDS - now
         return due - self.frames <= left * frames_per_second
 
-    def _execute(self, rest: Stop) -> Outcome:
+    def _execute(self, rest: Stop, give_way: Stop) -> Outcome:
         """Execute the run up to its next rest."""
         makers = self.experiment.processes(self.at.states)
         channels = self.at.channels or None
         return self.placement.executor.run(
-            makers, self.services, self.emit, rest=rest, channels=channels, ticks=self.at.ticks
+            makers,
+            self.services,
+            self.emit,
+            rest=rest,
+            channels=channels,
+            ticks=self.at.ticks,
+            give_way=give_way,
         )
 
-    def _execute_recorded(self, rest: Stop) -> Outcome:
+    def _execute_recorded(self, rest: Stop, give_way: Stop) -> Outcome:
         """Execute the run up to its next rest, and record the schedule."""
         makers, services = wrap_for_recording(
             self.experiment.processes(self.at.states), self.services, self.tally.segment
         )
         channels = self.at.channels or None
         outcome = self.placement.executor.run(
-            makers, services, self.emit, rest=rest, channels=channels, ticks=self.at.ticks
+            makers,
+            services,
+            self.emit,
+            rest=rest,
+            channels=channels,
+            ticks=self.at.ticks,
+            give_way=give_way,
         )
         self.services |= {name: recorded.service for name, recorded in services.items()}
         return outcome

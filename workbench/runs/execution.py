@@ -41,6 +41,7 @@ class Executor(Protocol):
         rest: Callable[[], bool],
         channels: Mapping[str, Held] | None,
         ticks: int,
+        give_way: Stop,
     ) -> Outcome: ...
 
 

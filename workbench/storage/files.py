@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -49,14 +50,16 @@ class FileWriter:
 
     def write(self, data: bytes | memoryview) -> None:
         """Append ``data``."""
-        self._file.write(data)
+        with naming(self._path):
+            self._file.write(data)
         self._digest.update(data)
         self._bytes += len(data)
 
     def commit(self) -> FileRecord:
         """Sync the file and give it its name; return its size and SHA-256."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with naming(self._path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
         self._file.close()
         os.replace(self._part, self._path)
         sync_folder(self._path.parent)
@@ -64,7 +67,8 @@ class FileWriter:
 
     def discard(self) -> None:
         """Leave nothing behind; does nothing after ``commit``."""
-        self._file.close()
+        with suppress(OSError):  # of a full disk, for bytes that nobody wants any more
+            self._file.close()
         self._part.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
@@ -81,6 +85,22 @@ class FileWriter:
                 self.commit()
         finally:
             self.discard()
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error of the system name this file if it names none: writing does not."""
+    try:
+        yield
+    except OSError as error:
+        name_file(error, path)
+        raise
+
+
+def name_file(error: OSError, path: Path) -> None:
+    """Let an error of the system be one of this file if it names none."""
+    if error.errno is not None and error.filename is None:
+        error.filename = str(path)
 
 
 def open_like_folder(path: str, flags: int) -> int:

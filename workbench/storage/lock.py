@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from workbench.storage.files import open_like_folder
+from workbench.storage.files import naming, open_like_folder
 
 
 class LockHeld(Exception):
@@ -26,7 +26,7 @@ def hold_lock(path: Path, wait: bool) -> Iterator[None]:
         except BlockingIOError:
             lock.seek(0)
             raise LockHeld(lock.read().strip() or "unknown") from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        with naming(path):
+            lock.truncate(0)
+            os.write(lock.fileno(), str(os.getpid()).encode())
         yield

@@ -13,7 +13,13 @@ from typing import TextIO
 
 from workbench.settings import UserError, check_name
 from workbench.storage.checkpoints import write_checkpoint
-from workbench.storage.files import make_private_folder, open_like_folder, write_json
+from workbench.storage.files import (
+    make_private_folder,
+    name_file,
+    naming,
+    open_like_folder,
+    write_json,
+)
 from workbench.storage.lock import LockHeld, hold_lock
 from workbench.storage.row_tables import write_table
 from workbench.storage.rows import Row
@@ -69,16 +75,24 @@ class RunWriter:
                 path, "a", buffering=ROW_BUFFER, opener=open_like_folder
             )
         line = json.dumps(row.to_dict(), separators=(",", ":"))
-        self._files[row.process].write(line + "\n")
+        try:
+            self._files[row.process].write(line + "\n")
+        except OSError as error:
+            name_file(error, self.run.row_file(row.process))
+            raise
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
         """Make rows visible to readers and renew the heartbeat."""
-        for file in self._files.values():
-            file.flush()
+        self._flush_rows()
         self._flushed = time.monotonic()
         self.write_status(RunState.RUNNING)
+
+    def _flush_rows(self) -> None:
+        for process, file in self._files.items():
+            with naming(self.run.row_file(process)):
+                file.flush()
 
     def write_status(self, state: RunState, error: str = "") -> None:
         """Write the state, with this process and the time."""
@@ -96,19 +110,22 @@ class RunWriter:
 
     def positions(self) -> dict[str, int]:
         """Return the bytes written to each file of rows, for a checkpoint to return to."""
-        for file in self._files.values():
-            file.flush()
+        self._flush_rows()
         return {path.name: path.stat().st_size for path in self.run.row_files()}
 
     def rewind(self, positions: Mapping[str, int]) -> None:
         """Cut the files of rows back to a checkpoint's positions; a resumed run writes them again.
 
-        The driver's own rows stay: they count how often that happened.
+        The driver's own rows stay: they count how often that happened. Only one that a kill or a
+        full disk has cut goes, since the next row would be written behind it.
         """
         self._close_files()
         for path in self.run.row_files():
-            if path != self.run.row_file(DRIVER):
-                os.truncate(path, positions.get(path.name, 0))
+            if path == self.run.row_file(DRIVER):
+                end = path.read_bytes().rfind(b"\n") + 1
+            else:
+                end = positions.get(path.name, 0)
+            os.truncate(path, end)
 
     def write_cluster(self, cluster: ClusterInfo) -> None:
         """Write on what cluster the run is now, for other processes to read."""
@@ -132,9 +149,12 @@ class RunWriter:
                 self._lock.close()
 
     def _close_files(self) -> None:
-        for file in self._files.values():
-            file.close()
-        self._files.clear()
+        """Close all files of rows; raises what the first one raised that could not be written."""
+        with ExitStack() as closing:
+            for process, file in self._files.items():
+                closing.enter_context(naming(self.run.row_file(process)))
+                closing.callback(file.close)
+            self._files = {}
 
     def _write_table(self) -> None:
         """Write all rows as one Parquet table, process by process."""

@@ -54,6 +54,8 @@ def evaluator(
             return state
 
         result = yield Work(evaluate, (at.theta,), size, "evaluate")
+        if isinstance(result, Signal):
+            return state
         schedule = state.schedule.after(result.criterion, settings.updates)
         yield Emit(evaluate_row(state, at, progress, epoch_frames, result))
         if schedule.decays > state.schedule.decays:

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from workbench.corpus.synthesis.job import Made, Prompt
+from workbench.storage.files import naming
 
 
 def write_lines(path: Path, texts: Iterable[str]) -> None:
     """Write one text a line, in UTF-8."""
-    with path.open("w", encoding="utf-8", newline="\n") as file:
+    with naming(path), path.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(text + "\n" for text in texts)
 
 

@@ -29,6 +29,7 @@ from workbench.engine.dask.process import Returned, Site, drive
 from workbench.engine.dask.watch import START_SECONDS, STILL_SECONDS, Stillness
 from workbench.engine.effects import Held, Lost, Process, Service
 from workbench.engine.local import Outcome
+from workbench.engine.workers import never
 from workbench.settings import UserError
 from workbench.storage.rows import Row, UsageRow
 from workbench.storage.run import ClusterInfo
@@ -89,6 +90,7 @@ class Cluster:
         rest: Callable[[], bool] = lambda: False,
         channels: Mapping[str, Held] | None = None,
         ticks: int = 0,
+        give_way: Callable[[], bool] = never,
     ) -> Outcome:
         """As ``Local.run``. The ``services`` move to the workers.
 
@@ -99,7 +101,7 @@ class Cluster:
         """
         workers = self.workers(len(processes))
         places = {name: i % len(workers) for i, name in enumerate(services)} | self.places
-        execution = _Execution(self.client, emit, rest, ticks, self.heartbeats)
+        execution = _Execution(self.client, emit, rest, ticks, self.heartbeats, give_way)
         try:
             hosts = Contents(services, channels or {}, self.capacity, places)
             execution.make_hosts(workers, hosts, self.shares_memory)
@@ -185,7 +187,9 @@ class _Execution:
     rest: Callable[[], bool]
     ticks: int
     heartbeats: Heartbeats
+    give_way: Callable[[], bool] = never
     resting: bool = False
+    giving_way: bool = False
     workers: list[HostWorker] = field(default_factory=list)
     tasks: dict[str, ComponentTask] = field(default_factory=dict)
     services: dict[str, Any] = field(default_factory=dict)  # at the end
@@ -253,6 +257,9 @@ class _Execution:
             if not self.resting and self.rest():
                 self.resting = True
                 self.call_hosts("rest")
+            if not self.giving_way and self.give_way():
+                self.giving_way = True
+                self.call_hosts("give_way")
             self.look()
             if self.has_failed() or self.lost_workers():
                 self.fail()
@@ -320,7 +327,7 @@ class _Execution:
             worker.gone = worker.address not in heard
             worker.hung = worker.gone and worker.address in self.heartbeats.given_up
         if self.tasks:
-            self.stillness.look([heartbeat.activity for heartbeat in heard.values()])
+            self.stillness.look(heard.values())
 
     def emit_rows(self, awaited: int = 0) -> None:
         """Emit the rows that have arrived, and wait until there have been ``awaited`` in all."""

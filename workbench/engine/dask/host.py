@@ -44,7 +44,7 @@ class Progress:
     """How far one process of this worker has come."""
 
     effects: int = 0  # that were answered
-    working: bool = False  # it computes at the moment
+    working: bool = False  # it computes at the moment, and waits for nobody
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,7 @@ class Host:
         self.capacity = capacity  # of the channels
         self.resting = False
         self.aborted = ""  # why, if the run has failed
+        self.gives_way = threading.Event()  # set when nobody waits for long work any more
         self.started: set[str] = set()  # processes
         self.progress: dict[str, Progress] = {}  # of the processes of this worker
         self.changed = threading.Condition()  # anything that a caller may wait for
@@ -258,9 +259,14 @@ class Host:
                 self._wake(channel.rest())
             self.changed.notify_all()
 
+    def give_way(self) -> None:
+        """Let long work on this worker end without a value."""
+        self.gives_way.set()
+
     def abort(self, why: str) -> None:
         """Raise Aborted in all callers that wait or call from now on."""
         self.aborted = why
+        self.give_way()
         self.rest()
 
     def collect(self) -> Collected:
@@ -312,6 +318,12 @@ def follow(run: str, process: str) -> Progress:
         if name == run:
             host.progress[process] = progress
     return progress
+
+
+def giving_way(run: str) -> Callable[[], bool]:
+    """Return a function that says whether long work of a run on this worker shall give way."""
+    asked = [host.gives_way for (name, _), host in list(_hosts_here.items()) if name == run]
+    return lambda: any(event.is_set() for event in asked)
 
 
 def _report_activity(worker: object) -> dict[str, Activity]:

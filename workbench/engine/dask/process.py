@@ -19,6 +19,7 @@ from workbench.engine.dask.host import (
     Request,
     Start,
     follow,
+    giving_way,
     host_here,
 )
 from workbench.engine.dask.listener import CONNECTION_ERRORS, Address, Failed, connect
@@ -36,6 +37,7 @@ from workbench.engine.effects import (
     Take,
     Work,
 )
+from workbench.engine.workers import do
 from workbench.storage.rows import Row, UsageRow
 
 ROWS_TOGETHER = 64  # rows are sent when there are so many,
@@ -79,6 +81,7 @@ class _Driver:
         self.resting = False
         self.connections: dict[int, Connection] = {}  # by number of the host
         self.progress = follow(site.run, name)
+        self.given_up = giving_way(site.run)
         self.spent = {"work": 0.0, "ask": 0.0, "put": 0.0, "take": 0.0}  # seconds
 
         self.rows: list[dict] = []  # not sent yet
@@ -88,6 +91,7 @@ class _Driver:
     def run(self, process: Process) -> Returned:
         self.request(0, Start(self.name))
         reply = None
+        self.progress.working = True
         try:
             while True:
                 effect = process.send(reply)
@@ -101,6 +105,7 @@ class _Driver:
             error.add_note(f"in process {self.name!r} at {self.now():.3f} s")
             raise
         finally:
+            self.progress.working = False
             self.keep_lending()
 
     def keep_lending(self) -> None:
@@ -116,9 +121,9 @@ class _Driver:
 
     def answer(self, effect: Effect) -> object:
         match effect:
-            case Work(fn, args):
+            case Work():
                 with self.spending("work"):
-                    return fn(*args)
+                    return do(effect, self.given_up).value
             case Ask():
                 with self.spending("ask"):
                     return self.ask((effect,))[0]
@@ -134,7 +139,8 @@ class _Driver:
                 with self.spending("take"):
                     return self.request_until_answered(channel, effect)
             case Close(channel):
-                return self.request_until_answered(channel, effect)
+                with self.spending("put"):
+                    return self.request_until_answered(channel, effect)
             case Emit(row):
                 self.emit(row)
                 return None
@@ -160,13 +166,16 @@ class _Driver:
 
     @contextmanager
     def spending(self, activity: str) -> Iterator[None]:
-        """Add the time inside the context to the seconds of ``activity``."""
+        """Add the time inside the context to the seconds of ``activity``.
+
+        Outside, the component itself computes, for example drift.
+        """
         start = time.perf_counter()
         self.progress.working = activity == "work"
         try:
             yield
         finally:
-            self.progress.working = False
+            self.progress.working = True
             self.spent[activity] += time.perf_counter() - start
 
     def now(self) -> float:

@@ -4,21 +4,21 @@ A worker that has died ends its connection, and Dask knows at once. One that han
 known by its silence alone. Silence is counted only while this process looks, so it makes no
 difference if this process, or the whole machine, was asleep meanwhile, or a clock was set.
 
-A worker of this machine that is silent but computes is busy, for example with importing or
-compiling, and is waited for. What it reports with each heartbeat is how many effects its processes
-have had answered, and how many of them are at work: if that number stays the same everywhere, and
-nobody is at work, then no process will ever go on.
+A worker of this machine that is silent but computes, or waits for a processor or the disk, is busy,
+for example with importing or compiling, and is waited for. What it reports with each heartbeat is
+how many effects its processes have had answered, and how many of them are at work: if that number
+stays the same everywhere, and nobody is at work, then no process will ever go on.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from workbench.system.processes import process_stat
 
-HUNG_SECONDS = 4.0
-"""Silence of a worker of this machine in which it uses no processor time."""
+HUNG_SECONDS = 3.0
+"""Silence of a worker of this machine in which it neither computes nor wants to."""
 
 SILENT_SECONDS = 60.0
 """Silence of any other worker: one that computes, or one of another machine."""
@@ -29,8 +29,11 @@ STILL_SECONDS = 30.0
 START_SECONDS = 180.0
 """The same until every process has begun; before that, workers import and unpack their data."""
 
-COUNTED_SECONDS = 1.0
+COUNTED_SECONDS = 1.5
 """The most that one look adds to a silence; if more has passed, nobody was looking."""
+
+BUSY_STATES = ("R", "D")
+"""States of a process that computes or waits for a processor, and of one that waits for a disk."""
 
 
 class Activity(NamedTuple):
@@ -57,9 +60,9 @@ class _Silence:
     """How long nothing was heard of a worker."""
 
     stamp: float
-    used: float | None  # processor time of its process at the last look
+    ticks: int  # of processor time of its process at the last look; 0 if that is not known
     seconds: float = 0.0
-    idle: float = 0.0  # seconds of it in which no processor time was used
+    idle: float = 0.0  # seconds of it in which the process did nothing
 
 
 @dataclass
@@ -79,30 +82,39 @@ class Silences:
     def _hangs(self, heartbeat: Heartbeat, passed: float) -> bool:
         """Add to the silence of one worker; return whether it has been too long."""
         worker = (heartbeat.name, heartbeat.pid)
-        used = processor_time(heartbeat.pid)
+        stat = None if heartbeat.pid is None else process_stat(heartbeat.pid)
+        ticks = 0 if stat is None else stat.ticks
         silence = self.workers.get(worker)
         if silence is None or silence.stamp != heartbeat.stamp:
-            self.workers[worker] = _Silence(heartbeat.stamp, used)
+            self.workers[worker] = _Silence(heartbeat.stamp, ticks)
             return False
 
         silence.seconds += passed
-        silence.idle = silence.idle + passed if used == silence.used else 0.0
-        silence.used = used
-        known = used is not None
-        return silence.seconds > SILENT_SECONDS or (known and silence.idle > HUNG_SECONDS)
+        is_idle = stat is not None and ticks == silence.ticks and stat.state not in BUSY_STATES
+        silence.idle = silence.idle + passed if is_idle else 0.0
+        silence.ticks = ticks
+        return silence.seconds > SILENT_SECONDS or silence.idle > HUNG_SECONDS
 
 
 @dataclass
 class Stillness:
-    """For how long no process of a run, which has so many ``processes``, has gone on."""
+    """For how long no process of a run, which has so many ``processes``, has gone on.
+
+    Time counts when every worker has been heard of again: of one that is silent it is not known.
+    """
 
     processes: int
     effects: int = -1  # of all processes, at the last look
     seconds: float = 0.0
     looked: float = field(default_factory=time.monotonic)
+    stamps: dict[str, float] = field(default_factory=dict)  # of heartbeats, by address
 
-    def look(self, activities: Sequence[Activity]) -> None:
+    def look(self, heartbeats: Collection[Heartbeat]) -> None:
         """Add the time since the last look, unless a process has gone on or is at work."""
+        if any(self.stamps.get(beat.address) == beat.stamp for beat in heartbeats):
+            return
+        self.stamps = {beat.address: beat.stamp for beat in heartbeats}
+        activities = [beat.activity for beat in heartbeats]
         now = time.monotonic()
         passed = min(now - self.looked, COUNTED_SECONDS)
         self.looked = now
@@ -120,11 +132,3 @@ class Stillness:
     def too_long(self) -> bool:
         """Whether the run will never go on."""
         return self.seconds > STILL_SECONDS
-
-
-def processor_time(pid: int | None) -> float | None:
-    """Return the processor time of a process of this machine, in ticks; None if it is not known."""
-    if pid is None:
-        return None
-    stat = process_stat(pid)
-    return None if stat is None else float(stat.ticks)
