@@ -36,6 +36,19 @@ def test_long_work_says_a_line_now_and_then() -> None:
     assert out.getvalue() == "training: 25 % in 30 s\n"
 
 
+def test_many_short_works_in_turn_are_no_silence() -> None:
+    """Work of many steps, each shorter than the time between two lines, still says something."""
+    now = [0.0]
+    out = io.StringIO()
+    lines = Lines(out, lambda: now[0])
+    for step in range(10):
+        for done in range(10):
+            lines.report(done, 10, f"step {step}")
+            now[0] += LINE_SECONDS / 20
+    assert out.getvalue().count("\n") == 4
+    assert out.getvalue().startswith("step 2: 0 % in 0 s\n")
+
+
 def test_the_last_state_of_a_bar_is_its_end() -> None:
     """A terminal shows 100 % and no counts of units that nobody knows."""
     out = Terminal()

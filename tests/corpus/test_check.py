@@ -1,6 +1,7 @@
 """Data against a lexicon, and the splits that are taken off where a corpus has none."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,15 +100,16 @@ def make_speakers(count: int, each: int, seconds: float = 4.0) -> DataSet:
 @pytest.mark.parametrize(
     ("data", "seconds", "unit"),
     [
-        (make_speakers(100, 20), 400.0, "speakers"),  # 5 % of 8,000 s
+        (make_speakers(100, 20), 800.0, "speakers"),  # 10 % of 8,000 s
         (make_speakers(300, 100, 3.0), 1800.0, "speakers"),  # 30 min of 25 h
-        (make_speakers(3, 100), 60.0, "utterances"),  # a speaker would be a third
-        (make_speakers(1, 50), 10.0, "utterances"),
-        (make_speakers(40, 1), 8.0, "speakers"),  # every utterance a speaker of its own
+        (make_speakers(3, 100), 120.0, "utterances"),  # a speaker would be a third
+        (make_speakers(10, 50), 200.0, "utterances"),  # one voice could decide nothing
+        (make_speakers(1, 50), 20.0, "utterances"),
+        (make_speakers(40, 1), 16.0, "speakers"),  # every utterance a speaker of its own
     ],
 )
 def test_splits_are_taken_off(data, seconds, unit):
-    """Held-out and test have about 5 % or 30 min each, are disjoint, and nothing is lost."""
+    """Held-out and test have about 10 % or 30 min each, are disjoint, and nothing is lost."""
     splits = derive_splits({"train": data}, seed=1)
     assert list(splits) == ["train", "heldout", "test"]
 
@@ -140,3 +142,51 @@ def test_splits_are_deterministic():
 
     with pytest.raises(UserError, match="too few"):
         derive_splits({"train": make_speakers(1, 2)})
+
+
+def test_marks_of_silence_are_left_out():
+    """Silence may be anywhere, so texts need not name it; a text of nothing else is empty."""
+    lexicon = replace(LEXICON, silent=LEXICON.silent | {"[pause]"})
+    data = DataSet(
+        (
+            make_utterance("1", "<s>", "einn", "SIL", "[pause]", "tveir", "</s>"),
+            make_utterance("2", "<sil>"),
+        )
+    )
+    found = check(data, lexicon)
+    assert [(u.id, u.words) for u in found.utterances] == [("1", ("einn", "tveir"))]
+    assert count_reasons(found) == {"empty text": 1}
+    assert found.notes == (
+        "5 marks of silence or of sentences left out: <s> 1, SIL 1, [pause] 1, </s> 1, <sil> 1",
+    )
+
+    a_word = replace(LEXICON, words=("<eps>", "SIL", "tveir"))
+    assert check(DataSet((make_utterance("1", "SIL"),)), a_word).utterances[0].words == ("SIL",)
+
+
+def test_words_in_another_form_are_told():
+    """Texts in capitals or with punctuation do not fit a lexicon without, and that is said."""
+    data = DataSet((make_utterance("1", "EINN", "«Tveir,»", "sjö", "einn"),))
+    note = check(data, LEXICON).notes[-1]
+    assert note.startswith("2 of these words (2 tokens) are in the lexicon in another case")
+    assert len(check(DataSet((make_utterance("1", "sjö"),)), LEXICON).notes) == 1
+
+
+def test_words_of_a_test_that_the_lexicon_lacks_are_errors():
+    """Test texts keep them, <unk> or not: a test without them would be too easy."""
+    texts = [make_utterance(str(n), "einn", "tveir") for n in range(4)]
+    data = DataSet((*texts, make_utterance("x", "sjö", "einn")))
+    lexicon = replace(
+        LEXICON,
+        words=("<eps>", "einn", "tveir", "<unk>"),
+        pronunciations=(*LEXICON.pronunciations, Pronunciation(3, (1,), 0.0)),
+    )
+    for unknown in (None, "<unk>"):
+        found = check(data, lexicon, lambda words: len(words), unknown, tested=True)
+        assert found.utterances == data.utterances
+        assert found.notes == (
+            "1 words (1 tokens) not in the lexicon, each an error of every test: sjö 1",
+        )
+
+    foreign = DataSet((*texts[:1], make_utterance("x", "sjö", "sjö")))
+    assert count_reasons(check(foreign, LEXICON, tested=True)) == {"word not in lexicon": 1}

@@ -264,3 +264,24 @@ def test_a_folder_without_train_names_what_is_there(tmp_path):
     make_directory(tmp_path / "data" / "si284", GOOD)
     with pytest.raises(UserError, match=r"no set is called train.*found: si284; .*--train"):
         read_kaldi_splits(tmp_path / "data")
+
+
+def test_speakers_may_be_listed_with_their_utterances(tmp_path):
+    """Where only spk2utt is there, it says the same; two speakers of one utterance are a fault."""
+    files = {name: content for name, content in GOOD.items() if name != "utt2spk"}
+    folder = make_directory(tmp_path / "x", {**files, "spk2utt": "s1 a b\ns2 c\n"})
+    data = read_kaldi(folder)
+    assert [u.speaker for u in data.utterances] == ["s1", "s1", "s2"]
+    assert not any("speaker" in note for note in data.notes)
+
+    (folder / "spk2utt").write_text("s1 a b\ns2 b c\n")
+    assert count_reasons(read_kaldi(folder)) == {"duplicate id": 1}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_is_named(tmp_path, encoding):
+    """A table that an editor of another system wrote is one fault, not one for every utterance."""
+    folder = make_directory(tmp_path / "x", GOOD)
+    (folder / "text").write_bytes(("\ufeff" + GOOD["text"]).encode(encoding))
+    with pytest.raises(UserError, match="text: is UTF-16; write it again as UTF-8"):
+        read_kaldi(folder)

@@ -139,6 +139,12 @@ def test_words_that_the_file_lacks(read):
     assert "share" in ngram.notes[0]
 
 
+def test_a_model_of_other_words_is_refused(read):
+    """A model in capitals for a lexicon in lower case could say nothing."""
+    with pytest.raises(UserError, match=r"lm\.arpa:\d+: none of the lexicon's words is in it"):
+        read(ARPA, ("<eps>", "A", "B", "Ö"))
+
+
 def test_an_unknown_word_of_our_own(read):
     """If <unk> is in the lexicon it is a word like any other."""
     text = ARPA.replace("1=5", "1=6").replace("-1\tö", "-1\tö\n-0.8\t<unk>")

@@ -134,3 +134,14 @@ def test_unknown_words_become_the_unknown_word(data: Path, monkeypatch: pytest.M
     store = pipeline.FrameStore.open(data.parent / "home" / "corpora" / "c" / "train")
     assert len(store) == 40
     assert store.words[0] == ("kona", "<unk>")
+
+
+def test_a_test_keeps_what_the_lexicon_lacks(data: Path) -> None:
+    """Unknown words of the test set are not lost: they are in references, and cannot be right."""
+    text = data / "test" / "text"
+    lines = text.read_text().splitlines()
+    text.write_text("\n".join([f"{lines[0]} bíll", *lines[1:]]) + "\n")
+    corpus = prepare("c", Source(kaldi=data), Preparation(states=60))
+    assert corpus.split("test").words[0][-1] == "bíll"
+    assert corpus.info["splits"]["test"]["set_aside"] == {}
+    assert "each an error of every test: bíll 1" in (corpus.folder / "remarks.txt").read_text()

@@ -116,7 +116,10 @@ def add_source_options(parser: argparse.ArgumentParser, required: bool) -> None:
 def add_reading_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how a data directory is read."""
     parser.add_argument(
-        "--lexicon", type=Path, help="lexicon.txt or lexiconp.txt, if not in the data directory"
+        "--lexicon",
+        type=Path,
+        help="lexicon.txt or lexiconp.txt, if not in the data directory; "
+        "'letters': every word is said by its letters",
     )
     parser.add_argument(
         "--lm",

@@ -67,14 +67,15 @@ class Lines:
         self._clock = clock
         self._what = ""
         self._began = 0.0
-        self._said = 0.0
+        self._said: float | None = None
 
     def report(self, done: int, total: int, what: str) -> None:
-        """Write a line if none was written for long; a `Progress`."""
+        """Write a line if none was written for long, by this work or others; a `Progress`."""
         now = self._clock()
         if what != self._what:
             self._what = what
             self._began = now
+        if self._said is None:
             self._said = now
 
         if now - self._said < LINE_SECONDS or total <= 0:

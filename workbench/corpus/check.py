@@ -1,7 +1,9 @@
 """Checks data against a lexicon: what training cannot use is reported before it starts."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -19,15 +21,24 @@ from workbench.storage.files import write_file
 
 NAMED = 10  # words in one message
 
+MOST_UNKNOWN = 0.2
+"""Share of the words of a test set that a lexicon which fits it may lack."""
+
 ShortestFrames = Callable[[Sequence[str]], int]
 """Returns the least number of frames (10 ms) that a sequence of words can take."""
 
 
 class WordList(Protocol):
-    """What is needed of a lexicon here: its words, the first of which is "<eps>"."""
+    """What is needed of a lexicon here.
+
+    ``words``: the first is "<eps>". ``silent``: what stands for silence, and is no word.
+    """
 
     @property
     def words(self) -> Sequence[str]: ...
+
+    @property
+    def silent(self) -> AbstractSet[str]: ...
 
 
 def check(
@@ -35,26 +46,41 @@ def check(
     lexicon: WordList,
     shortest_frames: ShortestFrames | None = None,
     unknown: str | None = None,
+    tested: bool = False,
 ) -> DataSet:
     """Return ``dataset`` with the utterances set aside that cannot be trained on.
 
     These are utterances with words that the lexicon lacks, and, if ``shortest_frames`` is given,
-    those whose audio is too short for their text. With ``unknown``, a word of the lexicon, words
-    that it lacks become that word. A note lists the missing words with their counts.
-    """
-    notes = list(dataset.notes)
-    missing = count_missing_words(dataset, lexicon)
-    if missing:
-        tokens = sum(missing.values())
-        words = _list_most_frequent(missing)
-        become = f", taken for {unknown}" if unknown else ""
-        notes.append(f"{len(missing)} words ({tokens} tokens) not in the lexicon{become}: {words}")
+    those whose audio is too short for their text. What stands for silence is left out of texts,
+    since silence may be anywhere between words. With ``unknown``, a word of the lexicon, words that
+    it lacks become that word. Notes list what was left out and the missing words with their counts.
 
+    Texts that are ``tested`` are compared with what is recognised. There words that the lexicon
+    lacks stay as they are, since each is an error, unless they are more than `MOST_UNKNOWN`.
+    """
     known = _real_words(lexicon)
-    if missing and unknown:
+    notes = list(dataset.notes)
+    silent = lexicon.silent - known
+    marks = Counter(word for u in dataset.utterances for word in u.words if word in silent)
+    if marks:
+        listed = _list_most_frequent(marks)
+        notes.append(f"{marks.total()} marks of silence or of sentences left out: {listed}")
+        dataset = _without_silence(dataset, silent)
+
+    missing = count_missing_words(dataset, lexicon)
+    tokens = missing.total()
+    keep = tested and tokens <= MOST_UNKNOWN * sum(len(u.words) for u in dataset.utterances)
+    if missing:
+        become = f", taken for {unknown}" if unknown else ""
+        what = ", each an error of every test" if keep else become
+        listed = _list_most_frequent(missing)
+        notes.append(f"{len(missing)} words ({tokens} tokens) not in the lexicon{what}: {listed}")
+        notes += _note_other_forms(missing, known)
+    if missing and unknown and not keep:
         utterances = tuple(_replace_unknown(u, known, unknown) for u in dataset.utterances)
         dataset = replace(dataset, utterances=utterances)
-    found = (_find_fault(u, known, shortest_frames) for u in dataset.utterances)
+    needed = known | missing.keys() if keep else known
+    found = (_find_fault(u, needed, known, shortest_frames) for u in dataset.utterances)
     faulty = [set_aside for set_aside in found if set_aside is not None]
     return replace(dataset.without(faulty), notes=tuple(notes))
 
@@ -103,6 +129,44 @@ def _real_words(lexicon: WordList) -> set[str]:
     return set(lexicon.words[1:])
 
 
+def _without_silence(dataset: DataSet, silent: AbstractSet[str]) -> DataSet:
+    """Return the data set without marks of silence; texts without words are set aside."""
+    utterances = tuple(
+        replace(u, words=tuple(word for word in u.words if word not in silent))
+        for u in dataset.utterances
+    )
+    empty = [
+        SetAside(u.id, "empty text", u.where, "nothing but marks of silence or of sentences")
+        for u in utterances
+        if not u.words
+    ]
+    return replace(dataset, utterances=utterances).without(empty)
+
+
+def _note_other_forms(missing: Counter[str], known: set[str]) -> list[str]:
+    """A remark on missing words that the lexicon has in another case or without punctuation."""
+    plain_known = {_plain(word) for word in known}
+    other = [word for word in missing if _plain(word) in plain_known]
+    if not other:
+        return []
+    tokens = sum(missing[word] for word in other)
+    return [
+        f"{len(other)} of these words ({tokens} tokens) are in the lexicon in another case or "
+        "without punctuation: write both alike"
+    ]
+
+
+def _plain(word: str) -> str:
+    """Return ``word`` in lower case and without punctuation at its ends."""
+    first = 0
+    end = len(word)
+    while first < end and unicodedata.category(word[first]).startswith("P"):
+        first += 1
+    while end > first and unicodedata.category(word[end - 1]).startswith("P"):
+        end -= 1
+    return word[first:end].casefold()
+
+
 def _replace_unknown(u: Utterance, known: set[str], unknown: str) -> Utterance:
     """Return ``u`` with the word ``unknown`` in place of those that are not known."""
     words = tuple(word if word in known else unknown for word in u.words)
@@ -126,10 +190,13 @@ def _readable(word: str) -> str:
 
 
 def _find_fault(
-    u: Utterance, known: set[str], shortest_frames: ShortestFrames | None
+    u: Utterance, allowed: set[str], known: set[str], shortest_frames: ShortestFrames | None
 ) -> SetAside | None:
-    """Return why ``u`` cannot be trained on, or None if it can."""
-    missing = [word for word in dict.fromkeys(u.words) if word not in known]
+    """Return why ``u`` cannot be used, or None if it can.
+
+    ``allowed``: words that it may have. ``known``: those of the lexicon, which take time.
+    """
+    missing = [word for word in dict.fromkeys(u.words) if word not in allowed]
     if missing:
         detail = ", ".join(_readable(word) for word in missing[:NAMED])
         return SetAside(u.id, "word not in lexicon", u.where, detail)
@@ -137,7 +204,7 @@ def _find_fault(
         return None
 
     try:
-        least = shortest_frames(u.words)
+        least = shortest_frames([word for word in u.words if word in known])
     except KeyError as error:
         raise UserError(
             f"{u.id} ({u.where}): {error} is in the lexicon but has no pronunciation"

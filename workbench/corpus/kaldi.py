@@ -2,16 +2,18 @@
 
     wav.scp   RECORDING path | RECORDING command |      text     UTTERANCE word word ...
     segments  UTTERANCE RECORDING start end [channel]   utt2spk  UTTERANCE speaker
+                                                        spk2utt  speaker UTTERANCE UTTERANCE ...
 
 Without segments, an utterance is a recording. Relative paths are looked up under ``audio_root``,
 then in the folder of wav.scp, then in its parent: the first under which the file exists. An end of
 -1 means the end of the recording; an end up to 0.5 s after it is cut, as Kaldi does. Without
-utt2spk every utterance is its own speaker, and a note states that. White space is ASCII only; words
+utt2spk speakers are those of spk2utt; without either every utterance is its own speaker, and a note
+states that. White space is ASCII only; words
 are brought to Unicode's form NFC. No fault of a single utterance stops the reading.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +25,9 @@ from workbench.corpus.utterances import DataSet, Seconds
 from workbench.settings import UserError
 
 BOM = b"\xef\xbb\xbf"
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""How files in UTF-16 begin; no text in UTF-8 does."""
+
 END_OF_RECORDING = -1
 
 COLUMNS_OF_SEGMENTS = 3
@@ -68,7 +73,11 @@ def read_kaldi_splits(
     folder = Path(folder)
     sets = _find_sets(folder, names or SetNames())
     there = [path.parent.name for path in sorted(folder.glob("*/wav.scp"))]
-    require_train(f"{folder}: no Kaldi data directory (a folder with wav.scp)", sets, there)
+    where = f"{folder}: no Kaldi data directory (a folder with wav.scp)"
+    deeper = sorted({path.parent.parent for path in folder.glob("*/*/wav.scp")})
+    if not there and deeper:
+        raise UserError(f"{where}, but {', '.join(map(str, deeper))} has some: give that folder")
+    require_train(where, sets, there)
     return {split: read_kaldi(path, audio_root, allow_commands) for split, path in sets.items()}
 
 
@@ -148,16 +157,28 @@ def _read_tables(folder: Path) -> _Tables:
             )
 
     notes: list[str] = []
-    has_speakers = (folder / "utt2spk").is_file()
-    if not has_speakers:
-        notes.append(f"{folder / 'utt2spk'}: no such file; every utterance is its own speaker")
-
     segments = None
     if (folder / "segments").is_file():
         segments = _read_table(folder / "segments", notes)
-    speakers = _read_table(folder / "utt2spk", notes) if has_speakers else None
+    speakers = _read_speakers(folder, notes)
     recordings = _read_table(folder / "wav.scp", notes)
     return _Tables(list(_read_rows(folder / "text")), recordings, segments, speakers, notes)
+
+
+def _read_speakers(folder: Path, notes: list[str]) -> dict[str, _Row] | None:
+    """Return the speaker of each utterance, from either table; None, and a note, without both."""
+    if (folder / "utt2spk").is_file():
+        return _read_table(folder / "utt2spk", notes)
+    if not (folder / "spk2utt").is_file():
+        notes.append(f"{folder / 'utt2spk'}: no such file; every utterance is its own speaker")
+        return None
+
+    turned = [
+        replace(row, key=utterance, rest=row.key)
+        for row in _read_rows(folder / "spk2utt")
+        for utterance in row.rest.split()
+    ]
+    return _to_table(turned, notes)
 
 
 def _to_candidate(row: _Row, tables: _Tables, recordings: Recordings) -> Candidate:
@@ -271,9 +292,14 @@ def _parse_times(fields: list[str]) -> tuple[Seconds, Seconds | None]:
 
 
 def _read_table(path: Path, notes: list[str]) -> dict[str, _Row]:
+    """Return the rows of a file by key, see `_to_table`."""
+    return _to_table(_read_rows(path), notes)
+
+
+def _to_table(rows: Iterable[_Row], notes: list[str]) -> dict[str, _Row]:
     """Return rows by key: a key with different rows gets a problem, a repeated row a note."""
     table: dict[str, _Row] = {}
-    for row in _read_rows(path):
+    for row in rows:
         first = table.setdefault(row.key, row)
         if first is row:
             continue
@@ -290,9 +316,12 @@ def _read_rows(path: Path) -> Iterator[_Row]:
     """Yield the lines of a table that are not blank."""
     name = f"{path.resolve().parent.name}/{path.name}"
     try:
-        lines = path.read_bytes().removeprefix(BOM).split(b"\n")
+        content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    if content.startswith(UTF_16):
+        raise UserError(f"{path}: is UTF-16; write it again as UTF-8")
+    lines = content.removeprefix(BOM).split(b"\n")
 
     for number, line in enumerate(lines, 1):
         fields = line.split(maxsplit=1)

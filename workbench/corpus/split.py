@@ -10,20 +10,23 @@ from workbench.settings import UserError, rng
 TARGET: Seconds = 30 * 60.0
 """Length of a split: about 30 minutes (paper, section 4)."""
 
-TARGET_SHARE = 0.05  # of the training data, where 30 minutes would be more
+TARGET_SHARE = 0.1  # of the training data, where 30 minutes would be more
 UNKNOWN_LENGTH: Seconds = 3.0  # taken for an utterance whose header was not read
 LEAST_UTTERANCES = 3
 
 LEAST_BY_SPEAKERS = 0.5  # shares of the target within which a split by speakers is accepted
 MOST_BY_SPEAKERS = 1.5
 
+LEAST_SPEAKERS = 3
+"""Voices of a split by speakers; fewer can decide nothing."""
+
 
 def derive_splits(splits: dict[str, DataSet], seed: int = 0) -> dict[str, DataSet]:
     """Return ``splits`` with heldout and test, taken off train where they are missing.
 
-    Each has about 30 minutes, or 5 % of train if that is less. Whole speakers are taken where that
-    gives about the right amount, else utterances; a note names which. The same seed gives the same
-    splits. Raise UserError if train has too few utterances.
+    Each has about 30 minutes, or 10 % of train if that is less. Whole speakers are taken where that
+    gives about the right amount and several voices, else utterances; a note names which. The same
+    seed gives the same splits. Raise UserError if train has too few utterances.
     """
     out = dict(splits)
     for name in ("heldout", "test"):
@@ -52,7 +55,12 @@ def take_off(train: DataSet, name: str, seed: int = 0) -> tuple[DataSet, DataSet
     note = f"{amount} taken off the training data, by {unit}"
     # Utterances that were set aside stay with train, so that each is counted once.
     rest = replace(train, utterances=kept, seen=-1)
-    return rest, DataSet(taken, notes=(note,), origin=f"{train.origin}, a part")
+    return rest, DataSet(taken, notes=(note,), origin=part_of(train))
+
+
+def part_of(train: DataSet) -> str:
+    """Return the origin of a set that was taken off ``train``."""
+    return f"{train.origin}, a part"
 
 
 def _choose_by_speakers(
@@ -60,7 +68,8 @@ def _choose_by_speakers(
 ) -> set[str]:
     """Return the ids of all utterances of some speakers, of about ``target`` seconds together.
 
-    Training keeps at least half of the speakers. The set is empty if no such speakers were found.
+    Training keeps at least half of the speakers. The set is empty if no such speakers were found,
+    or fewer than `LEAST_SPEAKERS`.
     """
     seconds: dict[str, float] = defaultdict(float)
     for u in utterances:
@@ -76,7 +85,7 @@ def _choose_by_speakers(
             taken.add(speaker)
             total += seconds[speaker]
 
-    if total < LEAST_BY_SPEAKERS * target:
+    if total < LEAST_BY_SPEAKERS * target or len(taken) < LEAST_SPEAKERS:
         return set()
     return {u.id for u in utterances if u.speaker in taken}
 

@@ -11,7 +11,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +33,9 @@ SILENCE_PHONES = frozenset({"SIL", "sil", "Sil", "SP", "sp"})
 NO_WORDS = frozenset(
     {"<eps>", "<s>", "</s>", "<sil>", "<SIL>", "!SIL", "!sil", "<silence>", "<SILENCE>"}
 )
+SILENT_WORDS = NO_WORDS - {NO_WORD} | SILENCE_PHONES
+"""What stands for silence, or for the ends of a sentence, in transcripts."""
+
 DISAMBIGUATION = re.compile(r"#\d+")
 INVISIBLE = ("Cc", "Zs", "Zl", "Zp")  # Unicode categories: control characters and separators
 WEIGHTED_PREFIX = "lexiconp."  # files so called have probabilities
@@ -54,12 +57,14 @@ class Pronunciation:
 class Lexicon:
     """Words (0: "<eps>", no word), phones (0: "SIL"), and pronunciations in the order of words.
 
-    Raises ValueError if these do not fit together.
+    ``silent``: what stands for silence in transcripts, and is no word. Raises ValueError if words,
+    phones and pronunciations do not fit together.
     """
 
     words: tuple[str, ...]
     phones: tuple[str, ...]
     pronunciations: tuple[Pronunciation, ...]
+    silent: frozenset[str] = field(default=SILENT_WORDS, compare=False)
 
     def __post_init__(self) -> None:
         if self.words[:1] != (NO_WORD,) or self.phones[:1] != (SILENCE,):
@@ -126,10 +131,12 @@ def read_lexicon(path: Path, phones: Sequence[str] | None = None) -> Lexicon:
 
     line_of: dict[_Spelling, int] = {}
     log_probability: dict[_Spelling, float] = {}
+    silent = set(SILENT_WORDS)
     known = None if phones is None else frozenset(phones)
     for entry in entries:
         spelling, probability = _parse(entry, columns)
         if _is_silence(spelling):
+            silent |= {spelling.word} - {NO_WORD}
             continue
         found = _faults(spelling, probability, known)
         if not found and spelling in line_of:
@@ -147,7 +154,7 @@ def read_lexicon(path: Path, phones: Sequence[str] | None = None) -> Lexicon:
     raise_faults(faults, path)
     if not log_probability:
         raise UserError(f"{path}: no words")
-    return _build(log_probability, phones)
+    return _build(log_probability, phones, silent)
 
 
 def _read_entries(path: Path, faults: list[str]) -> list[LexiconEntry]:
@@ -225,7 +232,9 @@ def _is_probability(text: str) -> bool:
         return False
 
 
-def _build(log_probability: dict[_Spelling, float], phones: Sequence[str] | None) -> Lexicon:
+def _build(
+    log_probability: dict[_Spelling, float], phones: Sequence[str] | None, silent: set[str]
+) -> Lexicon:
     """Return the lexicon of these spellings in this order, over ``phones`` or those that occur."""
     words = tuple(dict.fromkeys([NO_WORD, *(spelling.word for spelling in log_probability)]))
     if phones is None:
@@ -239,7 +248,7 @@ def _build(log_probability: dict[_Spelling, float], phones: Sequence[str] | None
         for (word, spelt), log_p in log_probability.items()
     ]
     pronunciations.sort(key=lambda p: p.word)
-    return Lexicon(words, tuple(phones), tuple(pronunciations))
+    return Lexicon(words, tuple(phones), tuple(pronunciations), frozenset(silent - set(words)))
 
 
 def write_lexicon(lexicon: Lexicon, path: Path) -> None:

@@ -11,6 +11,14 @@ from workbench.storage.home import data_folder
 
 SHOWN_FAULTS = 5
 
+ADVICE = {
+    "word not in lexicon": 'give the lexicon these words, or the word <unk> ("<unk> SPN"), which '
+    "then stands for all that it lacks",
+    "command refused": "give --allow-commands, if you trust these commands",
+    "invalid UTF-8": "write the file again as UTF-8",
+}
+"""What to do about some reasons, besides allowing more."""
+
 
 class Losses:
     """The utterances that a corpus has lost so far, by split.
@@ -61,9 +69,11 @@ class Losses:
 
     def _advise(self, refused: Sequence[str]) -> str:
         """What to do about the splits that are refused; no tolerance makes an empty one usable."""
+        reasons = {fault.reason for split in refused for fault in self.aside[split]}
+        advice = [f"{reason}: {what}" for reason, what in ADVICE.items() if reason in reasons]
         if any(self._is_empty(split) for split in refused):
-            return "A set must keep some utterances, whatever is tolerated"
-        return "--tolerance allows more"
+            return "; ".join([*advice, "A set must keep some utterances, whatever is tolerated"])
+        return "; ".join([*advice, "--tolerance allows more"])
 
     @property
     def list_path(self) -> Path:

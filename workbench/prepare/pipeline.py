@@ -31,7 +31,7 @@ from workbench.hmm.realign import align_store
 from workbench.hmm.states import POSITIONS
 from workbench.language.arpa import write_arpa
 from workbench.language.backoff import NGram
-from workbench.language.lexicon import Lexicon, read_lexicon, write_lexicon
+from workbench.language.lexicon import Lexicon, write_lexicon
 from workbench.language.ngram import estimate
 from workbench.language.text import read_text
 from workbench.prepare.corpus import SPLITS, Corpus, corpora_folder
@@ -40,10 +40,11 @@ from workbench.prepare.files import TEST_MODEL, UNIGRAM, file_records, language_
 from workbench.prepare.inputs import digest_inputs
 from workbench.prepare.losses import Losses
 from workbench.prepare.reading import (
+    TEXT,
     Source,
     Splits,
     find_language_model,
-    find_lexicon,
+    open_lexicon,
     read_language_model,
     read_splits,
 )
@@ -159,7 +160,7 @@ def _prepare(work: _Work, jobs: int) -> Corpus:
     """Make what is missing of a corpus that has begun."""
     losses = Losses(work.folder.name, work.how.tolerance)
     data = _data_directory(work, jobs)
-    lexicon = read_lexicon(find_lexicon(work.source, data))
+    lexicon = open_lexicon(work.source, data)
     splits = _checked_splits(work, data, lexicon, losses)
     _forget_if_changed(work, data, splits, lexicon)
     write_lexicon(lexicon, work.folder / "lexiconp.txt")
@@ -174,7 +175,7 @@ def _prepare(work: _Work, jobs: int) -> Corpus:
     _write_states(work, stores, lexicon)
     corpus = Corpus(work.folder)
     for split in SPLITS:
-        losses.add(split, _unaligned(corpus.split(split)))
+        losses.add(split, _unaligned(corpus.split(split), corpus.lexicon))
     losses.refuse()
     return _finish(corpus, work, splits, losses)
 
@@ -227,7 +228,7 @@ def _remove_unless_worth(folder: Path) -> None:
 
 def _forget_if_changed(work: _Work, data: Path, splits: Splits, lexicon: Lexicon) -> None:
     """Remove what was made of other data: they may have been corrected in between."""
-    texts = [data / "lm.txt", find_language_model(work.source, data)]
+    texts = [data / TEXT, find_language_model(work.source, data)]
     digest = digest_inputs(data, splits, lexicon, [text for text in texts if text])
     path = work.folder / DATA_DIGEST
     if path.exists() and path.read_text() != digest:
@@ -315,7 +316,7 @@ def _write_given_language(work: _Work, data: Path, lexicon: Lexicon) -> None:
         model = read_language_model(given, lexicon)
         _keep_language_model(work.folder, model, max(LEAST_ORDER, model.order))
 
-    text = data / "lm.txt"
+    text = data / TEXT
     missing = not (work.folder / UNIGRAM).exists() or not _has_test_model(work)
     if missing and text.exists():
         _estimate_language_models(work, lexicon, read_text(text).sentences)
@@ -418,10 +419,15 @@ def _counts(store: FrameStore, aside: Iterable[SetAside]) -> dict[str, Any]:
     }
 
 
-def _unaligned(store: FrameStore) -> list[SetAside]:
-    """The utterances that could not be aligned; they have frames and stay in the store."""
+def _unaligned(store: FrameStore, lexicon: Lexicon) -> list[SetAside]:
+    """The utterances that could not be aligned; they have frames and stay in the store.
+
+    Those of a test set whose words the lexicon lacks are not lost: a test aligns nothing.
+    """
+    known = set(lexicon.words)
     first_states = np.asarray(store.alignment)[np.asarray(store.offsets[:-1])]
     return [
         SetAside(store.ids[u], "not aligned", store.utterances[u].where, "")
         for u in np.flatnonzero(first_states < 0)
+        if known.issuperset(store.words[u])
     ]

@@ -9,13 +9,15 @@ from workbench.corpus.check import check, find_unknown_word, read_unknown_word
 from workbench.corpus.kaldi import read_kaldi_splits
 from workbench.corpus.lhotse import read_lhotse
 from workbench.corpus.set_names import SetNames
-from workbench.corpus.split import derive_splits
-from workbench.corpus.utterances import DataSet, SetAside
+from workbench.corpus.split import derive_splits, part_of
+from workbench.corpus.utterances import DataSet, SetAside, Utterance
 from workbench.features.prepare import choose_rate
 from workbench.hmm.graphs.numerator import shortest_frames
 from workbench.language.arpa import read_arpa
 from workbench.language.backoff import NGram
-from workbench.language.lexicon import Lexicon
+from workbench.language.letters import spell_words
+from workbench.language.lexicon import Lexicon, read_lexicon
+from workbench.language.text import read_text
 from workbench.prepare.corpus import SPLITS
 from workbench.prepare.losses import Losses
 from workbench.settings import UserError
@@ -26,6 +28,17 @@ LEXICA = tuple(
     for folder in ("", "lang/", "local/dict/", "dict/")
 )
 """Where a lexicon may be in a data directory; the first one that exists is taken."""
+
+LETTERS = Path("letters")
+"""What is named in the place of a lexicon if words are to be said by their letters."""
+
+LIKE_LEXICA = ("*lexicon*.txt", "*.dict", "*.dic", "*.lex", "*lexicon*")
+"""Names of files, at any depth, that may be lexica; a message lists them."""
+
+LISTED_LEXICA = 3
+
+TEXT = "lm.txt"
+"""The file of a data directory with sentences for language models."""
 
 LANGUAGE_MODELS = ("lm.arpa", "lm.arpa.gz")
 """Where a language model for the test may be in a data directory."""
@@ -39,8 +52,8 @@ Splits = Mapping[str, DataSet]
 class Source:
     """Where the data come from: ``synthetic`` (a language), ``kaldi`` or ``lhotse`` (folders).
 
-    ``lm``: a language model for the test in ARPA form; None: the one in the data directory, or one
-    that is estimated.
+    ``lexicon``: a file, or `LETTERS`; None: the one in the data directory. ``lm``: a language model
+    for the test in ARPA form; None: the one in the data directory, or one that is estimated.
     """
 
     synthetic: str | None = None
@@ -62,15 +75,41 @@ def guess_source(folder: Path) -> Source:
 
 
 def find_lexicon(source: Source, data: Path) -> Path:
-    """Return the lexicon that was named, or the one in the data directory; UserError without."""
+    """Return the lexicon that was named, or the one in the data directory; UserError without.
+
+    What is named may be `LETTERS`, which is no file.
+    """
     if source.lexicon is not None:
         return source.lexicon
     for name in LEXICA:
         if (data / name).exists():
             return data / name
+
+    like = sorted({path for name in LIKE_LEXICA for path in data.rglob(name) if path.is_file()})
+    seen = ", ".join(str(path) for path in like[:LISTED_LEXICA])
+    there = f"this may be one: {seen}" if seen else f"none of {', '.join(LEXICA)}"
     raise UserError(
-        f"{data}: no lexicon: none of {', '.join(LEXICA)}; name one with --lexicon FILE"
+        f"{data}: no lexicon: {there}; name one with --lexicon FILE, or let every word be said by "
+        f"its letters with --lexicon {LETTERS}"
     )
+
+
+def open_lexicon(source: Source, data: Path) -> Lexicon:
+    """Return the lexicon of the data; its words are those of all texts if they are spelt.
+
+    Raises UserError if there is none, or if it cannot be read.
+    """
+    path = find_lexicon(source, data)
+    if path != LETTERS:
+        return read_lexicon(path)
+
+    texts = [u.words for found in read_sets(source, data).values() for u in found.utterances]
+    if (data / TEXT).exists():
+        texts += read_text(data / TEXT).sentences
+    try:
+        return spell_words(word for words in texts for word in words)
+    except ValueError as error:
+        raise UserError(f"{data}: {error}") from None
 
 
 def find_language_model(source: Source, data: Path) -> Path | None:
@@ -116,14 +155,48 @@ def read_splits(
     unknown = find_unknown_word(lexicon, read_unknown_word(data))
     whole = derive_splits(found, seed=seed)
     splits = {
-        split: check(whole[split], lexicon, lambda words: shortest_frames(words, lexicon), unknown)
+        split: check(
+            whole[split],
+            lexicon,
+            lambda words: shortest_frames(words, lexicon),
+            unknown,
+            tested=split == "test",
+        )
         for split in SPLITS
     }
-    rate = choose_rate(splits["train"].utterances)  # of those that features are made of
+    train = splits["train"]
+    rate = choose_rate(train.utterances)  # of those that features are made of
     for split in SPLITS:
-        splits[split] = _without_low_rates(splits[split], rate)
+        if train.utterances:
+            splits[split] = _without_low_rates(splits[split], rate)
+        if split != "train":
+            splits[split] = _with_overlap(splits[split], train)
         losses.take_split(split, splits[split])
     return splits
+
+
+def _with_overlap(dataset: DataSet, train: DataSet) -> DataSet:
+    """Return a set with a remark on what it has in common with the training data."""
+    if dataset.origin == part_of(train):
+        return dataset  # how it was taken off is told already
+
+    recordings = {_recording_of(u) for u in train.utterances}
+    same = sum(_recording_of(u) in recordings for u in dataset.utterances)
+    if same:
+        note = f"{same} utterances are training data too: their errors say nothing of new speech"
+        return dataclasses.replace(dataset, notes=(*dataset.notes, note))
+
+    speakers = {u.speaker for u in dataset.utterances}
+    known = len(speakers & {u.speaker for u in train.utterances})
+    if not known:
+        return dataset
+    note = f"{known} of {len(speakers)} speakers are in the training data too"
+    return dataclasses.replace(dataset, notes=(*dataset.notes, note))
+
+
+def _recording_of(u: Utterance) -> tuple[Path, float, float | None, int | None]:
+    """What of a recording an utterance is."""
+    return u.audio.resolve(), u.start, u.end, u.channel
 
 
 def _without_low_rates(dataset: DataSet, rate: int) -> DataSet:

@@ -13,14 +13,16 @@ import numpy as np
 
 from workbench.corpus.utterances import DataSet, SetAside, Utterance
 from workbench.features.prepare import choose_rate
-from workbench.language.lexicon import Lexicon, read_lexicon
+from workbench.language.lexicon import Lexicon
 from workbench.language.text import read_text
 from workbench.prepare.losses import Losses
 from workbench.prepare.pipeline import Preparation, states_for
 from workbench.prepare.reading import (
+    TEXT,
     Source,
     find_language_model,
     find_lexicon,
+    open_lexicon,
     read_language_model,
     read_sets,
     read_splits,
@@ -99,7 +101,7 @@ class Survey:
                 f"{self.pronunciations:,} pronunciations, {self.phones} phones with silence"
             )
         if self.language_model:
-            lines.append(f"  language model of the test: {self.language_model}")
+            lines.append(f"  language model: {self.language_model}")
         for each in self.sets:
             lines += _set_lines(each)
         if self.states:
@@ -122,8 +124,7 @@ def survey(source: Source, how: Preparation) -> Survey:
         raise UserError(f"{data}: no such folder")
     losses = Losses(data.name, how.tolerance)
     try:
-        path = find_lexicon(source, data)
-        lexicon = read_lexicon(path)
+        lexicon = open_lexicon(source, data)
     except UserError as error:
         return _without_lexicon(source, data, str(error))
 
@@ -146,7 +147,7 @@ def survey(source: Source, how: Preparation) -> Survey:
     return Survey(
         folder=str(data),
         refusal="; ".join(filter(None, faults)),
-        lexicon=str(path),
+        lexicon=str(find_lexicon(source, data)),
         words=len(lexicon.words) - 1,
         pronunciations=len(lexicon.pronunciations),
         phones=len(lexicon.phones),
@@ -173,16 +174,17 @@ def _describe_language_model(source: Source, data: Path, lexicon: Lexicon, how: 
     if given is not None:
         return "; ".join(read_language_model(given, lexicon).notes)
 
-    text = data / "lm.txt"
+    text = data / TEXT
     if not text.exists():
-        return f"of order {how.order}, estimated on the transcripts of train"
+        return f"that of the test has order {how.order}, estimated on the transcripts of train"
     known = set(lexicon.words)
     sentences = read_text(text).sentences
     tokens = [word for sentence in sentences for word in sentence]
     unknown = sum(word not in known for word in tokens)
     return (
-        f"of order {how.order}, estimated on lm.txt: {len(sentences):,} sentences, "
-        f"{len(tokens):,} words, {unknown:,} of them not in the lexicon"
+        f"that of the test has order {how.order}, estimated on {TEXT}: "
+        f"{len(sentences):,} sentences, {len(tokens):,} words, {unknown:,} of them not in the "
+        "lexicon"
     )
 
 
