@@ -31,7 +31,7 @@ def test_what_turns_gradients_is_found(name: str) -> None:
     sentence = drift_sentence(several_runs(TRUTHS[name]))
     assert "Over 360 utterances of 12 runs" in sentence
     assert f"The {name} goes with it most closely" in sentence
-    told = re.findall(r"(-\d\.\d\d) with the ([a-z ]+)[,(]", sentence)
+    told = re.findall(r"(-\d\.\d\d) with the ([a-z ]+)[,(.]", sentence)
     correlations = {measure.strip(): float(number) for number, measure in told}
     assert correlations.keys() == TRUTHS.keys()
     assert min(correlations, key=lambda measure: correlations[measure]) == name

@@ -77,6 +77,14 @@ def test_the_longest_harmless_interval_has_two_bounds() -> None:
     assert str(found) == "harmless up to 300 s, harmful from 900 s on"
 
 
+def test_decoders_that_never_fetch_again_are_told_apart() -> None:
+    """Where harm, or none, is shown only without any fetch, that is said in words."""
+    harmful = harmless_interval(fetch_results({"last": {300.0: 0.001, NEVER: 0.02}}), "last", 0.005)
+    assert str(harmful) == "harmless up to 300 s, harmful if parameters are never fetched again"
+    harmless = harmless_interval(fetch_results({"last": {NEVER: 0.001}}), "last", 0.005)
+    assert str(harmless) == "harmless even if parameters are never fetched again"
+
+
 def test_a_noisy_study_says_nothing() -> None:
     """With few words no interval is harmless, and none does harm."""
     results = fetch_results({"last": {900.0: 0.001, NEVER: 0.002}}, error=0.01)

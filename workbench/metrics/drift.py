@@ -158,15 +158,30 @@ def drift_sentence(runs: RunPoints) -> str:
     if len(pooled.points) < FEWEST_POINTS:
         return f"{len(pooled.points)} utterances are too few to say what turns outer gradients."
 
-    correlations = {measure: rank_correlation(pooled, measure) for measure in COMPARED}
-    parts = [f"{_number(r)} with the {measure.name}" for measure, r in correlations.items()]
-    layers = [f"{_number(rank_correlation(pooled, m))} with {m.name}" for m in (HIDDEN, OUTPUT)]
+    correlations = rank_correlations(pooled)
     return (
         f"Over {len(pooled.points):,} utterances of {counted(pooled.runs, 'run')} the rank "
-        f"correlation of the cosine of stale and fresh outer gradients is {', '.join(parts)} "
-        f"({', '.join(layers)}). "
+        "correlation of the cosine of stale and fresh outer gradients is "
+        f"{correlations_text(pooled, correlations)}. "
         f"{closest_sentence(pooled, correlations)}"
     )
+
+
+def rank_correlations(pooled: PooledDrift) -> dict[DriftMeasure, float | None]:
+    """Return the rank correlation of each of `COMPARED` with the cosine; None where unknown."""
+    return {measure: rank_correlation(pooled, measure) for measure in COMPARED}
+
+
+def correlations_text(
+    pooled: PooledDrift, correlations: Mapping[DriftMeasure, float | None]
+) -> str:
+    """Return ``correlations``, those of `COMPARED`, in words, with those of layers that moved."""
+    parts = [f"{_number(r)} with the {measure.name}" for measure, r in correlations.items()]
+    layers = {measure: rank_correlation(pooled, measure) for measure in (HIDDEN, OUTPUT)}
+    if None not in layers.values():
+        told = ", ".join(f"{_number(r)} with {measure.name}" for measure, r in layers.items())
+        parts[-1] += f" ({told})"
+    return ", ".join(parts)
 
 
 def closest_sentence(pooled: PooledDrift, correlations: Mapping[DriftMeasure, float | None]) -> str:

@@ -6,7 +6,13 @@ from enum import StrEnum
 
 import numpy as np
 
-from workbench.metrics.drift import drift_sentence
+from workbench.metrics.drift import (
+    FEWEST_POINTS,
+    closest_sentence,
+    correlations_text,
+    pool,
+    rank_correlations,
+)
 from workbench.metrics.means import mean_interval
 from workbench.metrics.staleness import ExpectedAge, KeptStatistics, expected_outer_age
 from workbench.metrics.verdicts import Verdict, VerdictOutcome, judge_all
@@ -327,8 +333,16 @@ def _drift(results: StudyResults) -> list[StudyFinding]:
     runs = {(row.label, row.seed) for row in results.drifts}
     seeds = {seed for _, seed in runs}
     weight = f"{counted(len(runs), 'run')}, {counted(len(seeds), 'seed')}"
-    claim = "what turns an outer gradient: age in updates, in seconds, or distance"
-    found = [StudyFinding(claim, drift_sentence(points_by_run(results)), Agreement.OPEN, weight)]
+    found = []
+    pooled = pool(points_by_run(results))
+    if len(pooled.points) >= FEWEST_POINTS:
+        correlations = rank_correlations(pooled)
+        text = f"{correlations_text(pooled, correlations)}; {len(pooled.points):,} utterances"
+        claim = "rank correlation of the cosine of stale and fresh outer gradients"
+        found.append(StudyFinding(claim, text, Agreement.OPEN, weight))
+        claim = "what turns an outer gradient: age in updates, in seconds, or distance"
+        text = closest_sentence(pooled, correlations)
+        found.append(StudyFinding(claim, text, Agreement.OPEN, weight))
 
     claim = "what an auxiliary function makes of a stale outer gradient"
     for sentence in auxiliary_sentences(results):

@@ -60,8 +60,18 @@ class HarmlessInterval:
     def __str__(self) -> str:
         if not self.measured:
             return "not measured"
-        harmless = f"harmless up to {interval_text(self.at_least)}" if self.at_least else ""
-        harmful = "" if self.below is None else f"harmful from {interval_text(self.below)} on"
+        harmless = ""
+        if self.at_least >= NEVER:
+            harmless = "harmless even if parameters are never fetched again"
+        elif self.at_least:
+            harmless = f"harmless up to {interval_text(self.at_least)}"
+
+        harmful = ""
+        if self.below is not None and self.below >= NEVER:
+            harmful = "harmful if parameters are never fetched again"
+        elif self.below is not None:
+            harmful = f"harmful from {interval_text(self.below)} on"
+
         if not harmless and not harmful:
             return "neither harm nor harmlessness is shown at any interval"
         return ", ".join(part for part in (harmless, harmful) if part)
