@@ -286,5 +286,5 @@ def test_transfer_takes_the_hidden_layers():
 
     other = Topology(7, (6, 4), 9)
     theta = network.initial(other, 0)
-    with pytest.raises(UserError, match=r"7-6-5-14.*7-6-4-9"):
+    with pytest.raises(UserError, match=r"7-6-5-14.*7-6-4-9.*hidden_layers=2 hidden_units=6"):
         network.transfer(theta, other, source, english)

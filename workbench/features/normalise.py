@@ -72,7 +72,8 @@ def extract_features(samples: np.ndarray, rate: int, like: Normalisation) -> np.
     """
     found = mel_or_fault(samples, rate, like.rate)
     if isinstance(found, str):
-        raise UserError(f"{found} ({len(samples)} samples at {rate} Hz; {like.rate} Hz is needed)")
+        needed = f"; at least {like.rate} Hz are needed" if rate < like.rate else ""
+        raise UserError(f"{found} ({len(samples)} samples at {rate} Hz{needed})")
     return like.apply(found)
 
 

@@ -226,7 +226,7 @@ def _unigram_level(
     if len(missing) and reader.unknown > -math.inf:
         log_p[missing] = reader.unknown - math.log(len(missing))
         notes = [f"{len(missing)} words are not in the file and share the probability of its <unk>"]
-    elif len(missing) == ids[END] - 1:
+    elif 0 < len(missing) == ids[END] - 1:
         raise reader.fault("none of the lexicon's words is in it; does it write them otherwise?")
     elif len(missing):
         notes = [f"{len(missing)} words are not in the file and cannot be said"]

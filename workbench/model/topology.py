@@ -149,14 +149,20 @@ def transfer(
     """
     if (topology.inputs, topology.hidden) != (source_topology.inputs, source_topology.hidden):
         raise UserError(
-            f"hidden layers of {source_topology} do not fit {topology}: "
-            "inputs and hidden layers must agree"
+            f"hidden layers of {source_topology} do not fit {topology}: inputs and hidden layers "
+            f"must agree; give --set {_network_settings(source_topology)}"
         )
 
     hidden = trained_slice(topology, "last").start
     out = np.array(theta, copy=True)
     out[:hidden] = source[:hidden]
     return out
+
+
+def _network_settings(topology: Topology) -> str:
+    """Return the settings that make hidden layers like these."""
+    hidden = topology.hidden
+    return f"hidden_layers={len(hidden)} hidden_units={hidden[0]}"
 
 
 def silence_rows(
