@@ -44,6 +44,10 @@ WAIT_FOR_KERNEL = f"""async () => {{
 }}"""
 KERNEL_IS_IDLE = f"() => {NOTEBOOK}.context.sessionContext.session.kernel.status === 'idle'"
 CELL_IS_IDLE = f"number => {NOTEBOOK}.content.widgets[number].model.executionState === 'idle'"
+CELL_HAS_FAILED = f"""number => {{
+    const outputs = {NOTEBOOK}.content.widgets[number].model.outputs.toJSON();
+    return outputs.some(output => output.output_type === 'error');
+}}"""
 
 
 class PanelCell(NamedTuple):
@@ -181,6 +185,8 @@ def _run_cell(page: "Page", number: int, cell: PanelCell) -> None:
     page.wait_for_function(CELL_IS_IDLE, arg=number)
     page.wait_for_timeout(SETTLING_MILLISECONDS)
     page.wait_for_function(KERNEL_IS_IDLE)
+    if page.evaluate(CELL_HAS_FAILED, number):
+        raise UserError(f"{cell.name}: its cell has failed, so there is no picture of it")
 
     if cell.click:
         page.locator(f".jp-CodeCell >> nth={number}").locator(cell.click).click()

@@ -124,6 +124,7 @@ def _figure(
 ) -> "BokehFigure | None":
     """Return one figure, or None if no run has the measure."""
     from bokeh.models import ColumnDataSource, HoverTool
+    from bokeh.models.renderers import DataRenderer
     from bokeh.plotting import figure
 
     shown = MEASURES[measure]
@@ -135,7 +136,7 @@ def _figure(
         title=shown.title,
         tools=TOOLS,
     )
-    lines = 0
+    points: list[DataRenderer] = []
     for number, (label, runs) in enumerate(groups.items()):
         for curve in curves(runs, measure, against):
             source = ColumnDataSource(
@@ -145,14 +146,14 @@ def _figure(
             dash = DASHES[number // len(COLOURS) % len(DASHES)]
             line = fig.line("x", "y", source=source, line_width=2, legend_label=label)
             line.glyph.update(line_color=colour, line_dash=dash)
-            fig.scatter("x", "y", source=source, size=5, color=colour, legend_label=label)
-            lines += 1
+            marks = fig.scatter("x", "y", source=source, size=5, color=colour, legend_label=label)
+            points.append(marks)
 
-    if not lines:
+    if not points:
         return None
 
     tips = [("run", "@run"), (AXES[against], "@x{0.[00]}"), (shown.title, "@y{0.[0000]}")]
-    fig.add_tools(HoverTool(tooltips=tips))
+    fig.add_tools(HoverTool(tooltips=tips, renderers=points))  # lines would answer a second time
     fig.legend.click_policy = "hide"
     fig.legend.orientation = "horizontal"
     fig.legend.location = "left"

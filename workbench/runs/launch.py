@@ -16,12 +16,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.settings import Settings, UserError, check_name
+from workbench.runs.ready import ReadyProcess
+from workbench.settings import Settings, UserError, changes_from_laptop, check_name
 from workbench.storage.home import data_folder
 from workbench.storage.run import STOP, Run, RunState, find_run, newest_run
 from workbench.system.processes import child_environment, process_stat
 
 POLL_SECONDS = 0.1  # between looks for the folder of a run
+_ready: list[ReadyProcess] = []  # the process that is ready, if there is one
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,27 @@ class Launched:
 
 
 def launch(arguments: Sequence[str], name: str) -> Launched:
-    """Start ``workbench ARGUMENTS`` in a session of its own.
+    """Start ``workbench ARGUMENTS`` in a session of its own, or ask the process that is ready.
 
     Its output goes to the log ``name``.
     """
     log = data_folder() / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    ready = _ready.pop() if _ready else None
+    if ready is not None and ready.ask(arguments, log):
+        process = ready.process
+    else:
+        process = _start(arguments, log)
+
+    # A process that nothing waits for stays in the process table, and a killed run would look
+    # alive.
+    threading.Thread(target=process.wait, daemon=True, name=f"wait for {name}").start()
+    return Launched(process, log)
+
+
+def _start(arguments: Sequence[str], log: Path) -> subprocess.Popen:
     with open(log, "wb") as out:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "workbench", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=out,
@@ -60,10 +75,22 @@ def launch(arguments: Sequence[str], name: str) -> Launched:
             start_new_session=True,
         )
 
-    # A process that nothing waits for stays in the process table, and a killed run would look
-    # alive.
-    threading.Thread(target=process.wait, daemon=True, name=f"wait for {name}").start()
-    return Launched(process, log)
+
+def get_ready() -> None:
+    """Start a process that loads what training needs, for the next `launch`; there is one at most.
+
+    It ends with this process, or when nothing is asked of it for long.
+    """
+    if _ready and not _ready[0].waiting:
+        dismiss_ready()
+    if not _ready:
+        _ready.append(ReadyProcess())
+
+
+def dismiss_ready() -> None:
+    """Let a process that is ready end."""
+    while _ready:
+        _ready.pop().dismiss()
 
 
 def launch_run(
@@ -78,8 +105,11 @@ def launch_run(
         words += ["--init", init]
     if cluster:
         words += ["--cluster", *cluster]
-    words.append("--set")
-    words += [f"{field}={value}" for field, value in settings.to_dict().items()]
+    if settings.sequence:
+        words += ["--criterion", settings.criterion.name]
+    changed = changes_from_laptop(settings)
+    if changed:
+        words += ["--set", *changed]
     return launch(words, name)
 
 

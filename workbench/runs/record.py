@@ -11,7 +11,7 @@ import numpy as np
 
 from workbench.prepare.corpus import Corpus, corpora_folder
 from workbench.prepare.files import TEST_MODEL, UNIGRAM
-from workbench.settings import Settings, UserError, preset
+from workbench.settings import Settings, UserError, changes_from_laptop
 from workbench.storage.run import CorpusIdentity, Run
 
 PACKAGES = (
@@ -205,13 +205,8 @@ def train_command(
     if recorded and not cluster:  # on a cluster the schedule is always recorded
         words.append("--record")
 
-    usual = preset("laptop", criterion=settings.criterion.name).to_dict()
-    changed = []
-    for field, chosen in settings.to_dict().items():
-        implied = field == "clock" and cluster
-        if chosen != usual[field] and not implied:
-            changed.append(f"{field}={chosen}")
-
+    implied = ("clock",) if cluster else ()
+    changed = changes_from_laptop(settings, implied)
     if changed:
         words += ["--set", *changed]
     return shlex.join(words)

@@ -30,7 +30,7 @@ from workbench.settings.groups import (
 )
 from workbench.settings.idle import idle_sentence, idle_sentences, why_idle
 from workbench.settings.names import LONGEST_NAME, check_name
-from workbench.settings.presets import PRESETS, preset
+from workbench.settings.presets import PRESETS, changes_from_laptop, preset
 from workbench.settings.random import rng
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "UpdateSettings",
     "UserError",
     "Value",
+    "changes_from_laptop",
     "check_name",
     "did_you_mean",
     "identity_of",

@@ -1,5 +1,7 @@
 """Sizes of networks and lengths of training that suit a corpus or a machine."""
 
+from collections.abc import Container
+
 from workbench.settings.description import Value
 from workbench.settings.errors import no_such
 from workbench.settings.experiment import Settings
@@ -28,3 +30,17 @@ def preset(name: str, **changes: Value) -> Settings:
         raise no_such("preset", name, PRESETS)
     sequence = changes.get("criterion", "ce") != "ce"
     return Settings().replace(**{**PRESETS[name], **(SEQUENCE if sequence else {}), **changes})
+
+
+def changes_from_laptop(settings: Settings, implied: Container[str] = ()) -> list[str]:
+    """Return ``name=value`` of each setting that differs from the preset ``laptop``.
+
+    With the criterion, on which the preset depends, these words of the command line make the
+    settings again. What is ``implied`` by other words is left out.
+    """
+    usual = preset("laptop", criterion=settings.criterion.name).to_dict()
+    return [
+        f"{name}={value}"
+        for name, value in settings.to_dict().items()
+        if value != usual[name] and name not in implied
+    ]

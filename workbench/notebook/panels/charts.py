@@ -42,15 +42,14 @@ class SweepChart:
         self.screen = Screen(WIDTH, HEIGHT)
         self.kind = W.ToggleButtons(
             options=[CURVES, COLUMNS],
-            description="drawn",
-            style={"button_width": "auto", "description_width": "6em"},
+            style={"button_width": "auto"},
         )
         self.against = W.ToggleButtons(
             options=[(title, against) for against, title in AXES.items()],
             value="epochs",
-            description="against",
-            style={"button_width": "auto", "description_width": "5em"},
+            style={"button_width": "auto"},
         )
+        self.before_against = W.Label("against", layout=W.Layout(margin="2px 6px 2px 18px"))
         self.x = _dropdown("across")
         self.y = _dropdown("up")
         self.colour = _dropdown("colour")
@@ -63,7 +62,7 @@ class SweepChart:
         self.zoomed = W.HTML()
         self.columns = W.HBox([self.x, self.y, self.colour, self.panels])
         self.columns.layout = W.Layout(flex_flow="row wrap", display="none")  # of its own: it hides
-        first = W.HBox([self.kind, self.against, self.zoom], layout=WRAPPED)
+        first = W.HBox([self.kind, self.before_against, self.against, self.zoom], layout=WRAPPED)
         self.widget = W.VBox([first, self.columns])
 
         self._offered: tuple[tuple[str, ...], tuple[str, ...]] | None = None
@@ -92,7 +91,8 @@ class SweepChart:
         """Draw the cells of ``table``, whose runs are in ``groups`` by their labels."""
         self.offer(table, axes)
         self.columns.layout.display = "" if self.shows_columns else "none"
-        self.against.layout.display = "none" if self.shows_columns else ""
+        for widget in (self.before_against, self.against):
+            widget.layout.display = "none" if self.shows_columns else ""
         drawn = dict(list(groups.items())[:MOST_CURVES])
         if not self.shows_columns:
             fig = draw_bands(drawn, against=self.against.value, height=INCHES[1])

@@ -26,6 +26,7 @@ from workbench.reports.render import render
 from workbench.reports.report import write_report
 from workbench.runs.launch import (
     Launched,
+    get_ready,
     kill_worker,
     launch_resume,
     launch_run,
@@ -326,6 +327,7 @@ class RunPanel:
         self.status.show_link("report: ", write_report(runs))
 
     def _ipython_display_(self) -> None:
+        get_ready()  # so that Start shows a first curve at once
         display_panel(self.widget, [self.screen])
 
 
