@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from workbench.cli import main
+from workbench.cli.exit_codes import INTERRUPTED
 
 HEAVY = ("torch", "numba", "scipy", "pandas", "matplotlib", "dask", "distributed", "ipywidgets")
 LOADED = "import sys; print(*(m for m in {heavy!r} if m in sys.modules))"
@@ -54,3 +55,19 @@ def test_no_command_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["--help"]) == 0
     assert capsys.readouterr().out == listed
     assert all(f"\n  {name} " in listed for name in main.COMMANDS)
+
+
+def test_an_interrupt_in_compiled_code_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python then raises a SystemError from it; any other SystemError is a fault of the program."""
+    command = main.load("info")
+    for cause in (KeyboardInterrupt(), None):
+
+        def run(options: object, cause: BaseException | None = cause) -> int:
+            raise SystemError("a result with an exception set") from cause
+
+        monkeypatch.setattr(command, "run", run)
+        if cause is None:
+            with pytest.raises(SystemError):
+                main.main(["info"])
+        else:
+            assert main.main(["info"]) == INTERRUPTED

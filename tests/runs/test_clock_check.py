@@ -12,7 +12,7 @@ from workbench.cli import main
 from workbench.metrics.distance import Distance
 from workbench.prepare.corpus import Corpus
 from workbench.runs import calibrate, clock_check
-from workbench.runs.clock_check import check_settings, compare, steady_pushes
+from workbench.runs.clock_check import ClockCheck, check_settings, compare, steady_pushes
 from workbench.settings import UserError, preset
 from workbench.storage.rows import PushRow
 from workbench.storage.run import Run, all_runs
@@ -41,9 +41,14 @@ def slower(run: Run, factor: float) -> Run:
     return run
 
 
+def compared(foretold: Run, real: Run) -> ClockCheck:
+    """The comparison of two runs."""
+    return compare(foretold, steady_pushes(foretold), real, load=0.5)
+
+
 def test_equal_runs_have_no_distance(fakes):
     """Rates, ages and their distributions are the same, and no distance is between them."""
-    check = compare(*fakes, replicas=3, load=0.5)
+    check = compared(*fakes)
     assert check.ratio == 1.0
     assert check.measured.updates == pytest.approx(1 / PUSH_EVERY)
     assert check.predicted.busy == pytest.approx(SPENT)
@@ -56,7 +61,7 @@ def test_equal_runs_have_no_distance(fakes):
 def test_a_slower_cluster_is_found(fakes):
     """Half the updates a second and twice the age in seconds; ages in updates stay."""
     one, two = fakes
-    check = compare(one, slower(two, 2.0), replicas=3, load=0.5)
+    check = compared(one, slower(two, 2.0))
     assert check.ratio == pytest.approx(2.0)
     ages = {age.name: age for age in check.ages}
     assert ages["inner"].distance == Distance(0.0, 0.0)
@@ -68,7 +73,7 @@ def test_a_slower_cluster_is_found(fakes):
 @pytest.mark.parametrize("cores, share", [(1, 1 / SPENT), (2, 1.0), (8, 1.0)])
 def test_shared_cores_are_priced(fakes, cores, share):
     """Where more processes work at once than there are cores, updates come so much later."""
-    check = replace(compare(*fakes, replicas=3, load=0.5), cores=cores)
+    check = replace(compared(*fakes), cores=cores)
     assert check.shared_updates == pytest.approx(check.predicted.updates * share)
     assert check.shared_ratio == pytest.approx(share)
 
@@ -86,13 +91,13 @@ def test_too_few_pushes_are_named(fakes, steps):
     short = fake_run("short", preset("tiny", criterion="mmi"), steps=steps)
     for pair in ((short, fakes[0]), (fakes[0], short)):
         with pytest.raises(UserError, match=f"short: {steps} pushes are too few .* more epochs"):
-            compare(*pair, replicas=3, load=0.5)
+            compared(*pair)
 
 
 def test_pushes_at_one_time_are_too_few(fakes):
     """Replicas that keep step on a virtual clock and push once have no rate either."""
     with pytest.raises(UserError, match="one: 40 pushes are too few"):
-        compare(slower(fakes[0], 0.0), fakes[1], replicas=3, load=0.5)
+        compared(slower(fakes[0], 0.0), fakes[1])
 
 
 def test_a_prediction_that_is_too_short_ends_before_the_cluster_works(fakes, monkeypatch):
@@ -108,6 +113,23 @@ def test_a_prediction_that_is_too_short_ends_before_the_cluster_works(fakes, mon
     with pytest.raises(UserError, match="1 pushes are too few"):
         clock_check.check_clock(fakes[0], "laptop", [2])
     assert trained == ["cost"]
+
+
+def test_pushes_are_read_once(fakes, monkeypatch):
+    """A long run has millions of them."""
+    waiting = list(fakes)
+    read = []
+
+    def steady(run):
+        read.append(run)
+        return steady_pushes(run)
+
+    monkeypatch.setattr(clock_check, "train", lambda *_, **more: waiting.pop(0))
+    monkeypatch.setattr(clock_check, "corpus_of", lambda run: None)
+    monkeypatch.setattr(clock_check, "steady_pushes", steady)
+    [check] = clock_check.check_clock(fakes[0], "laptop", [3], cluster=object())
+    assert read == list(fakes)
+    assert check.replicas == 3
 
 
 def test_a_comparison_is_not_disturbed():

@@ -151,6 +151,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return print_error("not enough memory; choose a smaller network, batch or --jobs")
     except KeyboardInterrupt:
         return report_interruption()
+    except SystemError as error:
+        # An interrupt in compiled code: Python finds it beside the value that the code returns.
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        return report_interruption()
     except BrokenPipeError:  # the reader of our output, for example `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED

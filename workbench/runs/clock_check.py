@@ -135,7 +135,7 @@ def _check(
         name=f"foretold-{count}-{begun}",
         init=run,
     )
-    steady_pushes(foretold)  # if there are too few, before the cluster works in vain
+    predicted = steady_pushes(foretold)  # if there are too few, before the cluster works in vain
 
     load = os.getloadavg()[0]
     name = f"measured-{count}-{begun}"
@@ -144,18 +144,17 @@ def _check(
     else:
         with cluster_at("local", settings) as local:
             real = train(corpus, settings, name=name, init=run, executor=local, record=False)
-    return compare(foretold, real, count, load)
+    return compare(foretold, predicted, real, load)
 
 
-def compare(foretold: Run, real: Run, replicas: int, load: float) -> ClockCheck:
-    """Return the comparison of two runs that have ended."""
-    predicted = steady_pushes(foretold)
+def compare(foretold: Run, predicted: SteadyPushes, real: Run, load: float) -> ClockCheck:
+    """Return the comparison of two runs that have ended; ``predicted``: pushes of the first."""
     measured = steady_pushes(real)
     predicted_ages = staleness(predicted.rows)
     measured_ages = staleness(measured.rows)
     checks = (check_age(name, predicted_ages, measured_ages) for name in AGES)
     return ClockCheck(
-        replicas=replicas,
+        replicas=foretold.settings.asynchrony.replicas,
         cores=os.cpu_count() or 1,
         load=load,
         predicted=throughput(foretold, predicted),

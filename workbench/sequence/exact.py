@@ -23,6 +23,7 @@ from workbench.model.device import device
 from workbench.sequence.occupancy import Occupancies
 from workbench.sequence.search_graph import once_per_graph
 
+TOO_FAR_APART = "the scores are too far apart for a sum over all paths"
 LEAST = 1e-14  # occupancies below this are not kept; all of a row's together stay below rounding
 
 
@@ -48,7 +49,7 @@ def exact_occupancies(
 
     ``scores``: one array [T, tied states] for each utterance; T may differ. Memory: 8 bytes for
     each frame, utterance and state of the graph. Raises NoPath where an utterance has no complete
-    path.
+    path, or where paths from the start and paths to the end meet in no double number.
     """
     lengths = torch.tensor([len(x) for x in scores], device=device())
     shape = (max(len(x) for x in scores), scores[0].shape[1], len(scores))
@@ -59,6 +60,9 @@ def exact_occupancies(
     totals, gamma = _forward_backward(device_arcs(graph), padded, lengths)
     if not torch.isfinite(totals).all():
         raise NoPath("no complete path")
+    inside = torch.arange(len(gamma), device=gamma.device)[:, None] < lengths
+    if not ((gamma.sum(1) > 0) | ~inside).all():
+        raise NoPath(TOO_FAR_APART)
 
     dense = gamma.permute(2, 0, 1).cpu().numpy()
     rows = [sparse_rows(dense[b, : len(x)]) for b, x in enumerate(scores)]
@@ -138,7 +142,7 @@ def exact_expected_accuracy(
         γ_t(s) [Ā_t(s) - Ā] ∝ Σ_{i -> j that consume s} α_i p β_j (a_i + right + b_j - Ā)
 
     The gradient is with respect to the scaled scores, and sums to zero in every frame. Memory: one
-    byte for each frame and arc. Raises NoPath where there is no complete path.
+    byte for each frame and arc. Raises NoPath as `exact_occupancies` does.
     """
     arcs = device_arcs(graph)
     padded = torch.tensor(scores, dtype=torch.float64, device=device())
@@ -189,7 +193,12 @@ def exact_expected_accuracy(
 
 
 def sparse_rows(dense: np.ndarray) -> Occupancies:
-    """Return dense rows [T, tied states] as sparse ones, without what is smaller than LEAST."""
+    """Return dense rows [T, tied states] as sparse ones, without what is smaller than LEAST.
+
+    Raises NoPath if forward and backward probabilities met in no double number.
+    """
+    if not np.isfinite(dense).all():
+        raise NoPath(TOO_FAR_APART)
     frame, state = np.nonzero(np.abs(dense) > LEAST)
     indptr = np.searchsorted(frame, np.arange(len(dense) + 1))
     return Occupancies(indptr, state.astype(np.int32), dense[frame, state])

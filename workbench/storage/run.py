@@ -20,6 +20,7 @@ import json
 import os
 import socket
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
@@ -300,14 +301,26 @@ def find_run(name: str, root: Path | None = None) -> Run:
 
 def newest_run(name: str, root: Path | None = None) -> Run | None:
     """Return the run ``<name>-<digest>`` that was started last; None if there is none."""
-    return next(iter(runs_called(name, root)), None)
+    return next(iter(runs_called(name, RunFolders(root))), None)
 
 
-def runs_called(name: str, root: Path | None = None) -> list[Run]:
-    """Return the runs ``<name>-<digest>``, the one that was started last first."""
-    root = root or data_folder() / "runs"
-    folders = os.listdir(root) if root.is_dir() else []
-    named = [root / folder / RECORD for folder in folders if folder.rpartition("-")[0] == name]
+class RunFolders:
+    """The folders under ``root`` by the names of their runs, from one look at the disk."""
+
+    def __init__(self, root: Path | None = None):
+        self.root = root or data_folder() / "runs"
+        self.by_name: dict[str, list[str]] = defaultdict(list)  # without the digest
+        for folder in os.listdir(self.root) if self.root.is_dir() else []:
+            self.by_name[folder.rpartition("-")[0]].append(folder)
+
+
+def runs_called(name: str, folders: RunFolders | None = None) -> list[Run]:
+    """Return the runs ``<name>-<digest>``, the one that was started last first.
+
+    Whoever asks for many names looks at the disk once, and gives the ``folders``.
+    """
+    folders = folders or RunFolders()
+    named = [folders.root / folder / RECORD for folder in folders.by_name.get(name, ())]
     records = [path for path in named if is_file(path)]
     records.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     return [Run(path.parent) for path in records]

@@ -12,7 +12,7 @@ from workbench.settings import UserError, why_idle
 from workbench.storage.files import read_json, write_json
 from workbench.storage.home import data_folder
 from workbench.storage.rows import EvaluateRow, read_rows
-from workbench.storage.run import Parent, Run, RunState, runs_called
+from workbench.storage.run import Parent, Run, RunFolders, RunState, runs_called
 from workbench.sweeping.price import Price
 from workbench.sweeping.spec import Cell, Sweep
 from workbench.system.processes import process_is_alive
@@ -113,13 +113,14 @@ def _last_evaluation(run: Run) -> EvaluateRow | None:
 
 def plan_cells(sweep: Sweep) -> list[PlannedCell]:
     """Return every cell of ``sweep`` and how it stands."""
-    return [plan_cell(sweep, cell) for cell in sweep.cells()]
+    folders = RunFolders()
+    return [plan_cell(sweep, cell, folders) for cell in sweep.cells()]
 
 
-def plan_cell(sweep: Sweep, cell: Cell) -> PlannedCell:
-    """Return how one cell stands."""
+def plan_cell(sweep: Sweep, cell: Cell, folders: RunFolders | None = None) -> PlannedCell:
+    """Return how one cell stands; ``folders``: of all runs, if somebody has looked already."""
     record = CellRecord.read(record_path(sweep, cell))
-    run = cell_run(sweep, cell)
+    run = cell_run(sweep, cell, folders)
     if record.busy:
         return PlannedCell(cell, run, CellState.RUNNING, "", record.price)
     if run is None:
@@ -146,13 +147,13 @@ def run_name(sweep: Sweep, cell: Cell) -> str:
     return f"{sweep.prefix_of_runs}-{cell.id}"
 
 
-def cell_run(sweep: Sweep, cell: Cell) -> Run | None:
+def cell_run(sweep: Sweep, cell: Cell, folders: RunFolders | None = None) -> Run | None:
     """Return the run of the cell that was started last; None if there is none.
 
     A run of that name that began from anything else than cells of the sweep do is another one:
     starts that took over hidden layers were once called like cells that begin from nothing.
     """
-    named = runs_called(run_name(sweep, cell))
+    named = runs_called(run_name(sweep, cell), folders)
     return next((run for run in named if _begins_like_cells(sweep, run.record.parent)), None)
 
 
