@@ -159,7 +159,7 @@ def comparison(difference: float, error: float, **changes) -> Comparison:
         (
             comparison(0.0, 0.0, units=4),
             "undecided",
-            "undecided: no difference varies among 4 speakers, so chance is unknown",
+            "undecided: all 4 speakers differ by the same, so chance is unknown",
         ),
         (comparison(0.0, 0.0), "equivalent", "equivalent within 0.5 % absolute (p < 0.001)"),
     ],

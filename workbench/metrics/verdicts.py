@@ -66,7 +66,7 @@ class Verdict:
         if self.p is None or self.p_equivalence is None:
             count = _counted(self.units, self.unit)
             if self.units >= FEWEST_UNITS:
-                return f"undecided: no difference varies among {count}, so chance is unknown"
+                return f"undecided: all {count} differ by the same, so chance is unknown"
             return f"undecided: the test set has {count}, and a test needs {FEWEST_UNITS}"
         if self.outcome is VerdictOutcome.EQUIVALENT:
             return f"equivalent within {margin} ({p_text(self.p_equivalence)})"

@@ -286,15 +286,22 @@ def question(runs: Sequence[Run]) -> str:
     return f"What do {names} do {effect} (Their settings differ in nothing else.)"
 
 
+def change_text(before: float, after: float) -> str:
+    """Return two word error rates, and by how much of the first there are fewer or more errors."""
+    text = f"{100 * before:.1f} → {100 * after:.1f} %"
+    if not before or before == after:
+        return text
+    share = 100 * abs(before - after) / before
+    return f"{text} ({share:.1f} % {'fewer' if after < before else 'more'} errors)"
+
+
 def verdict_sentences(runs: Sequence[Run], margin: float = MARGIN) -> list[str]:
     """Return one sentence per run that was tested, as was the run that it started from."""
     sentences = []
     for improvement in improvements(runs):
         before = improvement.before
         after = improvement.after
-        change = f"{100 * before:.1f} → {100 * after:.1f} %"
-        if before:
-            change += f" ({100 * (before - after) / before:+.1f} % relative gain)"
+        change = change_text(before, after)
         beginning = f"{improvement.run} against {improvement.parent}: test WER {change}"
         sentences.append(f"{beginning}, {_verdict_text(improvement, margin)}.")
 
