@@ -7,11 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from data_directories import make_corpus_directory
 from fake_runs import fake_run
 
 from workbench.baseline import Request
 from workbench.notebook.baseline import BaselineCell, baseline
-from workbench.prepare.reading import guess_source
+from workbench.notebook.calls import check_data
+from workbench.prepare.reading import LETTERS, Source, guess_source
 from workbench.settings import Settings
 from workbench.storage.files import write_json
 from workbench.storage.run import RunState, RunStatus
@@ -65,3 +67,12 @@ def test_arguments_of_the_cell_are_what_is_asked(
         ),
         Request("y", criterion="smbr", hours=2.0),
     ]
+
+
+def test_a_source_is_checked_as_a_folder_is(tmp_path: Path) -> None:
+    """A source says more than a folder can: here that words are said by their letters."""
+    data = make_corpus_directory(tmp_path / "mine")
+    (data / "lexicon.txt").unlink()
+    assert "no lexicon" in check_data(data).refusal
+    spelt = check_data(Source(kaldi=data, lexicon=LETTERS))
+    assert (spelt.refusal, spelt.lexicon) == ("", "letters")

@@ -63,3 +63,10 @@ def test_a_scale_out_of_range_is_refused(value):
     """Nothing is measured; the line names the scale and its range."""
     with pytest.raises(UserError, match=r"acoustic_scale=.*must be between 0.001 and 2"):
         search_grid({**GRID, "acoustic_scale": [0.1, value]}, lambda scales: 0.0)
+
+
+def test_a_flat_grid_has_its_best_in_the_middle() -> None:
+    """Equal errors do not send the search beyond its smallest value."""
+    grid = {"acoustic_scale": [0.05, 0.1, 0.2], "prior_scale": [1.0], "transition_scale": [1.0]}
+    errors = search_grid(grid, lambda scales: 0.5)
+    assert errors.acoustic_scale.tolist() == [0.1, 0.05, 0.2]

@@ -43,3 +43,14 @@ def test_few_speakers_are_compared_by_utterances() -> None:
     """Two speakers have no standard error to speak of."""
     tried = {PARENT: utterances([5, 5]), OTHER: utterances([9, 0])}
     assert choose_scales(tried, ["one", "two"] * 30, PARENT) == PARENT
+
+
+def test_of_equally_good_scales_the_middle_is_taken() -> None:
+    """On a few held-out utterances many scales make no errors; the smallest would be a corner."""
+    none = utterances([0])
+    tried = {
+        RecognitionScales(acoustic, lm): utterances([1]) if lm > 2 else none
+        for acoustic in (0.07, 0.1, 0.15)
+        for lm in (0.6, 0.8, 1.0, 1.2, 1.5, 2.5)
+    }
+    assert choose_scales(tried, SPEAKERS) == RecognitionScales(0.1, 1.0)

@@ -62,12 +62,13 @@ def prepare_kaldi(name: str, folder: Path | str, **how: Value) -> Corpus:
         return prepare_corpus(name, source, parse_fields(Preparation, how), progress=progress)
 
 
-def check_data(folder: Path | str, **how: Value) -> Survey:
+def check_data(source: Source | Path | str, **how: Value) -> Survey:
     """Return what is in a Kaldi or Lhotse folder, before anything is computed; print it.
 
-    ``how``: fields of `Preparation`.
+    ``source``: the folder, or a `Source`. ``how``: fields of `Preparation`.
     """
-    source = guess_source(Path(folder))
+    if not isinstance(source, Source):
+        source = guess_source(Path(source))
     return survey(source, parse_fields(Preparation, how))
 
 

@@ -29,7 +29,7 @@ from workbench.model.threads import one_thread
 from workbench.prepare.reading import read_language_model
 from workbench.progress import Progress, no_progress
 from workbench.recognise.recogniser import SEARCH, Recogniser, Search, Words
-from workbench.recognise.scale_grid import Scales, search_grid
+from workbench.recognise.scale_grid import Scales, best_scales, search_grid
 from workbench.runs import language_digest, parent_run, trained_model
 from workbench.runs.posteriors import with_posteriors
 from workbench.runs.task import Task
@@ -226,7 +226,7 @@ def choose_scales(
 
     ``tried``: the errors of each utterance; ``speakers``: its speaker. See `with_best_scales`.
     """
-    best = min(tried, key=lambda scales: (total_errors(tried[scales]).wer, scales))
+    best = best_scales({scales: total_errors(errors).wer for scales, errors in tried.items()})
     if usual is None:
         return best
 

@@ -1,8 +1,14 @@
-"""A grid of scales, searched on held-out data and widened where the best lies at its edge."""
+"""A grid of scales, searched on held-out data and widened where the best lies at its edge.
+
+Where few held-out data make several scales equally good, the middle of these is the best: their
+corner would rest on how the grid was laid.
+"""
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from statistics import fmean
+from typing import NamedTuple, TypeVar
 
 import pandas as pd
 
@@ -23,6 +29,9 @@ class Scales(NamedTuple):
     transition_scale: float
 
 
+Values = TypeVar("Values", bound=tuple[float, ...])
+"""One value of each scale."""
+
 Grid = Mapping[str, Sequence[float]]
 """The values of each scale that are combined."""
 
@@ -41,14 +50,33 @@ def search_grid(grid: Grid, measure: Callable[[Scales], float]) -> pd.DataFrame:
             if scales not in found:
                 found[scales] = measure(scales)
 
-        best = min(found, key=lambda scales: found[scales])
+        best = best_scales(found)
         wider = {name: widen(name, values[name], getattr(best, name)) for name in values}
         if wider == values:
             break
         values = wider
 
-    rows = [{**scales._asdict(), ERROR: error} for scales, error in found.items()]
-    return pd.DataFrame(rows).sort_values(ERROR, ignore_index=True, kind="stable")
+    best = best_scales(found)
+    ordered = sorted(found, key=lambda scales: (found[scales], scales != best))
+    rows = [{**scales._asdict(), ERROR: found[scales]} for scales in ordered]
+    return pd.DataFrame(rows)
+
+
+def best_scales(errors: Mapping[Values, float]) -> Values:
+    """Return the scales with the least error, the middle ones of those that are equally good."""
+    ranks = [
+        {value: rank for rank, value in enumerate(sorted(set(column)))}
+        for column in zip(*errors, strict=True)
+    ]
+
+    def places(scales: Values) -> list[int]:
+        """How many smaller values of each scale were tried."""
+        return [rank[value] for rank, value in zip(ranks, scales, strict=True)]
+
+    least = min(errors.values())
+    good = sorted(scales for scales, error in errors.items() if error == least)
+    middle = [fmean(column) for column in zip(*map(places, good), strict=True)]
+    return min(good, key=lambda scales: math.dist(places(scales), middle))
 
 
 def checked_values(name: str, values: Sequence[float]) -> list[float]:
