@@ -118,7 +118,7 @@ def _error_paths(results: StudyResults, label: str) -> list[ErrorPath]:
 def draw_bars(study: Study, results: StudyResults) -> PngFigure:
     """Draw test word errors, and differences with their 95 % intervals; hollow: the paper's."""
     labels = [label for label in results.labels if _test_rates(results, label)]
-    fig, axes = figure_with_columns(9.0, 1.3 + 0.3 * max(2, len(labels)), 2, share_y=True)
+    fig, axes = figure_with_columns(9.0, 1.3 + 0.4 * max(2, len(labels)), 2, share_y=True)
     places = {label: -number for number, label in enumerate(labels)}
     for label, place in places.items():
         rates = _test_rates(results, label)
@@ -129,13 +129,14 @@ def draw_bars(study: Study, results: StudyResults) -> PngFigure:
         for number, row in enumerate(_differences(results, label)):
             _draw_difference(axes[1], row, place + DODGE * (1 - 2 * number))
 
-    axes[0].set_yticks(list(places.values()), list(places))
-    axes[0].set_xlabel("test word error rate (%), one mark a seed")
+    # An arm and its setting take a line each, so that the panels keep their width.
+    axes[0].set_yticks(list(places.values()), [label.replace(": ", ":\n") for label in places])
+    axes[0].set_xlabel("test WER (%), one mark a seed")
     set_title(axes[0], "ours; hollow: the paper's")
     axes[1].axvline(0, color=PAPER_COLOUR, linewidth=0.8)
     axes[1].axvspan(-100 * study.margin, 100 * study.margin, color="#eeeeee", zorder=0)
-    axes[1].set_xlabel("difference (% absolute), 95 % interval; grey: the margin")
-    set_title(axes[1], "solid: against the first; dashed: against the start")
+    axes[1].set_xlabel("difference (% absolute); grey: the margin")
+    set_title(axes[1], "solid: from the first; dashed: from the start")
     return fig
 
 
