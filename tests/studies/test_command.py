@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from study_rows import RECORD, cell
 
 from workbench.cli.main import main
 from workbench.cli.study import parse_duration, parse_seed_list
+from workbench.studies.rows import StudyResults, keep_results
 from workbench.studies.study import study_names
 
 
@@ -22,6 +24,16 @@ def test_the_list_has_every_study(data_folder: Path, capsys: pytest.CaptureFixtu
     assert not list(data_folder.glob("*"))
     assert main(["study", "list", "--size", "tiny"]) == 0
     assert "shared runs counted once" in capsys.readouterr().out
+
+
+def test_the_list_names_kept_seeds(data_folder: Path, capsys: pytest.CaptureFixture) -> None:
+    """Rows that are kept count although their runs are not in the data folder."""
+    keep_results(StudyResults(RECORD, [cell("last", "last: decoder_seconds=0.0")], [], []))
+    assert main(["study", "list", "--size", RECORD.size, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    by_name = {row["study"]: (row["kept seeds"], row["done"]) for row in rows}
+    assert by_name["e3"] == ("0", "0/21")
+    assert by_name["e4"] == ("–", "0/6")
 
 
 def test_a_dry_run_lists_the_cells(data_folder: Path, capsys: pytest.CaptureFixture) -> None:

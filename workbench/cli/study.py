@@ -151,11 +151,18 @@ def print_list(options: Options) -> None:
 
 
 def state_row(state: "StudyState") -> dict[str, str]:
-    """Return how far a study is, as a row of texts."""
+    """Return how far a study is, as a row of texts.
+
+    Rows may be kept of runs that are not in the data folder, such as those that come with a clone.
+    """
+    from workbench.studies.rows import kept_seeds
+
+    seeds = kept_seeds(state.plan.study.name, state.plan.size_name)
     return {
         "study": state.plan.study.name,
         "done": f"{state.done}/{state.cells}",
         "failed": str(state.failed),
+        "kept seeds": ", ".join(str(seed) for seed in seeds) or "–",
         "left": duration_text(60 * state.minutes) if state.minutes else "nothing",
         "missing corpora": ", ".join(state.unprepared) or "–",
         "question": state.plan.study.title,

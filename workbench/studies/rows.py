@@ -268,6 +268,13 @@ def kept_sizes(name: str) -> set[str]:
     return {size for study, _, size in names if study == name}
 
 
+def kept_seeds(name: str, size: str) -> Sequence[int]:
+    """Return the seeds of which rows of a study are kept at a size; none if nothing is kept."""
+    if size not in kept_sizes(name):
+        return []
+    return read_results_of(name, size).record.seeds
+
+
 def all_results() -> list[StudyResults]:
     """Return everything that is kept with the data, by study and size."""
     folder = rows_folder()
