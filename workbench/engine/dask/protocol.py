@@ -215,9 +215,19 @@ def _parse_place(values: list[Any]) -> Place:
     place: Place = (
         InlineArray(*values) if len(values) == len(InlineArray._fields) else SharedArray(*values)
     )
-    if np.dtype(place.dtype).hasobject or min(place.shape, default=0) < 0:
+    if not _is_plain(np.dtype(place.dtype)) or not all(_is_size(n) for n in place.shape):
         raise ValueError(f"an array of {place.dtype} {place.shape}")
     return place
+
+
+def _is_plain(dtype: np.dtype[np.generic]) -> bool:
+    """Whether elements are bytes of their own: no objects, no arrays in arrays, not empty."""
+    return not dtype.hasobject and not dtype.shape and dtype.itemsize > 0
+
+
+def _is_size(value: object) -> bool:
+    """Whether a value that JSON gave can be an extent of an array; True is none."""
+    return type(value) is int and value >= 0
 
 
 def _receive_array(place: InlineArray) -> Generator[memoryview, Sequence[int], np.ndarray]:
