@@ -124,7 +124,7 @@ class Tail:
             for line in lines:
                 try:
                     self._rows[kind].append(Row.from_dict(json.loads(line)))
-                except (TypeError, ValueError) as error:
+                except (TypeError, ValueError, RecursionError) as error:
                     raise UserError(f"{self.run.name}: damaged row: {error}") from None
             lines.clear()
 

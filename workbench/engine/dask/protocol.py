@@ -16,6 +16,7 @@ import itertools
 import json
 import math
 import os
+import re
 import struct
 import weakref
 from collections import deque
@@ -34,6 +35,9 @@ MAX_FILES = 200  # in a message; the kernel carries at most 253
 FLOAT32 = "<f4"
 TYPES = ImportedTypes()
 JSON = json.JSONEncoder(separators=(",", ":"))  # made once, since a message takes microseconds
+
+PLAIN_TYPE = re.compile(r"[<>|][biufcmMSUV][1-9]\d{0,4}(\[\d{0,4}[a-zA-Z]+\])?")
+"""Types of elements as numpy writes them: byte order, kind, bytes, and the unit of times."""
 
 Reading = Generator[memoryview, Sequence[int], object]
 
@@ -173,7 +177,10 @@ class Session:
         finally:
             for file in files:  # none is left unless the message is malformed
                 os.close(file)
-        return decode(head.message, arrays, TYPES)
+        try:
+            return decode(head.message, arrays, TYPES)
+        except RecursionError as error:
+            raise ProtocolError(f"malformed head from the peer: {error}") from None
 
     def _release(self, head: Head) -> None:
         """Give up what the peer does not see, or does not have, any more."""
@@ -207,7 +214,7 @@ def _parse_head(text: bytes) -> Head:
     try:
         message, places, ended_leases, gone_segments = json.loads(text)
         return Head(message, [_parse_place(place) for place in places], ended_leases, gone_segments)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ProtocolError(f"malformed head from the peer: {error}") from None
 
 
@@ -215,14 +222,17 @@ def _parse_place(values: list[Any]) -> Place:
     place: Place = (
         InlineArray(*values) if len(values) == len(InlineArray._fields) else SharedArray(*values)
     )
-    if not _is_plain(np.dtype(place.dtype)) or not all(_is_size(n) for n in place.shape):
+    if not _is_plain(place.dtype) or not all(_is_size(n) for n in place.shape):
         raise ValueError(f"an array of {place.dtype} {place.shape}")
     return place
 
 
-def _is_plain(dtype: np.dtype[np.generic]) -> bool:
-    """Whether elements are bytes of their own: no objects, no arrays in arrays, not empty."""
-    return not dtype.hasobject and not dtype.shape and dtype.itemsize > 0
+def _is_plain(dtype: object) -> bool:
+    """Whether a value that JSON gave names elements of their own bytes: no objects, not empty.
+
+    numpy reads far more than this as a type, such as lists of fields and arrays of arrays.
+    """
+    return isinstance(dtype, str) and bool(PLAIN_TYPE.fullmatch(dtype))
 
 
 def _is_size(value: object) -> bool:
