@@ -272,12 +272,15 @@ def test_test_table_report_and_transcripts(corpus, ce, mmi, capsys, tmp_path):
     store = corpus.split("test")
     import soundfile
 
-    samples, rate = store.audio(0)
+    # The tiny network leaves no path for some utterances, which `decode` refuses.
+    hypotheses = read_transcripts(mmi.folder).hypotheses
+    number = next(number for number, name in enumerate(store.ids) if hypotheses[name])
+    samples, rate = store.audio(number)
     soundfile.write(tmp_path / "one.wav", samples, rate)
     capsys.readouterr()
     assert main.main(["decode", mmi.name, str(tmp_path / "one.wav")]) == 0
     said = capsys.readouterr().out.strip().split("\t")[1].split()
-    assert tuple(said) == read_transcripts(mmi.folder).hypotheses[store.ids[0]]
+    assert tuple(said) == hypotheses[store.ids[number]]
 
 
 def test_a_network_aligns_a_corpus_anew(corpus, ce, capsys):
