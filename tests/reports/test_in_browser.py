@@ -79,7 +79,7 @@ def is_remote(address: str) -> bool:
 
 
 def open_page(page: "Page", html: str, folder: Path) -> "Frame":
-    """Opens HTML as the panel shows it, in a frame; returns that frame when it has drawn."""
+    """Open HTML as the panel shows it, in a frame; return that frame when it has drawn."""
     framed = render(NOTEBOOK_PACKAGE, "zoomed.html", page=html, height=460)
     file = folder / "framed.html"
     file.write_text(f"<!doctype html><body>{framed}</body>")
@@ -90,7 +90,7 @@ def open_page(page: "Page", html: str, folder: Path) -> "Frame":
 
 
 def point_at(page: "Page", frame: "Frame", x: float, y: float) -> None:
-    """Moves the pointer onto the point (x, y) of the first figure."""
+    """Move the pointer onto the point (x, y) of the first figure."""
     across, down = frame.evaluate(PLACE, [x, y])
     box = frame.locator(".bk-Figure").first.bounding_box()
     assert box is not None
@@ -99,7 +99,7 @@ def point_at(page: "Page", frame: "Frame", x: float, y: float) -> None:
 
 
 def zoom(page: "Page", frame: "Frame") -> None:
-    """Turns on the tool of the wheel in the first figure, and turns the wheel."""
+    """Turn on the tool of the wheel in the first figure, and turn the wheel."""
     box = frame.locator(".bk-Figure").first.bounding_box()
     assert box is not None
     frame.locator(".bk-tool-icon-wheel-zoom").first.click()

@@ -16,6 +16,7 @@ from workbench.figures.style import (
     figure_with_columns,
     figure_with_panel,
     line_style,
+    mark_at_edge,
     set_title,
     set_y_title,
 )
@@ -54,8 +55,6 @@ LOGARITHMIC_RATIO = 8.0
 LINEAR_PART = 100.0
 # The first evaluations are cut off where all values span so many times the range of the later ones.
 OUTLYING_START = 2.0
-MARK_ABOVE = "^"  # of what is left out above a panel
-MARK_BELOW = "v"
 MOST_MARKED = 60  # points of a curve that each have a mark
 GRID_POINTS = 60  # of the common grid on which seeds are averaged
 PANEL_WIDTH = 3.4  # inches
@@ -269,16 +268,6 @@ def _mark_outside(
             values += band.mean[outside].tolist()
         if values:
             _write_outside(ax, (min(places), edge), values, above)
-
-
-def mark_at_edge(ax: Axes, x: np.ndarray, edge: float, number: int, above: bool) -> None:
-    """Draw a mark at the edge of a panel for what goes on outside; ``number``: of its line."""
-    if not len(x):
-        return
-    color = line_style(number)["color"]
-    marker = MARK_ABOVE if above else MARK_BELOW
-    (drawn,) = ax.plot(x, np.full(len(x), edge), marker, color=color, markersize=6, clip_on=False)
-    drawn.set_in_layout(False)
 
 
 def _write_outside(

@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Literal, TypedDict
 
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
@@ -45,6 +46,8 @@ LEGEND_SAMPLE = 0.6  # inches, of a line's sample in a legend and what is around
 CHARACTER_WIDTH = 0.068  # inches, of a character in a legend
 Y_TITLE_SHARE = 0.85  # of a panel's height, of which a legend below takes the rest
 POINTS_PER_INCH = 72
+MARK_ABOVE = "^"  # at the edge of a panel, for what it leaves out
+MARK_BELOW = "v"
 HATCH_WIDTH = 0.4  # points
 GRID_WIDTH = 0.6  # points
 GRID_COLOUR = "#dddddd"
@@ -264,6 +267,16 @@ def line_style(number: int, width: float = LINE_WIDTH) -> LineStyle:
         "linestyle": DASHES[(number + again) % len(DASHES)],
         "linewidth": width,
     }
+
+
+def mark_at_edge(ax: Axes, x: np.ndarray, edge: float, number: int, above: bool) -> None:
+    """Draw a mark at the edge of a panel for what goes on outside; ``number``: of its line."""
+    if not len(x):
+        return
+    color = line_style(number)["color"]
+    marker = MARK_ABOVE if above else MARK_BELOW
+    (drawn,) = ax.plot(x, np.full(len(x), edge), marker, color=color, markersize=6, clip_on=False)
+    drawn.set_in_layout(False)
 
 
 def png(fig: Figure, dpi: int = NOTEBOOK_DPI) -> bytes:

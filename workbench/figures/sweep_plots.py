@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from workbench.data import PAPER
-from workbench.figures.curves import mark_at_edge
 from workbench.figures.style import (
     COLOURS,
     LINE_WIDTH,
@@ -18,6 +17,7 @@ from workbench.figures.style import (
     figure_with_columns,
     figure_with_panel,
     line_style,
+    mark_at_edge,
     set_y_title,
 )
 from workbench.figures.sweep_matrix import NAMES, scale

@@ -11,6 +11,7 @@ too, with half the learning rate (`workbench.runs.divergence`).
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from workbench.engine import Lost, Outcome
@@ -22,9 +23,9 @@ from workbench.runs.divergence import (
     how_it_diverged,
     largest_gradients,
 )
-from workbench.runs.execution import ClusterExecutor, Placement, Stop, never
+from workbench.runs.execution import ClusterExecutor, Placement, S, Stop, never
 from workbench.runs.stop import interruptible, stop_file
-from workbench.runs.wiring import Experiment
+from workbench.runs.wiring import Experiment, MakeProcess
 from workbench.storage.checkpoints import latest_checkpoint, remove_newest_checkpoint
 from workbench.storage.rows import DivergenceRow, EvaluateRow, PushRow, RecoveryRow, Row, TraceRow
 from workbench.storage.run import DIVERGENCE, DRIVER, Run
@@ -187,8 +188,7 @@ class Drive:
 
         # A run that is repeated has each evaluation: it is finished, or its segment is given up.
         give_way = never if self.repeatable else stop
-        execute = self._execute_recorded if self.record else self._execute
-        outcome = execute(rest, give_way)
+        outcome = self._execute(rest, give_way)
         self.tally.segment += 1
         self.tally.frames = self.services["server 0"].frames
         self.save(outcome, checkpoint_due=self.frames >= due)
@@ -202,36 +202,29 @@ class Drive:
         return due - self.frames <= left * frames_per_second
 
     def _execute(self, rest: Stop, give_way: Stop) -> Outcome:
-        """Execute the run up to its next rest."""
+        """Execute the run up to its next rest, and record the schedule if that is wanted."""
         makers = self.experiment.processes(self.at.states)
-        channels = self.at.channels or None
-        return self.placement.executor.run(
-            makers,
-            self.services,
-            self.emit,
-            rest=rest,
-            channels=channels,
-            ticks=self.at.ticks,
-            give_way=give_way,
-        )
+        if not self.record:
+            return self._run(makers, self.services, rest, give_way)
 
-    def _execute_recorded(self, rest: Stop, give_way: Stop) -> Outcome:
-        """Execute the run up to its next rest, and record the schedule."""
-        makers, services = wrap_for_recording(
-            self.experiment.processes(self.at.states), self.services, self.tally.segment
-        )
-        channels = self.at.channels or None
-        outcome = self.placement.executor.run(
+        makers, services = wrap_for_recording(makers, self.services, self.tally.segment)
+        outcome = self._run(makers, services, rest, give_way)
+        self.services |= {name: recorded.service for name, recorded in services.items()}
+        return outcome
+
+    def _run(
+        self, makers: Mapping[str, MakeProcess], services: dict[str, S], rest: Stop, give_way: Stop
+    ) -> Outcome:
+        """Let the executor run these processes and services from where the run is."""
+        return self.placement.executor.run(
             makers,
             services,
             self.emit,
             rest=rest,
-            channels=channels,
+            channels=self.at.channels or None,
             ticks=self.at.ticks,
             give_way=give_way,
         )
-        self.services |= {name: recorded.service for name, recorded in services.items()}
-        return outcome
 
     def emit(self, row: Row) -> None:
         """Write a row to the run's folder; raises Diverged if it says that training has."""

@@ -232,13 +232,18 @@ def keep_results(results: StudyResults) -> StudyResults:
 
 def read_results_of(name: str, size: str) -> StudyResults:
     """Return what is kept of a study; raises UserError that lists what there is."""
-    for folder in _folders():
-        path = folder / f"{name}-{size}.json"
-        if path.exists():
-            return _read_results(path)
+    path = _find_kept(name, size)
+    if path is not None:
+        return _read_results(path)
 
     known = [each for folder in _folders() for each in kept_names(folder)]
     raise no_such("kept study", f"{name}-{size}", known)
+
+
+def _find_kept(name: str, size: str) -> Path | None:
+    """The record of what is kept of a study; None if nothing is."""
+    paths = (folder / f"{name}-{size}.json" for folder in _folders())
+    return next((path for path in paths if path.exists()), None)
 
 
 def _read_results(path: Path) -> StudyResults:
@@ -270,9 +275,8 @@ def kept_sizes(name: str) -> set[str]:
 
 def kept_seeds(name: str, size: str) -> Sequence[int]:
     """Return the seeds of which rows of a study are kept at a size; none if nothing is kept."""
-    if size not in kept_sizes(name):
-        return []
-    return read_results_of(name, size).record.seeds
+    path = _find_kept(name, size)
+    return [] if path is None else read_record(StudyRecord, path).seeds
 
 
 def all_results() -> list[StudyResults]:
