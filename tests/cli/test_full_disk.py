@@ -28,8 +28,10 @@ COMMANDS = {
 
 @pytest.fixture(scope="module")
 def home(tiny_home: Path) -> Path:
-    """A data folder with a corpus and a run."""
+    """A data folder with a corpus and a run; all that commands compile is compiled."""
     assert main(TRAIN) == 0
+    assert main([*TRAIN[:-1], "tested"]) == 0
+    assert main(["test", "tested"]) == 0
     return tiny_home
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import traceback
 
 ADVICE = {
     errno.ENOSPC: "make room, or set WORKBENCH_DATA to a folder on a larger disk",
@@ -21,6 +22,9 @@ ADVICE = {
 }
 """What to do, by the number of the error."""
 
+NUMBA_CACHE = os.path.join("numba", "core", "caching.py")
+"""The file of numba that keeps compiled code; its errors name no path."""
+
 
 def explain_os_error(error: OSError) -> str | None:
     """Return the path, what is wrong and what to do, on one line; None for any other error.
@@ -30,5 +34,16 @@ def explain_os_error(error: OSError) -> str | None:
     advice = ADVICE.get(error.errno or 0)
     if advice is None:
         return None
-    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+    place = _place(error)
+    where = f"{place}: " if place else ""
     return f"{where}{os.strerror(error.errno or 0)}; {advice}"
+
+
+def _place(error: OSError) -> str:
+    """What an error is of: a path, or the compiled code that numba keeps; empty if not known."""
+    if isinstance(error.filename, str | bytes):
+        return os.fsdecode(error.filename)
+    frames = traceback.walk_tb(error.__traceback__)
+    if any(frame.f_code.co_filename.endswith(NUMBA_CACHE) for frame, _ in frames):
+        return "compiled code (in NUMBA_CACHE_DIR, else in __pycache__ of the package)"
+    return ""
