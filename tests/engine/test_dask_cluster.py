@@ -313,6 +313,26 @@ def test_a_lost_worker_ends_the_run():
         assert rest.killed
 
 
+def test_a_worker_that_is_lost_with_what_its_processes_returned(monkeypatch):
+    """The run is lost too, although all of its processes have returned; nobody waits for ever."""
+    with new_cluster(2, 4) as cluster, distributed.Client(cluster) as client:
+        find_tests(client)
+        kill = KillAWorker(list(client.run(os.getpid).values())[-1])
+        result = distributed.Future.result
+
+        def killing(future, timeout=None):
+            assert timeout is not None, "it would be waited for without an end"
+            if future.key.startswith(tuple(TOY.processes(s, TOY.shards(s)))):
+                kill()
+            return result(future, timeout)
+
+        s = settings(replicas=4)
+        monkeypatch.setattr(distributed.Future, "result", killing)
+        with pytest.raises(Lost, match="resume the run from its last checkpoint"):
+            run_on(client, s)
+        assert kill.killed
+
+
 class StopAWorker(KillAWorker):
     """Stops a worker for good the first time that the run asks whether to rest."""
 

@@ -269,7 +269,8 @@ class _Execution:
 
         if self.has_failed():
             self.fail()
-        returned = {name: task.future.result() for name, task in self.tasks.items()}
+        # What a process returned lies on its worker, which may be lost before it is fetched.
+        returned = {name: self.answer_of(task.future) for name, task in self.tasks.items()}
         self.emit_rows(sum(process.rows for process in returned.values()))
         return self.outcome(returned)
 
