@@ -26,6 +26,7 @@ from workbench.studies.rows import kept_sizes, read_results_of, rows_folder
 from workbench.studies.run import run_study
 from workbench.studies.study import START, find_study, size_names, study_names
 from workbench.sweeping import refuse_idle_axes
+from workbench.sweeping.spec import Rates
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +113,17 @@ def test_rates_are_found_for_each_auxiliary_function_and_multiplied(data_folder:
     chosen = {arm.arm.name: arm.sweep.settings["learning_rate"] for arm in given.arms}
     assert chosen["reweighted all x4"] == 4 * chosen["reweighted all x1"] == 4 * given.size.rate
     assert {arm.sweep.rate_factor for arm in given.arms} == {1.0}
+
+
+@pytest.mark.parametrize("name", ["e1", "e8"])
+def test_rates_are_found_where_they_decide_the_answer(data_folder: Path, name: str) -> None:
+    """Also at a size that gives rates as a rule; then no rate of the size is left over."""
+    given = plan_study(name, "tiny", [0])
+    for size in ("small", "laptop"):
+        for arm in plan_study(name, size, [0]).arms:
+            assert arm.sweep.rates == Rates.AUTO
+            assert "learning_rate" not in arm.sweep.settings
+    assert all(arm.sweep.rates == Rates.GIVEN for arm in given.arms)
 
 
 def test_a_transfer_is_another_start(data_folder: Path) -> None:

@@ -91,8 +91,8 @@ def _plan_arm(
         transfer = source.name
 
     start: dict[str, Value] = {**size.network, **size.frame} if study.starts else {}
-    finds_rates = study.own_rates and size.finds_rates
-    settings = _settings(study, arm, size)
+    finds_rates = study.finds_rates(size_name, size)
+    settings = _settings(study, arm, size, finds_rates)
     if study.starts and not finds_rates:
         settings.setdefault("learning_rate", arm.rate_factor * size.rate)
 
@@ -128,11 +128,14 @@ def _found_rates(study: Study, arm: Arm) -> SweepFields:
     return fields
 
 
-def _settings(study: Study, arm: Arm, size: StudySize) -> dict[str, Value]:
+def _settings(study: Study, arm: Arm, size: StudySize, finds_rates: bool) -> dict[str, Value]:
     """The settings that all cells of an arm share."""
     chosen = {**study.settings, **arm.settings}
     frame = chosen.get("criterion") == "ce" and not study.starts
-    return {**size.network, **(size.frame if frame else size.sequence), **chosen}
+    of_size = {**size.network, **(size.frame if frame else size.sequence)}
+    if finds_rates:
+        of_size.pop("learning_rate", None)
+    return {**of_size, **chosen}
 
 
 def _prefix(fields: SweepFields) -> str:

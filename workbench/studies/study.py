@@ -110,10 +110,14 @@ class PaperAges:
 
 @dataclass(frozen=True)
 class SizeChanges:
-    """What a size changes in a study: axes by name, and the arms that it has, by default all."""
+    """What a size changes in a study: axes by name, and the arms that it has, by default all.
+
+    ``finds_rates``: a study that wants own rates gets them, though the size finds none as a rule.
+    """
 
     axes: Mapping[str, Sequence[Value]] = field(default_factory=dict)
     arms: Sequence[str] = ()
+    finds_rates: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,11 @@ class Study:
         changes = self.sizes.get(size, SizeChanges())
         kept = [arm for arm in self.arms if not changes.arms or arm.name in changes.arms]
         return replace(self, arms=tuple(_changed_arm(arm, changes) for arm in kept))
+
+    def finds_rates(self, size_name: str, size: "StudySize") -> bool:
+        """Return whether each setting gets a rate of its own at a size."""
+        changes = self.sizes.get(size_name, SizeChanges())
+        return self.own_rates and (size.finds_rates or changes.finds_rates)
 
 
 @dataclass(frozen=True)
