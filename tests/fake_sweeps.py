@@ -8,7 +8,7 @@ import pandas as pd
 from fake_runs import fake_run
 
 from workbench.sweeping import Sweep
-from workbench.sweeping.plan import run_name
+from workbench.sweeping.known_runs import run_name
 from workbench.sweeping.price import Price
 
 

@@ -94,7 +94,7 @@ def large_sweep(size: int):
     from fake_runs import fake_run
     from fake_sweeps import small
 
-    from workbench.sweeping.plan import run_name
+    from workbench.sweeping.known_runs import run_name
 
     values = [0.001 * (1 + number) for number in range(size // 4)]
     axes = {"learning_rate": values, "shuffling": ["none", "full"]}

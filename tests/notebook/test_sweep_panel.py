@@ -19,7 +19,8 @@ from workbench.reports.report import write_report
 from workbench.settings import UserError
 from workbench.storage.home import data_folder
 from workbench.sweeping import Sweep, estimate_sweep, find_sweep, plan_cells, request_stop
-from workbench.sweeping.plan import record_path, run_name
+from workbench.sweeping.known_runs import run_name
+from workbench.sweeping.plan import record_path
 from workbench.sweeping.price import Price
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("data_folder")]

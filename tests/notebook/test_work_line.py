@@ -16,7 +16,7 @@ from workbench.notebook.cell_pictures import run_picture, sweep_picture
 from workbench.notebook.work_line import GrowingPicture, WorkLine, work_line, work_text
 from workbench.settings import Settings, UserError
 from workbench.sweeping import Sweep, plan_cells, read_results
-from workbench.sweeping.plan import run_name
+from workbench.sweeping.known_runs import run_name
 
 
 class Clock:

@@ -20,7 +20,7 @@ from workbench.runs.record import train_command
 from workbench.settings import Settings, preset
 from workbench.storage.run import Run
 from workbench.sweeping import Sweep, plan_cells, read_results
-from workbench.sweeping.plan import run_name
+from workbench.sweeping.known_runs import run_name
 
 pytestmark = pytest.mark.usefixtures("data_folder")
 READABLE = 4.5  # contrast of text to its background, as the WCAG want it at least

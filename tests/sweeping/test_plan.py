@@ -8,7 +8,7 @@ from fake_runs import fake_run
 from fake_sweeps import small
 
 from workbench.sweeping import CellState, plan_cells
-from workbench.sweeping.plan import run_name
+from workbench.sweeping.known_runs import run_name
 
 
 @pytest.mark.usefixtures("data_folder")

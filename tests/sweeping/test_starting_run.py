@@ -15,7 +15,8 @@ from workbench.settings.experiment import LATER
 from workbench.storage.files import read_json, write_json
 from workbench.storage.run import Run, newest_run
 from workbench.sweeping import CellState, Sweep, plan_cells, run_sweep, starting_run
-from workbench.sweeping.plan import cell_run, plan_cell, run_name
+from workbench.sweeping.known_runs import cell_run, run_name
+from workbench.sweeping.plan import plan_cell
 from workbench.sweeping.starting_run import find_start, start_prefix, start_settings
 
 

@@ -36,7 +36,8 @@ from workbench.sweeping import (
 from workbench.sweeping import estimate as estimating
 from workbench.sweeping import run as running
 from workbench.sweeping.estimate import known_prices, priced_settings, side_by_side_seconds
-from workbench.sweeping.plan import record_nothing, run_name
+from workbench.sweeping.known_runs import run_name
+from workbench.sweeping.plan import record_nothing
 from workbench.sweeping.price import Price
 
 

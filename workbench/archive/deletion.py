@@ -2,16 +2,16 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.archive.entry import folder_size, sweep_of
+from workbench.archive.entry import folder_size
 from workbench.settings import UserError
 from workbench.storage.home import data_folder
 from workbench.storage.run import Run, RunState, all_runs
 from workbench.storage.run_writer import is_being_written
-from workbench.sweeping import Sweep, all_sweeps
+from workbench.sweeping import Sweep, all_sweeps, plan_cells
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,19 @@ def plan_deletion(asked: Sequence[Run]) -> Deletion:
 
     asked_names = {run.name for run in asked}
     others = [run for name, run in gone.items() if name not in asked_names]
-    for run in gone.values():
-        sweep_name = sweep_of(run.name)
-        if sweep_name and sweep_name not in found_sweeps:
-            reasons.append(
-                f"{run.name} is a cell of the sweep {sweep_name}, which would train it again"
-            )
-
+    kept = [sweep for sweep in sweeps if sweep.name not in found_sweeps]
+    reasons += _lost_cells(kept, gone)
     return Deletion(list(asked), others, list(found_sweeps.values()), reasons)
+
+
+def _lost_cells(sweeps: Sequence[Sweep], gone: Container[str]) -> list[str]:
+    """A sentence for each cell of a sweep whose run would be gone, whatever the run is called."""
+    return [
+        f"{planned.run.name} is a cell of the sweep {sweep.name}, which would train it again"
+        for sweep in sweeps
+        for planned in plan_cells(sweep)
+        if planned.run is not None and planned.run.name in gone
+    ]
 
 
 def starts_from(child: Run, run: Run) -> bool:

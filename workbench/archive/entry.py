@@ -14,7 +14,7 @@ from workbench.storage.run_notes import RunNotes, read_notes
 from workbench.storage.summary import Number
 
 CELL_RUN = re.compile(r"(?P<sweep>.+)-(?P<cell>[0-9a-f]{10})-[0-9a-f]{8}")
-"""The name of a run that is a cell of a sweep; see `workbench.sweeping.plan.run_name`."""
+"""The name of a run that is a cell of a sweep; see `workbench.sweeping.known_runs.run_name`."""
 
 FACTS = (
     "run",

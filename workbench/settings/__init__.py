@@ -15,6 +15,7 @@ from workbench.settings.experiment import (
     GROUPS,
     SETTINGS,
     Settings,
+    digest_of,
     identity_of,
     unknown_setting,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "changes_from_laptop",
     "check_name",
     "did_you_mean",
+    "digest_of",
     "identity_of",
     "idle_sentence",
     "idle_sentences",

@@ -98,10 +98,7 @@ class Settings:
 
     def digest(self, without: Collection[str] = ()) -> str:
         """Ten hexadecimal digits that name these settings but for some; see `identity_of`."""
-        identity = identity_of(self.to_dict())
-        named = {name: value for name, value in identity.items() if name not in without}
-        text = json.dumps(named, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:10]
+        return digest_of(self.to_dict(), without)
 
     @property
     def seed(self) -> int:
@@ -170,6 +167,14 @@ def identity_of(values: Mapping[str, Value]) -> dict[str, Value]:
         for name, value in values.items()
         if name not in LATER or value != SETTINGS[name].default
     }
+
+
+def digest_of(values: Mapping[str, Value], without: Collection[str] = ()) -> str:
+    """Return ten hexadecimal digits that name flat settings but for some; see `identity_of`."""
+    identity = identity_of(values)
+    named = {name: value for name, value in identity.items() if name not in without}
+    text = json.dumps(named, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def unknown_setting(name: str) -> str:

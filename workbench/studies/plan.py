@@ -18,7 +18,7 @@ from workbench.studies.study import (
     find_study,
 )
 from workbench.sweeping import CellState, PlannedCell, Sweep, SweepFields, plan_cells
-from workbench.sweeping.plan import run_name
+from workbench.sweeping.known_runs import run_name
 from workbench.sweeping.spec import Rates
 from workbench.sweeping.starting_run import start_prefix
 

@@ -12,7 +12,8 @@ from workbench.settings import UserError, why_idle
 from workbench.storage.files import read_json, write_json
 from workbench.storage.home import data_folder
 from workbench.storage.rows import EvaluateRow, read_rows
-from workbench.storage.run import Parent, Run, RunFolders, RunState, runs_called
+from workbench.storage.run import Run, RunState
+from workbench.sweeping.known_runs import CellFinder
 from workbench.sweeping.price import Price
 from workbench.sweeping.spec import Cell, Sweep
 from workbench.system.processes import process_is_alive
@@ -113,14 +114,14 @@ def _last_evaluation(run: Run) -> EvaluateRow | None:
 
 def plan_cells(sweep: Sweep) -> list[PlannedCell]:
     """Return every cell of ``sweep`` and how it stands."""
-    folders = RunFolders()
-    return [plan_cell(sweep, cell, folders) for cell in sweep.cells()]
+    finder = CellFinder(sweep)
+    return [plan_cell(sweep, cell, finder) for cell in sweep.cells()]
 
 
-def plan_cell(sweep: Sweep, cell: Cell, folders: RunFolders | None = None) -> PlannedCell:
-    """Return how one cell stands; ``folders``: of all runs, if somebody has looked already."""
+def plan_cell(sweep: Sweep, cell: Cell, finder: CellFinder | None = None) -> PlannedCell:
+    """Return how one cell stands; ``finder``: of the sweep's runs, if somebody has looked."""
     record = CellRecord.read(record_path(sweep, cell))
-    run = cell_run(sweep, cell, folders)
+    run = (finder or CellFinder(sweep)).find(cell)
     if record.busy:
         return PlannedCell(cell, run, CellState.RUNNING, "", record.price)
     if run is None:
@@ -140,28 +141,6 @@ def plan_cell(sweep: Sweep, cell: Cell, folders: RunFolders | None = None) -> Pl
 def count_states(cells: Sequence[PlannedCell]) -> dict[str, int]:
     """Return how many cells are in each state, by the state's name."""
     return dict(Counter(planned.state.value for planned in cells))
-
-
-def run_name(sweep: Sweep, cell: Cell) -> str:
-    """Return the name of the cell's run, without the digest that every run's name ends in."""
-    return f"{sweep.prefix_of_runs}-{cell.id}"
-
-
-def cell_run(sweep: Sweep, cell: Cell, folders: RunFolders | None = None) -> Run | None:
-    """Return the run of the cell that was started last; None if there is none.
-
-    A run of that name that began from anything else than cells of the sweep do is another one:
-    starts that took over hidden layers were once called like cells that begin from nothing.
-    """
-    named = runs_called(run_name(sweep, cell), folders)
-    return next((run for run in named if _begins_like_cells(sweep, run.record.parent)), None)
-
-
-def _begins_like_cells(sweep: Sweep, parent: Parent | None) -> bool:
-    """Whether a run with this parent may be of the sweep: cells begin from a run, or nothing."""
-    if sweep.init or sweep.start:
-        return parent is not None and parent.run is not None
-    return parent is None
 
 
 # --- the record of a cell

@@ -25,18 +25,17 @@ from workbench.storage.home import data_folder
 from workbench.storage.lock import LockHeld, hold_lock
 from workbench.storage.run import Run, RunState, find_run
 from workbench.sweeping.executors import local_executor
+from workbench.sweeping.known_runs import cell_run, run_name
 from workbench.sweeping.plan import (
     CellRecord,
     CellState,
     PlannedCell,
-    cell_run,
     plan_cells,
     record_end,
     record_nothing,
     record_path,
     record_work,
     refuse_idle_axes,
-    run_name,
 )
 from workbench.sweeping.price import Price, Stopwatch
 from workbench.sweeping.spec import Cell, Rates, Sweep

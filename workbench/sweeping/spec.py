@@ -129,8 +129,8 @@ class Sweep:
     unknown settings; combinations that cannot be (full shuffling of a sequence criterion) are an
     error of `cells`, and never left out silently.
 
-    Sweeps with one ``run_prefix`` share the runs of equal cells. They must have the same corpus,
-    start and rates, since a cell is known by its settings alone.
+    Sweeps with one ``run_prefix`` share the runs of equal cells, those whose rates are found too.
+    They must have the same corpus, start and rates, since the names of runs say settings alone.
     """
 
     name: str
