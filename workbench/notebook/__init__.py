@@ -6,6 +6,7 @@ from workbench.figures import staleness as _staleness
 from workbench.figures import tables as _tables
 from workbench.figures.curves import draw_bands, draw_shares
 from workbench.figures.example import draw_lattice, draw_occupancies, draw_spectrogram
+from workbench.figures.noise import draw_noise
 from workbench.figures.rates import draw_rates
 from workbench.figures.sweep_plots import draw_effects, draw_scatter
 from workbench.figures.sweep_squares import draw_matrix
@@ -35,6 +36,7 @@ from workbench.notebook.drift import describe_drift, draw_drift
 from workbench.notebook.given import pairwise, taking_runs
 from workbench.notebook.laboratory import Laboratory, laboratory
 from workbench.notebook.live import LiveView, attach
+from workbench.notebook.noise import gradient_noise, noise_table
 from workbench.notebook.panels.compare import compare_panel
 from workbench.notebook.panels.run import run_panel
 from workbench.notebook.panels.runs import runs_panel
