@@ -52,6 +52,7 @@ def at(curve: NoiseCurve, window: int) -> float:
 def test_mixing_does_nothing_for_independent_frames(
     independent: np.ndarray, offsets: np.ndarray, shuffling: str, replicas: int
 ) -> None:
+    """Every window has the variance of as many independent frames."""
     curve = curve_of(independent, offsets, shuffling, replicas)
     short = [ratio for w, ratio in zip(curve.windows, curve.ratios, strict=True) if w <= 10]
     assert short == pytest.approx([1.0] * len(short), rel=NEAR)
@@ -87,6 +88,7 @@ def test_several_replicas_part_neighbours(alike: np.ndarray, offsets: np.ndarray
 def test_too_little_speech_tells_nothing(
     independent: np.ndarray, offsets: np.ndarray, count: int, replicas: int
 ) -> None:
+    """Fewer full batches than ten, or fewer utterances than replicas."""
     few = offsets[: count + 1]
     mixing = Mixing("on-the-fly", replicas)
     assert noise_curve(independent[: few[-1]], few, mixing, BATCH, seed=0) is None

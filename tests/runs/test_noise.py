@@ -71,5 +71,6 @@ def test_a_batch_of_one_utterance_is_noisier(trained: Run) -> None:
 
 
 def test_too_little_speech_is_told(trained: Run) -> None:
+    """With what to do."""
     with pytest.raises(UserError, match="take a smaller batch"):
         measure_noise(trained, [Mixing("on-the-fly", 1)], batch=100_000)
