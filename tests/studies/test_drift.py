@@ -10,7 +10,8 @@ from study_rows import RECORD, cell
 from workbench.figures.drift import draw_drift_points
 from workbench.studies.drift import points_by_colour
 from workbench.studies.figures import kinds_of
-from workbench.studies.findings import Agreement, StudyFinding, study_findings
+from workbench.studies.finding import Agreement, StudyFinding
+from workbench.studies.findings import study_findings
 from workbench.studies.page import study_document
 from workbench.studies.rows import (
     StudyDrift,

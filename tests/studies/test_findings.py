@@ -10,13 +10,8 @@ from workbench.metrics.significance import Comparison, Unit
 from workbench.metrics.staleness import KeptStatistics, expected_outer_age
 from workbench.metrics.verdicts import VerdictOutcome, judge
 from workbench.studies.figures import draw_errors, draw_intervals
-from workbench.studies.findings import (
-    Agreement,
-    StudyFinding,
-    agreement_of,
-    overall,
-    study_findings,
-)
+from workbench.studies.finding import Agreement, StudyFinding
+from workbench.studies.findings import agreement_of, overall, study_findings
 from workbench.studies.gains import draw_gains, gain_points, gain_sentence
 from workbench.studies.intervals import NEVER, harmless_interval
 from workbench.studies.page import study_document
@@ -162,12 +157,27 @@ def test_a_ratio_of_intervals_has_bounds() -> None:
     )
     found = study_findings(find_study("e3a"), results)
     assert [f.agreement for f in found] == [Agreement.UNDECIDED, Agreement.UNDECIDED]
-    assert found[1].found == "at least 0.17, at most 1"
+    assert found[1].found.startswith("at least 0.17, at most 1; 900 s costs 2.0 [")
 
     results = fetch_results(
         {"last": {300.0: 0.0, 900.0: 0.0, 1800.0: 0.02}, "all": {300.0: 0.02, 900.0: 0.02}}
     )
     assert study_findings(find_study("e3a"), results)[1].agreement is Agreement.AGREE
+
+
+def test_an_interval_without_end_bounds_no_ratio() -> None:
+    """That never fetching again does harm is told with its cost in both arms, and bounds nothing;
+    the arm that is compared with is drawn too.
+    """
+    results = fetch_results({"last": {300.0: 0.0, NEVER: 0.02}, "all": {300.0: 0.002, NEVER: 0.09}})
+    study = find_study("e3a")
+    found = study_findings(study, results)[1].found
+    assert found.startswith("no lower bound, no upper bound; never fetching again costs 9.0 [")
+    assert "points, last 2.0 [" in found
+
+    costs, bars = draw_intervals(study, results).axes
+    assert [line.get_label() for line in costs.lines if line.get_label() in ("last", "all")]
+    assert [label.get_text() for label in bars.get_yticklabels()] == ["last", "all"]
 
 
 def comparison(difference: float, error: float) -> Comparison:

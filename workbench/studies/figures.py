@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
 
 from workbench.figures.curves import (
     DEFAULT_MEASURES,
@@ -25,7 +26,8 @@ from workbench.figures.style import (
 )
 from workbench.figures.sweep_plots import ErrorPath, draw_error_paths
 from workbench.studies.drift import points_by_colour
-from workbench.studies.findings import AgePoint, age_points, harmless_of_arms
+from workbench.studies.findings import AgePoint, age_points
+from workbench.studies.interval_findings import harmless_of_arms
 from workbench.studies.intervals import HarmlessInterval, IntervalPoint
 from workbench.studies.rows import StudyComparison, StudyResults
 from workbench.studies.study import START, Study, StudyFigure
@@ -174,14 +176,20 @@ def draw_intervals(study: Study, results: StudyResults) -> PngFigure:
     axes[0].axhline(0, color=PAPER_COLOUR, linewidth=0.8)
     axes[0].set_xscale("symlog", linthresh=FIRST_INTERVAL)
     axes[0].set_xlim(0, 2 * LAST_INTERVAL)
-    axes[0].set_xlabel("fetch interval (s); at the right edge: never")
-    set_title(axes[0], "test WER less that of fetching at once (% absolute)")
+    axes[0].xaxis.set_major_formatter(FuncFormatter(_seconds_label))
+    axes[0].set_xlabel("fetch interval (s); last: never")
+    set_title(axes[0], "cost in test words (% absolute)")
 
     _draw_harmless(axes[1], study, found)
     handles, _ = axes[0].get_legend_handles_labels()
     if handles:
         add_legend_below(fig, handles, columns=min(len(handles), 4))
     return fig
+
+
+def _seconds_label(seconds: float, _: int) -> str:
+    """What stands at a tick of an axis of intervals."""
+    return f"{seconds:,.0f}"
 
 
 def _place(point: IntervalPoint, number: int) -> float:
@@ -212,14 +220,16 @@ def _draw_harmless(ax: Axes, study: Study, found: Sequence[HarmlessInterval]) ->
         color = line_style(number)["color"]
         ax.barh(-number, begin, BAR_HEIGHT, color=color)
         ax.barh(-number, end - begin, BAR_HEIGHT, begin, color=color, alpha=0.2)
-        expected = paper[each.arm]
+        expected = paper.get(each.arm)
         if expected is not None:
             ax.plot([expected], [-number], "D", color=PAPER_COLOUR, fillstyle="none")
 
+    ax.set_xlim(0, 2 * LAST_INTERVAL)
     ax.set_yticks([-number for number in range(len(found))], [each.arm for each in found])
     ax.set_xscale("symlog", linthresh=FIRST_INTERVAL)
+    ax.xaxis.set_major_formatter(FuncFormatter(_seconds_label))
     ax.set_xlabel("fetch interval (s)")
-    set_title(ax, "harmless; pale: undecided; hollow: the paper's")
+    set_title(ax, "harmless; pale: undecided; ◇ the paper")
 
 
 # --- staleness

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 
@@ -18,14 +17,13 @@ from workbench.metrics.staleness import ExpectedAge, KeptStatistics, expected_ou
 from workbench.metrics.verdicts import Verdict, VerdictOutcome, judge_all
 from workbench.progress import counted
 from workbench.studies.drift import auxiliary_sentences, points_by_run
-from workbench.studies.intervals import HarmlessInterval, harmless_interval, interval_text
+from workbench.studies.finding import Agreement, StudyFinding, carried, weight_of
+from workbench.studies.interval_findings import harmless_finding, ratio_finding
 from workbench.studies.rows import StudyCell, StudyComparison, StudyResults
 from workbench.studies.study import (
     START,
     Expected,
     Faster,
-    Harmless,
-    IntervalRatio,
     PaperAges,
     Rising,
     Study,
@@ -40,38 +38,14 @@ OPPOSITE = {
 }
 
 
-class Agreement(StrEnum):
-    """Whether what was found is what the paper says."""
-
-    AGREE = "agree"
-    DISAGREE = "disagree"
-    UNDECIDED = "undecided"
-    OPEN = "open"  # the paper says nothing to compare with
-    MISSING = "not run"
-
-
-@dataclass(frozen=True)
-class StudyFinding:
-    """One claim, what was found, whether they agree, and what the verdict rests on."""
-
-    claim: str
-    found: str
-    agreement: Agreement
-    weight: str = ""
-
-    def __str__(self) -> str:
-        weight = f" ({self.weight})" if self.weight else ""
-        return f"{self.claim}: {self.agreement}. {self.found}{weight}"
-
-
 def study_findings(study: Study, results: StudyResults) -> list[StudyFinding]:
     """Return the findings of a study, in the order of its claims."""
     verdicts = _verdicts(study, results)
     found = [_expected(expected, results, verdicts) for expected in study.expected]
     found += [_faster(faster, results) for faster in study.faster]
     found += [_rising(rising, results) for rising in study.rising]
-    found += [_harmless(each, study, results) for each in study.harmless]
-    found += [_ratio(ratio, study, results) for ratio in study.ratios]
+    found += [harmless_finding(each, study, results) for each in study.harmless]
+    found += [ratio_finding(ratio, study, results) for ratio in study.ratios]
     if study.ages is not None:
         found += _ages(study.ages, results)
     if not found:
@@ -120,15 +94,6 @@ def _expected(
     return StudyFinding(claim, comparison_text(row, verdict), agreement, weight_of(row))
 
 
-def carried(agreement: Agreement, seeds: int) -> Agreement:
-    """Return the agreement that so many seeds carry.
-
-    How far another seed lies from the one that was run is not known, so a single one decides
-    nothing, however many words it was tested on.
-    """
-    return agreement if seeds > 1 else Agreement.UNDECIDED
-
-
 def agreement_of(expected: VerdictOutcome, verdict: Verdict) -> Agreement:
     """Return whether a verdict is what was expected, the contrary, or neither."""
     outcome = verdict.outcome
@@ -155,11 +120,6 @@ def comparison_text(row: StudyComparison, verdict: Verdict) -> str:
         return f"{change}, {verdict}"
     bounds = f"[{100 * comparison.low:+.2f}, {100 * comparison.high:+.2f}]"
     return f"{change}, {100 * comparison.difference:+.2f} {bounds}, {verdict}"
-
-
-def weight_of(row: StudyComparison) -> str:
-    """Return what a comparison rests on."""
-    return f"{counted(row.seeds, 'seed')}, {row.words:,} words, {row.units} {row.unit}"
 
 
 def _against_first(
@@ -232,75 +192,6 @@ def _pairs(results: StudyResults, label: str, other: str) -> list[tuple[StudyCel
     of_other = {cell.seed: cell for cell in results.of_label(other)}
     own = results.of_label(label)
     return [(cell, of_other[cell.seed]) for cell in own if cell.seed in of_other]
-
-
-# --- intervals
-
-
-def _harmless(each: Harmless, study: Study, results: StudyResults) -> StudyFinding:
-    """Whether the longest harmless interval of an arm is the paper's."""
-    claim = f"{each.arm}: the longest harmless interval"
-    if each.paper is not None:
-        claim += f" is {interval_text(each.paper)} or more"
-    found = harmless_interval(results, each.arm, study.margin)
-    if not found.measured:
-        return StudyFinding(claim, "not run yet", Agreement.MISSING)
-    weight = counted(found.seeds, "seed")
-    if found.points:
-        weight = weight_of(found.points[0].compared)
-    text = f"{found} (Δ = {100 * study.margin:g} % absolute)"
-    if found.seeds == 1:
-        text = f"these models of one seed: {text}"
-    if each.paper is None:
-        return StudyFinding(claim, text, Agreement.OPEN, weight)
-    agreement = Agreement.UNDECIDED
-    if found.at_least >= each.paper:
-        agreement = Agreement.AGREE
-    elif found.below is not None and found.below <= each.paper:
-        agreement = Agreement.DISAGREE
-
-    return StudyFinding(claim, text, carried(agreement, found.seeds), weight)
-
-
-def _ratio(ratio: IntervalRatio, study: Study, results: StudyResults) -> StudyFinding:
-    """How the harmless intervals of two arms compare, with bounds from both."""
-    own = harmless_interval(results, ratio.arm, study.margin)
-    other = harmless_interval(results, ratio.to, study.margin)
-    claim = f"interval of {ratio.arm} over that of {ratio.to}"
-    if ratio.paper is not None:
-        claim += f" is {ratio.paper:g}"
-    if not own.measured or not other.measured:
-        return StudyFinding(claim, "not run yet", Agreement.MISSING)
-
-    low = _quotient(own.at_least, other.below)
-    high = _quotient(own.below, other.at_least)
-    text = f"at least {low:.2g}" if low else "no lower bound"
-    text += f", at most {high:.2g}" if high is not None else ", no upper bound"
-    agreement = _ratio_agreement(ratio.paper, low, high)
-    if agreement is not Agreement.OPEN:
-        agreement = carried(agreement, min(own.seeds, other.seeds))
-
-    return StudyFinding(claim, text, agreement)
-
-
-def _quotient(above: float | None, below: float | None) -> float | None:
-    """A quotient of two bounds; None where one of them is not known."""
-    if above is None or not below:
-        return None
-    return above / below
-
-
-def _ratio_agreement(paper: float | None, low: float | None, high: float | None) -> Agreement:
-    """Whether bounds of a ratio lie on the paper's side of 1."""
-    if paper is None:
-        return Agreement.OPEN
-    shorter = high is not None and high < 1
-    longer = low is not None and low > 1
-    if (paper < 1 and shorter) or (paper > 1 and longer):
-        return Agreement.AGREE
-    if (paper < 1 and longer) or (paper > 1 and shorter):
-        return Agreement.DISAGREE
-    return Agreement.UNDECIDED
 
 
 # --- rates
@@ -433,8 +324,3 @@ def _age_in_range(
 
 def _range(bounds: Sequence[float]) -> str:
     return f"{bounds[0]:g} to {bounds[1]:g}"
-
-
-def harmless_of_arms(study: Study, results: StudyResults) -> list[HarmlessInterval]:
-    """Return the harmless interval of every arm of which a study asks for it."""
-    return [harmless_interval(results, each.arm, study.margin) for each in study.harmless]

@@ -27,7 +27,8 @@ from workbench.reports.report import write_files
 from workbench.storage.files import read_json, write_file
 from workbench.storage.home import data_folder
 from workbench.studies.figures import draw_study, kinds_of
-from workbench.studies.findings import Agreement, StudyFinding, overall, study_findings
+from workbench.studies.finding import Agreement, StudyFinding
+from workbench.studies.findings import overall, study_findings
 from workbench.studies.gains import FEWEST_POINTS, draw_gains, gain_points, gain_sentence
 from workbench.studies.rows import (
     StudyCell,
