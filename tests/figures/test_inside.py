@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from fake_runs import fake_run, leave_example
 from fake_sweeps import sweep_table
@@ -118,11 +119,13 @@ def test_figures_of_sweeps_hold_what_they_say(measure: str) -> None:
     """The name of each measure stands in full beside small panels too."""
     table = sweep_table()
     table[measure] = table.heldout_wer
+    wide = pd.concat([table.assign(batch=n) for n in range(25)], ignore_index=True)
     assert_all_is_read(
         [
             draw_effects(table, ["shuffling"], measure),
             draw_effects(table, ["shuffling", "batch"], measure),
             draw_matrix(table, ["shuffling", "batch"], measure),
+            draw_matrix(wide, ["shuffling", "batch"], measure),
             draw_columns(table, ColumnChoice("batch", measure, "shuffling", "")),
         ]
     )

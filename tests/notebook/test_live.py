@@ -219,6 +219,23 @@ def test_it_follows_in_a_thread_and_freezes(
     assert "r: done" in view.screen.line.value
 
 
+def test_a_cell_shows_a_run_once(run: Run, output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`attach` as the last line of a cell, which displays its value too, makes one picture; another
+    cell that displays the view makes another.
+    """
+    cell = 1
+    monkeypatch.setattr(live, "_current_cell", lambda: cell)
+    end(run, "done")
+    view = attach(run)
+    shown = len(output.displays)
+    assert shown > 0
+    view._ipython_display_()
+    assert len(output.displays) == shown
+    cell = 2
+    view._ipython_display_()
+    assert len(output.displays) == 2 * shown
+
+
 def test_a_task_in_the_background_can_be_stopped() -> None:
     """Stopping wakes a task that pauses and waits for its end; the next task may pause again."""
     background = Background("test")

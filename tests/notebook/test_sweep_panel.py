@@ -224,6 +224,30 @@ def test_buttons_of_a_sweep_that_would_do_nothing_are_disabled(panel: SweepPanel
     assert not panel.retry_button.disabled
 
 
+def test_a_sweep_that_runs_cannot_be_started_again(panel: SweepPanel) -> None:
+    """Start, Resume and Retry wait until it rests; what Start has said stays until a run runs."""
+    sweep = find_sweep("s")
+    path = record_path(sweep, plan_cells(sweep)[0].cell)
+    buttons = (panel.start_button, panel.resume_button, panel.retry_button)
+    panel.start()
+    assert panel.wait(WAIT)
+    assert "not all was run" in panel.status.line.value
+    assert not panel.start_button.disabled
+
+    panel._starting = True
+    panel.status.show_message("starting 4 runs")
+    panel.view.look(panel.value())
+    assert "starting 4 runs" in panel.status.line.value
+    path.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+    panel.view.look(panel.value())
+    assert "starting" not in panel.status.line.value
+    assert all(each.disabled for each in buttons)
+    assert not panel.stop_button.disabled
+    path.unlink()
+    panel.view.look(panel.value())
+    assert not panel.start_button.disabled
+
+
 def test_what_all_runs_share_is_shown() -> None:
     """Corpus, preset and settings stand in the panel, and Copy opens the box that it fills."""
     panel = sweep_panel("c", "tiny", "s", clock="cost")
@@ -258,7 +282,8 @@ def test_any_column_is_drawn_against_any(panel: SweepPanel) -> None:
     curves = view.curves.png
     chart = view.chart
     assert chart.columns.layout.display == "none"
-    shown = [w for w in all_widgets(panel.widget) if getattr(w, "layout", None) is not None]
+    every = [*all_widgets(panel.widget), *all_widgets(chart.widget)]
+    shown = [w for w in every if getattr(w, "layout", None) is not None]
     hidden = [w for w in shown if w.layout.display == "none"]
     assert hidden == [chart.columns]  # a layout that is shared would hide the buttons too
     chart.kind.value = "any column against any"

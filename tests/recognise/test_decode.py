@@ -10,6 +10,8 @@ from data_directories import make_noise
 
 from workbench import runs
 from workbench.cli import main
+from workbench.hmm.graphs.graph import NoPath
+from workbench.hmm.scores import NOT_FINITE, BadScores
 from workbench.language.arpa import read_arpa, write_arpa
 from workbench.language.ngram import estimate
 from workbench.prepare.corpus import Corpus
@@ -19,6 +21,7 @@ from workbench.recognise.recogniser import Recogniser
 from workbench.sequence.rescore import rescore
 from workbench.settings import UserError, preset
 from workbench.storage.run import Run
+from workbench.storage.summary import RunSummary
 
 RATE = 16000
 SCALE = 5.0  # of a language model, so large that it decides
@@ -80,6 +83,36 @@ def test_one_bad_file_does_not_end_the_others(
         assert f"{files[name]}: {fault}" in line
         assert line.count(str(files[name])) == 1
     assert main.main(["decode", model.name, str(files["last"])]) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "reason, tested, advice",
+    [
+        (NoPath("no state in the beam"), False, "`workbench test {run}` first"),
+        (NoPath("no state in the beam"), True, "try --search graph"),
+        (BadScores(NOT_FINITE), False, "train again with a smaller learning_rate"),
+    ],
+)
+def test_what_to_do_is_said_where_nothing_is_recognised(
+    reason: Exception,
+    tested: bool,
+    advice: str,
+    model: Run,
+    files: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Beside why: a search without a path, or scores that are no numbers."""
+
+    def search(*_: object) -> None:
+        raise reason
+
+    monkeypatch.setattr("workbench.recognise.recogniser.search", search)
+    monkeypatch.setattr(RunSummary, "tested", property(lambda _: tested))
+    (file,) = decode(model, [files[""]])
+    assert file.words == ()
+    assert str(reason) in file.fault
+    assert advice.format(run=model.name) in file.fault
 
 
 @pytest.mark.slow

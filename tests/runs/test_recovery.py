@@ -9,7 +9,7 @@ import pytest
 from workbench import runs
 from workbench.engine import Local, Lost, free
 from workbench.prepare.corpus import Corpus
-from workbench.runs import drive, execution
+from workbench.runs import drive, execution, toy
 from workbench.settings import UserError, preset
 from workbench.storage.rows import RecoveryRow, Row, TraceRow
 from workbench.storage.run import ClusterInfo, Run, RunState, find_run
@@ -137,12 +137,35 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(unharmed, har
 
 
 def test_it_is_not_tried_for_ever():
-    """A run that only loses workers fails, and the error says how often it recovered."""
-    with pytest.raises(Lost, match=f"{drive.RECOVERIES} recoveries with no checkpoint in between"):
+    """A run that only loses workers fails, and one line says how often it recovered, where to look
+    for the cause, and how to resume it; in a notebook too.
+    """
+    with pytest.raises(UserError) as failure:
         train("doomed", Shaky(lambda n: n % 20 == 0))
     run = find_run("doomed")
+    (line,) = failure.value._render_traceback_()
+    assert f"{drive.RECOVERIES} recoveries with no checkpoint in between" in line
+    assert f"`workbench train --resume {run.name}`" in line
+    assert "what the workers wrote" in line
     assert run.status().state == RunState.FAILED
     assert len(list(run.rows(RecoveryRow))) == drive.RECOVERIES
+
+
+def test_an_exploration_that_loses_workers_says_what_to_do(monkeypatch):
+    """It has no checkpoint, so the notebook is told in one line to run the cell once more."""
+
+    class Losing:
+        def __init__(self, client: object, capacity: int):
+            pass
+
+        def run(self, *_: object) -> None:
+            raise Lost("lost: somebody")
+
+    monkeypatch.setattr("workbench.engine.dask.Cluster", Losing)
+    with pytest.raises(UserError, match="run this cell once more") as failure:
+        toy.explore_on(None, toy.Exploration(replicas=1))
+    (line,) = failure.value._render_traceback_()
+    assert "lost: somebody" in line
 
 
 def test_workers_are_waited_for_but_not_for_ever(unharmed, monkeypatch):

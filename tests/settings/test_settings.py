@@ -102,6 +102,13 @@ def test_presets_hold_their_promises():
         preset("huge")
 
 
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("criterion", ["ce", "mmi"])
+def test_no_preset_gives_up_at_a_rate_that_is_too_large(name, criterion):
+    """On a corpus that nobody has tuned it for it goes back, several times, with a smaller one."""
+    assert preset(name, criterion=criterion).updates.divergence_retries >= 3
+
+
 def test_random_streams_are_independent_and_repeatable():
     """A stream depends on seed and names alone; other names give other numbers."""
     assert np.array_equal(rng(3, "model").random(4), rng(3, "model").random(4))

@@ -167,8 +167,14 @@ def test_runs_are_found_by_name_beginning_or_folder(tmp_path):
     alpha = find_run("alpha", tmp_path)
     assert find_run(str(alpha.folder)) == Run(alpha.folder)
     assert find_run("beta", tmp_path).name.startswith("beta-")
-    with pytest.raises(UserError, match="several"):
+    with pytest.raises(UserError, match="several") as ambiguous:
         find_run("bet", tmp_path)
+    assert "beta2-" in str(ambiguous.value)
+    assert "alpha" not in str(ambiguous.value)  # only what may have been meant
+    for number in range(30):
+        RunWriter.create(tmp_path, f"many{number}", RECORD).close(RunState.DONE)
+    with pytest.raises(UserError, match=r" and 18 more$"):
+        find_run("many", tmp_path)
     with pytest.raises(UserError, match="alpha-"):
         find_run("gamma", tmp_path)
 

@@ -93,6 +93,7 @@ def facts() -> Iterator[Fact]:
     yield disk(data_folder())
     yield list_names("corpora", "corpus.json")
     yield list_names("runs", "settings.json")
+    yield list_names("sweeps", "sweep.json")
 
 
 def torch_load(release: str) -> Fact:

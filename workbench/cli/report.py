@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.cli.options import add_margin_option
-from workbench.settings import UserError
+from workbench.settings import NoSuchName, UserError, no_such
 
 if TYPE_CHECKING:
     from workbench.storage.run import Run
@@ -66,13 +66,24 @@ def run(options: Options) -> None:
 
 
 def runs_or_none(names: list[str]) -> "list[Run] | None":
-    """The runs of these names, or None if there is one name and it is a sweep's and no run's."""
-    from workbench.storage.run import find_run
+    """The runs of these names, or None if there is one name and it is a sweep's and no run's.
+
+    Raises UserError if a name is neither.
+    """
+    from workbench.storage.run import all_runs, find_run
     from workbench.sweeping.spec import saved_sweeps
 
+    sweeps = saved_sweeps()
+    only = names[0] if len(names) == 1 else None
     try:
         return [find_run(name) for name in names]
-    except UserError:
-        if names[1:] or names[0] not in saved_sweeps():
+    except NoSuchName:
+        if only is None:
+            raise
+        if only in sweeps:
+            return None
+        raise no_such("run or sweep", only, [*(run.name for run in all_runs()), *sweeps]) from None
+    except UserError:  # several runs begin with the name of the sweep, as those of its cells do
+        if only not in sweeps:
             raise
         return None

@@ -337,15 +337,26 @@ def decode(
             yield TranscribedFile(path, (), f"{error.reason} {error.detail}".strip())
         except UserError as error:
             yield TranscribedFile(path, (), str(error))
-        except (NoPath, BadScores) as reason:
-            yield TranscribedFile(path, (), f"nothing recognised: {reason}")
+        except NoPath as reason:
+            yield TranscribedFile(path, (), f"nothing recognised: {reason}: {no_path_advice(run)}")
+        except BadScores as reason:
+            advice = "the model has come apart: train again with a smaller learning_rate"
+            yield TranscribedFile(path, (), f"nothing recognised: {reason}: {advice}")
+
+
+def no_path_advice(run: Run) -> str:
+    """Return what a user can do where the search of a run finds no path through an audio file."""
+    advice = "the file may be shorter than any word, or unlike the training data: listen to it"
+    if run.summary.tested:
+        return f"{advice}, or try --search graph"
+    return f"{advice}; `workbench test {run.name}` first chooses scales that may leave a path"
 
 
 def _transcribe(recogniser: Recogniser, path: Path, channel: int | None) -> TranscribedFile:
     """Return an audio file's words; raises UserError, NoPath or BadScores if it has none."""
     header = read_header(path)
     if header.seconds > LONGEST:
-        raise UserError(f"too long: {header.seconds:.0f} s of at most {LONGEST:.0f}")
+        raise UserError(f"too long: {header.seconds:.0f} s of at most {LONGEST:.0f}: cut it")
     if channel is not None and channel >= header.channels:
         raise UserError(f"it has no channel {channel}, only {header.channels}")
     remark = ""

@@ -26,6 +26,7 @@ from workbench.runs.divergence import (
 from workbench.runs.execution import ClusterExecutor, Placement, S, Stop, never
 from workbench.runs.stop import interruptible, stop_file
 from workbench.runs.wiring import Experiment, MakeProcess
+from workbench.settings import UserError
 from workbench.storage.checkpoints import latest_checkpoint, remove_newest_checkpoint
 from workbench.storage.rows import DivergenceRow, EvaluateRow, PushRow, RecoveryRow, Row, TraceRow
 from workbench.storage.run import DIVERGENCE, DRIVER, Run
@@ -359,14 +360,19 @@ class Drive:
     def recover(self, loss: Lost, stop: Stop) -> None:
         """After a worker was lost, go back to the newest checkpoint and wait for enough workers.
 
-        The run's time goes on meanwhile. Raises Lost after too many recoveries without a checkpoint
-        in between, UserError if the workers do not return.
+        The run's time goes on meanwhile. Raises UserError after too many recoveries without a
+        checkpoint in between, and if the workers do not return.
         """
         workers_before = self.placement.workers
         updates_before = self.tally.updates
         self.recoveries += 1
         if self.recoveries > RECOVERIES:
-            raise Lost(f"{loss} ({RECOVERIES} recoveries with no checkpoint in between)") from loss
+            name = self.writer.run.name
+            raise UserError(
+                f"{name}: {loss} ({RECOVERIES} recoveries with no checkpoint in between): look "
+                "for too little memory or time in what the workers wrote, then "
+                f"`workbench train --resume {name}`"
+            ) from loss
 
         self.writer.log(str(loss))
         checkpoint = self.restore()

@@ -18,11 +18,11 @@ import pandas as pd
 
 from workbench.batches import OuterBatch, UtteranceOrder, subsets
 from workbench.engine import Cost, Local, load_machine
-from workbench.engine.effects import Process
+from workbench.engine.effects import Lost, Process
 from workbench.engine.machines import Machine
 from workbench.metrics.staleness import ExpectedAge, expected_outer_age, kept_frames
 from workbench.sequence.decoded import Decoded
-from workbench.settings import Settings, rng, setting
+from workbench.settings import Settings, UserError, rng, setting
 from workbench.settings.frame import FRAME_SECONDS
 from workbench.storage.rows import Measurement, Row
 from workbench.system.vectors import Vector, as_array
@@ -136,13 +136,19 @@ def explore_on(client: "Client", exploration: Exploration) -> pd.DataFrame:
 
     The arithmetic takes next to no time.
 
-    ``client``: Dask's.
+    ``client``: Dask's. Raises UserError if workers are lost; there is no checkpoint to go back to.
     """
     from workbench.engine.dask import Cluster
 
     rows: list[Row] = []
     executor = Cluster(client, exploration.settings.asynchrony.channel)
-    executor.run(makers(exploration), services(exploration), rows.append)
+    try:
+        executor.run(makers(exploration), services(exploration), rows.append)
+    except Lost as loss:
+        raise UserError(
+            f"the cluster lost workers ({loss}), and the toy has no checkpoint: close what else "
+            "keeps this computer busy, make the cluster again, and run this cell once more"
+        ) from loss
     return table_of(rows)
 
 

@@ -47,6 +47,7 @@ SUMMARY = "summary.json"
 CLUSTER = "cluster.json"
 STOP = "stop"  # a file in a run's folder by which any process asks the run to come to rest
 DIVERGENCE = "divergence"  # the process that writes why a run went back with a smaller rate
+LISTED = 12  # runs that a message about an ambiguous name lists
 DRIVER = "driver"  # the process that drives a run; a return to a checkpoint keeps its rows
 
 
@@ -294,7 +295,9 @@ def find_run(name: str, root: Path | None = None) -> Run:
     if len(found) == 1:
         return found[0]
     if found:
-        names = ", ".join(run.name for run in found)
+        names = ", ".join(run.name for run in found[:LISTED])
+        if len(found) > LISTED:
+            names += f" and {len(found) - LISTED} more"
         raise UserError(f"{name}: ambiguous: several runs start with this name: {names}")
     raise no_such("run", name, known)
 

@@ -61,6 +61,7 @@ class SweepPanel:
         self.status = Status()
         self.view = SweepView(self.status, self._enable)
         self.launched: Launched | None = None
+        self._starting = False  # whether no square has changed since the last start
         self._background = Background("estimate")
 
         self.axes = {name: axis_control(name) for name in COMMON_AXES}
@@ -105,7 +106,9 @@ class SweepPanel:
                 W.HBox([self.name, self.jobs]),
                 self.question,
                 self.fixed,
-                W.HBox([W.VBox(marked), W.VBox([*typed, self.more, self.seeds, self.count])]),
+                W.HBox(marked, layout=WRAPPED),
+                W.HBox([*typed, self.seeds], layout=WRAPPED),
+                W.HBox([self.more, self.count], layout=WRAPPED),
                 W.HBox(self._actions(), layout=WRAPPED),
                 self.status.widget,
                 self.code,
@@ -122,6 +125,7 @@ class SweepPanel:
         retry_help = "run what has failed once more, from its last checkpoint"
         start_help = "run in processes of their own; this notebook stays free"
         estimate_help = "how many runs, how long, how much disk"
+        self.start_button = button("Start", self.start, status, "success", start_help)
         self.stop_button = button("Stop after current", self.stop, status, "warning", after_help)
         self.cancel_button = button("Cancel", self.cancel, status, "danger", cancel_help)
         self.resume_button = button("Resume", self.start, status, help=resume_help)
@@ -129,7 +133,7 @@ class SweepPanel:
         self.report_button = button("Report", self.report, status, help="a page on the sweep")
         return [
             button("Estimate", self.estimate, status, "info", estimate_help),
-            button("Start", self.start, status, "success", start_help),
+            self.start_button,
             self.stop_button,
             self.cancel_button,
             self.resume_button,
@@ -142,11 +146,17 @@ class SweepPanel:
         """Disable each button that would do nothing, given how the cells stand."""
         states = {cell.state for cell in cells}
         begun = bool(states - {CellState.MISSING})
-        busy = CellState.RUNNING in states or (self.launched and self.launched.running)
+        left = any(state.unfinished for state in states)
+        busy = CellState.RUNNING in states or bool(self.launched and self.launched.running)
+        if self._starting and (CellState.RUNNING in states or not left):
+            self._starting = False
+            self.status.show_message("")
+
+        self.start_button.disabled = busy
         self.stop_button.disabled = not busy
         self.cancel_button.disabled = not busy
-        self.retry_button.disabled = CellState.FAILED not in states
-        self.resume_button.disabled = not (begun and any(state.unfinished for state in states))
+        self.retry_button.disabled = busy or CellState.FAILED not in states
+        self.resume_button.disabled = busy or not (begun and left)
         self.report_button.disabled = not begun
 
     def _observe(self) -> None:
@@ -228,6 +238,7 @@ class SweepPanel:
         self.status.show_message(
             f"starting {runs} runs: a process loads what it needs, then the first square changes"
         )
+        self._starting = True
         self.launched = launch_sweep(sweep, self.jobs.value, retry)
         self.watch(sweep)
 
@@ -278,6 +289,7 @@ class SweepPanel:
                 return False
             running = launched.running
             if not running and "missing" in count_states(plan_cells(sweep)):
+                self.status.show_message("not all was run; the last lines of the process:")
                 self.status.show_log(launched.last_lines())
             return running
 
@@ -297,11 +309,15 @@ class SweepPanel:
 def axis_control(name: str) -> W.Widget:
     """Return a widget for the values of an axis: choices to mark, or a line of text."""
     field = SETTINGS[name]
-    common = {"description": name, "tooltip": bounds(field), "style": LABELS}
+    common = {"description": name, "tooltip": bounds(field)}
     if field.choices:
+        # Three of these stand side by side in a page of 700 pixels.
         height = f"{1.5 * len(field.choices) + 0.6}em"
-        return W.SelectMultiple(options=field.choices, layout=W.Layout(height=height), **common)
-    return W.Text(placeholder=EXAMPLES[name], continuous_update=False, **common)
+        layout = W.Layout(height=height, width="17em")
+        return W.SelectMultiple(
+            options=field.choices, layout=layout, style={"description_width": "5.5em"}, **common
+        )
+    return W.Text(placeholder=EXAMPLES[name], continuous_update=False, style=LABELS, **common)
 
 
 def _chosen_values(widget: W.Widget) -> list[str]:

@@ -68,7 +68,7 @@ class SweepView:
         )
         self.report_button.disabled = True
         squares = W.HBox([self.measure, self.seeds, self.report_button], layout=WRAPPED)
-        self.widget = W.VBox([squares, self.chart.widget])
+        self.widget = W.VBox([squares])
         self.chosen: tuple[str, ...] = ()  # ids of cells
 
         self._sweep: Sweep | None = None
@@ -183,7 +183,8 @@ class SweepView:
             self.curves.freeze()
             self._frozen = True
 
-        self._background.start(self.status.guard(follow))
+        # The message that runs are being started stays until one has.
+        self._background.start(self.status.guard(follow, clear=False))
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the sweep is no longer followed or ``timeout`` s are over; return which.
@@ -201,6 +202,7 @@ class SweepView:
         from IPython.display import display
 
         self.matrix.show()
+        display(self.chart.widget)  # right above what it chooses
         self.curves.show()
         display(self.chart.zoomed)
         display(self.detail)
