@@ -17,6 +17,7 @@ SIZES = (0, 150, 1_000, 6_000)
 
 COMMANDS = {
     "train": ["train", "tiny", *SETTINGS, "--name", "new"],
+    "sweep": ["sweep", "tiny", *SETTINGS, "--axis", "batch=16,32", "--no-test", "--name", "two"],
     "rates": ["rates", "tiny", *SETTINGS],
     "test": ["test", "kept"],
     "align": ["align", "kept", "--name", "again"],

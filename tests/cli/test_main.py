@@ -1,7 +1,12 @@
 """The command line: quick answers, suggestions, exit codes."""
 
+import os
+import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from types import FrameType, SimpleNamespace
 
 import pytest
 
@@ -71,3 +76,42 @@ def test_an_interrupt_in_compiled_code_is_one(monkeypatch: pytest.MonkeyPatch) -
                 main.main(["info"])
         else:
             assert main.main(["info"]) == INTERRUPTED
+
+
+def command_that(act: Callable[[], object]) -> SimpleNamespace:
+    """A command without options that does something."""
+    return SimpleNamespace(
+        EXAMPLES="",
+        Options=SimpleNamespace,
+        add_options=lambda parser: None,
+        run=lambda options: act(),
+    )
+
+
+def test_termination_is_an_interrupt(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`kill` and batch systems end a command as Ctrl-C does; the handler is ours for no longer."""
+
+    def not_handled(number: int, frame: FrameType | None) -> None:
+        raise AssertionError("SIGTERM ends the process")
+
+    command = command_that(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(main, "load", lambda name: command)
+    before = signal.signal(signal.SIGTERM, not_handled)
+    try:
+        assert main.main(["info"]) == INTERRUPTED
+        assert signal.getsignal(signal.SIGTERM) is not_handled
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "what was done is kept" in capsys.readouterr().err
+
+
+def test_commands_run_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside the main thread, where no signal can be handled, a command runs all the same."""
+    codes: list[int] = []
+    monkeypatch.setattr(main, "load", lambda name: command_that(lambda: None))
+    thread = threading.Thread(target=lambda: codes.append(main.main(["info"])))
+    thread.start()
+    thread.join()
+    assert codes == [0]

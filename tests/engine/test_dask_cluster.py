@@ -237,6 +237,13 @@ def socket_inodes(pids):
     return {os.stat(file).st_ino for file in files if file.exists()}
 
 
+def test_signals_to_our_process_group_do_not_reach_the_workers(client):
+    """Ctrl-C, a notebook's interrupt and SIGTERM of a batch system are for the driver alone."""
+    groups = set(client.run(os.getpgrp).values())
+    assert len(groups) == 2
+    assert os.getpgrp() not in groups
+
+
 def test_dasks_configuration_is_as_before_outside():
     """A local cluster changes Dask's configuration for as long as it exists, and no longer."""
     import dask

@@ -1,6 +1,6 @@
 """Kill and stop random components of real runs, and check that each work item counts exactly once.
 
-    PYTHONPATH=tests python tests/faults/kill_components.py --minutes 10
+    PYTHONPATH=tests python tests/faults/kill_components.py --faults 100
 
 Prepares the tiny corpus in a folder of its own, and trains it on local clusters. While a run lasts,
 random components get a random signal: a worker is killed, a worker is stopped and never goes on,
@@ -10,6 +10,11 @@ every replica was applied once, none is missing, and the frames of the corpus we
 as there are epochs. The script prints the seed of every run, each fault, and how long it took to be
 noticed and mended; it fails if an item counts twice or not at all, if a run does not end, or if a
 fault did not take place.
+
+Limits are in the run's own time (`own_time`), in which waiting for a processor does not count, so
+that a busy machine is not taken for a run that stands still. A run that exceeds its limit of wall
+time before that is ended and proves nothing: it is *undecided*, the exit code is 2, and its faults
+do not count towards those that were asked for.
 """
 
 import argparse
@@ -25,7 +30,11 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from pathlib import Path
+from typing import NamedTuple
+
+from own_time import OwnTime
 
 from workbench.storage.rows import PushRow, RecoveryRow
 from workbench.storage.run import Run, RunState, all_runs
@@ -42,10 +51,29 @@ SETTINGS = [
     "checkpoint_every=2",
     "patience=100",
 ]
-FAULT_SECONDS = 300.0  # of a run in which it gets faults
-STILL_SECONDS = 300.0  # after which a run that writes no row is said to stand still
-MEND_SECONDS = 300.0  # within which a fault must have been mended, on a busy machine
+FAULT_SECONDS = 300.0  # of a run's own time in which it gets faults
+STILL_SECONDS = 240.0  # own time after which a run that writes no row is said to stand still
+MEND_SECONDS = 60.0  # own time within which a fault must have been mended
+BUSY_MACHINE = 10  # times as much wall time may pass before the script gives up
 POLL_SECONDS = 0.02
+LOOK_SECONDS = 0.2  # between looks at how long processes waited for a processor
+WRONG = 1  # exit codes
+UNDECIDED = 2
+
+
+class Waited(Enum):
+    """How waiting for something ended."""
+
+    HAPPENED = auto()
+    OVERDUE = auto()  # it did not happen in time: a fault
+    UNDECIDED = auto()  # the limit of wall time came first: the machine is too busy to tell
+
+
+class Delay(NamedTuple):
+    """The seconds that something took."""
+
+    wall: float
+    own: float
 
 
 @dataclass
@@ -53,10 +81,12 @@ class Findings:
     """What was seen over all runs."""
 
     fired: Counter[str] = field(default_factory=Counter)
-    noticed: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    mended: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    checked: int = 0  # faults of runs that ended, and in which every item was looked at
+    noticed: dict[str, list[Delay]] = field(default_factory=lambda: defaultdict(list))
+    mended: dict[str, list[Delay]] = field(default_factory=lambda: defaultdict(list))
     resumed: list[float] = field(default_factory=list)  # processor seconds to the first new row
     faults: list[str] = field(default_factory=list)  # what was wrong
+    undecided: list[str] = field(default_factory=list)  # what a busy machine left open
 
 
 class Training:
@@ -66,6 +96,8 @@ class Training:
         self.data = data
         self.name = name
         self.log = open(data / f"{name}.txt", "a")  # noqa: SIM115  as long as the run
+        self.time = OwnTime(lambda: [self.driver.pid, *self.workers])
+        self.looked = 0.0
         changes = [*SETTINGS, f"replicas={replicas}", f"seed={seed}"]
         self.start(
             *("train", "tiny", "--preset", "tiny", "--cluster", "local", "--name", name),
@@ -117,21 +149,35 @@ class Training:
         """Whether the command has ended."""
         return self.driver.poll() is not None
 
+    def own_seconds(self) -> float:
+        """Return the own time of the run until now, give or take `LOOK_SECONDS`."""
+        if time.monotonic() - self.looked > LOOK_SECONDS:
+            self.time.look()
+            self.looked = time.monotonic()
+        return self.time.moments[-1].own
+
+    def delay(self, began: float, ended: float) -> Delay:
+        """Return how long a stretch of wall time was."""
+        self.time.look()
+        return Delay(ended - began, self.time.at(ended) - self.time.at(began))
+
+    def wait_until(self, what: Callable[[], bool], seconds: float) -> Waited:
+        """Wait until ``what`` is so, for so many seconds of the run's own time at most."""
+        until = self.own_seconds() + seconds
+        wall_until = time.monotonic() + BUSY_MACHINE * seconds
+        while not what():
+            if self.own_seconds() > until:
+                return Waited.OVERDUE
+            if time.monotonic() > wall_until:
+                return Waited.UNDECIDED
+            time.sleep(POLL_SECONDS)
+        return Waited.HAPPENED
+
 
 def exists(pid: int) -> bool:
     """Whether there is such a process, and it is no zombie."""
     stat = process_stat(pid)
     return stat is not None and stat.state != "Z"
-
-
-def wait_until(what: Callable[[], bool], seconds: float) -> bool:
-    """Wait until ``what`` is so; returns False if that takes too long."""
-    until = time.monotonic() + seconds
-    while not what():
-        if time.monotonic() > until:
-            return False
-        time.sleep(POLL_SECONDS)
-    return True
 
 
 # --- faults: each returns what it did to which processes
@@ -190,8 +236,8 @@ DRIVER_FAULTS = (kill_driver, kill_everything)
 PAUSES = (pause_driver,)
 
 
-def hurt(training: Training, draw: random.Random, measured: Findings) -> None:
-    """Do one random fault to the run, and wait until it is mended."""
+def hurt(training: Training, draw: random.Random, measured: Findings) -> bool:
+    """Do one random fault to the run, and wait until it is mended; False if that is undecided."""
     fault = draw.choice([*WORKER_FAULTS, *DRIVER_FAULTS, *PAUSES])
     kind = fault.__name__
     recoveries = len(training.recoveries)
@@ -199,27 +245,46 @@ def hurt(training: Training, draw: random.Random, measured: Findings) -> None:
     struck = fault(training, draw)
     measured.fired[kind] += 1
 
+    waited = Waited.HAPPENED
     if fault in DRIVER_FAULTS:
-        training.driver.wait()
-        wait_until(lambda: not any(exists(pid) for pid in training.workers), 10)
-        before = training.written
-        training.resume()
-        if wait_until(lambda: training.written > before or training.ended, MEND_SECONDS):
-            measured.resumed.append(processor_seconds(training.driver.pid))
-            measured.mended[kind].append(time.time() - began)
+        waited = resume_after(training, kind, began, measured)
     elif fault in WORKER_FAULTS:
-        wait_until(lambda: len(training.recoveries) > recoveries or training.ended, MEND_SECONDS)
+        waited = training.wait_until(
+            lambda: len(training.recoveries) > recoveries or training.ended, MEND_SECONDS
+        )
         found = training.recoveries[recoveries:]
         if found:
             written = training.run.row_file("driver").stat().st_mtime
             if len(found) == 1:
-                measured.noticed[kind].append(written - found[0].recovery_seconds - began)
-            measured.mended[kind].append(written - began)
-        elif not training.ended:
-            measured.faults.append(f"{training.name}: {kind} was not mended")
-        if any(exists(pid) for pid in struck) and not training.ended:
+                noticed = written - found[0].recovery_seconds
+                measured.noticed[kind].append(training.delay(began, noticed))
+            measured.mended[kind].append(training.delay(began, written))
+        if found and any(exists(pid) for pid in struck) and not training.ended:
             measured.faults.append(f"{training.name}: {kind}: {struck} still exist")
-    print(f"  {time.time() - began:6.1f} s  {kind} {struck}", flush=True)
+
+    if waited == Waited.OVERDUE:
+        measured.faults.append(f"{training.name}: {kind} was not mended")
+    taken = training.delay(began, time.time())
+    print(
+        f"  {taken.wall:6.1f} s ({taken.own:5.1f} own)  {kind} {struck} {waited.name}", flush=True
+    )
+    return waited != Waited.UNDECIDED
+
+
+def resume_after(training: Training, kind: str, began: float, measured: Findings) -> Waited:
+    """Resume a run whose driver was killed, and wait for its first new row."""
+    training.driver.wait()
+    orphans = training.workers
+    if training.wait_until(lambda: not any(exists(pid) for pid in orphans), 10) == Waited.OVERDUE:
+        measured.faults.append(f"{training.name}: {kind}: workers {orphans} outlive their driver")
+
+    before = training.written
+    training.resume()
+    waited = training.wait_until(lambda: training.written > before or training.ended, MEND_SECONDS)
+    if waited == Waited.HAPPENED:
+        measured.resumed.append(processor_seconds(training.driver.pid))
+        measured.mended[kind].append(training.delay(began, time.time()))
+    return waited
 
 
 def processor_seconds(pid: int) -> float:
@@ -262,61 +327,87 @@ def one_run(data: Path, number: int, seed: int, epoch_frames: int, measured: Fin
     draw = random.Random(seed)
     replicas = draw.choice([2, 3, 4])
     criterion = draw.choice(["ce", "mmi"])
-    faults = draw.randint(3, 6)
+    wanted = draw.randint(3, 6)
     print(f"run {number}: seed {seed}, {criterion}, {replicas} replicas", flush=True)
     training = Training(data, f"f{number}", criterion, replicas, seed)
-    until = time.monotonic() + FAULT_SECONDS
 
-    while faults and not training.ended and time.monotonic() < until:
-        ready = wait_until(
-            lambda: bool(training.workers and training.written) or training.ended, 60
+    applied = 0
+    decided = True
+    while decided and applied < wanted and not training.ended:
+        if training.own_seconds() > FAULT_SECONDS:
+            break
+        ready = training.wait_until(
+            lambda: bool(training.workers and training.written) or training.ended, MEND_SECONDS
         )
+        decided = ready != Waited.UNDECIDED
         time.sleep(draw.uniform(0, 4))
-        if ready and training.workers and not training.ended:
-            hurt(training, draw, measured)
-            faults -= 1
+        if ready == Waited.HAPPENED and training.workers and not training.ended:
+            decided = hurt(training, draw, measured)
+            applied += 1
 
-    while goes_on(training):
-        pass
+    last = Waited.HAPPENED
+    while decided and not training.ended and last == Waited.HAPPENED:
+        last = wait_for_a_row(training)
+    conclude(training, last if decided else Waited.UNDECIDED, seed, applied, epoch_frames, measured)
+
+
+def conclude(
+    training: Training,
+    last: Waited,
+    seed: int,
+    applied: int,
+    epoch_frames: int,
+    measured: Findings,
+) -> None:
+    """Check a run that has ended, or say why there is nothing to check."""
     if not training.ended:
-        measured.faults.append(f"{training.name}: stands still (seed {seed})")
+        found = measured.undecided if last == Waited.UNDECIDED else measured.faults
+        found.append(f"{training.name}: writes nothing any more (seed {seed}, {last.name})")
         training.driver.kill()
         training.driver.wait()
     elif training.run is None:
         measured.faults.append(f"{training.name}: has no folder (seed {seed})")
     else:
         measured.faults += faults_of(training.run, epoch_frames)
+        measured.checked += applied
 
 
-def goes_on(training: Training) -> bool:
-    """Wait until a run writes rows or ends; False if it has ended, or stands still."""
+def wait_for_a_row(training: Training) -> Waited:
+    """Wait until a run writes rows or ends."""
     before = training.written
-    wait_until(lambda: training.ended or training.written != before, STILL_SECONDS)
-    return not training.ended and training.written != before
+    return training.wait_until(lambda: training.ended or training.written != before, STILL_SECONDS)
 
 
 def tell(measured: Findings, runs: int) -> None:
     """Print what was measured."""
-    print(f"\n{sum(measured.fired.values())} faults in {runs} runs: {dict(measured.fired)}")
+    print(
+        f"\n{sum(measured.fired.values())} faults in {runs} runs, "
+        f"{measured.checked} of them in runs that ended: {dict(measured.fired)}"
+    )
     for title, by_kind in (("noticed", measured.noticed), ("mended", measured.mended)):
-        for kind, seconds in by_kind.items():
-            middle = statistics.median(seconds)
+        for kind, delays in by_kind.items():
+            own = [delay.own for delay in delays]
+            wall = [delay.wall for delay in delays]
             print(
-                f"{title:8} {kind:18} {len(seconds):4} times: median {middle:.2f} s, "
-                f"most {max(seconds):.2f} s"
+                f"{title:8} {kind:18} {len(delays):4} times: "
+                f"own time median {statistics.median(own):.2f} s, most {max(own):.2f} s; "
+                f"wall {statistics.median(wall):.2f} s, {max(wall):.2f} s"
             )
     if measured.resumed:
         print(f"resumed after {max(measured.resumed):.1f} s of the driver's processor time at most")
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"load {os.getloadavg()[0]:.1f}, {used.ru_utime + used.ru_stime:.0f} s of processor time")
-    for fault in measured.faults:
-        print(f"FAULT: {fault}")
+    for line in measured.undecided:
+        print(f"UNDECIDED: {line}")
+    for line in measured.faults:
+        print(f"FAULT: {line}")
 
 
 def main() -> int:
-    """Run until the time is over; returns 1 if anything was wrong."""
+    """Run until enough faults are checked; returns 1 if anything was wrong, 2 if undecided."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--faults", type=int, default=100, help="in runs that end")
+    parser.add_argument("--minutes", type=float, default=240.0, help="no run begins later")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
 
@@ -338,12 +429,14 @@ def main() -> int:
         epoch_frames = Corpus.open("tiny").split("train").frames
         until = time.monotonic() + 60 * options.minutes
         runs = 0
-        while time.monotonic() < until:
+        while measured.checked < options.faults and time.monotonic() < until:
             one_run(data, runs, options.seed + runs, epoch_frames, measured)
             runs += 1
 
     tell(measured, runs)
-    return 1 if measured.faults else 0
+    if measured.faults:
+        return WRONG
+    return UNDECIDED if measured.undecided or measured.checked < options.faults else 0
 
 
 if __name__ == "__main__":

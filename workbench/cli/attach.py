@@ -14,6 +14,7 @@ EXAMPLES = ""
 PERIOD = 0.5  # seconds between looks at the run's files
 RETURNS_KEPT = 100  # returns to a checkpoint, and other rows of one kind, that are kept
 QUIET_SECONDS = 10.0  # without a new row, after which the line of updates says so
+CLEAR_LINE = "\r\x1b[K"  # the characters that clear the line which is being rewritten
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ def run(options: Options) -> None:
 def follow(run: "Run", out: TextIO, period: float = PERIOD) -> "RunState":
     """Print the last measurement and every new one until the run ends, and return the run's state.
 
-    Returns to a checkpoint are printed too, with their causes. Ctrl-C only ends the following; the
-    answer is then ``running``.
+    Returns to a checkpoint are printed too, with their causes, and that nothing has happened for
+    some time. Ctrl-C only ends the following; the answer is then ``running``.
     """
     from workbench.figures.tail import Tail
     from workbench.storage.run import RunState
@@ -48,57 +49,84 @@ def follow(run: "Run", out: TextIO, period: float = PERIOD) -> "RunState":
     tail.read()
     shown = max(0, len(tail.evaluations) - 1)
     told = set(tail.returns)
-    changed = time.monotonic()
-    terminal = out.isatty()
-    print(f"{run.name}: {run.status()}", file=out, flush=True)
+    output = AttachedOutput(out)
+    silence = Silence()
+    output.write_line(f"{run.name}: {run.status()}")
 
     try:
         while True:
             status = run.status()  # read before the rows, so that the last rows are printed
             if tail.read():
-                changed = time.monotonic()
+                silence.end()
             for row in tail.returns:
                 if row not in told:
                     told.add(row)
-                    print(f"{clear_line(terminal)}{row.text}", file=out, flush=True)
+                    output.write_line(row.text)
             rows = tail.evaluations
             if shown > len(rows):  # the run went back to a checkpoint
                 shown = 0
             for measured in rows[shown:]:
-                line = describe_measurement(measured)
-                print(f"{clear_line(terminal)}{line}", file=out, flush=True)
+                output.write_line(describe_measurement(measured))
             shown = len(rows)
 
             if not status.state.active:
                 break
-            if terminal:
-                updates = f"{tail.total['push']} updates{quiet(time.monotonic() - changed)}"
-                print(f"{clear_line(terminal)}{updates}", end="", file=out, flush=True)
+            output.show_updates(tail.total["push"], silence)
             time.sleep(period)
     except KeyboardInterrupt:
-        print(
-            f"{clear_line(terminal)}{run.name}: detached after {tail.total['push']} updates; "
-            "the run continues",
-            file=out,
+        output.write_line(
+            f"{run.name}: detached after {tail.total['push']} updates; the run continues"
         )
         return RunState.RUNNING
 
-    print(
-        f"{clear_line(terminal)}{run.name}: {status} after {tail.total['push']} updates",
-        file=out,
-        flush=True,
-    )
+    output.write_line(f"{run.name}: {status} after {tail.total['push']} updates")
     return status.state
 
 
-def quiet(seconds: float) -> str:
-    """Say for how long nothing has happened, if that is long."""
-    return f", nothing new for {seconds:.0f} s" if seconds > QUIET_SECONDS else ""
+class Silence:
+    """For how long a run has written nothing, and when to say so in a log."""
+
+    def __init__(self) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """The run has just written something."""
+        self.began = time.monotonic()
+        self.told_at = QUIET_SECONDS
+
+    @property
+    def words(self) -> str:
+        """Say for how long nothing has happened, if that is long."""
+        seconds = time.monotonic() - self.began
+        return f"nothing new for {seconds:.0f} s" if seconds >= QUIET_SECONDS else ""
+
+    def due(self) -> bool:
+        """Whether a log should say so now: at first, and whenever it has lasted twice as long."""
+        if time.monotonic() - self.began < self.told_at:
+            return False
+        self.told_at *= 2
+        return True
 
 
-def clear_line(terminal: bool) -> str:
-    """The characters that clear the line which is being rewritten."""
-    return "\r\x1b[K" if terminal else ""
+class AttachedOutput:
+    """Where the lines go: a terminal, whose last line is written again and again, or a log."""
+
+    def __init__(self, out: TextIO):
+        self.out = out
+        self.terminal = out.isatty()
+        self.clear = CLEAR_LINE if self.terminal else ""
+
+    def write_line(self, text: str) -> None:
+        """Print a line that stays."""
+        print(f"{self.clear}{text}", file=self.out, flush=True)
+
+    def show_updates(self, updates: int, silence: Silence) -> None:
+        """Tell how many updates there are; in a log only if there have been none for long."""
+        text = ", ".join(filter(None, [f"{updates} updates", silence.words]))
+        if self.terminal:
+            print(f"{self.clear}{text}", end="", file=self.out, flush=True)
+        elif silence.due():
+            self.write_line(text)
 
 
 def describe_measurement(row: "EvaluateRow") -> str:

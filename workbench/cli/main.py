@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol
 
 from workbench.cli.exit_codes import FAILED, WRONG_USAGE, print_error, report_interruption
+from workbench.cli.termination import polite_termination
 from workbench.settings import UserError, did_you_mean
 from workbench.storage.os_errors import explain_os_error
 from workbench.system.processes import set_environment
@@ -144,7 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = command.Options(**vars(command_parser(words[0], command).parse_args(words[1:])))
     set_environment()
     try:
-        return command.run(options) or 0
+        with polite_termination():
+            return command.run(options) or 0
     except UserError as error:
         return print_error(str(error))
     except MemoryError:

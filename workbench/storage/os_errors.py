@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import traceback
 
 ADVICE = {
@@ -22,6 +23,12 @@ ADVICE = {
 }
 """What to do, by the number of the error."""
 
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""Errors of a disk that takes nothing more: work goes on once there is room."""
+
+NUMBER_IN_MESSAGE = re.compile(r"\[Errno (\d+)\]")
+"""How Python writes the number of an error of the system."""
+
 NUMBA_CACHE = os.path.join("numba", "core", "caching.py")
 """The file of numba that keeps compiled code; its errors name no path."""
 
@@ -37,6 +44,17 @@ def explain_os_error(error: OSError) -> str | None:
     place = _place(error)
     where = f"{place}: " if place else ""
     return f"{where}{os.strerror(error.errno or 0)}; {advice}"
+
+
+def is_disk_error(error: BaseException | None) -> bool:
+    """Return whether the disk takes nothing more, whatever is written."""
+    return isinstance(error, OSError) and error.errno in DISK_ERRORS
+
+
+def mentions_disk_error(message: str) -> bool:
+    """Return whether a message, such as the error of a run's status, is of such an error."""
+    found = NUMBER_IN_MESSAGE.search(message)
+    return found is not None and int(found[1]) in DISK_ERRORS
 
 
 def _place(error: OSError) -> str:

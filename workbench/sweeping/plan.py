@@ -11,6 +11,7 @@ from pathlib import Path
 from workbench.settings import UserError, why_idle
 from workbench.storage.files import read_json, write_json
 from workbench.storage.home import data_folder
+from workbench.storage.os_errors import mentions_disk_error
 from workbench.storage.rows import EvaluateRow, read_rows
 from workbench.storage.run import Run, RunState
 from workbench.sweeping.known_runs import CellFinder
@@ -26,7 +27,7 @@ class CellState(StrEnum):
     NEW = "new"  # its run has a folder, but has reported nothing yet
     RUNNING = "running"  # a process of this machine trains or tests it
     DONE = "done"  # trained, and tested if the sweep tests
-    STOPPED = "stopped"  # rests at a checkpoint, or waits for its test
+    STOPPED = "stopped"  # rests at a checkpoint, or waits for its test or for a disk with room
     LOST = "lost"  # its process is gone
     FAILED = "failed"  # training, testing or starting it raised an error
     DIVERGED = "diverged"
@@ -135,6 +136,8 @@ def plan_cell(sweep: Sweep, cell: Cell, finder: CellFinder | None = None) -> Pla
         state = CellState.DIVERGED
     if state == CellState.DONE and sweep.test and not run.summary.tested:
         state = CellState.FAILED if error else CellState.STOPPED
+    if state == CellState.FAILED and mentions_disk_error(error):
+        state = CellState.STOPPED
     return PlannedCell(cell, run, state, error, record.price)
 
 

@@ -7,9 +7,9 @@ its numbers do not depend on what runs beside it.
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
 from workbench import runs
@@ -23,6 +23,7 @@ from workbench.settings import UserError
 from workbench.storage.files import write_file
 from workbench.storage.home import data_folder
 from workbench.storage.lock import LockHeld, hold_lock
+from workbench.storage.os_errors import is_disk_error
 from workbench.storage.run import Run, RunState, find_run
 from workbench.sweeping.executors import local_executor
 from workbench.sweeping.known_runs import cell_run, run_name
@@ -87,6 +88,9 @@ def run_sweep(
     checkpoint first. Where the sweep describes what its cells start from (``start``), that is
     trained before them, once per corpus, or once per seed. If it is stopped, no cell begins.
     ``seeds``: those whose cells are run; by default all.
+
+    Raises the OSError of a disk that is full: no further cell begins, none counts as failed, and
+    running the sweep again continues once there is room.
 
     Raises UserError for less than one job, if a sweep of this name with another base exists, if a
     setting that varies has no effect, or if another process runs this sweep.
@@ -268,11 +272,17 @@ def _run_cells(
                 done = len(waiting) - len(queue) - len(under_way)
                 parts = PARTS * done + sum(_parts_done(each) for each in under_way)
                 progress(parts, PARTS * len(waiting), what)
-    except KeyboardInterrupt:
-        for sweep in sweeps.values():
-            request_stop(sweep, now=True)
-        wait(attempts, timeout=REST_SECONDS)
+    except (KeyboardInterrupt, OSError):
+        _bring_to_rest(sweeps.values(), attempts)
         raise
+
+
+def _bring_to_rest(sweeps: Iterable[Sweep], attempts: Iterable[Future[Price | None]]) -> None:
+    """Ask all cells under way to stop, and give them time to."""
+    with suppress(OSError):  # where not even this can be written, the cells meet the same disk
+        for sweep in sweeps:
+            request_stop(sweep, now=True)
+    wait(attempts, timeout=REST_SECONDS)
 
 
 def _take_next(
@@ -296,8 +306,13 @@ def _description(sweeps: Mapping[str, Sweep], runs_left: int) -> str:
 
 
 def _record_outcome(started: _StartedCell, future: Future[Price | None]) -> None:
-    """Record how the attempt at a cell ended; one that was stopped on request is no failure."""
+    """Record how the attempt at a cell ended; one that was stopped on request is no failure.
+
+    Raises the error of a full disk, which no cell is to blame for.
+    """
     error = future.exception()
+    if error is not None and is_disk_error(error):
+        raise error
     if error is None:
         record_end(started.sweep, started.cell, "", future.result())
     elif isinstance(error, KeyboardInterrupt):

@@ -4,9 +4,10 @@ This module is also the preload of its workers.
 
 Everything listens on the loopback interface only, and is reached with the certificate of this
 cluster only. And there is no dashboard unless it is asked for:
-it has no login, so anybody with an account on this machine could look at it. Workers ignore the
-interrupt of a notebook, which goes to the whole process group and would otherwise kill them all:
-`run` brings a run to rest instead.
+it has no login, so anybody with an account on this machine could look at it. Each worker is a
+process group of its own: the interrupt of a notebook, Ctrl-C and the signals of batch systems go to
+the whole group of the process that drives a run, which brings it to rest. They would kill the
+workers, and the run would have lost them before it rests.
 """
 
 import ipaddress
@@ -143,4 +144,5 @@ def _may_be_plain(host: str) -> bool:
 
 def dask_setup(worker: object) -> None:
     """Called by Dask in every worker that has this module as its preload."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.setpgrp()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # sent to a worker alone, it means the run too
