@@ -4,6 +4,7 @@ import argparse
 from dataclasses import dataclass
 
 from workbench.cli.progress import bars
+from workbench.cli.table_text import print_lines
 
 EXAMPLES = """examples:
   workbench align ce --name icelandic-2"""
@@ -31,4 +32,4 @@ def run(options: Options) -> None:
 
     with bars() as progress:
         corpus = realign(find_run(options.run), options.name, progress)
-        print(describe(corpus))
+        print_lines(describe(corpus))

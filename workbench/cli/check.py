@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from workbench.cli.exit_codes import FAILED
 from workbench.cli.prepare import ReadingOptions, add_preparation_options, add_reading_options
+from workbench.cli.table_text import print_lines
 from workbench.settings import parse_fields
 
 if TYPE_CHECKING:
@@ -61,5 +62,8 @@ def run(options: Options) -> int:
     from workbench.prepare.survey import survey
 
     found = survey(options.source, parse_fields(Preparation, options.preparation))
-    print(json.dumps(found.to_dict(), indent=1) if options.json else found)
+    if options.json:
+        print(json.dumps(found.to_dict(), indent=1))
+    else:
+        print_lines(found)
     return FAILED if found.refusal else 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.cli.exit_codes import FAILED
+from workbench.cli.table_text import print_lines
 
 if TYPE_CHECKING:
     from workbench.cli.findings import Finding
@@ -48,7 +49,7 @@ def run(options: Options) -> int:
     if options.json:
         print(json.dumps([finding.to_dict() for finding in found], indent=1))
     else:
-        print(describe(found))
+        print_lines(describe(found))
     return FAILED if found else 0
 
 

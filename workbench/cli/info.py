@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from workbench.cli.table_text import print_lines
 from workbench.settings import UserError
 
 EXAMPLES = ""
@@ -65,7 +66,7 @@ def run(options: Options) -> None:
     if options.json:
         print(json.dumps([asdict(fact) for fact in facts()], indent=1))
     else:
-        print(describe())
+        print_lines(describe())
 
 
 def describe() -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from workbench.cli.options import add_changes_options, parse_changes
 from workbench.cli.progress import bars
+from workbench.cli.table_text import print_lines
 from workbench.settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -94,8 +95,10 @@ def print_forecast(size: str, request: "Request") -> None:
     headers = [f"corpus {size}", *(machine.name for machine in MACHINES)]
     print(tabulate(rows, headers, disable_numparse=True))
     for machine in MACHINES:
-        print(f"\n{machine.name}: {machine.source}")
+        print()
+        print_lines(f"{machine.name}: {machine.source}")
 
     unknown = not_foretold(request)
     if unknown:
-        print(f"\nspeeds are those of the paper's settings; not foretold: {', '.join(unknown)}")
+        print()
+        print_lines(f"speeds are those of the paper's settings; not foretold: {', '.join(unknown)}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.cli.progress import bars
+from workbench.cli.table_text import print_lines
 from workbench.settings import parse_fields, settings_of
 
 if TYPE_CHECKING:
@@ -166,4 +167,4 @@ def run(options: Options) -> None:
     preparation = parse_fields(pipeline.Preparation, options.preparation)
     with bars() as progress:
         corpus = pipeline.prepare(options.name, options.source, preparation, options.jobs, progress)
-    print(describe(corpus))
+    print_lines(describe(corpus))

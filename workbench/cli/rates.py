@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from workbench.cli.options import add_settings_options, parse_changes
 from workbench.cli.progress import bars
+from workbench.cli.table_text import print_lines, rows_text
 from workbench.settings import Settings, preset
 
 if TYPE_CHECKING:
@@ -55,7 +56,6 @@ def run(options: Options) -> None:
     """Find the rate, or read it if it was found before; print the table."""
     from workbench.figures.rates import draw_rates, rate_rows
     from workbench.figures.style import png
-    from workbench.figures.tables import plain_table
     from workbench.prepare.corpus import Corpus
     from workbench.rates import find_rate
     from workbench.storage.files import write_file
@@ -69,8 +69,8 @@ def run(options: Options) -> None:
     if options.json:
         print(json.dumps(asdict(search), indent=1))
         return
-    print(plain_table(rate_rows(search), ["remark"]))
-    print(search)
+    print(rows_text(rate_rows(search), ["remark"]))
+    print_lines(search)
     if options.figure:
         print(options.figure)
 

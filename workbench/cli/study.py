@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from workbench.cli.exit_codes import FAILED, report_interruption
 from workbench.cli.options import whole_number
 from workbench.cli.progress import bars
+from workbench.cli.table_text import print_lines, rows_text
 from workbench.progress import counted, duration_text
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def run_and_report(plan: "StudyPlan", options: Options) -> int:
     results = collect_study(plan)
     if results.cells:
         page = write_study(results)
-        print("\n".join(answer_lines(results)))
+        print_lines("\n".join(answer_lines(results)))
         print(page)
 
     state = study_state(plan)
@@ -136,7 +137,6 @@ def redraw() -> int:
 
 def print_list(options: Options) -> None:
     """Print what is done of every study, what is missing, and what that would take."""
-    from workbench.figures.tables import plain_table
     from workbench.studies.overview import all_states, total_minutes
 
     states = all_states(options.size, options.seeds)
@@ -145,9 +145,11 @@ def print_list(options: Options) -> None:
         print(json.dumps(rows, indent=1))
         return
 
-    print(plain_table(rows, ["study", "question", "missing corpora"]))
+    print(rows_text(rows, ["study", "question", "missing corpora"]))
     left = duration_text(60 * total_minutes(states))
-    print(f"all that is missing at size {options.size}: about {left}, shared runs counted once")
+    print_lines(
+        f"all that is missing at size {options.size}: about {left}, shared runs counted once"
+    )
 
 
 def state_row(state: "StudyState") -> dict[str, str]:
@@ -175,7 +177,7 @@ def print_plan(plan: "StudyPlan", jobs: int) -> None:
 
     for arm in plan.arms:
         if arm.prepared:
-            print(f"{arm.arm.name}: {estimate_sweep(arm.sweep, jobs)}")
+            print_lines(f"{arm.arm.name}: {estimate_sweep(arm.sweep, jobs)}")
         for planned in arm.cells():
             cell = planned.cell
-            print(f"  {planned.state:8} {cell.id}  seed {cell.seed}  {arm.label(cell.label)}")
+            print_lines(f"  {planned.state:8} {cell.id}  seed {cell.seed}  {arm.label(cell.label)}")

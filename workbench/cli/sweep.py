@@ -15,6 +15,7 @@ from workbench.cli.options import (
     whole_number,
 )
 from workbench.cli.progress import bars
+from workbench.cli.table_text import NOT_MEASURED, print_lines, rows_text
 from workbench.settings import SETTINGS, UserError, idle_sentence
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ EXAMPLES = """examples:
 MOST_JOBS = 1000
 PERCENT = ("heldout_wer", "frame_error", "test_wer")
 TITLES = {
-    "label": "",
+    "label": "setting",
     "n": "runs",
     "heldout_mmi": "F_MMI",
     "heldout_wer": "WER %",
@@ -122,7 +123,7 @@ def run(options: Options) -> int:
 
     if options.recipe == "list":
         for name, question in sweeping.recipe_questions().items():
-            print(f"{name:28} {question}")
+            print_lines(f"{name:28} {question}")
         return 0
 
     sweep = make_sweep(options)
@@ -133,17 +134,20 @@ def run(options: Options) -> int:
         print(cells_json(sweeping.read_results(sweep)))
         return 0
     if not options.json:
-        print(f"sweep {sweep.name}: {sweeping.estimate_sweep(sweep, options.jobs)}")
+        print_lines(f"sweep {sweep.name}: {sweeping.estimate_sweep(sweep, options.jobs)}")
     if options.dry_run:
         for planned in sweeping.plan_cells(sweep):
             cell = planned.cell
-            print(f"  {planned.state:8} {cell.id}  seed {cell.seed}  {cell.label}")
+            print_lines(f"  {planned.state:8} {cell.id}  seed {cell.seed}  {cell.label}")
         return 0
 
     with bars() as progress, sweeping.cluster_executor(options.cluster, options.jobs) as executor:
         cells = sweeping.run_sweep(sweep, options.jobs, options.retry, progress, executor)
     found = sweeping.read_results(sweeping.find_sweep(sweep.name), margin=options.margin)
-    print(cells_json(found) if options.json else describe_results(found))
+    if options.json:
+        print(cells_json(found))
+    else:
+        print_lines(describe_results(found))
     lost = (CellState.FAILED, CellState.DIVERGED)
     failed = any(cell.state == CellState.FAILED for cell in cells)
     if failed or all(cell.state in lost for cell in cells):
@@ -237,19 +241,30 @@ def describe_results(results: "Results") -> str:
     from workbench.sweeping import CellState, count_states
     from workbench.sweeping.results import result_sentences, verdict_sentence
 
-    table = results.groups[[column for column in TITLES if column in results.groups]].copy()
-    for column in PERCENT:
-        table[column] *= 100
-    table = table.rename(columns=TITLES)
-
     states = ", ".join(f"{n} {state}" for state, n in count_states(results.cells).items())
     errors = [
         f"{failed.cell.label}, seed {failed.cell.seed}: {failed.error}"
         for failed in results.cells
         if failed.state == CellState.FAILED
     ]
-    lines = [table.to_string(index=False, float_format="{:.4g}".format), states, *errors]
+    lines = [groups_text(results), states, *errors]
     lines += result_sentences(results)
     if len(results.verdicts) > 1:  # a single one is in the sentences already
         lines += [f"  {verdict_sentence(verdict)}" for verdict in results.verdicts]
     return "\n".join(lines)
+
+
+def groups_text(results: "Results") -> str:
+    """The means of each setting over its seeds as a table, error rates in percent."""
+
+    rows = []
+    for group in results.groups.to_dict("records"):
+        row = {}
+        for column, title in TITLES.items():
+            if column in group:
+                value = group[column]
+                factor = 100 if column in PERCENT else 1
+                text = value if isinstance(value, str) else f"{factor * value:.4g}"
+                row[title] = NOT_MEASURED if text == "nan" else text
+        rows.append(row)
+    return rows_text(rows, [TITLES["label"]])

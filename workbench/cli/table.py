@@ -45,7 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: Options) -> None:
     """Print the table."""
-    from workbench.cli.table_text import show, table_text, terminal_width
+    from workbench.cli.table_text import print_lines, show, table_text, terminal_width
     from workbench.figures.tables import display_rows, run_rows, verdict_note
     from workbench.storage.run import all_runs, find_run
 
@@ -58,7 +58,7 @@ def run(options: Options) -> None:
         return
     show(table_text(table_columns(display_rows(shown, options.margin)), terminal_width()))
     if any(run.summary.comparison for run in shown):
-        print(verdict_note(options.margin))
+        print_lines(verdict_note(options.margin))
 
 
 def table_columns(rows: "Sequence[Mapping[str, str]]") -> "list[TextColumn]":

@@ -6,7 +6,7 @@ import pydoc
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -14,6 +14,7 @@ from tabulate import tabulate
 
 NOT_MEASURED = "–"
 GAP = 2  # characters between columns
+HANGING = 4  # spaces before what a line that is too wide goes on with
 PIPE_WIDTH = 10**6  # in a file or a pipe nothing is left out
 
 
@@ -106,6 +107,37 @@ def show(text: str, out: TextIO | None = None) -> None:
         pydoc.pager(text)
     else:
         print(text, file=stream)
+
+
+def _wrapped(line: str, width: int, inner: str) -> str:
+    return textwrap.fill(
+        line, width, subsequent_indent=inner, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def print_lines(text: object) -> None:
+    """Print text; on a terminal, lines that are wider go on below, further in, word by word."""
+    width = terminal_width()
+    for line in str(text).splitlines():
+        inner = " " * (len(line) - len(line.lstrip()) + HANGING)
+        if len(line) <= width:
+            print(line)
+        else:
+            print(_wrapped(line, width, inner))
+
+
+def rows_text(rows: Sequence[Mapping[str, str]], left: Sequence[str] = ()) -> str:
+    """Return rows as `table_text` for the terminal; of too many columns the last are left out.
+
+    The first column always stays. Columns ``left`` have their text to the left.
+    """
+    if not rows:
+        return ""
+    columns = [
+        TextColumn(title, [row[title] for row in rows], rank, title in left)
+        for rank, title in enumerate(rows[0])
+    ]
+    return table_text(columns, terminal_width())
 
 
 def json_rows(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> list[dict[str, object]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from workbench.cli.options import add_language_option, add_margin_option, add_search_option
 from workbench.cli.progress import bars
+from workbench.cli.table_text import print_lines, rows_text
 
 if TYPE_CHECKING:
     from workbench.recognise.recogniser import Search
@@ -37,7 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: Options) -> None:
     """Test the run, and print its row of the table and the verdict in full."""
-    from workbench.figures.tables import no_path_sentence, run_row, text_table
+    from workbench.figures.tables import TEXT_COLUMNS, display_rows, no_path_sentence, run_row
     from workbench.recognise import evaluate
     from workbench.storage.run import find_run
 
@@ -48,9 +49,9 @@ def run(options: Options) -> None:
         print(json.dumps(row, indent=1))
         return
 
-    print(text_table([tested], options.margin))
+    print(rows_text(display_rows([tested], options.margin), TEXT_COLUMNS))
     sentence = no_path_sentence(tested)
     if sentence:
-        print(sentence)
+        print_lines(sentence)
     if row["verdict"] is not None:
-        print(f"against {tested.record.parent_run}: {row['verdict']}")
+        print_lines(f"against {tested.record.parent_run}: {row['verdict']}")

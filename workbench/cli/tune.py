@@ -4,6 +4,7 @@ import argparse
 from dataclasses import dataclass
 
 from workbench.cli.progress import bars
+from workbench.cli.table_text import print_lines
 
 EXAMPLES = ""
 ACOUSTIC_SCALES = [0.05, 0.1, 0.15, 0.2, 0.3]
@@ -61,4 +62,4 @@ def run(options: Options) -> None:
 
     print(errors.to_string(index=False))
     for sentence in scale_grid.edges(errors):
-        print(sentence)
+        print_lines(sentence)
