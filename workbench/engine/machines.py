@@ -82,7 +82,8 @@ class Machine:
     latency: Seconds = 0.0  # of one message
     byte: Seconds = 0.0
     """Per byte of a message: the reciprocal of the bandwidth of a link, in and out. Each process
-    and each shard has a link of its own, which all its messages share (`links`).
+    and each shard has a link of its own, which all its messages take in turns (`links`). TCP would
+    give messages that meet an equal part each, which is slower where links are all that counts.
     """
     network_jitter: float = 0.0  # sigma of the logarithm of each message's duration
     serve_call: Seconds = 0.0  # for which a shard is busy per call
