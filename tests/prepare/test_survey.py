@@ -43,7 +43,7 @@ def test_good_data_are_told_in_numbers(data: Path, capsys: pytest.CaptureFixture
     text = capsys.readouterr().out
     for part in (
         "3 words, 3 pronunciations, 9 phones",
-        "train: 30 utterances, 0.01 h, 60 words (3 different), 5 speakers",
+        "train: 30 utterances, 30 s, 60 words (3 different), 5 speakers",
         "16000 Hz; one channel",
         "durations: 1 to 1 s",
         "features of 16000 Hz",

@@ -1,4 +1,4 @@
-"""Screenshots of the panels in JupyterLab, light and dark.
+"""Screenshots of the panels in JupyterLab: light, dark, and in a window of a phone's width.
 
 ``python -m workbench.docs.panel_screenshots FOLDER`` starts JupyterLab on a notebook with a cell
 for each panel, runs them on what the data folder holds, and keeps a picture of each output.
@@ -32,8 +32,9 @@ TOKEN = "pictures"
 START_SECONDS = 120.0
 CELL_SECONDS = 180.0
 SETTLING_MILLISECONDS = 6000  # until the browser shows what the kernel has sent
-VIEW = {"width": 1280, "height": 1900}
-THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+HEIGHT = 1900  # pixels
+DESK_WIDTH = 1280  # pixels
+PHONE_WIDTH = 390  # pixels
 IMPORT = "import workbench.notebook as wb\n"
 NOTEBOOK = "window.jupyterapp.shell.currentWidget"
 # A cell that is run before the kernel is ready is dropped without a message.
@@ -48,6 +49,21 @@ CELL_HAS_FAILED = f"""number => {{
     const outputs = {NOTEBOOK}.content.widgets[number].model.outputs.toJSON();
     return outputs.some(output => output.output_type === 'error');
 }}"""
+
+
+class PanelReader(NamedTuple):
+    """How somebody sees a panel: the theme, and the width of the window in pixels."""
+
+    name: str
+    theme: str
+    width: int
+
+
+READERS = (
+    PanelReader("light", "JupyterLab Light", DESK_WIDTH),
+    PanelReader("dark", "JupyterLab Dark", DESK_WIDTH),
+    PanelReader("phone", "JupyterLab Light", PHONE_WIDTH),
+)
 
 
 class PanelCell(NamedTuple):
@@ -138,9 +154,9 @@ def _wait_until_it_answers(address: str) -> None:
 
 
 def take_panel_screenshots(
-    cells: Sequence[PanelCell], folder: Path, themes: Sequence[str] = tuple(THEMES)
+    cells: Sequence[PanelCell], folder: Path, readers: Sequence[PanelReader] = READERS
 ) -> list[Path]:
-    """Run the cells in JupyterLab, and take a picture of each output in each theme."""
+    """Run the cells in JupyterLab, and take a picture of each output for each reader."""
     from playwright.sync_api import sync_playwright
 
     chromium = chromium_program()
@@ -151,7 +167,7 @@ def take_panel_screenshots(
         _write_notebook(cells, Path(temporary) / "panels.ipynb")
         with jupyterlab(Path(temporary)) as address:
             browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-            page = browser.new_page(viewport=VIEW)  # type: ignore[arg-type]
+            page = browser.new_page(viewport={"width": DESK_WIDTH, "height": HEIGHT})
             page.set_default_timeout(1000 * CELL_SECONDS)
             page.goto(f"{address}/lab/tree/panels.ipynb?token={TOKEN}")
             page.wait_for_selector(".jp-Notebook .jp-CodeCell")
@@ -161,9 +177,9 @@ def take_panel_screenshots(
             page.evaluate(WAIT_FOR_KERNEL)
             for number, cell in enumerate(cells):
                 _run_cell(page, number, cell)
-                for theme in themes:
-                    made.append(folder / f"{cell.name}-{theme}.png")
-                    _take_picture(page, number, THEMES[theme], made[-1])
+                for reader in readers:
+                    made.append(folder / f"{cell.name}-{reader.name}.png")
+                    _take_picture(page, number, reader, made[-1])
             browser.close()
 
     return made
@@ -194,13 +210,15 @@ def _run_cell(page: "Page", number: int, cell: PanelCell) -> None:
         page.wait_for_function(KERNEL_IS_IDLE)
 
 
-def _take_picture(page: "Page", number: int, theme: str, path: Path) -> None:
+def _take_picture(page: "Page", number: int, reader: PanelReader, path: Path) -> None:
     change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
-    page.evaluate(change, theme)
+    page.evaluate(change, reader.theme)
+    page.set_viewport_size({"width": reader.width, "height": HEIGHT})
     page.wait_for_timeout(1500)
     output = page.locator(f".jp-CodeCell >> nth={number}").locator(".jp-Cell-outputArea")
     output.scroll_into_view_if_needed()
     output.screenshot(path=str(path))
+    page.set_viewport_size({"width": DESK_WIDTH, "height": HEIGHT})
 
 
 def main(words: Sequence[str] | None = None) -> None:

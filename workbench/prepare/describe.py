@@ -1,6 +1,7 @@
 """A prepared corpus in a few lines: its sizes, what was set aside, and the remarks."""
 
 from workbench.prepare.corpus import Corpus
+from workbench.progress import duration_text
 from workbench.settings.frame import FRAMES_PER_SECOND
 
 REMARKS = "remarks.txt"
@@ -19,10 +20,10 @@ def describe(corpus: Corpus) -> str:
         f"and {graph['arcs']:,} arcs"
     ]
     for split, counts in info["splits"].items():
-        hours = counts["frames"] / FRAMES_PER_HOUR
+        speech = duration_text(counts["frames"] / FRAMES_PER_SECOND)
         aside = ", ".join(f"{reason}: {n}" for reason, n in counts["set_aside"].items())
         lines.append(
-            f"  {split:8} {counts['utterances']:6} utterances  {hours:6.2f} h  "
+            f"  {split:8} {counts['utterances']:6} utterances  {speech:>6}  "
             f"{counts['words']:7} words  {counts['speakers']:4} speakers  "
             f"set aside: {aside or 'none'}"
         )

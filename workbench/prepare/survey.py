@@ -27,6 +27,7 @@ from workbench.prepare.reading import (
     read_sets,
     read_splits,
 )
+from workbench.progress import duration_text
 from workbench.settings import UserError
 from workbench.settings.frame import FRAMES_PER_SECOND
 
@@ -198,7 +199,7 @@ def _survey_set(split: str, dataset: DataSet) -> SetSurvey:
         split=split,
         origin=dataset.origin,
         utterances=len(used),
-        hours=round(_total_seconds(used) / SECONDS_PER_HOUR, 3),
+        hours=round(_total_seconds(used) / SECONDS_PER_HOUR, 5),
         words=words.total(),
         vocabulary=len(words),
         speakers=len({u.speaker for u in used}),
@@ -235,8 +236,9 @@ def _group_lost(set_aside: Sequence[SetAside]) -> list[LostUtterances]:
 def _set_lines(each: SetSurvey) -> list[str]:
     """One set in lines for a person."""
     origin = f" ({each.origin})" if each.origin and each.origin != each.split else ""
+    speech = duration_text(3600 * each.hours)
     lines = [
-        f"  {each.split}{origin}: {each.utterances:,} utterances, {each.hours:.2f} h, "
+        f"  {each.split}{origin}: {each.utterances:,} utterances, {speech}, "
         f"{each.words:,} words ({each.vocabulary:,} different), {each.speakers:,} speakers"
     ]
     if each.utterances:
