@@ -192,6 +192,24 @@ def test_texts_promise_no_more_than_pictures_show(name: str, sentence: str) -> N
     assert sentence in " ".join(sources(FOLDER / f"{name}.ipynb", "markdown"))
 
 
+# Questions that are answered by training something, and the call that does it.
+TRAINING_QUESTIONS = [
+    ("00-start-here", "settings.replace(seed=1)"),
+    ("02-cross-entropy", 'lab.train("no-decay", decays=0)'),
+    ("03-lattices-and-the-mmi-gradient", 'lab.train("rejecting", criterion="mmi", rejection=0.01)'),
+    ("05-shuffling-e1", 'wb.sweep(lab.recipe("e1-shuffling", name="batches", axes='),
+    ("06-sgd-and-asgd-e2", "settings.replace(learning_rate=...)"),
+]
+
+
+@pytest.mark.parametrize("name, call", TRAINING_QUESTIONS)
+def test_a_question_that_wants_a_run_says_how(name: str, call: str) -> None:
+    """Who is to train or sweep something need not search other notebooks for how."""
+    question = sources(FOLDER / f"{name}.ipynb", "markdown")[-1]
+    assert question.startswith("**A question.**")
+    assert call in question
+
+
 def test_texts_name_the_method_of_verdicts() -> None:
     """Verdicts rest on the jackknife over speakers, so no text speaks of a bootstrap."""
     texts = {path.stem: " ".join(sources(path, "markdown")).lower() for path in NOTEBOOKS}

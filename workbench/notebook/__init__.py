@@ -33,7 +33,7 @@ from workbench.notebook.calls import (
 )
 from workbench.notebook.clock import check_clock, clock_runs, clock_table
 from workbench.notebook.drift import describe_drift, draw_drift
-from workbench.notebook.given import pairwise, taking_runs
+from workbench.notebook.given import pairwise, table_of_runs, taking_runs
 from workbench.notebook.laboratory import Laboratory, laboratory
 from workbench.notebook.live import LiveView, attach
 from workbench.notebook.noise import gradient_noise, noise_table
@@ -66,6 +66,6 @@ from workbench.sweeping import (
 draw_curves = taking_runs(_curves.draw_curves)
 draw_word_errors = taking_runs(_curves.draw_word_errors)
 draw_staleness = taking_runs(_staleness.draw_staleness)
-staleness_table = taking_runs(_staleness.staleness_table)
-settings_difference = taking_runs(_compare.settings_difference)
-run_frame = taking_runs(_tables.run_frame)
+staleness_table = table_of_runs(_staleness.staleness_table)
+settings_difference = table_of_runs(_compare.settings_difference)
+run_frame = table_of_runs(_tables.run_frame)

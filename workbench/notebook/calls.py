@@ -13,6 +13,7 @@ from workbench.metrics.verdicts import MARGIN
 from workbench.notebook.cell_pictures import run_picture, sweep_picture
 from workbench.notebook.given import runs_of
 from workbench.notebook.links import ReportFile
+from workbench.notebook.shown_table import ShownTable
 from workbench.notebook.work_line import work_line
 from workbench.prepare.corpus import Corpus
 from workbench.prepare.pipeline import Preparation
@@ -123,9 +124,9 @@ def find_rate(
         return search_rate(opened, settings, start, progress)
 
 
-def rate_table(search: RateSearch) -> pd.DataFrame:
+def rate_table(search: RateSearch) -> ShownTable:
     """Return one row per learning rate that was tried."""
-    return pd.DataFrame(rate_rows(search)).set_index("learning rate")
+    return ShownTable(pd.DataFrame(rate_rows(search)).set_index("learning rate"))
 
 
 def tested(run: Run) -> Run:
@@ -167,20 +168,20 @@ def unsuccessful_cells(found: Results) -> list[str]:
     return lines
 
 
-def result_table(*runs: Run, margin: float = MARGIN) -> pd.DataFrame:
+def result_table(*runs: Run, margin: float = MARGIN) -> ShownTable:
     """Return a column per run with what people read first: errors in percent, p, the verdict."""
-    return pd.DataFrame(display_rows(runs, margin)).set_index("run").T
+    return ShownTable(pd.DataFrame(display_rows(runs, margin)).set_index("run").T)
 
 
-def group_table(found: Results) -> pd.DataFrame:
+def group_table(found: Results) -> ShownTable:
     """Return one row per setting: means over seeds and, for several seeds, intervals."""
-    return pd.DataFrame(group_rows(found)).set_index("setting")
+    return ShownTable(pd.DataFrame(group_rows(found)).set_index("setting"))
 
 
-def verdict_table(found: Results) -> pd.DataFrame:
+def verdict_table(found: Results) -> ShownTable:
     """Return the comparison of each setting with the baseline, in words."""
     rows = pd.DataFrame(verdict_rows(found))
-    return rows.set_index("setting") if len(rows) else rows
+    return ShownTable(rows.set_index("setting") if len(rows) else rows)
 
 
 def results(name: str, baseline: str | None = None, margin: float = MARGIN) -> Results:

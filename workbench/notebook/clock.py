@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from workbench.notebook.shown_table import ShownTable
 from workbench.notebook.work_line import work_line
 from workbench.runs import clock_check
 from workbench.runs.calibrate import calibrate
@@ -23,7 +24,7 @@ def check_clock(run: Run, replicas: Sequence[int] = (1, 2), **changes: Value) ->
         return clock_check.check_clock(run, machine, replicas, changes, progress)
 
 
-def clock_table(checks: Sequence[ClockCheck]) -> pd.DataFrame:
+def clock_table(checks: Sequence[ClockCheck]) -> ShownTable:
     """Return a row per number of replicas and kind of age: foretold, measured, and distances.
 
     ``shared``: updates a second as foretold, if the processes share the cores there are.
@@ -43,7 +44,7 @@ def clock_table(checks: Sequence[ClockCheck]) -> pd.DataFrame:
         for check in checks
         for age in check.ages
     ]
-    return pd.DataFrame(rows).set_index(["replicas", "age"]).round(3)
+    return ShownTable(pd.DataFrame(rows).set_index(["replicas", "age"]).round(3))
 
 
 def clock_runs(checks: Sequence[ClockCheck]) -> list[Run]:

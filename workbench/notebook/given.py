@@ -8,6 +8,7 @@ import pandas as pd
 
 from workbench.figures import compare
 from workbench.metrics.verdicts import MARGIN
+from workbench.notebook.shown_table import ShownTable
 from workbench.settings import UserError
 from workbench.storage.run import Run, find_run
 from workbench.storage.transcripts import has_transcripts
@@ -48,7 +49,19 @@ def taking_runs(
     return call
 
 
-def pairwise(runs: GivenRuns, margin: float = MARGIN) -> pd.DataFrame:
+def table_of_runs(
+    make: Callable[Concatenate[Sequence[Run], P], pd.DataFrame],
+) -> "Callable[Concatenate[GivenRuns, P], ShownTable]":
+    """Return a function that makes a table of several runs, as `taking_runs`, shown whole."""
+
+    @wraps(make)
+    def call(given: GivenRuns, /, *args: P.args, **kwargs: P.kwargs) -> ShownTable:
+        return ShownTable(make(runs_of(given), *args, **kwargs))
+
+    return call
+
+
+def pairwise(runs: GivenRuns, margin: float = MARGIN) -> ShownTable:
     """Return the comparison of every two of the runs; see `figures.compare.pairwise`.
 
     UserError names runs that were not tested.
@@ -60,4 +73,4 @@ def pairwise(runs: GivenRuns, margin: float = MARGIN) -> pd.DataFrame:
     if len(several) < 2:
         raise UserError(f"{several[0].name}: a comparison needs two runs")
 
-    return compare.pairwise(several, margin)
+    return ShownTable(compare.pairwise(several, margin))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from workbench.metrics.noise import NoiseCurve
+from workbench.notebook.shown_table import ShownTable
 from workbench.notebook.work_line import work_line
 from workbench.runs import noise
 from workbench.storage.run import Run, find_run
@@ -21,10 +22,10 @@ def gradient_noise(run: Run | str, batch: int = 0) -> list[NoiseCurve]:
         return noise.measure_noise(found, batch=batch, progress=progress)
 
 
-def noise_table(curves: Sequence[NoiseCurve]) -> pd.DataFrame:
+def noise_table(curves: Sequence[NoiseCurve]) -> ShownTable:
     """Return the variances that `draw_noise` draws: a row per way to mix, a column per window."""
     rows = {
         curve.mixing.label: dict(zip(curve.windows, curve.ratios, strict=True)) for curve in curves
     }
     table = pd.DataFrame.from_dict(rows, orient="index").round(2)
-    return table.rename_axis(index="frames are mixed", columns="updates")
+    return ShownTable(table.rename_axis(index="frames are mixed", columns="updates"))
