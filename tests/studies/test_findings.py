@@ -165,6 +165,14 @@ def test_a_ratio_of_intervals_has_bounds() -> None:
     assert study_findings(find_study("e3a"), results)[1].agreement is Agreement.AGREE
 
 
+def test_nothing_is_expected_of_an_arm_that_a_size_has_not() -> None:
+    """Table 1 has real speech at the largest size only, and is complete without it at others."""
+    at_large = [expected.label for expected in find_study("e6").of_size("laptop").expected]
+    at_small = [expected.label for expected in find_study("e6").of_size("small").expected]
+    assert set(at_large) - set(at_small) == {"speechocean762"}
+    assert find_study("e1").of_size("small").expected == find_study("e1").expected
+
+
 def test_an_interval_without_end_bounds_no_ratio() -> None:
     """That never fetching again does harm is told with its cost in both arms, and bounds nothing;
     the arm that is compared with is drawn too.

@@ -158,10 +158,17 @@ class Study:
     paper_wer: Mapping[str, float] = field(default_factory=dict)
 
     def of_size(self, size: str) -> "Study":
-        """Return the study with the arms and axes that it has at a size."""
+        """Return the study with the arms and axes that it has at a size, and what it expects of
+        these arms.
+        """
         changes = self.sizes.get(size, SizeChanges())
         kept = [arm for arm in self.arms if not changes.arms or arm.name in changes.arms]
-        return replace(self, arms=tuple(_changed_arm(arm, changes) for arm in kept))
+        names = [arm.name for arm in kept]
+        return replace(
+            self,
+            arms=tuple(_changed_arm(arm, changes) for arm in kept),
+            expected=[each for each in self.expected if arm_name(each.label) in names],
+        )
 
     def finds_rates(self, size_name: str, size: "StudySize") -> bool:
         """Return whether each setting gets a rate of its own at a size."""
@@ -228,6 +235,11 @@ def find_size(name: str) -> StudySize:
 def size_names() -> list[str]:
     """Return the names of all sizes, from the smallest."""
     return list(object_of(read_json(STUDY_SIZES), STUDY_SIZES))
+
+
+def arm_name(label: str) -> str:
+    """Return the arm of a label, which goes on with the setting of a cell where there are axes."""
+    return label.partition(": ")[0]
 
 
 def _changed_arm(arm: Arm, changes: SizeChanges) -> Arm:
