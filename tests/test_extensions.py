@@ -9,6 +9,7 @@ import pytest
 from pushes import THETA, G, a_push, a_server
 from toy import Toy, settings
 
+from workbench.batches import shufflings
 from workbench.engine import Cost, load_machine
 from workbench.engine.machines import delay_laws
 from workbench.settings import SETTINGS, Alternatives, Settings, UserError
@@ -65,6 +66,60 @@ def test_a_rule_that_returns_something_else_is_named(result, message: str) -> No
 
     with pytest.raises(UserError, match=f"optimizer=mistaken: .*{message}"):
         Toy().run(settings(optimizer="mistaken"))
+
+
+def test_a_rule_cannot_write_to_what_others_hold() -> None:
+    """Gradient and memory of an added rule are read-only, so the mistake is seen at once."""
+
+    @update_rules.add("writing")
+    def writing(updates, gradient, memory):
+        gradient *= 2
+        return gradient, None
+
+    with pytest.raises(ValueError, match="read-only"):
+        Toy().run(settings(optimizer="writing"))
+
+
+def test_a_shuffling_of_ones_own_trains() -> None:
+    """All frames are trained on, and a run that resumes asks for a later first batch."""
+
+    @shufflings.add("backwards")
+    def backwards(order, first):
+        return order.cut_batches((frames[::-1] for frames in order.utterance_frames()), first)
+
+    toy = Toy()
+    order = toy.frame_order(settings(shuffling="backwards"))
+    whole = list(order.batches())
+    assert np.array_equal(np.concatenate(list(order.batches(3))), np.concatenate(whole[3:]))
+    run = toy.run(settings(shuffling="backwards", replicas=2))
+    assert run.services["server 0"].frames == 2 * toy.offsets[-1]
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (None, "must yield batches"),
+        ([], "yields no batch"),
+        (
+            [np.arange(3), np.arange(3.0)],
+            r"batch 1 must be an array of whole .* not float64 \(3,\)",
+        ),
+        ([[1, 2]], "batch 0 must be an array of whole numbers"),
+        ([np.arange(4).reshape(2, 2)], r"not int64 \(2, 2\)"),
+        ([np.arange(0)], "batch 0 has no frames"),
+        ([np.array([0, 10**6])], "batch 0 has frame 0 to 1000000, but there are 0 to"),
+        ([np.array([-1])], "batch 0 has frame -1 to -1"),
+    ],
+)
+def test_a_shuffling_that_yields_something_else_is_named(made, message: str) -> None:
+    """The message has its name and the number of the batch."""
+
+    @shufflings.add("mistaken")
+    def mistaken(order, first):
+        return made
+
+    with pytest.raises(UserError, match=f"shuffling=mistaken: .*{message}"):
+        Toy().run(settings(shuffling="mistaken"))
 
 
 def test_an_unknown_name_says_how_a_module_is_named() -> None:

@@ -8,13 +8,14 @@ asks for ``batches(first=n)``.
 """
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from workbench.settings import Alternatives, rng
+from workbench.settings import Alternatives, UserError, rng
+from workbench.settings.alternatives import added_choices
 from workbench.system.unchanging import unchanging
 
 BLOCK = 2048  # utterances whose frames are laid out at once: bounds memory, not the result
@@ -73,8 +74,14 @@ class FrameOrder:
     stream: int = 0  # the number of the replica
 
     def batches(self, first: int = 0) -> Iterator[np.ndarray]:
-        """Yield positions in the frame store, int64 [<= batch], from batch ``first`` on."""
-        return shufflings[self.shuffling](self, first)
+        """Yield positions in the frame store, int64 [<= batch], from batch ``first`` on.
+
+        Raises UserError if a shuffling that a user added makes something else.
+        """
+        made = shufflings[self.shuffling](self, first)
+        if self.shuffling in added_choices("shuffling"):
+            return checked_batches(self, made, first)
+        return made
 
     def utterance_blocks(self) -> Iterator[np.ndarray]:
         """Yield the stream's utterances in blocks, int64 [<= BLOCK], each of one epoch."""
@@ -126,6 +133,41 @@ def permuted_epochs(order: FrameOrder) -> Iterator[np.ndarray]:
         yield rng(order.seed, "frames", order.stream, epoch).permutation(frames)[:left]
         left -= len(frames)
         epoch += 1
+
+
+def checked_batches(order: FrameOrder, made: object, first: int) -> Iterator[np.ndarray]:
+    """Yield the batches that a user's shuffling has made; UserError at one that cannot be used."""
+    if not isinstance(made, Iterable):
+        raise UserError(f"shuffling={order.shuffling}: the function must yield batches")
+
+    number = first
+    for batch in made:
+        check_batch(order, number, batch)
+        yield batch
+        number += 1
+
+    if number == 0 and len(order.utterances):
+        raise UserError(f"shuffling={order.shuffling}: the function yields no batch")
+
+
+def check_batch(order: FrameOrder, number: int, batch: object) -> None:
+    """Raise UserError if this is not an array of the numbers of frames."""
+    where = f"shuffling={order.shuffling}: batch {number}"
+    if not isinstance(batch, np.ndarray) or batch.ndim != 1 or batch.dtype.kind not in "iu":
+        kind = (
+            f"{batch.dtype} {batch.shape}"
+            if isinstance(batch, np.ndarray)
+            else type(batch).__name__
+        )
+        raise UserError(f"{where} must be an array of whole numbers, [frames], not {kind}")
+    if not len(batch):
+        raise UserError(f"{where} has no frames; leave it out")
+
+    last = int(order.offsets[-1]) - 1
+    if batch.min() < 0 or batch.max() > last:
+        raise UserError(
+            f"{where} has frame {batch.min()} to {batch.max()}, but there are 0 to {last}"
+        )
 
 
 class SlotPlacement(NamedTuple):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from workbench.settings import Alternatives, Settings, UpdateSettings, UserError
+from workbench.settings.alternatives import added_choices
 from workbench.system import memory
 from workbench.system.unchanging import unchanging
 from workbench.system.vectors import DeviceVector, Vector
@@ -110,9 +111,14 @@ def follow_rule(
     """Return what the chosen rule makes of a gradient: the direction of the step and new memory.
 
     Raises UserError if the rule returns something else. The compiled addition does not check the
-    length of a direction.
+    length of a direction. A rule that a user added cannot write to its arguments: others hold them.
     """
-    result: object = update_rules[updates.optimizer](updates, gradient, memory)
+    rule = update_rules[updates.optimizer]
+    if updates.optimizer in added_choices("optimizer"):
+        kept = None if memory is None else read_only(memory)
+        result: object = rule(updates, read_only(gradient), kept)
+    else:
+        result = rule(updates, gradient, memory)
     if not isinstance(result, tuple) or len(result) != 2:
         raise UserError(
             f"optimizer={updates.optimizer}: the rule must return a direction and a memory, "
@@ -126,6 +132,13 @@ def follow_rule(
             f"shape {gradient.shape}, not {np.shape(direction)}"
         )
     return direction, after
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """Return a view to which nothing can be written."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def compensate(
