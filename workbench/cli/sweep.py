@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -19,7 +20,7 @@ from workbench.cli.table_text import NOT_MEASURED, print_lines, rows_text
 from workbench.settings import SETTINGS, UserError, idle_sentence
 
 if TYPE_CHECKING:
-    from workbench.sweeping import Results, Sweep, SweepFields
+    from workbench.sweeping import PlannedCell, Results, Sweep, SweepFields
     from workbench.sweeping.spec import SweepChanges
 
 EXAMPLES = """examples:
@@ -119,7 +120,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: Options) -> int:
     """Run what is missing of the sweep and print its results; return the exit code."""
     from workbench import sweeping
-    from workbench.sweeping import CellState
 
     if options.recipe == "list":
         for name, question in sweeping.recipe_questions().items():
@@ -130,6 +130,7 @@ def run(options: Options) -> int:
     sweeping.refuse_idle_axes(sweep)
     for name, need in sweeping.idle_in_all_cells(sweep, sweep.settings).items():
         print(f"warning: {idle_sentence(name, need)}", file=sys.stderr)
+
     if options.json and options.dry_run:
         print(cells_json(sweeping.read_results(sweep)))
         return 0
@@ -143,11 +144,19 @@ def run(options: Options) -> int:
 
     with bars() as progress, sweeping.cluster_executor(options.cluster, options.jobs) as executor:
         cells = sweeping.run_sweep(sweep, options.jobs, options.retry, progress, executor)
+
     found = sweeping.read_results(sweeping.find_sweep(sweep.name), margin=options.margin)
     if options.json:
         print(cells_json(found))
     else:
         print_lines(describe_results(found))
+    return exit_code(cells)
+
+
+def exit_code(cells: Sequence["PlannedCell"]) -> int:
+    """Return what the command ends with: a cell that diverges is a result, unless all do."""
+    from workbench.sweeping import CellState
+
     lost = (CellState.FAILED, CellState.DIVERGED)
     failed = any(cell.state == CellState.FAILED for cell in cells)
     if failed or all(cell.state in lost for cell in cells):

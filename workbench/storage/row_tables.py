@@ -133,5 +133,5 @@ def _arrow_table(rows: list[Columns], schema: "pa.Schema") -> "pa.Table":
 
 
 def _text(value: Json) -> str | None:
-    """Return a value of a column of text; what is none is written as JSON."""
+    """Return a value of a column of text; anything but text is written as JSON."""
     return value if value is None or isinstance(value, str) else json.dumps(value)

@@ -320,7 +320,7 @@ class RunFolders:
 def runs_called(name: str, folders: RunFolders | None = None) -> list[Run]:
     """Return the runs ``<name>-<digest>``, the one that was started last first.
 
-    Whoever asks for many names looks at the disk once, and gives the ``folders``.
+    A caller with many names looks at the disk once, and gives the ``folders``.
     """
     folders = folders or RunFolders()
     named = [folders.root / folder / RECORD for folder in folders.by_name.get(name, ())]

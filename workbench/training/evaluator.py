@@ -43,12 +43,14 @@ def evaluator(
     while not state.finished:
         if (yield Rest()):
             return state
+
         due = round(state.index * every * epoch_frames)
         progress = yield from ask(shards.names[0], AwaitFrames(due))
         if isinstance(progress, Signal):
             return state
         if progress.over and progress.version == state.measured:
             return replace(state, finished=True)
+
         at = yield from server.fetch()
         if at is None:
             return state
@@ -56,6 +58,7 @@ def evaluator(
         result = yield Work(evaluate, (at.theta,), size, "evaluate")
         if isinstance(result, Signal):
             return state
+
         schedule = state.schedule.after(result.criterion, settings.updates)
         yield Emit(evaluate_row(state, at, progress, epoch_frames, result))
         if schedule.decays > state.schedule.decays:

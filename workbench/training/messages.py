@@ -165,7 +165,7 @@ class FetchInstant(Call[Snapshot]):
 
 @unchanging()
 class Item:
-    """The name of an update, whoever computes it and however often it is sent."""
+    """The name of an update; it does not depend on who computes it or how often it is sent."""
 
     subset: int  # of the data, one per replica
     step: int  # number of the push among those of this subset
