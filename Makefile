@@ -16,7 +16,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 # Tests start a hundred Python processes. Without byte code each would compile torch and Dask again, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test quick schedules test-k2 test-python docs bench lab check format lock clean
+.PHONY: help demo test quick schedules bounds test-k2 test-python docs bench lab check format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,11 @@ quick: $(INSTALLED) ## the tests that need no cluster, no browser, no k2 and no 
 
 schedules: $(INSTALLED) ## twenty thousand seeded schedules of faults on the protocol of training, in virtual time
 	PYTHONPATH=tests $(ONE_THREAD) $(BIN)/python tests/faults/seeded_schedules.py --seeds 20000
+
+# What is compiled with checks is kept apart, for numba keeps one form of each function.
+bounds: $(INSTALLED) ## two thousand hostile scores for the compiled code, which checks every index here
+	@kept=$$(mktemp -d); NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$$kept PYTHONPATH=tests $(ONE_THREAD) \
+	$(BIN)/python tests/hostile_scores.py --rounds 2000; ended=$$?; rm -r "$$kept"; exit $$ended
 
 test-k2: $(INSTALLED_K2) ## the tests of k2 and the golden digests, with k2 and the torch of its time, in .venv-k2
 	$(ONE_THREAD) .venv-k2/bin/python -m pytest -q -m k2

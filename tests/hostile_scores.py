@@ -1,7 +1,10 @@
-"""Hostile scores for the compiled code: `python tests/hostile_scores.py --rounds 2000`.
+"""Hostile scores for the compiled code: `make bounds`, or
+
+    PYTHONPATH=tests NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=EMPTY python tests/hostile_scores.py
 
 With NUMBA_BOUNDSCHECK=1 an index that leaves its array raises IndexError, where it would otherwise
-read or end the process. Every round is drawn from its own number, which a failure names.
+read or end the process. What is compiled so must not be kept beside what is compiled without.
+Every round is drawn from its own number, which a failure names.
 """
 
 import argparse
@@ -10,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import numpy as np
+from numba import config
 from oracles import tiny_graph, tiny_task
 
 from workbench.hmm.align import best_arcs
@@ -177,6 +181,8 @@ def main() -> None:
     arguments = parser.parse_args()
     for outcome, count in sorted(fuzz(arguments.rounds, arguments.first).items()):
         print(f"{count:6d}  {outcome}")
+    checks = "with" if config.BOUNDSCHECK else "without"
+    print(f"{arguments.rounds} rounds {checks} bounds checks")
 
 
 if __name__ == "__main__":

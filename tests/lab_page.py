@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nbformat
+from notebook_files import code_cell, write_notebook
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -48,14 +48,10 @@ WATCH_HEIGHT = """() => {
 }"""
 
 
-def write_notebook(path: Path, cells: Sequence[str]) -> None:
-    """Writes a notebook with these cells."""
-    kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-    made = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(text) for text in cells], metadata={"kernelspec": kernel}
-    )
+def write_lab_notebook(path: Path, cells: Sequence[str]) -> None:
+    """Write a notebook of cells of code, for the kernel that JupyterLab has."""
     path.parent.mkdir(exist_ok=True)
-    nbformat.write(made, path)
+    write_notebook(path, [code_cell(text) for text in cells], kernel="python3")
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from workbench.baseline import job
 from workbench.baseline.paper import (
     MACHINES,
     REPLICAS,
@@ -100,7 +101,10 @@ def test_replicas_are_given_once_each():
 
 @pytest.mark.slow
 def test_a_rehearsal_goes_from_nothing_to_a_report(
-    data_folder: Path, short_rehearsals: None, capsys: pytest.CaptureFixture
+    data_folder: Path,
+    short_rehearsals: None,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     """Synthesis, three trainings, three tests; the same command again computes nothing."""
     command = ["paper", "--hours", "0.02", "--replicas", "1,3", "--jobs", "1"]
@@ -121,6 +125,8 @@ def test_a_rehearsal_goes_from_nothing_to_a_report(
     assert three.settings.clock.kind == "cost"
     assert three.record.parent_run == one.record.parent_run
 
+    again = data_folder / "again.html"
+    monkeypatch.setattr(job, "write_report", lambda *given, **more: again)
     assert main.main(command) == 0
     assert {run.name for run in all_runs()} == made.keys()
-    assert "report:" in capsys.readouterr().out
+    assert f"report: {again}" in capsys.readouterr().out

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from lab_page import LIVE_IMAGE, LabPage, wait_for, write_notebook
+from lab_page import LIVE_IMAGE, LabPage, wait_for, write_lab_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -29,7 +29,7 @@ def test_watch_interrupt_reload_report(lab_page: LabPage, lab_folder: Path) -> N
     3. Stop leaves a plain picture in the notebook, and Resume makes it live again.
     4. After a reload the picture keeps changing, Stop stops the run, Report writes the report.
     """
-    write_notebook(lab_folder / "notebooks/live.ipynb", [PANEL_CELL, SLOW_CELL])
+    write_lab_notebook(lab_folder / "notebooks/live.ipynb", [PANEL_CELL, SLOW_CELL])
     lab_page.open("live.ipynb")
     page = lab_page.page
     lab_page.run_cell(0)

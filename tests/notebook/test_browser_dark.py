@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from fake_runs import fake_run
-from lab_page import LabPage, write_notebook
+from lab_page import LabPage, write_lab_notebook
 
 from workbench.settings import Settings
 from workbench.sweeping import Sweep
@@ -60,7 +60,7 @@ def make_runs() -> None:
 def test_every_text_stands_out_from_what_is_behind_it(lab_page: LabPage, lab_folder: Path) -> None:
     """Of all panels, with a chosen square and what a button has said."""
     make_runs()
-    write_notebook(lab_folder / "notebooks/dark.ipynb", CELLS)
+    write_lab_notebook(lab_folder / "notebooks/dark.ipynb", CELLS)
     lab_page.open("dark.ipynb")
     page = lab_page.page
     for number in range(len(CELLS)):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from lab_page import LabPage, wait_for, write_notebook
+from lab_page import LabPage, wait_for, write_lab_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -43,7 +43,7 @@ def test_start_watch_click_compare(lab_page: LabPage, lab_folder: Path) -> None:
     4. Other columns that are compared are another picture.
     5. Of a finished sweep nothing can be stopped or resumed.
     """
-    write_notebook(lab_folder / "notebooks/sweep.ipynb", [PANEL_CELL])
+    write_lab_notebook(lab_folder / "notebooks/sweep.ipynb", [PANEL_CELL])
     lab_page.open("sweep.ipynb")
     page = lab_page.page
     lab_page.run_cell(0)

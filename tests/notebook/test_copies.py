@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-import nbformat
 import pytest
+from notebook_files import code_cell, read_notebook, text_cell, write_notebook
 
 from workbench.notebook.copies import copy_notebooks
 
@@ -21,16 +21,12 @@ def checkout(tmp_path: Path) -> Path:
 
 def write(path: Path, text: str, output: str = "") -> None:
     """Writes a notebook with a cell of text, and one of code with an output."""
-    code = nbformat.v4.new_code_cell("1 + 1")
-    if output:
-        code.outputs = [nbformat.v4.new_output("stream", text=output)]
-    cells = [nbformat.v4.new_markdown_cell(text), code]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    write_notebook(path, [text_cell(text), code_cell("1 + 1", output)])
 
 
 def first_text(path: Path) -> str:
     """Returns the text of a notebook's first cell."""
-    return nbformat.read(path, 4).cells[0].source
+    return read_notebook(path).cells[0].source
 
 
 def test_a_copy_finds_the_results(checkout: Path, tmp_path: Path) -> None:
@@ -57,7 +53,7 @@ def test_a_notebook_that_only_ran_follows_its_original(checkout: Path, tmp_path:
     copy = copy_notebooks(checkout, tmp_path / "data").folder / "00-a.ipynb"
     write(copy, first_text(copy), output="2")
     copy_notebooks(checkout, tmp_path / "data")
-    assert nbformat.read(copy, 4).cells[1].outputs
+    assert read_notebook(copy).cells[1].outputs
     write(checkout / "notebooks" / "00-a.ipynb", "newer")
     assert copy_notebooks(checkout, tmp_path / "data").beside == ()
     assert first_text(copy) == "newer"

@@ -5,14 +5,14 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import nbformat
 import pytest
-from jupyter_client import AsyncKernelManager
-from jupyter_core.utils import run_sync
-from nbclient import NotebookClient
-from nbformat import NotebookNode
+from notebook_files import code_cell, read_notebook
+
+if TYPE_CHECKING:
+    from jupyter_client import AsyncKernelManager
+    from nbformat import NotebookNode
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -26,7 +26,7 @@ LOGIC = ast.FunctionDef | ast.ClassDef | ast.For | ast.While | ast.Try | ast.Wit
 
 def sources(path: Path, kind: str) -> list[str]:
     """Returns the text of the cells of one kind, "code" or "markdown"."""
-    return [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == kind]
+    return [cell.source for cell in read_notebook(path).cells if cell.cell_type == kind]
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +40,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @contextmanager
-def start_kernel() -> Iterator[AsyncKernelManager]:
+def start_kernel() -> "Iterator[AsyncKernelManager]":
     """A kernel, as JupyterLab starts it."""
+    from jupyter_client import AsyncKernelManager
+    from jupyter_core.utils import run_sync
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(FOLDER.parent))
         manager = AsyncKernelManager(kernel_name="python3")
@@ -51,7 +54,7 @@ def start_kernel() -> Iterator[AsyncKernelManager]:
 
 
 @pytest.fixture(scope="module")
-def kernel(data: Path) -> Iterator[AsyncKernelManager]:
+def kernel(data: Path) -> "Iterator[AsyncKernelManager]":
     """One kernel for many notebooks: starting one takes longer than most of them."""
     with start_kernel() as manager:
         yield manager
@@ -64,8 +67,10 @@ class Executed(NamedTuple):
     warnings: list[str]
 
 
-def execute(notebook: NotebookNode, kernel: AsyncKernelManager) -> Executed:
+def execute(notebook: "NotebookNode", kernel: "AsyncKernelManager") -> Executed:
     """Execute all cells; raises the first error."""
+    from nbclient import NotebookClient
+
     client = NotebookClient(notebook, km=kernel, timeout=300)
     try:
         executed = client.execute()
@@ -85,11 +90,11 @@ def execute(notebook: NotebookNode, kernel: AsyncKernelManager) -> Executed:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # warnings of Dask and of Jupyter are not ours to mend
 @pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p not in CLUSTER], ids=lambda p: p.stem)
-def test_notebook_runs(path: Path, kernel: AsyncKernelManager) -> None:
+def test_notebook_runs(path: Path, kernel: "AsyncKernelManager") -> None:
     """Each cell of each notebook runs without an error in a fresh namespace, rehearsals short."""
-    notebook = nbformat.read(path, 4)
-    first = nbformat.v4.new_code_cell(FRESH)
-    last = nbformat.v4.new_code_cell(WITHOUT_PYPLOT)
+    notebook = read_notebook(path)
+    first = code_cell(FRESH)
+    last = code_cell(WITHOUT_PYPLOT)
     notebook.cells = [first, *notebook.cells, last]
     execute(notebook, kernel)
 
@@ -104,7 +109,7 @@ def test_notebook_runs_in_a_kernel_of_its_own(path: Path, data: Path) -> None:
     Its cluster starts, works and ends without warnings of Dask.
     """
     with start_kernel() as kernel:
-        executed = execute(nbformat.read(path, 4), kernel)
+        executed = execute(read_notebook(path), kernel)
         assert executed == Executed(3, [])
 
 
@@ -144,7 +149,7 @@ def test_notebooks_have_theory_and_a_question(path: Path) -> None:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebooks_open_with_what_is_known(path: Path) -> None:
     """Before the theory there is a picture that the repository has, or what is kept of a study."""
-    texts = [cell.source for cell in nbformat.read(path, 4).cells]
+    texts = [cell.source for cell in read_notebook(path).cells]
     theory = next(n for n, text in enumerate(texts) if text.startswith("**Theory.**"))
     opening = "\n".join(texts[:theory])
     pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", opening)
@@ -156,7 +161,7 @@ def test_notebooks_open_with_what_is_known(path: Path) -> None:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebooks_say_beforehand_how_long_they_take(path: Path) -> None:
     """A time stands in the prose before the first cell that computes."""
-    cells = nbformat.read(path, 4).cells
+    cells = read_notebook(path).cells
     first = next(n for n, cell in enumerate(cells) if cell.cell_type == "code")
     before = "\n".join(cell.source for cell in cells[:first])
     assert re.search(
@@ -221,7 +226,7 @@ def test_texts_name_the_method_of_verdicts() -> None:
 def test_notebooks_have_explanations_and_no_outputs(path: Path) -> None:
     """The prose explains how to read the pictures; outputs are not kept in the repository."""
     assert "**How to read this.**" in "\n".join(sources(path, "markdown"))
-    for cell in nbformat.read(path, 4).cells:
+    for cell in read_notebook(path).cells:
         if cell.cell_type == "code":
             assert cell.outputs == []
             assert cell.execution_count is None

@@ -194,19 +194,19 @@ def recoveries(run: Run) -> list[RecoveryRow]:
     return list(run.rows(RecoveryRow))
 
 
-def test_a_run_goes_on_when_workers_are_killed(corpus, cluster, ce):
-    """Workers are killed, yet each push is applied once, and the run can be replayed."""
-    settings = preset("tiny", **SMALL, epochs=5.0, replicas=2, shards=2)
-    kill = kill_when(cluster, [(0.05, ["0"]), (0.6, ["0", "1"])])
+def test_a_run_goes_on_when_workers_are_killed(corpus, cluster):
+    """Both workers are killed, yet each push is applied once, and the run can be replayed.
+
+    `test_recovery` has the places of a loss, without processes.
+    """
+    settings = preset("tiny", **SMALL, epochs=3.0, replicas=2, shards=2)
+    kill = kill_when(cluster, [(0.4, ["0", "1"])])
     run = runs.train(corpus, settings, name="killed", executor=cluster, progress=kill)
     lost = [row.lost for row in recoveries(run)]
-    assert lost[0] == "worker 0"
-    assert " ".join(lost[1:]).count("worker") == 2
-    assert recoveries(run)[0].checkpoint == "the start"
+    assert " ".join(lost).count("worker") == 2
     assert each_push_once(run)
-    assert sum(r.frames for r in run.rows(PushRow)) == 5 * frames(run)
+    assert sum(r.frames for r in run.rows(PushRow)) == 3 * frames(run)
     assert run.table(EvaluateRow).criterion.map(math.isfinite).all()
-    assert run.summary.updates > ce.summary.updates
     assert replay(run).parameters_digest == run.summary.parameters_digest
 
 
@@ -220,7 +220,7 @@ def wait_until(true: Callable[[], Any]) -> None:
 
 def test_a_run_is_resumed_after_its_driver_was_killed(tiny_home, capsys):
     """A run whose worker and then whose driver is killed resumes from a checkpoint."""
-    words = ["hidden_units=24", "checkpoint_every=0.5", "epochs=15", "patience=100", "replicas=2"]
+    words = ["hidden_units=24", "checkpoint_every=0.5", "epochs=8", "patience=100", "replicas=2"]
     run = launch.launch_and_wait(
         ["train", "tiny", "--preset", "tiny", "--cluster", "local", "--set", *words, "--name", "d"],
         "d",
@@ -234,7 +234,7 @@ def test_a_run_is_resumed_after_its_driver_was_killed(tiny_home, capsys):
     assert main.main(["train", "--resume", run.name]) == 0
     assert each_push_once(run)
     assert [row.lost for row in recoveries(run)] == ["worker 1"]
-    assert sum(r.frames for r in run.rows(PushRow)) == 15 * frames(run)
+    assert sum(r.frames for r in run.rows(PushRow)) == 8 * frames(run)
 
 
 def test_workers_that_cannot_be_killed(ce):

@@ -151,10 +151,10 @@ def test_calibrate_verifies(tiny_home, capsys, monkeypatch):
     """
     pytest.importorskip("distributed")
     monkeypatch.setattr(calibrate, "POINT_SECONDS", 0.01)
-    small = preset("tiny", hidden_units=16, epochs=1.0, batch=8)
+    small = preset("tiny", hidden_units=16, epochs=1.0, batch=16)
     start = runs.train(Corpus.open("tiny"), small, name="start")
     words = ["calibrate", start.name, "--no-network", "--verify", "2", "--json"]
-    assert main.main([*words, "--set", "epochs=2"]) == 0
+    assert main.main([*words, "--set", "epochs=0.5"]) == 0
     (check,) = json.loads(capsys.readouterr().out)
     assert check["replicas"] == 2
     assert check["measured"]["updates"] > 0
@@ -166,5 +166,5 @@ def test_calibrate_verifies(tiny_home, capsys, monkeypatch):
         if run.name in (check["predicted_run"], check["measured_run"]):
             pushes[run.name] = sum(1 for _ in run.rows(PushRow))
             clocks[run.settings.clock.kind] = run.settings.batches.epochs
-    assert clocks == {"cost": 2.0, "wall": 2.0}
+    assert clocks == {"cost": 0.5, "wall": 0.5}
     assert len(set(pushes.values())) == 1

@@ -29,15 +29,15 @@ __all__ = ["on_device"]
 
 pytestmark = pytest.mark.slow
 
-SMALL = dict(hidden_layers=1, hidden_units=24, checkpoint_every=0.3, learning_rate=0.03)
+SMALL = dict(hidden_layers=1, hidden_units=24, checkpoint_every=0.2, learning_rate=0.03)
 FORMS = {
-    "ce": dict(epochs=1.0, shuffling="full"),
-    "ce, five replicas, three shards": dict(epochs=1.0, replicas=5, shards=3, clock="cost"),
+    "ce": dict(epochs=0.5, shuffling="full"),
+    "ce, five replicas, three shards": dict(epochs=0.5, replicas=5, shards=3, clock="cost"),
     "ce, sums of two": dict(epochs=1.0, push_every=2, max_norm=0.5),
-    "mmi": dict(criterion="mmi", epochs=0.5, batch=16, learning_rate=0.002),
+    "mmi": dict(criterion="mmi", epochs=0.3, batch=16, learning_rate=0.002),
     "mmi, eight replicas": dict(
         criterion="mmi",
-        epochs=0.5,
+        epochs=0.3,
         batch=16,
         learning_rate=0.002,
         replicas=8,
@@ -47,13 +47,13 @@ FORMS = {
     ),
     "mmi, drift": dict(
         criterion="mmi",
-        epochs=0.5,
+        epochs=0.3,
         batch=16,
         learning_rate=0.002,
         auxiliary="reweighted",
         drift_every=2,
     ),
-    "smoothed": dict(criterion="mmi", epochs=0.5, batch=16, learning_rate=0.002, smoothing=0.1),
+    "smoothed": dict(criterion="mmi", epochs=0.3, batch=16, learning_rate=0.002, smoothing=0.1),
 }
 PARAMETERS = 1e-3
 """How far the parameters of a short run may be from those of the CPU: a difference of rounding at

@@ -22,7 +22,7 @@ from workbench.storage.rows import Drift, DriftRow, Row
 from workbench.storage.run import Run
 from workbench.training.messages import DecodedUtterance, DriftOrigin
 
-MMI = preset("tiny", criterion="mmi", epochs=1.0, checkpoint_every=0.3, drift_every=3)
+MMI = preset("tiny", criterion="mmi", epochs=0.6, checkpoint_every=0.2, drift_every=3)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def rows_without_drift(run: Run) -> list[Row]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
-    [dict(), dict(replicas=8, clock="cost"), dict(replicas=3, clock="cost", trained="last")],
+    [dict(), dict(replicas=4, clock="cost"), dict(replicas=3, clock="cost", trained="last")],
     ids=str,
 )
 def test_a_run_that_measures_drift_is_the_same_run(corpus: Corpus, changes: dict) -> None:
@@ -196,7 +196,7 @@ def test_a_run_that_is_stopped_measures_the_same_drift(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Resumed from checkpoints that hold the decoders' parameters, its rows are equal."""
-    settings: Settings = MMI.replace(replicas=8, clock="cost")
+    settings: Settings = MMI.replace(replicas=4, clock="cost")
     undisturbed = runs.train(corpus, settings, name="undisturbed")
     monkeypatch.setattr(drive, "NEAR_SECONDS", 0.0)
     looks = iter(range(10**9))

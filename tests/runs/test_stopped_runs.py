@@ -23,14 +23,14 @@ FORMS = {
     "ce-5": preset(
         "tiny", epochs=2.0, checkpoint_every=0.5, learning_rate=0.03, replicas=5, clock="cost"
     ),
-    "mmi-1": preset("tiny", criterion="mmi", epochs=1.0, checkpoint_every=0.3, learning_rate=0.002),
-    "mmi-20": preset(
+    "mmi-1": preset("tiny", criterion="mmi", epochs=0.6, checkpoint_every=0.2, learning_rate=0.002),
+    "mmi-8": preset(
         "tiny",
         criterion="mmi",
-        epochs=1.0,
-        checkpoint_every=0.3,
+        epochs=0.6,
+        checkpoint_every=0.2,
         learning_rate=0.002,
-        replicas=20,
+        replicas=8,
         clock="cost",
     ),
 }

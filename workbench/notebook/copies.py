@@ -10,8 +10,6 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import nbformat
-
 from workbench.storage.files import read_json, write_file, write_json
 
 RECORD = "originals.json"  # digests of the notebooks as they were copied, by name
@@ -95,6 +93,8 @@ def _write_unless_edited(copy: Path, text: str, before: str | None) -> bool:
 
 def source_digest(text: str) -> str:
     """Return the digest of what the cells of a notebook say, whatever they have put out."""
+    import nbformat  # which takes a second
+
     cells = nbformat.reads(text, 4).cells
     sources = [(cell.cell_type, cell.source) for cell in cells]
     return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
