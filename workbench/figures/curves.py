@@ -330,7 +330,7 @@ def fate_shares(table: pd.DataFrame) -> pd.DataFrame:
 def draw_shares(run: Run) -> PngFigure:
     """Draw the shares of frames that are kept, cancelled and rejected, over the frames decoded."""
     fig, ax = figure_with_panel(5.0, 2.6)
-    table = run.table(DecodeRow)
+    table = run.table(DecodeRow, ("seconds", "process", "frames", *FATES))
     if len(table):
         shares = fate_shares(table)
         for number, fate in enumerate(FATES):

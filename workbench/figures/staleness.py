@@ -100,8 +100,13 @@ def draw_staleness(
     names = list(labels or [run.name for run in runs])
     found = []
     for name, run in zip(names, runs, strict=True):
-        found += ages(run.table(PushRow), name, columns)
+        found += ages(run.table(PushRow, columns), name, columns)
     return draw_ages(found, names)
+
+
+def has_ages(run: Run) -> bool:
+    """Whether the run has measured how old gradients were."""
+    return bool(ages(run.table(PushRow, tuple(AGE_COLUMNS))))
 
 
 def draw_ages(found: Sequence[Ages], names: Sequence[str]) -> PngFigure:
@@ -148,7 +153,7 @@ def staleness_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Return mean, median, 95 % quantile and maximum of every column of every run's pushes."""
     rows = []
     for run in runs:
-        for a in ages(run.table(PushRow), run.name):
+        for a in ages(run.table(PushRow, tuple(AGE_COLUMNS)), run.name):
             about = AGE_COLUMNS[a.column]
             rows.append(
                 {

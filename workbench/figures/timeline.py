@@ -175,6 +175,10 @@ def number_and_kind(process: str) -> tuple[int, str]:
     return (int(number), kind) if number.isdigit() else (-1, process)
 
 
+QUEUE_COLUMNS = ("seconds", "process", "kind", "queue")
+"""Columns of rows of decodes that `queues` reads."""
+
+
 def queues(rows: pd.DataFrame) -> dict[str, Queue]:
     """Return the queue of each decoder's channel, from rows of decodes."""
     if not len(rows) or "queue" not in rows:
@@ -193,7 +197,8 @@ def draw_queues(run: Run, most: int = 6) -> PngFigure:
     are.
     """
     fig, ax = figure_with_panel(7.5, 2.4)
-    shown = list(queues(run.table(DecodeRow)).items())[:most]
+    rows = run.table(DecodeRow, QUEUE_COLUMNS)
+    shown = list(queues(rows).items())[:most]
     for number, (process, queue) in enumerate(shown):
         ax.step(queue.seconds, queue.length, where="post", label=process, **line_style(number))
 

@@ -16,7 +16,7 @@ from workbench.figures.curves import (
     draw_word_errors,
 )
 from workbench.figures.example import draw_lattice, draw_occupancies, draw_spectrogram
-from workbench.figures.staleness import ages, draw_staleness
+from workbench.figures.staleness import draw_staleness, has_ages
 from workbench.figures.tables import NOT_MEASURED, display_rows, run_frame
 from workbench.figures.text import csv_text, markdown_code, markdown_text
 from workbench.figures.timeline import draw_queues, draw_usage, link_load
@@ -44,7 +44,7 @@ from workbench.storage.example import read_example
 from workbench.storage.files import read_json, write_file
 from workbench.storage.home import data_folder
 from workbench.storage.os_errors import explain_os_error
-from workbench.storage.rows import DivergenceRow, PushRow, RecoveryRow, UsageRow
+from workbench.storage.rows import DivergenceRow, RecoveryRow, UsageRow
 from workbench.storage.run import Run
 
 LONGEST_NAME = 120  # characters of a report's name that lists its runs
@@ -265,7 +265,7 @@ def asynchrony_pictures(runs: Sequence[Run]) -> list[PageBlock]:
 
 def has_staleness(run: Run) -> bool:
     """Whether the run has several replicas and has measured the staleness of their gradients."""
-    return run.settings.asynchrony.replicas > 1 and bool(ages(run.table(PushRow)))
+    return run.settings.asynchrony.replicas > 1 and has_ages(run)
 
 
 def question(runs: Sequence[Run]) -> str:

@@ -21,7 +21,7 @@ import os
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -243,11 +243,18 @@ class Run:
         for path in self.row_files():
             yield from read_rows(path, kind)
 
-    def table(self, kind: type[Row] = Row) -> "pd.DataFrame":
-        """Return the rows of one kind, by default of all kinds, as a table in order of time."""
-        table = table_of(
+    def table(self, kind: type[Row] = Row, names: Collection[str] = ()) -> "pd.DataFrame":
+        """Return the rows of one kind, by default of all kinds, as a table in order of time.
+
+        ``names``: of the columns that are wanted, by default all. A table of a few numbers is small
+        for a long run too.
+        """
+        wanted = (
             columns for columns in self.columns() if kind is Row or columns.get("kind") == kind.kind
         )
+        if names:
+            wanted = ({name: row[name] for name in names if name in row} for row in wanted)
+        table = table_of(wanted)
         order = [name for name in ("seconds", "process", "index") if name in table]
         return table.sort_values(order, kind="stable", ignore_index=True) if order else table
 
