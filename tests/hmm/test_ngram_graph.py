@@ -163,6 +163,7 @@ def test_save_and_load(tmp_path):
     assert np.array_equal(loaded.scaled(2.0).weight, made.scaled(2.0).weight)
 
 
+@pytest.mark.slow
 def test_the_search_agrees_with_rescoring_and_kaldi():
     """Kaldi finds the same path; rescoring the same words, where backing off is not likelier."""
     unigram = estimate([line.split() for line in TEXT], WORDS, 1).unigram()

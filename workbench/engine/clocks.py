@@ -2,9 +2,8 @@
 
 A clock answers three questions: how long a piece of work takes a process, how long bytes travel if
 they meet no others (`links` makes them wait), and how long a service is busy with a call. It keeps
-no state. The random numbers of the cost clock
-are a pure function of (seed, process, virtual time), so a run that is resumed, or has one more
-replica, meets the same ones.
+no state. The random numbers of the cost clock are a pure function of seed, process and virtual
+time, so a run that is resumed, or has one more replica, meets the same ones.
 """
 
 import functools

@@ -75,6 +75,7 @@ def device_parameters(
     kernel = kernel or kernels.choose()
     if isinstance(theta, TorchVector):
         return _parameters_on_device(theta, topology, kernel)
+
     theta = as_array(theta)
     if theta.shape != (topology.size,) or theta.dtype not in (np.float32, np.float64):
         raise ValueError(
@@ -93,8 +94,7 @@ def device_parameters(
     layers = _layers(flat.to(kernel.device, dtype), topology)
     copy = DeviceParameters(topology, kernel, layers, theta.dtype, False)
     if _is_published(theta):
-        _copies[key] = copy
-        weakref.finalize(theta, _copies.pop, key, None)
+        _keep_copy(theta, key, copy)
     return copy
 
 
@@ -111,9 +111,16 @@ def _parameters_on_device(
     dtype = kernel.factors(torch.float32)
     layers = _layers(theta.values.to(kernel.device, dtype), topology)
     found = DeviceParameters(topology, kernel, layers, np.dtype(np.float32), False)
-    _copies[key] = found
-    weakref.finalize(theta, _copies.pop, key, None)
+    _keep_copy(theta, key, found)
     return found
+
+
+def _keep_copy(
+    theta: np.ndarray | TorchVector, key: tuple[int, Topology, Kernel], copy: DeviceParameters
+) -> None:
+    """Keep what was made of ``theta`` for as long as ``theta`` lives."""
+    _copies[key] = copy
+    weakref.finalize(theta, _copies.pop, key, None)
 
 
 def _is_published(theta: np.ndarray) -> bool:
