@@ -1,4 +1,4 @@
-"""Panels in a browser with the dark theme: what they say can be read."""
+"""Panels in a browser with the dark theme and in a narrow window: what they say can be read."""
 
 from pathlib import Path
 
@@ -45,6 +45,21 @@ CONTRASTS = """() => {
 }"""
 
 
+# Each control that reaches over the right edge of its cell; the matrix scrolls.
+OUTSIDE = """() => {
+    const found = [];
+    for (const each of document.querySelectorAll(
+            '.jp-OutputArea :is(button:not(.workbench-square), input, select, textarea)')) {
+        const edge = each.closest('.jp-OutputArea').getBoundingClientRect().right;
+        const box = each.getBoundingClientRect();
+        if (box.width && box.right > edge + 4)  // a margin may reach over it
+            found.push(each.title || each.placeholder || each.innerText || each.outerHTML);
+    }
+    return found;
+}"""
+PHONE_WIDTH = 390  # pixels
+
+
 def make_runs() -> None:
     """Leaves a sweep of which a cell failed and one is missing, and two runs to compare."""
     sweep = Sweep("s", "c", preset="tiny", axes={"batch": [8, 16, 32]}).save()
@@ -57,8 +72,10 @@ def make_runs() -> None:
     fake_run("mmi-0", settings.replace(criterion="mmi", batch=32), wrong=2, parent="ce-0")
 
 
-def test_every_text_stands_out_from_what_is_behind_it(lab_page: LabPage, lab_folder: Path) -> None:
-    """Of all panels, with a chosen square and what a button has said."""
+def test_all_is_read_in_the_dark_and_on_a_phone(lab_page: LabPage, lab_folder: Path) -> None:
+    """Of all panels, with a chosen square and what a button has said. In a window of a phone's
+    width no button and no field runs over the edge.
+    """
     make_runs()
     write_lab_notebook(lab_folder / "notebooks/dark.ipynb", CELLS)
     lab_page.open("dark.ipynb")
@@ -75,3 +92,9 @@ def test_every_text_stands_out_from_what_is_behind_it(lab_page: LabPage, lab_fol
     texts = page.evaluate(CONTRASTS)
     assert len(texts) > 60
     assert {text: round(ratio, 1) for text, ratio in texts if ratio < READABLE} == {}
+
+    lab_page.execute("application:toggle-left-area")
+    page.set_viewport_size({"width": PHONE_WIDTH, "height": 1900})
+    lab_page.wait_until_idle()
+    lab_page.screenshot("phone")
+    assert page.evaluate(OUTSIDE) == []

@@ -11,6 +11,7 @@ from workbench.figures.rates import draw_rates
 from workbench.figures.sweep_plots import draw_effects, draw_scatter
 from workbench.figures.sweep_squares import draw_matrix
 from workbench.figures.timeline import draw_queues, draw_timeline, draw_usage
+from workbench.notebook import given as _given
 from workbench.notebook.automata import from_k2, to_k2
 from workbench.notebook.baseline import baseline
 from workbench.notebook.calls import (
@@ -33,7 +34,7 @@ from workbench.notebook.calls import (
 )
 from workbench.notebook.clock import check_clock, clock_runs, clock_table
 from workbench.notebook.drift import describe_drift, draw_drift
-from workbench.notebook.given import pairwise, table_of_runs, taking_runs
+from workbench.notebook.given import pairwise
 from workbench.notebook.laboratory import Laboratory, laboratory
 from workbench.notebook.live import LiveView, attach
 from workbench.notebook.noise import gradient_noise, noise_table
@@ -63,9 +64,9 @@ from workbench.sweeping import (
     recipe_questions,
 )
 
-draw_curves = taking_runs(_curves.draw_curves)
-draw_word_errors = taking_runs(_curves.draw_word_errors)
-draw_staleness = taking_runs(_staleness.draw_staleness)
-staleness_table = table_of_runs(_staleness.staleness_table)
-settings_difference = table_of_runs(_compare.settings_difference)
-run_frame = table_of_runs(_tables.run_frame)
+draw_curves = _given.taking_runs(_curves.draw_curves)
+draw_word_errors = _given.taking_runs(_curves.draw_word_errors)
+draw_staleness = _given.taking_runs(_staleness.draw_staleness)
+staleness_table = _given.table_of_runs(_staleness.staleness_table)
+settings_difference = _given.table_of_runs(_compare.settings_difference)
+run_frame = _given.table_of_runs(_tables.run_frame)

@@ -27,7 +27,7 @@ from workbench.prepare.reading import (
     read_sets,
     read_splits,
 )
-from workbench.progress import duration_text
+from workbench.progress import counted, duration_text
 from workbench.settings import UserError
 from workbench.settings.frame import FRAMES_PER_SECOND
 
@@ -239,7 +239,8 @@ def _set_lines(each: SetSurvey) -> list[str]:
     speech = duration_text(3600 * each.hours)
     lines = [
         f"  {each.split}{origin}: {each.utterances:,} utterances, {speech}, "
-        f"{each.words:,} words ({each.vocabulary:,} different), {each.speakers:,} speakers"
+        f"{each.words:,} words ({each.vocabulary:,} different), "
+        f"{counted(each.speakers, 'speaker')}"
     ]
     if each.utterances:
         lines.append(f"    audio: {_list_counts(each.rates)}; {_channel_words(each)}")

@@ -15,7 +15,7 @@ from workbench.figures.sweep_columns import (
     drawable_columns,
     measured_columns,
 )
-from workbench.notebook.panels.parts import WRAPPED, Status, set_options
+from workbench.notebook.panels.parts import PANEL_CLASS, WRAPPED, Status, set_options
 from workbench.notebook.screen import NOTEBOOK_PACKAGE, Screen
 from workbench.reports.interactive import column_page, interactive_page
 from workbench.reports.render import render
@@ -63,7 +63,7 @@ class SweepChart:
         self.columns = W.HBox([self.x, self.y, self.colour, self.panels])
         self.columns.layout = W.Layout(flex_flow="row wrap", display="none")  # of its own: it hides
         first = W.HBox([self.kind, self.before_against, self.against, self.zoom], layout=WRAPPED)
-        self.widget = W.VBox([first, self.columns])
+        self.widget = W.VBox([first, self.columns]).add_class(PANEL_CLASS)
 
         self._offered: tuple[tuple[str, ...], tuple[str, ...]] | None = None
         self._offering = False

@@ -19,6 +19,7 @@ from workbench.settings import SETTINGS, Setting, Settings, UserError, Value
 WIDE = W.Layout(width="auto")
 RUN_LIST_WIDTH = "46em"  # of lists of runs, whose names end with what tells them apart
 # Shared by many widgets: what changes its layout needs one of its own.
+PANEL_CLASS = "workbench-panel"  # of what panel.html keeps inside the page
 WRAPPED = W.Layout(flex_flow="row wrap")
 
 Callback = Callable[[], None]
@@ -33,10 +34,14 @@ class Shown(Protocol):
 
 
 def display_panel(widget: W.Widget, below: Iterable[Shown]) -> None:
-    """Display a panel's widgets in the current cell, and below them what shows itself."""
+    """Display a panel's widgets in the current cell, and below them what shows itself.
+
+    In a narrow window they wrap, and none runs over the edge.
+    """
     from IPython.display import display
 
-    display(widget)
+    widget.add_class(PANEL_CLASS)
+    display(W.VBox([W.HTML(render(NOTEBOOK_PACKAGE, "panel.html")), widget]))
     for part in below:
         part.show()
 
