@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.cli.options import add_margin_option
-from workbench.settings import NoSuchName, UserError, no_such
+from workbench.settings import UserError, no_such
 
 if TYPE_CHECKING:
     from workbench.storage.run import Run
@@ -77,13 +77,12 @@ def runs_or_none(names: list[str]) -> "list[Run] | None":
     only = names[0] if len(names) == 1 else None
     try:
         return [find_run(name) for name in names]
-    except NoSuchName:
+    except UserError:
         if only is None:
             raise
-        if only in sweeps:
+        if only in sweeps:  # with which the names of its cells' runs begin
             return None
-        raise no_such("run or sweep", only, [*(run.name for run in all_runs()), *sweeps]) from None
-    except UserError:  # several runs begin with the name of the sweep, as those of its cells do
-        if only not in sweeps:
+        runs = [run.name for run in all_runs()]
+        if any(name.startswith(only) for name in runs):  # the name is ambiguous
             raise
-        return None
+        raise no_such("run or sweep", only, [*runs, *sweeps]) from None

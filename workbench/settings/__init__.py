@@ -9,7 +9,7 @@ The command line, the widgets, the validation and the report's table are made fr
 
 from workbench.settings.alternatives import Alternatives
 from workbench.settings.description import Group, Setting, Value, parse_fields, setting, settings_of
-from workbench.settings.errors import NoSuchName, UserError, did_you_mean, no_such
+from workbench.settings.errors import UserError, did_you_mean, no_such
 from workbench.settings.experiment import (
     BESIDE,
     GROUPS,
@@ -49,7 +49,6 @@ __all__ = [
     "LatticeSettings",
     "MeasuringSettings",
     "ModelSettings",
-    "NoSuchName",
     "Setting",
     "Settings",
     "UpdateSettings",

@@ -27,10 +27,6 @@ class UserError(Exception):
         return [f"{type(self).__name__}: {self}"]
 
 
-class NoSuchName(UserError):
-    """A name that nothing has; the message suggests others."""
-
-
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``; did you mean X?`` for the known name most like ``name``, or an empty string."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
@@ -53,7 +49,7 @@ def near_names(name: str, known: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(alike))[:SUGGESTED]
 
 
-def no_such(kind: str, name: str, known: Iterable[str]) -> NoSuchName:
+def no_such(kind: str, name: str, known: Iterable[str]) -> UserError:
     """Return the error about a ``name`` that no ``kind`` has.
 
     It suggests the names that are near. It lists all of a few, and of many says how to list them.
@@ -64,7 +60,7 @@ def no_such(kind: str, name: str, known: Iterable[str]) -> NoSuchName:
     wanted = name if name.isprintable() and name else repr(name)
     if len(wanted) > SHOWN:
         wanted = f"{wanted[:SHOWN]}..."
-    return NoSuchName(f"{wanted}: no such {kind}{hint}; {_known_names(kind, names)}")
+    return UserError(f"{wanted}: no such {kind}{hint}; {_known_names(kind, names)}")
 
 
 def _known_names(kind: str, names: Sequence[str]) -> str:
