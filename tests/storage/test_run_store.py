@@ -171,12 +171,12 @@ def test_runs_are_found_by_name_beginning_or_folder(tmp_path):
         find_run("bet", tmp_path)
     assert "beta2-" in str(ambiguous.value)
     assert "alpha" not in str(ambiguous.value)  # only what may have been meant
+    with pytest.raises(UserError, match="alpha-"):
+        find_run("gamma", tmp_path)
     for number in range(30):
         RunWriter.create(tmp_path, f"many{number}", RECORD).close(RunState.DONE)
     with pytest.raises(UserError, match=r" and 18 more$"):
         find_run("many", tmp_path)
-    with pytest.raises(UserError, match="alpha-"):
-        find_run("gamma", tmp_path)
 
 
 def test_the_newest_run_of_a_name_is_found(tmp_path):
