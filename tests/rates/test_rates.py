@@ -48,8 +48,14 @@ def test_grids_fit_their_budget() -> None:
     assert choose_grid(fine, 100) == FINE
     assert choose_grid(fine - 1, 100) == COARSE
     assert choose_grid(coarse - 1, 100) is None
-    assert least_part(Settings.of(batch=50, replicas=10), 300.0) == 3 * 10 * 50
+    assert least_part(Settings.of(batch=50, replicas=10, shuffling="full"), 300.0) == 3 * 10 * 50
     assert least_part(Settings.of(criterion="mmi", replicas=10), 300.0) == 3 * 10 * 300
+
+
+def test_trials_outlast_the_silence_in_which_slots_begin() -> None:
+    """With ten replicas a short trial is of silence only, and its largest rates diverge there."""
+    assert least_part(Settings.of(batch=50, replicas=10), 300.0) == 300 * 10 * 50
+    assert least_part(Settings.of(batch=50, replicas=1), 300.0) == 3 * 50
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adagrad"])
@@ -189,7 +195,8 @@ def test_a_search_is_computed_once(
     same = SETTINGS.replace(seed=5, evaluate_every=0.1, decays=0, learning_rate=1.0)
     assert find_rate(corpus, same) == found
     assert with_found_rate(corpus, same) == same.replace(learning_rate=found.found)
-    for other in (SETTINGS.replace(batch=16), SETTINGS.replace(replicas=2)):
+    others = [SETTINGS.replace(batch=16), SETTINGS.replace(replicas=2, shuffling="full")]
+    for other in others:
         with pytest.raises(TypeError):
             find_rate(corpus, other)
 

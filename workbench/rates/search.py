@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from workbench.batches.turnover import has_slots
 from workbench.prepare.corpus import Corpus
 from workbench.progress import Progress, no_progress
 from workbench.rates.descent import ALL_PARTS, Descent
@@ -102,10 +103,17 @@ def least_part(settings: Settings, utterance_frames: float) -> int:
     """Return the frames in which every replica has made some pushes.
 
     ``utterance_frames``: the mean length of an utterance. Most frames of a sequence criterion
-    cancel, so there an utterance is about a batch.
+    cancel, so there an utterance is about a batch. All slots of all replicas begin together, with
+    the silence before speech. One replica is through with it after some dozen updates, several
+    after as many times that, so their trials last until each slot has had an utterance; shorter
+    ones would compare rates on silence.
     """
+    replicas = settings.asynchrony.replicas
     each = utterance_frames if settings.sequence else settings.batches.size
-    return math.ceil(PUSHES_EACH * settings.asynchrony.replicas * each)
+    pushes: float = PUSHES_EACH
+    if replicas > 1 and has_slots(settings) and not settings.sequence:
+        pushes = max(pushes, utterance_frames)
+    return math.ceil(pushes * replicas * each)
 
 
 def _new_search(corpus: Corpus, wanted: Settings, start: str) -> RateSearch:
