@@ -1,5 +1,6 @@
 """The campaign of the paper: what it asks for, how long it takes, and a rehearsal of all of it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,16 @@ def test_the_forecast_is_printed_and_nothing_is_made(data_folder: Path, capsys):
     assert "all of it" in printed
     assert "an estimate from parts" in printed
     assert not list(data_folder.iterdir())
+
+
+def test_the_forecast_is_read_by_other_programs(data_folder: Path, capsys):
+    """The object has the seconds of each stage on each machine, and nothing else is printed."""
+    assert main.main(["paper", "--foretell", "--hours", "60", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    stages = stages_of("paper", paper_request("paper"))
+    assert [stage["stage"] for stage in found["stages"]] == [stage.name for stage in stages]
+    machines = {machine.name for machine in MACHINES}
+    assert all(stage["seconds"].keys() == machines for stage in found["stages"])
 
 
 def test_given_settings_are_foretold(data_folder: Path, capsys):

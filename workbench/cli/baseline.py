@@ -1,12 +1,20 @@
 """``workbench baseline``: from data to a report of cross entropy and sequence training."""
 
 import argparse
+import json
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from workbench.cli.options import add_changes_options, parse_changes
 from workbench.cli.prepare import SourceOptions, add_preparation_options, add_source_options
 from workbench.cli.progress import bars
 from workbench.settings import SETTINGS, UserError
+
+if TYPE_CHECKING:
+    from workbench.baseline import Baseline
 
 EXAMPLES = """examples:
   workbench baseline mine --kaldi path/to/mine
@@ -26,6 +34,7 @@ class Options(SourceOptions):
     changes: list[str]
     frame: list[str]
     sequence: list[str]
+    json: bool
 
     @property
     def has_source(self) -> bool:
@@ -46,6 +55,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_changes_options(parser)
     add_preparation_options(parser)
+    add_json_option(parser)
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option of a baseline that other programs read."""
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print the runs and the report's path as an object, all else as errors are printed",
+    )
 
 
 def run(options: Options) -> None:
@@ -67,5 +86,26 @@ def run(options: Options) -> None:
         sequence=parse_changes(options.sequence, "--sequence"),
         hours=options.hours,
     )
+    out = lines_out(options.json)
     with bars() as progress:
-        make_baseline(request, jobs=options.jobs, progress=progress)
+        made = make_baseline(request, jobs=options.jobs, progress=progress, out=out)
+    if options.json:
+        print(baseline_json(made))
+
+
+def lines_out(as_json: bool) -> Callable[[str], None]:
+    """Return where lines for a person go: not among the object that another program reads."""
+    return partial(print, file=sys.stderr) if as_json else print
+
+
+def baseline_json(made: "Baseline") -> str:
+    """Return a baseline as an object: its corpus, rates that were found, runs, and the report."""
+    from workbench.figures.tables import run_rows
+
+    found = {
+        "corpus": made.corpus.name,
+        "learning_rates": {search.criterion: search.rate for search in made.searches},
+        "runs": run_rows(made.runs),
+        "report": str(made.report),
+    }
+    return json.dumps(found, indent=1)

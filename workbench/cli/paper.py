@@ -1,9 +1,11 @@
 """``workbench paper``: the paper's experiment at its size, from nothing to a report."""
 
 import argparse
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from workbench.cli.baseline import add_json_option, baseline_json, lines_out
 from workbench.cli.options import add_changes_options, parse_changes
 from workbench.cli.progress import bars
 from workbench.cli.table_text import print_lines
@@ -33,6 +35,7 @@ class Options:
     changes: list[str]
     frame: list[str]
     sequence: list[str]
+    json: bool
 
     @property
     def replica_numbers(self) -> tuple[int, ...]:
@@ -58,6 +61,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--foretell", action="store_true", help="only print how long each stage takes, and where"
     )
     add_changes_options(parser)
+    add_json_option(parser)
 
 
 def run(options: Options) -> None:
@@ -73,12 +77,30 @@ def run(options: Options) -> None:
         parse_changes(options.frame, "--frame"),
         parse_changes(options.sequence, "--sequence"),
     )
+    if options.foretell and options.json:
+        print(forecast_json(size, request))
+        return
     if options.foretell:
         print_forecast(size, request)
         return
 
+    out = lines_out(options.json)
     with bars() as progress:
-        make_baseline(request, jobs=options.jobs, progress=progress)
+        made = make_baseline(request, jobs=options.jobs, progress=progress, out=out)
+    if options.json:
+        print(baseline_json(made))
+
+
+def forecast_json(size: str, request: "Request") -> str:
+    """Return the forecast as an object: the seconds of each stage on each machine."""
+    from workbench.baseline.paper import MACHINES, not_foretold, stages_of
+
+    stages = [
+        {"stage": stage.name, "seconds": {m.name: round(stage.seconds(m)) for m in MACHINES}}
+        for stage in stages_of(size, request)
+    ]
+    found = {"corpus": size, "stages": stages, "not_foretold": list(not_foretold(request))}
+    return json.dumps(found, indent=1)
 
 
 def print_forecast(size: str, request: "Request") -> None:
