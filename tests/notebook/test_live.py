@@ -115,6 +115,7 @@ def test_rows_cut_back_by_a_resume_are_forgotten(run: Run) -> None:
     assert tail.total["push"] == PUSHES - PUSHES_OF_REPLICA_0 + 2
 
 
+@pytest.mark.slow
 def test_a_recovery_is_seen(run: Run) -> None:
     """The rows of a run that went back and has grown again are read anew.
 
@@ -143,6 +144,7 @@ def test_a_recovery_is_seen(run: Run) -> None:
     assert view.tail.total["push"] == PUSHES - PUSHES_OF_REPLICA_0 + 60
 
 
+@pytest.mark.slow
 def test_the_latest_return_is_told(run: Run) -> None:
     """Of returns for different causes the one that was last stands in the line."""
     view = LiveView(run)
@@ -179,6 +181,7 @@ def test_memory_is_bounded(run: Run) -> None:
     assert len(tail.evaluations) == 5
 
 
+@pytest.mark.slow
 def test_pictures_have_one_size_and_change_with_new_rows_only(run: Run) -> None:
     """Looking without new rows draws nothing; new rows make another picture of the same size."""
     view = LiveView(run)
@@ -344,6 +347,7 @@ def test_an_empty_screen_has_the_size_of_its_pictures() -> None:
     assert not screen.png  # a saved notebook keeps only what was drawn
 
 
+@pytest.mark.slow
 def test_epoch_share_and_time_left_are_shown(run: Run) -> None:
     """The line has the epoch, the share of training and, from what was seen, the time left."""
     view = LiveView(run)

@@ -110,6 +110,7 @@ def test_a_change_says_its_direction_in_a_word() -> None:
     assert change_text(0.0, 0.1) == "0.0 → 10.0 %"
 
 
+@pytest.mark.slow
 def test_sweep_report_has_every_part() -> None:
     """Question, intervals, verdicts, the paper's numbers, failures, command are there."""
     out = write_sweep_report(read_results(finished_sweep()))

@@ -57,6 +57,7 @@ def test_gradients_are_those_of_the_output_biases(corpus: Corpus) -> None:
         assert found[frames, direction] == pytest.approx(slope, abs=2e-2)
 
 
+@pytest.mark.slow
 def test_a_batch_of_one_utterance_is_noisier(trained: Run) -> None:
     """What is too short for ten replicas is left out; the rest is drawn and told."""
     curves = measure_noise(trained, batch=16)
@@ -70,6 +71,7 @@ def test_a_batch_of_one_utterance_is_noisier(trained: Run) -> None:
     assert list(noise_table(curves).index) == list(by_label)
 
 
+@pytest.mark.slow
 def test_too_little_speech_is_told(trained: Run) -> None:
     """With what to do."""
     with pytest.raises(UserError, match="take a smaller batch"):

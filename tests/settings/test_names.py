@@ -76,6 +76,7 @@ def test_no_name_is_too_odd_to_be_looked_for(name: str, data_folder: Path) -> No
     assert newest_run(name) is None
 
 
+@pytest.mark.slow
 @given(st.text(max_size=120))
 def test_no_name_leaves_its_folder(name: str) -> None:
     """Whatever is accepted is one plain part of a path."""

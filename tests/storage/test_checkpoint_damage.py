@@ -143,6 +143,7 @@ class Disk:
         return OnDisk()
 
 
+@pytest.mark.slow
 def test_the_disk_is_full_at_every_budget(tmp_path, monkeypatch):
     """The save fails, the checkpoint before is as it was, and once there is room a save works."""
     run = new_run(tmp_path, "run")
