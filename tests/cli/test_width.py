@@ -8,8 +8,12 @@ from data_directories import make_corpus_directory
 from fake_runs import fake_run
 from fake_sweeps import small
 
+from workbench import baseline
+from workbench.baseline import Request
+from workbench.baseline.job import MakeTable, Out
 from workbench.cli import table_text
 from workbench.cli.main import main
+from workbench.recognise import evaluate
 from workbench.settings import Settings
 from workbench.sweeping.known_runs import run_name
 
@@ -64,6 +68,37 @@ def test_no_line_is_wider_than_the_terminal(
     lines = capsys.readouterr().out.splitlines()
     assert lines
     assert too_wide(lines, width) == []
+
+
+def test_a_narrow_table_of_a_test_keeps_its_result(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`test` leaves out the columns that `table` does, and not those at the right."""
+    tested = fake_run("tested", Settings())
+    monkeypatch.setattr(table_text, "terminal_width", lambda *_: 80)
+    monkeypatch.setattr(evaluate, "test", lambda *given: tested)
+    main(["test", tested.name])
+    lines = capsys.readouterr().out.splitlines()
+    assert "test WER %" in lines[0]
+    assert too_wide(lines, 80) == []
+
+
+def test_a_baseline_says_nothing_that_is_wider(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither its lines, nor the table with which it ends."""
+    runs = (fake_run("ce", Settings()), fake_run("mmi", Settings.of(criterion="mmi")))
+
+    def make(request: Request, *, out: Out, make_table: MakeTable, **given: object) -> None:
+        out("a sentence that is longer than a terminal " * 4)
+        out(make_table(runs))
+
+    monkeypatch.setattr(table_text, "terminal_width", lambda *_: 80)
+    monkeypatch.setattr(baseline, "make_baseline", make)
+    main(["baseline", "mine"])
+    lines = capsys.readouterr().out.splitlines()
+    assert any("test WER %" in line for line in lines)
+    assert too_wide(lines, 80) == []
 
 
 def test_in_a_pipe_lines_stay_whole(capsys: pytest.CaptureFixture[str]) -> None:

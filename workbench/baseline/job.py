@@ -6,7 +6,7 @@ with the first seed and shared by the others. Sequence training by several repli
 one replica.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,7 @@ HOURS_KEPT = 0.9
 SECONDS_PER_HOUR = 3600
 
 Out = Callable[[str], None]
+MakeTable = Callable[[Sequence[Run]], str]
 Follow = Callable[[str], None]
 """Called with the name, without its digest, of a run that begins or goes on."""
 
@@ -64,17 +65,19 @@ def make_baseline(
     jobs: int = 2,
     progress: Progress | None = None,
     out: Out = print,
+    make_table: MakeTable = text_table,
     follow: Follow = follow_nothing,
 ) -> Baseline:
     """Make what is missing of a baseline and return it.
 
-    ``jobs``: processes that synthesise speech. ``out`` is given lines for a person to read. Raises
-    `Stopped` if a run was asked to stop, UserError for data or settings that cannot be used.
+    ``jobs``: processes that synthesise speech. ``out`` is given lines for a person to read, among
+    them what ``make_table`` makes of the runs. Raises `Stopped` if a run was asked to stop,
+    UserError for data or settings that cannot be used.
     """
     report = progress or no_progress
     corpus = _corpus(request, jobs, report)
     out(describe(corpus))
-    job = _Job(request, corpus, report, out, follow)
+    job = _Job(request, corpus, report, out, make_table, follow)
     return job.run()
 
 
@@ -90,12 +93,19 @@ class _Job:
     """A baseline under way."""
 
     def __init__(
-        self, request: Request, corpus: Corpus, progress: Progress, out: Out, follow: Follow
+        self,
+        request: Request,
+        corpus: Corpus,
+        progress: Progress,
+        out: Out,
+        make_table: MakeTable,
+        follow: Follow,
     ):
         self.request = request
         self.corpus = corpus
         self.progress = progress
         self.out = out
+        self.make_table = make_table
         self.follow = follow
         self.timer = Timer()
         self.forecast: Forecast | None = None
@@ -236,7 +246,7 @@ class _Job:
         sections = (choice_section(self.plan), *map(rate_section, searches))
         title = f"Baseline: {self.corpus.name}"
         page = write_report(trained, title=title, extras=Extras(sections=sections))
-        self.out("\n" + text_table(trained) + "\n" + "\n".join(verdict_sentences(trained)))
+        self.out("\n" + self.make_table(trained) + "\n" + "\n".join(verdict_sentences(trained)))
         self.out(f"\nreport: {page}\ntime: {duration_text(self.timer.seconds)}")
         return Baseline(self.corpus, self.plan, tuple(trained), searches, page)
 

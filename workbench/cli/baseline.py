@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from workbench.cli.options import add_changes_options, parse_changes
 from workbench.cli.prepare import SourceOptions, add_preparation_options, add_source_options
 from workbench.cli.progress import bars
+from workbench.cli.table import runs_text
+from workbench.cli.table_text import print_lines
 from workbench.settings import SETTINGS, UserError
 
 if TYPE_CHECKING:
-    from workbench.baseline import Baseline
+    from workbench.baseline import Baseline, Request
 
 EXAMPLES = """examples:
   workbench baseline mine --kaldi path/to/mine
@@ -69,7 +71,7 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
 
 def run(options: Options) -> None:
     """Make what is missing of the baseline; its lines are printed as it goes."""
-    from workbench.baseline import Request, make_baseline
+    from workbench.baseline import Request
 
     if options.preparation and not options.has_source:
         raise UserError(
@@ -86,16 +88,23 @@ def run(options: Options) -> None:
         sequence=parse_changes(options.sequence, "--sequence"),
         hours=options.hours,
     )
-    out = lines_out(options.json)
+    make_and_print(request, options.jobs, options.json)
+
+
+def make_and_print(request: "Request", jobs: int, as_json: bool) -> None:
+    """Make what is missing of a baseline, and tell a person or another program of it.
+
+    Lines for a person are not printed among the object that another program reads.
+    """
+    from workbench.baseline import make_baseline
+    from workbench.metrics.verdicts import MARGIN
+
+    out: Callable[[str], None] = partial(print, file=sys.stderr) if as_json else print_lines
+    table = partial(runs_text, margin=MARGIN)
     with bars() as progress:
-        made = make_baseline(request, jobs=options.jobs, progress=progress, out=out)
-    if options.json:
+        made = make_baseline(request, jobs=jobs, progress=progress, out=out, make_table=table)
+    if as_json:
         print(baseline_json(made))
-
-
-def lines_out(as_json: bool) -> Callable[[str], None]:
-    """Return where lines for a person go: not among the object that another program reads."""
-    return partial(print, file=sys.stderr) if as_json else print
 
 
 def baseline_json(made: "Baseline") -> str:

@@ -5,9 +5,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workbench.cli.baseline import add_json_option, baseline_json, lines_out
+from workbench.cli.baseline import add_json_option, make_and_print
 from workbench.cli.options import add_changes_options, parse_changes
-from workbench.cli.progress import bars
 from workbench.cli.table_text import print_lines
 from workbench.settings import SETTINGS
 
@@ -66,7 +65,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: Options) -> None:
     """Make what is missing of the campaign, or foretell it."""
-    from workbench.baseline import make_baseline
     from workbench.baseline.paper import paper_request, size_for
 
     size = size_for(options.hours)
@@ -84,11 +82,7 @@ def run(options: Options) -> None:
         print_forecast(size, request)
         return
 
-    out = lines_out(options.json)
-    with bars() as progress:
-        made = make_baseline(request, jobs=options.jobs, progress=progress, out=out)
-    if options.json:
-        print(baseline_json(made))
+    make_and_print(request, options.jobs, options.json)
 
 
 def forecast_json(size: str, request: "Request") -> str:

@@ -1,6 +1,7 @@
 """``workbench sweep``: many runs that differ in chosen settings."""
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -264,16 +265,19 @@ def describe_results(results: "Results") -> str:
 
 
 def groups_text(results: "Results") -> str:
-    """The means of each setting over its seeds as a table, error rates in percent."""
-
-    rows = []
-    for group in results.groups.to_dict("records"):
-        row = {}
-        for column, title in TITLES.items():
-            if column in group:
-                value = group[column]
-                factor = 100 if column in PERCENT else 1
-                text = value if isinstance(value, str) else f"{factor * value:.4g}"
-                row[title] = NOT_MEASURED if text == "nan" else text
-        rows.append(row)
+    """Return the means of each setting over its seeds as a table, error rates in percent."""
+    columns = [column for column in TITLES if column in results.groups]
+    rows = [
+        {TITLES[column]: group_cell(column, group[column]) for column in columns}
+        for group in results.groups.to_dict("records")
+    ]
     return rows_text(rows, [TITLES["label"]])
+
+
+def group_cell(column: str, value: str | float) -> str:
+    """Return what stands in a cell of the table; a dash for a mean of nothing."""
+    if isinstance(value, str):
+        return value
+    if math.isnan(value):
+        return NOT_MEASURED
+    return f"{100 * value if column in PERCENT else value:.4g}"

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from workbench.cli.table_text import TextColumn
+    from workbench.storage.run import Run
 
 EXAMPLES = ""
 
@@ -45,8 +46,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: Options) -> None:
     """Print the table."""
-    from workbench.cli.table_text import print_lines, show, table_text, terminal_width
-    from workbench.figures.tables import display_rows, run_rows, verdict_note
+    from workbench.cli.table_text import print_lines, show
+    from workbench.figures.tables import run_rows, verdict_note
     from workbench.storage.run import all_runs, find_run
 
     shown = [find_run(name) for name in options.runs] if options.runs else all_runs()
@@ -56,9 +57,17 @@ def run(options: Options) -> None:
     if not shown:
         print("no runs yet")
         return
-    show(table_text(table_columns(display_rows(shown, options.margin)), terminal_width()))
+    show(runs_text(shown, options.margin))
     if any(run.summary.comparison for run in shown):
         print_lines(verdict_note(options.margin))
+
+
+def runs_text(runs: "Sequence[Run]", margin: float) -> str:
+    """Return a table of runs for the terminal; where it is narrow, what matters most stays."""
+    from workbench.cli.table_text import table_text, terminal_width
+    from workbench.figures.tables import display_rows
+
+    return table_text(table_columns(display_rows(runs, margin)), terminal_width())
 
 
 def table_columns(rows: "Sequence[Mapping[str, str]]") -> "list[TextColumn]":

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from workbench.cli.options import add_language_option, add_margin_option, add_search_option
 from workbench.cli.progress import bars
-from workbench.cli.table_text import print_lines, rows_text
+from workbench.cli.table import runs_text
+from workbench.cli.table_text import print_lines
 
 if TYPE_CHECKING:
     from workbench.recognise.recogniser import Search
@@ -38,7 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: Options) -> None:
     """Test the run, and print its row of the table and the verdict in full."""
-    from workbench.figures.tables import TEXT_COLUMNS, display_rows, no_path_sentence, run_row
+    from workbench.figures.tables import no_path_sentence, run_row
     from workbench.recognise import evaluate
     from workbench.storage.run import find_run
 
@@ -49,7 +50,7 @@ def run(options: Options) -> None:
         print(json.dumps(row, indent=1))
         return
 
-    print(rows_text(display_rows([tested], options.margin), TEXT_COLUMNS))
+    print(runs_text([tested], options.margin))
     sentence = no_path_sentence(tested)
     if sentence:
         print_lines(sentence)

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-from matplotlib.ticker import FuncFormatter
-
 from workbench.figures.style import (
     PngFigure,
     add_legend_below,
     figure_with_panel,
     line_style,
     set_y_title,
+    write_numbers_out,
 )
 from workbench.metrics.noise import NoiseCurve
 
@@ -29,7 +28,7 @@ def draw_noise(curves: Sequence[NoiseCurve]) -> PngFigure:
     longest = max((curve.windows[-1] for curve in curves), default=1)
     ax.set_xlim(1, max(longest, 2))
     ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda updates, _: f"{updates:,.0f}"))
+    write_numbers_out(ax.xaxis)
     ax.set_ylim(bottom=0.0)
     ax.set_xlabel("successive updates")
     set_y_title(ax, "variance, independent frames = 1")

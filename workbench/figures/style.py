@@ -13,6 +13,7 @@ from typing import Literal, TypedDict
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -267,6 +268,11 @@ def line_style(number: int, width: float = LINE_WIDTH) -> LineStyle:
         "linestyle": DASHES[(number + again) % len(DASHES)],
         "linewidth": width,
     }
+
+
+def write_numbers_out(axis: Axis) -> None:
+    """Let a logarithmic axis say 1,000, and not ten to the third."""
+    axis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,.0f}"))
 
 
 def mark_at_edge(ax: Axes, x: np.ndarray, edge: float, number: int, above: bool) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from workbench.batches.orders import FrameOrder
 from workbench.batches.subsets import subsets
+from workbench.progress import counted
 
 FEWEST_WINDOWS = 10
 """Windows side by side, without which their variance is not told."""
@@ -32,7 +33,7 @@ class Mixing:
     @property
     def label(self) -> str:
         """Return it in words, e.g. ``on-the-fly, 10 replicas``."""
-        return f"{self.shuffling}, {self.replicas} replica{'s' if self.replicas > 1 else ''}"
+        return f"{self.shuffling}, {counted(self.replicas, 'replica')}"
 
 
 @dataclass(frozen=True)

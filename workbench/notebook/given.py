@@ -55,10 +55,10 @@ def table_of_runs(
     """Return a function that makes a table of several runs, as `taking_runs`, shown whole."""
 
     @wraps(make)
-    def call(given: GivenRuns, /, *args: P.args, **kwargs: P.kwargs) -> ShownTable:
-        return ShownTable(make(runs_of(given), *args, **kwargs))
+    def make_shown(runs: Sequence[Run], /, *args: P.args, **kwargs: P.kwargs) -> ShownTable:
+        return ShownTable(make(runs, *args, **kwargs))
 
-    return call
+    return taking_runs(make_shown)
 
 
 def pairwise(runs: GivenRuns, margin: float = MARGIN) -> ShownTable:

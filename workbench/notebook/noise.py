@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import pandas as pd
 
 from workbench.metrics.noise import NoiseCurve
+from workbench.notebook.given import runs_of
 from workbench.notebook.shown_table import ShownTable
 from workbench.notebook.work_line import work_line
 from workbench.runs import noise
-from workbench.storage.run import Run, find_run
+from workbench.storage.run import Run
 
 
 def gradient_noise(run: Run | str, batch: int = 0) -> list[NoiseCurve]:
@@ -17,7 +18,7 @@ def gradient_noise(run: Run | str, batch: int = 0) -> list[NoiseCurve]:
     All are measured at the one model of ``run``, which may be given by its name, with ``batch``
     frames, by default those of the run. Nothing is trained. UserError if it has no model.
     """
-    found = find_run(run) if isinstance(run, str) else run
+    [found] = runs_of(run)
     with work_line() as progress:
         return noise.measure_noise(found, batch=batch, progress=progress)
 

@@ -236,7 +236,7 @@ def _group_lost(set_aside: Sequence[SetAside]) -> list[LostUtterances]:
 def _set_lines(each: SetSurvey) -> list[str]:
     """One set in lines for a person."""
     origin = f" ({each.origin})" if each.origin and each.origin != each.split else ""
-    speech = duration_text(3600 * each.hours)
+    speech = duration_text(SECONDS_PER_HOUR * each.hours)
     lines = [
         f"  {each.split}{origin}: {each.utterances:,} utterances, {speech}, "
         f"{each.words:,} words ({each.vocabulary:,} different), "

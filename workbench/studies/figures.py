@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
 
 from workbench.figures.curves import (
     DEFAULT_MEASURES,
@@ -23,6 +22,7 @@ from workbench.figures.style import (
     figure_with_columns,
     line_style,
     set_title,
+    write_numbers_out,
 )
 from workbench.figures.sweep_plots import ErrorPath, draw_error_paths
 from workbench.studies.drift import points_by_colour
@@ -176,7 +176,7 @@ def draw_intervals(study: Study, results: StudyResults) -> PngFigure:
     axes[0].axhline(0, color=PAPER_COLOUR, linewidth=0.8)
     axes[0].set_xscale("symlog", linthresh=FIRST_INTERVAL)
     axes[0].set_xlim(0, 2 * LAST_INTERVAL)
-    axes[0].xaxis.set_major_formatter(FuncFormatter(_seconds_label))
+    write_numbers_out(axes[0].xaxis)
     axes[0].set_xlabel("fetch interval (s); last: never")
     set_title(axes[0], "cost in test words (% absolute)")
 
@@ -185,11 +185,6 @@ def draw_intervals(study: Study, results: StudyResults) -> PngFigure:
     if handles:
         add_legend_below(fig, handles, columns=min(len(handles), 4))
     return fig
-
-
-def _seconds_label(seconds: float, _: int) -> str:
-    """What stands at a tick of an axis of intervals."""
-    return f"{seconds:,.0f}"
 
 
 def _place(point: IntervalPoint, number: int) -> float:
@@ -227,7 +222,7 @@ def _draw_harmless(ax: Axes, study: Study, found: Sequence[HarmlessInterval]) ->
     ax.set_xlim(0, 2 * LAST_INTERVAL)
     ax.set_yticks([-number for number in range(len(found))], [each.arm for each in found])
     ax.set_xscale("symlog", linthresh=FIRST_INTERVAL)
-    ax.xaxis.set_major_formatter(FuncFormatter(_seconds_label))
+    write_numbers_out(ax.xaxis)
     ax.set_xlabel("fetch interval (s)")
     set_title(ax, "harmless; pale: undecided; ◇ the paper")
 

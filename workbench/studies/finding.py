@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from workbench.metrics.significance import Comparison
 from workbench.progress import counted
 from workbench.studies.rows import StudyComparison
 
@@ -38,6 +39,16 @@ def carried(agreement: Agreement, seeds: int) -> Agreement:
     nothing, however many words it was tested on.
     """
     return agreement if seeds > 1 else Agreement.UNDECIDED
+
+
+def bounds_text(comparison: Comparison, form: str) -> str:
+    """Return the 95 % interval of a difference in percent, e.g. `` [0.5, 3.8]``; empty if unknown.
+
+    ``form``: how its ends are written, e.g. ``+.2f``.
+    """
+    if comparison.low is None or comparison.high is None:
+        return ""
+    return f" [{100 * comparison.low:{form}}, {100 * comparison.high:{form}}]"
 
 
 def weight_of(row: StudyComparison) -> str:

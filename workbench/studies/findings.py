@@ -17,7 +17,7 @@ from workbench.metrics.staleness import ExpectedAge, KeptStatistics, expected_ou
 from workbench.metrics.verdicts import Verdict, VerdictOutcome, judge_all
 from workbench.progress import counted
 from workbench.studies.drift import auxiliary_sentences, points_by_run
-from workbench.studies.finding import Agreement, StudyFinding, carried, weight_of
+from workbench.studies.finding import Agreement, StudyFinding, bounds_text, carried, weight_of
 from workbench.studies.interval_findings import harmless_finding, ratio_finding
 from workbench.studies.rows import StudyCell, StudyComparison, StudyResults
 from workbench.studies.study import (
@@ -116,10 +116,10 @@ def comparison_text(row: StudyComparison, verdict: Verdict) -> str:
     """Return a comparison in words: both error rates, the difference and the verdict."""
     comparison = row.comparison
     change = f"test WER {100 * row.wer_a:.1f} → {100 * row.wer_b:.1f} %"
-    if comparison.low is None or comparison.high is None:
+    bounds = bounds_text(comparison, "+.2f")
+    if not bounds:
         return f"{change}, {verdict}"
-    bounds = f"[{100 * comparison.low:+.2f}, {100 * comparison.high:+.2f}]"
-    return f"{change}, {100 * comparison.difference:+.2f} {bounds}, {verdict}"
+    return f"{change}, {100 * comparison.difference:+.2f}{bounds}, {verdict}"
 
 
 def _against_first(

@@ -2,7 +2,7 @@
 
 from workbench.metrics.significance import Comparison
 from workbench.progress import counted
-from workbench.studies.finding import Agreement, StudyFinding, carried, weight_of
+from workbench.studies.finding import Agreement, StudyFinding, bounds_text, carried, weight_of
 from workbench.studies.intervals import (
     NEVER,
     HarmlessInterval,
@@ -88,10 +88,7 @@ def _costs_at_the_longest(own: HarmlessInterval, other: HarmlessInterval) -> str
 
 def cost_text(comparison: Comparison) -> str:
     """Return a difference of error rates in percent, with its 95 % interval: ``2.1 [0.5, 3.8]``."""
-    text = f"{100 * comparison.difference:.1f}"
-    if comparison.low is None or comparison.high is None:
-        return text
-    return f"{text} [{100 * comparison.low:.1f}, {100 * comparison.high:.1f}]"
+    return f"{100 * comparison.difference:.1f}{bounds_text(comparison, '.1f')}"
 
 
 def _ratio_agreement(paper: float | None, low: float | None, high: float | None) -> Agreement:

@@ -56,6 +56,13 @@ class DeviceVector(ABC):
         """Return whether no number is beyond ``limit``; NaN is."""
 
 
+def read_only(array: np.ndarray) -> np.ndarray:
+    """Return a view to which nothing can be written."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 Vector: TypeAlias = np.ndarray | DeviceVector
 Keep = Callable[[np.ndarray], Vector]
 """Copies numbers, float32 [n], to the memory in which a parameter server keeps them."""

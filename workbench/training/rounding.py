@@ -10,7 +10,7 @@ numba.
 import numpy as np
 
 from workbench.system import memory
-from workbench.system.vectors import DeviceVector, Vector
+from workbench.system.vectors import DeviceVector, Vector, read_only
 
 
 def narrow(x: np.ndarray, wire: str) -> np.ndarray:
@@ -35,9 +35,7 @@ def published(value: Vector, wire: str) -> Vector:
     """
     if isinstance(value, DeviceVector):
         return value
-    view = narrow(value, wire).view()
-    view.flags.writeable = False
-    return view
+    return read_only(narrow(value, wire))
 
 
 def widen(x: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from workbench.settings import Alternatives, Settings, UpdateSettings, UserError
 from workbench.settings.alternatives import added_choices
 from workbench.system import memory
 from workbench.system.unchanging import unchanging
-from workbench.system.vectors import DeviceVector, Vector
+from workbench.system.vectors import DeviceVector, Vector, read_only
 from workbench.training.messages import AnyGradient
 from workbench.training.rounding import widen
 
@@ -132,13 +132,6 @@ def follow_rule(
             f"shape {gradient.shape}, not {np.shape(direction)}"
         )
     return direction, after
-
-
-def read_only(array: np.ndarray) -> np.ndarray:
-    """Return a view to which nothing can be written."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
 
 
 def compensate(
