@@ -259,3 +259,36 @@ def test_a_machine_that_will_not_do(copy: Path, commands: dict[str, str], told: 
     assert lines[0].startswith("set-up: ")
     assert told in lines[0]
     assert not (copy / ".venv").exists()
+
+
+@pytest.mark.parametrize(
+    "build, free, enough",
+    [("cpu", 3, False), ("cpu", 4, True), ("cuda", 9, False), ("cuda", 10, True)],
+)
+def test_the_disk_that_is_asked_for_is_that_of_the_build(
+    copy: Path, build: str, free: int, enough: bool
+) -> None:
+    """Torch for CPUs is installed on a disk where its CUDA libraries have no room, since less is
+    asked for; what has no room is refused before pip begins.
+    """
+    for lock in ("requirements.lock", f"requirements-{build}.lock"):
+        (copy / lock).touch()
+
+    # A Python whose environment has a pip that only writes down what it was asked to install.
+    (copy / "environment").write_text('#!/bin/sh\necho "$@" >> asked\n')
+    make = 'case "$*" in *"-m venv"*) mkdir -p .venv/bin; install environment .venv/bin/python;; esac'
+    stub(copy, "python3", make)
+    stub(copy, "df", f"echo head; echo disk 9 9 {free * 1_048_576} 1% /")
+
+    done = subprocess.run(
+        ["sh", ".ci/setup"],
+        cwd=copy,
+        env={"PATH": f"{copy / 'bin'}:/usr/bin:/bin", "TORCH": build},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    asked = (copy / "asked").read_text() if (copy / "asked").exists() else ""
+    assert (f"requirements-{build}.lock" in asked) is enough
+    assert (done.returncode == 0) is enough
+    assert enough or done.stderr.splitlines()[-1].endswith(f"and there are {free}")
