@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from workbench.engine import All, Ask, Lost, Now, Process, Work
-from workbench.engine.clocks import Journey, Seconds
+from workbench.engine.clocks import TICKS, Journey, Seconds
 from workbench.training import Push, PushStatus, Snapshot
 
 REPLY_TIMEOUT = 60.0  # virtual seconds, as `workbench.engine.dask.process` has it
@@ -42,7 +42,7 @@ class Weather:
         if self.draw.random() < 0.02:
             seconds += self.draw.expovariate(0.2)
         self.fired["delay"] += seconds > SLOW
-        return Journey(latency=seconds)
+        return Journey(latency=round(seconds * TICKS))
 
     def serve(self, ask: Ask, elapsed: Seconds) -> Seconds:
         """Return next to nothing."""

@@ -1,7 +1,7 @@
 """Clocks, and the models of machines."""
 
 import math
-from dataclasses import astuple, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from workbench.engine import (
     load_machine,
     measured,
 )
-from workbench.engine.clocks import Journey, chance, normal, pauses
+from workbench.engine.clocks import TICKS, Journey, chance, key, normal, pauses
 from workbench.engine.machines import PRESETS, read_machine, write_machine
 from workbench.settings import UserError
 
@@ -60,7 +60,7 @@ def test_the_price_of_work():
 def test_messages_and_calls():
     """A message costs latency and bytes; a shard is busy per call and per byte."""
     clock = Cost(a_machine(latency=0.1, byte=0.001, serve_call=0.2, serve_byte=0.01))
-    assert astuple(clock.travel("p", "s", 50, 0)) == pytest.approx((0.05, 0.1))
+    assert clock.travel("p", "s", 50, 0) == Journey(transfer=50_000, latency=100_000)
     assert clock.serve(Ask("s", Call(), 20, 10), 9.0) == pytest.approx(0.5)
 
 
@@ -72,18 +72,18 @@ def test_unknown_work_has_no_price():
 
 def test_chances_are_pure_functions_of_names():
     """The same names and number give the same chance; others give an independent one."""
-    assert chance(1, "a", 2) == chance(1, "a", 2)
-    assert chance(1, "a", 2) != chance(1, "a", 3)
-    assert chance(1, "a") != chance(2, "a")
+    assert chance(1, key("a", 2)) == chance(1, key("a", 2))
+    assert chance(1, key("a", 2)) != chance(1, key("a", 3))
+    assert chance(1, key("a")) != chance(2, key("a"))
 
 
 def test_chances_have_their_distribution():
     """``chance`` is uniform, ``normal`` is standard normal."""
-    uniform = np.array([chance(i, "u") for i in range(4000)])
+    uniform = np.array([chance(i, key("u")) for i in range(4000)])
     assert abs(uniform.mean() - 0.5) < 0.02
     assert abs(uniform.std() - math.sqrt(1 / 12)) < 0.01
 
-    gaussian = np.array([normal(i, "n") for i in range(4000)])
+    gaussian = np.array([normal(i, key("n")) for i in range(4000)])
     assert abs(gaussian.mean()) < 0.06
     assert abs(gaussian.std() - 1) < 0.04
     assert abs((gaussian > 1.96).mean() - 0.025) < 0.01
@@ -133,7 +133,7 @@ def test_messages_jitter():
     """The logarithm of each message's time varies by sigma, also within one fetch."""
     clock = Cost(a_machine(latency=1.0, network_jitter=0.3))
     ways = [clock.travel("p", f"server {s}", 0, now) for now in range(1000) for s in range(3)]
-    logs = np.log([way.latency for way in ways])
+    logs = np.log([way.latency / TICKS for way in ways])
     assert abs(logs.mean()) < 0.02
     assert logs.std() == pytest.approx(0.3, abs=0.02)
 

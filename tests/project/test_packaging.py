@@ -276,7 +276,9 @@ def test_the_disk_that_is_asked_for_is_that_of_the_build(
 
     # A Python whose environment has a pip that only writes down what it was asked to install.
     (copy / "environment").write_text('#!/bin/sh\necho "$@" >> asked\n')
-    make = 'case "$*" in *"-m venv"*) mkdir -p .venv/bin; install environment .venv/bin/python;; esac'
+    make = (
+        'case "$*" in *"-m venv"*) mkdir -p .venv/bin; install environment .venv/bin/python;; esac'
+    )
     stub(copy, "python3", make)
     stub(copy, "df", f"echo head; echo disk 9 9 {free * 1_048_576} 1% /")
 

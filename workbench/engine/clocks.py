@@ -11,23 +11,21 @@ import hashlib
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from workbench.engine.effects import Ask, Work
 from workbench.engine.machines import Machine, Seconds, delay_laws
-from workbench.system.unchanging import unchanging
 
 MASK = 2**64 - 1
 NORMAL = NormalDist()
 TICKS = 1_000_000  # per second: virtual time is a whole number of microseconds, so sums never drift
 
 
-@unchanging()
-class Journey:
-    """How long a message is under way if it meets no other."""
+class Journey(NamedTuple):
+    """How long a message is under way if it meets no other, in ticks."""
 
-    transfer: Seconds = 0.0  # for which its bytes occupy a link
-    latency: Seconds = 0.0  # until the last of them has arrived
+    transfer: int = 0  # for which its bytes occupy a link
+    latency: int = 0  # until the last of them has arrived
 
 
 AT_ONCE = Journey()
@@ -97,7 +95,7 @@ class Cost:
         seconds = m.seconds(work.kind, work.size)
         seconds /= speed(m, self.seed, process)
         if m.jitter:
-            seconds *= math.exp(m.jitter * normal(now, self.seed, process, "work"))
+            seconds *= math.exp(m.jitter * normal(now, key(self.seed, process, "work")))
         if m.pause_every:
             seconds += pauses(m, self.seed, process, now, seconds)
         return seconds
@@ -107,8 +105,8 @@ class Cost:
         m = self.machine
         slower = 1.0
         if m.network_jitter:
-            slower = math.exp(m.network_jitter * normal(now, self.seed, process, service))
-        return Journey(size * m.byte * slower, m.latency * slower)
+            slower = math.exp(m.network_jitter * normal(now, key(self.seed, process, service)))
+        return Journey(round(size * m.byte * slower * TICKS), round(m.latency * slower * TICKS))
 
     def serve(self, ask: Ask, elapsed: Seconds) -> Seconds:
         """Return the service's time per call and per byte in both directions."""
@@ -128,12 +126,12 @@ def speed(machine: Machine, seed: int, process: str) -> float:
 
 @functools.lru_cache(maxsize=65536)
 def _draw_speed(distribution: str, spread: float, seed: int, process: str) -> float:
-    return delay_laws[distribution](chance(0, seed, process, "speed"), spread)
+    return delay_laws[distribution](chance(0, key(seed, process, "speed")), spread)
 
 
 @functools.lru_cache(maxsize=65536)
 def _draw_straggler(share: float, seed: int, process: str) -> bool:
-    return chance(0, seed, process, "straggler") < share
+    return chance(0, key(seed, process, "straggler")) < share
 
 
 def pauses(machine: Machine, seed: int, process: str, now: int, seconds: Seconds) -> Seconds:
@@ -147,7 +145,7 @@ def pauses(machine: Machine, seed: int, process: str, now: int, seconds: Seconds
     last = int(end / machine.pause_every)
     total = 0.0
     for stretch in range(first, last + 1):
-        at = (stretch + chance(stretch, seed, process, "pause")) * machine.pause_every
+        at = (stretch + chance(stretch, key(seed, process, "pause"))) * machine.pause_every
         if begin <= at < end:
             total += machine.pause
 
@@ -156,21 +154,21 @@ def pauses(machine: Machine, seed: int, process: str, now: int, seconds: Seconds
 
 @functools.lru_cache(maxsize=65536)
 def key(*names: str | int) -> int:
-    """Return 64 bits that stand for the names."""
+    """Return 64 bits that stand for the names: a stream of random numbers."""
     return int.from_bytes(hashlib.blake2b(repr(names).encode(), digest_size=8).digest(), "little")
 
 
-def chance(number: int, *names: str | int) -> float:
-    """Return a uniform number in (0, 1), a pure function of the names and the number.
+def chance(number: int, stream: int) -> float:
+    """Return a uniform number in (0, 1), a pure function of the stream's ``key`` and the number.
 
     The generator is splitmix64 (Steele et al. 2014).
     """
-    z = (key(*names) + (number + 1) * 0x9E3779B97F4A7C15) & MASK
+    z = (stream + (number + 1) * 0x9E3779B97F4A7C15) & MASK
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
     return ((z ^ (z >> 31)) + 0.5) / 2.0**64
 
 
-def normal(number: int, *names: str | int) -> float:
-    """Return a standard normal number, a pure function of the names and the number."""
-    return NORMAL.inv_cdf(chance(number, *names))
+def normal(number: int, stream: int) -> float:
+    """Return a standard normal number, a pure function of the stream's ``key`` and the number."""
+    return NORMAL.inv_cdf(chance(number, stream))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from workbench.engine.clocks import TICKS, Journey
+from workbench.engine.clocks import Journey
 
 Ticks = int
 
@@ -38,13 +38,8 @@ class SharedLinks:
     def carry(
         self, sender: str, receiver: str, journey: Journey, ready: Ticks, arrive: Callable[[], None]
     ) -> None:
-        """Let a message travel that is ready at this time, and ``arrive`` happen at its end."""
-        transfer = round(journey.transfer * TICKS)
-        latency = round(journey.latency * TICKS)
-        if not transfer:
-            self.at(ready + latency, arrive)
-            return
-
+        """Let a message with data travel that is ready then; ``arrive`` happens at its end."""
+        transfer, latency = journey
         link = self.links[sender]
         start = max(ready, link.sent_at)
         link.sent_at = start + transfer

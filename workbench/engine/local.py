@@ -222,14 +222,17 @@ class Timeline:
         """Let events happen until there are no more."""
         present = self.present
         later = self.later
-        while present or later:
-            if not present:
-                self.now = later[0][0]
-            while later and later[0][0] == self.now:  # these were scheduled before the others
-                _, _, event = heapq.heappop(later)
-                event()
+        while True:
             while present:
                 event = present.popleft()
+                event()
+            if not later:
+                return
+
+            self.now, _, event = heapq.heappop(later)
+            event()
+            while later and later[0][0] == self.now:  # were scheduled before what is present now
+                _, _, event = heapq.heappop(later)
                 event()
 
     # --- processes
@@ -332,9 +335,13 @@ class Timeline:
         journey = self.clock.travel(process.name, ask.service, ask.size, self.now)
         if journey is AT_ONCE:
             self.arrive(process, ask, deliver)
-        else:
-            arrive = partial(self.arrive, process, ask, deliver)
+            return
+
+        arrive = partial(self.arrive, process, ask, deliver)
+        if journey.transfer:
             self.links.carry(process.name, ask.service, journey, self.now, arrive)
+        else:
+            self.at(self.now + journey.latency, arrive)
 
     def arrive(self, process: Running, ask: Ask, deliver: Deliver) -> None:
         """Serve a call, and then the waiting ones while the service releases some.
@@ -366,10 +373,10 @@ class Timeline:
         queue.free_at = end
         arrive = partial(deliver, reply)
         back = self.clock.travel(process.name, ask.service, ask.reply, end)
-        if back is AT_ONCE:
-            self.at(end, arrive)
-        else:
+        if back.transfer:
             self.links.carry(ask.service, process.name, back, end, arrive)
+        else:
+            self.at(end + back.latency, arrive)
         return True
 
     def collect(self, process: Running, gather: Gather, index: int, value: object) -> None:
