@@ -14,7 +14,7 @@ from workbench.cli import train
 from workbench.cli.main import command_parser
 from workbench.docs.screenshots import READERS, chromium_program, take_screenshots
 from workbench.reports.page import table_markdown
-from workbench.reports.report import change_text, markdown, question, write_report
+from workbench.reports.report import markdown, question, write_report
 from workbench.reports.sweep_report import sweep_document, write_sweep_report
 from workbench.runs.record import train_command
 from workbench.settings import Settings, preset
@@ -99,15 +99,6 @@ def test_report_has_every_part() -> None:
     assert len(pd.read_csv(out.with_suffix(".csv"))) == 2
     assert read_notebook(out.with_suffix(".ipynb")).cells
     assert out.with_suffix(".md").read_text() == markdown(runs, "Title")
-
-
-@pytest.mark.slow
-def test_a_change_says_its_direction_in_a_word() -> None:
-    """Nothing is a negative gain, and equal rates have no share."""
-    assert change_text(0.13, 0.109) == "13.0 → 10.9 % (16.2 % fewer errors)"
-    assert change_text(0.75, 0.778) == "75.0 → 77.8 % (3.7 % more errors)"
-    assert change_text(0.5, 0.5) == "50.0 → 50.0 %"
-    assert change_text(0.0, 0.1) == "0.0 → 10.0 %"
 
 
 @pytest.mark.slow

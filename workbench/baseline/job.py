@@ -22,7 +22,8 @@ from workbench.prepare.pipeline import Preparation, prepare
 from workbench.progress import Progress, duration_text, no_progress
 from workbench.rates import find_rate
 from workbench.recognise import evaluate, example
-from workbench.reports.report import Extras, verdict_sentences, write_report
+from workbench.reports.improvements import verdict_sentences
+from workbench.reports.report import Extras, write_report
 from workbench.settings import Settings, UserError, parse_fields
 from workbench.storage.example import read_example
 from workbench.storage.rate_search import RateSearch

@@ -20,10 +20,9 @@ from workbench.figures.staleness import draw_staleness, has_ages
 from workbench.figures.tables import NOT_MEASURED, display_rows, run_frame
 from workbench.figures.text import csv_text, markdown_code, markdown_text
 from workbench.figures.timeline import draw_queues, draw_usage, link_load
-from workbench.metrics.significance import Comparison
-from workbench.metrics.tested import comparison_with_parent
-from workbench.metrics.verdicts import MARGIN, judge
+from workbench.metrics.verdicts import MARGIN
 from workbench.reports.bundle import write_bundle
+from workbench.reports.improvements import improvements, verdict_sentences
 from workbench.reports.interactive import write_interactive
 from workbench.reports.methods import BIBTEX, CITATION, methods_texts
 from workbench.reports.page import (
@@ -56,8 +55,6 @@ EXPLANATION = (
     "run that it started from, speaker by speaker."
 )
 
-NOT_COMPARED = "tested before comparisons were kept; test the run again"
-
 
 @dataclass(frozen=True)
 class Extras:
@@ -73,21 +70,6 @@ class Extras:
 
 
 NONE = Extras()
-
-
-@dataclass(frozen=True)
-class Improvement:
-    """Test WERs (fractions) of a run and its parent, and their comparison.
-
-    Without one, ``reason`` says why.
-    """
-
-    run: str
-    parent: str
-    before: float
-    after: float
-    comparison: Comparison | None
-    reason: str
 
 
 def write_report(
@@ -284,60 +266,6 @@ def question(runs: Sequence[Run]) -> str:
     *first, last = differing
     names = f"{', '.join(first)} and {last}" if first else last
     return f"What do {names} do {effect} (Their settings differ in nothing else.)"
-
-
-def change_text(before: float, after: float) -> str:
-    """Return two word error rates, and by how much of the first there are fewer or more errors."""
-    text = f"{100 * before:.1f} → {100 * after:.1f} %"
-    if not before or before == after:
-        return text
-    share = 100 * abs(before - after) / before
-    return f"{text} ({share:.1f} % {'fewer' if after < before else 'more'} errors)"
-
-
-def verdict_sentences(runs: Sequence[Run], margin: float = MARGIN) -> list[str]:
-    """Return one sentence per run that was tested, as was the run that it started from."""
-    sentences = []
-    for improvement in improvements(runs):
-        before = improvement.before
-        after = improvement.after
-        change = change_text(before, after)
-        beginning = f"{improvement.run} against {improvement.parent}: test WER {change}"
-        sentences.append(f"{beginning}, {_verdict_text(improvement, margin)}.")
-
-    return sentences
-
-
-def _verdict_text(improvement: Improvement, margin: float) -> str:
-    """The verdict on a run and the smallest difference that its test could find."""
-    comparison = improvement.comparison
-    if comparison is None:
-        return f"not comparable: {improvement.reason}"
-    verdict = judge(comparison, margin)
-    if verdict.detectable is None:
-        return str(verdict)
-    return (
-        f"{verdict} ({comparison.units} {comparison.unit}; a difference of "
-        f"{100 * verdict.detectable:.2g} % absolute would be found four times in five)"
-    )
-
-
-def improvements(runs: Sequence[Run]) -> list[Improvement]:
-    """Return the test WERs of each run that started from another one of these, if tested."""
-    summaries = {run.name: run.summary for run in runs}
-    found = []
-    for run in runs:
-        parent = run.record.parent_run
-        if parent is None or parent not in summaries:
-            continue
-        before = summaries[parent].test_wer
-        after = summaries[run.name].test_wer
-        if before is not None and after is not None:
-            comparison = comparison_with_parent(run)
-            reason = summaries[run.name].not_compared or NOT_COMPARED
-            found.append(Improvement(run.name, parent, before, after, comparison, reason))
-
-    return found
 
 
 def example_sections(runs: Sequence[Run]) -> list[Section]:
