@@ -12,6 +12,7 @@ from sources import Module, package, suite
 
 COLUMNS = 100
 MOST_PARAMETERS = 8
+PUBLIC_IN_SPITE = {"_replace", "_asdict", "_fields", "_make", "_exit"}  # of tuples, and os._exit
 COMPILED = re.compile(r"(?:numba\.)?(?:njit|jit|vectorize|guvectorize|intrinsic)\b")
 
 
@@ -29,6 +30,7 @@ class Measures:
     any_uses: int
     long_signatures: tuple[str, ...]  # functions outside compiled code with too many parameters
     names_twice: tuple[str, ...]  # public classes that several modules define
+    private_uses: tuple[str, ...]  # places that reach for what another object or module hides
 
     @property
     def parallel_per_thousand(self) -> float:
@@ -57,6 +59,7 @@ def measure(modules: Sequence[Module]) -> Measures:
         any_uses=sum(uses_of_any(module) for module in modules),
         long_signatures=tuple(p for module in modules for p in long_signatures(module)),
         names_twice=tuple(sorted(name for name, n in classes.items() if n > 1)),
+        private_uses=tuple(place for module in modules for place in private_uses(module)),
     )
 
 
@@ -123,6 +126,30 @@ def public_classes(module: Module) -> Iterator[str]:
             yield node.name
 
 
+def private_uses(module: Module) -> Iterator[str]:
+    """Places of private names of others: read, imported, or replaced by their name."""
+    for node in ast.walk(module.tree):
+        for name in names_of_others(node):
+            hidden = name.startswith("_") and not name.endswith("_")
+            if hidden and name not in PUBLIC_IN_SPITE:
+                yield f"{module.where(node.lineno)} {name}"
+
+
+def names_of_others(node: ast.AST) -> list[str]:
+    """The names in this node that belong to another object or module."""
+    match node:
+        case ast.Attribute(value=ast.Name("self" | "cls")):
+            return []
+        case ast.Attribute(attr=name):
+            return [name]
+        case ast.ImportFrom(names=aliases):
+            return [alias.name for alias in aliases]
+        case ast.Call(func=ast.Attribute(attr="setattr") | ast.Name("setattr"), args=given):
+            texts = [each.value for each in given if isinstance(each, ast.Constant)]
+            return [text.rpartition(".")[2] for text in texts if isinstance(text, str)]
+    return []
+
+
 def describe(measures: Measures) -> str:
     """The table, one count per line."""
     rows = {
@@ -134,6 +161,7 @@ def describe(measures: Measures) -> str:
         "Any": measures.any_uses,
         "functions with more than 8 parameters": len(measures.long_signatures),
         "classes defined twice": ", ".join(measures.names_twice) or 0,
+        "private names of others": len(measures.private_uses),
     }
     return "\n".join(f"{name:40} {value}" for name, value in rows.items())
 

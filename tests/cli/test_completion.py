@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import select
 import shutil
 import subprocess
@@ -57,7 +58,7 @@ def test_nothing_offered_is_unknown(home: Path) -> None:
     assert candidates(["train", "x", "--set", ""]) == sorted(f"{name}=" for name in SETTINGS)
     for name in main.COMMANDS:
         parser = main.command_parser(name, main.load(name))
-        options = {o for action in parser._actions for o in action.option_strings}
+        options = set(re.findall(r"(?<!\w)--?[\w-]+", parser.format_help()))
         assert set(candidates([name, "--"])) <= options
 
 

@@ -10,7 +10,7 @@ pytest.importorskip("distributed")
 from workbench.engine.dask import process as process_module
 from workbench.engine.dask.host import Host
 from workbench.engine.dask.listener import Address
-from workbench.engine.dask.process import Site, _Driver
+from workbench.engine.dask.process import Site, drive
 
 ADDRESS = Address(0, "", "", "", 0, False, b"")  # of the host, which is called itself
 
@@ -40,7 +40,7 @@ def host(monkeypatch):
     host = WatchedHost()
     monkeypatch.setattr(process_module, "host_here", lambda run, number: host)
     monkeypatch.setattr(process_module, "get_worker", FakeWorker)
-    monkeypatch.setattr("workbench.engine.dask.host._hosts_here", {("run", 0): host})
+    host.open(b"token", shares_memory=False, tcp=False)
     return host
 
 
@@ -60,7 +60,7 @@ def test_a_component_works_unless_it_waits(host):
         yield Emit(UsageRow())
         look()
 
-    _Driver("p", Site("run", [ADDRESS], {}, 0.0)).run(component())
+    drive(component, "p", Site("run", [ADDRESS], {}, 0.0))
     assert seen == [True] * 5
     assert host.seen == [False, False]
     assert not host.progress["p"].working

@@ -69,8 +69,9 @@ def titles_that_touch(fig: Figure) -> list[tuple[str, str]]:
     """Returns the pairs of titles and labels of panels of which one covers the other."""
     said: list[Text] = []
     for ax in fig.axes:
-        left_title = ax._left_title  # type: ignore[attr-defined]
-        said += [left_title, ax.title, ax.xaxis.label, ax.yaxis.label]
+        titles = [part for part in ax.get_children() if isinstance(part, Text)]
+        said += [title for title in titles if title not in ax.texts]
+        said += [ax.xaxis.label, ax.yaxis.label]
     said = [text for text in said if text.get_text().strip()]
     return [
         (a.get_text(), b.get_text())

@@ -104,13 +104,13 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch, name):
     ngram = estimate([["a", "b"]], WORDS, 2)
     write_arpa(ngram, path)
     before = path.read_bytes()
-    format_lines = arpa._format_lines
+    format_lines = arpa.format_lines
 
     def format_some(level, grams, left_out):
         yield from format_lines(level, grams, left_out)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(arpa, "_format_lines", format_some)
+    monkeypatch.setattr(arpa, "format_lines", format_some)
     with pytest.raises(KeyboardInterrupt):
         write_arpa(ngram, path)
     assert path.read_bytes() == before

@@ -33,7 +33,7 @@ def test_a_run_is_followed_until_the_next_begins(data_folder: Path) -> None:
     write_json(run.folder / "status.json", asdict(running))
     cell = BaselineCell()
     cell.follow("ce-x")
-    assert cell._background.wait(20.0)
+    assert cell.wait(20.0)
     assert cell.view is not None
     assert cell.view.run.name == run.name
     screen = cell.view.screen

@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -227,7 +228,7 @@ def test_a_cell_shows_a_run_once(run: Run, output: Output, monkeypatch: pytest.M
     cell that displays the view makes another.
     """
     cell = 1
-    monkeypatch.setattr(live, "_current_cell", lambda: cell)
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(execution_count=cell))
     end(run, "done")
     view = attach(run)
     shown = len(output.displays)

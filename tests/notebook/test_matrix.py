@@ -18,6 +18,7 @@ def test_the_heads_of_all_levels_stay_in_sight() -> None:
     grid = MatrixGrid(lambda cells: None)
     grid.show(matrix(table, AXES))
 
-    heads = [made for made in grid.grid.children if HEAD_CLASS in made._dom_classes]
-    tops = [made.layout.top for made in heads if ROW_HEAD_CLASS not in made._dom_classes]
+    classes = {made: made.get_state()["_dom_classes"] for made in grid.grid.children}
+    heads = [made for made, names in classes.items() if HEAD_CLASS in names]
+    tops = [made.layout.top for made in heads if ROW_HEAD_CLASS not in classes[made]]
     assert list(dict.fromkeys(tops)) == ["0em", "2.4em", "4.8em", "7.2em"]

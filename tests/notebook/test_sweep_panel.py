@@ -234,7 +234,7 @@ def test_a_sweep_that_runs_cannot_be_started_again(panel: SweepPanel) -> None:
     assert "not all was run" in panel.status.line.value
     assert not panel.start_button.disabled
 
-    panel._starting = True
+    panel.starting = True
     panel.status.show_message("starting 4 runs")
     panel.view.look(panel.value())
     assert "starting 4 runs" in panel.status.line.value

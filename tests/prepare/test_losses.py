@@ -95,14 +95,16 @@ def test_alignment_is_counted_too() -> None:
         losses.refuse()
 
 
+def interrupt(*_: object, **given: object) -> None:
+    """In place of what comes after the features: Ctrl-C."""
+    raise KeyboardInterrupt
+
+
 def test_a_corrected_transcript_is_seen(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Data that change between an interruption and the next attempt are read again."""
     from workbench.prepare import pipeline
 
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(pipeline, "_write_states", interrupt)
+    monkeypatch.setattr(pipeline, "train_gaussians", interrupt)
     with pytest.raises(KeyboardInterrupt):
         prepare("c", Source(kaldi=data), Preparation(states=20))
     monkeypatch.undo()
@@ -112,7 +114,7 @@ def test_a_corrected_transcript_is_seen(data: Path, monkeypatch: pytest.MonkeyPa
     first, *rest = text.read_text().splitlines()
     corrected = f"{first.split()[0]} kona"
     text.write_text("\n".join([corrected, *rest]) + "\n")
-    monkeypatch.setattr(pipeline, "_write_states", interrupt)
+    monkeypatch.setattr(pipeline, "train_gaussians", interrupt)
     with pytest.raises(KeyboardInterrupt):
         prepare("c", Source(kaldi=data), Preparation(states=20))
     store = pipeline.FrameStore.open(data.parent / "home" / "corpora" / "c" / "train")
@@ -123,13 +125,13 @@ def test_unknown_words_become_the_unknown_word(data: Path, monkeypatch: pytest.M
     """With <unk> in the lexicon no utterance is lost for a word; the remarks tell how many."""
     from workbench.prepare import pipeline
 
-    monkeypatch.setattr(pipeline, "_write_states", lambda *_: (_ for _ in ()).throw(EOFError))
+    monkeypatch.setattr(pipeline, "train_gaussians", interrupt)
     with (data / "lexicon.txt").open("a") as lexicon:
         lexicon.write("<unk> s p n\n")
     lines = (data / "train" / "text").read_text().splitlines()
     lines[0] = f"{lines[0].split()[0]} kona geimvera"
     (data / "train" / "text").write_text("\n".join(lines) + "\n")
-    with pytest.raises(EOFError):
+    with pytest.raises(KeyboardInterrupt):
         prepare("c", Source(kaldi=data), Preparation(states=20))
     store = pipeline.FrameStore.open(data.parent / "home" / "corpora" / "c" / "train")
     assert len(store) == 40

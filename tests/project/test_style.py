@@ -49,6 +49,11 @@ def test_signatures_are_short(counted: Measures) -> None:
     assert counted.long_signatures == ()
 
 
+def test_tests_use_what_users_use(counted_in_tests: Measures) -> None:
+    """No test reads, imports or replaces what another module or object keeps to itself."""
+    assert counted_in_tests.private_uses == ()
+
+
 def test_a_name_is_one_thing(counted: Measures, counted_in_tests: Measures) -> None:
     """No class name is defined in two modules of the package, or in two of its tests."""
     assert counted.names_twice == ()

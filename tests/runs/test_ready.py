@@ -59,9 +59,9 @@ def test_what_is_ready_runs_the_next_command_only(data_folder: Path) -> None:
 @pytest.mark.slow
 def test_a_command_does_not_need_what_has_ended() -> None:
     """Where the process that was ready is gone, another one runs the command."""
-    get_ready()
-    launch._ready[0].process.kill()
-    wait_until(lambda: launch._ready[0].process.poll() is not None)
+    ready = get_ready()
+    ready.process.kill()
+    wait_until(lambda: ready.process.poll() is not None)
     launched = launch.launch(["--help"], "help")
     wait_until(lambda: not launched.running)
     assert not is_of_the_ready(launched)

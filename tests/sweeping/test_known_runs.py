@@ -1,6 +1,7 @@
 """A cell is found wherever it was trained, and only there."""
 
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -120,13 +121,13 @@ def test_other_settings_are_another_cell() -> None:
 
 
 @pytest.mark.parametrize("state", ["failed", "running"])
-def test_failed_and_running_ones_are_trained_again(
-    state: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_and_running_ones_are_trained_again(state: str) -> None:
     """Why a run failed may be over by now, and a run that is under way may be stopped."""
-    monkeypatch.setattr("workbench.storage.run._process_lives", lambda status: True)
     sweep = small(**ONE)
-    trained("ce-1", cell_of(sweep).settings, state=state)
+    run = trained("ce-1", cell_of(sweep).settings, state=state)
+    path = run.folder / "status.json"
+    write_json(path, {**read_json(path), "heartbeat": time.time()})
+    assert run.status().state == state
     outcomes = Outcomes()
     run_sweep(sweep, executor=outcomes)
     assert outcomes.asked == ["batch=8 0"]

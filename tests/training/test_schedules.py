@@ -15,12 +15,12 @@ from schedules import KINDS, Schedule, run_schedule
 from workbench.engine import Held
 from workbench.engine.channels import Channel
 from workbench.training import Checkpoint, ParameterServer, PushStatus
-from workbench.training.decoder import _Fetching
+from workbench.training.decoder import Fetching
 from workbench.training.ledger import Ledger
 from workbench.training.replica import Replica
 from workbench.training.sources import FrameSource, OuterSource, SourceState
 
-SEEDS = 1000
+SEEDS = 500
 FOUND = [5324]  # seeds that have found faults of the protocol, which are mended
 MUTANT_SEEDS = 1000  # within which a mutant must be caught
 
@@ -92,9 +92,9 @@ def follows_at_once(original):
     def follow(server, push, order):
         if push.item in server.ledger:
             return PushStatus.DUPLICATE
-        step = server._step(push.gradient, push.scale, push.replica, 0)
-        server._apply(step, push.replica, agreed=True)
-        server._settle(push)
+        step = server.make_step(push.gradient, push.scale, push.replica, 0)
+        server.apply(step, push.replica, agreed=True)
+        server.settle(push)
         return PushStatus.APPLIED
 
     return follow
@@ -105,8 +105,8 @@ def follows_without_ledger(original):
 
     def follow(server, push, order):
         if push.item in server.ledger:
-            step = server._step(push.gradient, push.scale, push.replica, 0)
-            server._apply(step, push.replica, agreed=True)
+            step = server.make_step(push.gradient, push.scale, push.replica, 0)
+            server.apply(step, push.replica, agreed=True)
             return PushStatus.DUPLICATE
         return original(server, push, order)
 
@@ -117,7 +117,7 @@ def writes_what_it_has_published(original):
     """An update changes the array that others have fetched."""
 
     def apply(server, step, replica, agreed=False):
-        server.value[:] = server._value_after(step)
+        server.value[:] = server.value_after(step)
         server.snapshot = None
         server.version += 1
         return True
@@ -203,16 +203,16 @@ MUTANTS = [
     Mutant(saves_no_ledger, ParameterServer, "state"),
     Mutant(saves_no_frames, ParameterServer, "state"),
     Mutant(saves_other_parameters, ParameterServer, "state"),
-    Mutant(applies_any_age, ParameterServer, "_too_stale"),
-    Mutant(follows_at_once, ParameterServer, "_follow"),
-    Mutant(follows_without_ledger, ParameterServer, "_follow"),
-    Mutant(writes_what_it_has_published, ParameterServer, "_apply"),
+    Mutant(applies_any_age, ParameterServer, "too_stale"),
+    Mutant(follows_at_once, ParameterServer, "follow"),
+    Mutant(follows_without_ledger, ParameterServer, "follow"),
+    Mutant(writes_what_it_has_published, ParameterServer, "apply"),
     Mutant(drops_what_waits, Channel, "rest"),
     Mutant(saves_no_items, Channel, "held"),
-    Mutant(saves_no_pushes, Replica, "_state"),
+    Mutant(saves_no_pushes, Replica, "state"),
     Mutant(saves_no_batches, FrameSource, "state"),
     Mutant(saves_no_slots, OuterSource, "state"),
-    Mutant(skips_an_utterance, _Fetching, "state"),
+    Mutant(skips_an_utterance, Fetching, "state"),
     Mutant(restores_servers_only, Checkpoint, "restore"),
     Mutant(restores_components_only, Checkpoint, "restore"),
     Mutant(keeps_rows, Schedule, "restore"),

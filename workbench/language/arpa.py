@@ -303,7 +303,7 @@ def _iter_model(ngram: NGram) -> Iterator[str]:
     for length, level in enumerate(ngram.levels, 1):
         grams = _spell(ngram, level, prefixes)
         yield f"\n\\{length}-grams:\n"
-        yield from _format_lines(level, grams, left_out=ngram.words[0])
+        yield from format_lines(level, grams, left_out=ngram.words[0])
         prefixes = grams
     yield f"\n{FILE_END}\n"
 
@@ -317,7 +317,7 @@ def _spell(ngram: NGram, level: Level, prefixes: list[str]) -> list[str]:
     ]
 
 
-def _format_lines(level: Level, grams: list[str], left_out: str) -> Iterator[str]:
+def format_lines(level: Level, grams: list[str], left_out: str) -> Iterator[str]:
     """Yield a line for each n-gram of a level but ``left_out``; weights of 0 are not written."""
     columns = zip(level.log_p.tolist(), grams, level.backoff.tolist(), strict=True)
     for log_p, gram, backoff in columns:

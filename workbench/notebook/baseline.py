@@ -66,6 +66,10 @@ class BaselineCell:
         self._screen.show()
         self._background.start(lambda: self._attach(name))
 
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the run has begun; return whether it has."""
+        return self._background.wait(timeout)
+
     def finish(self) -> None:
         """Draw the last picture, and leave it in the cell."""
         self._background.stop()

@@ -76,7 +76,7 @@ def _start(arguments: Sequence[str], log: Path) -> subprocess.Popen:
         )
 
 
-def get_ready() -> None:
+def get_ready() -> ReadyProcess:
     """Start a process that loads what training needs, for the next `launch`; there is one at most.
 
     It ends with this process, or when nothing is asked of it for long.
@@ -85,6 +85,7 @@ def get_ready() -> None:
         dismiss_ready()
     if not _ready:
         _ready.append(ReadyProcess())
+    return _ready[0]
 
 
 def dismiss_ready() -> None:

@@ -371,14 +371,15 @@ class Task:
         def measure(utterance: int, logp: np.ndarray) -> UtteranceMeasurement:
             if given_up():
                 raise GivenUp
-            return self._measure_utterance(utterance, logp)
+            return self.measure_utterance(utterance, logp)
 
         utterances = range(self.heldout_utterances)
         threads = os.cpu_count() if self.on_device else EVALUATION_THREADS
         measured = with_posteriors(self, theta, self.heldout, utterances, measure, threads)
         return total_measurement(list(measured), self.settings.sequence)
 
-    def _measure_utterance(self, utterance: int, logp: np.ndarray) -> UtteranceMeasurement:
+    def measure_utterance(self, utterance: int, logp: np.ndarray) -> UtteranceMeasurement:
+        """Measure log posteriors of one utterance of the held-out set."""
         store = self.heldout
         decoded = self.decode_split(store, utterance, logp, self.measuring)
         mmi = held_out_criterion(decoded)

@@ -47,7 +47,7 @@ def decoder(
     state = state or DecoderState()
     if state.finished:
         return state
-    fetching = _Fetching(ParameterClient(shards, settings.asynchrony), settings.asynchrony, state)
+    fetching = Fetching(ParameterClient(shards, settings.asynchrony), settings.asynchrony, state)
     position = state.position
     queue = 0
     waited = 0.0
@@ -79,7 +79,7 @@ def decoder(
     return DecoderState(position, finished=True)
 
 
-class _Fetching:
+class Fetching:
     """A decoder's parameters, and when they are fetched."""
 
     def __init__(

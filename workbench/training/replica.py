@@ -93,14 +93,14 @@ class Replica(Generic[Batch]):
         ended = False
         while not ended:
             if (yield Rest()):
-                return self._state()
+                return self.state()
             before = yield Now()
             supply = yield from self.source.fill()
             if supply is Supply.EXHAUSTED:
                 break
             self.idle += (yield Now()) - before
             if supply is Supply.RESTING or not (yield from self._update_parameters()):
-                return self._state()
+                return self.state()
             yield from self._add_batch()
             if len(self.batches) >= self.settings.asynchrony.push_every:
                 ended = yield from self._push()
@@ -120,7 +120,7 @@ class Replica(Generic[Batch]):
     def _finished_state(self) -> ReplicaState:
         return ReplicaState(SourceState(self.source.step), self.pushes, finished=True)
 
-    def _state(self) -> ReplicaState:
+    def state(self) -> ReplicaState:
         used_again = bool(self.batches) or not self._fetches_next()
         return ReplicaState(
             source=self.source.state(),

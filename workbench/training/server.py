@@ -200,12 +200,12 @@ class ParameterServer(Service):
         """Apply the gradient, or return why it was not applied."""
         self.pushed_at = max(self.pushed_at, push.seconds)
         if push.order is not None:
-            return Ack(self._follow(push, push.order), push.order, self.ended)
+            return Ack(self.follow(push, push.order), push.order, self.ended)
 
         version = self.version
         status = self._decide(push)
         if status in SETTLING:
-            self._settle(push)
+            self.settle(push)
         return Ack(status, version, self.ended)
 
     def _decide(self, push: Push) -> PushStatus:
@@ -225,10 +225,10 @@ class ParameterServer(Service):
             return self._deposit(push, gradient)
         if gradient is None:
             return self._reject(push)
-        if self._too_stale(staleness):
+        if self.too_stale(staleness):
             return PushStatus.STALE
-        step = self._step(gradient, push.scale, push.replica, staleness)
-        if not self._apply(step, push.replica):
+        step = self.make_step(gradient, push.scale, push.replica, staleness)
+        if not self.apply(step, push.replica):
             return self._reject(push)
         return PushStatus.APPLIED
 
@@ -243,14 +243,12 @@ class ParameterServer(Service):
             return None
         return gradient
 
-    def _too_stale(self, staleness: int) -> bool:
+    def too_stale(self, staleness: int) -> bool:
+        """Return whether a gradient is older than the bound allows, if there is one."""
         return 0 < self.settings.asynchrony.staleness_bound < staleness
 
-    def _follow(self, push: Push, order: int) -> PushStatus:
-        """Apply a push that the first shard has applied, in the order in which it did so.
-
-        A push that overtook an earlier one waits for it.
-        """
+    def follow(self, push: Push, order: int) -> PushStatus:
+        """Apply a push as the first shard did, in its order; one that overtook others waits."""
         if push.item in self.ledger or order in self.early:
             return PushStatus.DUPLICATE
 
@@ -259,12 +257,13 @@ class ParameterServer(Service):
             due = self.early.pop(self.version)
             assert due.gradient is not None  # the first shard has applied it
             staleness = self.version - due.version
-            step = self._step(due.gradient, due.scale, due.replica, staleness)
-            self._apply(step, due.replica, agreed=True)
-            self._settle(due)
+            step = self.make_step(due.gradient, due.scale, due.replica, staleness)
+            self.apply(step, due.replica, agreed=True)
+            self.settle(due)
         return PushStatus.APPLIED
 
-    def _settle(self, push: Push) -> None:
+    def settle(self, push: Push) -> None:
+        """Count the item of a push and its frames as settled."""
         self.ledger.add(push.item)
         self._visit(push.frames)
 
@@ -312,12 +311,12 @@ class ParameterServer(Service):
         if done.total is None:  # all of them were refused and counted
             self._publish(None, self.memory)
             return
-        step = self._step(done.total, 1 / max(1, done.weight), "", 0)
-        self._apply(step, done.replicas[-1], agreed=True)
+        step = self.make_step(done.total, 1 / max(1, done.weight), "", 0)
+        self.apply(step, done.replicas[-1], agreed=True)
 
     # --- push: apply
 
-    def _step(self, total: AnyGradient, scale: float, replica: str, staleness: int) -> Step:
+    def make_step(self, total: AnyGradient, scale: float, replica: str, staleness: int) -> Step:
         """Return the step that ``scale * total`` leads to, with the optimizer's memory after it."""
         if updates.is_plain(self.settings):
             return Step(total, self._rate(staleness) * scale)
@@ -344,13 +343,13 @@ class ParameterServer(Service):
             rate /= max(1, staleness)
         return rate
 
-    def _apply(self, step: Step, replica: str, agreed: bool = False) -> bool:
+    def apply(self, step: Step, replica: str, agreed: bool = False) -> bool:
         """Publish the parameters that the step leads to; return False if it is not usable.
 
         Then nothing has changed, unless shards or replicas have ``agreed`` on this version: then it
         is published in any case, with the old parameters.
         """
-        value = self._value_after(step)
+        value = self.value_after(step)
         if value is None and not agreed:
             return False
 
@@ -374,7 +373,7 @@ class ParameterServer(Service):
         if self.settings.asynchrony.synchronous or self.settings.asynchrony.consistent_fetch:
             self.released += 1
 
-    def _value_after(self, step: Step) -> Vector | None:
+    def value_after(self, step: Step) -> Vector | None:
         """Return the parameters after the step, prepared or new; None if it is not usable."""
         ready = self.prepared
         self.prepared = None
@@ -400,7 +399,7 @@ class ParameterServer(Service):
         value = self.value
         staleness = version - push.version
         decided = push.item in self.ledger or push.order is not None or self.ended
-        if push.gradient is None or decided or self._too_stale(staleness):
+        if push.gradient is None or decided or self.too_stale(staleness):
             return
 
         step = Step(push.gradient, self._rate(staleness) * push.scale)

@@ -61,7 +61,7 @@ class SweepPanel:
         self.status = Status()
         self.view = SweepView(self.status, self._enable)
         self.launched: Launched | None = None
-        self._starting = False  # whether no square has changed since the last start
+        self.starting = False  # whether no square has changed since the last start
         self._background = Background("estimate")
 
         self.axes = {name: axis_control(name) for name in COMMON_AXES}
@@ -148,8 +148,8 @@ class SweepPanel:
         begun = bool(states - {CellState.MISSING})
         left = any(state.unfinished for state in states)
         busy = CellState.RUNNING in states or bool(self.launched and self.launched.running)
-        if self._starting and (CellState.RUNNING in states or not left):
-            self._starting = False
+        if self.starting and (CellState.RUNNING in states or not left):
+            self.starting = False
             self.status.show_message("")
 
         self.start_button.disabled = busy
@@ -238,7 +238,7 @@ class SweepPanel:
         self.status.show_message(
             f"starting {runs} runs: a process loads what it needs, then the first square changes"
         )
-        self._starting = True
+        self.starting = True
         self.launched = launch_sweep(sweep, self.jobs.value, retry)
         self.watch(sweep)
 
