@@ -185,6 +185,7 @@ class Toy:
             batches.epochs,
             settings.seed,
             stream,
+            batches.slot_start,
         )
 
     def process(self, name: str, settings: Settings, states=None) -> Process:

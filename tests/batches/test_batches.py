@@ -11,13 +11,20 @@ from workbench.batches import FrameOrder, Slots, UtteranceOrder, subsets
 from workbench.settings import UserError
 
 LENGTHS = st.lists(st.integers(0, 9), min_size=1, max_size=12)
-SHUFFLINGS = st.sampled_from(["none", "on-the-fly", "full"])
+SHUFFLINGS = st.sampled_from(["none", "on-the-fly", "apart", "full"])
 
 
 def an_order(lengths, shuffling="on-the-fly", batch=4, epochs=2.0, seed=0, stream=0):
-    """An order of utterances of these lengths, all of them in one subset."""
+    """An order of utterances of these lengths, all of them in one subset.
+
+    Shuffling "apart" is that on-the-fly with slots that start apart.
+    """
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return FrameOrder(shuffling, offsets, np.arange(len(lengths)), batch, epochs, seed, stream)
+    utterances = np.arange(len(lengths))
+    if shuffling == "apart":
+        name = "on-the-fly"
+        return FrameOrder(name, offsets, utterances, batch, epochs, seed, stream, "apart")
+    return FrameOrder(shuffling, offsets, utterances, batch, epochs, seed, stream)
 
 
 def obvious_slots(order):
@@ -77,6 +84,30 @@ def test_a_stream_can_be_entered_anywhere(lengths, shuffling, batch, first):
     order = an_order(lengths, shuffling, batch, epochs=3.0)
     whole = [b.tolist() for b in order.batches()]
     assert [b.tolist() for b in order.batches(first)] == whole[first:]
+
+
+def test_slots_that_start_apart_are_not_all_in_silence():
+    """The first batch has frames of all parts of utterances, and no frame is lost."""
+    lengths = [100] * 400
+    together = an_order(lengths, batch=200, epochs=1.0)
+    apart = an_order(lengths, "apart", batch=200, epochs=1.0)
+    assert set((next(together.batches()) % 100).tolist()) == {0}
+
+    first = next(apart.batches()) % 100
+    assert 40 < first.mean() < 60
+    assert first.std() == pytest.approx(100 / np.sqrt(12), rel=0.2)
+    assert sorted(np.concatenate(list(apart.batches()))) == list(range(40_000))
+
+
+def test_replicas_and_seeds_start_apart_in_their_own_ways():
+    """Another replica or seed cuts the first utterances elsewhere, the same one where it did."""
+    one = an_order([50] * 20, "apart", batch=8)
+    first = next(one.batches()) % 50
+    again = next(an_order([50] * 20, "apart", batch=8).batches()) % 50
+    other = next(replace(one, stream=1).batches()) % 50
+    seeded = next(replace(one, seed=1).batches()) % 50
+    assert first.tolist() == again.tolist()
+    assert len({tuple(batch) for batch in (first, other, seeded)}) == 3
 
 
 def test_no_shuffling_keeps_utterances_together():

@@ -57,6 +57,9 @@ def test_trials_outlast_the_silence_in_which_slots_begin() -> None:
     assert least_part(Settings.of(batch=50, replicas=10), 300.0) == 300 * 10 * 50
     assert least_part(Settings.of(batch=50, replicas=1), 300.0) == 3 * 50
 
+    apart = Settings.of(batch=50, replicas=10, slot_start="apart")
+    assert least_part(apart, 300.0) == 3 * 10 * 50
+
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adagrad"])
 def test_rates_lie_around_the_usual_one(optimizer: str) -> None:

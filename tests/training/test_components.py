@@ -243,6 +243,21 @@ def test_frames_are_accounted_for():
     assert sum(r["batch"] for r in pushed) == sum(r["kept"] for r in decoded)
 
 
+def test_slots_of_sequence_training_start_apart():
+    """The first utterance of a slot begins at any kept frame; what comes before is left out.
+
+    Slots that are filled later, and a single queue, take whole utterances.
+    """
+    chosen = settings(criterion="mmi", slot_start="apart", batch=8)
+    for shuffling, whole in (("on-the-fly", False), ("none", True)):
+        _, rows, _, _ = TOY.run(chosen.replace(shuffling=shuffling), PAPER)
+        kept = [r["kept"] for r in of_kind(rows, "decode")]
+        trained = sum(r["batch"] for r in of_kind(rows, "push"))
+        left_out = sum(kept) - trained
+        assert (left_out == 0) is whole
+        assert left_out < sum(sorted(kept)[-8:])
+
+
 def test_utterances_without_kept_frames_are_skipped():
     """If no frame is kept nothing is pushed, but the frames count and the run ends."""
     theta, rows, _, services = Toy(keep=9.0).run(settings(criterion="mmi", replicas=2), PAPER)

@@ -72,6 +72,7 @@ class FrameOrder:
     epochs: float
     seed: int
     stream: int = 0  # the number of the replica
+    slot_start: str = "together"  # or "apart", see `slot_ranges`
 
     def batches(self, first: int = 0) -> Iterator[np.ndarray]:
         """Yield positions in the frame store, int64 [<= batch], from batch ``first`` on.
@@ -170,12 +171,20 @@ def check_batch(order: FrameOrder, number: int, batch: object) -> None:
         )
 
 
+class FrameRange(NamedTuple):
+    """Successive frames of an utterance, ``first`` to ``until - 1`` of the frame store."""
+
+    first: int
+    until: int
+
+
 class SlotPlacement(NamedTuple):
-    """An utterance in a slot; batch ``start`` takes its first frame, the next batch its second."""
+    """Frames in a slot: batch ``start`` takes frame ``first``, the next batch the next one."""
 
     start: int
     slot: int
-    utterance: int
+    first: int
+    length: int
 
 
 def shuffled_on_the_fly(order: FrameOrder, first: int) -> Iterator[np.ndarray]:
@@ -185,40 +194,65 @@ def shuffled_on_the_fly(order: FrameOrder, first: int) -> Iterator[np.ndarray]:
     """
     # A heap of the first batch that a slot is free for, and the slot.
     free = [(0, slot) for slot in range(order.batch)]
-    placed: list[SlotPlacement] = []  # the utterances that reach into batches not yielded yet
-    length = np.diff(order.offsets)
+    placed: list[SlotPlacement] = []  # the frames that reach into batches not yielded yet
     now = first
 
-    for block in order.utterance_blocks():
-        for utterance in block.tolist():
+    for ranges in slot_ranges(order):
+        for begin, until in ranges:
             start, slot = free[0]
-            placed.append(SlotPlacement(start, slot, utterance))
-            heapq.heapreplace(free, (start + int(length[utterance]), slot))
+            placed.append(SlotPlacement(start, slot, begin, until - begin))
+            heapq.heapreplace(free, (start + until - begin, slot))
 
         complete = free[0][0]  # earlier batches have a frame in every slot
         yield from lay_out(order, placed, now, complete)
         now = max(now, complete)
-        placed = [p for p in placed if p.start + length[p.utterance] > now]
+        placed = [p for p in placed if p.start + p.length > now]
 
     yield from lay_out(order, placed, now, max(end for end, _ in free))
+
+
+def slot_ranges(order: FrameOrder) -> Iterator[list[FrameRange]]:
+    """Yield the frames that go into slots, in blocks; each range is one utterance or a part of one.
+
+    Slots that start together begin with the silence before speech, all at once, and stay nearly in
+    step for as long as it takes the lengths of utterances to part them. Slots that start apart each
+    begin at a random frame of their first utterance. What comes before it is visited last of all.
+    """
+    cuts: Iterator[float] = iter(())
+    if order.slot_start == "apart":
+        cuts = iter(rng(order.seed, "slots", order.stream).random(order.batch).tolist())
+
+    beginnings: list[FrameRange] = []
+    for block in order.utterance_blocks():
+        firsts = order.offsets[block].tolist()
+        untils = order.offsets[block + 1].tolist()
+        ranges = []
+        for first, until in zip(firsts, untils, strict=True):
+            middle = first + int(next(cuts, 0.0) * (until - first))
+            if middle > first:
+                beginnings.append(FrameRange(first, middle))
+            ranges.append(FrameRange(middle, until))
+        yield ranges
+
+    if beginnings:
+        yield beginnings
 
 
 def lay_out(
     order: FrameOrder, placed: list[SlotPlacement], first: int, until: int
 ) -> Iterator[np.ndarray]:
-    """Yield the batches ``first`` to ``until - 1`` of the placed utterances, except empty ones."""
+    """Yield the batches ``first`` to ``until - 1`` of what was placed, except empty ones."""
     if until <= first or not placed:
         return
 
-    start, slot, utterance = np.array(placed, np.int64).T
+    start, slot, frame, length = np.array(placed, np.int64).T
     begin = np.maximum(start, first)
-    end = np.minimum(start + order.offsets[utterance + 1] - order.offsets[utterance], until)
+    end = np.minimum(start + length, until)
     count = np.maximum(end - begin, 0)
 
     table = np.full((until - first, order.batch), -1, np.int64)
     rows = concatenate_ranges(begin - first, count)
-    frames = concatenate_ranges(order.offsets[utterance] + begin - start, count)
-    table[rows, np.repeat(slot, count)] = frames
+    table[rows, np.repeat(slot, count)] = concatenate_ranges(frame + begin - start, count)
 
     full = np.asarray((table >= 0).all(axis=1), bool)
     for row, is_full in zip(table, full.tolist(), strict=True):

@@ -154,19 +154,30 @@ class Slots(Generic[S]):
         """Whether no slot holds an utterance."""
         return not any(self.loaded)
 
+    @property
+    def occupied(self) -> int:
+        """How many slots hold an utterance."""
+        return sum(loaded is not None for loaded in self.loaded)
+
     def state(self) -> tuple[Loaded[S] | None, ...]:
         """Return what the slots hold, to be given to `Slots` as ``loaded``."""
         return tuple(self.loaded)
 
-    def load(self, source: S) -> bool:
-        """Put a decoded utterance into the first free slot; False if it has no kept frame."""
-        if not len(source.decoded.kept):
+    def load(self, source: S, cut: float = 0.0) -> bool:
+        """Put a decoded utterance into the first free slot; False if it has no kept frame.
+
+        ``cut``: the share of its kept frames that is left out at its beginning, below 1.
+        """
+        kept = len(source.decoded.kept)
+        if not kept:
             self.skipped += 1
             return False
+
+        loaded = Loaded(source, int(cut * kept))
         if self.consecutive:
-            self.loaded.append(Loaded(source, 0))
+            self.loaded.append(loaded)
         else:
-            self.loaded[self.loaded.index(None)] = Loaded(source, 0)
+            self.loaded[self.loaded.index(None)] = loaded
         return True
 
     def next(self) -> OuterBatch[S]:

@@ -103,15 +103,16 @@ def least_part(settings: Settings, utterance_frames: float) -> int:
     """Return the frames in which every replica has made some pushes.
 
     ``utterance_frames``: the mean length of an utterance. Most frames of a sequence criterion
-    cancel, so there an utterance is about a batch. All slots of all replicas begin together, with
-    the silence before speech. One replica is through with it after some dozen updates, several
-    after as many times that, so their trials last until each slot has had an utterance; shorter
-    ones would compare rates on silence.
+    cancel, so there an utterance is about a batch. Where all slots of all replicas start together,
+    they begin with the silence before speech. One replica is through with it after some dozen
+    updates, several after as many times that, so their trials last until each slot has had an
+    utterance; shorter ones would compare rates on silence.
     """
     replicas = settings.asynchrony.replicas
     each = utterance_frames if settings.sequence else settings.batches.size
     pushes: float = PUSHES_EACH
-    if replicas > 1 and has_slots(settings) and not settings.sequence:
+    in_step = has_slots(settings) and settings.batches.slot_start == "together"
+    if replicas > 1 and in_step and not settings.sequence:
         pushes = max(pushes, utterance_frames)
     return math.ceil(pushes * replicas * each)
 

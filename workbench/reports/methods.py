@@ -52,7 +52,7 @@ def methods_text(run: Run) -> str:
     sentences = [
         _network_sentence(settings, run.record.corpus.name),
         _criterion_sentence(settings, run.record.parent_run),
-        SHUFFLING.get(settings.batches.shuffling, f"Shuffling: {settings.batches.shuffling}."),
+        _shuffling_sentences(settings),
         _update_sentence(settings),
         *_asynchrony_sentences(settings),
         CLOCKS[settings.clock.kind],
@@ -60,6 +60,14 @@ def methods_text(run: Run) -> str:
         f"Asynchronous training follows [1], with workbench {_version(run)}.",
     ]
     return " ".join(sentences)
+
+
+def _shuffling_sentences(settings: Settings) -> str:
+    batches = settings.batches
+    text = SHUFFLING.get(batches.shuffling, f"Shuffling: {batches.shuffling}.")
+    if batches.shuffling == "on-the-fly" and batches.slot_start == "apart":
+        text += " Each slot started at a random frame of its first utterance."
+    return text
 
 
 def _network_sentence(settings: Settings, corpus: str) -> str:

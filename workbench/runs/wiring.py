@@ -182,6 +182,7 @@ def _frame_order(task: Task, i: int, utterances: np.ndarray) -> FrameOrder:
         batches.epochs,
         task.settings.seed,
         i,
+        batches.slot_start,
     )
 
 

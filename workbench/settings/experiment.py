@@ -148,7 +148,7 @@ SETTINGS: dict[str, Setting] = {
 }
 
 
-LATER = ("one_silence_class", "drift_every")
+LATER = ("one_silence_class", "drift_every", "slot_start")
 """Settings that came after runs, sweeps and searches had been named by the settings of then."""
 
 

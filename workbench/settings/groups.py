@@ -104,6 +104,11 @@ class BatchSettings(Group):
     shuffling: Literal["none", "on-the-fly", "full"] = setting(
         "on-the-fly", "how frames of utterances meet in a batch"
     )
+    slot_start: Literal["together", "apart"] = setting(
+        "together",
+        "where slots of on-the-fly shuffling start: at the first frames of their utterances, or "
+        "apart, each at a random frame of its first utterance",
+    )
     size: int = setting(
         200,
         "frames in a batch: 200 for CE, 32 for MMI in the paper",

@@ -14,7 +14,7 @@ import numpy as np
 
 from workbench.batches import FrameBatch, FrameOrder, Loaded, OuterBatch, Piece, Slots
 from workbench.engine.effects import CLOSED, RESTING, Close, Emit, Steps, Take, Work
-from workbench.settings import Settings
+from workbench.settings import Settings, rng
 from workbench.training.drift import drift_row, due_sources
 from workbench.training.messages import (
     Decode,
@@ -171,9 +171,20 @@ class OuterSource:
             if arrived is CLOSED:
                 return Supply.EXHAUSTED if self.slots.empty else Supply.READY
             self.visited += arrived.decoded.frames
-            self.slots.load(arrived)
+            self.slots.load(arrived, self._first_cut())
 
         return Supply.READY
+
+    def _first_cut(self) -> float:
+        """Return which share of the next utterance is left out, so that slots start apart.
+
+        Only before the first batch. Later utterances go to slots that are out of step by then.
+        """
+        batches = self.settings.batches
+        if batches.slot_start == "together" or batches.shuffling != "on-the-fly" or self.step:
+            return 0.0
+        cuts = rng(self.settings.seed, "slots", self.channel).random(batches.size)
+        return float(cuts[self.slots.occupied])
 
     def next(self) -> OuterBatch:
         """Hand over the batch that ``fill`` has found ready."""
