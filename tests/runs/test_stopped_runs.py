@@ -85,13 +85,13 @@ def test_a_stop_before_the_first_checkpoint_is_back_at_the_start(corpus, monkeyp
     assert "stopped at the start" in (run.folder / "log.txt").read_text()
 
 
-def test_a_stop_does_not_wait_for_an_evaluation(corpus, monkeypatch):
+def test_a_stop_does_not_wait_for_an_evaluation(corpus, trained, monkeypatch):
     """An evaluation under way is left where it is, and is made when the run is resumed."""
     monkeypatch.setattr(drive, "NEAR_SECONDS", 0.0)
     measured = []
     slow = threading.Event()
     slow.set()
-    measure = Task._measure_utterance
+    measure = Task.measure_utterance
 
     def measure_slowly(task, theta, utterance):
         measured.append(utterance)
@@ -99,9 +99,11 @@ def test_a_stop_does_not_wait_for_an_evaluation(corpus, monkeypatch):
             time.sleep(0.6)
         return measure(task, theta, utterance)
 
-    monkeypatch.setattr(Task, "_measure_utterance", measure_slowly)
-    settings = FORMS["ce-1"].replace(evaluate_utterances=0)
-    run = runs.train(corpus, settings, name="impatient", stop=lambda: len(measured) > 2)
+    monkeypatch.setattr(Task, "measure_utterance", measure_slowly)
+    settings = FORMS["mmi-1"].replace(evaluate_utterances=0, epochs=0.2)
+    run = runs.train(
+        corpus, settings, name="impatient", init=trained, stop=lambda: len(measured) > 2
+    )
     assert run.status().state == RunState.STOPPED
     assert len(measured) < len(Task(corpus, settings).heldout)
 
