@@ -13,13 +13,17 @@ import importlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 ROOT = Path(__file__).resolve().parents[1]
 
-settings.register_profile("workbench", deadline=None, derandomize=True)
+settings.register_profile("workbench", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("workbench")
 
 
@@ -97,6 +101,22 @@ def short_rehearsals() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("workbench.sweeping.rehearsal.SECONDS", 0.1)
         yield
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Chromium, for the tests of one file; each opens a page of its own."""
+    pytest.importorskip("playwright")
+    from playwright.sync_api import sync_playwright
+
+    from workbench.docs.screenshots import chromium_program
+
+    with sync_playwright() as play:
+        started = play.chromium.launch(
+            executable_path=chromium_program(), args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield started
+        started.close()
 
 
 @pytest.fixture(scope="session")

@@ -137,9 +137,10 @@ class LabPage:
         self.address = address
 
     def open(self, notebook: str) -> None:
-        """Opens a notebook and waits for its cells."""
+        """Opens a notebook, without those of before, and waits for its cells."""
         self.page.set_default_timeout(TIMEOUT_MILLISECONDS)
-        self.page.goto(f"{self.address}/lab/tree/{notebook}?token=test")
+        workspace = notebook.removesuffix(".ipynb")  # it would open again what another one had open
+        self.page.goto(f"{self.address}/lab/workspaces/{workspace}/tree/{notebook}?token=test")
         self.page.wait_for_selector(".jp-Notebook .jp-CodeCell")
 
     def run_cell(self, number: int) -> None:

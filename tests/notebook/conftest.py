@@ -3,12 +3,14 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from fake_output import Output
 from lab_page import LabPage, jupyterlab
 
-from workbench.docs.screenshots import chromium_program
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture
@@ -19,28 +21,27 @@ def output(monkeypatch: pytest.MonkeyPatch) -> Output:
     return made
 
 
-@pytest.fixture
-def lab_folder(prepared_tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def lab_folder(prepared_tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A data folder with a small corpus ``c``, and a folder for notebooks beside it."""
-    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path / "data"))
-    shutil.copytree(prepared_tiny, tmp_path / "data" / "corpora" / "c")
-    (tmp_path / "notebooks").mkdir()
+    folder = tmp_path_factory.mktemp("lab")
+    shutil.copytree(prepared_tiny, folder / "data" / "corpora" / "c")
+    (folder / "notebooks").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_DATA", str(folder / "data"))
+        yield folder
 
-    return tmp_path
+
+@pytest.fixture(scope="module")
+def lab_address(lab_folder: Path) -> Iterator[str]:
+    """The address of a JupyterLab, which serves all tests of a file."""
+    pytest.importorskip("jupyterlab")
+    with jupyterlab(lab_folder) as address:
+        yield address
 
 
 @pytest.fixture
-def lab_page(lab_folder: Path) -> Iterator[LabPage]:
+def lab_page(lab_address: str, browser: "Browser") -> Iterator[LabPage]:
     """JupyterLab in Chromium, with no notebook open yet."""
-    for package in ("jupyterlab", "playwright"):
-        pytest.importorskip(package)
-    from playwright.sync_api import sync_playwright
-
-    chromium = chromium_program()
-    with jupyterlab(lab_folder) as address, sync_playwright() as play:
-        browser = play.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        page = browser.new_page(viewport={"width": 1180, "height": 900})
-        yield LabPage(page, address)
-        browser.close()
+    with browser.new_page(viewport={"width": 1180, "height": 900}) as page:
+        yield LabPage(page, lab_address)

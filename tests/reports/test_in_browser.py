@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from fake_runs import fake_run
 
-from workbench.docs.screenshots import chromium_program
 from workbench.figures.sweep_columns import ColumnChoice, column_plot, offset_of
 from workbench.notebook.screen import NOTEBOOK_PACKAGE
 from workbench.reports.interactive import column_page, interactive_page
@@ -18,7 +17,7 @@ from workbench.settings import Settings
 from workbench.storage.run import Run
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Frame, Page
+    from playwright.sync_api import Browser, Frame, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 TIMEOUT_MILLISECONDS = 120_000  # for a machine that is busy
@@ -54,21 +53,15 @@ def runs(data_folder: Path) -> list[Run]:
 
 
 @pytest.fixture
-def page() -> Iterator["Page"]:
+def page(browser: "Browser") -> Iterator["Page"]:
     """A page of Chromium that must neither fail nor ask the network for anything."""
     pytest.importorskip("bokeh")
-    pytest.importorskip("playwright")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium_program(), args=["--no-sandbox"])
-        made = browser.new_page(viewport={"width": 900, "height": 700})
+    wrong: list[str] = []
+    with browser.new_page(viewport={"width": 900, "height": 700}) as made:
         made.set_default_timeout(TIMEOUT_MILLISECONDS)
-        wrong: list[str] = []
         made.on("pageerror", lambda error: wrong.append(str(error)))
         made.on("request", lambda asked: wrong.append(asked.url) if is_remote(asked.url) else None)
         yield made
-        browser.close()
 
     assert wrong == []
 
