@@ -22,11 +22,12 @@ def print_remark(message: str) -> None:
     print(f"workbench: {shown}", file=sys.stderr)
 
 
-def report_interruption() -> int:
-    """Print how to resume what was stopped or interrupted, and return the exit code."""
+def report_interruption(run: str = "") -> int:
+    """Print how to go on with what was stopped, perhaps a run, and return the exit code."""
+    resumed = f", and so does `workbench train --resume {run}`" if run else ""
     print(
         "\nworkbench: interrupted; what was done is kept. "
-        "Run the same command (or `workbench train --resume RUN`) to resume.",
+        f"The same command goes on from there{resumed}.",
         file=sys.stderr,
     )
     return INTERRUPTED

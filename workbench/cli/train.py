@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workbench.cli.exit_codes import report_interruption
+from workbench.cli.exit_codes import print_remark, report_interruption
 from workbench.cli.options import add_settings_options, parse_changes, settings_help
 from workbench.cli.progress import bars
 from workbench.settings import Settings, UserError, Value, idle_sentences, preset
@@ -129,7 +129,6 @@ def run(options: Options) -> int:
     from workbench.batches import slot_sentences
     from workbench.prepare.corpus import Corpus
     from workbench.runs import launch
-    from workbench.runs.execution import cluster_at
     from workbench.storage.run import Run, find_run
 
     if options.detach:
@@ -153,16 +152,39 @@ def run(options: Options) -> int:
         init = runs.Transfer(find_run(options.transfer))
     if options.find_rate:
         settings = found_settings(corpus, settings, init)
-    with bars() as progress, cluster_at(options.cluster, settings, options.dashboard) as executor:
-        trained = runs.train(
-            corpus,
-            settings,
-            name=options.name,
-            init=init,
-            progress=progress,
-            executor=executor,
-            record=options.record or None,
-        )
+    return train(corpus, settings, init, options)
+
+
+def train(
+    corpus: "Corpus", settings: Settings, init: "Run | Transfer | None", options: Options
+) -> int:
+    """Train a new run, or go on with the same one that was begun before; return the exit code."""
+    from workbench import runs
+    from workbench.runs.execution import cluster_at
+    from workbench.storage.run import RunState, runs_called
+    from workbench.storage.run_writer import RunExists
+
+    namesakes = runs_called(options.name) if options.name else []
+    address = options.cluster
+    try:
+        with bars() as progress, cluster_at(address, settings, options.dashboard) as executor:
+            trained = runs.train(
+                corpus,
+                settings,
+                name=options.name,
+                init=init,
+                progress=progress,
+                executor=executor,
+                record=options.record or None,
+            )
+    except RunExists as found:
+        if found.run.status().state in (RunState.DONE, RunState.DIVERGED):
+            raise
+        print_remark(f"{found.run.name} was begun before; it goes on")
+        return resume(found.run, options)
+
+    if namesakes:
+        print_remark(f"other runs are called {options.name} too; this one is {trained.name}")
     return report(trained)
 
 
@@ -193,7 +215,7 @@ def report(trained: "Run") -> int:
     from workbench.storage.run import RunState
 
     if trained.status().state == RunState.STOPPED:
-        return report_interruption()
+        return report_interruption(trained.name)
     divergences = trained.summary.divergences
     if divergences:
         print(

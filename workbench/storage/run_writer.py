@@ -40,6 +40,21 @@ FLUSH_SECONDS = 0.5  # between two times at which rows become visible to readers
 ROW_BUFFER = 1 << 16  # bytes
 
 
+class RunExists(UserError):
+    """A new run would be the same as one that is there: settings, corpus and start are equal."""
+
+    def __init__(self, run: Run):
+        state = run.status().state
+        others = f"give another --name, or remove it: workbench runs delete {run.name}"
+        if state is RunState.DONE:
+            message = f"{run.name}: this run is done; {others}"
+        else:
+            goes_on = f"`workbench train --resume {run.name}` goes on with it"
+            message = f"{run.name}: this run exists and is {state}; {goes_on}; or {others}"
+        super().__init__(message)
+        self.run = run
+
+
 class RunWriter:
     """The one process that writes a run; a second one is refused while the first lives."""
 
@@ -57,10 +72,10 @@ class RunWriter:
 
     @classmethod
     def create(cls, root: Path, name: str, record: RunRecord) -> "RunWriter":
-        """Make a new run ``<name>-<digest of its record>`` in ``root``; UserError if it exists."""
+        """Make a new run ``<name>-<digest of its record>`` in ``root``; RunExists if it is there."""
         folder = root / f"{check_name('run', name)}-{record.digest[:8]}"
         if (folder / RECORD).exists():
-            raise UserError(f"{folder}: this run exists; resume it, remove it, or give --name")
+            raise RunExists(Run(folder))
         make_private_folder(folder)
         make_private_folder(folder / "checkpoints")
         writer = cls(Run(folder))
