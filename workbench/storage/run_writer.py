@@ -72,7 +72,7 @@ class RunWriter:
 
     @classmethod
     def create(cls, root: Path, name: str, record: RunRecord) -> "RunWriter":
-        """Make a new run ``<name>-<digest of its record>`` in ``root``; RunExists if it is there."""
+        """Make a new run ``<name>-<digest of its record>`` in ``root``, or raise RunExists."""
         folder = root / f"{check_name('run', name)}-{record.digest[:8]}"
         if (folder / RECORD).exists():
             raise RunExists(Run(folder))
