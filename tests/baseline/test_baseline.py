@@ -201,7 +201,7 @@ def test_killed_at_every_step_it_comes_to_the_same_table(
 ) -> None:
     """Killed once in each piece of its work, it has the same runs and numbers in the end.
 
-    The report, which is written anew each time, is left out.
+    One seed has all kinds of pieces. The report, which is written anew each time, is left out.
     """
     shutil.copytree(prepared_tiny, tmp_path / "corpora" / "tiny")
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
@@ -224,13 +224,13 @@ def test_killed_at_every_step_it_comes_to_the_same_table(
     while baseline is None:
         starts += 1
         try:
-            baseline = make_baseline(REQUEST, progress=kill)
+            baseline = make_baseline(replace(REQUEST, seeds=(0,)), progress=kill)
         except Killed:
             continue
-    assert starts > 10
-    assert summaries(baseline.runs) == summaries(whole.runs)
-    assert display_rows(baseline.runs) == display_rows(whole.runs)
-    assert len(all_runs()) == len(baseline.runs)
+    assert starts > 5
+    assert summaries(baseline.runs) == summaries(whole.runs[:2])
+    assert display_rows(baseline.runs) == display_rows(whole.runs[:2])
+    assert len(all_runs()) == len(baseline.runs) == 2
 
 
 @pytest.mark.slow
