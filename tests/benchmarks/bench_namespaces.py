@@ -6,7 +6,8 @@ The hosts are network namespaces (`tests/namespaces.py`; root only), with TLS: o
 scheduler, one for the parameter server and the evaluator, one for each replica with its decoder.
 The machine is that of `workbench calibrate RUN`, with links of the stated bandwidth. Pushes are
 gradients, since the cost clock has no price for factors. Where links are narrow the processors
-have little to do, so the comparison holds on a busy machine too.
+have little to do, so the comparison holds on a busy machine too. With `--slower` work takes so many
+times as long on both, processes sleeping for the rest, and links are used for less of the time.
 """
 
 import argparse
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--megabits", type=float, default=40.0)
     parser.add_argument("--replicas", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--epochs", type=float, default=0.1)
+    parser.add_argument("--slower", type=float, help="work takes so many times as long")
     options = parser.parse_args()
     run = find_run(options.run)
     with TemporaryDirectory() as folder:
@@ -55,7 +57,9 @@ def main() -> None:
             with cluster_of_hosts(Path(folder), count + 1, THREADS, options.megabits) as made:
                 cluster = Cluster(made.client, places=places(count))
                 changes = {"epochs": options.epochs, "push": "gradient"}
-                (check,) = check_clock(run, machine, [count], changes, cluster=cluster)
+                (check,) = check_clock(
+                    run, machine, [count], changes, cluster=cluster, slower=options.slower
+                )
             print_check(check)
 
 

@@ -9,12 +9,14 @@ from fake_runs import fake_run
 
 from workbench import runs
 from workbench.cli import main
+from workbench.engine.machines import load_machine, read_machine, write_machine
 from workbench.metrics.distance import Distance
+from workbench.model.topology import Topology
 from workbench.prepare.corpus import Corpus
 from workbench.runs import calibrate, clock_check
 from workbench.runs.clock_check import ClockCheck, check_settings, compare, steady_pushes
 from workbench.settings import UserError, preset
-from workbench.storage.rows import PushRow
+from workbench.storage.rows import PaceRow, PushRow, UsageRow
 from workbench.storage.run import Run, all_runs
 
 PUSH_EVERY = 2.0  # seconds, in fake runs
@@ -132,6 +134,63 @@ def test_pushes_are_read_once(fakes, monkeypatch):
     assert check.replicas == 3
 
 
+def test_a_slower_machine_is_foretold_and_kept_to(fakes, monkeypatch, tmp_path):
+    """Both runs have a machine whose work takes ten times as long; messages take what they took."""
+    waiting = list(fakes)
+    trained = []
+    paces = []
+
+    class FakeCluster:
+        def paced(self, pace):
+            paces.append(pace)
+            return "paced"
+
+    def train(corpus, settings, executor=None, **more):
+        trained.append((settings.clock.machine, executor))
+        return waiting.pop(0)
+
+    monkeypatch.setattr(clock_check, "train", train)
+    monkeypatch.setattr(clock_check, "corpus_of", lambda run: None)
+    topology = Topology(1, (8,), 4)
+    monkeypatch.setattr(clock_check, "load_model", lambda path: (None, topology, {}))
+    here = load_machine("laptop")
+    write_machine(here, tmp_path / "here.json")
+
+    clock_check.check_clock(fakes[0], tmp_path / "here.json", [3], {}, None, FakeCluster(), 10)
+    (foretold, _), (_, executor) = trained
+    slow = read_machine(Path(foretold))
+    (pace,) = paces
+    assert executor == "paced"
+    assert pace.machine == replace(slow, parameters=topology.size)
+    for kind, price in here.prices.items():
+        for frames in (0, 100):
+            ten_times = 10 * replace(here, parameters=5000).seconds(kind, frames)
+            assert replace(slow, parameters=5000).seconds(kind, frames) == pytest.approx(ten_times)
+        assert slow.prices[kind] != price
+    assert (slow.byte, slow.latency) == (here.byte, here.latency)
+
+
+def test_late_work_is_told(fakes):
+    """As a share of the time that work should have taken; processes that sleep need no cores."""
+    one, two = fakes
+    rows = [PaceRow(process=f"replica {i}", pieces=9, late=3, late_seconds=5.0) for i in (0, 1)]
+    text = "".join(json.dumps(row.to_dict()) + "\n" for row in rows)
+    with open(two.folder / "rows-replica-0.jsonl", "a") as file:
+        file.write(text)
+
+    check = replace(compared(one, two), cores=1)
+    work = sum(row.work_seconds or 0.0 for row in two.rows(UsageRow))
+    assert check.late == pytest.approx(10 / (work - 10))
+    assert check.shared_updates == check.predicted.updates
+    assert compared(two, one).late is None
+
+
+def test_slower_without_a_comparison_is_refused(fakes, capsys):
+    """The prices that are written are those of this computer, so nothing would be slower."""
+    assert main.main(["calibrate", fakes[0].name, "--slower", "10"]) == 1
+    assert "--slower needs --verify" in capsys.readouterr().err
+
+
 def test_a_comparison_is_not_disturbed():
     """Its runs stop for no checkpoint or measurement but those at the ends, unless told to."""
     settings = check_settings(preset("tiny", criterion="mmi"), 4, {"epochs": 3.0})
@@ -153,11 +212,12 @@ def test_calibrate_verifies(tiny_home, capsys, monkeypatch):
     monkeypatch.setattr(calibrate, "POINT_SECONDS", 0.01)
     small = preset("tiny", hidden_units=16, epochs=1.0, batch=16)
     start = runs.train(Corpus.open("tiny"), small, name="start")
-    words = ["calibrate", start.name, "--no-network", "--verify", "2", "--json"]
+    words = ["calibrate", start.name, "--no-network", "--verify", "2", "--slower", "3", "--json"]
     assert main.main([*words, "--set", "epochs=0.5"]) == 0
     (check,) = json.loads(capsys.readouterr().out)
     assert check["replicas"] == 2
     assert check["measured"]["updates"] > 0
+    assert check["late"] >= 0
     assert 0 <= check["ages"][0]["distance"]["kolmogorov_smirnov"] <= 1
 
     pushes = {}

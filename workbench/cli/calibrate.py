@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 from workbench.cli.options import parse_changes, whole_number
 from workbench.cli.progress import bars
 from workbench.cli.table_text import TextColumn, table_text, terminal_width
+from workbench.settings import UserError
 
 if TYPE_CHECKING:
     from workbench.runs.clock_check import ClockCheck
 
 EXAMPLES = """examples:
   workbench calibrate mmi --out data/machines/desk.json
-  workbench calibrate mmi --verify 1 2 4 --set epochs=2"""
+  workbench calibrate mmi --verify 1 2 4 --set epochs=2
+  workbench calibrate mmi --verify 1 2 4 --slower 10 --set epochs=0.5"""
 
 MOST_REPLICAS = 100
+MOST_TIMES_SLOWER = 1000
 REPLICAS = (1, 2, 4)
 SECONDS = "_seconds"  # ends the name of an age in seconds; others are in updates
 
@@ -31,6 +34,7 @@ class Options:
     out: Path | None
     no_network: bool
     verify: list[int] | None
+    slower: int | None
     changes: list[str]
     json: bool
 
@@ -59,6 +63,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "numbers of replicas (default: 1 2 4), and compare",
     )
     parser.add_argument(
+        "--slower",
+        type=whole_number(1, MOST_TIMES_SLOWER),
+        metavar="FACTOR",
+        help="with --verify: work takes so many times as long on either; the cluster's processes "
+        "sleep for the rest, so they need no core each, and the rest of the clock is compared",
+    )
+    parser.add_argument(
         "--set",
         dest="changes",
         nargs="+",
@@ -77,6 +88,8 @@ def run(options: Options) -> None:
     from workbench.runs.calibrate import calibrate
     from workbench.storage.run import find_run
 
+    if options.slower is not None and options.verify is None:
+        raise UserError("--slower needs --verify: it changes the comparison, not what is measured")
     with bars() as progress:
         run = find_run(options.run)
         path = calibrate(run, options.out, not options.no_network, progress)
@@ -88,7 +101,8 @@ def run(options: Options) -> None:
 
     replicas = options.verify or REPLICAS
     with bars() as progress:
-        checks = check_clock(run, path, replicas, parse_changes(options.changes), progress)
+        changes = parse_changes(options.changes)
+        checks = check_clock(run, path, replicas, changes, progress, slower=options.slower)
     if options.json:
         print(json.dumps([asdict(check) for check in checks], indent=1))
         return
@@ -103,16 +117,31 @@ def run(options: Options) -> None:
 
 def throughput_columns(checks: Sequence["ClockCheck"]) -> list[TextColumn]:
     """Return updates a second as foretold and as measured, a row for each number of replicas."""
-    return [
+    foretold = [
         TextColumn("replicas", [str(check.replicas) for check in checks]),
         TextColumn("updates/s foretold", [f"{check.predicted.updates:.3g}" for check in checks]),
+    ]
+    busy = [
+        TextColumn("busy at once", [f"{check.predicted.busy:.1f}" for check in checks], 1),
+        TextColumn("cores", [str(check.cores) for check in checks], 2),
+        TextColumn("load before", [f"{check.load:.1f}" for check in checks], 3),
+    ]
+    late = [f"{100 * check.late:.1f}" for check in checks if check.late is not None]
+    if late:
+        return [
+            *foretold,
+            TextColumn("measured", [f"{check.measured.updates:.3g}" for check in checks]),
+            TextColumn("foretold / measured", [f"{check.ratio:.2f}" for check in checks]),
+            TextColumn("work late, %", late),
+            *busy,
+        ]
+    return [
+        *foretold,
         TextColumn("if cores are shared", [f"{check.shared_updates:.3g}" for check in checks]),
         TextColumn("measured", [f"{check.measured.updates:.3g}" for check in checks]),
         TextColumn("foretold / measured", [f"{check.ratio:.2f}" for check in checks]),
         TextColumn("shared / measured", [f"{check.shared_ratio:.2f}" for check in checks]),
-        TextColumn("busy at once", [f"{check.predicted.busy:.1f}" for check in checks], 1),
-        TextColumn("cores", [str(check.cores) for check in checks], 2),
-        TextColumn("load before", [f"{check.load:.1f}" for check in checks], 3),
+        *busy,
     ]
 
 

@@ -5,7 +5,7 @@ are below.
 """
 
 import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from statistics import NormalDist
 
@@ -180,6 +180,15 @@ def load_machine(name: str, parameters: int = 0) -> Machine:
     """Return the preset ``name``, or the machine in the file ``name``, for this many parameters."""
     machine = PRESETS[name] if name in PRESETS else read_machine(Path(name))
     return replace(machine, parameters=parameters)
+
+
+def slower_machine(machine: Machine, factor: float) -> Machine:
+    """Return a machine whose work takes ``factor`` times as long; messages take what they took."""
+    prices = {
+        kind: WorkPrice(*(factor * part for part in astuple(price)))
+        for kind, price in machine.prices.items()
+    }
+    return replace(machine, name=f"{machine.name}, {factor:g} times slower", prices=prices)
 
 
 def write_machine(machine: Machine, path: Path) -> None:

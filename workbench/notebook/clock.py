@@ -13,15 +13,18 @@ from workbench.settings import Value
 from workbench.storage.run import Run, find_run
 
 
-def check_clock(run: Run, replicas: Sequence[int] = (1, 2), **changes: Value) -> list[ClockCheck]:
+def check_clock(
+    run: Run, replicas: Sequence[int] = (1, 2), slower: float | None = None, **changes: Value
+) -> list[ClockCheck]:
     """Return what the clock of this computer foretells, beside what a cluster here does.
 
     This computer is measured first, with the model and the settings of ``run``; ``changes``:
-    settings that differ from the run's.
+    settings that differ from the run's. ``slower``: work takes so many times as long on either, and
+    the processes of the cluster sleep for the rest of it, so that they need no core each.
     """
     with work_line() as progress:
         machine = calibrate(run, progress=progress)
-        return clock_check.check_clock(run, machine, replicas, changes, progress)
+        return clock_check.check_clock(run, machine, replicas, changes, progress, slower=slower)
 
 
 def clock_table(checks: Sequence[ClockCheck]) -> ShownTable:

@@ -18,8 +18,11 @@ from workbench.storage.rows import Row
 from workbench.storage.run import ClusterInfo
 from workbench.storage.run_writer import RunWriter
 
-RETURN_SECONDS = 120.0
-"""How long lost workers are waited for; an idle machine restarts one in 2 seconds."""
+RETURN_SECONDS = 600.0
+"""How long lost workers are waited for, the time that Dask gives them (`local_cluster`).
+
+An idle machine restarts one in 2 seconds, one that is very busy has needed more than 120.
+"""
 
 POLL_SECONDS = 0.2
 """Pause between two looks at whether enough workers are there."""
@@ -51,6 +54,8 @@ class ClusterExecutor(Executor, Protocol):
     def fitted(
         self, capacity: int, processes: int, places: Callable[[Sequence[int]], Mapping[str, int]]
     ) -> Executor: ...
+
+    def paced(self, pace: Clock) -> "ClusterExecutor": ...
 
     def about(self) -> ClusterInfo: ...
 

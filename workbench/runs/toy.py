@@ -131,10 +131,11 @@ def explore(exploration: Exploration) -> pd.DataFrame:
     return table_of(rows)
 
 
-def explore_on(client: "Client", exploration: Exploration) -> pd.DataFrame:
+def explore_on(client: "Client", exploration: Exploration, paced: bool = False) -> pd.DataFrame:
     """Run the toy on a Dask cluster and the wall clock; otherwise as `explore`.
 
-    The arithmetic takes next to no time.
+    The arithmetic takes next to no time; if ``paced`` it takes the time of the exploration's
+    machine, which makes a cluster of this machine in real time. Messages are as fast as they are.
 
     ``client``: Dask's. Raises UserError if workers are lost; there is no checkpoint to go back to.
     """
@@ -142,6 +143,8 @@ def explore_on(client: "Client", exploration: Exploration) -> pd.DataFrame:
 
     rows: list[Row] = []
     executor = Cluster(client, exploration.settings.asynchrony.channel)
+    if paced:
+        executor = executor.paced(Cost(exploration.machine, exploration.seed))
     try:
         executor.run(makers(exploration), services(exploration), rows.append)
     except Lost as loss:

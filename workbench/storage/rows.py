@@ -259,6 +259,15 @@ class UsageRow(Row, kind="usage"):
 
 
 @unchanging(kw_only=True, slots=False)
+class PaceRow(Row, kind="pace"):
+    """How much of the work of a process took longer than it should (`workbench.engine.pace`)."""
+
+    pieces: int  # of work that it did
+    late: int  # of them that took longer
+    late_seconds: float  # by which these took longer, together
+
+
+@unchanging(kw_only=True, slots=False)
 class TraceRow(Row, kind="trace"):
     """A part of a recorded schedule: answers that a process got (`workbench.engine.trace`)."""
 

@@ -16,12 +16,13 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from distributed import Client, Future, wait
 from distributed.scheduler import KilledWorker
 
-from workbench.engine.clocks import TICKS
+from workbench.engine.clocks import TICKS, Clock
 from workbench.engine.dask.heartbeats import Heartbeats, own_workers
 from workbench.engine.dask.host import Aborted, Collected, Host
 from workbench.engine.dask.members import ComponentTask, Contents, HostWorker
@@ -29,6 +30,7 @@ from workbench.engine.dask.process import Returned, Site, drive
 from workbench.engine.dask.watch import START_SECONDS, STILL_SECONDS, Stillness
 from workbench.engine.effects import Held, Lost, Process, Service
 from workbench.engine.local import Outcome
+from workbench.engine.pace import keep_pace
 from workbench.engine.workers import never
 from workbench.settings import UserError
 from workbench.storage.rows import Row, UsageRow
@@ -53,7 +55,8 @@ class Cluster:
     ``capacity`` is that of the channels. ``places`` maps names of processes, services and channels
     to the number of their worker. Other processes go to the worker with the most idle threads;
     other services and channels are spread over the workers. ``shares_memory``: workers on the same
-    machine share memory; if not, they use TCP as if they were on several machines.
+    machine share memory; if not, they use TCP as if they were on several machines. ``pace``: a
+    clock; each piece of work takes as long as it says, if this computer is fast enough.
     """
 
     def __init__(
@@ -63,12 +66,14 @@ class Cluster:
         places: Mapping[str, int] | None = None,
         shares_memory: bool = True,
         heartbeats: Heartbeats | None = None,
+        pace: Clock | None = None,
     ):
         self.client = client
         self.capacity = capacity
         self.places = dict(places or {})
         self.shares_memory = shares_memory
         self.heartbeats = heartbeats or Heartbeats(client)
+        self.pace = pace
 
     def fitted(
         self, capacity: int, processes: int, places: Callable[[Sequence[int]], Mapping[str, int]]
@@ -80,7 +85,15 @@ class Cluster:
         """
         more_places = places(list(self.workers(processes).values()))
         all_places = {**more_places, **self.places}
-        return Cluster(self.client, capacity, all_places, self.shares_memory, self.heartbeats)
+        return Cluster(
+            self.client, capacity, all_places, self.shares_memory, self.heartbeats, self.pace
+        )
+
+    def paced(self, pace: Clock) -> "Cluster":
+        """Return the same cluster, on which work takes as long as a clock says."""
+        return Cluster(
+            self.client, self.capacity, self.places, self.shares_memory, self.heartbeats, pace
+        )
 
     def run(
         self,
@@ -99,6 +112,10 @@ class Cluster:
         UserError if there are fewer threads than processes, because a process without a thread
         would starve the others.
         """
+        if self.pace is not None:
+            processes = {
+                name: partial(keep_pace, make, name, self.pace) for name, make in processes.items()
+            }
         workers = self.workers(len(processes))
         places = {name: i % len(workers) for i, name in enumerate(services)} | self.places
         execution = _Execution(self.client, emit, rest, ticks, self.heartbeats, give_way)
