@@ -64,15 +64,37 @@ def test_a_worker_that_is_heard_of_does_not_hang(clock):
     assert talking is None
 
 
-def test_a_worker_that_computes_is_waited_for(clock):
-    """It imports or compiles; only after a minute is it given up."""
+@pytest.mark.parametrize("share", [1.0, 0.1])
+def test_a_worker_that_computes_is_waited_for(clock, share):
+    """It imports or compiles; only after a minute of computing is it given up."""
 
     def computing(c):
-        c.used[7] = int(10 * c.now)
+        c.used[7] = int(share * watch.TICKS_A_SECOND * c.now)
         return Heartbeat("0", "a", 3.0, pid=7)
 
-    found = looks_until_hung(clock, Silences(), computing)
-    assert found > watch.SILENT_SECONDS
+    found = looks_until_hung(clock, Silences(), computing, most=1300)
+    assert found == pytest.approx(watch.SILENT_SECONDS / share, abs=3 * STEP / share)
+
+
+@pytest.mark.parametrize("state", ["R", "S"])
+def test_a_worker_that_starts_slowly_is_waited_for(clock, state):
+    """On a machine with a load of 25 a worker needed minutes to import, and was ended each minute,
+    so that the next one began anew. Between, it waits for this process, which is as slow.
+    """
+    clock.state = state
+
+    def starting(c):
+        c.used[7] = int(0.05 * watch.TICKS_A_SECOND * (c.now // 40 * 40))
+        return Heartbeat("0", pid=7)
+
+    assert looks_until_hung(clock, Silences(), starting, most=1000) is None
+
+
+def test_a_worker_that_starts_and_does_nothing_is_found(clock):
+    """It was stopped while it imported."""
+    clock.used[7] = 20
+    found = looks_until_hung(clock, Silences(), lambda c: Heartbeat("0", pid=7))
+    assert watch.SILENT_SECONDS < found <= watch.SILENT_SECONDS + 3 * STEP
 
 
 @pytest.mark.parametrize("state", watch.BUSY_STATES)
@@ -80,8 +102,9 @@ def test_a_worker_that_gets_no_processor_is_waited_for(clock, state):
     """On a machine with too much to do, it is ready and uses no time; the machine may be slow."""
     clock.used[7] = 20
     clock.state = state
-    found = looks_until_hung(clock, Silences(), lambda c: Heartbeat("0", "a", 3.0, pid=7))
-    assert found > watch.SILENT_SECONDS
+    silences = Silences()
+    found = looks_until_hung(clock, silences, lambda c: Heartbeat("0", "a", 3.0, pid=7), 1300)
+    assert found > watch.STARVED_SECONDS
 
 
 def test_a_stopped_worker_is_found_by_one_who_looks_seldom(clock):

@@ -245,9 +245,10 @@ def wrong_with(run: Run, kills: int) -> list[str]:
         found.append(f"ended as {state}")
     pushes = list(run.rows(PushRow))
     items = {(row.replica, row.step) for row in pushes}
-    steps = {i: max(row.step for row in pushes if row.replica == i) + 1 for i in range(REPLICAS)}
+    steps = {i: sum(row.replica == i for row in pushes) for i in range(REPLICAS)}
+    whole = {(i, step) for i, count in steps.items() for step in range(count)}
     print(f"{len(pushes)} pushes, {recoveries(run)} recoveries after {kills} kills")
-    if len(items) != len(pushes) or len(items) != sum(steps.values()):
+    if items != whole:
         found.append(f"{len(pushes)} pushes, {len(items)} items, {steps} by step")
     if recoveries(run) < kills - 1:  # the last one may have come as the run stopped
         found.append(f"{recoveries(run)} recoveries after {kills} kills")

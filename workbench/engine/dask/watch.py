@@ -5,11 +5,13 @@ known by its silence alone. Silence is counted only while this process looks, so
 difference if this process, or the whole machine, was asleep meanwhile, or a clock was set.
 
 A worker of this machine that is silent but computes, or waits for a processor or the disk, is busy,
-for example with importing or compiling, and is waited for. What it reports with each heartbeat is
+for example with importing or compiling, and is waited for: what counts is how long it has computed,
+since on a busy machine seconds of computing take minutes. What it reports with each heartbeat is
 how many effects its processes have had answered, and how many of them are at work: if that number
 stays the same everywhere, and nobody is at work, then no process will ever go on.
 """
 
+import os
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -21,7 +23,14 @@ HUNG_SECONDS = 3.0
 """Silence of a worker of this machine in which it neither computes nor wants to."""
 
 SILENT_SECONDS = 60.0
-"""Silence of any other worker: one that computes, or one of another machine."""
+"""Silence of any other worker: of one that computes its processor time, and of one of another
+machine the time that passes. One that starts may do nothing for so long: it waits for this process.
+"""
+
+STARVED_SECONDS = 600.0
+"""Silence of a worker of this machine that gets no processor, or waits for a disk."""
+
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 STILL_SECONDS = 30.0
 """How long no process of the run may go on while none is at work."""
@@ -60,7 +69,8 @@ class _Silence:
     """How long nothing was heard of a worker."""
 
     stamp: float
-    ticks: int  # of processor time of its process at the last look; 0 if that is not known
+    began: int  # ticks of processor time of its process when it was heard of; 0: not known
+    ticks: int  # the same at the last look
     seconds: float = 0.0
     idle: float = 0.0  # seconds of it in which the process did nothing
 
@@ -86,14 +96,21 @@ class Silences:
         ticks = 0 if stat is None else stat.ticks
         silence = self.workers.get(worker)
         if silence is None or silence.stamp != heartbeat.stamp:
-            self.workers[worker] = _Silence(heartbeat.stamp, ticks)
+            self.workers[worker] = _Silence(heartbeat.stamp, ticks, ticks)
             return False
 
         silence.seconds += passed
-        is_idle = stat is not None and ticks == silence.ticks and stat.state not in BUSY_STATES
+        if stat is None:
+            return silence.seconds > SILENT_SECONDS
+
+        is_idle = ticks == silence.ticks and stat.state not in BUSY_STATES
         silence.idle = silence.idle + passed if is_idle else 0.0
         silence.ticks = ticks
-        return silence.seconds > SILENT_SECONDS or silence.idle > HUNG_SECONDS
+        worked = (ticks - silence.began) / TICKS_A_SECOND
+        may_idle = HUNG_SECONDS if heartbeat.address else SILENT_SECONDS
+        return (
+            silence.idle > may_idle or worked > SILENT_SECONDS or silence.seconds > STARVED_SECONDS
+        )
 
 
 @dataclass
