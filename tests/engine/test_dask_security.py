@@ -69,6 +69,8 @@ def test_a_client_without_the_certificate_is_refused(client, number):
     assert asyncio.run(refused_to(plain, None))
     assert asyncio.run(refused_to(address, new_security()))
     assert client.submit(sum, [1, 2]).result() == 3  # and the cluster has not noticed
+    with pytest.raises(AssertionError, match="answered"):  # with the right one it would be
+        asyncio.run(refused_to(address, client.security))
 
 
 @pytest.mark.parametrize("number", range(3))

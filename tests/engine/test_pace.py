@@ -69,7 +69,7 @@ def machine() -> Machine:
 def test_work_takes_its_time(clock, busy, late):
     """What is done sooner waits for the rest; what takes longer is late by the difference."""
     done = take_time(PRICE, clock.sleep, busy)
-    assert done == Paced(None, late)
+    assert done == Paced(None, pytest.approx(late))
     assert clock.now == pytest.approx(100.0 + max(PRICE, busy))
 
 
@@ -100,7 +100,7 @@ def test_a_component_gets_the_same_answers(clock):
     assert outcome.returned == {"replica 0": "state"}
     assert clock.now == pytest.approx(100.0 + 0.75 + 2 * PRICE)
     (told,) = [row for row in rows if isinstance(row, PaceRow)]
-    assert (told.pieces, told.late, told.late_seconds) == (3, 1, 0.25)
+    assert (told.pieces, told.late_seconds) == (3, pytest.approx(0.25))
     assert any(isinstance(row, RateRow) for row in rows)
 
 

@@ -161,3 +161,24 @@ def test_a_language_model_of_ones_own_is_used(model: Run, files: dict[str, Path]
     tested = evaluate.test(model, language=path).summary
     again = evaluate.test(model).summary
     assert tested.test_language != again.test_language
+
+
+@pytest.mark.slow
+def test_utterances_without_a_path_reach_the_summary(
+    model: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A test counts in the run's summary in how many utterances nothing was found."""
+    monkeypatch.setattr(evaluate, "with_best_scales", lambda recogniser, *_: recogniser)
+    lattice_of = Recogniser.lattice_of
+    asked: list[int] = []
+
+    def lost_at_first(recogniser: Recogniser, logp: np.ndarray) -> object:
+        asked.append(len(logp))
+        if len(asked) <= 2:
+            raise NoPath("no state in the beam")
+        return lattice_of(recogniser, logp)
+
+    monkeypatch.setattr(Recogniser, "lattice_of", lost_at_first)
+    tested = evaluate.test(model)
+    assert tested.summary.test_no_path == 2
+    assert tested.summary.test_utterances == len(asked)

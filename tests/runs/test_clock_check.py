@@ -173,7 +173,7 @@ def test_a_slower_machine_is_foretold_and_kept_to(fakes, monkeypatch, tmp_path):
 def test_late_work_is_told(fakes):
     """As a share of the time that work should have taken; processes that sleep need no cores."""
     one, two = fakes
-    rows = [PaceRow(process=f"replica {i}", pieces=9, late=3, late_seconds=5.0) for i in (0, 1)]
+    rows = [PaceRow(process=f"replica {i}", pieces=9, late_seconds=5.0) for i in (0, 1)]
     text = "".join(json.dumps(row.to_dict()) + "\n" for row in rows)
     with open(two.folder / "rows-replica-0.jsonl", "a") as file:
         file.write(text)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,12 @@ from workbench.storage.run import CorpusIdentity, Parent, Run, RunRecord, RunSta
 from workbench.storage.run_writer import RunWriter
 
 SETTINGS = preset("tiny", hidden_layers=1, hidden_units=16)
+NOT_READ = {
+    *("begun.json", "data.sha256", "source"),  # what it was prepared from
+    *("lm-1.notes", "lm-3.notes", "remarks.txt", "set_aside.tsv"),  # what there is to say of it
+    *("corpus.json", "ngram.safetensors"),  # the parts, and a graph that is made from them
+}
+"""Files of a corpus that no part has to cover."""
 
 
 @pytest.fixture
@@ -83,6 +90,15 @@ def test_every_part_of_a_corpus_counts(corpus: Corpus, part: str) -> None:
     assert corpus_identity(corpus).digest != before.digest
     with pytest.raises(UserError, match=rf"not the one .* \({part} changed\)"):
         require_same_corpus(run.name, run.record.corpus, Corpus.open("tiny"))
+
+
+def test_no_file_of_a_corpus_is_left_out(corpus: Corpus) -> None:
+    """Each file or folder is a part, or is listed here as one that no training or test reads."""
+    patterns = [pattern.partition("/")[0] for pattern in PARTS.values()]
+    there = [path.name for path in corpus.folder.iterdir()]
+    read = {name for name in there if any(fnmatch(name, pattern) for pattern in patterns)}
+    assert len(read) == len(PARTS)
+    assert set(there) - read <= NOT_READ
 
 
 def test_the_probability_of_silence_counts(corpus: Corpus) -> None:

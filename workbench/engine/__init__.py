@@ -23,8 +23,9 @@ from workbench.engine.effects import (
     Work,
     ask,
 )
-from workbench.engine.local import Deadlock, Local, Outcome
+from workbench.engine.local import Deadlock, Local
 from workbench.engine.machines import Machine, WorkPrice, load_machine
+from workbench.engine.outcome import Outcome
 
 __all__ = [
     "CLOSED",

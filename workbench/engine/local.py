@@ -39,6 +39,7 @@ from workbench.engine.effects import (
     Work,
 )
 from workbench.engine.links import SharedLinks
+from workbench.engine.outcome import Outcome
 from workbench.engine.workers import Done, Workers, never
 from workbench.storage.rows import Row, UsageRow
 
@@ -50,22 +51,6 @@ Deliver = Callable[[object], None]  # what happens when a reply arrives
 
 class Deadlock(RuntimeError):
     """Processes remain, and each waits for something that no other will do."""
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """The end of a run, or its state at rest."""
-
-    ticks: int  # virtual time, microseconds
-    returned: dict[str, object]  # state that each process returned
-    channels: dict[str, Held]
-    effects: int  # answered in this run
-    work_seconds: float  # really spent in work and services in this run
-
-    @property
-    def seconds(self) -> float:
-        """Virtual time in seconds."""
-        return self.ticks / TICKS
 
 
 @dataclass(slots=True, eq=False)

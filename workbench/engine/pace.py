@@ -23,7 +23,7 @@ class Paced(NamedTuple):
     """The value of work that has taken its time."""
 
     value: object
-    late: float  # seconds that it took beyond its time
+    late: float  # seconds that it took beyond its time, if only since a sleep ended late
 
 
 @dataclass
@@ -31,7 +31,6 @@ class _Lateness:
     """How much of the work of a process took longer than it should."""
 
     pieces: int = 0
-    late: int = 0
     seconds: float = 0.0
 
     def value_of(self, answer: object) -> object:
@@ -39,15 +38,13 @@ class _Lateness:
         if not isinstance(answer, Paced):  # the work was given up
             return answer
         self.pieces += 1
-        if answer.late:
-            self.late += 1
-            self.seconds += answer.late
+        self.seconds += answer.late
         return answer.value
 
     @property
     def row(self) -> PaceRow:
         """The row that tells it."""
-        return PaceRow(pieces=self.pieces, late=self.late, late_seconds=self.seconds)
+        return PaceRow(pieces=self.pieces, late_seconds=self.seconds)
 
 
 def keep_pace(make: Callable[[], Process], name: str, clock: Clock) -> Process:
@@ -92,11 +89,8 @@ def take_time(seconds: float, fn: Callable[..., object], *args: object) -> objec
     until = time.monotonic() + seconds
     value = fn(*args)
 
-    left = until - time.monotonic()
-    late = max(0.0, -left)
-    while left > 0:
+    while (left := until - time.monotonic()) > 0:
         if given_up():
             return RESTING
         time.sleep(min(left, NAP_SECONDS))
-        left = until - time.monotonic()
-    return Paced(value, late)
+    return Paced(value, -left)

@@ -263,7 +263,6 @@ class PaceRow(Row, kind="pace"):
     """How much of the work of a process took longer than it should (`workbench.engine.pace`)."""
 
     pieces: int  # of work that it did
-    late: int  # of them that took longer
     late_seconds: float  # by which these took longer, together
 
 

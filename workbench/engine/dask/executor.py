@@ -29,7 +29,7 @@ from workbench.engine.dask.members import ComponentTask, Contents, HostWorker
 from workbench.engine.dask.process import Returned, Site, drive
 from workbench.engine.dask.watch import START_SECONDS, STILL_SECONDS, Stillness
 from workbench.engine.effects import Held, Lost, Process, Service
-from workbench.engine.local import Outcome
+from workbench.engine.outcome import Outcome
 from workbench.engine.pace import keep_pace
 from workbench.engine.workers import never
 from workbench.settings import UserError
