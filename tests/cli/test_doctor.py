@@ -133,6 +133,9 @@ def test_the_whole_data_folder(
     (data_folder / "corpora" / "new.partial").mkdir()
     sweep = Sweep(name="s", corpus="c").save()
     (sweep.folder / "sweep.json").write_text("{}")
+    shared = data_folder / "sweeps" / "ce-c"  # cells of several sweeps
+    shared.mkdir()
+    write_json(shared / "cell-0.json", {})
 
     said = [f for f in found(capsys) if f["kind"] != "environment"]
     assert {(finding["kind"], Path(finding["where"]).name) for finding in said} == {

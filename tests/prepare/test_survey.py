@@ -174,6 +174,16 @@ def test_the_rate_is_that_of_what_can_be_used(data: Path) -> None:
     }
 
 
+def test_a_test_set_without_speakers_for_a_verdict_is_told(data: Path) -> None:
+    """Before anything is computed, since no training mends it."""
+    remark = "remark: a verdict on two systems needs a test set of 3 speakers"
+    (data / "test" / "utt2spk").write_text("test-000 s0\ntest-001 s1\ntest-002 s2\n")
+    assert remark not in str(look(data))
+
+    (data / "test" / "utt2spk").write_text("test-000 s0\ntest-001 s1\ntest-002 s1\n")
+    assert remark in str(look(data))
+
+
 def test_without_a_lexicon_the_sets_are_told(data: Path) -> None:
     """A lexicon that is missing does not hide what else is there, or wrong."""
     (data / "lexicon.txt").unlink()

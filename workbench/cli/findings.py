@@ -82,8 +82,14 @@ def run_findings(run: Run, thorough: bool) -> Iterator[Finding]:
 
 
 def sweep_findings(folder: Path) -> Iterator[Finding]:
-    """Yield what is wrong with a sweep's own files."""
+    """Yield what is wrong with a sweep's own files.
+
+    A folder with cells alone is no sweep: several sweeps share what it has, for example their
+    starts.
+    """
     yield from _temporary_files(folder)
+    if not is_file(folder / "sweep.json") and any(folder.glob("cell-*.json")):
+        return
     advice = "mend the file, or remove it and describe the sweep again"
     yield from _damage(folder, lambda: plan_cells(Sweep.load(folder)), advice)
 

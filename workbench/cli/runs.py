@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workbench.storage.home import data_folder
+
 if TYPE_CHECKING:
     from workbench.archive.entry import RunEntry
     from workbench.cli.table_text import TextColumn
@@ -163,7 +165,7 @@ def print_entries(found: "Sequence[RunEntry]", options: Options) -> None:
     elif options.csv:
         print(csv_rows(columns, rows), end="")
     elif not found:
-        print("no runs" if options.where else "no runs yet")
+        print("no such runs" if options.where else f"no runs in {data_folder()} yet")
     elif options.columns:
         show(table_text(plain_columns(found, columns), terminal_width()))
     else:

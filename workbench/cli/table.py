@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from workbench.cli.options import add_margin_option
+from workbench.storage.home import data_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,7 +56,7 @@ def run(options: Options) -> None:
         print(json.dumps(run_rows(shown, options.margin), indent=1))
         return
     if not shown:
-        print("no runs yet")
+        print(f"no runs in {data_folder()} yet")
         return
     show(runs_text(shown, options.margin))
     if any(run.summary.comparison for run in shown):

@@ -111,7 +111,9 @@ def _find_named_set(folder: Path, name: str, split: str) -> Path:
         if (path / "wav.scp").exists():
             return path
 
-    raise UserError(f"--{split} {name}: no wav.scp in {folder / name}")
+    there = ", ".join(sorted(path.parent.name for path in folder.glob("*/wav.scp")))
+    others = f"; there are {there}" if there else ""
+    raise UserError(f"--{split} {name}: no wav.scp in {folder / name}{others}")
 
 
 def _find_candidates(folder: Path, split: str, names: SetNames) -> list[Path]:

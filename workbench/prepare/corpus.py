@@ -39,7 +39,7 @@ from workbench.prepare.files import (
     opened,
 )
 from workbench.sequence.lattice_pair import Reference
-from workbench.settings import no_such
+from workbench.settings import UserError, no_such
 from workbench.storage.files import is_file
 from workbench.storage.home import data_folder
 from workbench.storage.manifest import Manifest
@@ -72,7 +72,13 @@ class Corpus:
         for folder in (corpora / name, Path(name)):
             if is_file(folder / "corpus.json"):
                 return cls(folder)
-        raise no_such("corpus", name, (p.parent.name for p in corpora.glob("*/corpus.json")))
+        known = [path.parent.name for path in corpora.glob("*/corpus.json")]
+        if not known:
+            raise UserError(
+                f"{name}: no such corpus; there is none in {corpora} yet: `workbench prepare` "
+                "makes one, and WORKBENCH_DATA says where data are"
+            )
+        raise no_such("corpus", name, known)
 
     @property
     def argument(self) -> str:

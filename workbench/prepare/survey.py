@@ -15,6 +15,7 @@ from workbench.corpus.utterances import DataSet, SetAside, Utterance
 from workbench.features.prepare import choose_rate
 from workbench.language.lexicon import Lexicon
 from workbench.language.text import read_text
+from workbench.metrics.significance import FEWEST_UNITS
 from workbench.prepare.losses import Losses
 from workbench.prepare.pipeline import Preparation, states_for
 from workbench.prepare.reading import (
@@ -255,6 +256,10 @@ def _set_lines(each: SetSurvey) -> list[str]:
         lines += [f"      {place}" for place in lost.first]
         if lost.count > len(lost.first):
             lines.append(f"      and {lost.count - len(lost.first):,} more")
+    if each.split == "test" and 0 < each.speakers < FEWEST_UNITS:
+        lines.append(
+            f"    remark: a verdict on two systems needs a test set of {FEWEST_UNITS} speakers"
+        )
     return lines + [f"    remark: {note}" for note in each.notes]
 
 
