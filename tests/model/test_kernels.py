@@ -187,6 +187,7 @@ def test_every_kernel_computes_the_same(name, frames):
         assert np.allclose(results[what], expected, rtol=1e-4, atol=2e-5), what
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["torch", "tiles"])
 @pytest.mark.parametrize("trained", ["all", "last"])
 def test_bfloat16_is_close(trained, name):

@@ -88,6 +88,7 @@ def test_cosines_count_frames_that_only_one_side_has() -> None:
     assert cosine(one, FrameRows(np.zeros(0, int), np.zeros((0, 2), np.float32))) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

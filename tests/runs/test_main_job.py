@@ -335,6 +335,7 @@ def test_real_digits_by_the_same_commands(tiny_home, shared_digits, capsys):
         "hidden_units=64",
         "learning_rate=0.1",
         "evaluate_every=3",
+        "evaluate_utterances=20",
     ]
     assert main.main(["train", "digits", *options, "--name", "digits-ce"]) == 0
     assert main.main(["test", "digits-ce"]) == 0

@@ -24,6 +24,7 @@ MACHINE = replace(
 WIDE = Cost(MACHINE, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [dict(), dict(fetch_every=3), dict(shards=3, prefetch=True)])
 def test_ages_in_seconds_are_ages_in_updates_at_the_rate_of_updates(changes):
     """Little's law: while parameters travel and are used, the server makes its updates."""
