@@ -19,13 +19,16 @@ HEIGHT = 3.4  # inches
 def draw_noise(curves: Sequence[NoiseCurve]) -> PngFigure:
     """Draw the variance of the mean gradient against the updates over which the mean is taken.
 
-    At 1 frames are as good as independent ones.
+    At 1 frames are as good as independent ones. The legend names the ways without a line.
     """
     fig, ax = figure_with_panel(WIDTH, HEIGHT)
     for number, curve in enumerate(curves):
-        ax.plot(curve.windows, curve.ratios, label=curve.mixing.label, **line_style(number))
+        told = "" if curve.windows else ": too little speech"
+        ax.plot(
+            curve.windows, curve.ratios, label=f"{curve.mixing.label}{told}", **line_style(number)
+        )
 
-    longest = max((curve.windows[-1] for curve in curves), default=1)
+    longest = max((curve.windows[-1] for curve in curves if curve.windows), default=1)
     ax.set_xlim(1, max(longest, 2))
     ax.set_xscale("log")
     write_numbers_out(ax.xaxis)

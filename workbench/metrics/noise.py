@@ -50,22 +50,20 @@ class NoiseCurve:
 
 def noise_curve(
     gradients: np.ndarray, offsets: np.ndarray, mixing: Mixing, batch: int, seed: int
-) -> NoiseCurve | None:
+) -> NoiseCurve:
     """Return how noisy the updates of a fixed model are, if frames are mixed in a way.
 
     ``gradients`` is float [frames, directions], those of all frames at that model; ``offsets``,
     int64 [utterances + 1], are the first frames of utterances. Replicas push in turn, batches of
-    ``batch`` frames. None if there is too little speech to tell.
+    ``batch`` frames. Without windows if there is too little speech to tell.
     """
     if mixing.replicas >= len(offsets):
-        return None
+        return NoiseCurve(mixing, (), ())
     centred = gradients - gradients.mean(axis=0)
     independent = np.mean(centred**2, axis=0) / batch
     updates = update_gradients(centred, offsets, mixing, batch, seed)
 
     windows = tuple(w for w in WINDOWS if len(updates) >= w * FEWEST_WINDOWS)
-    if not windows:
-        return None
     ratios = [np.mean(window_variance(updates, w) / independent * w) for w in windows]
     return NoiseCurve(mixing, windows, tuple(float(ratio) for ratio in ratios))
 

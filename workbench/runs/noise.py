@@ -33,16 +33,15 @@ def measure_noise(
     """Return how noisy the updates of a model of cross entropy are, for each way to mix frames.
 
     Nothing is trained: the gradients of all training frames are those at the model of ``run``.
-    ``batch`` frames, by default as in the run. A way for which the speech is too short is left out.
+    ``batch`` frames, by default as in the run. A way that needs more speech has no windows.
     Raises UserError without alignment or model, or if it is too short for all.
     """
     task, theta = trained_model(run)
     offsets = np.asarray(task.train.offsets)
     gradients = frame_gradients(task, theta, run.settings.seed, progress)
     size = batch or run.settings.batches.size
-    found = [noise_curve(gradients, offsets, each, size, run.settings.seed) for each in mixings]
-    curves = [curve for curve in found if curve]
-    if not curves:
+    curves = [noise_curve(gradients, offsets, each, size, run.settings.seed) for each in mixings]
+    if not any(curve.windows for curve in curves):
         raise UserError(
             f"{task.corpus.name}: too little speech to tell the noise of batches of {size} frames; "
             "take a smaller batch"
