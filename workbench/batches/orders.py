@@ -8,6 +8,7 @@ asks for ``batches(first=n)``.
 """
 
 import heapq
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -102,6 +103,11 @@ class FrameOrder:
         to_skip = first * self.batch
         rest = np.empty(0, np.int64)
         for array in arrays:
+            if np.ndim(array) != 1:
+                raise UserError(
+                    f"shuffling={self.shuffling}: cut_batches takes arrays [frames], "
+                    f"not of shape {np.shape(array)}"
+                )
             skipped = min(to_skip, len(array))
             to_skip -= skipped
             frames = np.concatenate([rest, array[skipped:]])
@@ -169,6 +175,29 @@ def check_batch(order: FrameOrder, number: int, batch: object) -> None:
         raise UserError(
             f"{where} has frame {batch.min()} to {batch.max()}, but there are 0 to {last}"
         )
+
+
+def check_entry(order: FrameOrder) -> None:
+    """Raise UserError if an order has other batches when it is entered later.
+
+    Each checkpoint enters the order at the batch that comes next. One that began from the start
+    there would train on the same frames again and again.
+    """
+    begun = list(itertools.islice(order.batches(), 2))
+    if len(begun) < 2:
+        return
+
+    entered = next(order.batches(first=1), None)
+    if entered is not None and np.array_equal(entered, begun[1]):
+        return
+    if entered is not None and np.array_equal(entered, begun[0]):
+        what = "the function ignores `first`: asked for batch 1 it yields batch 0"
+    else:
+        what = "asked for batch 1 the function yields another than it does after batch 0"
+    raise UserError(
+        f"shuffling={order.shuffling}: {what}; leave out the first `first` batches, as "
+        "order.cut_batches(frames, first) does, and draw from rng(order.seed, ...) alone"
+    )
 
 
 class FrameRange(NamedTuple):

@@ -9,12 +9,14 @@ time, so a run that is resumed, or has one more replica, meets the same ones.
 import functools
 import hashlib
 import math
+import numbers
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import NamedTuple, Protocol
 
 from workbench.engine.effects import Ask, Work
 from workbench.engine.machines import Machine, Seconds, delay_laws
+from workbench.settings import UserError
 
 MASK = 2**64 - 1
 NORMAL = NormalDist()
@@ -126,7 +128,13 @@ def speed(machine: Machine, seed: int, process: str) -> float:
 
 @functools.lru_cache(maxsize=65536)
 def _draw_speed(distribution: str, spread: float, seed: int, process: str) -> float:
-    return delay_laws[distribution](chance(0, key(seed, process, "speed")), spread)
+    made: object = delay_laws[distribution](chance(0, key(seed, process, "speed")), spread)
+    if isinstance(made, numbers.Real) and 0 < float(made) < math.inf:
+        return float(made)
+    raise UserError(
+        f"speed={distribution}: the delay law returned {made!r} as the speed of {process}; "
+        "it must be a number above 0"
+    )
 
 
 @functools.lru_cache(maxsize=65536)

@@ -11,12 +11,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from workbench.batches import FrameOrder, UtteranceOrder, subsets
+from workbench.batches import FrameOrder, UtteranceOrder, check_entry, subsets
 from workbench.engine import Process
 from workbench.model.network import row_ends, trained_slice
 from workbench.runs.drift import measure_drift
 from workbench.runs.task import Task
 from workbench.settings import UserError
+from workbench.settings.alternatives import added_choices
 from workbench.training import (
     ComponentState,
     DecoderState,
@@ -39,7 +40,8 @@ S = TypeVar("S", DecoderState, EvaluatorState, ReplicaState)
 class Experiment:
     """All components of one task, and the parameters (float32 [parameters]) that it starts from.
 
-    Raises UserError if decoders are to fetch by time on a clock that does not move.
+    Raises UserError if decoders are to fetch by time on a clock that does not move, or if a
+    shuffling that a user added cannot be entered at a later batch.
     """
 
     task: Task
@@ -59,6 +61,10 @@ class Experiment:
                 "decoder_fetch=seconds and synchronous need a clock on which time passes: "
                 "clock=cost or measured"
             )
+        added = settings.batches.shuffling in added_choices("shuffling")
+        if added and not settings.sequence:
+            parts = subsets(len(self.task.train), asynchrony.replicas, settings.seed)
+            check_entry(_frame_order(self.task, 0, parts[0]))
 
     @cached_property
     def shards(self) -> Shards:

@@ -23,7 +23,8 @@ from workbench.sequence.occupancy import (
     by_state,
     sum_by_key,
 )
-from workbench.settings import Alternatives, CriterionSettings
+from workbench.settings import Alternatives, CriterionSettings, UserError
+from workbench.settings.alternatives import added_choices
 
 
 def boosted_occupancies(
@@ -71,6 +72,35 @@ def smbr(
 # settings of criteria, and returns its value and its gradient with respect to the scaled acoustic
 # scores, which sums to zero in every frame.
 lattice_criteria = Alternatives("criterion", mpe=mpe, smbr=smbr)
+
+
+def lattice_gradient(
+    numerator: Lattice, denominator: Lattice, criterion: CriterionSettings
+) -> tuple[float, Occupancies]:
+    """Return value and gradient of the criterion that was chosen.
+
+    Raises UserError if the function is a user's and returns something else.
+    """
+    made = lattice_criteria[criterion.name](numerator, denominator, criterion)
+    if criterion.name in added_choices("criterion"):
+        _check_gradient(criterion.name, denominator, made)
+    return made
+
+
+def _check_gradient(name: str, denominator: Lattice, made: object) -> None:
+    who = f"criterion={name}: the function must return"
+    if not isinstance(made, tuple) or len(made) != 2:
+        raise UserError(f"{who} a value and its gradient, as `return value, rows` does")
+    value, rows = made
+    if not isinstance(value, float | int | np.floating):
+        raise UserError(f"{who} a number as value, not {type(value).__name__}")
+    if not isinstance(rows, Occupancies):
+        raise UserError(
+            f"{who} a gradient of kind Occupancies, as `by_state(denominator, ...)` makes, "
+            f"not {type(rows).__name__}"
+        )
+    if rows.frames != denominator.frames:
+        raise UserError(f"{who} a row for each of {denominator.frames} frames, not {rows.frames}")
 
 
 def join_silence(lattice: Lattice, silence: Sequence[int]) -> Lattice:

@@ -184,7 +184,7 @@ def against_lattice(
 
     gammas = None
     if criterion.name not in ("ce", "mmi", "bmmi"):
-        value, rows = criteria.lattice_criteria[criterion.name](numerator, denominator, criterion)
+        value, rows = criteria.lattice_gradient(numerator, denominator, criterion)
         rejected = np.zeros(gamma_den.frames, bool)
     else:
         # Once the reference is in the denominator no frame lacks it, and those where the lattice

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Generic, TypeVar
 
 from workbench.settings.errors import UserError
+from workbench.settings.user_code import defined_at, guarded
 
 EXTENSIONS = "WORKBENCH_EXTENSIONS"
 EXTENSIBLE = ("criterion", "optimizer", "shuffling")  # settings whose values users can add
@@ -38,13 +39,17 @@ class Alternatives(Generic[Function]):
         """Return a decorator that adds a function under ``name``; a cell that is run again replaces
         it.
 
-        Raises UserError if the package has a function of that name.
+        The decorator raises UserError if the package has a function of that name. An error that the
+        function raises later becomes a UserError that names the choice, its file and line.
         """
-        if name in self._own:
-            raise UserError(f"{self.setting}={name} exists already; choose another name")
+        choice = f"{self.setting}={name}"
 
         def register(function: Function) -> Function:
-            self._functions[name] = function
+            if name in self._own:
+                raise UserError(
+                    f"{choice} exists already; choose another name in {defined_at(function)}"
+                )
+            self._functions[name] = guarded(choice, function)
             names = _added.setdefault(self.setting, [])
             if name not in names:
                 names.append(name)

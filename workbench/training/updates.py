@@ -114,23 +114,49 @@ def follow_rule(
     length of a direction. A rule that a user added cannot write to its arguments: others hold them.
     """
     rule = update_rules[updates.optimizer]
-    if updates.optimizer in added_choices("optimizer"):
-        kept = None if memory is None else read_only(memory)
-        result: object = rule(updates, read_only(gradient), kept)
-    else:
-        result = rule(updates, gradient, memory)
-    if not isinstance(result, tuple) or len(result) != 2:
+    if updates.optimizer not in added_choices("optimizer"):
+        return rule(updates, gradient, memory)
+
+    kept = None if memory is None else read_only(memory)
+    made: object = rule(updates, read_only(gradient), kept)
+    return checked_step(f"optimizer={updates.optimizer}: the rule", gradient, made)
+
+
+def checked_step(
+    who: str, gradient: np.ndarray, made: object
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return direction and memory that a user's rule has made; UserError if they cannot be used.
+
+    ``who``: the beginning of the message.
+    """
+    if not isinstance(made, tuple) or len(made) != 2:
         raise UserError(
-            f"optimizer={updates.optimizer}: the rule must return a direction and a memory, "
-            "as `return direction, None` does"
+            f"{who} must return a direction and a memory, as `return direction, None` does"
         )
 
-    direction, after = result
+    direction, after = made
     if not isinstance(direction, np.ndarray) or direction.shape != gradient.shape:
         raise UserError(
-            f"optimizer={updates.optimizer}: the rule must return a direction of the gradient's "
-            f"shape {gradient.shape}, not {np.shape(direction)}"
+            f"{who} must return a direction of the gradient's shape {gradient.shape}, "
+            f"not {np.shape(direction)}"
         )
+    if direction.dtype.kind not in "fiu":
+        raise UserError(f"{who} must return a direction of real numbers, not {direction.dtype}")
+    if after is not None and not (isinstance(after, np.ndarray) and after.dtype.kind in "fiubc"):
+        kind = f"array of {after.dtype}" if isinstance(after, np.ndarray) else type(after).__name__
+        raise UserError(f"{who} must return an array of numbers or None as memory, not {kind}")
+
+    # A rule may well square the gradient. One so large that its squares are infinite comes from
+    # parameters that ran away, and the server counts it as it does for the rules of the package.
+    with np.errstate(over="ignore"):
+        squares = np.dot(gradient, gradient)
+        step = direction.astype(np.float32)  # as the server adds it
+    if not np.isfinite(squares):
+        return direction, after
+
+    for what, numbers in (("direction", step), ("memory", after)):
+        if numbers is not None and not np.isfinite(numbers).all():
+            raise UserError(f"{who} returned a {what} that is not finite for a finite gradient")
     return direction, after
 
 
@@ -176,7 +202,9 @@ def is_finite(gradient: AnyGradient) -> bool:
     if not isinstance(gradient, np.ndarray):
         return gradient.finite()
     values = widen(gradient)
-    return bool(np.isfinite(np.dot(values, values)) or np.isfinite(values).all())
+    with np.errstate(over="ignore"):
+        squares = np.dot(values, values)
+    return bool(np.isfinite(squares) or np.isfinite(values).all())
 
 
 def mean_scale(gradient: AnyGradient, frames: int, limit: float) -> float:
