@@ -39,6 +39,19 @@ def test_the_line_says_how_far_and_how_long() -> None:
     assert "left" not in work_text(100, 100, "training", 10.0, 100)
 
 
+def test_work_that_ends_early_leaves_no_time_left() -> None:
+    """A training ends when its curve is flat: the line then says so, and promises no more."""
+    clock = Clock()
+    shown: list[str] = []
+    line = WorkLine(shown.append, clock)
+    line.report(0, 100, "training")
+    clock.now = 10.0
+    line.report(25, 100, "training")
+    line.end()
+    assert "about 30 s left" in shown[-2]
+    assert "training: 25 % (25 of 100) in 10 s, where it ended" in shown[-1]
+
+
 def test_what_was_done_before_does_not_count_as_fast() -> None:
     """Work that is resumed at 90 % has its time left from the new part alone."""
     clock = Clock()

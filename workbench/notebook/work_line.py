@@ -32,7 +32,7 @@ class WorkLine:
         self._began = 0.0
         self._begun_at = 0  # units that were done when the work was first reported
         self._shown = -LINE_SECONDS
-        self._text = ""
+        self._last = ""  # what stays when the work ends now
 
     def report(self, done: int, total: int, what: str) -> None:
         """Show ``done`` of ``total`` units of ``what``; a `Progress`."""
@@ -43,28 +43,39 @@ class WorkLine:
             self._begun_at = done
             self._shown = now - LINE_SECONDS
 
-        self._text = work_text(done, total, what, now - self._began, done - self._begun_at)
+        seconds = now - self._began
+        text = work_text(done, total, what, seconds, done - self._begun_at)
+        self._last = ended_text(done, total, what, seconds)
         if now - self._shown >= LINE_SECONDS or done >= total:
             self._shown = now
-            self._show(
-                render(NOTEBOOK_PACKAGE, "work.html", text=self._text, done=done, total=total)
-            )
+            self._show(render(NOTEBOOK_PACKAGE, "work.html", text=text, done=done, total=total))
 
     def end(self) -> None:
         """Leave the last state without its bar; nothing if nothing was reported."""
-        if self._text:
-            self._show(render(NOTEBOOK_PACKAGE, "work.html", text=self._text, done=1, total=0))
+        if self._last:
+            self._show(render(NOTEBOOK_PACKAGE, "work.html", text=self._last, done=1, total=0))
 
 
 def work_text(done: int, total: int, what: str, seconds: float, in_seconds: int) -> str:
     """Return how far work is; ``in_seconds`` units of it were done in the last ``seconds``."""
-    if total <= 0:
-        return what
-    text = f"{what}: {100 * done / total:.0f} % ({done} of {total}) in {duration_text(seconds)}"
+    text = so_far_text(done, total, what, seconds)
     if seconds >= RATED_SECONDS and in_seconds > 0 and done < total:
         left = seconds * (total - done) / in_seconds
         text += f", about {duration_text(left)} left"
     return text
+
+
+def ended_text(done: int, total: int, what: str, seconds: float) -> str:
+    """Return how far work was when it ended, which may be before its last unit."""
+    early = ", where it ended" if done < total else ""
+    return f"{so_far_text(done, total, what, seconds)}{early}"
+
+
+def so_far_text(done: int, total: int, what: str, seconds: float) -> str:
+    """Return how far work is, and for how long it has been done."""
+    if total <= 0:
+        return what
+    return f"{what}: {100 * done / total:.0f} % ({done} of {total}) in {duration_text(seconds)}"
 
 
 class GrowingPicture:
