@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from workbench.cli.options import know_extensions
 from workbench.settings import SETTINGS
 from workbench.storage.home import existing_data_folder
 
@@ -151,6 +152,7 @@ def setting_values(begun: str) -> list[str]:
         return [f"{name}=" for name in SETTINGS]
     if name not in SETTINGS:
         return []
+    know_extensions()
     setting = SETTINGS[name]
     values = ("true", "false") if setting.kind is bool else setting.choices
     return [f"{name}={value}" for value in values]

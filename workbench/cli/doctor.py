@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from workbench.cli.exit_codes import FAILED
 from workbench.cli.table_text import print_lines
+from workbench.settings import UserError
+from workbench.settings.alternatives import EXTENSIONS, load_extensions
 
 if TYPE_CHECKING:
     from workbench.cli.findings import Finding
@@ -116,6 +118,12 @@ def environment() -> "Iterator[Finding]":
     for fact in facts():
         if fact.advice:
             yield Finding(FindingKind.ENVIRONMENT, fact.name, fact.value, fact.advice)
+
+    try:
+        load_extensions()
+    except UserError as error:
+        advice = f"mend the module, or change {EXTENSIONS}; no command trains until then"
+        yield Finding(FindingKind.ENVIRONMENT, EXTENSIONS, str(error), advice)
 
 
 def remove(finding: "Finding") -> bool:

@@ -16,8 +16,10 @@ from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol
 
 from workbench.cli.exit_codes import FAILED, WRONG_USAGE, print_error, report_interruption
+from workbench.cli.options import know_extensions
 from workbench.cli.termination import polite_termination
 from workbench.settings import UserError, did_you_mean
+from workbench.settings.alternatives import load_extensions
 from workbench.storage.os_errors import explain_os_error
 from workbench.system.processes import set_environment
 
@@ -50,6 +52,10 @@ COMMANDS = {
     "info": "print versions, processor, kernels, disk, corpora and runs",
 }
 
+# Commands that train. They import the modules of WORKBENCH_EXTENSIONS before they do anything, so
+# that a wrong one is not noticed hours later.
+TRAINING = ("baseline", "paper", "train", "rates", "sweep")
+HELP = ("-h", "--help")
 
 EXIT_CODES = (
     "exit codes: 0 done, 1 failed (one line says why), 2 wrong usage, 130 stopped or interrupted "
@@ -141,11 +147,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not words or words[0] not in COMMANDS:
         return explain(words)
 
+    trains = words[0] in TRAINING
+    if trains and any(word in HELP for word in words):
+        know_extensions()
     command = load(words[0])
     options = command.Options(**vars(command_parser(words[0], command).parse_args(words[1:])))
     set_environment()
     try:
         with polite_termination():
+            if trains:
+                load_extensions()
             return command.run(options) or 0
     except UserError as error:
         return print_error(str(error))
@@ -170,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def explain(words: Sequence[str]) -> int:
     """Print the list of commands, or what is wrong with a first word that is no command."""
-    if words and words[0] in ("-h", "--help"):
+    if words and words[0] in HELP:
         overview().print_help()
         return 0
     if not words:

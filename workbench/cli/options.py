@@ -1,10 +1,12 @@
 """Options that several commands share."""
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from workbench.settings import PRESETS, SETTINGS, Setting, UserError, Value, unknown_setting
+from workbench.settings.alternatives import load_extensions
 from workbench.settings.description import bound_text, parse_number
 
 SEARCHES = ("rescoring", "graph")
@@ -119,6 +121,17 @@ def parse_changes(words: Sequence[str], option: str = "--set") -> dict[str, Valu
     """Words ``FIELD=VALUE`` of an option as parsed values by flat name."""
     pairs = [split_change(word, option) for word in words]
     return {name: SETTINGS[name].parse(value) for name, value in pairs}
+
+
+def know_extensions() -> None:
+    """Import the modules of WORKBENCH_EXTENSIONS, so that help and completion have their names.
+
+    One that cannot be imported is a warning here: help must be had even then.
+    """
+    try:
+        load_extensions()
+    except UserError as error:
+        print(f"warning: {error}", file=sys.stderr)
 
 
 def settings_help() -> str:

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Generic, TypeVar
 
 from workbench.settings.errors import UserError
-from workbench.settings.user_code import defined_at, guarded
+from workbench.settings.user_code import defined_at, guarded, import_problem
 
 EXTENSIONS = "WORKBENCH_EXTENSIONS"
 EXTENSIBLE = ("criterion", "optimizer", "shuffling")  # settings whose values users can add
@@ -83,8 +83,8 @@ def extensions_hint(setting: str) -> str:
 
 @cache
 def load_extensions() -> None:
-    """Import the modules that WORKBENCH_EXTENSIONS names, once; UserError if one cannot
-    be found.
+    """Import the modules that WORKBENCH_EXTENSIONS names, once; UserError if one cannot be
+    imported.
     """
     for module in filter(None, os.environ.get(EXTENSIONS, "").split(",")):
         try:
@@ -93,3 +93,7 @@ def load_extensions() -> None:
             raise UserError(
                 f"{EXTENSIONS}={module}: {error}; is its folder in PYTHONPATH?"
             ) from None
+        except UserError as error:
+            raise UserError(f"{EXTENSIONS}={module}: {error}") from error
+        except Exception as error:
+            raise UserError(f"{EXTENSIONS}={module}: {import_problem(error)}") from error

@@ -94,6 +94,18 @@ def error_place(function: Callable[..., object], trace: TracebackType | None) ->
     return f"{place(code.co_filename, lines[-1] if lines else code.co_firstlineno)}: "
 
 
+def import_problem(error: Exception) -> str:
+    """Return one line about a module that cannot be imported: the innermost place, and the error.
+
+    A SyntaxError has its place in its text.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, SyntaxError) or not frames:
+        return error_text(error)
+    last = frames[-1]
+    return f"{place(last.filename, last.lineno or 0)}: {error_text(error)}"
+
+
 def defined_at(function: Callable[..., object]) -> str:
     """Return ``FILE line N`` where a function begins, or the name of its module."""
     code = code_of(function)
