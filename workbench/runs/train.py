@@ -267,10 +267,12 @@ def tied_states_of(run: Run) -> str:
 def experiment_of(run: Run) -> Experiment:
     """Return what a run was started with.
 
-    Raises UserError if its corpus, or the model that it started from, has changed since.
+    Raises UserError if its corpus, or the model that it started from, has changed since, or if it
+    was trained with a choice that is unknown here.
     """
     record = run.record
-    task = Task(corpus_of(run), run.settings)
+    settings = Settings.of(**record.settings)
+    task = Task(corpus_of(run), settings)
     task.corpus.check_files()
     require_same_corpus(run.name, record.corpus, task.corpus)
 

@@ -3,11 +3,18 @@
 import dataclasses
 import numbers
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar, get_args, get_origin
 
-from workbench.settings.alternatives import added_choices, extensions_hint, load_extensions
+from workbench.settings.alternatives import (
+    EXTENSIBLE,
+    added_choices,
+    extensions_hint,
+    load_extensions,
+)
 from workbench.settings.errors import UserError, did_you_mean, no_such
 
 Value = bool | int | float | str
@@ -20,6 +27,18 @@ SWITCHES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "n
 LARGEST_WHOLE = 10**30  # beyond it nothing is a setting, and far beyond it is no float
 LONGEST_TEXT = 1000  # characters
 SHOWN = 60  # characters of a wrong value that a message repeats
+
+_taking_added = ContextVar("_taking_added", default=False)
+
+
+@contextmanager
+def taking_added_choices() -> Iterator[None]:
+    """Take any text for settings to which users can add choices, known here or not."""
+    token = _taking_added.set(True)
+    try:
+        yield
+    finally:
+        _taking_added.reset(token)
 
 
 @dataclass(frozen=True)
@@ -57,6 +76,8 @@ class Setting:
         return self._parse_number(value)
 
     def _parse_choice(self, value: object) -> str:
+        if value not in self.choices and self.name in EXTENSIBLE and _taking_added.get():
+            return self._parse_text(value)
         if value not in self.choices:
             load_extensions()
         if value not in self.choices:

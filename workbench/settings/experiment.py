@@ -5,7 +5,13 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from workbench.settings.description import Group, Setting, Value, settings_of
+from workbench.settings.description import (
+    Group,
+    Setting,
+    Value,
+    settings_of,
+    taking_added_choices,
+)
 from workbench.settings.errors import UserError, did_you_mean
 from workbench.settings.groups import (
     AsynchronySettings,
@@ -84,6 +90,16 @@ class Settings:
             groups[described.group][described.attribute] = value
         make: Callable[..., Settings] = cls
         return make(**{name: _make_group(GROUPS[name], given) for name, given in groups.items()})
+
+    @classmethod
+    def of_record(cls, values: Mapping[str, Value]) -> "Settings":
+        """Settings that a run was trained with, perhaps with a choice that is unknown here.
+
+        A user may have added it in a module that this process has not imported. Looking at the run
+        needs no such module; training with these settings does, and is refused by `of`.
+        """
+        with taking_added_choices():
+            return cls.of(**values)
 
     def replace(self, **changes: Value) -> "Settings":
         """A copy with some settings, by flat name, changed; raises UserError for unknown names."""

@@ -194,8 +194,8 @@ class Run:
 
     @property
     def settings(self) -> Settings:
-        """The settings of the run."""
-        return Settings.of(**self.record.settings)
+        """The settings of the run; see `Settings.of_record`."""
+        return Settings.of_record(self.record.settings)
 
     @property
     def summary(self) -> RunSummary:
