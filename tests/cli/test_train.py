@@ -99,3 +99,18 @@ def test_an_interruption_names_the_run(
     monkeypatch.setattr(runs, "train", lambda *_, **__: stopped)
     assert main.main(["train", "c"]) == 130
     assert "`workbench train --resume ce-01234567`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words, told", [([], True), (["--init", "ce-01234567"], False)])
+def test_sequence_training_from_random_weights_is_told(
+    words: list[str],
+    told: bool,
+    resumed: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It trains for hours and ends badly, and --init is easily forgotten."""
+    done = fake_run("ce-01234567", Settings())
+    monkeypatch.setattr(runs, "train", lambda *_, **__: done)
+    assert main.main(["train", "c", "--criterion", "mmi", *words]) == 0
+    assert ("warning: criterion=mmi starts from random" in capsys.readouterr().err) is told

@@ -66,6 +66,16 @@ class Options:
         settings = self.settings.replace(clock="wall") if self.cluster else self.settings
         return idle_sentences(settings, self.fixed)
 
+    def start_sentences(self) -> list[str]:
+        """What is unusual about the start of a new run."""
+        if self.settings.sequence and not (self.init or self.transfer):
+            name = self.settings.criterion.name
+            return [
+                f"criterion={name} starts from random weights; the paper starts from a model of "
+                "cross entropy: --init RUN"
+            ]
+        return []
+
     def words(self) -> list[str]:
         """The command line that gives these options, without ``--detach``."""
         valued = {
@@ -143,7 +153,7 @@ def run(options: Options) -> int:
     settings = options.settings
     corpus = Corpus.open(options.corpus)
     crowded = slot_sentences(settings, len(corpus.split("train")))
-    for sentence in [*options.idle_sentences(), *crowded]:
+    for sentence in [*options.idle_sentences(), *options.start_sentences(), *crowded]:
         print(f"warning: {sentence}", file=sys.stderr)
     init: Run | runs.Transfer | None = None
     if options.init:
