@@ -155,6 +155,16 @@ def test_one_or_two_voices_have_no_p(voices):
     assert (interval.low, interval.high) == (error_interval(each).low, error_interval(each).high)
 
 
+def test_few_voices_that_all_differ_by_the_same_have_no_p():
+    """Their chance is unknown, so there is neither a p-value nor an interval without width."""
+    speakers = [f"s{i // 5}" for i in range(20)]
+    before = [WordErrors(1, 0, 0, 8)] * 20
+    for after in (before, [WordErrors(2, 0, 0, 8)] * 20):
+        found = compare_errors(before, after, speakers)
+        assert (found.units, found.testable) == (4, False)
+        assert (found.p, found.low, found.high) == (None, None, None)
+
+
 def test_equal_systems_do_not_differ():
     """A system against itself has p = 1 and an interval without width."""
     each = errors(*corpus(0.2))

@@ -100,20 +100,20 @@ class Comparison:
 
     @property
     def p(self) -> float | None:
-        """The two-sided p-value of no difference; None with too few units."""
-        if not self.enough_units:
+        """The two-sided p-value of no difference; None unless `testable`."""
+        if not self.testable:
             return None
         return min(1.0, 2 * self.tail(abs(self.difference)))
 
     @property
     def low(self) -> float | None:
-        """The lower limit of the difference's 95 % interval; None with too few units."""
+        """The lower limit of the difference's 95 % interval; None unless `testable`."""
         half = self._half_width()
         return None if half is None else self.difference - half
 
     @property
     def high(self) -> float | None:
-        """The upper limit of the difference's 95 % interval; None with too few units."""
+        """The upper limit of the difference's 95 % interval; None unless `testable`."""
         half = self._half_width()
         return None if half is None else self.difference + half
 
@@ -128,7 +128,7 @@ class Comparison:
         return float(stdtrit(self.degrees, probability))
 
     def _half_width(self) -> float | None:
-        if not self.enough_units:
+        if not self.testable:
             return None
         return self.quantile((1 + LEVEL) / 2) * self.standard_error
 
