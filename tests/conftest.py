@@ -57,6 +57,15 @@ def browser_missing() -> str:
     )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def own_names_only() -> Iterator[None]:
+    """What the tests of one file add to rules, shufflings and criteria is unknown to others."""
+    from workbench.settings.alternatives import passing_choices
+
+    with passing_choices():
+        yield
+
+
 @pytest.fixture
 def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty data folder for one test."""

@@ -19,6 +19,7 @@ from workbench.engine.machines import delay_laws
 from workbench.sequence.criteria import lattice_criteria, lattice_gradient
 from workbench.sequence.occupancy import sum_by_key
 from workbench.settings import SETTINGS, Alternatives, Settings, UserError, rng
+from workbench.settings.alternatives import added_choices, passing_choices
 from workbench.training.messages import PushStatus
 from workbench.training.updates import update_rules
 
@@ -277,3 +278,16 @@ def test_another_process_knows_what_its_module_adds(tmp_path: Path) -> None:
     assert "optimizer='mine'" in done.stdout
     with pytest.raises(UserError, match="optimizer='mine': choose one of sgd"):
         Settings.of(optimizer="mine")
+
+
+def test_names_can_be_taken_back() -> None:
+    """After the block they are unknown again, and what was known before is as it was."""
+    known = list(update_rules)
+    with passing_choices():
+        update_rules.add("for-a-while")(lambda *_: None)
+        assert "for-a-while" in added_choices("optimizer")
+
+    assert "for-a-while" not in added_choices("optimizer")
+    assert list(update_rules) == known
+    with pytest.raises(UserError, match="choose one of"):
+        _ = update_rules["for-a-while"]

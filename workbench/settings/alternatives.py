@@ -9,8 +9,9 @@ and Dask workers know it too.
 import importlib
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from workbench.settings.errors import UserError
 from workbench.settings.user_code import defined_at, guarded, import_problem
@@ -22,6 +23,7 @@ EXTENSIONS_HINT = f"; if a module of yours adds it, name the module in {EXTENSIO
 Function = TypeVar("Function", bound=Callable[..., object])
 
 _added: dict[str, list[str]] = {}  # by setting: the names that users added
+_all: "list[Alternatives[Callable[..., object]]]" = []
 
 
 class Alternatives(Generic[Function]):
@@ -34,6 +36,7 @@ class Alternatives(Generic[Function]):
         self.setting = setting
         self._functions = {name.replace("_", "-"): function for name, function in known.items()}
         self._own = frozenset(self._functions)
+        _all.append(cast("Alternatives[Callable[..., object]]", self))
 
     def add(self, name: str) -> Callable[[Function], Function]:
         """Return a decorator that adds a function under ``name``; a cell that is run again replaces
@@ -69,6 +72,21 @@ class Alternatives(Generic[Function]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._functions)
+
+
+@contextmanager
+def passing_choices() -> Iterator[None]:
+    """Take back, at the end, the names that are added meanwhile; for tests of added functions."""
+    functions = {id(each): dict(each._functions) for each in _all}
+    added = {setting: list(names) for setting, names in _added.items()}
+    try:
+        yield
+    finally:
+        for each in _all:
+            own = {name: each._functions[name] for name in each._own}
+            each._functions = functions.get(id(each), own)
+        _added.clear()
+        _added.update(added)
 
 
 def added_choices(setting: str) -> tuple[str, ...]:
