@@ -110,8 +110,9 @@ def _joined(by_name: Mapping[str, Run], group: Sequence[Improvement]) -> Improve
     except UserError as problem:  # other test sets, or transcripts that are gone
         reason = str(problem)
 
+    seeds = "both seeds" if len(group) == 2 else f"all {len(group)} seeds"
     return Improvement(
-        run=f"all {len(group)} seeds: {after[0].settings.criterion.name}",
+        run=f"{seeds}: {after[0].settings.criterion.name}",
         parent=before[0].settings.criterion.name,
         before=fmean(each.before for each in group),
         after=fmean(each.after for each in group),
