@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 
-settings.register_profile("workbench", deadline=None, derandomize=True, max_examples=50)
+settings.register_profile("workbench", deadline=None, derandomize=True)
 settings.load_profile("workbench")
 
 

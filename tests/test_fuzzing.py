@@ -12,7 +12,7 @@ pytest.importorskip("distributed")
 
 from fuzzing import Hang, Reader, deadline, fuzz, mutate, readers
 
-INPUTS = 150
+INPUTS = 300
 NAMES = [
     *("kaldi wav.scp", "kaldi segments", "kaldi text", "kaldi utt2spk", "lhotse", "lexicon"),
     *("arpa", "audio", "checkpoint", "record", "status", "rows", "table", "summary", "machine"),

@@ -64,7 +64,7 @@ def test_by_hand(read):
     st.lists(st.lists(st.sampled_from(["a", "b", "ö", "x"]), max_size=5), min_size=1, max_size=9),
     st.integers(1, 4),
 )
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_round_trip(tmp_path_factory, text, order):
     """A model is read back from its file with the same n-grams and the same bits."""
     path = tmp_path_factory.mktemp("arpa") / "lm.arpa"

@@ -25,10 +25,10 @@ def fresh(monkeypatch, tmp_path):
     # Set before it is deleted, so that monkeypatch restores it after the choice has set it.
     monkeypatch.setenv("WORKBENCH_KERNEL", "none yet")
     monkeypatch.delenv("WORKBENCH_KERNEL")
-    for cached in (kernels.choice, device, kernels.kernel, kernels.speed_in):
+    for cached in (kernels.choice, device, kernels.kernel):
         cached.cache_clear()
     yield tmp_path
-    for cached in (kernels.choice, device, kernels.kernel, kernels.speed_in):
+    for cached in (kernels.choice, device, kernels.kernel):
         cached.cache_clear()
 
 
@@ -73,26 +73,6 @@ def test_the_choice_is_kept(fresh, monkeypatch):
     monkeypatch.setattr(kernels, "measure", lambda *measured: pytest.fail("measured again"))
     assert kernels.choice().kernel == "torch"
     assert "measured before" in kernels.choice().reason
-
-
-def test_runs_that_follow_each_other_share_a_measured_speed(fresh, monkeypatch):
-    """Within the same ten minutes of a process; later ones measure anew."""
-    measured = []
-
-    def measure(*given: Kernel) -> dict[str, float]:
-        measured.extend(given)
-        return {k.name: 1.0 for k in given}
-
-    monkeypatch.setattr(kernels, "measure", measure)
-    kernels.choice()
-    measured.clear()
-    seconds = 50.0 * kernels.SPEED_SECONDS
-    monkeypatch.setattr(time, "monotonic", lambda: seconds)
-    assert kernels.describe() == kernels.describe()
-    assert measured == [kernels.choose()]
-    seconds += kernels.SPEED_SECONDS
-    kernels.describe()
-    assert measured == [kernels.choose()] * 2
 
 
 def test_a_cache_that_cannot_be_written_gives_a_warning(fresh, monkeypatch):

@@ -29,6 +29,17 @@ class Clock:
         return self.now
 
 
+def line_after(first: int, second: int) -> tuple[WorkLine, list[str]]:
+    """A line of 100 units of training that was told of these, ten seconds apart; what it showed."""
+    clock = Clock()
+    shown: list[str] = []
+    line = WorkLine(shown.append, clock)
+    line.report(first, 100, "training")
+    clock.now = 10.0
+    line.report(second, 100, "training")
+    return line, shown
+
+
 def test_the_line_says_how_far_and_how_long() -> None:
     """Share, units and time so far; the time left follows from what was done in that time."""
     assert work_text(25, 100, "training", 10.0, 25) == (
@@ -41,12 +52,7 @@ def test_the_line_says_how_far_and_how_long() -> None:
 
 def test_work_that_ends_early_leaves_no_time_left() -> None:
     """A training ends when its curve is flat: the line then says so, and promises no more."""
-    clock = Clock()
-    shown: list[str] = []
-    line = WorkLine(shown.append, clock)
-    line.report(0, 100, "training")
-    clock.now = 10.0
-    line.report(25, 100, "training")
+    line, shown = line_after(0, 25)
     line.end()
     assert "about 30 s left" in shown[-2]
     assert "training: 25 % (25 of 100) in 10 s, where it ended" in shown[-1]
@@ -54,12 +60,7 @@ def test_work_that_ends_early_leaves_no_time_left() -> None:
 
 def test_what_was_done_before_does_not_count_as_fast() -> None:
     """Work that is resumed at 90 % has its time left from the new part alone."""
-    clock = Clock()
-    shown: list[str] = []
-    line = WorkLine(shown.append, clock)
-    line.report(90, 100, "training")
-    clock.now = 10.0
-    line.report(95, 100, "training")
+    _, shown = line_after(90, 95)
     assert "about 10 s left" in shown[-1]
 
 

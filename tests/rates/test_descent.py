@@ -182,7 +182,7 @@ def test_equal_trials_are_told_apart_as_often_as_the_errors_say() -> None:
     """Voices that differ in both directions: two errors are exceeded in about one case of 20."""
     draw = np.random.default_rng(0)
     exceeded = 0
-    for _ in range(600):
+    for _ in range(2000):
         effects = draw.normal(size=40)
         pairs = [
             UtteranceDifference(
@@ -192,4 +192,4 @@ def test_equal_trials_are_told_apart_as_often_as_the_errors_say() -> None:
         ]
         found = mean_difference(pairs)
         exceeded += abs(found.gain) > 2 * found.error
-    assert 0.03 < exceeded / 600 < 0.08
+    assert 0.03 < exceeded / 2000 < 0.08

@@ -45,6 +45,17 @@ def test_only_seeds_are_judged_together() -> None:
     assert len(verdict_sentences(baseline_of_seeds(2, learning_rate=0.003))) == 2
 
 
+def test_a_seed_that_was_trained_twice_counts_once() -> None:
+    """The same training under another name is no further seed, and neither is another corpus."""
+    runs = baseline_of_seeds(1)
+    settings = runs[1].settings
+    again = fake_run("mmi-again", settings, wrong=2, parent="ce0")
+    assert len(verdict_sentences([*runs, again])) == 2
+
+    other = fake_run("mmi-other", settings.replace(seed=1), wrong=2, parent="ce0", corpus="d")
+    assert len(verdict_sentences([*runs, other])) == 2
+
+
 def test_seeds_without_transcripts_are_not_judged_together() -> None:
     """A test whose words are gone is named, and the sentences on single seeds stay."""
     runs = baseline_of_seeds(2)

@@ -21,7 +21,7 @@ from workbench.settings import Settings
 from workbench.training import Checkpoint, ParameterServer, SourceState, pack, unpack
 from workbench.training.ledger import Ledger
 
-SEEDS = 40
+SEEDS = 60
 FIRED: Counter = Counter()
 
 

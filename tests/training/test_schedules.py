@@ -20,7 +20,7 @@ from workbench.training.ledger import Ledger
 from workbench.training.replica import Replica
 from workbench.training.sources import FrameSource, OuterSource, SourceState
 
-SEEDS = 500
+SEEDS = 1000
 FOUND = [5324]  # seeds that have found faults of the protocol, which are mended
 MUTANT_SEEDS = 1000  # within which a mutant must be caught
 

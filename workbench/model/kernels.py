@@ -45,7 +45,6 @@ PROBE_FRAMES = 32
 PROBE_WIDTH = 1024
 PROBE_MATRICES = 3
 PROBE_ROUNDS = 5
-SPEED_SECONDS = 600  # for which a measured speed is the present one
 FAR_BEHIND = 3  # a kernel this many times slower than the fastest is not measured again
 
 
@@ -183,11 +182,12 @@ def check_precision(precision: Precision) -> None:
 
 @one_thread()
 def describe(precision: Precision = "float32") -> Arithmetic:
-    """Return what computes in ``precision``, with the kernel's present speed."""
+    """Return what computes in ``precision``; measures the kernel's present speed, which takes a
+    moment.
+    """
     processor = this_processor()
     chosen = choice()
-    used = choose(precision)
-    speed = speed_in(int(time.monotonic() // SPEED_SECONDS), used)
+    gflops = measure(choose(precision))
     return Arithmetic(
         processor=processor.name,
         flags=processor.recorded,
@@ -196,23 +196,13 @@ def describe(precision: Precision = "float32") -> Arithmetic:
         reason=chosen.reason,
         precision=precision,
         bfloat16_in_hardware=processor.bfloat16 or device().type == "cuda",
-        gflops={used.name: round(speed, 1)},
+        gflops={name: round(speed, 1) for name, speed in gflops.items()},
         gflops_when_chosen={name: round(speed, 1) for name, speed in chosen.gflops.items()},
         threads=torch.get_num_threads(),
         mkl_debug_cpu_type=os.environ.get("MKL_DEBUG_CPU_TYPE"),
         torch=torch.__version__,
         numpy=np.__version__,
     )
-
-
-@functools.lru_cache(maxsize=8)
-def speed_in(period: int, used: Kernel) -> float:
-    """Return the GFLOP/s of a kernel, which a process measures once in a ``period`` of its clock.
-
-    Of a short run, to measure them takes a tenth.
-    """
-    (speed,) = measure(used).values()
-    return speed
 
 
 @functools.cache

@@ -85,18 +85,20 @@ def improvements(runs: Sequence[Run]) -> list[Improvement]:
 
 
 def improvements_over_seeds(runs: Sequence[Run], found: Sequence[Improvement]) -> list[Improvement]:
-    """Return one improvement for each group of several ``found`` that differ only in their seeds.
+    """Return one improvement for each group of ``found`` that differ in nothing but their seeds.
 
     The errors of each test utterance are added up over the seeds, and speakers are drawn.
     """
     by_name = {run.name: run for run in runs}
-    groups: dict[tuple[str, str], list[Improvement]] = {}
+    groups: dict[tuple[str, str, str], dict[int, Improvement]] = {}
     for improvement in found:
-        after = by_name[improvement.run].settings.digest(without=("seed",))
+        run = by_name[improvement.run]
+        after = run.settings.digest(without=("seed",))
         before = by_name[improvement.parent].settings.digest(without=("seed",))
-        groups.setdefault((before, after), []).append(improvement)
+        group = groups.setdefault((run.record.corpus.name, before, after), {})
+        group.setdefault(run.settings.seed, improvement)  # a run that was trained twice counts once
 
-    return [_joined(by_name, group) for group in groups.values() if len(group) > 1]
+    return [_joined(by_name, [*group.values()]) for group in groups.values() if len(group) > 1]
 
 
 def _joined(by_name: Mapping[str, Run], group: Sequence[Improvement]) -> Improvement:

@@ -121,6 +121,7 @@ class Replica(Generic[Batch]):
         return ReplicaState(SourceState(self.source.step), self.pushes, finished=True)
 
     def state(self) -> ReplicaState:
+        """Return the state to be saved; it has parameters only if they are used again."""
         used_again = bool(self.batches) or not self._fetches_next()
         return ReplicaState(
             source=self.source.state(),

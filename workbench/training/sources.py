@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from workbench.batches import FrameBatch, FrameOrder, Loaded, OuterBatch, Piece, Slots
+from workbench.batches.turnover import has_slots
 from workbench.engine.effects import CLOSED, RESTING, Close, Emit, Steps, Take, Work
 from workbench.settings import Settings, rng
 from workbench.training.drift import drift_row, due_sources
@@ -181,7 +182,8 @@ class OuterSource:
         Only before the first batch. Later utterances go to slots that are out of step by then.
         """
         batches = self.settings.batches
-        if batches.slot_start == "together" or batches.shuffling != "on-the-fly" or self.step:
+        apart = has_slots(self.settings) and batches.slot_start == "apart"
+        if not apart or self.step:
             return 0.0
         cuts = rng(self.settings.seed, "slots", self.channel).random(batches.size)
         return float(cuts[self.slots.occupied])
