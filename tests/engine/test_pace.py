@@ -21,7 +21,7 @@ from workbench.engine import (
     pace,
 )
 from workbench.engine.pace import Paced, keep_pace, take_time
-from workbench.engine.workers import do
+from workbench.engine.workers import GivenUp, do, giving_up
 from workbench.storage.rows import PaceRow, RateRow
 
 PRICE = 0.5  # seconds a piece of work
@@ -74,10 +74,10 @@ def test_work_takes_its_time(clock, busy, late):
 
 
 def test_long_pauses_look_whether_the_run_was_stopped(clock):
-    """Then the answer is that of work that is given up, and the rest is not slept."""
+    """Then the value, which is there by then, is the answer, and the rest is not slept."""
     asked_at = 100.0 + 3 * pace.NAP_SECONDS
     done = do(Work(take_time, (1000.0, str, 1)), lambda: clock.now > asked_at)
-    assert done.value is RESTING
+    assert done.value == Paced("1", 0.0)
     assert clock.now < asked_at + 2 * pace.NAP_SECONDS
 
 
@@ -104,17 +104,41 @@ def test_a_component_gets_the_same_answers(clock):
     assert any(isinstance(row, RateRow) for row in rows)
 
 
-def test_work_that_is_given_up_is_not_counted(clock):
-    """The component gets the answer that it would have got."""
+def test_a_stopped_run_has_its_values_sooner(clock):
+    """A component that knows no work that gives way, such as a decoder, gets none of it."""
     answers = []
 
     def component():
         answers.append((yield Work(max, (3, 4))))
+        answers.append((yield All((Ask("echo", Call()),), Work(min, (3, 4)))))
 
-    process = keep_pace(component, "evaluator", Cost(machine()))
+    process = keep_pace(component, "decoder 0", Cost(machine()))
     rows = []
-    Local(free).run({"evaluator": process}, {}, rows.append, give_way=lambda: True)
-    assert answers == [RESTING]
+    services = {"echo": Echo()}
+    Local(free).run({"decoder 0": process}, services, rows.append, give_way=lambda: True)
+    assert answers == [4, ["echo", 3]]
+    assert clock.now == 100.0
+    (told,) = [row for row in rows if isinstance(row, PaceRow)]
+    assert told.pieces == 2
+    assert told.late_seconds == 0.0
+
+
+def test_work_that_gives_way_is_not_counted(clock):
+    """It asks itself, as an evaluation does, and its component gets RESTING with and without."""
+
+    def give_way():
+        if giving_up()():
+            raise GivenUp
+
+    answers = []
+
+    def component():
+        answers.append((yield Work(give_way)))
+
+    rows = []
+    for process in (keep_pace(component, "evaluator", Cost(machine())), component()):
+        Local(free).run({"evaluator": process}, {}, rows.append, give_way=lambda: True)
+    assert answers == [RESTING, RESTING]
     assert [row.pieces for row in rows if isinstance(row, PaceRow)] == [0]
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from workbench.engine.clocks import TICKS, Clock
-from workbench.engine.effects import RESTING, All, Emit, Now, Process, Work
+from workbench.engine.effects import All, Emit, Now, Process, Work
 from workbench.engine.workers import giving_up
 from workbench.storage.rows import PaceRow
 
@@ -35,7 +35,7 @@ class _Lateness:
 
     def value_of(self, answer: object) -> object:
         """Return the value of paced work, and count it."""
-        if not isinstance(answer, Paced):  # the work was given up
+        if not isinstance(answer, Paced):  # the work asked, and was given up
             return answer
         self.pieces += 1
         self.seconds += answer.late
@@ -80,10 +80,11 @@ def _paced(work: Work, name: str, clock: Clock, now: float) -> Work:
     return Work(partial(take_time, seconds, work.fn), work.args, work.size, work.kind)
 
 
-def take_time(seconds: float, fn: Callable[..., object], *args: object) -> object:
-    """Compute ``fn(*args)`` in no less than ``seconds``; returns `Paced`, or RESTING if given up.
+def take_time(seconds: float, fn: Callable[..., object], *args: object) -> Paced:
+    """Compute ``fn(*args)`` in no less than ``seconds``, or in less if the run has been stopped.
 
-    A nap looks now and then at whether the run has been stopped.
+    A nap looks for that now and then. The value is there by then, and its component gets it:
+    only work that asks itself whether it is given up may be answered ``RESTING``.
     """
     given_up = giving_up()
     until = time.monotonic() + seconds
@@ -91,6 +92,6 @@ def take_time(seconds: float, fn: Callable[..., object], *args: object) -> objec
 
     while (left := until - time.monotonic()) > 0:
         if given_up():
-            return RESTING
+            return Paced(value, 0.0)
         time.sleep(min(left, NAP_SECONDS))
     return Paced(value, -left)

@@ -7,18 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from workbench.batches import UtteranceOrder
-from workbench.engine.effects import (
-    CLOSED,
-    RESTING,
-    Close,
-    Emit,
-    Now,
-    Process,
-    Put,
-    Rest,
-    Steps,
-    Work,
-)
+from workbench.engine.effects import CLOSED, Close, Emit, Now, Process, Put, Rest, Steps, Work
 from workbench.sequence.decoded import Decoded
 from workbench.settings import AsynchronySettings, Settings
 from workbench.storage.rows import DecodeRow
@@ -75,8 +64,6 @@ def decoder(
         started = yield Now()
         work = Work(decode, (at.theta, utterance), int(frames[utterance]), "decode")
         decoded = yield work
-        if decoded is RESTING:
-            return fetching.state(position)
         yield Emit(decode_row(name, decoded, at, started, queue, waited))
 
         before = yield Now()
