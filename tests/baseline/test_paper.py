@@ -79,6 +79,15 @@ def test_the_forecast_is_printed_and_nothing_is_made(data_folder: Path, capsys):
     assert not list(data_folder.iterdir())
 
 
+@pytest.mark.parametrize(("hours", "said"), [("0.16", True), ("60", False)])
+def test_a_forecast_of_a_rehearsal_says_that_it_is_too_long(
+    data_folder: Path, capsys, hours: str, said: bool
+):
+    """The speeds are those of a network that a rehearsal does not train."""
+    assert main.main(["paper", "--foretell", "--hours", hours]) == 0
+    assert ("a rehearsal takes less" in capsys.readouterr().out) == said
+
+
 def test_the_forecast_is_read_by_other_programs(data_folder: Path, capsys):
     """The object has the seconds of each stage on each machine, and nothing else is printed."""
     assert main.main(["paper", "--foretell", "--hours", "60", "--json"]) == 0

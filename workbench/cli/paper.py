@@ -114,6 +114,13 @@ def print_forecast(size: str, request: "Request") -> None:
         print()
         print_lines(f"{machine.name}: {machine.source}")
 
+    if size != "paper":
+        print()
+        print_lines(
+            "a rehearsal takes less: speeds are those of the paper's network, and fewer hours of "
+            "speech get a smaller one; without --foretell its time is said once it has begun"
+        )
+
     unknown = not_foretold(request)
     if unknown:
         print()
