@@ -251,8 +251,29 @@ def test_dasks_configuration_is_as_before_outside():
     name = "distributed.deploy.lost-worker-timeout"
     before = dask.config.get(name)
     with new_cluster(1, 1):
-        assert dask.config.get(name) == "10 minutes"
+        assert dask.config.get(name) == "3650 days"
     assert dask.config.get(name) == before
+
+
+def test_an_earlier_loss_ends_no_worker_that_starts_again(monkeypatch):
+    """Dask looks once more long after a loss, and ends the nanny if the worker is absent then."""
+    looks = []
+    with new_cluster(1, 1) as cluster:
+        loop = cluster.loop.asyncio_loop
+        call_later = loop.call_later
+
+        def record(delay, function, *arguments, **more):
+            if function.__qualname__.startswith("SpecCluster._update_worker_status"):
+                looks.append(delay)
+            return call_later(delay, function, *arguments, **more)
+
+        monkeypatch.setattr(loop, "call_later", record)
+        os.kill(cluster.workers[0].pid, signal.SIGKILL)
+        give_up = time.monotonic() + 60
+        while not looks and time.monotonic() < give_up:
+            time.sleep(0.05)
+    assert looks
+    assert min(looks) > 365 * 24 * 3600
 
 
 class Arriving(Service):

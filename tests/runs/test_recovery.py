@@ -181,13 +181,14 @@ def test_workers_are_waited_for_but_not_for_ever(unharmed, monkeypatch):
     assert_equal(runs.resume(find_run("never"), executor=Shaky(lambda n: False)), unharmed)
 
 
-def test_a_run_waits_for_workers_as_long_as_dask_does():
+def test_dask_starts_workers_for_as_long_as_a_run_waits():
     """A busy machine needed more than two minutes for a worker, and Dask was still starting it."""
     utils = pytest.importorskip("dask.utils")
     from workbench.engine.dask.local_cluster import RESTART_CONFIG
 
     (allowed,) = RESTART_CONFIG.values()
-    assert utils.parse_timedelta(allowed) == execution.RETURN_SECONDS
+    assert execution.RETURN_SECONDS >= 600
+    assert utils.parse_timedelta(allowed) > 1000 * execution.RETURN_SECONDS
 
 
 def test_a_stop_is_heard_while_workers_are_waited_for(corpus, unharmed):

@@ -19,7 +19,7 @@ from workbench.storage.run import ClusterInfo
 from workbench.storage.run_writer import RunWriter
 
 RETURN_SECONDS = 600.0
-"""How long lost workers are waited for, the time that Dask gives them (`local_cluster`).
+"""How long lost workers are waited for; Dask starts them for as long as the run waits.
 
 An idle machine restarts one in 2 seconds, one that is very busy has needed more than 120.
 """

@@ -44,8 +44,10 @@ CONFIG = {
     "distributed.worker.memory.target": False,  # parameters in use must not be written to disk
     "distributed.worker.memory.spill": False,
 }
-# How long the nanny of a lost worker may take to start another one.
-RESTART_CONFIG = {"distributed.deploy.lost-worker-timeout": "10 minutes"}
+# So long after a worker was lost, Dask ends its nanny for good if the worker is absent at that
+# moment, be it since another loss a second ago. So this is longer than any run: a run itself gives
+# up workers that do not return (`runs.execution`).
+RESTART_CONFIG = {"distributed.deploy.lost-worker-timeout": "3650 days"}
 
 
 @contextmanager
