@@ -408,7 +408,7 @@ def _language_model_remarks(work: _Work) -> list[str]:
     return [f"language model: {note}" for note in notes]
 
 
-def _counts(store: FrameStore, aside: Iterable[SetAside]) -> dict[str, Any]:
+def _counts(store: FrameStore, aside: Iterable[SetAside]) -> dict[str, object]:
     """The counts of one split for corpus.json."""
     return {
         "utterances": len(store),

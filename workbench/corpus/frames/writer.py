@@ -3,9 +3,10 @@
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class FrameStoreWriter:
     replaced at the end of the block.
     """
 
-    def __init__(self, folder: Path, about: dict[str, Any] | None = None):
+    def __init__(self, folder: Path, about: Mapping[str, object] | None = None):
         self.folder = Path(folder)
         self._about = about or {}
         self._offsets = [0]
@@ -84,13 +85,13 @@ class FrameStoreWriter:
         """Keep a record of an utterance without usable audio."""
         self._write_line(SET_ASIDE, dataclasses.asdict(utterance))
 
-    def _utterance_record(self, utterance: Utterance, frames: int) -> dict[str, Any]:
+    def _utterance_record(self, utterance: Utterance, frames: int) -> dict[str, object]:
         record = dataclasses.asdict(utterance)
         record["audio"] = portable_path(utterance.audio, self.folder)
         record["frames"] = frames
         return {name: value for name, value in record.items() if name not in NOT_STORED}
 
-    def _write_line(self, name: str, record: dict[str, Any]) -> None:
+    def _write_line(self, name: str, record: Mapping[str, object]) -> None:
         self._writers[name].write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
 
     def _commit(self) -> None:
@@ -108,7 +109,7 @@ class FrameStoreWriter:
         manifest = StoreManifest(
             frames=self._offsets[-1],
             utterances=len(self._offsets) - 1,
-            about=self._about,
+            about=dict(self._about),
             files=files,
         )
         manifest.write(self.folder)

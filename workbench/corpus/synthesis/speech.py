@@ -90,7 +90,7 @@ class Synthesiser:
         events = [SoundEvent(mnemonic, sample) for mnemonic, sample in answer["events"]]
         return Speech(np.frombuffer(data, "<i2"), events)
 
-    def _ask(self, **request: Any) -> dict[str, Any]:
+    def _ask(self, **request: object) -> dict[str, Any]:
         """Send one request and return the answer, JSON as ``espeak.py`` describes it."""
         process = self._process
         assert process.stdin is not None
