@@ -215,6 +215,19 @@ def test_more_processes_than_threads_are_refused(client):
         run_on(client, settings(criterion="mmi", replicas=15))
 
 
+def test_a_worker_that_went_after_the_fit_is_lost(client):
+    """Between the fit and the start of a run; the run is resumed as after any other loss."""
+    from workbench.engine.dask import Cluster
+
+    cluster = Cluster(client).fitted(4, 15, lambda threads: {})
+    heard = cluster.heartbeats.look()
+    gone = max(heard.values(), key=lambda heartbeat: heartbeat.name)
+    del heard[gone.address]
+    cluster.heartbeats.look = lambda run="": heard
+    with pytest.raises(Lost, match="15 processes need as many threads, but the cluster has 8"):
+        cluster.run(dict.fromkeys("abcdefghijklmno"), {}, Rows().emit)
+
+
 def test_nothing_listens_off_loopback(client):
     """No socket of scheduler or workers is bound to another address."""
     own = socket_inodes({os.getpid(), *client.run(os.getpid).values()})

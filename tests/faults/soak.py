@@ -80,12 +80,20 @@ class Slope(NamedTuple):
     error: float
 
 
+class Killed(NamedTuple):
+    """A worker and the process that it was."""
+
+    name: str
+    process: int
+
+
 @dataclass
 class Seen:
     """Sizes of processes by role, and the kills."""
 
     sizes: dict[str, list[Size]] = field(default_factory=lambda: defaultdict(list))
     kills: int = 0
+    stood_still: bool = False  # the run did not go on after a kill
     began: float = field(default_factory=time.monotonic)
 
     def look(self, role: str, pid: int) -> None:
@@ -156,15 +164,23 @@ def wait_until(what: Callable[[], bool], driver: subprocess.Popen) -> bool:
     return driver.poll() is None
 
 
-def go_on(run: Run, driver: subprocess.Popen, recovered: int, seconds: float) -> bool:
-    """Wait until the run has recovered so often, and has then written rows for so long."""
-    if not wait_until(lambda: recoveries(run) >= recovered, driver):
+def workers_of(run: Run) -> dict[str, int]:
+    """Return the process of each worker of the run by the worker's name."""
+    cluster = run.cluster
+    return cluster.workers if cluster else {}
+
+
+def go_on(run: Run, driver: subprocess.Popen, killed: Killed | None, seconds: float) -> bool:
+    """Wait until another process stands for the killed one, and rows come again for so long."""
+    if killed and not wait_until(
+        lambda: workers_of(run).get(killed.name, killed.process) != killed.process, driver
+    ):
         return False
     before = bytes_of_rows(run)
-    if not wait_until(lambda: bytes_of_rows(run) > before, driver):
+    if not wait_until(lambda: bytes_of_rows(run) != before, driver):
         return False
     time.sleep(seconds)
-    return True
+    return driver.poll() is None
 
 
 def soak(run: Run, driver: subprocess.Popen, minutes: float, every: float, seed: int) -> Seen:
@@ -172,19 +188,21 @@ def soak(run: Run, driver: subprocess.Popen, minutes: float, every: float, seed:
     draw = random.Random(seed)
     seen = Seen()
     told = 0
-    recovered = 0
-    while time.monotonic() - seen.began < 60 * minutes and go_on(run, driver, recovered, every):
-        cluster = run.cluster
-        workers = cluster.workers if cluster else {}
+    killed = None
+    while time.monotonic() - seen.began < 60 * minutes:
+        if not go_on(run, driver, killed, every):
+            seen.stood_still = True
+            break
+        workers = workers_of(run)
         victims = sorted(name for name, pid in workers.items() if name != SERVER and exists(pid))
         if not victims or SERVER not in workers:
             continue
-        victim = workers[draw.choice(victims)]
+        name = draw.choice(victims)
+        killed = Killed(name, workers[name])
         seen.look("driver", driver.pid)
         seen.look("worker of the server", workers[SERVER])
-        seen.look("worker of a replica", victim)
-        recovered = recoveries(run) + 1
-        os.kill(victim, SIGKILL)
+        seen.look("worker of a replica", killed.process)
+        os.kill(killed.process, SIGKILL)
         seen.kills += 1
 
         if seen.kills // 20 > told:
@@ -250,8 +268,6 @@ def wrong_with(run: Run, kills: int) -> list[str]:
     print(f"{len(pushes)} pushes, {recoveries(run)} recoveries after {kills} kills")
     if items != whole:
         found.append(f"{len(pushes)} pushes, {len(items)} items, {steps} by step")
-    if recoveries(run) < kills - 1:  # the last one may have come as the run stopped
-        found.append(f"{recoveries(run)} recoveries after {kills} kills")
     if run.summary.updates_applied != len(pushes):
         found.append(f"{run.summary.updates_applied} updates of {len(pushes)} pushes")
     return found
@@ -306,6 +322,8 @@ def main() -> int:
         (run.folder / STOP).touch()
         code = driver.wait(END_SECONDS)
         found = report(seen, options.warm_up) + wrong_with(run, seen.kills)
+        if seen.stood_still:
+            found.append("the run did not go on after the last kill")
         if code:
             found.append(f"the driver ended with {code}: {log.read_text()[-2000:]}")
 

@@ -13,7 +13,7 @@ import queue
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -57,6 +57,7 @@ class Cluster:
     other services and channels are spread over the workers. ``shares_memory``: workers on the same
     machine share memory; if not, they use TCP as if they were on several machines. ``pace``: a
     clock; each piece of work takes as long as it says, if this computer is fast enough.
+    ``fitted_to``: addresses of the workers that were there when the places were given.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Cluster:
         shares_memory: bool = True,
         heartbeats: Heartbeats | None = None,
         pace: Clock | None = None,
+        fitted_to: Iterable[str] = (),
     ):
         self.client = client
         self.capacity = capacity
@@ -74,6 +76,7 @@ class Cluster:
         self.shares_memory = shares_memory
         self.heartbeats = heartbeats or Heartbeats(client)
         self.pace = pace
+        self.fitted_to = frozenset(fitted_to)
 
     def fitted(
         self, capacity: int, processes: int, places: Callable[[Sequence[int]], Mapping[str, int]]
@@ -83,10 +86,16 @@ class Cluster:
         ``places`` is given the threads of each worker. UserError if there are fewer threads than
         ``processes``.
         """
-        more_places = places(list(self.workers(processes).values()))
-        all_places = {**more_places, **self.places}
+        workers = self.workers(processes)
+        all_places = {**places(list(workers.values())), **self.places}
         return Cluster(
-            self.client, capacity, all_places, self.shares_memory, self.heartbeats, self.pace
+            self.client,
+            capacity,
+            all_places,
+            self.shares_memory,
+            self.heartbeats,
+            self.pace,
+            workers,
         )
 
     def paced(self, pace: Clock) -> "Cluster":
@@ -110,19 +119,27 @@ class Cluster:
         At the end, they are replaced by what they became.
 
         UserError if there are fewer threads than processes, because a process without a thread
-        would starve the others.
+        would starve the others; Lost if that is so because a worker has gone since the cluster was
+        ``fitted``.
         """
         if self.pace is not None:
             processes = {
                 name: partial(keep_pace, make, name, self.pace) for name, make in processes.items()
             }
-        workers = self.workers(len(processes))
+        try:
+            workers = self.workers(len(processes))
+            seats = self.seats(processes, workers)
+        except UserError as shortage:
+            if self.fitted_to - self.heartbeats.look().keys():
+                raise Lost(f"lost: {shortage}") from shortage
+            raise
+
         places = {name: i % len(workers) for i, name in enumerate(services)} | self.places
         execution = _Execution(self.client, emit, rest, ticks, self.heartbeats, give_way)
         try:
             hosts = Contents(services, channels or {}, self.capacity, places)
             execution.make_hosts(workers, hosts, self.shares_memory)
-            execution.start(processes, self.seats(processes, workers))
+            execution.start(processes, seats)
             outcome = execution.watch()
             services.update(execution.services)
             return outcome
