@@ -91,7 +91,8 @@ def serve_ours(pipe: Pipe) -> None:
     settings = Settings.of(learning_rate=float(RATE))
     while True:
         server = ParameterServer(np.zeros(pipe.recv(), np.float32), settings)
-        host = Host("bench", 0, {"server 0": server}, 4, {})
+        host = Host("bench", 0, 4)
+        host.hold({"server 0": server}, {})
         listener = Listener(0, TOKEN, host.answer, True, f"tcp://{LOOPBACK}:0")
         pipe.send(listener.address)
 

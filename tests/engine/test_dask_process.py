@@ -15,18 +15,11 @@ from workbench.engine.dask.process import Site, drive
 ADDRESS = Address(0, "", "", "", 0, False, b"")  # of the host, which is called itself
 
 
-class FakeWorker:
-    """Takes the rows that a process sends."""
-
-    def log_event(self, topic, rows):
-        """Drop them."""
-
-
 class WatchedHost(Host):
     """Notes for each request whether the process counts as working while it waits."""
 
     def __init__(self):
-        super().__init__("run", 0, {}, 4, {})
+        super().__init__("run", 0, 4)
         self.seen = []
 
     def answer(self, request):
@@ -39,7 +32,7 @@ def host(monkeypatch):
     """The only host of the run, in this process."""
     host = WatchedHost()
     monkeypatch.setattr(process_module, "host_here", lambda run, number: host)
-    monkeypatch.setattr(process_module, "get_worker", FakeWorker)
+    monkeypatch.setattr(process_module, "send_rows", lambda topic, run, rows: None)
     host.open(b"token", shares_memory=False, tcp=False)
     return host
 
@@ -60,7 +53,7 @@ def test_a_component_works_unless_it_waits(host):
         yield Emit(UsageRow())
         look()
 
-    drive(component, "p", Site("run", [ADDRESS], {}, 0.0))
+    drive(component, "p", Site("run", "rows", [ADDRESS], {}, 0.0))
     assert seen == [True] * 5
     assert host.seen == [False, False]
     assert not host.progress["p"].working

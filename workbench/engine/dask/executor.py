@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -24,11 +25,12 @@ from distributed.scheduler import KilledWorker
 
 from workbench.engine.clocks import TICKS, Clock
 from workbench.engine.dask.heartbeats import Heartbeats, own_workers
-from workbench.engine.dask.host import Aborted, Collected, Host
-from workbench.engine.dask.members import ComponentTask, Contents, HostWorker
-from workbench.engine.dask.process import Returned, Site, drive
+from workbench.engine.dask.host import Aborted, Collected, Host, Make
+from workbench.engine.dask.members import ComponentTask, Contents, HostWorker, seat_processes
+from workbench.engine.dask.process import Returned, Site, drive_seated
+from workbench.engine.dask.topic import RowTopic
 from workbench.engine.dask.watch import START_SECONDS, STILL_SECONDS, Stillness
-from workbench.engine.effects import Held, Lost, Process, Service
+from workbench.engine.effects import Held, Lost, Service
 from workbench.engine.outcome import Outcome
 from workbench.engine.pace import keep_pace
 from workbench.engine.workers import never
@@ -45,7 +47,6 @@ WAIT_SECONDS = 0.5  # between looks at the workers while a host is waited for
 TOKEN_BYTES = 32
 ACTOR_LOST = "Worker holding Actor was lost"  # how the message of Dask's RuntimeError begins
 
-Make = Callable[[], Process]
 S = TypeVar("S", bound=Service)
 
 
@@ -57,7 +58,6 @@ class Cluster:
     other services and channels are spread over the workers. ``shares_memory``: workers on the same
     machine share memory; if not, they use TCP as if they were on several machines. ``pace``: a
     clock; each piece of work takes as long as it says, if this computer is fast enough.
-    ``fitted_to``: addresses of the workers that were there when the places were given.
     """
 
     def __init__(
@@ -66,17 +66,16 @@ class Cluster:
         capacity: int = 4,
         places: Mapping[str, int] | None = None,
         shares_memory: bool = True,
-        heartbeats: Heartbeats | None = None,
         pace: Clock | None = None,
-        fitted_to: Iterable[str] = (),
     ):
         self.client = client
         self.capacity = capacity
         self.places = dict(places or {})
         self.shares_memory = shares_memory
-        self.heartbeats = heartbeats or Heartbeats(client)
         self.pace = pace
-        self.fitted_to = frozenset(fitted_to)
+        self.heartbeats = Heartbeats(client)
+        self.topic = RowTopic(client)
+        self.fitted_to: frozenset[str] = frozenset()  # workers that there were when it was fitted
 
     def fitted(
         self, capacity: int, processes: int, places: Callable[[Sequence[int]], Mapping[str, int]]
@@ -87,22 +86,17 @@ class Cluster:
         ``processes``.
         """
         workers = self.workers(processes)
-        all_places = {**places(list(workers.values())), **self.places}
-        return Cluster(
-            self.client,
-            capacity,
-            all_places,
-            self.shares_memory,
-            self.heartbeats,
-            self.pace,
-            workers,
-        )
+        made = copy(self)
+        made.capacity = capacity
+        made.places = {**places(list(workers.values())), **self.places}
+        made.fitted_to = frozenset(workers)
+        return made
 
     def paced(self, pace: Clock) -> "Cluster":
         """Return the same cluster, on which work takes as long as a clock says."""
-        return Cluster(
-            self.client, self.capacity, self.places, self.shares_memory, self.heartbeats, pace
-        )
+        made = copy(self)
+        made.pace = pace
+        return made
 
     def run(
         self,
@@ -128,17 +122,19 @@ class Cluster:
             }
         try:
             workers = self.workers(len(processes))
-            seats = self.seats(processes, workers)
+            seats = seat_processes(processes, workers, self.places)
         except UserError as shortage:
             if self.fitted_to - self.heartbeats.look().keys():
                 raise Lost(f"lost: {shortage}") from shortage
             raise
 
         places = {name: i % len(workers) for i, name in enumerate(services)} | self.places
-        execution = _Execution(self.client, emit, rest, ticks, self.heartbeats, give_way)
+        execution = _Execution(
+            self.client, self.topic, emit, rest, ticks, self.heartbeats, give_way
+        )
         try:
-            hosts = Contents(services, channels or {}, self.capacity, places)
-            execution.make_hosts(workers, hosts, self.shares_memory)
+            execution.make_hosts(workers, self.capacity, self.shares_memory)
+            execution.fill_hosts(Contents(services, channels or {}, places))
             execution.start(processes, seats)
             outcome = execution.watch()
             services.update(execution.services)
@@ -190,33 +186,13 @@ class Cluster:
         link = own.dashboard_link if has_dashboard else ""
         return ClusterInfo("local", link, own_workers(self.client))
 
-    def seats(self, processes: Mapping[str, object], workers: dict[str, int]) -> dict[str, str]:
-        """Return the worker's address of each process; those with a place are seated first."""
-        idle = dict(workers)
-        addresses = list(workers)
-        seats: dict[str, str] = {}
-        for name in sorted(processes, key=lambda name: name not in self.places):
-            if name in self.places:
-                seat = addresses[self.places[name] % len(addresses)]
-            else:
-                seat = max(addresses, key=lambda address: idle[address])
-            idle[seat] -= 1
-            seats[name] = seat
-
-        full = [address for address, threads in idle.items() if threads < 0]
-        if full:
-            raise UserError(
-                f"more processes are placed on worker {full[0]} than its {workers[full[0]]} threads"
-            )
-
-        return seats
-
 
 @dataclass
 class _Execution:
     """A run from its start, or from a rest, to its end or the next rest."""
 
     client: Client
+    topic: RowTopic
     emit: Callable[[Row], None]
     rest: Callable[[], bool]
     ticks: int
@@ -227,28 +203,22 @@ class _Execution:
     workers: list[HostWorker] = field(default_factory=list)
     tasks: dict[str, ComponentTask] = field(default_factory=dict)
     services: dict[str, Any] = field(default_factory=dict)  # at the end
-    rows: "queue.SimpleQueue[list[dict]]" = field(default_factory=queue.SimpleQueue)
     rows_received: int = 0
 
     def __post_init__(self) -> None:
         self.name = f"workbench-{uuid.uuid4().hex}"
         self.began = time.time() - self.ticks / TICKS
         self.zero = time.monotonic() - self.ticks / TICKS  # the same, if no clock is set meanwhile
-        self.client.subscribe_topic(self.name, lambda event: self.rows.put(event[1]))
+        self.rows = self.topic.receive(self.name)
 
-    def make_hosts(
-        self, workers: Mapping[str, int], contents: Contents, shares_memory: bool
-    ) -> None:
+    def make_hosts(self, workers: Iterable[str], capacity: int, shares_memory: bool) -> None:
         """Make a listening host on each worker, before processes take the threads."""
         for number, address in enumerate(workers):
-            services, channels = contents.of_host(number, len(workers))
             actor = self.client.submit(
                 Host,
                 self.name,
                 number,
-                services,
-                contents.capacity,
-                channels,
+                capacity,
                 actor=True,
                 pure=False,
                 workers=[address],
@@ -262,18 +232,32 @@ class _Execution:
         several_machines = len(set(self.call_hosts("machine"))) > 1
         tcp = several_machines or not shares_memory
         token = secrets.token_bytes(TOKEN_BYTES)
-        addresses = self.call_hosts("open", token, shares_memory, tcp)
+        self.addresses = self.call_hosts("open", token, shares_memory, tcp)
         self.call_hosts("report")
-        self.site = Site(self.name, addresses, contents.places, self.began)
+
+    def fill_hosts(self, contents: Contents) -> None:
+        """Give each host its services and channels.
+
+        These are calls, and carry no task: of the messages about tasks, client and scheduler keep
+        the last thousand each, with all parameters that are in them.
+        """
+        count = len(self.workers)
+        self.call_each("hold", [contents.of_host(number, count) for number in range(count)])
+        self.site = Site(self.name, self.topic.name, self.addresses, contents.places, self.began)
 
     def start(self, processes: Mapping[str, Make], seats: Mapping[str, str]) -> None:
-        """Start every process as a task."""
+        """Start every process as a task; what it starts from goes to the host of its worker."""
         self.stillness = Stillness(len(processes))
+        numbers = {worker.address: number for number, worker in enumerate(self.workers)}
+        makers: list[dict[str, Make]] = [{} for _ in self.workers]
         for name, make in processes.items():
+            makers[numbers[seats[name]]][name] = make
+        self.call_each("seat", [(here,) for here in makers])
+        for name in processes:
             future = self.client.submit(
-                drive,
-                make,
+                drive_seated,
                 name,
+                numbers[seats[name]],
                 self.site,
                 key=f"{name}-{self.name}",
                 workers=[seats[name]],
@@ -337,8 +321,17 @@ class _Execution:
 
     def call_hosts(self, method: str, *args: object) -> list[Any]:
         """Make the same call to every host at once, and return the answers."""
-        answers = [getattr(worker.host, method)(*args) for worker in self.workers]
-        return [self.answer_of(answer) for answer in answers]
+        return self.call_each(method, [args] * len(self.workers), ANSWER_SECONDS)
+
+    def call_each(
+        self, method: str, arguments: Sequence[tuple[object, ...]], seconds: float = START_SECONDS
+    ) -> list[Any]:
+        """Make a call with arguments of its own to every host at once, and return the answers."""
+        answers = [
+            getattr(worker.host, method)(*args)
+            for worker, args in zip(self.workers, arguments, strict=True)
+        ]
+        return [self.answer_of(answer, seconds) for answer in answers]
 
     def answer_of(self, promised: Any, seconds: float = ANSWER_SECONDS) -> Any:
         """Wait for what a host, or Dask, has promised; Lost if a worker is lost meanwhile."""
@@ -415,7 +408,7 @@ class _Execution:
 
         Tasks that still run get Aborted from their hosts, and end.
         """
-        self.client.unsubscribe_topic(self.name)
+        self.topic.close()
         lost = self.lost_workers()
         running = [
             task.future

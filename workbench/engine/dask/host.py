@@ -24,7 +24,18 @@ from workbench.engine.dask.heartbeats import HEARTBEAT_FIELD
 from workbench.engine.dask.listener import Address, Listener
 from workbench.engine.dask.shared_memory import Segment, machine_id
 from workbench.engine.dask.watch import Activity
-from workbench.engine.effects import NOT_YET, RESTING, Ask, Close, Held, Lost, Put, Service, Take
+from workbench.engine.effects import (
+    NOT_YET,
+    RESTING,
+    Ask,
+    Close,
+    Held,
+    Lost,
+    Process,
+    Put,
+    Service,
+    Take,
+)
 from workbench.system import memory
 
 ANSWER_SECONDS = 5.0
@@ -61,6 +72,7 @@ class Calls:
     asks: tuple[Ask, ...]
 
 
+Make = Callable[[], Process]  # starts a process
 Request = Start | Calls | Put | Take | Close
 
 
@@ -94,14 +106,7 @@ class Waiter:
 class Host:
     """Services by name, and the channels of their worker."""
 
-    def __init__(
-        self,
-        run: str,
-        number: int,
-        services: Mapping[str, Service],
-        capacity: int,
-        held: Mapping[str, Held],
-    ):
+    def __init__(self, run: str, number: int, capacity: int):
         self.run = run
         self.number = number
         self.capacity = capacity  # of the channels
@@ -112,18 +117,31 @@ class Host:
         self.progress: dict[str, Progress] = {}  # of the processes of this worker
         self.changed = threading.Condition()  # anything that a caller may wait for
 
-        self.services = dict(services)
-        self.service_locks = {name: threading.Lock() for name in services}
-        self.long_call_locks = {name: threading.Lock() for name in services}
+        self.makers: dict[str, Make] = {}  # of processes of this worker that have not started
+
+        self.services: dict[str, Service] = {}
+        self.service_locks: dict[str, threading.Lock] = {}
+        self.long_call_locks: dict[str, threading.Lock] = {}
         self.released: dict[str, int] = {}  # by service: its counter when last called
         self.releases = 0  # of all services together
         self.busy_seconds: dict[str, float] = defaultdict(float)
 
-        self.channels: dict[str, Channel[Waiter]] = {
-            name: Channel(capacity, _align_held(contents)) for name, contents in held.items()
-        }
+        self.channels: dict[str, Channel[Waiter]] = {}
         # Of processes here that have ended, while a peer still sees arrays that they sent.
         self.kept_connections: list[Connection] = []
+
+    def hold(self, services: Mapping[str, Service], held: Mapping[str, Held]) -> None:
+        """Take services, and channels with what they hold, before any process starts."""
+        self.services = dict(services)
+        self.service_locks = {name: threading.Lock() for name in services}
+        self.long_call_locks = {name: threading.Lock() for name in services}
+        self.channels = {
+            name: Channel(self.capacity, _align_held(contents)) for name, contents in held.items()
+        }
+
+    def seat(self, makers: Mapping[str, Make]) -> None:
+        """Keep what makes the processes of this worker until their tasks start."""
+        self.makers = dict(makers)
 
     def machine(self) -> str:
         """Return a text that is the same for all hosts of one machine."""

@@ -44,10 +44,17 @@ CONFIG = {
     "distributed.worker.memory.target": False,  # parameters in use must not be written to disk
     "distributed.worker.memory.spill": False,
 }
-# So long after a worker was lost, Dask ends its nanny for good if the worker is absent at that
-# moment, be it since another loss a second ago. So this is longer than any run: a run itself gives
-# up workers that do not return (`runs.execution`).
-RESTART_CONFIG = {"distributed.deploy.lost-worker-timeout": "3650 days"}
+LASTING_CONFIG = {
+    # So long after a worker was lost, Dask ends its nanny for good if the worker is absent at that
+    # moment, be it since another loss a second ago. So this is longer than any run: a run itself
+    # gives up workers that do not return (`runs.execution`).
+    "distributed.deploy.lost-worker-timeout": "3650 days",
+    # Of messages between client, scheduler and each worker, events and lines of logs, so many are
+    # kept for those who look for errors in Dask. A thousand, and ten thousand lines, are Dask's
+    # own choice: for hours, runs that save often would grow.
+    "distributed.admin.low-level-log-length": 50,
+    "distributed.admin.log-length": 100,
+}
 
 
 @contextmanager
@@ -64,9 +71,9 @@ def local_cluster(
         "distributed.scheduler.http.routes": routes,
         "distributed.scheduler.worker-ttl": silence,
     }
-    # Dask reads RESTART_CONFIG when a worker is lost, so it holds for as long as the cluster; the
-    # rest is read once.
-    with dask.config.set(RESTART_CONFIG):
+    # Dask reads LASTING_CONFIG when a worker is lost or comes, so it holds for as long as the
+    # cluster; the rest is read once.
+    with dask.config.set(LASTING_CONFIG):
         with dask.config.set(config):
             cluster = LocalCluster(
                 n_workers=workers,

@@ -1,6 +1,6 @@
 """What a run has on a cluster: workers with their hosts, what these hold, and tasks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ from distributed import Future
 
 from workbench.engine.dask.process import place
 from workbench.engine.effects import Held, Service
+from workbench.settings import UserError
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,6 @@ class Contents:
 
     services: Mapping[str, Service]
     channels: Mapping[str, Held]
-    capacity: int  # of each channel
     places: Mapping[str, int]
 
     def of_host(self, number: int, hosts: int) -> tuple[dict[str, Service], dict[str, Held]]:
@@ -59,3 +59,31 @@ class ComponentTask:
 
     future: Future
     worker: str  # address
+
+
+def seat_processes(
+    processes: Iterable[str], threads: Mapping[str, int], places: Mapping[str, int]
+) -> dict[str, str]:
+    """Return the worker's address of each process; those with a place are seated first.
+
+    ``threads``: of each worker by its address. UserError if a worker has too few for the processes
+    that are placed on it.
+    """
+    idle = dict(threads)
+    addresses = list(threads)
+    seats: dict[str, str] = {}
+    for name in sorted(processes, key=lambda name: name not in places):
+        if name in places:
+            seat = addresses[places[name] % len(addresses)]
+        else:
+            seat = max(addresses, key=lambda address: idle[address])
+        idle[seat] -= 1
+        seats[name] = seat
+
+    full = [address for address, left in idle.items() if left < 0]
+    if full:
+        raise UserError(
+            f"more processes are placed on worker {full[0]} than its {threads[full[0]]} threads"
+        )
+
+    return seats

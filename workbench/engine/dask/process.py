@@ -8,13 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from distributed import get_worker
-
 from workbench.engine.dask.connection import Connection
 from workbench.engine.dask.host import (
     AGAIN,
     Calls,
     Host,
+    Make,
     Reply,
     Request,
     Start,
@@ -23,6 +22,7 @@ from workbench.engine.dask.host import (
     host_here,
 )
 from workbench.engine.dask.listener import CONNECTION_ERRORS, Address, Failed, connect
+from workbench.engine.dask.topic import send_rows
 from workbench.engine.effects import (
     All,
     Ask,
@@ -49,7 +49,8 @@ REPLY_TIMEOUT = 60.0  # seconds; a host replies within a few
 class Site:
     """What a process has to know of the cluster."""
 
-    run: str  # its name, and that of the topic of its rows
+    run: str  # its name
+    topic: str  # of its rows
     hosts: Sequence[Address]
     places: Mapping[str, int]  # number of the host by service or channel; see `place`
     began: float  # wall time at which the run began, less the seconds that it had behind it
@@ -65,7 +66,15 @@ class Returned:
     work_seconds: float
 
 
-def drive(make: Callable[[], Process], name: str, site: Site) -> Returned:
+def drive_seated(name: str, number: int, site: Site) -> Returned:
+    """Run the process that host ``number``, which is here, was given."""
+    host = host_here(site.run, number)
+    if host is None:
+        raise Lost(f"lost: the host of {name}")
+    return drive(host.makers.pop(name), name, site)
+
+
+def drive(make: Make, name: str, site: Site) -> Returned:
     """Run a process until it returns."""
     return _Driver(name, site).run(make())
 
@@ -281,7 +290,7 @@ class _Driver:
 
     def send_rows(self) -> None:
         """Send the rows to the process that drives the run, by Dask's scheduler."""
-        get_worker().log_event(self.site.run, self.rows)
+        send_rows(self.site.topic, self.site.run, self.rows)
         self.rows_sent += len(self.rows)
         self.rows = []
         self.last_sent = time.monotonic()

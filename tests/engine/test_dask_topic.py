@@ -1,0 +1,111 @@
+"""Rows of runs come by one topic, and runs leave nothing behind on the cluster."""
+
+import gc
+import sys
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy import Rows
+
+from workbench.engine import Emit, Service
+from workbench.storage.rows import UsageRow
+
+distributed = pytest.importorskip("distributed")
+
+pytestmark = [pytest.mark.dask, pytest.mark.filterwarnings("default")]
+TESTS = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Of a cluster with a worker that can import the tests."""
+    from workbench.engine.dask import local_cluster
+
+    with local_cluster(1, 2) as cluster, distributed.Client(cluster) as client:
+        client.run(sys.path.append, str(TESTS))
+        client.run(sys.path.append, str(TESTS / "engine"))
+        yield client
+
+
+class Publisher:
+    """In the place of a client: what handles the events of a topic."""
+
+    def __init__(self):
+        self.handlers = {}
+
+    def subscribe_topic(self, name, handle):
+        """Once for each topic."""
+        assert name not in self.handlers
+        self.handlers[name] = handle
+
+    def publish(self, run, *rows):
+        """To the only topic."""
+        (handle,) = self.handlers.values()
+        handle((0.0, (run, rows)))
+
+
+def test_rows_of_another_run_are_left_out():
+    """Those of a run that was given up arrive late, and would be counted with the next run's."""
+    from workbench.engine.dask.topic import RowTopic
+
+    publisher = Publisher()
+    topic = RowTopic(publisher)
+    first = topic.receive("first")
+    publisher.publish("first", {"n": 1})
+    second = topic.receive("second")
+    publisher.publish("first", {"n": 2})
+    publisher.publish("second", {"n": 3})
+    topic.close()
+    publisher.publish("second", {"n": 4})
+    assert first.get_nowait() == ({"n": 1},)
+    assert second.get_nowait() == ({"n": 3},)
+    assert first.empty()
+    assert second.empty()
+
+
+class Heavy(Service):
+    """A service with as many parameters as a small network."""
+
+    def __init__(self):
+        self.parameters = np.ones(2 << 20, np.float32)
+
+    def answer(self, call):
+        raise NotImplementedError
+
+
+def emit_one():
+    """A process that writes a row."""
+    yield Emit(UsageRow())
+
+
+def resident_megabytes(dask_worker=None):
+    """Of this process."""
+    import psutil
+
+    return psutil.Process().memory_info().rss / 2**20
+
+
+def test_runs_leave_nothing_behind(client):
+    """Neither parameters, nor rows, nor a topic each: a run that saves often runs for days."""
+    from workbench.engine.dask import Cluster
+
+    cluster = Cluster(client)
+    rows = Rows()
+    alive = weakref.ref(rows)
+
+    def run_often(times):
+        for _ in range(times):
+            cluster.run({"p": emit_one}, {"server": Heavy()}, alive().emit)
+        return [resident_megabytes(), *client.run(resident_megabytes).values()]
+
+    before = run_often(10)
+    topics = len(client.get_events())
+    after = run_often(30)
+    assert len(rows) == 2 * 40  # its own, and that of its usage
+    assert len(client.get_events()) == topics
+    assert max(now - then for now, then in zip(after, before, strict=True)) < 60  # of 30 times 8
+    del rows
+    gc.collect()
+    assert alive() is None
