@@ -16,10 +16,12 @@ import os
 import re
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import dask
+import distributed.scheduler
+import distributed.worker
 from distributed import Client, LocalCluster
 
 from workbench.engine.dask.certificate import new_security
@@ -84,13 +86,22 @@ def local_cluster(
                 security=new_security(),
                 dashboard_address=f"{LOOPBACK}:0",
                 worker_dashboard_address=f"{LOOPBACK}:0",
-                scheduler_kwargs={"dashboard": dashboard},
+                scheduler_kwargs={
+                    "dashboard": dashboard,
+                    "extensions": _without_spans(distributed.scheduler.DEFAULT_EXTENSIONS),
+                },
+                extensions=_without_spans(distributed.worker.DEFAULT_EXTENSIONS),
                 preload=["workbench.engine.dask.local_cluster"],
                 env=arithmetic_environment(),
                 silence_logs=40,
             )
         with cluster:
             yield cluster
+
+
+def _without_spans(extensions: Mapping[str, type]) -> dict[str, type]:
+    """Dask's extensions but that which keeps statistics of all groups of tasks there ever were."""
+    return {name: extension for name, extension in extensions.items() if name != "spans"}
 
 
 @contextmanager
