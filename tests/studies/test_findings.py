@@ -20,7 +20,7 @@ from workbench.studies.rows import (
     StudyEvaluation,
     StudyResults,
 )
-from workbench.studies.study import START, find_study, study_names
+from workbench.studies.study import START, arm_name, find_study, size_names, study_names
 
 WORDS = 30_000
 
@@ -171,6 +171,17 @@ def test_nothing_is_expected_of_an_arm_that_a_size_has_not() -> None:
     at_small = [expected.label for expected in find_study("e6").of_size("small").expected]
     assert set(at_large) - set(at_small) == {"speechocean762"}
     assert find_study("e1").of_size("small").expected == find_study("e1").expected
+
+
+@pytest.mark.parametrize("size", size_names())
+@pytest.mark.parametrize("name", study_names())
+def test_every_claim_is_of_arms_that_the_size_has(name: str, size: str) -> None:
+    """A study whose runs are all done would say for ever that some are missing."""
+    study = find_study(name).of_size(size)
+    labels = [each.label for each in [*study.expected, *study.faster, *study.rising]]
+    arms = [each.arm for each in [*study.harmless, *study.ratios]]
+    arms += [ratio.to for ratio in study.ratios]
+    assert {arm_name(label) for label in labels} | set(arms) <= {arm.name for arm in study.arms}
 
 
 def test_an_interval_without_end_bounds_no_ratio() -> None:

@@ -158,9 +158,7 @@ class Study:
     paper_wer: Mapping[str, float] = field(default_factory=dict)
 
     def of_size(self, size: str) -> "Study":
-        """Return the study with the arms and axes that it has at a size, and what it expects of
-        these arms.
-        """
+        """Return the study with the arms and axes that it has at a size, and its claims on them."""
         changes = self.sizes.get(size, SizeChanges())
         kept = [arm for arm in self.arms if not changes.arms or arm.name in changes.arms]
         names = [arm.name for arm in kept]
@@ -168,6 +166,10 @@ class Study:
             self,
             arms=tuple(_changed_arm(arm, changes) for arm in kept),
             expected=[each for each in self.expected if arm_name(each.label) in names],
+            faster=[each for each in self.faster if arm_name(each.label) in names],
+            rising=[each for each in self.rising if arm_name(each.label) in names],
+            harmless=[each for each in self.harmless if each.arm in names],
+            ratios=[each for each in self.ratios if each.arm in names and each.to in names],
         )
 
     def finds_rates(self, size_name: str, size: "StudySize") -> bool:
