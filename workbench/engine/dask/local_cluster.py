@@ -56,6 +56,7 @@ LASTING_CONFIG = {
     # own choice: for hours, runs that save often would grow.
     "distributed.admin.low-level-log-length": 50,
     "distributed.admin.log-length": 100,
+    "distributed.admin.system-monitor.log-length": 100,  # samples, two in a second
 }
 
 
