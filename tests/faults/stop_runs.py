@@ -263,6 +263,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
 
+    # A shell has what it starts in the background ignore Ctrl-C, and so would the runs.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     found = Stops()
     with tempfile.TemporaryDirectory(prefix="workbench-stops-") as folder:
         stopped = Stopped(Path(folder))

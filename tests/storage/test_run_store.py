@@ -90,6 +90,17 @@ def test_rows_become_a_table(tmp_path):
     assert list(table.versions) == ["[0, 1]", "[1, 2]"]
 
 
+def test_a_stopped_run_has_no_table_of_rows(tmp_path):
+    """It goes on, so the table would be made again; of millions of rows that takes minutes."""
+    writer = RunWriter.create(tmp_path, "table", RECORD)
+    writer.emit(ListRow(process="replica 1", seconds=2.0, versions=(1, 2)))
+    writer.close(RunState.FAILED)
+    table = writer.run.folder / "rows.parquet"
+    assert table.exists()
+    RunWriter(writer.run).close(RunState.STOPPED)
+    assert not table.exists()
+
+
 def flip_a_bit(path):
     """Change one bit in the middle."""
     data = bytearray(path.read_bytes())

@@ -3,7 +3,7 @@
     settings.json            a `RunRecord`: settings, corpus, parent run, versions; written once
     status.json              a `RunStatus`: state, process, heartbeat; rewritten whole
     rows-<process>.jsonl     one JSON object per line, append-only, one writer per file
-    rows.parquet             all rows as one table, process by process, made when the run ends
+    rows.parquet             all rows as one table, process by process, once the run has ended
     checkpoints/<step>/      safetensors and JSON, and a manifest with SHA-256 digests
     cluster.json             a `ClusterInfo`, while the run is on a Dask cluster
     summary.json             the numbers of `workbench table`
@@ -45,6 +45,7 @@ PIECE = 1 << 20  # bytes of a file that are read at once
 STATUS = "status.json"
 SUMMARY = "summary.json"
 CLUSTER = "cluster.json"
+TABLE = "rows.parquet"
 STOP = "stop"  # a file in a run's folder by which any process asks the run to come to rest
 DIVERGENCE = "divergence"  # the process that writes why a run went back with a smaller rate
 LISTED = 12  # runs that a message about an ambiguous name lists

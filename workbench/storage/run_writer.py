@@ -28,6 +28,7 @@ from workbench.storage.run import (
     DRIVER,
     RECORD,
     STATUS,
+    TABLE,
     ClusterInfo,
     Run,
     RunRecord,
@@ -149,14 +150,16 @@ class RunWriter:
             self._cluster = cluster
 
     def close(self, state: RunState, error: str = "") -> None:
-        """Write all rows as one table and the state, and end writing.
+        """Write the state and, unless the run was stopped, all rows as one table; end writing.
 
-        The state is written also where the rows cannot be, for example on a full disk.
+        A run that was stopped is resumed, and a table of a long run's rows takes longer than who
+        stops it wants to wait. The state is written also where the rows cannot be, for example on
+        a full disk.
         """
         try:
             self._close_files()
             (self.run.folder / CLUSTER).unlink(missing_ok=True)
-            self._write_table()
+            self._write_table(ended=state != RunState.STOPPED)
         finally:
             try:
                 self.write_status(state, error)
@@ -171,9 +174,13 @@ class RunWriter:
                 closing.callback(file.close)
             self._files = {}
 
-    def _write_table(self) -> None:
-        """Write all rows as one Parquet table, process by process."""
-        write_table(self.run.folder / "rows.parquet", self.run.columns)
+    def _write_table(self, ended: bool) -> None:
+        """Write all rows of a run that has ended as one Parquet table, process by process."""
+        path = self.run.folder / TABLE
+        if ended:
+            write_table(path, self.run.columns)
+        else:
+            path.unlink(missing_ok=True)  # of a run that had failed before, and then went on
 
 
 def is_being_written(run: Run) -> bool:
