@@ -55,8 +55,9 @@ LASTING_CONFIG = {
     # kept for those who look for errors in Dask. A thousand, and ten thousand lines, are Dask's
     # own choice: for hours, runs that save often would grow.
     "distributed.admin.low-level-log-length": 50,
-    "distributed.admin.log-length": 100,
+    "distributed.admin.log-length": 20,
     "distributed.admin.system-monitor.log-length": 100,  # samples, two in a second
+    "distributed.scheduler.events-cleanup-delay": "60s",  # of workers that have gone, else an hour
 }
 
 
