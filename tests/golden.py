@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from llvmlite import binding
 from toy import Toy, settings
 
 from workbench import runs
@@ -35,6 +34,7 @@ from workbench.settings import preset
 from workbench.storage.rows import Row
 from workbench.storage.run import Run, find_run
 from workbench.system.processes import set_environment
+from workbench.system.processor import this_processor
 
 GOLDEN = Path(__file__).with_name("golden.json")
 VOLATILE = {"process_seconds", "wall_seconds"}
@@ -167,15 +167,11 @@ def resumed(corpus: Corpus, init: Run) -> Run:
     raise AssertionError("the run was not killed")
 
 
-def instructions() -> str:
-    """The widest vectors of this processor."""
-    return "avx512" if binding.get_host_cpu_features().get("avx512f") else "avx2"
-
-
 def environment() -> str:
     """What the digests of real training depend on: the processor, torch, and numpy's functions."""
+    instructions = "avx512" if this_processor().vector_bytes == 64 else "avx2"
     versions = f"torch {torch.__version__.split('+')[0]}, numpy {np.__version__}"
-    return f"{kernels.choice().kernel}, {instructions()}, {versions}"
+    return f"{kernels.choice().kernel}, {instructions}, {versions}"
 
 
 def pin_products() -> None:
@@ -186,7 +182,7 @@ def pin_products() -> None:
     pinned = {
         # Not the fastest on every machine, but the same on all.
         "WORKBENCH_KERNEL": os.environ.get("WORKBENCH_KERNEL", "tiles"),
-        "OPENBLAS_CORETYPE": {"avx512": "SkylakeX", "avx2": "Haswell"}[instructions()],
+        "OPENBLAS_CORETYPE": "SkylakeX" if this_processor().vector_bytes == 64 else "Haswell",
     }
     if not pinned.items() <= os.environ.items():
         os.execve(sys.executable, sys.orig_argv, {**os.environ, **pinned})

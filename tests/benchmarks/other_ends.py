@@ -92,7 +92,7 @@ def serve_ours(pipe: Pipe) -> None:
     while True:
         server = ParameterServer(np.zeros(pipe.recv(), np.float32), settings)
         host = Host("bench", 0, 4)
-        host.hold({"server 0": server}, {})
+        host.hold({"server 0": server}, {}, {})
         listener = Listener(0, TOKEN, host.answer, True, f"tcp://{LOOPBACK}:0")
         pipe.send(listener.address)
 

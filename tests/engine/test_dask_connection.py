@@ -174,7 +174,7 @@ def open_host(services, number=0):
     It must be kept for as long as it is to answer.
     """
     host = Host("run", number, 4)
-    host.hold(services, {})
+    host.hold(services, {}, {})
     address = host.open(TOKEN, True, False)
     memory.use(POOL)  # the host has put a pool of its own in its place
     return host, address

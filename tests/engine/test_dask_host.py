@@ -54,7 +54,7 @@ def test_a_fetch_does_not_wait_for_the_long_part_of_a_push():
     """While one push is prepared, fetches get what was before; a second push waits for its turn."""
     service = Slow()
     host = Host("run", 0, 4)
-    host.hold({"server": service}, {})
+    host.hold({"server": service}, {}, {})
     with ThreadPoolExecutor(2) as threads:
         pushes = [threads.submit(host.call, [Ask("server", Push())]) for _ in range(2)]
         assert service.entered.wait(TIMEOUT)

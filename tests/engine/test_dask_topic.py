@@ -1,9 +1,7 @@
 """Rows of runs come by one topic, and runs leave nothing behind on the cluster."""
 
 import gc
-import sys
 import weakref
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,17 +13,14 @@ from workbench.storage.rows import UsageRow
 distributed = pytest.importorskip("distributed")
 
 pytestmark = [pytest.mark.dask, pytest.mark.filterwarnings("default")]
-TESTS = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
 def client():
-    """Of a cluster with a worker that can import the tests."""
+    """Of a cluster with one worker."""
     from workbench.engine.dask import local_cluster
 
     with local_cluster(1, 2) as cluster, distributed.Client(cluster) as client:
-        client.run(sys.path.append, str(TESTS))
-        client.run(sys.path.append, str(TESTS / "engine"))
         yield client
 
 
@@ -80,7 +75,7 @@ def emit_one():
     yield Emit(UsageRow())
 
 
-def resident_megabytes(dask_worker=None):
+def resident_megabytes():
     """Of this process."""
     import psutil
 

@@ -159,7 +159,11 @@ class RunWriter:
         try:
             self._close_files()
             (self.run.folder / CLUSTER).unlink(missing_ok=True)
-            self._write_table(ended=state != RunState.STOPPED)
+            table = self.run.folder / TABLE
+            if state == RunState.STOPPED:
+                table.unlink(missing_ok=True)  # of a run that had failed before, and then went on
+            else:
+                write_table(table, self.run.columns)
         finally:
             try:
                 self.write_status(state, error)
@@ -173,14 +177,6 @@ class RunWriter:
                 closing.enter_context(naming(self.run.row_file(process)))
                 closing.callback(file.close)
             self._files = {}
-
-    def _write_table(self, ended: bool) -> None:
-        """Write all rows of a run that has ended as one Parquet table, process by process."""
-        path = self.run.folder / TABLE
-        if ended:
-            write_table(path, self.run.columns)
-        else:
-            path.unlink(missing_ok=True)  # of a run that had failed before, and then went on
 
 
 def is_being_written(run: Run) -> bool:

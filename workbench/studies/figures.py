@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from workbench.figures.curves import (
     DEFAULT_MEASURES,
@@ -251,12 +251,12 @@ def draw_ages_of_study(study: Study, results: StudyResults) -> PngFigure:
     counts = sorted({point.cell.replicas for point in points})
     for ax, title in zip(axes, ("updates", "seconds"), strict=True):
         ax.set_xscale("log")
-        ax.set_xticks(counts, [f"{count:,}" for count in counts])
+        ax.set_xticks(counts)
         ax.set_yscale("log")
         # The numbers that a logarithmic axis has by itself are wider than the margin of a figure.
         ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
         for axis in (ax.xaxis, ax.yaxis):
+            write_numbers_out(axis)
             axis.set_minor_formatter(NullFormatter())
         ax.set_xlabel("replicas")
         set_title(ax, f"age of outer gradients ({title})")

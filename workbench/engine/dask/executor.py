@@ -134,8 +134,8 @@ class Cluster:
         )
         try:
             execution.make_hosts(workers, self.capacity, self.shares_memory)
-            execution.fill_hosts(Contents(services, channels or {}, places))
-            execution.start(processes, seats)
+            execution.fill_hosts(Contents(services, channels or {}, places, processes, seats))
+            execution.start(seats)
             outcome = execution.watch()
             services.update(execution.services)
             return outcome
@@ -236,36 +236,32 @@ class _Execution:
         self.call_hosts("report")
 
     def fill_hosts(self, contents: Contents) -> None:
-        """Give each host its services and channels.
+        """Give each host its services and channels, and what starts the processes of its worker.
 
-        These are calls, and carry no task: of the messages about tasks, client and scheduler keep
-        the last thousand each, with all parameters that are in them.
+        These are calls, and no arguments of tasks: of the messages about tasks, client and
+        scheduler keep the last thousand each, with all parameters that are in them.
         """
         count = len(self.workers)
         self.call_each("hold", [contents.of_host(number, count) for number in range(count)])
         self.site = Site(self.name, self.topic.name, self.addresses, contents.places, self.began)
 
-    def start(self, processes: Mapping[str, Make], seats: Mapping[str, str]) -> None:
-        """Start every process as a task; what it starts from goes to the host of its worker."""
-        self.stillness = Stillness(len(processes))
-        numbers = {worker.address: number for number, worker in enumerate(self.workers)}
-        makers: list[dict[str, Make]] = [{} for _ in self.workers]
-        for name, make in processes.items():
-            makers[numbers[seats[name]]][name] = make
-        self.call_each("seat", [(here,) for here in makers])
-        for name in processes:
+    def start(self, seats: Mapping[str, int]) -> None:
+        """Start every process as a task on the worker of its host."""
+        self.stillness = Stillness(len(seats))
+        for name, number in seats.items():
+            address = self.workers[number].address
             future = self.client.submit(
                 drive_seated,
                 name,
-                numbers[seats[name]],
+                number,
                 self.site,
                 key=f"{name}-{self.name}",
-                workers=[seats[name]],
+                workers=[address],
                 allow_other_workers=False,
                 pure=False,
                 retries=0,
             )
-            self.tasks[name] = ComponentTask(future, seats[name])
+            self.tasks[name] = ComponentTask(future, address)
 
     def watch(self) -> Outcome:
         """Wait until all processes have returned; the first failure ends the run for all."""

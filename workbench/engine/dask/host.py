@@ -118,7 +118,6 @@ class Host:
         self.changed = threading.Condition()  # anything that a caller may wait for
 
         self.makers: dict[str, Make] = {}  # of processes of this worker that have not started
-
         self.services: dict[str, Service] = {}
         self.service_locks: dict[str, threading.Lock] = {}
         self.long_call_locks: dict[str, threading.Lock] = {}
@@ -130,17 +129,19 @@ class Host:
         # Of processes here that have ended, while a peer still sees arrays that they sent.
         self.kept_connections: list[Connection] = []
 
-    def hold(self, services: Mapping[str, Service], held: Mapping[str, Held]) -> None:
-        """Take services, and channels with what they hold, before any process starts."""
+    def hold(
+        self,
+        services: Mapping[str, Service],
+        held: Mapping[str, Held],
+        makers: Mapping[str, Make],
+    ) -> None:
+        """Take services, channels with what they hold, and what starts the processes here."""
         self.services = dict(services)
         self.service_locks = {name: threading.Lock() for name in services}
         self.long_call_locks = {name: threading.Lock() for name in services}
         self.channels = {
             name: Channel(self.capacity, _align_held(contents)) for name, contents in held.items()
         }
-
-    def seat(self, makers: Mapping[str, Make]) -> None:
-        """Keep what makes the processes of this worker until their tasks start."""
         self.makers = dict(makers)
 
     def machine(self) -> str:

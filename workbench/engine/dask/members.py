@@ -6,6 +6,7 @@ from typing import Any
 
 from distributed import Future
 
+from workbench.engine.dask.host import Make
 from workbench.engine.dask.process import place
 from workbench.engine.effects import Held, Service
 from workbench.settings import UserError
@@ -18,9 +19,13 @@ class Contents:
     services: Mapping[str, Service]
     channels: Mapping[str, Held]
     places: Mapping[str, int]
+    makers: Mapping[str, Make]
+    seats: Mapping[str, int]  # number of the host of each process
 
-    def of_host(self, number: int, hosts: int) -> tuple[dict[str, Service], dict[str, Held]]:
-        """Return the services and channels of one of so many hosts."""
+    def of_host(
+        self, number: int, hosts: int
+    ) -> tuple[dict[str, Service], dict[str, Held], dict[str, Make]]:
+        """Return the services and channels of one of so many hosts, and what starts processes."""
         services = {
             name: service
             for name, service in self.services.items()
@@ -31,7 +36,8 @@ class Contents:
             for name, held in self.channels.items()
             if place(name, self.places) % hosts == number
         }
-        return services, channels
+        makers = {name: make for name, make in self.makers.items() if self.seats[name] == number}
+        return services, channels, makers
 
 
 @dataclass
@@ -63,27 +69,23 @@ class ComponentTask:
 
 def seat_processes(
     processes: Iterable[str], threads: Mapping[str, int], places: Mapping[str, int]
-) -> dict[str, str]:
-    """Return the worker's address of each process; those with a place are seated first.
+) -> dict[str, int]:
+    """Return the number of the worker of each process; those with a place are seated first.
 
     ``threads``: of each worker by its address. UserError if a worker has too few for the processes
     that are placed on it.
     """
-    idle = dict(threads)
-    addresses = list(threads)
-    seats: dict[str, str] = {}
+    idle = list(threads.values())
+    seats: dict[str, int] = {}
     for name in sorted(processes, key=lambda name: name not in places):
-        if name in places:
-            seat = addresses[places[name] % len(addresses)]
-        else:
-            seat = max(addresses, key=lambda address: idle[address])
+        seat = places[name] % len(idle) if name in places else idle.index(max(idle))
         idle[seat] -= 1
         seats[name] = seat
 
-    full = [address for address, left in idle.items() if left < 0]
-    if full:
-        raise UserError(
-            f"more processes are placed on worker {full[0]} than its {threads[full[0]]} threads"
-        )
+    for address, left in zip(threads, idle, strict=True):
+        if left < 0:
+            raise UserError(
+                f"more processes are placed on worker {address} than its {threads[address]} threads"
+            )
 
     return seats

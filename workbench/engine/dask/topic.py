@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from distributed import Client, get_worker
 
-from workbench.storage.rows import Json
+from workbench.storage.files import Json
 
 Rows = Sequence[Mapping[str, Json]]
 
