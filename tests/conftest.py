@@ -11,10 +11,12 @@ os.environ["MPLBACKEND"] = "Agg"
 import fcntl
 import importlib
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 from hypothesis import settings
 
@@ -22,9 +24,26 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parents[1]
+MEMORY = Path("/dev/shm")  # a file system in memory
+MEMORY_ASKED = 4 * 2**30  # bytes; the tests have a tenth of it at a time
 
 settings.register_profile("workbench", deadline=None, derandomize=True)
 settings.load_profile("workbench")
+
+
+def memory_holds_files() -> bool:
+    """Whether the file system in memory is large enough for the tests, and runs programs."""
+    if not os.access(MEMORY, os.W_OK):
+        return False
+    system = os.statvfs(MEMORY)
+    free = min(system.f_bavail * system.f_frsize, psutil.virtual_memory().available)
+    return free >= MEMORY_ASKED and not system.f_flag & os.ST_NOEXEC
+
+
+# Whatever is stored is synced to the disk, so tests would wait for it a third of their time.
+if "TMPDIR" not in os.environ and memory_holds_files():
+    os.environ["TMPDIR"] = str(MEMORY)
+    tempfile.tempdir = None  # pytest has asked for it before
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
