@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from workbench.model.gemm import float32
 from workbench.model.kernels import Kernel
 from workbench.model.network import (
     SparseRows,
@@ -34,8 +35,8 @@ class MoveInPlace:
     def __call__(self, gradient: LayerGradient, /) -> None:
         views = self._views(gradient.layer)
         p = gradient.p
-        if p.kernel.move and p.aliased and gradient.rows is None:
-            p.kernel.move(gradient.delta, gradient.h, views.weight, self.rate, views.weight)
+        if p.kernel.multiplies_factors and p.aliased and gradient.rows is None:
+            float32.move(gradient.delta, gradient.h, views.weight, self.rate, views.weight)
             views.bias.add_(gradient.delta.sum(0, dtype=p.accumulate).mul_(self.rate))
             return
 

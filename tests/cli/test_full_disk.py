@@ -17,8 +17,8 @@ SIZES = (0, 150, 1_000, 6_000)
 
 COMMANDS = {
     "train": ["train", "tiny", *SETTINGS, "--name", "new"],
-    # One process at a time: each that starts imports torch, and there are four sizes.
-    "sweep": ["sweep", "tiny", *SETTINGS, "--axis", "batch=16,32", "--no-test", "--jobs", "1"],
+    # One cell: each is a process that imports torch, and there are four sizes.
+    "sweep": ["sweep", "tiny", *SETTINGS, "--axis", "batch=16", "--no-test", "--jobs", "1"],
     "rates": ["rates", "tiny", *SETTINGS],
     "test": ["test", "kept"],
     "align": ["align", "kept", "--name", "again"],

@@ -1,14 +1,17 @@
 """Rows of runs come by one topic, and runs leave nothing behind on the cluster."""
 
 import gc
+import os
+import time
 import weakref
 
 import numpy as np
 import pytest
 from toy import Rows
 
-from workbench.engine import Emit, Service
+from workbench.engine import Ask, Emit, Service
 from workbench.storage.rows import UsageRow
+from workbench.system import memory
 
 distributed = pytest.importorskip("distributed")
 
@@ -75,6 +78,27 @@ def emit_one():
     yield Emit(UsageRow())
 
 
+class Lender(Service):
+    """A service that answers with shared memory."""
+
+    released = 0
+
+    def answer(self, call):
+        return memory.floats(1 << 20)
+
+
+def fail_with_an_answer():
+    """A process that ends with an error, and has shared memory in a variable."""
+    answer = yield Ask("server", None)
+    raise ZeroDivisionError(len(answer))
+
+
+def segments():
+    """How many files of shared memory this process has open."""
+    links = [os.path.realpath(link.path) for link in os.scandir("/proc/self/fd")]
+    return sum("memfd:workbench" in link for link in links)
+
+
 def resident_megabytes():
     """Of this process."""
     import psutil
@@ -104,3 +128,22 @@ def test_runs_leave_nothing_behind(client):
     del rows
     gc.collect()
     assert alive() is None
+
+
+def test_runs_that_fail_leave_no_shared_memory(client):
+    """Nothing of them waits for Python to look for circles, which it seldom does."""
+    from workbench.engine.dask import Cluster
+
+    cluster = Cluster(client)
+    client.run(gc.collect)
+    client.run(gc.disable)
+    try:
+        for _ in range(6):
+            with pytest.raises(ZeroDivisionError):
+                cluster.run({"p": fail_with_an_answer}, {"server": Lender()}, Rows().emit)
+        until = time.monotonic() + 10
+        while max(client.run(segments).values()) > memory.SPARE_BLOCKS:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+    finally:
+        client.run(gc.enable)

@@ -29,3 +29,12 @@ def test_distributions_that_do_not_meet():
     nothing = distance(np.zeros(4), np.array([math.nan]))
     assert math.isnan(nothing.kolmogorov_smirnov)
     assert math.isnan(nothing.wasserstein)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("count", [5, 7, 13])
+def test_samples_that_differ_in_one_value(count):
+    """The exact p of these would be above one, which scipy warns of; nobody asks for it."""
+    one = np.zeros(count)
+    other = np.eye(1, count)[0]
+    assert distance(one, other).kolmogorov_smirnov == pytest.approx(1 / count)

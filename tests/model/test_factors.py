@@ -12,7 +12,6 @@ from workbench.model.factors import BiasSum, Factors, WeightProduct
 from workbench.model.kernels import Kernel
 from workbench.model.network import Topology
 from workbench.settings import Settings, UserError
-from workbench.system.processor import this_processor
 from workbench.training import Shards
 
 TOPOLOGY = Topology(33, (40, 37), 90)
@@ -50,21 +49,14 @@ def make_both(frames: int, trained: str, form: str, kernel: Kernel) -> Both:
     return Both(network.factors(*given, kernel=kernel), network.gradient(*given, kernel=kernel))
 
 
-PAIRS = pytest.mark.skipif(
-    not this_processor().bfloat16_pairs, reason="this processor does not multiply pairs of bfloat16"
-)
-
-
-@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=PAIRS)])
 @pytest.mark.parametrize("form", ["ce", "dense", "few"])
 @pytest.mark.parametrize("trained", ["all", "last", "last-without-silence"])
 @pytest.mark.parametrize("frames", [1, 32, 45])
-def test_factors_have_the_bits_of_the_gradient(frames, trained, form, precision):
+def test_factors_have_the_bits_of_the_gradient(frames, trained, form):
     """Multiplied, or added to parameters, factors leave what the gradient leaves, in memory of
     their own.
     """
-    factors, gradient = make_both(frames, trained, form, kernels.kernel("tiles", precision))
-    assert factors.precision == precision
+    factors, gradient = make_both(frames, trained, form, kernels.kernel("tiles"))
     assert factors.finite()
     assert np.array_equal(factors.array(), gradient)
 
@@ -90,20 +82,6 @@ def test_parameters_can_be_moved_in_place(frames, trained, form):
         factors.write_moved(theta, RATE, theta)
         expected += RATE * gradient
     assert theta.tobytes() == expected.tobytes()
-
-
-def test_a_kernel_without_a_step_in_place_adds_afterwards():
-    """Where the processor lacks the instructions for it, e.g. of bfloat16, the product is made and
-    then added.
-    """
-    kernel = kernels.kernel("torch")
-    assert kernel.move is None
-    factors, gradient = make_both(32, "all", "dense", kernel)
-    part = factors.parts[-2]
-    out = np.empty(part.size, np.float32)
-    part.write_moved(np.ones(part.size, np.float32), RATE, out, kernel)
-    here = gradient[part.at : part.at + part.size]
-    np.testing.assert_allclose(out, 1 + RATE * here, rtol=1e-5)
 
 
 @pytest.mark.parametrize("form", ["dense", "few"])

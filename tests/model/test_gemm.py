@@ -9,9 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.model.gemm import bfloat16, float32
+from workbench.model.gemm import float32
 from workbench.system import memory
-from workbench.system.processor import this_processor
 
 SIZES = st.integers(1, 70)
 MARK = 9.0  # what lies around a matrix
@@ -164,47 +163,3 @@ def test_misfits_are_refused():
     gaps = torch.zeros(3, 8)[:, :4]
     with pytest.raises(ValueError, match="to be moved to"):
         float32.move(torch.zeros(2, 3), torch.zeros(2, 4), torch.zeros(3, 4), 1.0, gaps)
-
-
-@pytest.mark.skipif(
-    not this_processor().bfloat16_pairs,
-    reason="this processor does not multiply pairs of bfloat16",
-)
-@given(SIZES, SIZES, SIZES, st.booleans())
-@settings(max_examples=25, deadline=None)
-def test_pairs_are_products_of_rounded_factors(frames, inputs, outputs, turn):
-    """With bfloat16 the factors are rounded as torch rounds them, odd numbers of them too.
-
-    All else is float32.
-    """
-    random = np.random.default_rng(frames)
-    weight = matrix(random, outputs, inputs)
-    bias = matrix(random, 1, outputs)[0]
-    h = matrix(random, frames, inputs)
-    delta = matrix(random, frames, outputs)
-    rounded_weight, rounded_h, rounded_delta = (
-        factor.to(torch.bfloat16).double() for factor in (weight, h, delta)
-    )
-    atol = tolerance(frames, inputs, outputs, np.float32)
-    delta = turned(delta) if turn else delta
-
-    out, whole = framed(outputs, frames, torch.float32)
-    bfloat16.affine(turned(h), weight, bias, out.t(), True)
-    exact = np.maximum((rounded_h @ rounded_weight.t() + bias.double()).numpy(), 0)
-    assert near(out.t(), exact, atol)
-    assert untouched(whole, outputs, frames)
-
-    out, whole = framed(frames, inputs, torch.float32)
-    bfloat16.backward(delta, weight, out)
-    assert near(out, rounded_delta @ rounded_weight, atol)
-    assert untouched(whole, frames, inputs)
-
-    out, whole = framed(outputs, inputs, torch.float32)
-    bfloat16.gradient(delta, h, out)
-    assert near(out, rounded_delta.t() @ rounded_h, atol)
-    assert untouched(whole, outputs, inputs)
-
-    moved = weight.numpy() + np.float32(RATE) * out.numpy()
-    for into in (torch.empty_like(weight), weight):
-        bfloat16.move(delta, h, weight, RATE, into)
-        assert np.array_equal(into, moved)

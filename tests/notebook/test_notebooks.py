@@ -49,8 +49,10 @@ def start_kernel() -> "Iterator[AsyncKernelManager]":
         patch.setenv("PYTHONPATH", str(FOLDER.parent))
         manager = AsyncKernelManager(kernel_name="python3")
         run_sync(manager.start_kernel)(cwd=str(FOLDER))
-        yield manager
-        run_sync(manager.shutdown_kernel)(now=True)
+        try:
+            yield manager
+        finally:
+            run_sync(manager.shutdown_kernel)(now=True)
 
 
 @pytest.fixture(scope="module")

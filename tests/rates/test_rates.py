@@ -15,16 +15,16 @@ from workbench.prepare.corpus import Corpus
 from workbench.rates import find_rate, with_found_rate
 from workbench.rates import trial as trials
 from workbench.rates.halving import COARSE, FINE, best_rates, choose_grid, chosen_rate
-from workbench.rates.identity import describe_start, search_settings
+from workbench.rates.identity import describe_start, judge_of, search_settings
 from workbench.rates.measured import newer_criterion, read_seen
 from workbench.rates.search import least_part, search_file
 from workbench.rates.usual import usual_rate
 from workbench.runs.task import Task
-from workbench.sequence.lattice_pair import OUTSIDE
+from workbench.sequence.lattice_pair import OUTSIDE, value_with_reference
 from workbench.settings import Settings, UserError, preset
 from workbench.storage.rate_search import RatePoint, RateSearch, RateTrial, read_search
 from workbench.storage.rows import DecodeRow
-from workbench.storage.run import CorpusIdentity, RunRecord, RunState, find_run
+from workbench.storage.run import CorpusIdentity, Run, RunRecord, RunState, find_run
 from workbench.storage.run_writer import RunWriter
 from workbench.sweeping import Sweep, plan_cells, run_sweep
 
@@ -85,41 +85,64 @@ def test_the_best_that_did_not_diverge_is_chosen() -> None:
     assert chosen_rate(searched(trial(0.1, ended="diverged"))) is None
 
 
+def decode_row(value: float | None, num: float, den: float, reason: str | None) -> DecodeRow:
+    """What a decoder says of an utterance of a hundred frames."""
+    return DecodeRow(
+        process="decoder 0",
+        seconds=0.0,
+        decoder="decoder 0",
+        utterance=0,
+        frames=100,
+        rejected=0,
+        cancelled=0,
+        kept=0,
+        value=value,
+        num=num,
+        den=den,
+        beam=1.0,
+        reason=reason,
+        version=0,
+        versions=(0,),
+        age_seconds=0.0,
+        queue=0,
+        put_seconds=0.0,
+    )
+
+
+def stopped_run(folder: Path, *rows: DecodeRow) -> Run:
+    """A run that has left these rows."""
+    record = RunRecord(Settings().to_dict(), CorpusIdentity("c", "d"))
+    writer = RunWriter.create(folder, "run", record)
+    for row in rows:
+        writer.emit(row)
+    writer.close(RunState.STOPPED)
+    return writer.run
+
+
 def test_a_rate_that_loses_references_looks_no_better(tmp_path: Path) -> None:
     """An utterance without its reference counts with the reference added to its lattice."""
-    record = RunRecord(Settings().to_dict(), CorpusIdentity("c", "d"))
-    writer = RunWriter.create(tmp_path, "run", record)
-
-    def row(value: float | None, num: float, den: float, reason: str | None) -> DecodeRow:
-        return DecodeRow(
-            process="decoder 0",
-            seconds=0.0,
-            decoder="decoder 0",
-            utterance=0,
-            frames=100,
-            rejected=0,
-            cancelled=0,
-            kept=0,
-            value=value,
-            num=num,
-            den=den,
-            beam=1.0,
-            reason=reason,
-            version=0,
-            versions=(0,),
-            age_seconds=0.0,
-            queue=0,
-            put_seconds=0.0,
-        )
-
-    for each in (row(-9.0, 0, 0, None), row(-9.0, 0, 0, None), row(-1.0, -5, -4, None)):
-        writer.emit(each)
-    writer.emit(row(None, -8.0, -4.0, OUTSIDE))
-    writer.close(RunState.STOPPED)
-    lost = -8.0 - math.log(math.exp(-8.0) + math.exp(-4.0))
-    assert newer_criterion(read_seen(writer.run, sequence=True)) == pytest.approx(
-        (-1.0 + lost) / 200
+    run = stopped_run(
+        tmp_path,
+        decode_row(-9.0, 0, 0, None),
+        decode_row(-9.0, 0, 0, None),
+        decode_row(-1.0, -5, -4, None),
+        decode_row(None, -8.0, -4.0, OUTSIDE),
     )
+    lost = -8.0 - math.log(math.exp(-8.0) + math.exp(-4.0))
+    assert newer_criterion(read_seen(run, "mmi")) == pytest.approx((-1.0 + lost) / 200)
+
+
+@pytest.mark.parametrize("criterion", ["mpe", "smbr"])
+def test_expected_accuracy_is_judged_by_the_posterior_of_the_reference(
+    tmp_path: Path, criterion: str
+) -> None:
+    """A rate at which the accuracy rises and the reference falls does not look better."""
+    rows = (decode_row(99.0, -8.0, -4.0, None), decode_row(99.0, -8.0, -4.0, None))
+    expected = value_with_reference(-8.0, -4.0) / 100
+    assert newer_criterion(read_seen(stopped_run(tmp_path, *rows), criterion)) == expected
+    assert judge_of(criterion) == "mmi"
+    assert RateSearch(criterion, {}, "", 1, 1, 1, judged_by="mmi").judge == "mmi"
+    assert RateSearch("bmmi", {}, "", 1, 1, 1, judged_by=judge_of("bmmi")).judge == "bmmi"
 
 
 def test_a_damaged_search_is_named(tmp_path: Path) -> None:

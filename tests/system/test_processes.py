@@ -39,8 +39,8 @@ def test_features_decide_on_vectors_and_bfloat16():
     """
     assert [Processor("", f).vector_bytes for f in (frozenset(), AVX2, AVX512)] == [16, 32, 64]
     assert Processor("neoverse-v1", frozenset({"neon", "bf16"})).bfloat16
-    assert not Processor("znver4", frozenset({"avx512bf16"})).bfloat16_pairs
-    assert Processor("znver4", AVX512 | {"avx512bf16"}).bfloat16_pairs
+    assert Processor("znver4", AVX512 | {"avx512bf16"}).bfloat16
+    assert not Processor("znver3", AVX2).bfloat16
     assert Processor("znver4", AVX512).recorded == ("fma", "avx2", "avx512f")
 
 

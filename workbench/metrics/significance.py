@@ -19,7 +19,6 @@ from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 from workbench.metrics.words import WordErrors, total_errors
 
@@ -121,11 +120,11 @@ class Comparison:
         """Return how likely the difference lies ``distance`` or more above its expectation."""
         if self.standard_error == 0:
             return 0.5 if distance == 0 else float(distance < 0)
-        return float(stdtr(self.degrees, -distance / self.standard_error))
+        return _student_tail(self.degrees, distance / self.standard_error)
 
     def quantile(self, probability: float) -> float:
         """Return the quantile of Student's distribution with the comparison's degrees."""
-        return float(stdtrit(self.degrees, probability))
+        return _student_quantile(self.degrees, probability)
 
     def _half_width(self) -> float | None:
         if not self.testable:
@@ -175,7 +174,7 @@ def error_interval(
         return Interval(total.wer, None, None, units, unit, voices)
 
     found = estimate_rate(by_unit[:, 0], by_unit[:, 1])
-    half = float(stdtrit(found.degrees, (1 + LEVEL) / 2) * found.standard_error)
+    half = _student_quantile(found.degrees, (1 + LEVEL) / 2) * float(found.standard_error)
     return Interval(total.wer, max(0.0, total.wer - half), total.wer + half, units, unit, voices)
 
 
@@ -231,3 +230,18 @@ def _sum_by_unit(counts: np.ndarray, speakers: Sequence[Hashable] | None) -> np.
 def _units_with_words(by_unit: np.ndarray) -> int:
     """How many units have reference words, which the last column counts."""
     return int(np.count_nonzero(by_unit[:, -1]))
+
+
+def _student_tail(degrees: float | np.ndarray, distance: float) -> float:
+    """How likely a number of Student's distribution is above ``distance``."""
+    # Every process that trains imports this module, and few need the sixth of a second of this one.
+    from scipy.special import stdtr
+
+    return float(stdtr(degrees, -distance))
+
+
+def _student_quantile(degrees: float | np.ndarray, probability: float) -> float:
+    """The quantile of Student's distribution."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, probability))

@@ -15,8 +15,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from workbench.model import kernels
-from workbench.model.kernels import Kernel, Precision
+from workbench.model.gemm import float32
 from workbench.model.torch_vector import tensor
 from workbench.system import memory
 
@@ -49,12 +48,10 @@ class Part(Protocol):
         ``start`` on.
         """
 
-    def write(self, out: np.ndarray, kernel: Kernel) -> None:
+    def write(self, out: np.ndarray) -> None:
         """Write the gradient to ``out`` float32 [size]."""
 
-    def write_moved(
-        self, theta: np.ndarray, rate: np.float32, out: np.ndarray, kernel: Kernel
-    ) -> None:
+    def write_moved(self, theta: np.ndarray, rate: np.float32, out: np.ndarray) -> None:
         """Write ``theta + rate * gradient`` to ``out`` float32 [size]."""
 
 
@@ -87,12 +84,10 @@ class BiasSum:
             return None
         return BiasSum(self.at + first - start, self.value[first:last])
 
-    def write(self, out: np.ndarray, kernel: Kernel) -> None:
+    def write(self, out: np.ndarray) -> None:
         out[:] = self.value
 
-    def write_moved(
-        self, theta: np.ndarray, rate: np.float32, out: np.ndarray, kernel: Kernel
-    ) -> None:
+    def write_moved(self, theta: np.ndarray, rate: np.float32, out: np.ndarray) -> None:
         np.add(theta, rate * self.value, out=out)
 
 
@@ -147,55 +142,44 @@ class WeightProduct:
         at = self.at + first * inputs - start
         return WeightProduct(at, last - first, delta, self.h, self.turned, which)
 
-    def write(self, out: np.ndarray, kernel: Kernel) -> None:
+    def write(self, out: np.ndarray) -> None:
         matrix = tensor(out).view(self.rows, -1)
         if self.which is None:
-            kernel.gradient(self._delta, tensor(self.h), matrix)
+            float32.gradient(self._delta, tensor(self.h), matrix)
         else:
-            product = self._multiply(len(self.which), kernel)
+            product = self._multiply_kept(self.which)
             matrix.zero_().index_copy_(0, tensor(self.which), product)
 
-    def write_moved(
-        self, theta: np.ndarray, rate: np.float32, out: np.ndarray, kernel: Kernel
-    ) -> None:
+    def write_moved(self, theta: np.ndarray, rate: np.float32, out: np.ndarray) -> None:
         before = tensor(theta).view(self.rows, -1)
         after = tensor(out).view(self.rows, -1)
-        if self.which is not None:
-            change = self._multiply(len(self.which), kernel).mul_(float(rate))
-            after.copy_(before).index_add_(0, tensor(self.which), change)
-        elif kernel.move is not None:
-            kernel.move(self._delta, tensor(self.h), before, float(rate), after)
+        if self.which is None:
+            float32.move(self._delta, tensor(self.h), before, float(rate), after)
         else:
-            change = self._multiply(self.rows, kernel).mul_(float(rate))
-            torch.add(before, change, out=after)
+            change = self._multiply_kept(self.which).mul_(float(rate))
+            after.copy_(before).index_add_(0, tensor(self.which), change)
 
     @property
     def _delta(self) -> torch.Tensor:
         """delta [frames, rows]."""
         return tensor(self.delta).t() if self.turned else tensor(self.delta)
 
-    def _multiply(self, rows: int, kernel: Kernel) -> torch.Tensor:
-        """Return the product in memory of its own, [rows, inputs]."""
-        out = torch.empty(rows, self.h.shape[1])
-        kernel.gradient(self._delta, tensor(self.h), out)
+    def _multiply_kept(self, which: np.ndarray) -> torch.Tensor:
+        """Return the rows ``which`` of the product in memory of their own, [rows, inputs]."""
+        out = torch.empty(len(which), self.h.shape[1])
+        float32.gradient(self._delta, tensor(self.h), out)
         return out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Factors:
-    """A gradient over parameters that lie in one vector, not multiplied yet; ``precision``: of the
-    products.
+    """A gradient over parameters that lie in one vector, not multiplied yet.
 
-    It implements `workbench.training.messages.Factored`.
+    The products of `workbench.model.gemm` multiply it on every machine: others would give other
+    bits. It implements `workbench.training.messages.Factored`.
     """
 
     parts: tuple[Part, ...]
-    precision: Precision = "float32"
-
-    @property
-    def kernel(self) -> Kernel:
-        """What multiplies, on every machine: another kernel would give other bits."""
-        return kernels.kernel("tiles", self.precision)
 
     @property
     def nbytes(self) -> int:
@@ -214,7 +198,7 @@ class Factors:
         for start, stop in pairwise(bounds):
             cuts = (part.cut(start, stop) for part in self.parts)
             inside = tuple(part for part in cuts if part is not None)
-            shards.append(Factors(inside, self.precision))
+            shards.append(Factors(inside))
 
         return shards
 
@@ -235,17 +219,15 @@ class Factors:
     def array(self) -> np.ndarray:
         """Return the gradient itself, float32 [parameters]."""
         out = memory.floats(sum(part.size for part in self.parts))
-        kernel = self.kernel
         for part in self.parts:
-            part.write(out[part.at : part.at + part.size], kernel)
+            part.write(out[part.at : part.at + part.size])
         return out
 
     def write_moved(self, theta: np.ndarray, rate: np.float32, out: np.ndarray) -> None:
         """Write ``theta + rate * gradient`` to ``out``, all float32 [parameters]."""
-        kernel = self.kernel
         for part in self.parts:
             here = slice(part.at, part.at + part.size)
-            part.write_moved(theta[here], rate, out[here], kernel)
+            part.write_moved(theta[here], rate, out[here])
 
 
 def _clip(place: int, size: int) -> int:

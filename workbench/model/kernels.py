@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from workbench.model.device import describe_device, device
-from workbench.model.gemm import bfloat16, float32
+from workbench.model.gemm import float32
 from workbench.model.threads import one_thread
 from workbench.settings import UserError
 from workbench.storage.files import read_json, write_json
@@ -74,22 +74,6 @@ class WeightGradient(Protocol):
     def __call__(self, delta: torch.Tensor, h: torch.Tensor, out: torch.Tensor, /) -> None: ...
 
 
-class Move(Protocol):
-    """``out`` = W + rate deltaᵀ h, rounded as if the gradient had been made first; it may be W
-    itself.
-    """
-
-    def __call__(
-        self,
-        delta: torch.Tensor,
-        h: torch.Tensor,
-        weight: torch.Tensor,
-        rate: float,
-        out: torch.Tensor,
-        /,
-    ) -> None: ...
-
-
 @dataclass(frozen=True)
 class Kernel:
     """The products of the network on one device; they write to the matrix given for it.
@@ -106,13 +90,12 @@ class Kernel:
     affine: Affine
     backward: Backward
     gradient: WeightGradient
-    move: Move | None = None
     mixed: bool = False
 
     @property
-    def precision(self) -> Precision:
-        """The precision for which `choose` returns it."""
-        return "bfloat16" if self.name == "bfloat16" else "float32"
+    def multiplies_factors(self) -> bool:
+        """Whether it multiplies a gradient in factors to the bits of its own gradient."""
+        return self.gradient is float32.gradient
 
     @property
     def own_memory(self) -> bool:
@@ -243,17 +226,13 @@ def fastest_kernel(gflops: dict[str, float]) -> str:
 
 @functools.cache
 def kernel(name: str, precision: Precision = "float32") -> Kernel:
-    """Return the kernel called ``name`` (of `NAMES`).
-
-    For bfloat16 the products are torch's, unless tiles are asked for and the processor has the
-    instructions.
+    """Return the kernel called ``name`` (of `NAMES`); for bfloat16 the products are always
+    torch's.
     """
-    if name == "tiles" and precision == "float32":
-        return _tiles()
-    if name == "tiles" and this_processor().bfloat16_pairs:
-        return _bfloat16_tiles()
     if precision == "bfloat16":
         return _torch_kernel("bfloat16", torch.bfloat16)
+    if name == "tiles":
+        return _tiles()
     if name == "numpy":
         return Kernel(name, CPU, None, 0, _numpy_affine, _numpy_product, _numpy_gradient)
     turned = TURNED if name == "torch-turned" and device().type == "cpu" else 0
@@ -269,22 +248,6 @@ def _tiles() -> Kernel:
         float32.affine,
         float32.backward,
         float32.gradient,
-        float32.move,
-        mixed=True,
-    )
-
-
-def _bfloat16_tiles() -> Kernel:
-    """The factors are float32: these products round them themselves."""
-    return Kernel(
-        "bfloat16",
-        CPU,
-        torch.float32,
-        float32.ALL,
-        bfloat16.affine,
-        bfloat16.backward,
-        bfloat16.gradient,
-        bfloat16.move,
         mixed=True,
     )
 

@@ -181,7 +181,7 @@ def factors(
     p = device_parameters(theta, topology, kernel)
     sink = Keep(topology, trained, silence_rows(topology, trained, silence))
     pass_outer(p, x, outer, trained, sink)
-    return sink.factors(p.kernel.precision)
+    return sink.factors()
 
 
 def ce_factors(
@@ -200,7 +200,7 @@ def ce_factors(
     p = device_parameters(theta, topology, kernel)
     sink = Keep(topology, trained, silence_rows(topology, trained, silence))
     value, errors = pass_cross_entropy(p, x, targets, trained, sink).tolist()
-    return CrossEntropyFactors(sink.factors(p.kernel.precision), value, int(errors))
+    return CrossEntropyFactors(sink.factors(), value, int(errors))
 
 
 def pass_outer(

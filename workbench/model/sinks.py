@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from workbench.model.factors import BiasSum, Factors, Part, WeightProduct, copy_matrix
-from workbench.model.kernels import Precision
 from workbench.model.topology import Topology, Trained, trained_slice
 from workbench.model.workspace import DeviceParameters, LayerParameters, NetworkWorkspace
 
@@ -103,9 +102,9 @@ class Keep:
     silence: np.ndarray | None
     parts: list[Part] = field(default_factory=list)
 
-    def factors(self, precision: Precision) -> Factors:
+    def factors(self) -> Factors:
         """Return the factors of all layers so far."""
-        return Factors(tuple(self.parts), precision)
+        return Factors(tuple(self.parts))
 
     def __call__(self, gradient: LayerGradient, /) -> None:
         gradient = gradient.without(self.silence)

@@ -3,8 +3,12 @@
 import numba
 import numpy as np
 
-from workbench.model.gemm.rounding import INFINITE, MAGNITUDE, rounded
-
+# float32 as bits; bfloat16 is the upper half of the bits, rounded.
+# All bits but the sign. LLVM makes vector code of a maximum of integers, but not of one of floats.
+MAGNITUDE = np.uint32(0x7FFFFFFF)
+# The magnitude of infinity: finite numbers are below it, and NaN is above it.
+INFINITE = np.uint32(0x7F800000)
+HALF = np.uint32(0x7FFF)
 QUIET = np.uint32(0x400000)  # a bit of a NaN that rounding leaves alone
 
 
@@ -47,8 +51,17 @@ def _narrow(bits: np.ndarray, out: np.ndarray) -> None:  # pragma: no cover
     for i in range(len(bits)):
         b = bits[i]
         nan = (b & MAGNITUDE) > INFINITE
-        half = b | QUIET if nan else rounded(b)  # rounding could turn a NaN into zero
+        half = b | QUIET if nan else _rounded(b)  # rounding could turn a NaN into zero
         out[i] = np.uint16(half >> np.uint32(16))
+
+
+@numba.njit(inline="always")
+def _rounded(bits: np.uint32) -> np.uint32:  # pragma: no cover
+    """Return bits whose upper half is the nearest bfloat16, ties to even.
+
+    The lower half has no meaning.
+    """
+    return np.uint32(bits + HALF + ((bits >> np.uint32(16)) & np.uint32(1)))
 
 
 @numba.njit(cache=True, nogil=True)

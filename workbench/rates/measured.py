@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from workbench.rates.identity import judge_of
 from workbench.sequence.lattice_pair import OUTSIDE, value_with_reference
 from workbench.storage.rows import DecodeRow, PushRow, Row, read_rows
 from workbench.storage.run import Run
@@ -66,9 +67,9 @@ def mean_difference(pairs: Sequence[UtteranceDifference]) -> TrialDifference:
     return TrialDifference(gain, math.sqrt(units / (units - 1) * squares) / frames)
 
 
-def read_seen(run: Run, sequence: bool) -> Processes:
-    """Return what the rows of a run tell, by process."""
-    return [_seen(read_rows(path, Row), sequence) for path in run.row_files()]
+def read_seen(run: Run, criterion: str) -> Processes:
+    """Return what the rows of a run tell, by process; sequence criteria by the one that judges."""
+    return [_seen(read_rows(path, Row), criterion) for path in run.row_files()]
 
 
 def all_values(processes: Processes) -> dict[int, Seen]:
@@ -101,12 +102,14 @@ def frames_seen(processes: Processes) -> int:
     return sum(seen.frames for process in processes for seen in process)
 
 
-def _seen(rows: Iterable[Row], sequence: bool) -> list[Seen]:
+def _seen(rows: Iterable[Row], criterion: str) -> list[Seen]:
     """What the rows of one process tell: of decodes for sequence criteria, else of pushes."""
+    sequence = criterion != "ce"
+    value_of = _reference_posterior if judge_of(criterion) else _utterance_value
     found = []
     for row in rows:
         if sequence and isinstance(row, DecodeRow):
-            value = _utterance_value(row)
+            value = value_of(row)
             measured = row.frames if value is not None else 0
             found.append(Seen(row.frames, measured, value or 0.0, row.utterance))
         elif not sequence and isinstance(row, PushRow):
@@ -124,6 +127,16 @@ def _utterance_value(row: DecodeRow) -> float | None:
     if row.reason == OUTSIDE and row.num is not None and row.den is not None:
         return value_with_reference(row.num, row.den)
     return row.value if row.reason is None else None
+
+
+def _reference_posterior(row: DecodeRow) -> float | None:
+    """MMI of an utterance that was trained on with another criterion, None if it has none.
+
+    The reference is added to every lattice, since for criteria of expected accuracy it may be lost.
+    """
+    if row.num is None or row.den is None:
+        return None
+    return value_with_reference(row.num, row.den)
 
 
 def _newer_half(seen: Sequence[Seen]) -> list[Seen]:

@@ -3,8 +3,9 @@
 Trials are compared on the training data; no held-out data is looked at. Cross entropy is measured
 on frames drawn from all of it: the frames that come next in training are no measure, since their
 neighbours have just been trained on, and a rate that only follows them would win. Sequence
-criteria measure themselves: an utterance is decoded before it is trained on. But where a search
-fails MMI can stand at its maximum, so their posteriors of frames are looked at too.
+criteria measure themselves: an utterance is decoded before it is trained on. Those of expected
+accuracy are judged by MMI there (`identity.JUDGES`). But where a search fails MMI can stand at its
+maximum, so their posteriors of frames are looked at too.
 """
 
 import math
@@ -111,7 +112,7 @@ class Trials:
         # Of a sequence criterion the frames are those decoded: looking at posteriors costs little.
         sequence = self.task.settings.sequence
         measured = 0 if sequence else (len(trial.points) + 1) * len(self.sample)
-        seen = read_seen(writer.run, sequence)
+        seen = read_seen(writer.run, self.task.settings.criterion.name)
         trained = max(drive.frames, frames_seen(seen))
         frames = trained + measured
         if ended:
@@ -143,7 +144,7 @@ class Trials:
     def _seen_by(self, rate: float) -> Processes:
         """What a trial that was begun has decoded."""
         run = Run(next(self.folder.glob(f"rate-{rate:g}-*/{RECORD}")).parent)
-        return read_seen(run, sequence=True)
+        return read_seen(run, self.task.settings.criterion.name)
 
     @cached_property
     def sample(self) -> np.ndarray:

@@ -167,8 +167,8 @@ class Task:
 
     @property
     def factored(self) -> bool:
-        """Whether gradients are pushed in factors, which needs a kernel that adds products."""
-        return self.settings.factored and self.kernel.move is not None
+        """Whether gradients are pushed in factors, which needs the kernel that multiplies them."""
+        return self.settings.factored and self.kernel.multiplies_factors
 
     @cached_property
     def reference(self) -> Callable[[tuple[str, ...]], Reference]:

@@ -38,11 +38,6 @@ class Processor:
         return bool({"avx512bf16", "amx-bf16", "bf16"} & self.features)
 
     @property
-    def bfloat16_pairs(self) -> bool:
-        """Whether it sums products of pairs of bfloat16 in vectors of 64 bytes."""
-        return self.features >= {"avx512f", "avx512bf16"}
-
-    @property
     def mkl_cpu_type(self) -> str | None:
         """The value of the variable MKL_DEBUG_CPU_TYPE that this processor needs, or None.
 

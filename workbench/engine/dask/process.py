@@ -1,6 +1,7 @@
 """One process on a cluster: a Dask task that answers effects by calls to the hosts."""
 
 import time
+import traceback
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -68,10 +69,30 @@ class Returned:
 
 def drive_seated(name: str, number: int, site: Site) -> Returned:
     """Run the process that host ``number``, which is here, was given."""
+    try:
+        return drive(take_maker(name, number, site), name, site)
+    except BaseException as error:
+        forget_variables(error)
+        raise
+
+
+def take_maker(name: str, number: int, site: Site) -> Make:
+    """Return what starts a process, from the host that was given it; Lost if that has gone."""
     host = host_here(site.run, number)
     if host is None:
         raise Lost(f"lost: the host of {name}")
-    return drive(host.makers.pop(name), name, site)
+    return host.makers.pop(name)
+
+
+def forget_variables(error: BaseException | None) -> None:
+    """Drop the variables of the functions through which an error came.
+
+    They and the error refer to each other, so that host, connections and arrays would stay, with
+    their open files, until Python looks for such circles, which it seldom does.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def drive(make: Make, name: str, site: Site) -> Returned:

@@ -234,7 +234,6 @@ def _product(
         way.origin,
         prefetch.b,
         prefetch.c,
-        rate,
     )
 
 
@@ -260,7 +259,6 @@ def blocks(
     origin: int,
     b_next: int,
     c_next: int,
-    one: np.number,
 ) -> None:  # pragma: no cover
     """Compute C = A B [m, n] in blocks of ``depths``, ``columns`` and ``rows``.
 
@@ -278,7 +276,6 @@ def blocks(
                     BlockSize(min(rows, m - i), min(columns, n - j), min(depths, depth - d), size),
                     Finish(how if d == 0 else ADD, bias + i * size, origin, b_next, c_next),
                     rate,
-                    one,
                 )
 
 
@@ -290,7 +287,6 @@ def block(
     size: BlockSize,
     finish: Finish,
     rate: np.floating,
-    one: np.number,
 ) -> None:  # pragma: no cover
     """Compute a block tile after tile: the columns of some rows, then those of the next rows."""
     full_rows = size.rows - size.rows % ROWS
@@ -299,7 +295,7 @@ def block(
     rest = size.columns - end // size.number
     how = finish.how
     partial_how = MOVE if how == STREAM else how  # a tile that is not full cannot be streamed
-    more = (finish.origin, finish.b_next, finish.c_next, rate, one)
+    more = (finish.origin, finish.b_next, finish.c_next, rate)
 
     for r in range(0, full_rows, ROWS):
         left = (a.address + r * a.row, a.row, a.depth)

@@ -12,9 +12,7 @@ C becomes
 with one bias a row. MOVE rounds as numpy does, first the product and then the sum. The C that it
 adds to may lie elsewhere, ``origin`` bytes behind the C that it writes. STREAM is MOVE with stores
 past the cache, which saves reading what is overwritten. It writes whole vectors to multiples of
-their size, and other threads may read them after a ``fence``. The elements of A and B are numbers
-like those of C, or pairs of bfloat16 in 32 bits, neighbours in depth: one instruction sums the
-products of a pair in float32.
+their size, and other threads may read them after a ``fence``.
 """
 
 from collections.abc import Callable
@@ -55,8 +53,7 @@ class Operands(NamedTuple):
     origin: ir.Value  # from the C that is written to the C that MOVE adds to
     b_next: ir.Value  # from the elements of this tile to those that are needed next
     c_next: ir.Value
-    rate: ir.Value  # its type is that of the numbers in C
-    one: ir.Value  # its type is that of the elements of A and B: the same, or uint32 for pairs
+    rate: ir.Value  # its type is that of all numbers
 
 
 class TileCell(NamedTuple):
@@ -91,9 +88,8 @@ def tile(rows: int, vectors: int = 2) -> Callable[..., None]:
         b_next: object,
         c_next: object,
         rate: object,
-        one: object,
     ) -> tuple[Signature, Callable]:
-        return types.void(*[types.intp] * 14, rate, one), partial(_emit_tile, rows, vectors)
+        return types.void(*[types.intp] * 14, rate), partial(_emit_tile, rows, vectors)
 
     return run
 
@@ -114,8 +110,7 @@ def _emit_tile(
 ) -> ir.Value:
     """Emit the code of a tile of ``rows`` x ``count`` vectors."""
     tile = Operands(*given)
-    number_bytes = kinds.args[-2].bitwidth // 8
-    pairs = kinds.args[-1] == types.uint32
+    number_bytes = kinds.args[-1].bitwidth // 8
     vectors = Vectors(at, number_bytes, tile.columns)
 
     cells = []
@@ -127,14 +122,12 @@ def _emit_tile(
     for cell in cells:
         vectors.prefetch(at.add(at.add(cell.address, tile.origin), tile.c_next))
 
-    totals = _emit_loop(vectors, tile, cells, pairs)
+    totals = _emit_loop(vectors, tile, cells)
     _emit_finish(vectors, tile, list(zip(cells, totals, strict=True)))
     return context.get_dummy_value()
 
 
-def _emit_loop(
-    vectors: "Vectors", tile: Operands, cells: list[TileCell], pairs: bool
-) -> list[ir.Value]:
+def _emit_loop(vectors: "Vectors", tile: Operands, cells: list[TileCell]) -> list[ir.Value]:
     """Emit the loop over the depth; return the sum of each cell."""
     at = vectors.at
     rows = 1 + max(cell.row for cell in cells)
@@ -153,9 +146,8 @@ def _emit_loop(
         vectors.prefetch(at.add(from_b, at.add(tile.b_next, INT(BYTES * vector))))
     columns = [vectors.load(at.add(from_b, INT(BYTES * vector)), vector) for vector in range(count)]
     factors = [vectors.spread(vectors.one(at.add(row, from_a))) for row in a_rows]
-    multiply_add = vectors.pairs_summed if pairs else vectors.fused
     new_sums = [
-        multiply_add(factors[cell.row], columns[cell.vector], total)
+        vectors.fused(factors[cell.row], columns[cell.vector], total)
         for cell, total in zip(cells, sums, strict=True)
     ]
 
@@ -279,14 +271,6 @@ class Vectors:
         """Return total + a b, rounded once."""
         function = self._function(f"fma.{self.name}", *[self.kind] * 4)
         return self.at.call(function, [a, b, total])
-
-    def pairs_summed(self, a: ir.Value, b: ir.Value, total: ir.Value) -> ir.Value:
-        """Return total + the products of pairs of bfloat16."""
-        halves = ir.VectorType(ir.IntType(16), 2 * self.lanes)
-        name = f"x86.avx512bf16.dpbf16ps.{8 * BYTES}"
-        function = self._function(name, self.kind, self.kind, halves, halves)
-        pairs = [self.at.bitcast(a, halves), self.at.bitcast(b, halves)]
-        return self.at.call(function, [total, *pairs])
 
     def _spread(self, number: ir.Value, kind: ir.VectorType) -> ir.Value:
         empty = ir.Constant(kind, ir.Undefined)
