@@ -18,11 +18,12 @@ import signal
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import dask
 import distributed.scheduler
 import distributed.worker
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Nanny
 
 from workbench.engine.dask.certificate import new_security
 from workbench.engine.dask.executor import Cluster
@@ -61,6 +62,15 @@ LASTING_CONFIG = {
 }
 
 
+class PlainNanny(Nanny):
+    """A nanny whose worker has no pages of its own, for which it would import bokeh: half of its
+    start.
+    """
+
+    def __init__(self, *arguments: Any, dashboard: bool = False, **options: Any):
+        super().__init__(*arguments, dashboard=False, **options)
+
+
 @contextmanager
 def local_cluster(
     workers: int, threads: int, dashboard: bool = False, silence: str = SILENCE
@@ -82,7 +92,7 @@ def local_cluster(
             cluster = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=threads,
-                processes=True,
+                worker_class=PlainNanny,
                 host=LOOPBACK,
                 protocol="tls",
                 security=new_security(),
