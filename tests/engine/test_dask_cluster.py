@@ -363,7 +363,7 @@ def test_a_worker_that_is_lost_with_what_its_processes_returned(monkeypatch):
 
         def killing(future, timeout=None):
             assert timeout is not None, "it would be waited for without an end"
-            if future.key.startswith(tuple(TOY.processes(s, TOY.shards(s)))):
+            if future.key.endswith(tuple(TOY.processes(s, TOY.shards(s)))):
                 kill()
             return result(future, timeout)
 

@@ -99,6 +99,12 @@ def segments():
     return sum("memfd:workbench" in link for link in links)
 
 
+def kept_tasks():
+    """How many tasks the scheduler, which is in this process, has in memory."""
+    gc.collect()
+    return sum(isinstance(each, distributed.scheduler.TaskState) for each in gc.get_objects())
+
+
 def resident_megabytes():
     """Of this process."""
     import psutil
@@ -131,10 +137,13 @@ def test_runs_leave_nothing_behind(client):
 
 
 def test_runs_that_fail_leave_no_shared_memory(client):
-    """Nothing of them waits for Python to look for circles, which it seldom does."""
+    """Nothing of them waits for Python to look for circles, which it seldom does, and the scheduler
+    forgets their tasks.
+    """
     from workbench.engine.dask import Cluster
 
     cluster = Cluster(client)
+    tasks = kept_tasks()
     client.run(gc.collect)
     client.run(gc.disable)
     try:
@@ -143,6 +152,9 @@ def test_runs_that_fail_leave_no_shared_memory(client):
                 cluster.run({"p": fail_with_an_answer}, {"server": Lender()}, Rows().emit)
         until = time.monotonic() + 10
         while max(client.run(segments).values()) > memory.SPARE_BLOCKS:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        while kept_tasks() > tasks + 1:
             assert time.monotonic() < until
             time.sleep(0.05)
     finally:

@@ -199,3 +199,11 @@ def test_processes_have_longer_to_begin(clock):
     """They unpack their data; but one that never gets a thread is noticed too."""
     found = still_after(clock, lambda look: [Activity(2, 7)], 3)
     assert watch.START_SECONDS < found < watch.START_SECONDS + 10
+
+
+def test_workers_that_left_are_forgotten(clock):
+    """A run that loses workers for days does not keep what it knew of each."""
+    silences = Silences()
+    for pid in range(5):
+        silences.look([Heartbeat("0", "tls://a", 1.0, pid=pid), Heartbeat("1", "tls://b", 1.0)])
+    assert set(silences.workers) == {("0", 4), ("1", None)}

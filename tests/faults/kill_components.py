@@ -254,7 +254,8 @@ def hurt(training: Training, draw: random.Random, measured: Findings) -> bool:
         )
         found = training.recoveries[recoveries:]
         if found:
-            written = training.run.row_file("driver").stat().st_mtime
+            # The log is written at once; rows become visible up to half a second later.
+            written = (training.run.folder / "log.txt").stat().st_mtime
             if len(found) == 1:
                 noticed = written - found[0].recovery_seconds
                 measured.noticed[kind].append(training.delay(began, noticed))

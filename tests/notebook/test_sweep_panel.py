@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import threading
 from dataclasses import replace
 
 import ipywidgets as W
@@ -272,6 +273,41 @@ def test_curves_of_seeds_are_named_by_their_seed(panel: SweepPanel) -> None:
         end_cell(number, wrong=1)
     groups = short_labels(groups_of(plan_cells(panel.value())[:2], apart=True))
     assert list(groups) == ["seed=0", "seed=1"]
+
+
+def test_a_click_while_the_picture_is_frozen_is_not_lost(
+    panel: SweepPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep that has ended leaves a plain picture; a click at that moment makes it live again."""
+    view = panel.view
+    cell = end_cell(0, wrong=1)
+    done = []
+
+    def freeze() -> None:
+        clicking.start()
+        clicking.join(1.0)  # enough for a click that nothing holds back
+        done.append("frozen")
+
+    clicking = threading.Thread(target=view.choose, args=([cell],))
+    monkeypatch.setattr(view.curves, "freeze", freeze)
+    monkeypatch.setattr(view.curves, "thaw", lambda: done.append("live"))
+    view.watch(panel.value())
+    assert view.wait(WAIT)
+    clicking.join(WAIT)
+    assert done == ["frozen", "live"]
+
+
+def test_a_choice_while_columns_are_offered_is_not_lost(panel: SweepPanel) -> None:
+    """The thread that follows offers columns without asking for a picture; a click asks for one."""
+    view = panel.view
+    end_cell(0, wrong=1)
+    view.look(panel.value())
+    curves = view.curves.png
+    offering = threading.Thread(target=lambda: None)
+    offering.start()
+    view.chart._offering = offering.ident
+    view.chart.kind.value = "any column against any"
+    assert view.curves.png != curves
 
 
 def test_any_column_is_drawn_against_any(panel: SweepPanel) -> None:

@@ -44,6 +44,7 @@ NOTICE_SECONDS = 2.0  # within which Dask notices that a worker has gone
 END_SECONDS = 4.0  # that a task is given to end
 ABORT_SECONDS = 2.0  # within which a host must hear that the run is over
 WAIT_SECONDS = 0.5  # between looks at the workers while a host is waited for
+TASKS = "workbench"  # how the names of tasks begin, by which Dask tells kinds of them apart
 TOKEN_BYTES = 32
 ACTOR_LOST = "Worker holding Actor was lost"  # how the message of Dask's RuntimeError begins
 
@@ -206,7 +207,7 @@ class _Execution:
     rows_received: int = 0
 
     def __post_init__(self) -> None:
-        self.name = f"workbench-{uuid.uuid4().hex}"
+        self.name = f"{TASKS}-{uuid.uuid4().hex}"
         self.began = time.time() - self.ticks / TICKS
         self.zero = time.monotonic() - self.ticks / TICKS  # the same, if no clock is set meanwhile
         self.rows = self.topic.receive(self.name)
@@ -255,7 +256,7 @@ class _Execution:
                 name,
                 number,
                 self.site,
-                key=f"{name}-{self.name}",
+                key=f"{self.name}-{name}",
                 workers=[address],
                 allow_other_workers=False,
                 pure=False,

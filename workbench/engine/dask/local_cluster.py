@@ -26,7 +26,7 @@ import distributed.worker
 from distributed import Client, LocalCluster, Nanny
 
 from workbench.engine.dask.certificate import new_security
-from workbench.engine.dask.executor import Cluster
+from workbench.engine.dask.executor import TASKS, Cluster
 from workbench.settings import UserError
 from workbench.system.processes import arithmetic_environment
 
@@ -46,6 +46,10 @@ CONFIG = {
     "distributed.worker.http.routes": [],
     "distributed.worker.memory.target": False,  # parameters in use must not be written to disk
     "distributed.worker.memory.spill": False,
+    # Of the last tasks that were given together, and of the last that failed, of each a hundred
+    # with their arguments, for pages that nobody has open.
+    "distributed.diagnostics.computations.max-history": 1,
+    "distributed.diagnostics.erred-tasks.max-history": 1,
 }
 LASTING_CONFIG = {
     # So long after a worker was lost, Dask ends its nanny for good if the worker is absent at that
@@ -59,6 +63,9 @@ LASTING_CONFIG = {
     "distributed.admin.log-length": 20,
     "distributed.admin.system-monitor.log-length": 100,  # samples, two in a second
     "distributed.scheduler.events-cleanup-delay": "60s",  # of workers that have gone, else an hour
+    # Tasks of a kind whose duration is not known, or was far longer, are kept until one has ended
+    # well, and those of runs that lose workers do not.
+    "distributed.scheduler.default-task-durations": {TASKS: "1000h"},
 }
 
 

@@ -83,11 +83,14 @@ class Silences:
     looked: float = field(default_factory=time.monotonic)
 
     def look(self, heartbeats: Iterable[Heartbeat]) -> list[Heartbeat]:
-        """Return the last heartbeats of the workers that hang."""
+        """Return the last heartbeats of the workers that hang; those that left are forgotten."""
         now = time.monotonic()
         passed = min(now - self.looked, COUNTED_SECONDS)
         self.looked = now
-        return [heartbeat for heartbeat in heartbeats if self._hangs(heartbeat, passed)]
+        heard = list(heartbeats)
+        there = {(heartbeat.name, heartbeat.pid) for heartbeat in heard}
+        self.workers = {worker: self.workers[worker] for worker in self.workers if worker in there}
+        return [heartbeat for heartbeat in heard if self._hangs(heartbeat, passed)]
 
     def _hangs(self, heartbeat: Heartbeat, passed: float) -> bool:
         """Add to the silence of one worker; return whether it has been too long."""

@@ -1,5 +1,6 @@
 """The picture below a sweep's matrix: curves over training, or any column against any other."""
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 
 import ipywidgets as W
@@ -66,11 +67,11 @@ class SweepChart:
         self.widget = W.VBox([first, self.columns]).add_class(PANEL_CLASS)
 
         self._offered: tuple[tuple[str, ...], tuple[str, ...]] | None = None
-        self._offering = False
+        self._offering: int | None = None  # the thread that offers columns, and asks for nothing
         redraw = status.guard(on_change)
 
         def changed(_: object) -> None:
-            if not self._offering:
+            if self._offering != threading.get_ident():
                 redraw()
 
         chosen = (self.kind, self.against, self.x, self.y, self.colour, self.panels, self.zoom)
@@ -120,13 +121,13 @@ class SweepChart:
             return
 
         self._offered = offered
-        self._offering = True
+        self._offering = threading.get_ident()
         dividing = {"nothing": "", **{axis: axis for axis in (*axes, SEED)}}
         set_options(self.x, [(title, name) for name, title in across.items()], axes[0])
         set_options(self.y, [(title, name) for name, title in up.items()], next(iter(up), None))
         set_options(self.colour, dividing.items(), axes[1] if len(axes) > 1 else "")
         set_options(self.panels, dividing.items(), axes[2] if len(axes) > 2 else "")
-        self._offering = False
+        self._offering = None
 
 
 def _dropdown(name: str) -> W.Dropdown:

@@ -4,6 +4,7 @@ The view reads the folders of the sweep and its runs and holds no state: shown a
 notebook, it is the same.
 """
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 
 import ipywidgets as W
@@ -75,6 +76,7 @@ class SweepView:
         self._cells: list[PlannedCell] = []
         self._seen: list[tuple[str, CellState, str]] | None = None  # id, state, progress
         self._frozen = False
+        self._drawing = threading.RLock()  # by the thread that follows, or by a click
         self._background = Background("view of a sweep")
 
         for toggle in (self.measure, self.seeds):
@@ -100,6 +102,10 @@ class SweepView:
 
     def draw(self) -> None:
         """Draw matrix, curves and table as the sweep was seen last."""
+        with self._drawing:
+            self._draw()
+
+    def _draw(self) -> None:
         if self._sweep is None:
             return
 
@@ -156,10 +162,11 @@ class SweepView:
         self.status.guard(self._redraw)()
 
     def _redraw(self) -> None:
-        self.draw()
-        if self._frozen:
-            self.curves.thaw()
-            self._frozen = False
+        with self._drawing:
+            self.draw()
+            if self._frozen:
+                self.curves.thaw()
+                self._frozen = False
 
     def watch(
         self, sweep: Sweep, jobs: int = 1, launched_runs: Callable[[], bool] | None = None
@@ -179,9 +186,10 @@ class SweepView:
                 if self._background.pause(SWEEP_LOOK_SECONDS):
                     break
 
-            self.matrix.thaw()  # a saved notebook keeps its newest picture beside the buttons
-            self.curves.freeze()
-            self._frozen = True
+            with self._drawing:
+                self.matrix.thaw()  # a saved notebook keeps its newest picture beside the buttons
+                self.curves.freeze()
+                self._frozen = True
 
         # The message that runs are being started stays until one has.
         self._background.start(self.status.guard(follow, clear=False))
