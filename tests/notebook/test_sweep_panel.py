@@ -297,19 +297,6 @@ def test_a_click_while_the_picture_is_frozen_is_not_lost(
     assert done == ["frozen", "live"]
 
 
-def test_a_choice_while_columns_are_offered_is_not_lost(panel: SweepPanel) -> None:
-    """The thread that follows offers columns without asking for a picture; a click asks for one."""
-    view = panel.view
-    end_cell(0, wrong=1)
-    view.look(panel.value())
-    curves = view.curves.png
-    offering = threading.Thread(target=lambda: None)
-    offering.start()
-    view.chart._offering = offering.ident
-    view.chart.kind.value = "any column against any"
-    assert view.curves.png != curves
-
-
 def test_any_column_is_drawn_against_any(panel: SweepPanel) -> None:
     """What can be drawn is offered once it was measured; a choice survives what comes later."""
     view = panel.view

@@ -1,6 +1,5 @@
 """The picture below a sweep's matrix: curves over training, or any column against any other."""
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 
 import ipywidgets as W
@@ -67,11 +66,11 @@ class SweepChart:
         self.widget = W.VBox([first, self.columns]).add_class(PANEL_CLASS)
 
         self._offered: tuple[tuple[str, ...], tuple[str, ...]] | None = None
-        self._offering: int | None = None  # the thread that offers columns, and asks for nothing
+        self._offering = False
         redraw = status.guard(on_change)
 
         def changed(_: object) -> None:
-            if self._offering != threading.get_ident():
+            if not self._offering:
                 redraw()
 
         chosen = (self.kind, self.against, self.x, self.y, self.colour, self.panels, self.zoom)
@@ -121,13 +120,13 @@ class SweepChart:
             return
 
         self._offered = offered
-        self._offering = threading.get_ident()
+        self._offering = True
         dividing = {"nothing": "", **{axis: axis for axis in (*axes, SEED)}}
         set_options(self.x, [(title, name) for name, title in across.items()], axes[0])
         set_options(self.y, [(title, name) for name, title in up.items()], next(iter(up), None))
         set_options(self.colour, dividing.items(), axes[1] if len(axes) > 1 else "")
         set_options(self.panels, dividing.items(), axes[2] if len(axes) > 2 else "")
-        self._offering = None
+        self._offering = False
 
 
 def _dropdown(name: str) -> W.Dropdown:
