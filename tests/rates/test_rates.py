@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fake_runs import fake_run
 
@@ -15,8 +16,8 @@ from workbench.prepare.corpus import Corpus
 from workbench.rates import find_rate, with_found_rate
 from workbench.rates import trial as trials
 from workbench.rates.halving import COARSE, FINE, best_rates, choose_grid, chosen_rate
-from workbench.rates.identity import describe_start, judge_of, search_settings
-from workbench.rates.measured import newer_criterion, read_seen
+from workbench.rates.identity import describe_start, search_settings
+from workbench.rates.measured import TrialDifference, newer_criterion, read_seen
 from workbench.rates.search import least_part, search_file
 from workbench.rates.usual import usual_rate
 from workbench.runs.task import Task
@@ -85,13 +86,15 @@ def test_the_best_that_did_not_diverge_is_chosen() -> None:
     assert chosen_rate(searched(trial(0.1, ended="diverged"))) is None
 
 
-def decode_row(value: float | None, num: float, den: float, reason: str | None) -> DecodeRow:
+def decode_row(
+    value: float | None, num: float, den: float, reason: str | None = None, utterance: int = 0
+) -> DecodeRow:
     """What a decoder says of an utterance of a hundred frames."""
     return DecodeRow(
         process="decoder 0",
         seconds=0.0,
         decoder="decoder 0",
-        utterance=0,
+        utterance=utterance,
         frames=100,
         rejected=0,
         cancelled=0,
@@ -109,10 +112,10 @@ def decode_row(value: float | None, num: float, den: float, reason: str | None) 
     )
 
 
-def stopped_run(folder: Path, *rows: DecodeRow) -> Run:
+def stopped_run(folder: Path, name: str, *rows: DecodeRow) -> Run:
     """A run that has left these rows."""
     record = RunRecord(Settings().to_dict(), CorpusIdentity("c", "d"))
-    writer = RunWriter.create(folder, "run", record)
+    writer = RunWriter.create(folder, name, record)
     for row in rows:
         writer.emit(row)
     writer.close(RunState.STOPPED)
@@ -123,26 +126,30 @@ def test_a_rate_that_loses_references_looks_no_better(tmp_path: Path) -> None:
     """An utterance without its reference counts with the reference added to its lattice."""
     run = stopped_run(
         tmp_path,
+        "run",
         decode_row(-9.0, 0, 0, None),
         decode_row(-9.0, 0, 0, None),
         decode_row(-1.0, -5, -4, None),
         decode_row(None, -8.0, -4.0, OUTSIDE),
     )
     lost = -8.0 - math.log(math.exp(-8.0) + math.exp(-4.0))
-    assert newer_criterion(read_seen(run, "mmi")) == pytest.approx((-1.0 + lost) / 200)
+    assert newer_criterion(read_seen(run, True)) == pytest.approx((-1.0 + lost) / 200)
 
 
-@pytest.mark.parametrize("criterion", ["mpe", "smbr"])
-def test_expected_accuracy_is_judged_by_the_posterior_of_the_reference(
-    tmp_path: Path, criterion: str
-) -> None:
-    """A rate at which the accuracy rises and the reference falls does not look better."""
-    rows = (decode_row(99.0, -8.0, -4.0, None), decode_row(99.0, -8.0, -4.0, None))
-    expected = value_with_reference(-8.0, -4.0) / 100
-    assert newer_criterion(read_seen(stopped_run(tmp_path, *rows), criterion)) == expected
-    assert judge_of(criterion) == "mmi"
-    assert RateSearch(criterion, {}, "", 1, 1, 1, judged_by="mmi").judge == "mmi"
-    assert RateSearch("bmmi", {}, "", 1, 1, 1, judged_by=judge_of("bmmi")).judge == "bmmi"
+def test_expected_accuracy_does_not_hide_a_reference_that_falls(corpus: Corpus) -> None:
+    """Of MPE the trial is compared by the criterion in which it is behind, of bMMI by its own."""
+
+    def compared(criterion: str) -> TrialDifference:
+        task = Task(corpus, search_settings(SETTINGS.replace(criterion=criterion)))
+        folder = corpus.folder / f"trials-{criterion}"
+        stopped_run(folder, "rate-1", *[decode_row(90, -9, -4, utterance=u) for u in range(4)])
+        stopped_run(folder, "rate-2", *[decode_row(70, -5, -4, utterance=u) for u in range(4)])
+        start = trials.StartingPoint(np.zeros(1, np.float32), None)
+        return trials.Trials(folder, task, start, 100).compare(1.0, 2.0)
+
+    assert compared("bmmi").gain == pytest.approx((90 - 70) / 100)
+    behind = value_with_reference(-9, -4) - value_with_reference(-5, -4)
+    assert compared("mpe").gain == pytest.approx(behind / 100)
 
 
 def test_a_damaged_search_is_named(tmp_path: Path) -> None:

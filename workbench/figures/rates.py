@@ -45,7 +45,7 @@ def draw_rates(search: RateSearch) -> PngFigure:
         ax.set_xlim(min(tried) / ROOM, max(tried) * ROOM)
     ax.set_xscale("log")
     ax.set_xlabel("learning rate")
-    set_y_title(ax, f"F_{search.judge.upper()} per frame, training")
+    set_y_title(ax, f"F_{search.criterion.upper()} per frame, training")
     set_title(ax, _title(search))
     add_legend_below(fig, ax.get_legend_handles_labels()[0])
     return fig
@@ -67,7 +67,7 @@ def rate_rows(search: RateSearch) -> list[dict[str, str]]:
             {
                 "learning rate": f"{trial.rate:g}",
                 "frames": f"{trial.frames:,}",
-                f"F_{search.judge.upper()}": "–" if reached is None else f"{reached:.4f}",
+                f"F_{search.criterion.upper()}": "–" if reached is None else f"{reached:.4f}",
                 **_gain_cells(search, trial),
                 "remark": f"given up: {trial.ended}" if trial.ended else remark,
             }

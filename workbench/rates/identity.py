@@ -26,21 +26,10 @@ NOT_COUNTED = (
 )
 """Settings on which the largest stable rate does not depend, or which begin to act later."""
 
-JUDGES = {"mpe": "mmi", "smbr": "mmi"}
-"""Criteria whose rates another criterion compares.
-
-At rates at which the words get worse from the first half epoch on, the expected accuracy of frames
-still rises, while the posterior of the reference falls.
-"""
+MMI_TOO = ("mpe", "smbr")
+"""Criteria whose trials are measured by MMI too."""
 
 SCRATCH = "random parameters"
-
-
-def judge_of(criterion: str) -> str:
-    """Return the criterion by which the rates of a training with ``criterion`` are compared;
-    empty if that is the one that is trained.
-    """
-    return JUDGES.get(criterion, "")
 
 
 def search_settings(settings: Settings) -> Settings:
@@ -75,6 +64,6 @@ def search_key(corpus: Corpus, settings: Settings, start: str) -> str:
     ``settings`` are those of `search_settings`.
     """
     identity = [corpus_digest(corpus), identity_of(settings.to_dict()), start]
-    if judge := judge_of(settings.criterion.name):
-        identity.append(judge)
+    if settings.criterion.name in MMI_TOO:
+        identity.append("mmi too")  # searches of before looked at their own criterion alone
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:10]

@@ -2,10 +2,9 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from workbench.rates.identity import judge_of
 from workbench.sequence.lattice_pair import OUTSIDE, value_with_reference
 from workbench.storage.rows import DecodeRow, PushRow, Row, read_rows
 from workbench.storage.run import Run
@@ -28,6 +27,9 @@ class Seen(NamedTuple):
 Processes = Sequence[Sequence[Seen]]
 """What the rows of each process of a run tell, in their order."""
 
+ValueOf = Callable[[DecodeRow], float | None]
+"""The value of an utterance by which trials are compared."""
+
 
 class UtteranceDifference(NamedTuple):
     """The difference of two trials in the criterion of one utterance, summed over its frames."""
@@ -42,6 +44,11 @@ class TrialDifference(NamedTuple):
 
     gain: float
     error: float
+
+    @property
+    def errors_ahead(self) -> float:
+        """The difference in standard errors."""
+        return self.gain / self.error if self.error else math.copysign(math.inf, self.gain)
 
 
 def mean_difference(pairs: Sequence[UtteranceDifference]) -> TrialDifference:
@@ -67,9 +74,32 @@ def mean_difference(pairs: Sequence[UtteranceDifference]) -> TrialDifference:
     return TrialDifference(gain, math.sqrt(units / (units - 1) * squares) / frames)
 
 
-def read_seen(run: Run, criterion: str) -> Processes:
-    """Return what the rows of a run tell, by process; sequence criteria by the one that judges."""
-    return [_seen(read_rows(path, Row), criterion) for path in run.row_files()]
+def own_value(row: DecodeRow) -> float | None:
+    """Return the criterion of an utterance, None if it has none.
+
+    A lattice that has lost the reference counts as in measuring, with the reference added to it: a
+    rate that loses more references must not look better for it.
+    """
+    if row.reason == OUTSIDE and row.num is not None and row.den is not None:
+        return value_with_reference(row.num, row.den)
+    return row.value if row.reason is None else None
+
+
+def reference_posterior(row: DecodeRow) -> float | None:
+    """Return MMI of an utterance that was trained on with another criterion, None if it has none.
+
+    The reference is added to every lattice, since those of expected accuracy may have lost it.
+    """
+    if row.num is None or row.den is None:
+        return None
+    return value_with_reference(row.num, row.den)
+
+
+def read_seen(run: Run, sequence: bool, value_of: ValueOf = own_value) -> Processes:
+    """Return what the rows of a run tell, by process; of sequence criteria the value by
+    ``value_of``.
+    """
+    return [_seen(read_rows(path, Row), sequence, value_of) for path in run.row_files()]
 
 
 def all_values(processes: Processes) -> dict[int, Seen]:
@@ -102,10 +132,8 @@ def frames_seen(processes: Processes) -> int:
     return sum(seen.frames for process in processes for seen in process)
 
 
-def _seen(rows: Iterable[Row], criterion: str) -> list[Seen]:
+def _seen(rows: Iterable[Row], sequence: bool, value_of: ValueOf) -> list[Seen]:
     """What the rows of one process tell: of decodes for sequence criteria, else of pushes."""
-    sequence = criterion != "ce"
-    value_of = _reference_posterior if judge_of(criterion) else _utterance_value
     found = []
     for row in rows:
         if sequence and isinstance(row, DecodeRow):
@@ -116,27 +144,6 @@ def _seen(rows: Iterable[Row], criterion: str) -> list[Seen]:
             found.append(Seen(row.frames, 0, 0.0))
 
     return found
-
-
-def _utterance_value(row: DecodeRow) -> float | None:
-    """The criterion of an utterance, None if it has none.
-
-    A lattice that has lost the reference counts as in measuring, with the reference added to it: a
-    rate that loses more references must not look better for it.
-    """
-    if row.reason == OUTSIDE and row.num is not None and row.den is not None:
-        return value_with_reference(row.num, row.den)
-    return row.value if row.reason is None else None
-
-
-def _reference_posterior(row: DecodeRow) -> float | None:
-    """MMI of an utterance that was trained on with another criterion, None if it has none.
-
-    The reference is added to every lattice, since for criteria of expected accuracy it may be lost.
-    """
-    if row.num is None or row.den is None:
-        return None
-    return value_with_reference(row.num, row.den)
 
 
 def _newer_half(seen: Sequence[Seen]) -> list[Seen]:

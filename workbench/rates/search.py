@@ -21,7 +21,7 @@ from workbench.prepare.corpus import Corpus
 from workbench.progress import Progress, no_progress
 from workbench.rates.descent import ALL_PARTS, Descent
 from workbench.rates.halving import COARSE, Grid, Halving, choose_grid
-from workbench.rates.identity import describe_start, judge_of, search_key, search_settings
+from workbench.rates.identity import describe_start, search_key, search_settings
 from workbench.rates.trial import Trials
 from workbench.rates.usual import usual_rate
 from workbench.rates.work import SearchWork
@@ -123,7 +123,6 @@ def _new_search(corpus: Corpus, wanted: Settings, start: str) -> RateSearch:
     budget = int(SHARE * served)
     return RateSearch(
         criterion=wanted.criterion.name,
-        judged_by=judge_of(wanted.criterion.name),
         settings={**wanted.to_dict()},
         start=start,
         part=_part(corpus, wanted, budget),

@@ -3,9 +3,10 @@
 Trials are compared on the training data; no held-out data is looked at. Cross entropy is measured
 on frames drawn from all of it: the frames that come next in training are no measure, since their
 neighbours have just been trained on, and a rate that only follows them would win. Sequence
-criteria measure themselves: an utterance is decoded before it is trained on. Those of expected
-accuracy are judged by MMI there (`identity.JUDGES`). But where a search fails MMI can stand at its
-maximum, so their posteriors of frames are looked at too.
+criteria measure themselves: an utterance is decoded before it is trained on. But where a search
+fails MMI can stand at its maximum, so their posteriors of frames are looked at too. And expected
+accuracies can rise at rates at which the words get worse, so those criteria are measured by MMI
+too.
 """
 
 import math
@@ -16,16 +17,20 @@ from pathlib import Path
 import numpy as np
 
 from workbench.progress import Progress
+from workbench.rates.identity import MMI_TOO
 from workbench.rates.measured import (
     Processes,
     TrialDifference,
     UtteranceDifference,
+    ValueOf,
     all_values,
     frames_seen,
     mean_difference,
     newer_criterion,
     newer_values,
+    own_value,
     read_seen,
+    reference_posterior,
 )
 from workbench.runs.divergence import is_lost
 from workbench.runs.drive import Drive
@@ -112,7 +117,7 @@ class Trials:
         # Of a sequence criterion the frames are those decoded: looking at posteriors costs little.
         sequence = self.task.settings.sequence
         measured = 0 if sequence else (len(trial.points) + 1) * len(self.sample)
-        seen = read_seen(writer.run, self.task.settings.criterion.name)
+        seen = read_seen(writer.run, sequence)
         trained = max(drive.frames, frames_seen(seen))
         frames = trained + measured
         if ended:
@@ -128,10 +133,17 @@ class Trials:
     def compare(self, rate: float, other: float) -> TrialDifference:
         """Return by how much one trial is ahead of another on the utterances of its newer half.
 
-        Both have decoded them, in the same order.
+        Both have decoded them, in the same order. Of several criteria by which they are measured it
+        is the one in which the first is furthest behind.
         """
-        mine = newer_values(self._seen_by(rate))
-        theirs = all_values(self._seen_by(other))
+        criterion = self.task.settings.criterion.name
+        values = (own_value, reference_posterior) if criterion in MMI_TOO else (own_value,)
+        differences = [self._difference(rate, other, value_of) for value_of in values]
+        return min(differences, key=lambda difference: difference.errors_ahead)
+
+    def _difference(self, rate: float, other: float, value_of: ValueOf) -> TrialDifference:
+        mine = newer_values(self._seen_by(rate, value_of))
+        theirs = all_values(self._seen_by(other, value_of))
         pairs = [
             UtteranceDifference(
                 seen.value - theirs[u].value, seen.frames, self.task.train.speakers[u]
@@ -141,10 +153,10 @@ class Trials:
         ]
         return mean_difference(pairs)
 
-    def _seen_by(self, rate: float) -> Processes:
+    def _seen_by(self, rate: float, value_of: ValueOf) -> Processes:
         """What a trial that was begun has decoded."""
         run = Run(next(self.folder.glob(f"rate-{rate:g}-*/{RECORD}")).parent)
-        return read_seen(run, self.task.settings.criterion.name)
+        return read_seen(run, True, value_of)
 
     @cached_property
     def sample(self) -> np.ndarray:

@@ -51,8 +51,7 @@ class RateSearch:
 
     ``settings``: the settings that a rate depends on, by flat name. ``start``: what training starts
     from, in words. ``part``: frames of the shortest trial. ``budget``: frames that all trials
-    together may visit. ``served``: frames of the training that the search is for. ``judged_by``:
-    the criterion by which rates are compared; empty for the one that is trained.
+    together may visit. ``served``: frames of the training that the search is for.
     """
 
     criterion: str
@@ -64,15 +63,9 @@ class RateSearch:
     trials: tuple[RateTrial, ...] = ()
     rate: float | None = None
     usual: bool = False  # the rate is the usual one, since the training is too short for a search
-    judged_by: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "trials", tuple(self.trials))
-
-    @property
-    def judge(self) -> str:
-        """The criterion by which rates are compared."""
-        return self.judged_by or self.criterion
 
     @property
     def frames(self) -> int:
