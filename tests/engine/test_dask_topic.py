@@ -102,7 +102,7 @@ def segments():
 def kept_tasks():
     """How many tasks the scheduler, which is in this process, has in memory."""
     gc.collect()
-    return sum(isinstance(each, distributed.scheduler.TaskState) for each in gc.get_objects())
+    return sum(type(each) is distributed.scheduler.TaskState for each in gc.get_objects())
 
 
 def resident_megabytes():
