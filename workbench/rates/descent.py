@@ -8,7 +8,8 @@ which takes away most of the noise. A rate is given up at the first part after w
 than the first trial by more than `NOISE` standard errors of the difference over speakers. The first
 rate that lasts is stable. It is compared with half of it in the same way; the smaller one takes its
 place only if it is better by as much, and so on. Where the frames are used up before a rate has
-lasted, the next smaller one is taken untried.
+lasted, the next smaller one is taken untried. Trials of MPE and sMBR are compared by MMI too, and
+what counts is the criterion in which a rate is further behind.
 
 One error is a narrow margin: a good rate is given up in one of some cases, and half of it taken,
 which costs little. A rate that is too large costs much, and in a trial of a few hundred utterances
