@@ -17,8 +17,8 @@ class RatePoint:
     """What a trial has reached after training on ``frames``.
 
     ``gain``: by how much its criterion is above that of the trial whose model hardly moves, on the
-    same utterances, or F_MMI where that is further behind (MPE, sMBR); ``error``: the standard error
-    of this difference over speakers. None where trials were not compared so.
+    same utterances, or F_MMI where that is further behind (MPE, sMBR). ``error``: the standard
+    error of this difference over speakers. None where trials were not compared so.
     """
 
     frames: int
