@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_runs import fake_run
+from fake_runs import decode_row, fake_run
 
 from workbench import runs
 from workbench.cli import main
@@ -86,30 +86,12 @@ def test_the_best_that_did_not_diverge_is_chosen() -> None:
     assert chosen_rate(searched(trial(0.1, ended="diverged"))) is None
 
 
-def decode_row(
+def decoded(
     value: float | None, num: float, den: float, reason: str | None = None, utterance: int = 0
 ) -> DecodeRow:
     """What a decoder says of an utterance of a hundred frames."""
-    return DecodeRow(
-        process="decoder 0",
-        seconds=0.0,
-        decoder="decoder 0",
-        utterance=utterance,
-        frames=100,
-        rejected=0,
-        cancelled=0,
-        kept=0,
-        value=value,
-        num=num,
-        den=den,
-        beam=1.0,
-        reason=reason,
-        version=0,
-        versions=(0,),
-        age_seconds=0.0,
-        queue=0,
-        put_seconds=0.0,
-    )
+    row = decode_row(utterance, replica=0, stale=0)
+    return replace(row, value=value, num=num, den=den, reason=reason)
 
 
 def stopped_run(folder: Path, name: str, *rows: DecodeRow) -> Run:
@@ -127,10 +109,10 @@ def test_a_rate_that_loses_references_looks_no_better(tmp_path: Path) -> None:
     run = stopped_run(
         tmp_path,
         "run",
-        decode_row(-9.0, 0, 0, None),
-        decode_row(-9.0, 0, 0, None),
-        decode_row(-1.0, -5, -4, None),
-        decode_row(None, -8.0, -4.0, OUTSIDE),
+        decoded(-9.0, 0, 0, None),
+        decoded(-9.0, 0, 0, None),
+        decoded(-1.0, -5, -4, None),
+        decoded(None, -8.0, -4.0, OUTSIDE),
     )
     lost = -8.0 - math.log(math.exp(-8.0) + math.exp(-4.0))
     assert newer_criterion(read_seen(run, True)) == pytest.approx((-1.0 + lost) / 200)
@@ -142,8 +124,8 @@ def test_expected_accuracy_does_not_hide_a_reference_that_falls(corpus: Corpus) 
     def compared(criterion: str) -> TrialDifference:
         task = Task(corpus, search_settings(SETTINGS.replace(criterion=criterion)))
         folder = corpus.folder / f"trials-{criterion}"
-        stopped_run(folder, "rate-1", *[decode_row(90, -9, -4, utterance=u) for u in range(4)])
-        stopped_run(folder, "rate-2", *[decode_row(70, -5, -4, utterance=u) for u in range(4)])
+        stopped_run(folder, "rate-1", *[decoded(90, -9, -4, utterance=u) for u in range(4)])
+        stopped_run(folder, "rate-2", *[decoded(70, -5, -4, utterance=u) for u in range(4)])
         start = trials.StartingPoint(np.zeros(1, np.float32), None)
         return trials.Trials(folder, task, start, 100).compare(1.0, 2.0)
 

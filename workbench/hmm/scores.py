@@ -8,6 +8,8 @@ once, before any compiled code sees them.
 import numba
 import numpy as np
 
+from workbench.system.float_bits import INFINITE, MAGNITUDE, MINUS_INFINITY
+
 LARGEST_SCORE = 1e6
 """Largest magnitude of a score. Scores of a network that learns are below a thousand."""
 
@@ -16,11 +18,6 @@ TOO_LARGE = f"scores are beyond {LARGEST_SCORE:,.0f}"
 
 BROKEN_SCORES = (NOT_FINITE, TOO_LARGE)
 """Reasons that lie in the model or in the features, never in the words or in a beam."""
-
-# float32 as bits.
-MAGNITUDE = np.uint32(0x7FFFFFFF)  # all bits but the sign
-INFINITE = np.uint32(0x7F800000)
-FORBIDDEN = np.uint32(0xFF800000)  # -inf
 
 
 class BadScores(ValueError):
@@ -45,12 +42,9 @@ def largest_score(scores: np.ndarray) -> float:
 
 @numba.njit(cache=True, nogil=True)
 def _largest_magnitude(bits: np.ndarray) -> np.uint32:  # pragma: no cover
-    """Return the largest magnitude of float32 as bits, -inf left out; NaN is above infinity.
-
-    LLVM makes vector code of a maximum of integers, but not of one of floats.
-    """
+    """Return the largest magnitude of float32 as bits, -inf left out; NaN is above infinity."""
     top = np.uint32(0)
     for i in range(bits.size):
         magnitude = bits[i] & MAGNITUDE
-        top = max(top, np.uint32(0) if bits[i] == FORBIDDEN else magnitude)
+        top = max(top, np.uint32(0) if bits[i] == MINUS_INFINITY else magnitude)
     return top

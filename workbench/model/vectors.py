@@ -3,12 +3,9 @@
 import numba
 import numpy as np
 
-# float32 as bits; bfloat16 is the upper half of the bits, rounded.
-# All bits but the sign. LLVM makes vector code of a maximum of integers, but not of one of floats.
-MAGNITUDE = np.uint32(0x7FFFFFFF)
-# The magnitude of infinity: finite numbers are below it, and NaN is above it.
-INFINITE = np.uint32(0x7F800000)
-HALF = np.uint32(0x7FFF)
+from workbench.system.float_bits import INFINITE, MAGNITUDE
+
+HALF = np.uint32(0x7FFF)  # bfloat16 is the upper half of the bits, rounded
 QUIET = np.uint32(0x400000)  # a bit of a NaN that rounding leaves alone
 
 
